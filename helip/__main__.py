@@ -1,0 +1,3 @@
+from helip.cli import main
+
+raise SystemExit(main())

@@ -1,0 +1,120 @@
+"""Artefacts on disk: whole or absent, each with a JSON beside it that says what it is and where it came from."""
+
+import contextlib
+import functools
+import hashlib
+import importlib.metadata
+import json
+import os
+import platform
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from helip.config import Declaration
+from helip.errors import HelipError
+
+PACKAGES = ("torch", "open_clip_torch", "timm", "sentence-transformers", "faiss-cpu", "clip-benchmark", "numpy", "snakemake")
+
+
+def declared(value: Any) -> Any:
+    """What a declaration says beyond its defaults, as plain JSON values: the part of it that a digest stands for."""
+    match value:
+        case Declaration():
+            fields = type(value).model_fields
+            said = {f: v for f in fields if f not in value.incidental and (v := getattr(value, f)) != fields[f].default}
+            return {"is": type(value).__name__} | {f: declared(v) for f, v in said.items()}
+        case dict():
+            return {k: declared(v) for k, v in value.items()}
+        case list() | tuple():
+            return [declared(v) for v in value]
+        case _:
+            return value
+
+
+def digest(value: Any) -> str:
+    """16 hexadecimal digits standing for a declaration or any JSON value."""
+    return hashlib.sha256(json.dumps(declared(value), sort_keys=True, allow_nan=False).encode()).hexdigest()[:16]
+
+
+def file_digest(path: Path) -> str:
+    """sha256 of a file's bytes, in full."""
+    with open(path, "rb") as f:
+        return hashlib.file_digest(f, "sha256").hexdigest()
+
+
+@contextlib.contextmanager
+def whole_file(path: Path) -> Iterator[Path]:
+    """A temporary path beside `path`, renamed to it when the block ends well and removed when it does not."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    os.close(handle)
+    temporary = Path(name)
+    try:
+        yield temporary
+        with open(temporary, "rb") as f:
+            os.fsync(f.fileno())
+        os.chmod(temporary, 0o644)
+        temporary.replace(path)
+    except OSError as error:
+        raise HelipError(f"{path}: could not be written ({error.strerror or error}); free space or fix the permissions and run again") from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def whole_folder(path: Path) -> Iterator[Path]:
+    """A temporary folder beside `path` that takes its place when the block ends well and vanishes when it does not."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
+    os.chmod(temporary, 0o755)
+    try:
+        yield temporary
+        if path.exists():
+            old = Path(tempfile.mkdtemp(prefix=f".{path.name}.old.", dir=path.parent))
+            path.replace(old)
+            shutil.rmtree(old)
+        temporary.replace(path)
+    except OSError as error:
+        raise HelipError(f"{path}: could not be written ({error.strerror or error}); free space or fix the permissions and run again") from error
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def write_json(path: Path, value: Any) -> None:
+    with whole_file(path) as temporary:
+        temporary.write_text(json.dumps(value, indent=1, sort_keys=True, allow_nan=False) + "\n")
+
+
+def read_json(path: Path) -> Any:
+    """A JSON file of ours; a missing or broken one is the user's to know about."""
+    try:
+        return json.loads(Path(path).read_text())
+    except FileNotFoundError:
+        raise HelipError(f"{path}: not found; build it first (`snakemake {path}` for a study's artefact)") from None
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise HelipError(f"{path}: not readable as JSON ({error}); delete it and build it again") from None
+
+
+@functools.cache
+def _surroundings() -> dict[str, Any]:
+    here = Path(__file__).resolve().parent
+    git = subprocess.run(["git", "-C", here, "describe", "--always", "--dirty"], capture_output=True, text=True, check=False)
+    versions = {}
+    for name in PACKAGES:
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            versions[name] = importlib.metadata.version(name)
+    return {"commit": git.stdout.strip(), "host": platform.node(), "python": platform.python_version(), "versions": versions}
+
+
+def provenance(declaration: Any, inputs: dict[str, str] | None = None, **more: Any) -> dict[str, Any]:
+    """The JSON that lies beside an artefact: the resolved declaration, digests of its inputs, versions, commit, host, time."""
+    said = declaration.model_dump(mode="json") if isinstance(declaration, Declaration) else declaration
+    now = datetime.now(UTC).isoformat(timespec="seconds")
+    return {"declaration": said, "inputs": inputs or {}, "written": now, **_surroundings(), **more}

@@ -62,7 +62,9 @@ def whole_file(path: Path) -> Iterator[Path]:
         os.chmod(temporary, 0o644)
         temporary.replace(path)
     except OSError as error:
-        raise HelipError(f"{path}: could not be written ({error.strerror or error}); free space or fix the permissions and run again") from error
+        raise HelipError(
+            f"{path}: could not be written ({error.strerror or error}); free space or fix the permissions and run again"
+        ) from error
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -82,7 +84,9 @@ def whole_folder(path: Path) -> Iterator[Path]:
             shutil.rmtree(old)
         temporary.replace(path)
     except OSError as error:
-        raise HelipError(f"{path}: could not be written ({error.strerror or error}); free space or fix the permissions and run again") from error
+        raise HelipError(
+            f"{path}: could not be written ({error.strerror or error}); free space or fix the permissions and run again"
+        ) from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 

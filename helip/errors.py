@@ -1,4 +1,4 @@
-"""The one exception a user should see: a sentence naming the file, the entry and the remedy. The CLI prints it and leaves with exit code 2."""
+"""The one exception a user should see: a sentence naming file, entry and remedy. The CLI prints it and leaves with exit code 2."""
 
 
 class HelipError(Exception):

@@ -1,4 +1,4 @@
-"""Load a study, join it with the paper's runs, and say where every artefact lies and what it stands for. Never imports torch.
+"""One study: its runs, tables and claims, where every artefact lies and what it stands for. Never imports torch.
 
 A path is readable; what it stands for is a digest: of the resolved declaration, of everything it is made from, and of the
 revision of the stage that makes it. The digests go into Snakemake's params, so a changed setting re-runs what depends on it.
@@ -9,87 +9,15 @@ import os
 from pathlib import Path
 from typing import Any
 
-import yaml
-from pydantic import TypeAdapter, ValidationError
-
 from helip.artefact import digest
-from helip.config import Claim, Declaration, Model, Name, Pairs, Recipe, Refinement, Resources, Run, Stage, Study, Table
+from helip.binding import Binding, BoundRun, encoders_of, read_yaml
+from helip.config import Claim, Model, Name, Pairs, Resources, Stage, Study, Table
 from helip.errors import HelipError
 
 # Raise a stage's number when its code changes what it makes: everything downstream is then made again.
 REVISIONS: dict[Stage, int] = {
     "corpus": 1, "evaluation_set": 1, "train_encoder": 1, "encode": 1, "mine": 1, "train": 1, "evaluate": 1, "probe": 1,
 }  # fmt: skip
-
-
-class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):
-    """YAML that refuses a key given twice instead of keeping the last."""
-
-    def construct_mapping(self, node, deep=False):
-        keys = [self.construct_object(k, deep=True) for k, _ in node.value]
-        for key in keys:
-            if keys.count(key) > 1:
-                raise yaml.constructor.ConstructorError(None, None, f"'{key}' is given twice", node.start_mark)
-        return super().construct_mapping(node, deep)
-
-
-def read_yaml(path: Path, kind: Any) -> Any:
-    """A YAML file as a typed declaration, or one sentence naming file, entry and key."""
-    try:
-        return TypeAdapter(kind).validate_python(yaml.load(path.read_text(), _Loader) or {})
-    except FileNotFoundError:
-        raise HelipError(f"{path}: not found") from None
-    except yaml.YAMLError as error:
-        raise HelipError(f"{path}: not readable as YAML: {' '.join(str(error).split())}") from None
-    except ValidationError as error:
-        raise HelipError(f"{path}: {_first(error)}") from None
-
-
-def _first(error: ValidationError) -> str:
-    one = error.errors()[0]
-    where = " -> ".join(str(part) for part in one["loc"]) or "the file"
-    what = {"extra_forbidden": "unknown key: remove it or correct its spelling", "missing": "is missing"}.get(one["type"], one["msg"])
-    more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
-    return f"{where}: {what}{more}"
-
-
-class Names(Declaration):
-    """The vocabulary of runs.yaml, name -> meaning: a study binds some or all of these."""
-
-    corpora: dict[Name, str]
-    models: dict[Name, str]
-    objectives: dict[Name, str]
-    encoders: dict[Name, str]
-
-
-class Runs(Declaration):
-    names: Names
-    runs: dict[Name, Run]
-
-
-class BoundRun(Declaration):
-    """A run with every setting resolved in one study."""
-
-    name: str
-    question: str
-    corpus: str
-    model: str
-    start: str | None
-    recipe: Refinement | Recipe
-    pairs: Pairs | None
-    seeds: tuple[str, ...]
-    tables: dict[str, str]
-
-    @property
-    def arm(self) -> str:
-        return self.recipe.arm if isinstance(self.recipe, Refinement) else "start"
-
-
-def merge(under: Any, over: Any) -> Any:
-    """`over` laid upon `under`, mappings joined key by key."""
-    if isinstance(under, dict) and isinstance(over, dict):
-        return under | {k: merge(under.get(k), v) for k, v in over.items()}
-    return over
 
 
 def start_seed(seed: str) -> str:
@@ -109,85 +37,16 @@ class BoundStudy:
     def __init__(self, name: str, experiments: Path = Path("experiments"), results: Path = Path("results")):
         self.name, self.file = name, experiments / "studies" / f"{name}.yaml"
         if not self.file.exists():
-            known = ", ".join(sorted(p.stem for p in self.file.parent.glob("*.yaml")))
+            known = ", ".join(sorted(p.stem for p in self.file.parent.glob("*.yaml"))) or "none"
             raise HelipError(f"{self.file}: there is no study '{name}'; the studies are {known}")
         self.declaration: Study = read_yaml(self.file, Study)
-        self._runs_file = experiments / "paper" / "runs.yaml"
-        declared: Runs = read_yaml(self._runs_file, Runs)
-        self._names, self._declared = declared.names, dict(declared.runs)
         self.tables: dict[str, Table] = read_yaml(experiments / "paper" / "tables.yaml", dict[Name, Table])
         self.claims: dict[str, Claim] = read_yaml(experiments / "paper" / "claims.yaml", dict[Name, Claim])
         self.root = results / name
-        self._add_own_runs()
-        self.runs: dict[str, BoundRun] = {n: r for n in self._declared if (r := self._bind(n)) is not None}
+        self._runs_file = experiments / "paper" / "runs.yaml"
+        binding = Binding(self.declaration, self.file, self._runs_file)
+        self._declared, self.runs = set(binding.declared), binding.runs()
         self._check_tables(experiments / "paper")
-
-    # ------------------------------------------------------------ resolving
-
-    def _add_own_runs(self) -> None:
-        for name, entry in self.declaration.runs.items():
-            known = self._declared[name].model_dump(exclude_unset=True) if name in self._declared else {}
-            self._declared[name] = self._validate(Run, merge(known, entry), self.file, f"runs -> {name}")
-
-    def _validate(self, kind, value, file: Path, where: str):
-        try:
-            return kind.model_validate(value)
-        except ValidationError as error:
-            raise HelipError(f"{file}: {where} -> {_first(error)}") from None
-
-    def _inherit(self, name: str, chain: tuple[str, ...] = ()) -> dict[str, Any]:
-        if name in chain:
-            raise HelipError(f"{self._runs_file}: {chain[0]}: base goes round in a circle: {' -> '.join((*chain, name))}")
-        if name not in self._declared:
-            raise HelipError(f"{self._runs_file}: {chain[-1]}: base names '{name}', and there is no such run")
-        entry = self._declared[name].model_dump(exclude_unset=True)
-        base = entry.pop("base", None)
-        if not base:
-            return entry
-        inherited = {k: v for k, v in self._inherit(base, (*chain, name)).items() if k not in ("question", "tables")}
-        return merge(inherited, entry)
-
-    def _bind(self, name: str, chain: tuple[str, ...] = ()) -> BoundRun | None:
-        """The run as this study has it; None when the study binds no corpus, model or encoder that it needs."""
-        if name in chain:
-            raise HelipError(f"{self._runs_file}: {chain[0]}: start goes round in a circle: {' -> '.join((*chain, name))}")
-        study, run = self.declaration, Run.model_validate(self._inherit(name))
-        where = f"{self._runs_file}: {name}"
-        start = None
-        if run.start is not None:
-            if run.start not in self._declared:
-                raise HelipError(f"{where}: start names '{run.start}', and there is no such run")
-            start = self._bind(run.start, (*chain, name))
-            if start is None:
-                return None
-        if (run.refine is None) == (run.objective is None) or (run.refine is None) != (run.start is None):
-            raise HelipError(f"{where}: a run has either an objective (pre-training) or a start and a refine (refinement)")
-        corpus, model = run.corpus or (start and start.corpus), run.model or (start and start.model)
-        if not corpus or not model:
-            raise HelipError(f"{where}: needs a corpus and a model")
-        wanted = [("corpora", corpus, study.corpora), ("models", model, study.models)]
-        if run.objective:
-            wanted.append(("objectives", run.objective, study.pretraining))
-        pairs = None
-        if run.refine is not None:
-            settings = merge(study.refinement.model_dump(exclude_unset=True), run.refine)
-            recipe = self._validate(Refinement, settings, self._runs_file, f"{name} -> refine")
-            if recipe.arm != "control":
-                settings = merge(study.mining.model_dump(exclude_unset=True), run.pairs or {})
-                pairs = self._validate(Pairs, settings, self._runs_file, f"{name} -> pairs")
-                wanted += [("encoders", e, study.encoders) for e in self.encoders_of(pairs)]
-        for kind, asked, bound in wanted:
-            if asked not in bound and asked not in getattr(self._names, kind):
-                raise HelipError(f"{where}: '{asked}' is none of the {kind} named in {self._runs_file}; correct it or add it there")
-        if any(asked not in bound for _, asked, bound in wanted):
-            return None
-        if run.refine is None:
-            recipe = study.pretraining[run.objective]
-        seeds = [str(s) for s in run.seeds or study.seeds]
-        if run.repeats > 1:
-            seeds = [f"{s}r{r}" for s in seeds for r in range(run.repeats)]
-        return BoundRun(name=name, question=run.question, corpus=corpus, model=model, start=run.start, recipe=recipe, pairs=pairs,
-                        seeds=tuple(seeds), tables=run.tables)  # fmt: skip
 
     def _check_tables(self, folder: Path) -> None:
         for name, table in self.tables.items():
@@ -222,23 +81,12 @@ class BoundStudy:
 
     # ------------------------------------------------------------ pairs
 
-    @staticmethod
-    def encoders_of(pairs: Pairs) -> tuple[str, ...]:
-        """The encoders whose features a mining job reads: single-modality methods read one."""
-        match pairs.method:
-            case "image":
-                return (pairs.image_encoder,)
-            case "text":
-                return (pairs.text_encoder,)
-            case _:
-                return (pairs.image_encoder, pairs.text_encoder)
-
     def pairs_name(self, run: BoundRun) -> str:
         """corpus.method.encoders, then whatever the run sets differently from the study: cc3m.hpm.dino_vits8.sentence.k100"""
         usual = self.declaration.mining
         own = {f: v for f in Pairs.model_fields if (v := getattr(run.pairs, f)) != getattr(usual, f)}
         said = [f"{f}{v}" for f, v in own.items() if f not in ("method", "image_encoder", "text_encoder")]
-        return ".".join([run.corpus, run.pairs.method, *self.encoders_of(run.pairs), *said])
+        return ".".join([run.corpus, run.pairs.method, *encoders_of(run.pairs), *said])
 
     @functools.cached_property
     def pairs(self) -> dict[str, tuple[str, Pairs]]:
@@ -284,6 +132,35 @@ class BoundStudy:
             return [(n, "probe") for n, s in sets if s.probe]
         return [(n, {"classification": "zeroshot", "retrieval": "retrieval"}[s.task]) for n, s in sets]
 
+    # ------------------------------------------------------------ what each stage reads and writes
+
+    def manifest(self, corpus: str) -> Path:
+        self._known("corpora", corpus)
+        return self.corpus_dir(corpus) / "manifest.json"
+
+    def encode_inputs(self, corpus: str, encoder: str) -> list[Path]:
+        trained = self._known("encoders", encoder).library == "simclr"
+        return [self.encoder_dir(corpus, encoder) / "model.safetensors"] if trained else []
+
+    def mine_inputs(self, pairs: str) -> list[Path]:
+        corpus, spec = self.pairs_entry(pairs)
+        return [self.features_dir(corpus, e) / "features.npy" for e in encoders_of(spec)]
+
+    def train_inputs(self, run: str, seed: str) -> list[Path]:
+        r = self.run(run)
+        if seed not in r.seeds:
+            raise HelipError(f"{self.file}: {run} has seeds {', '.join(r.seeds)}, not {seed}")
+        start = [self.model_dir(r.start, start_seed(seed)) / "open_clip_model.safetensors"] if r.start else []
+        pairs = [self.pairs_dir(self.pairs_name(r)) / "pairs.json"] if r.pairs else []
+        return [self.manifest(r.corpus), *start, *pairs]
+
+    def evaluation_inputs(self, stage: Stage) -> list[Path]:
+        return [self.evaluation_dir(n) / "evaluation.json" for n, _ in self.tasks(stage)]
+
+    def metrics_outputs(self, stage: Stage) -> list[str]:
+        """The metrics files of one model, with Snakemake's wildcards {run} and {seed} in them."""
+        return [str(self.metrics_file("{run}", "{seed}", *task)) for task in self.tasks(stage)]
+
     # ------------------------------------------------------------ digests
 
     def _digest(self, stage: Stage, *parts: Any) -> str:
@@ -303,7 +180,7 @@ class BoundStudy:
 
     def pairs_digest(self, name: str) -> str:
         corpus, spec = self.pairs_entry(name)
-        return self._digest("mine", spec, *(self.features_digest(corpus, e) for e in self.encoders_of(spec)))
+        return self._digest("mine", spec, *(self.features_digest(corpus, e) for e in encoders_of(spec)))
 
     def model_declaration(self, run: str) -> Model:
         return self._known("models", self.run(run).model)
@@ -335,6 +212,18 @@ class BoundStudy:
         wanted = {(c.set, c.metric.partition(".")[0]) for c in self.tables[name].columns} & {*self.tasks("evaluate"), *self.tasks("probe")}
         runs = {run for _, _, run, _, _ in self.table_rows(name) if run is not None}
         return [self.metrics_file(r, s, *w) for r in sorted(runs) for s in self.runs[r].seeds for w in sorted(wanted)]
+
+    def table_digest(self, name: str) -> str:
+        metrics = [str(path) for path in self.table_metrics(name)]
+        return digest([self.tables[name], self.table_rows(name), metrics])
+
+    def control_of(self, run: str) -> str | None:
+        """The run a refinement is measured against: the plain control of the same start; a control, against its start."""
+        r = self.run(run)
+        if r.start is None:
+            return None
+        controls = [c.name for c in self.runs.values() if c.start == r.start and c.arm == "control" and c.recipe.objective.name == "clip"]
+        return r.start if run in controls[:1] or not controls else controls[0]
 
 
 def load(name: str, results: Path | None = None) -> BoundStudy:

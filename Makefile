@@ -1,0 +1,51 @@
+# make table1: set up and build the main table at miniature scale. make test: set up and pass the tests.
+PYTHON ?= python3.11
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+TARGETS ?=
+
+.PHONY: setup table1 flickr8k test lint lock bench ui doctor clean
+
+setup: $(READY)
+
+# Made again only when the lock or the packaging changes. Everything is pinned and hashed; nothing is compiled.
+$(READY): requirements.lock pyproject.toml
+	@command -v $(PYTHON) > /dev/null || { echo "$(PYTHON) not found: install Python 3.11 or 3.12, or name one: make PYTHON=python3"; exit 2; }
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
+
+table1: $(READY)
+	$(BIN)/snakemake --quiet rules -- results/miniature/table1.csv results/miniature/tracking/table1.json
+	@cat results/miniature/table1.md
+
+flickr8k: $(READY)
+	$(BIN)/snakemake --quiet rules -- results/flickr8k/table1.csv results/flickr8k/table4.csv results/flickr8k/tracking/table1.json
+	@cat results/flickr8k/table1.md results/flickr8k/table4.md
+
+test: $(READY)
+	$(BIN)/python -m pytest $(TARGETS)
+
+lint: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports
+
+# The requirements of pyproject.toml, pinned and hashed, without naming a registry.
+lock:
+	uv pip compile --quiet --generate-hashes --no-header --no-annotate --python-version 3.11 pyproject.toml --extra test --extra build -o requirements.lock
+
+bench: $(READY)
+	for file in benchmarks/[a-z]*.py; do echo "== $$file"; $(BIN)/python $$file || exit 1; done
+
+ui: $(READY)
+	@test -f results/mlflow.db || { echo "results/mlflow.db: nothing imported yet; run make table1 first"; exit 2; }
+	$(BIN)/mlflow ui --backend-store-uri sqlite:///results/mlflow.db --host 127.0.0.1 --port 5000
+
+doctor: $(READY)
+	$(BIN)/helip doctor
+
+clean:
+	rm -rf results/*/ results/*.csv .snakemake

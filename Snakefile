@@ -1,0 +1,27 @@
+# Every artefact of the paper as a file target: results/<study>/table1.csv, results/<study>/pairs/<pairs>/pairs.json, ...
+# The studies are experiments/studies/*.yaml; results/table<n>.csv is the table of the study `paper`.
+from snakemake.utils import min_version
+
+min_version("9.0")
+
+
+include: "rules/common.smk"
+include: "rules/data.smk"
+include: "rules/encode.smk"
+include: "rules/mine.smk"
+include: "rules/train.smk"
+include: "rules/evaluate.smk"
+include: "rules/report.smk"
+
+
+localrules:
+    all,
+    table,
+    paper_table,
+    track,
+
+
+rule all:
+    default_target: True
+    input:
+        "results/miniature/table1.csv",

@@ -1,0 +1,176 @@
+"""Join the paper's runs with a study: inherit, merge, validate, and leave out what the study binds no corpus, model or encoder for."""
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import TypeAdapter, ValidationError
+
+from helip.config import Declaration, Name, Pairs, Recipe, Refinement, Run, Study
+from helip.errors import HelipError
+
+
+class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):
+    """YAML that refuses a key given twice instead of keeping the last."""
+
+    def construct_mapping(self, node, deep=False):
+        keys = [self.construct_object(k, deep=True) for k, _ in node.value]
+        for key in keys:
+            if keys.count(key) > 1:
+                raise yaml.constructor.ConstructorError(None, None, f"'{key}' is given twice", node.start_mark)
+        return super().construct_mapping(node, deep)
+
+
+def read_yaml(path: Path, kind: Any) -> Any:
+    """A YAML file as a typed declaration, or one sentence naming file, entry and key."""
+    try:
+        content = yaml.load(path.read_text(), _Loader)
+    except FileNotFoundError:
+        raise HelipError(f"{path}: not found") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise HelipError(f"{path}: not readable as YAML: {' '.join(str(error).split())}") from None
+    return _validate(kind, {} if content is None else content, str(path))
+
+
+def _validate(kind: Any, value: Any, where: str) -> Any:
+    try:
+        return TypeAdapter(kind).validate_python(value)
+    except ValidationError as error:
+        raise HelipError(f"{where}: {_sentence(error)}") from None
+
+
+def _sentence(error: ValidationError) -> str:
+    one = error.errors()[0]
+    entry = " -> ".join(str(part) for part in one["loc"]) or "the file"
+    what = {"extra_forbidden": "unknown key: remove it or correct its spelling", "missing": "is missing"}.get(one["type"], one["msg"])
+    more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
+    return f"{entry}: {what}{more}"
+
+
+class Names(Declaration):
+    """The vocabulary of runs.yaml, name -> meaning: a study binds some or all of these."""
+
+    corpora: dict[Name, str]
+    models: dict[Name, str]
+    objectives: dict[Name, str]
+    encoders: dict[Name, str]
+
+
+class Runs(Declaration):
+    names: Names
+    runs: dict[Name, Run]
+
+
+class BoundRun(Declaration):
+    """A run with every setting resolved in one study. `seeds` are labels: '2', or '2r1' for the second refinement of checkpoint 2."""
+
+    name: str
+    question: str
+    corpus: str
+    model: str
+    start: str | None
+    recipe: Refinement | Recipe
+    pairs: Pairs | None
+    seeds: tuple[str, ...]
+    tables: dict[str, str]
+
+    @property
+    def arm(self) -> str:
+        return self.recipe.arm if isinstance(self.recipe, Refinement) else "start"
+
+
+def encoders_of(pairs: Pairs) -> tuple[str, ...]:
+    """The encoders whose features a mining job reads: single-modality methods read one."""
+    match pairs.method:
+        case "image":
+            return (pairs.image_encoder,)
+        case "text":
+            return (pairs.text_encoder,)
+        case _:
+            return (pairs.image_encoder, pairs.text_encoder)
+
+
+def merge(under: Any, over: Any) -> Any:
+    """`over` laid upon `under`, mappings joined key by key."""
+    if isinstance(under, dict) and isinstance(over, dict):
+        return under | {k: merge(under.get(k), v) for k, v in over.items()}
+    return over
+
+
+class Binding:
+    """The runs of runs.yaml as one study has them."""
+
+    def __init__(self, study: Study, study_file: Path, runs_file: Path):
+        self.study, self.study_file, self.file = study, study_file, runs_file
+        read: Runs = read_yaml(runs_file, Runs)
+        self.names, self.declared = read.names, dict(read.runs)
+        for name, entry in study.runs.items():
+            known = self.declared[name].model_dump(exclude_unset=True) if name in self.declared else {}
+            self.declared[name] = _validate(Run, merge(known, entry), f"{study_file}: runs -> {name}")
+
+    def runs(self) -> dict[str, BoundRun]:
+        return {name: run for name in self.declared if (run := self._bind(name)) is not None}
+
+    def _inherit(self, name: str, chain: tuple[str, ...] = ()) -> dict[str, Any]:
+        self._follow("base", name, chain)
+        entry = self.declared[name].model_dump(exclude_unset=True)
+        base = entry.pop("base", None)
+        if not base:
+            return entry
+        inherited = {k: v for k, v in self._inherit(base, (*chain, name)).items() if k not in ("question", "tables")}
+        return merge(inherited, entry)
+
+    def _follow(self, key: str, name: str, chain: tuple[str, ...]) -> None:
+        if name in chain:
+            raise HelipError(f"{self.file}: {chain[0]}: {key} goes round in a circle: {' -> '.join((*chain, name))}")
+        if name not in self.declared:
+            raise HelipError(f"{self.file}: {chain[-1]}: {key} names '{name}', and there is no such run")
+
+    def _bind(self, name: str, chain: tuple[str, ...] = ()) -> BoundRun | None:
+        """The run with its settings resolved; None when the study does not bind all it needs."""
+        self._follow("start", name, chain)
+        run = Run.model_validate(self._inherit(name))
+        start = self._bind(run.start, (*chain, name)) if run.start else None
+        if (run.refine is None) == (run.objective is None) or (run.refine is None) != (run.start is None):
+            raise HelipError(f"{self.file}: {name}: a run has either an objective (pre-training) or a start and a refine (refinement)")
+        if run.start and start is None:
+            return None
+        corpus, model = run.corpus or (start and start.corpus), run.model or (start and start.model)
+        if not corpus or not model:
+            raise HelipError(f"{self.file}: {name}: needs a corpus and a model")
+        recipe = self._refinement(name, run) if run.refine is not None else None
+        pairs = self._pairs(name, run) if recipe and recipe.arm != "control" else None
+        if not self._has_all(name, corpus, model, run.objective, pairs):
+            return None
+        return BoundRun(
+            name=name,
+            question=run.question,
+            corpus=corpus,
+            model=model,
+            start=run.start,
+            recipe=recipe or self.study.pretraining[run.objective],
+            pairs=pairs,
+            seeds=self._seeds(run),
+            tables=run.tables,
+        )
+
+    def _refinement(self, name: str, run: Run) -> Refinement:
+        usual = self.study.refinement.model_dump(exclude_unset=True)
+        return _validate(Refinement, merge(usual, run.refine), f"{self.file}: {name} -> refine")
+
+    def _pairs(self, name: str, run: Run) -> Pairs:
+        usual = self.study.mining.model_dump(exclude_unset=True)
+        return _validate(Pairs, merge(usual, run.pairs or {}), f"{self.file}: {name} -> pairs")
+
+    def _seeds(self, run: Run) -> tuple[str, ...]:
+        seeds = [str(s) for s in run.seeds or self.study.seeds]
+        return tuple(f"{s}r{r}" for s in seeds for r in range(run.repeats)) if run.repeats > 1 else tuple(seeds)
+
+    def _has_all(self, name: str, corpus: str, model: str, objective: str | None, pairs: Pairs | None) -> bool:
+        wanted = [("corpora", corpus, self.study.corpora), ("models", model, self.study.models)]
+        wanted += [("objectives", objective, self.study.pretraining)] if objective else []
+        wanted += [("encoders", e, self.study.encoders) for e in encoders_of(pairs)] if pairs else []
+        for kind, asked, bound in wanted:
+            if asked not in bound and asked not in getattr(self.names, kind):
+                raise HelipError(f"{self.file}: {name}: '{asked}' is none of the {kind} that the file names; correct it or add it there")
+        return all(asked in bound for _, asked, bound in wanted)

@@ -1,0 +1,30 @@
+"""Metrics files as jobs write them: {metrics: {name: percent}, per_item: {name: packed hits}, n, ...}."""
+
+import base64
+from pathlib import Path
+
+import numpy as np
+
+from helip.artefact import read_json
+from helip.errors import HelipError
+
+
+class Metrics:
+    """One model on one set and task. `value(name)` is in percent, `hits(name)` a bool array [n] of the items it got right."""
+
+    def __init__(self, path: Path):
+        self.path, self.content = path, read_json(path)
+
+    def value(self, name: str) -> float:
+        try:
+            return float(self.content["metrics"][name])
+        except KeyError:
+            has = ", ".join(sorted(self.content.get("metrics", {}))) or "none"
+            raise HelipError(f"{self.path}: has no metric '{name}' (it has {has}); correct the column in tables.yaml") from None
+
+    def hits(self, name: str) -> np.ndarray | None:
+        packed = self.content.get("per_item", {}).get(name)
+        if packed is None:
+            return None
+        bits = np.frombuffer(base64.b64decode(packed["bits"]), np.uint8)
+        return np.unpackbits(bits, count=packed["length"]).astype(bool)

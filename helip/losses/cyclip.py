@@ -1,0 +1,35 @@
+"""CyCLIP: CLIP plus in-modal and cross-modal cyclic consistency (arXiv 2205.14459, section 3).
+
+    in-modal     1/B sum_jk (<I_j, I_k> - <T_j, T_k>)^2
+    cross-modal  1/B sum_jk (<I_j, T_k> - <I_k, T_j>)^2
+
+The paper and its code (`.square().mean() * batch_size`) divide the double sum by B, not by B^2.
+"""
+
+from torch import Tensor
+
+from helip.losses.clip import symmetric_info_nce
+
+
+def in_modal_loss(image_features_BD: Tensor, text_features_BD: Tensor) -> Tensor:
+    """How far the images' cosines among themselves are from the texts'; features unit norm. Returns a scalar."""
+    gap_BB = image_features_BD @ image_features_BD.T - text_features_BD @ text_features_BD.T
+    return gap_BB.square().sum() / len(gap_BB)
+
+
+def cross_modal_loss(similarity_BB: Tensor) -> Tensor:
+    """How far the image-to-text cosine matrix is from symmetric. Returns a scalar."""
+    return (similarity_BB - similarity_BB.T).square().sum() / len(similarity_BB)
+
+
+def cyclip_loss(
+    image_features_BD: Tensor,
+    text_features_BD: Tensor,
+    logit_scale: Tensor | float,
+    in_modal: float = 0.25,
+    cross_modal: float = 0.25,
+) -> Tensor:
+    """CLIP plus the two weighted consistencies, of a batch of pairs with unit-norm features. Returns a scalar."""
+    similarity_BB = image_features_BD @ text_features_BD.T
+    contrast = symmetric_info_nce(logit_scale * similarity_BB)
+    return contrast + in_modal * in_modal_loss(image_features_BD, text_features_BD) + cross_modal * cross_modal_loss(similarity_BB)

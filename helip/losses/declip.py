@@ -1,0 +1,46 @@
+"""The pieces of DeCLIP (arXiv 2110.05208, section 3) beside CLIP: nearest-neighbour text, SimSiam, masked language.
+
+L = 0.4 CLIP (mean over image view x caption view) + 0.2 nearest-neighbour + 0.2 SimSiam + 0.2 masked language
+"""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+from torch.nn.functional import cosine_similarity, cross_entropy
+
+from helip.losses.clip import clip_loss, info_nce
+
+
+def multi_view_clip_loss(image_views: Sequence[Tensor], text_views: Sequence[Tensor], logit_scale: Tensor | float) -> Tensor:
+    """Mean of CLIP over every pair of an image view and a caption view, each B x D and unit norm. Returns a scalar."""
+    return torch.stack([clip_loss(image, text, logit_scale) for image in image_views for text in text_views]).mean()
+
+
+@torch.no_grad()
+def nearest_texts(text_features_BD: Tensor, queue_QD: Tensor) -> Tensor:
+    """For each text, the queue entry of largest cosine; B x D, without a gradient."""
+    return queue_QD[(text_features_BD @ queue_QD.T).argmax(1)]
+
+
+def nearest_text_loss(image_views: Sequence[Tensor], text_views: Sequence[Tensor], queue_QD: Tensor, logit_scale: Tensor | float) -> Tensor:
+    """InfoNCE from images to the nearest queue neighbours of their captions, mean over views; images only, as in the released code.
+
+    Everything unit norm. An empty queue has no neighbours: the loss is zero and still has a gradient. Returns a scalar.
+    """
+    if len(queue_QD) == 0:
+        return image_views[0].sum() * 0
+    found = [nearest_texts(text, queue_QD) for text in text_views]
+    return torch.stack([info_nce(logit_scale * image @ neighbour.T) for image in image_views for neighbour in found]).mean()
+
+
+def simsiam_loss(predicted_1: Tensor, projected_1: Tensor, predicted_2: Tensor, projected_2: Tensor) -> Tensor:
+    """SimSiam (arXiv 2011.10566): minus the cosine of each view's prediction and the other's projection held still; -1 at best."""
+    first = cosine_similarity(predicted_1, projected_2.detach(), dim=1).mean()
+    second = cosine_similarity(predicted_2, projected_1.detach(), dim=1).mean()
+    return -(first + second) / 2
+
+
+def masked_language_loss(logits_NV: Tensor, words_N: Tensor) -> Tensor:
+    """Cross-entropy of the hidden words in place of a mask, mean over all N of them; zero when none is masked. Returns a scalar."""
+    return cross_entropy(logits_NV, words_N, reduction="sum") / max(len(words_N), 1)

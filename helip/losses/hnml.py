@@ -1,0 +1,39 @@
+"""HNML, the hard negative margin loss: eq. 6 of arXiv 2305.05208.
+
+    l_margin = mean_i mean_j max(0, sim(I_i, T_j) - min_{j' in H_i} sim(I_i, T_j'))
+
+over seeds i and their negatives j. The printed sum runs over all j in B; the positive i and i's own hard pairs must be left out, or
+the loss would push the matching text below its hard negatives.
+"""
+
+import torch
+from torch import Tensor
+
+
+def _one_way(similarity_SB: Tensor, seeds_S: Tensor, hard_SP: Tensor) -> Tensor:
+    absent_SP = hard_SP < 0
+    to_hard_SP = similarity_SB.gather(1, hard_SP.clamp(min=0)).masked_fill(absent_SP, torch.inf)
+    own_SP = torch.where(absent_SP, seeds_S[:, None], hard_SP)
+    negative_SB = torch.ones_like(similarity_SB, dtype=torch.bool).scatter_(1, seeds_S[:, None], False).scatter_(1, own_SP, False)
+    excess_SB = (similarity_SB - to_hard_SP.amin(1, keepdim=True)).relu() * negative_SB
+    return (excess_SB.sum(1) / negative_SB.sum(1).clamp(min=1)).mean()
+
+
+def margin_of(similarity_BB: Tensor, seeds_S: Tensor, hard_SP: Tensor, symmetric: bool = False) -> Tensor:
+    """HNML over a similarity matrix that is already there (images in rows, texts in columns, not scaled by the temperature).
+
+    seeds_S: row positions of the seeds, int64. hard_SP: row positions of each seed's hard pairs, -1 where it has fewer than P.
+    A seed with no hard pair adds zero. Without seeds the loss is zero and still has a gradient. Symmetric: the mean of the loss
+    image to text and the loss text to image.
+    """
+    if hard_SP.numel() == 0:
+        return similarity_BB.sum() * 0
+    loss = _one_way(similarity_BB[seeds_S], seeds_S, hard_SP)
+    return (loss + _one_way(similarity_BB.T[seeds_S], seeds_S, hard_SP)) / 2 if symmetric else loss
+
+
+def hard_negative_margin_loss(
+    image_features_BD: Tensor, text_features_BD: Tensor, seeds_S: Tensor, hard_SP: Tensor, symmetric: bool = False
+) -> Tensor:
+    """HNML of a batch of pairs with unit-norm features; seeds and hard pairs as in `margin_of`. Returns a scalar."""
+    return margin_of(image_features_BD @ text_features_BD.T, seeds_S, hard_SP, symmetric)

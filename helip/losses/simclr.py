@@ -1,0 +1,14 @@
+"""SimCLR's NT-Xent between two views of the same images: arXiv 2002.05709, as SLIP uses it (arXiv 2112.12750)."""
+
+import torch
+from torch import Tensor
+from torch.nn.functional import cross_entropy
+
+
+def simclr_loss(first_BD: Tensor, second_BD: Tensor, temperature: float = 0.1) -> Tensor:
+    """Each of the 2 B views finds its partner among the 2 B - 1 others; features unit norm. Returns the mean over views."""
+    views_ND = torch.cat([first_BD, second_BD])
+    logits_NN = views_ND @ views_ND.T / temperature
+    logits_NN = logits_NN.masked_fill(torch.eye(len(views_ND), dtype=torch.bool, device=views_ND.device), -torch.inf)
+    partner_N = torch.arange(len(views_ND), device=views_ND.device).roll(len(first_BD))
+    return cross_entropy(logits_NN, partner_N)

@@ -1,0 +1,88 @@
+"""The one interface between an objective and the training engine.
+
+A step is: `encode` each micro-batch of each process, gather its outputs over the whole batch, `loss` once on every process, send the
+gradients of the gathered features back through `encode`, then `after_step`. Whatever mixes samples (contrast, batch normalisation of
+a head, a queue) happens in `loss`, over the whole batch, so the result depends neither on the number of processes nor of micro-batches.
+"""
+
+from typing import Any, Literal, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from helip.losses.hnml import margin_of
+
+View = Literal["plain", "strong"]  # the recipe's own augmentation; SimCLR's (strong crop, flip, colour, grey, blur)
+Features = dict[str, Tensor]  # name -> one row per sample
+
+
+class Plan(Protocol):
+    """Where the hard pairs of a batch are: seeds [S] and hard [S, P] row positions, -1 where a seed has fewer than P."""
+
+    seeds: Any
+    hard: Any
+
+
+class ObjectiveModule(nn.Module):
+    """A training objective: its own heads as parameters, its queues as buffers. Dropped on export.
+
+    augmentations: what each image view of a sample wants; captions: how many caption views `encode` takes at most.
+    fixed_logit_scale: the multiplier of an objective that does not learn it, else None.
+    gamma, symmetric_margin: the margin loss added where the batch plan has seeds (HELIP, eq. 7); gamma 0 adds nothing.
+    """
+
+    augmentations: tuple[View, ...] = ("plain",)
+    captions: int = 1
+    fixed_logit_scale: float | None = None
+
+    def __init__(self, gamma: float = 0.0, symmetric_margin: bool = False):
+        super().__init__()
+        self.gamma, self.symmetric_margin = gamma, symmetric_margin
+
+    @property
+    def views(self) -> int:
+        return len(self.augmentations)
+
+    def encode(self, model: nn.Module, batch: dict[str, Any]) -> Features:
+        """Local outputs of one micro-batch, one row per sample: at least unit-norm `image_features` and `text_features`, [b, D].
+
+        batch: `images`, a list of [b, 3, H, W], one per view; `tokens` [b, L], or a list of them, one per caption view;
+        `sample_seeds` [b] int64, the only source of randomness.
+        """
+        return {
+            "image_features": model.encode_image(batch["images"][0], normalize=True),
+            "text_features": model.encode_text(first_caption(batch), normalize=True),
+        }
+
+    def loss(self, features: Features, logit_scale: Tensor, plan: Plan | None = None) -> tuple[Tensor, dict[str, Tensor]]:
+        """The objective over the whole batch, and its parts by name (detached scalars).
+
+        features: what `encode` returned, gathered in the order of the global batch. logit_scale: the multiplier (already exponentiated).
+        Heads run in the caller's precision; similarities and losses in float32 or better.
+        """
+        features = self.project(features)
+        with torch.autocast(features["image_features"].device.type, enabled=False):
+            features = {name: rows.float() if rows.dtype in (torch.float16, torch.bfloat16) else rows for name, rows in features.items()}
+            similarity_BB = features["image_features"] @ features["text_features"].T
+            total, parts = self.contrast(features, similarity_BB, logit_scale)
+            if plan is not None and self.gamma:
+                seeds_S, hard_SP = (torch.as_tensor(rows, dtype=torch.int64, device=total.device) for rows in (plan.seeds, plan.hard))
+                parts["margin"] = margin_of(similarity_BB, seeds_S, hard_SP, self.symmetric_margin)
+                total = total + self.gamma * parts["margin"]
+        return total, {name: value.detach() for name, value in parts.items()}
+
+    def project(self, features: Features) -> Features:
+        """The features with the outputs of the objective's own heads added; whole batch."""
+        return features
+
+    def contrast(self, features: Features, similarity_BB: Tensor, logit_scale: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        """The objective without its margin, and its parts. similarity_BB: cosines of first images (rows) and first captions."""
+        raise NotImplementedError
+
+    def after_step(self, features: Features) -> None:
+        """Called once after each optimiser step with the gathered features: the place to update queues."""
+
+
+def first_caption(batch: dict[str, Any]) -> Tensor:
+    tokens = batch["tokens"]
+    return tokens if isinstance(tokens, Tensor) else tokens[0]

@@ -1,0 +1,29 @@
+"""From a recipe's declaration to its objective module."""
+
+import math
+
+import torch
+from torch import nn
+
+from helip.config import ClipObjective, CloobObjective, CyclipObjective, HnNceObjective, Recipe, Refinement
+from helip.training.objectives.base import ObjectiveModule
+from helip.training.objectives.two_tower import TwoTower
+
+
+def build_objective(recipe: Recipe, model: nn.Module) -> ObjectiveModule:
+    """The module of a recipe's objective for an open_clip model; a refinement's helip arm adds the margin loss to it.
+
+    The heads of SLIP and DeCLIP are initialised from torch's global generator: seed it first. An objective with a fixed
+    temperature writes it into the model's logit scale and freezes that.
+    """
+    margin = {}
+    if isinstance(recipe, Refinement) and recipe.arm == "helip":
+        margin = {"gamma": recipe.gamma, "symmetric_margin": recipe.symmetric_margin}
+    match recipe.objective:
+        case ClipObjective() | HnNceObjective() | CyclipObjective() | CloobObjective():
+            objective = TwoTower(recipe.objective, **margin)
+    if objective.fixed_logit_scale is not None:
+        with torch.no_grad():
+            model.logit_scale.fill_(math.log(objective.fixed_logit_scale))
+        model.logit_scale.requires_grad_(False)
+    return objective

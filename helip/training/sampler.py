@@ -1,0 +1,151 @@
+"""Which pairs are in the batch of a step: a pure function of (seed, step), so that nothing needs saving and nothing can be lost.
+
+Base samples B run through a fresh permutation of the corpus each epoch. Some of them are seeds B', and each seed i brings p pairs
+drawn uniformly without replacement from its hard pairs H_i (section 3.3 and algorithm 3 of arXiv 2305.05208). numpy only: usable
+in anyone's training loop.
+
+    sampler = Sampler(len(corpus), batch_size=512, seed=0, pairs=PairSet.open("pairs"))
+    batch = sampler(step)  # batch.ids: 512 corpus ids; batch.ids[batch.hard[s]] are hard pairs of batch.ids[batch.seeds[s]]
+"""
+
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+import numpy as np
+
+from helip.errors import HelipError
+
+BASE, EPOCH, HELD_OUT = 0, 1, 2  # purposes: each has random streams of its own
+
+
+class HardPairs(Protocol):
+    """What the sampler asks of a pair set; helip.mining.PairSet has it."""
+
+    noise: np.ndarray  # [N] bool: targets with fewer than k hard pairs
+
+    def __len__(self) -> int: ...
+
+    def hard(self, i: int) -> np.ndarray: ...  # ids of H_i
+
+
+@dataclass(frozen=True)
+class Batch:
+    """The whole batch of one step, over all processes. `seeds` and `hard` are positions in `ids`."""
+
+    ids: np.ndarray  # [B] int64, all different
+    seeds: np.ndarray  # [S] int64
+    hard: np.ndarray  # [S, P] int64
+    sample_seeds: np.ndarray  # [B] int64: of everything random about a sample
+
+
+def random_stream(seed: int, purpose: int, index: int) -> np.random.Generator:
+    """The random numbers of (seed, purpose, index): counter-based, so any of them is had without those before it."""
+    return np.random.Generator(np.random.Philox(key=seed, counter=[0, 0, index, purpose]))
+
+
+def held_out_mask(size: int, share: float) -> np.ndarray:
+    """[N] bool: the share of a corpus kept for validation; the same in every run on that corpus."""
+    mask = np.zeros(size, bool)
+    mask[random_stream(0, HELD_OUT, size).permutation(size)[: round(share * size)]] = True
+    return mask
+
+
+def seed_count(batch_size: int, seed_fraction: float, p: int) -> int:
+    """S such that S = seed_fraction of the base samples and base + S p = batch_size, rounded down."""
+    return int(seed_fraction * batch_size / (1 + seed_fraction * p))
+
+
+class Sampler:
+    """`sampler(step)` is the Batch of that step.
+
+    size: N, pairs in the corpus. arm: `control` draws from the whole corpus, `cleaned` leaves noise targets out, `helip` adds hard
+    pairs (and leaves noise out if drop_noise). held_out: [N] bool, never drawn. All arms have the same batch_size.
+    A drawn hard pair that the batch already holds is used where it stands; the row so spared goes to a further base sample.
+    """
+
+    def __init__(
+        self,
+        size: int,
+        batch_size: int,
+        seed: int,
+        pairs: HardPairs | None = None,
+        arm: Literal["control", "cleaned", "helip"] = "helip",
+        seed_fraction: float = 1.0,
+        p: int = 1,
+        drop_noise: bool = True,
+        held_out: np.ndarray | None = None,
+    ):
+        if arm != "control" and pairs is None:
+            raise HelipError(f"arm '{arm}' needs a pair set: mine one, or train the arm 'control'")
+        if pairs is not None and len(pairs) != size:
+            raise HelipError(f"the pair set was mined on {len(pairs)} pairs and the corpus has {size}: mine this corpus again")
+        keep = np.ones(size, bool) if held_out is None else ~held_out
+        if arm == "cleaned" or (arm == "helip" and drop_noise):
+            keep &= ~np.asarray(pairs.noise)
+        self._keep = None if keep.all() else keep
+        self._population = np.flatnonzero(keep)
+        if batch_size > len(self._population):
+            raise HelipError(f"a batch of {batch_size} is larger than the {len(self._population)} pairs left to train on: lower batch_size")
+        self.size, self.batch_size, self.seed, self.p = size, batch_size, seed, p
+        self._pairs = pairs
+        self._seeds = seed_count(batch_size, seed_fraction, p) if arm == "helip" else 0
+        self._base = batch_size - self._seeds * p
+        self._epoch, self._order = -1, None
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Steps in which the base samples see the population once; the few that fill no batch wait for the next permutation."""
+        return len(self._population) // self._base
+
+    def __call__(self, step: int) -> Batch:
+        rng = random_stream(self.seed, BASE, step)
+        row_of = {i: row for row, i in enumerate(self._base_ids(step).tolist())}
+        seeds, hard = self._draw_hard(rng, row_of)
+        self._fill(rng, row_of)
+        ids = np.fromiter(row_of, np.int64, self.batch_size)
+        return Batch(ids, seeds, hard, rng.integers(0, 2**63 - 1, self.batch_size))
+
+    def _base_ids(self, step: int) -> np.ndarray:
+        epoch, place = divmod(step, self.steps_per_epoch)
+        if epoch != self._epoch:
+            order = random_stream(self.seed, EPOCH, epoch).permutation(len(self._population))
+            self._epoch, self._order = epoch, order.astype(np.int32 if self.size < 2**31 else np.int64)
+        return self._population[self._order[place * self._base : (place + 1) * self._base]]
+
+    def _draw_hard(self, rng: np.random.Generator, row_of: dict[int, int]) -> tuple[np.ndarray, np.ndarray]:
+        """Seeds are the first base samples with at least p hard pairs; adds what they draw to row_of (id -> row)."""
+        seeds, hard = [], []
+        if self._seeds:
+            draws = rng.integers(0, 2**62, (self._base, self.p)).tolist()
+            for row, i in enumerate(list(row_of)):
+                candidates = self._hard_pairs(i)
+                if len(candidates) < self.p:
+                    continue
+                drawn = [int(candidates[c]) for c in choose(draws[row], len(candidates))]
+                seeds.append(row)
+                hard.append([row_of.setdefault(j, len(row_of)) for j in drawn])
+                if len(seeds) == self._seeds:
+                    break
+        return np.array(seeds, np.int64), np.array(hard, np.int64).reshape(-1, self.p)
+
+    def _hard_pairs(self, i: int) -> np.ndarray:
+        candidates = self._pairs.hard(i)
+        return candidates if self._keep is None else candidates[self._keep[candidates]]
+
+    def _fill(self, rng: np.random.Generator, row_of: dict[int, int]) -> None:
+        while len(row_of) < self.batch_size:
+            for i in self._population[rng.integers(0, len(self._population), self.batch_size)].tolist():
+                row_of.setdefault(i, len(row_of))
+                if len(row_of) == self.batch_size:
+                    break
+
+
+def choose(draws_P: list[int], n: int) -> list[int]:
+    """p different numbers below n, uniformly, from p uniform draws far larger than n: the t-th picks among those not picked yet."""
+    picked: list[int] = []
+    for t, draw in enumerate(draws_P):
+        pick = draw % (n - t)
+        for before in sorted(picked):
+            pick += pick >= before
+        picked.append(pick)
+    return picked

@@ -22,14 +22,13 @@ def paired_bootstrap(
     """
     rng = np.random.default_rng(seed)
     S = ours[0].shape[0]
-    seed_weights_RS = rng.multinomial(S, np.full(S, 1 / S), size=resamples) / S
+    seed_draws_RS = rng.multinomial(S, np.full(S, 1 / S), size=resamples)
     total_R = np.zeros(resamples)
     for a_Sn, b_Sn in zip(ours, reference, strict=True):
-        difference_Sn = a_Sn.astype(np.float64) - b_Sn
-        n = difference_Sn.shape[1]
-        for r in range(0, resamples, 500):  # bounds memory: 500 x n weights at a time
-            block = seed_weights_RS[r : r + 500]
-            item_weights_Rn = rng.multinomial(n, np.full(n, 1 / n), size=len(block)) / n
-            total_R[r : r + 500] += ((block @ difference_Sn) * item_weights_Rn).sum(1)
+        # Items that differ alike in every seed are exchangeable: drawing how many of each kind is drawing the items, only faster.
+        kinds_SK, count_K = np.unique(a_Sn.astype(np.float64) - b_Sn, axis=1, return_counts=True)
+        n = int(count_K.sum())
+        item_draws_RK = rng.multinomial(n, count_K / n, size=resamples)
+        total_R += ((seed_draws_RS @ kinds_SK) * item_draws_RK).sum(1) / (S * n)
     low, high = np.quantile(100 * total_R / len(ours), [(1 - level) / 2, (1 + level) / 2])
     return Interval(float(low), float(high))

@@ -1,0 +1,22 @@
+"""What all tests share: the project's root, and the real data where it is at hand."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(scope="session")
+def project() -> Path:
+    return ROOT
+
+
+@pytest.fixture(scope="session")
+def data_root() -> Path:
+    """$HELIP_DATA, or shared/data beside the checkout; without either, tests of real data skip."""
+    root = Path(os.environ.get("HELIP_DATA", ROOT.parent / "shared" / "data"))
+    if not root.is_dir():
+        pytest.skip(f"no real data: HELIP_DATA is not set and {root.name} is not beside the checkout")
+    return root

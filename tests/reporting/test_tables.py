@@ -1,0 +1,64 @@
+import csv
+
+import pytest
+
+from helip.errors import HelipError
+from helip.reporting.tables import write_table
+
+
+def rows(study, table="table1"):
+    with open(study.root / f"{table}.csv", newline="") as f:
+        return {(r["method"], r["column"]): r for r in csv.DictReader(f)}
+
+
+def test_values_are_means_over_seeds_beside_the_published_numbers(measured):
+    write_table(measured, "table1")
+    helip = rows(measured)["CLIP-HELIP", "imagenet"]
+    # 11 of 40 and 12 of 40: 27.5 and 30 %; mean 28.75, standard deviation 2.5 / sqrt(2)
+    assert (helip["value"], helip["std"], helip["n_seeds"]) == ("28.7500", "1.7678", "2")
+    assert (helip["published"], helip["recovered"], helip["arm"]) == ("19.8600", "0.6300", "helip")
+
+
+def test_every_refinement_is_compared_with_its_control_and_the_control_with_its_start(measured):
+    write_table(measured, "table1")
+    found = {method: rows(measured)[method, "cifar10"] for method in ("CLIP", "CLIP, control", "CLIP, cleaned", "CLIP-HELIP")}
+    assert found["CLIP"]["reference"] == found["CLIP"]["delta"] == ""
+    assert (found["CLIP, control"]["reference"], found["CLIP, control"]["delta"]) == ("cc3m_clip", "5.0000")
+    assert (found["CLIP, cleaned"]["reference"], found["CLIP, cleaned"]["delta"]) == ("cc3m_clip_control", "10.0000")
+    assert float(found["CLIP-HELIP"]["delta"]) == -2.5  # a negative result stands as it is
+    assert float(found["CLIP-HELIP"]["delta_ci_low"]) <= -2.5 <= float(found["CLIP-HELIP"]["delta_ci_high"])
+
+
+def test_rows_without_runs_in_the_study_are_absent(measured):
+    write_table(measured, "table1")
+    assert {run["run"] for run in rows(measured).values()} == {"cc3m_clip", "cc3m_clip_control", "cc3m_clip_cleaned", "cc3m_clip_helip"}
+
+
+def test_the_markdown_carries_the_same_numbers_and_the_recovered_share(measured):
+    text = write_table(measured, "table1")
+    assert "| CC3M (generated, 600 pairs, 63 % recovered) | CLIP-HELIP | 28.75 ± 1.77 (19.86) |" in text
+    assert "| CC3M CLIP-HELIP | `cc3m_clip_control` | -2.50 [" in text
+    assert (measured.root / "table1.md").read_text() == text
+
+
+def test_a_changed_metrics_file_changes_the_table(measured):
+    write_table(measured, "table1")
+    before = rows(measured)["CLIP", "cifar100"]["value"]
+    path = measured.metrics_file("cc3m_clip", "0", "cifar100", "zeroshot")
+    path.write_text(path.read_text().replace("25.0", "75.0"))
+    write_table(measured, "table1")
+    assert (before, rows(measured)["CLIP", "cifar100"]["value"]) == ("26.2500", "51.2500")
+
+
+def test_a_missing_metrics_file_is_named_and_no_table_is_written(measured):
+    measured.metrics_file("cc3m_clip", "0", "cifar100", "zeroshot").unlink()
+    with pytest.raises(HelipError, match=r"seed0/cifar100.zeroshot.json: not found; build it first"):
+        write_table(measured, "table1")
+    assert not (measured.root / "table1.csv").exists()
+
+
+def test_a_metric_nobody_measured_is_named(measured):
+    path = measured.metrics_file("cc3m_clip", "0", "imagenet", "zeroshot")
+    path.write_text(path.read_text().replace("acc1", "acc7"))
+    with pytest.raises(HelipError, match="has no metric 'acc1' \\(it has acc7\\)"):
+        write_table(measured, "table1")

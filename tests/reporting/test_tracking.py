@@ -1,0 +1,55 @@
+import json
+import sys
+
+import pytest
+
+from helip.reporting.tracking import import_study
+
+
+@pytest.fixture
+def trained(measured):
+    for run in measured.runs.values():
+        for seed in run.seeds:
+            folder = measured.model_dir(run.name, seed)
+            folder.mkdir(parents=True)
+            folder.joinpath("train.json").write_text(
+                json.dumps({"declaration": run.recipe.model_dump(mode="json"), "commit": "abc", "host": "here", "written": "now"})
+            )
+            folder.joinpath("curve.csv").write_text("step,loss,samples_per_second\n0,4.5,100\n1,4.25,110\n")
+    return measured
+
+
+def stored(store):
+    from mlflow import MlflowClient
+
+    client = MlflowClient(tracking_uri=f"sqlite:///{store}")
+    experiment = client.get_experiment_by_name("smoke")
+    return client, {r.data.tags["helip.key"]: r for r in client.search_runs([experiment.experiment_id], max_results=1000)}
+
+
+def test_runs_are_imported_once_with_parameters_curves_metrics_and_lineage(trained, tmp_path):
+    store = tmp_path / "store.db"
+    assert import_study(trained, store) == {"imported": 10, "unchanged": 0}
+    assert import_study(trained, store) == {"imported": 0, "unchanged": 10}
+    client, runs = stored(store)
+    run = runs["smoke/cc3m_clip_helip/seed1"]
+    assert run.data.params["gamma"] == "1.0"
+    assert run.data.params["objective.name"] == "clip"
+    assert run.data.metrics["imagenet.zeroshot.acc1"] == 30.0
+    assert [(m.step, m.value) for m in client.get_metric_history(run.info.run_id, "train.loss")] == [(0, 4.5), (1, 4.25)]
+    assert run.data.tags["helip.start"] == "smoke/cc3m_clip/seed1"
+    assert run.data.tags["helip.pairs"] == "cc3m.hpm.dino_vits8.sentence"
+
+    path = trained.metrics_file("cc3m_clip", "0", "imagenet", "zeroshot")
+    path.write_text(path.read_text().replace("25.0", "26.0"))
+    assert import_study(trained, store) == {"imported": 1, "unchanged": 9}
+    _, runs = stored(store)
+    assert len(runs) == 10
+    assert runs["smoke/cc3m_clip/seed0"].data.metrics["imagenet.zeroshot.acc1"] == 26.0
+
+
+def test_reporting_never_imports_torch():
+    import subprocess
+
+    code = "import sys, helip.reporting.tables, helip.reporting.tracking; print('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "False"

@@ -1,0 +1,49 @@
+import math
+
+import pytest
+import torch
+
+from helip.losses import clip_loss
+from helip.losses.simclr import simclr_loss
+from helip.losses.slip import slip_loss
+
+
+def slow_simclr(first, second, temperature):
+    """NT-Xent, view by view."""
+    views, n, total = [*first, *second], len(first), 0.0
+    for a in range(2 * n):
+        partner = (a + n) % (2 * n)
+        below = sum(math.exp(float(views[a] @ views[k]) / temperature) for k in range(2 * n) if k != a)
+        total -= float(views[a] @ views[partner]) / temperature - math.log(below)
+    return total / (2 * n)
+
+
+def test_by_hand():
+    # Views a1 = b1 = (1, 0), a2 = b2 = (0, 1), temperature 1: each view has its partner at cosine 1 and two others at 0, so the loss
+    # of each is ln(e + 1 + 1) - 1 = 0.55144
+    views = torch.eye(2)
+    assert simclr_loss(views, views, temperature=1.0).item() == pytest.approx(0.55144, abs=1e-5)
+
+
+def test_is_its_slow_twin(unit):
+    first, second = unit(5, seed=1), unit(5, seed=2)
+    assert simclr_loss(first, second, 0.1).item() == pytest.approx(slow_simclr(first, second, 0.1), rel=1e-12)
+
+
+def test_views_and_images_may_change_places(unit):
+    first, second, order = unit(5, seed=1), unit(5, seed=2), torch.tensor([4, 2, 0, 1, 3])
+    expected = simclr_loss(first, second).item()
+    assert simclr_loss(second, first).item() == pytest.approx(expected, rel=1e-12)
+    assert simclr_loss(first[order], second[order]).item() == pytest.approx(expected, rel=1e-12)
+
+
+def test_gradient(unit):
+    assert torch.autograd.gradcheck(lambda a, b: simclr_loss(a, b, 0.5), (unit(4, seed=1), unit(4, seed=2)))
+
+
+def test_slip_is_clip_plus_weighted_simclr(unit):
+    image, text, first, second = (unit(5, seed=s) for s in range(4))
+    clip, simclr = clip_loss(image, text, 9.0), simclr_loss(first, second, 0.2)
+    ours = slip_loss(image, text, 9.0, first, second, simclr_weight=0.3, temperature=0.2)
+    assert ours.item() == pytest.approx((clip + 0.3 * simclr).item(), rel=1e-12)
+    assert slip_loss(image, text, 9.0, first, second, simclr_weight=0.0).item() == pytest.approx(clip.item(), rel=1e-12)

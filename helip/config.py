@@ -71,6 +71,15 @@ class TimmEncoder(Declaration):
     logits: bool = False  # the classifier's output instead of features, as the released code has it
 
 
+class TorchvisionEncoder(Declaration):
+    library: Literal["torchvision"] = "torchvision"
+    modality: Literal["image"] = "image"
+    model: str  # a torchvision classifier; its features are the input of its last layer
+    tag: str  # torchvision's name of the weights, e.g. IMAGENET1K_SWAG_LINEAR_V1 of vit_b_16 (SWAG ViT-B/16 is not in timm)
+    weights: str | None = None  # a local file; None lets torchvision find or download them
+    centre: bool = False
+
+
 class OpenClipEncoder(Declaration):
     library: Literal["open_clip"] = "open_clip"
     modality: Literal["image", "text"]
@@ -93,6 +102,7 @@ class SelfSupervisedEncoder(Declaration):
     modality: Literal["image"] = "image"
     width: int = 32
     dim: int = 128  # of the features
+    image_size: int = Field(32, ge=16)  # pixels a side that images are resized to
     epochs: float = Field(4, gt=0)
     batch_size: int = Field(256, gt=1)
     learning_rate: float = 1e-3
@@ -101,7 +111,9 @@ class SelfSupervisedEncoder(Declaration):
     centre: bool = True  # uncentred SimCLR cosines have a median of about 0.7: tau would mean nothing
 
 
-Encoder = Annotated[TimmEncoder | OpenClipEncoder | SentenceEncoder | SelfSupervisedEncoder, Field(discriminator="library")]
+Encoder = Annotated[
+    TimmEncoder | TorchvisionEncoder | OpenClipEncoder | SentenceEncoder | SelfSupervisedEncoder, Field(discriminator="library")
+]
 
 # ---------------------------------------------------------------- mining
 

@@ -1,0 +1,60 @@
+"""Frozen encoders whose cosines say which pairs are hard: timm, open_clip, sentence-transformers, or trained on the corpus itself."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from helip.config import Encoder as Declaration
+from helip.config import OpenClipEncoder, SelfSupervisedEncoder, SentenceEncoder, TimmEncoder, TorchvisionEncoder
+from helip.errors import HelipError
+
+if TYPE_CHECKING:
+    from helip.encoders.encoder import Encoder
+
+FORMS = "timm:NAME, torchvision:NAME@TAG, sentence_transformers:NAME, open_clip-image:NAME@PRETRAINED or open_clip-text:NAME@PRETRAINED"
+
+
+def load(declaration: Declaration, folder: Path | None = None, device: str = "cpu", pretrained: bool = True) -> "Encoder":
+    """The encoder that a declaration names.
+
+    folder: of a self-supervised encoder, where `helip train-encoder` put it. pretrained=False builds the network with random
+    weights, for tests of everything but the numbers. HelipError where the name is unknown or the weights cannot be had.
+    """
+    match declaration:  # each library is imported only when it is asked for: they take seconds
+        case TimmEncoder():
+            from helip.encoders import timm_encoder
+
+            return timm_encoder.load(declaration, device, pretrained)
+        case TorchvisionEncoder():
+            from helip.encoders import torchvision_encoder
+
+            return torchvision_encoder.load(declaration, device, pretrained)
+        case OpenClipEncoder():
+            from helip.encoders import clip_encoder
+
+            return clip_encoder.load(declaration, device, pretrained)
+        case SentenceEncoder():
+            from helip.encoders import sentence_encoder
+
+            return sentence_encoder.load(declaration, device)
+        case SelfSupervisedEncoder():
+            from helip.encoders import simclr
+
+            if folder is None:
+                raise HelipError("a simclr encoder has no weights before `helip train-encoder` made them; say where they are")
+            return simclr.load(declaration, folder, device)
+
+
+def parse(text: str) -> Declaration:
+    """An encoder as the command line writes it, see FORMS."""
+    library, _, name = text.partition(":")
+    model, _, pretrained = name.partition("@")
+    match library:
+        case "timm" if name:
+            return TimmEncoder(model=name)
+        case "torchvision" if pretrained:
+            return TorchvisionEncoder(model=model, tag=pretrained)
+        case "sentence_transformers" if name:
+            return SentenceEncoder(model=name)
+        case "open_clip-image" | "open_clip-text" if name:
+            return OpenClipEncoder(modality=library.removeprefix("open_clip-"), model=model, pretrained=pretrained or None)
+    raise HelipError(f"'{text}' names no encoder; write {FORMS}")

@@ -1,0 +1,89 @@
+"""`helip train-encoder` and `helip encode`: features of a corpus, by a study's declarations or for a folder of your own."""
+
+import os
+from pathlib import Path
+
+COMMANDS = {
+    "train-encoder": "train a study's self-supervised image encoder on a corpus",
+    "encode": "encode the images or captions of a corpus into a feature cache",
+}
+
+
+def add(name, parser):
+    parser.add_argument(
+        "--study", required=name == "train-encoder", help="a study of experiments/studies; then CORPUS and ENCODER are its names"
+    )
+    parser.add_argument("names", nargs="*", metavar="CORPUS ENCODER")
+    if name == "train-encoder":
+        return _train_encoder
+    own = parser.add_argument_group("for your own data, instead of --study")
+    own.add_argument("--corpus", type=Path, help="a corpus folder made by `helip data index`")
+    own.add_argument(
+        "--encoder", help="timm:NAME, torchvision:NAME@TAG, sentence_transformers:NAME, open_clip-image:NAME@PRETRAINED, open_clip-text:..."
+    )
+    own.add_argument("--centre", action="store_true", help="subtract the corpus mean before normalising")
+    own.add_argument("--out", type=Path, help="folder for features.npy and features.json")
+    parser.add_argument("--batch-size", type=int, default=64)
+    parser.add_argument("--workers", type=int, help="processes that decode images (default: none on a CPU, up to 8 for a GPU)")
+    parser.add_argument("--dtype", choices=["float16", "float32"], default="float16", help="of the stored features")
+    return _encode
+
+
+def _names(arguments) -> tuple[str, str]:
+    from helip.errors import HelipError
+
+    if len(arguments.names) != 2:
+        raise HelipError("with --study, name one corpus and one encoder: helip encode --study S CORPUS ENCODER")
+    return tuple(arguments.names)
+
+
+def _train_encoder(arguments):
+    from helip.config import SelfSupervisedEncoder
+    from helip.data.corpus import Corpus
+    from helip.encoders.simclr_training import train
+    from helip.errors import HelipError
+    from helip.study import load
+
+    study, (corpus, encoder) = load(arguments.study), _names(arguments)
+    study.encoder_digest(corpus, encoder)  # refuses unknown names
+    declaration = study.declaration.encoders[encoder]
+    if not isinstance(declaration, SelfSupervisedEncoder):
+        raise HelipError(f"{study.file}: encoder '{encoder}' comes trained ({declaration.library}); only simclr encoders are trained here")
+    train(declaration, Corpus.open(study.corpus_dir(corpus)), study.encoder_dir(corpus, encoder))
+
+
+def _encode(arguments):
+    import torch
+
+    from helip import encoders
+    from helip.data.corpus import Corpus
+    from helip.encoders.cache import encode
+
+    declaration, folder, trained, out = _of_study(arguments) if arguments.study else _of_user(arguments)
+    corpus = Corpus.open(folder)
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    workers = arguments.workers if arguments.workers is not None else min(8, os.cpu_count()) if device == "cuda" else 0
+    encoder = encoders.load(declaration, trained, device)
+    encode(declaration, encoder, corpus, out, batch_size=arguments.batch_size, workers=workers, dtype=arguments.dtype)
+    print(f"{out}: {len(corpus)} features of {encoder.dim} dimensions")
+
+
+def _of_study(arguments):
+    from helip.study import load
+
+    study, (corpus, encoder) = load(arguments.study), _names(arguments)
+    study.features_digest(corpus, encoder)  # refuses unknown names
+    folders = study.corpus_dir(corpus), study.encoder_dir(corpus, encoder), study.features_dir(corpus, encoder)
+    return study.declaration.encoders[encoder], *folders
+
+
+def _of_user(arguments):
+    from helip import encoders
+    from helip.errors import HelipError
+
+    if arguments.names or not (arguments.corpus and arguments.encoder and arguments.out):
+        raise HelipError("give either --study S CORPUS ENCODER, or --corpus DIR --encoder LIBRARY:NAME --out DIR")
+    declaration = encoders.parse(arguments.encoder)
+    if arguments.centre:
+        declaration = declaration.model_copy(update={"centre": True})
+    return declaration, arguments.corpus, None, arguments.out

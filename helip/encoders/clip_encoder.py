@@ -1,0 +1,69 @@
+"""The two towers of an open_clip model as encoders: OpenAI's CLIP, SigLIP, or a folder of our own (local-dir:PATH)."""
+
+import difflib
+from pathlib import Path
+
+import open_clip
+import torch
+
+from helip.config import OpenClipEncoder
+from helip.encoders.encoder import Encoder, feature_width, frozen, in_words, inference, weights_digest
+from helip.errors import HelipError
+
+
+def load(declaration: OpenClipEncoder, device: str, pretrained: bool = True) -> Encoder:
+    """features_BD are the projections into the joint space, before normalisation."""
+    model, transform = create(declaration.model, declaration.pretrained if pretrained else None, need_weights=pretrained)
+    model = frozen(model, device)
+    if declaration.modality == "image":
+        embed, prepare, words = inference(model.encode_image, device), transform, in_words(transform)
+        dim = feature_width(embed, prepare)
+    else:
+        tokenize, encode = open_clip.get_tokenizer(declaration.model), inference(model.encode_text, device)
+
+        def embed(captions: list[str]) -> torch.Tensor:
+            return encode(tokenize(captions))
+
+        prepare, words = None, f"open_clip's tokenizer of {Path(declaration.model).name}, {tokenize.context_length} tokens"
+        dim = embed([""]).shape[1]
+    return Encoder(declaration.modality, dim, weights_digest(model), words, embed, prepare)
+
+
+def create(name: str, pretrained: str | None = None, need_weights: bool = True) -> tuple[torch.nn.Module, object]:
+    """An open_clip model and its evaluation transform. HelipError for an unknown name, a folder that is none, weights not at hand."""
+    _check(name, pretrained, need_weights)
+    try:
+        model, _, transform = open_clip.create_model_and_transforms(
+            name, pretrained=pretrained, load_weights=need_weights, weights_only=True
+        )
+    except Exception as error:  # open_clip, huggingface_hub, safetensors and torch each raise their own
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise HelipError(f"open_clip model '{name}' could not be loaded ({reason}); {_remedy(name, pretrained)}") from error
+    return model, transform
+
+
+def _check(name: str, pretrained: str | None, need_weights: bool) -> None:
+    if name.startswith("local-dir:"):
+        folder = Path(name.removeprefix("local-dir:"))
+        if not (folder / "open_clip_config.json").is_file():
+            raise HelipError(f"{folder}: no open_clip model folder (open_clip_config.json is missing); train or export the model first")
+        return
+    if name.startswith("hf-hub:"):
+        return
+    if name not in open_clip.list_models():
+        near = difflib.get_close_matches(name, open_clip.list_models(), n=3)
+        raise HelipError(f"open_clip has no model '{name}'; near it are {', '.join(near) or 'none: see open_clip.list_models()'}")
+    if need_weights and pretrained is None:
+        tags = ", ".join(open_clip.list_pretrained_tags_by_model(name)) or "none"
+        raise HelipError(f"open_clip model '{name}' needs pretrained weights: a file, or one of its tags: {tags}")
+
+
+def _remedy(name: str, pretrained: str | None) -> str:
+    if name.startswith("local-dir:"):
+        return "build the folder again"
+    tags = open_clip.list_pretrained_tags_by_model(name)
+    if pretrained not in tags:
+        return f"'{pretrained}' must be a weights file that is there, or one of {', '.join(tags) or 'no tags'}"
+    hub = (open_clip.get_pretrained_cfg(name, pretrained).get("hf_hub") or "").rstrip("/")
+    source = f"run `hf download {hub} --local-dir DIR`" if hub else f"download {open_clip.get_pretrained_url(name, pretrained)}"
+    return f"where there is network, {source} and set pretrained to the weights file"

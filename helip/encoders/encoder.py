@@ -1,0 +1,62 @@
+"""What every encoder is, whatever library it comes from."""
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from PIL import Image
+
+
+@dataclass(frozen=True)
+class Encoder:
+    """A frozen network that turns images, or captions, into features.
+
+    `prepare` makes one PIL RGB image into a tensor and may run in a loader's worker; `embed` takes a batch, either the stacked
+    tensors or a list of captions, and returns features_BD: float32, on the CPU, as the network gives them (neither centred nor
+    normalised). `weights` is a digest of every parameter and buffer, `preprocessing` says in words what happens to an input.
+    """
+
+    modality: Literal["image", "text"]
+    dim: int
+    weights: str
+    preprocessing: str
+    embed: Callable[[torch.Tensor | list[str]], torch.Tensor]
+    prepare: Callable[[Image.Image], torch.Tensor] | None = None
+    logits: bool = False  # a classifier's output: class labels speak through it
+
+
+def weights_digest(module: torch.nn.Module) -> str:
+    """sha256 over the names, types and bytes of a module's parameters and buffers."""
+    seen = hashlib.sha256()
+    for name, tensor in sorted(module.state_dict().items()):
+        seen.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
+        seen.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy())
+    return seen.hexdigest()
+
+
+def frozen(module: torch.nn.Module, device: str) -> torch.nn.Module:
+    return module.eval().requires_grad_(False).to(device)
+
+
+def inference(module: Callable, device: str) -> Callable[[torch.Tensor], torch.Tensor]:
+    """A module as an `embed` of image batches: to the device, half precision there, float32 back on the CPU."""
+    half = device.startswith("cuda")
+
+    @torch.inference_mode()
+    def embed(batch: torch.Tensor) -> torch.Tensor:
+        with torch.autocast("cuda", torch.float16, enabled=half):
+            return module(batch.to(device, non_blocking=True)).float().cpu()
+
+    return embed
+
+
+def in_words(transform: object) -> str:
+    """A torchvision transform on one line."""
+    return " ".join(str(transform).split())
+
+
+def feature_width(embed: Callable, prepare: Callable) -> int:
+    """D, by embedding a black image: what a library says of its width is not always what comes out."""
+    return embed(prepare(Image.new("RGB", (64, 64))).unsqueeze(0)).shape[1]

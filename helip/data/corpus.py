@@ -1,0 +1,136 @@
+"""An indexed corpus on disk: any sample in one read, nothing of it held in memory.
+
+A corpus is a folder: `manifest.json` (what it is), `index.npy` (a row of shards.ROW per sample), `captions.bin`,
+`quarantine.csv` (samples left out, and why) and, for corpora written by this project, `shards/`. A sample's id is its row.
+"""
+
+import os
+import threading
+from collections import OrderedDict
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+from PIL import Image
+
+from helip.artefact import read_json
+from helip.data.images import BadSample, decode
+from helip.data.shards import ROW
+from helip.errors import HelipError
+
+OPEN_SHARDS = 128  # a published corpus has more shards than a process may open files
+
+
+class Corpus:
+    """`len`, `digest` (of the captions and images, in order), `manifest`, and samples by id. Safe to fork, spawn and pickle."""
+
+    def __init__(self, folder: Path | str):
+        self.folder = Path(folder)
+        self.manifest: dict[str, Any] = read_json(self.folder / "manifest.json")
+        try:
+            self.digest: str = self.manifest["digest"]
+            self._shards: list[dict[str, Any]] = self.manifest["shards"]
+            wanted = (self.manifest["size"], self.manifest["captions_bytes"])
+        except (KeyError, TypeError) as error:
+            raise HelipError(
+                f"{self.folder / 'manifest.json'}: no manifest of a corpus ({error} is missing); index the corpus again"
+            ) from None
+        self._rows = self._mapped("index.npy")
+        self._text = self._mapped("captions.bin")
+        if self._rows.dtype != ROW or (len(self._rows), len(self._text)) != wanted:
+            raise HelipError(f"{self.folder}: index.npy or captions.bin does not match manifest.json; index the corpus again")
+        self._files: OrderedDict[int, BinaryIO] = OrderedDict()
+        self._lock = threading.Lock()
+
+    @classmethod
+    def open(cls, folder: Path | str) -> "Corpus":
+        return cls(folder)
+
+    def _mapped(self, name: str) -> np.ndarray:
+        path = self.folder / name
+        try:
+            if path.suffix == ".npy":
+                return np.load(path, mmap_mode="r", allow_pickle=False)
+            return np.memmap(path, np.uint8, "r") if path.stat().st_size else np.zeros(0, np.uint8)
+        except (OSError, ValueError) as error:
+            raise HelipError(f"{path}: cannot be read ({error}); index the corpus again") from None
+
+    def __reduce__(self):
+        return Corpus, (self.folder.absolute(),)
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __repr__(self) -> str:
+        return f"Corpus({str(self.folder)!r}, {len(self)} samples, digest {self.digest[:12]})"
+
+    # ------------------------------------------------------------ samples
+
+    def caption(self, i: int) -> str:
+        row = self._rows[i]
+        start = int(row["caption_offset"])
+        return self._text[start : start + int(row["caption_size"])].tobytes().decode()
+
+    def captions(self, ids: Iterable[int]) -> list[str]:
+        return [self.caption(i) for i in ids]
+
+    def key(self, i: int) -> str:
+        """The sample's name in its shard."""
+        row = self._rows[i]
+        start = int(row["caption_offset"]) + int(row["caption_size"])
+        return self._text[start : start + int(row["key_size"])].tobytes().decode("utf-8", "surrogateescape")
+
+    def shard_of(self, i: int) -> int:
+        return int(self._rows[i]["shard"])
+
+    def image_bytes(self, i: int) -> bytes:
+        """The encoded image, in one read."""
+        row = self._rows[i]
+        file = self._file(int(row["shard"]))
+        size = int(row["image_size"])
+        data = os.pread(file.fileno(), size, int(row["image_offset"]))
+        if len(data) != size:
+            raise self._changed(int(row["shard"]), f"sample {i} ends after {len(data)} of {size} bytes")
+        return data
+
+    def image(self, i: int) -> Image.Image:
+        """RGB."""
+        try:
+            return decode(self.image_bytes(i))
+        except BadSample as error:
+            raise self._changed(self.shard_of(i), f"sample {i}, key '{self.key(i)}': {error}") from None
+
+    # ------------------------------------------------------------ shards
+
+    def shard_path(self, shard: int) -> Path:
+        return self.folder / self._shards[shard]["path"]  # an absolute path stays what it is
+
+    def _file(self, shard: int) -> BinaryIO:
+        with self._lock:
+            if shard in self._files:
+                self._files.move_to_end(shard)
+                return self._files[shard]
+            file = self._files[shard] = self._opened(shard)
+            if len(self._files) > OPEN_SHARDS:
+                self._files.popitem(last=False)  # closed when its last reader lets go of it
+            return file
+
+    def _opened(self, shard: int) -> BinaryIO:
+        path = self.shard_path(shard)
+        try:
+            file = open(path, "rb", buffering=0)  # noqa: SIM115  kept open for later reads
+        except OSError as error:
+            raise HelipError(
+                f"{path}: shard of {self.folder} cannot be opened ({error.strerror}); put it back or index the corpus again"
+            ) from None
+        size = os.fstat(file.fileno()).st_size
+        if size != self._shards[shard]["size"]:
+            file.close()
+            raise self._changed(shard, f"{size} bytes now, {self._shards[shard]['size']} then")
+        return file
+
+    def _changed(self, shard: int, what: str) -> HelipError:
+        return HelipError(
+            f"{self.shard_path(shard)}: changed since {self.folder} was indexed ({what}); restore it or index the corpus again"
+        )

@@ -1,0 +1,164 @@
+"""Evaluation sets: generated ones written in CLIP benchmark's wds layout, a user's own checked, all with an evaluation.json."""
+
+import hashlib
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from helip.artefact import file_digest, provenance, whole_folder, write_json
+from helip.config import BenchmarkSet, Declaration, GeneratedSet, WdsSet
+from helip.data.locations import located
+from helip.data.tars import samples, write
+from helip.errors import HelipError
+
+PER_SHARD = 5000
+IMAGES = frozenset({"webp", "png", "jpg", "jpeg"})  # what CLIP benchmark decodes
+
+
+def build_evaluation_set(name: str, declaration: Declaration, out: Path, inputs: dict[str, str] | None = None) -> dict[str, Any]:
+    """Write the folder `out` with its evaluation.json: task, CLIP benchmark's data set name and root ("." is the folder itself),
+    split, items, digests of class names, templates and archives. Returns what the JSON says."""
+    with whole_folder(out) as folder:
+        match declaration:
+            case GeneratedSet():
+                found = _generated(name, declaration, folder)
+            case WdsSet():
+                root = located(declaration.path)
+                found = {"dataset": f"wds/{name}", "root": str(root), "split": declaration.split, **check_wds(root, declaration)}
+            case BenchmarkSet():
+                found = _benchmark(name, declaration)
+        said = provenance(declaration, inputs, name=name, task=declaration.task, probe=declaration.probe, **found)
+        write_json(folder / "evaluation.json", said)
+    return said
+
+
+# ---------------------------------------------------------------- generated
+
+
+def _generated(name: str, declaration: GeneratedSet, folder: Path) -> dict[str, Any]:
+    from helip.data.world.sets import CAPTIONS, TEMPLATES, analogue, captioned, labelled
+
+    size, world = declaration.image_size, (declaration.world_seed, declaration.seed)
+    task = "retrieval" if name in CAPTIONS else "classification"
+    if task == "classification":
+        classes = analogue(name, declaration.world_seed).class_names  # first, as it refuses unknown names
+    if task != declaration.task:
+        raise HelipError(f"evaluation -> {name}: the generated world's '{name}' is a {task} set, not {declaration.task}; correct its task")
+    if task == "retrieval":
+        if declaration.train_items:
+            raise HelipError(f"evaluation -> {name}: train_items is for a linear probe, and a retrieval set has none; leave it out")
+        (folder / "dataset_type.txt").write_text("retrieval\n")
+        _write_split(folder / "test", ((image, "txt", "\n".join(c)) for image, c in captioned(name, *world, declaration.items, size)))
+    else:
+        (folder / "classnames.txt").write_text("".join(f"{c}\n" for c in classes))
+        (folder / "zeroshot_classification_templates.txt").write_text("".join(f"{t}\n" for t in TEMPLATES))
+        for split, items in (("test", declaration.items), ("train", declaration.train_items)):
+            if items:
+                _write_split(folder / split, ((image, "cls", str(c)) for image, c in labelled(name, *world, split, items, size)))
+    return {"dataset": f"wds/{name}", "root": ".", "split": "test", **check_wds(folder, declaration)}
+
+
+def _write_split(folder: Path, items: Iterable[tuple[bytes, str, str]]) -> None:
+    folder.mkdir()
+    shard, shards = [], 0
+    for i, (image, extension, text) in enumerate(items, 1):
+        shard += [(f"{i - 1:07d}.png", image), (f"{i - 1:07d}.{extension}", text.encode())]
+        if i % PER_SHARD == 0:
+            write(folder / f"{shards}.tar", shard)
+            shard, shards = [], shards + 1
+    if shard:
+        write(folder / f"{shards}.tar", shard)
+        shards += 1
+    (folder / "nshards.txt").write_text(f"{shards}\n")
+
+
+# ---------------------------------------------------------------- folders in the wds layout
+
+
+def check_wds(root: Path, declaration: GeneratedSet | WdsSet) -> dict[str, Any]:
+    """Items and digests of a folder in CLIP benchmark's layout; HelipError for whatever it could not be evaluated with."""
+    split = getattr(declaration, "split", "test")
+    if not root.is_dir():
+        raise HelipError(
+            f"{root}: there is no such folder; put the set there in CLIP benchmark's wds layout (clip_benchmark_export_wds writes it)"
+        )
+    is_retrieval = (root / "dataset_type.txt").exists() and _text(root / "dataset_type.txt").strip().lower() == "retrieval"
+    if is_retrieval != (declaration.task == "retrieval"):
+        raise HelipError(f"{root}: dataset_type.txt says {'retrieval' if is_retrieval else 'classification'}, the study {declaration.task}")
+    words = {} if is_retrieval else _words(root)
+    splits = [split, *(["train"] if declaration.probe and split != "train" else [])]
+    checked = {s: _check_split(root / s, len(words.get("class_names", ()))) for s in splits}
+    digests = {f"{k}_digest": hashlib.sha256("\n".join(v).encode()).hexdigest() for k, v in words.items()}
+    archives = {f"{s}/{tar}": sha for s, (_, tars) in checked.items() for tar, sha in tars.items()}
+    return {"items": checked[split][0], "train_items": checked["train"][0] if "train" in checked else 0,
+            "classes": len(words.get("class_names", ())), **digests, "archives": archives}  # fmt: skip
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise HelipError(f"{path}: cannot be read ({error}); CLIP benchmark's wds layout needs it as UTF-8 text") from None
+
+
+def _words(root: Path) -> dict[str, list[str]]:
+    names = [line.strip() for line in _text(root / "classnames.txt").splitlines()]
+    templates = [line.strip() for line in _text(root / "zeroshot_classification_templates.txt").splitlines()]
+    if not names or not all(names):
+        raise HelipError(f"{root / 'classnames.txt'}: needs one class name a line, and no empty line")
+    if not templates or any("{c}" not in t for t in templates):
+        raise HelipError(f"{root / 'zeroshot_classification_templates.txt'}: needs one template a line, each with {{c}} for the class name")
+    return {"class_names": names, "templates": templates}
+
+
+def _check_split(folder: Path, classes: int) -> tuple[int, dict[str, str]]:
+    """(items, sha256 of each archive) of a split; classes 0 means captions."""
+    try:
+        shards = int(_text(folder / "nshards.txt"))
+    except ValueError:
+        raise HelipError(f"{folder / 'nshards.txt'}: needs one number, that of the archives beside it") from None
+    items, digests = 0, {}
+    for tar in (folder / f"{n}.tar" for n in range(shards)):
+        items += _check_archive(tar, classes)
+        digests[tar.name] = file_digest(tar)
+    if not items:
+        raise HelipError(f"{folder}: holds no items; put {{0..n}}.tar there")
+    return items, digests
+
+
+def _check_archive(tar: Path, classes: int) -> int:
+    wanted = "cls" if classes else "txt"
+    count = 0
+    for count, (key, files) in enumerate(samples(tar, frozenset({wanted})), 1):  # noqa: B007
+        data = next((f.data for f in files if f.extension == wanted), None)
+        if data is None or not any(f.extension in IMAGES for f in files):
+            raise HelipError(f"{tar}: item '{key}' lacks its image or its .{wanted} file; write the archive again")
+        if classes and not (data.strip().isdigit() and int(data) < classes):
+            raise HelipError(
+                f"{tar}: item '{key}' has the label {data[:20]!r}, and classnames.txt has {classes} classes (0 to {classes - 1})"
+            )
+        if not classes and not data.strip():
+            raise HelipError(f"{tar}: item '{key}' has no caption; write the archive again")
+    return count
+
+
+# ---------------------------------------------------------------- sets that CLIP benchmark builds itself
+
+
+def _benchmark(name: str, declaration: BenchmarkSet) -> dict[str, Any]:
+    from clip_benchmark.datasets.builder import build_dataset
+
+    root = located(declaration.root)
+    task = {"classification": "zeroshot_classification", "retrieval": "zeroshot_retrieval"}[declaration.task]
+    try:
+        data = build_dataset(declaration.name, root=str(root), split=declaration.split, download=False, task=task)
+        items = len(data)
+    except Exception as error:  # each of CLIP benchmark's loaders fails in its own way
+        what = f"{type(error).__name__}: {error}".splitlines()[0][:300]
+        raise HelipError(
+            f"{root}: CLIP benchmark cannot load '{declaration.name}' for evaluation -> {name} ({what}); put its files there"
+        ) from None
+    words = {"class_names": data.classes, "templates": data.templates} if declaration.task == "classification" else {}
+    digests = {f"{k}_digest": hashlib.sha256("\n".join(map(str, v)).encode()).hexdigest() for k, v in words.items()}
+    return {"dataset": declaration.name, "root": str(root), "split": declaration.split, "items": items,
+            "classes": len(words.get("class_names", ())), **digests, "archives": {}}  # fmt: skip

@@ -1,0 +1,16 @@
+"""Declared paths: `$VARIABLES` and `~` expanded, with a sentence for what is missing."""
+
+import os
+import re
+from pathlib import Path
+
+from helip.errors import HelipError
+
+
+def located(declared: str) -> Path:
+    """The absolute path that a declared one stands for; an unset variable is the user's to set."""
+    for braced, plain in re.findall(r"\$(?:\{(\w+)\}|(\w+))", declared):
+        name = braced or plain
+        if not os.environ.get(name):
+            raise HelipError(f"${name} is not set: set it to the folder that '{declared}' starts from")
+    return Path(os.path.expandvars(declared)).expanduser().absolute()

@@ -6,7 +6,7 @@ from typing import Any
 import yaml
 from pydantic import TypeAdapter, ValidationError
 
-from helip.config import Declaration, Name, Pairs, Recipe, Refinement, Run, Study
+from helip.config import Declaration, Name, Pairs, Recipe, Refinement, Run, Selection, Study
 from helip.errors import HelipError
 
 
@@ -71,6 +71,7 @@ class BoundRun(Declaration):
     start: str | None
     recipe: Refinement | Recipe
     pairs: Pairs | None
+    select: Selection | None
     seeds: tuple[str, ...]
     tables: dict[str, str]
 
@@ -150,6 +151,7 @@ class Binding:
             start=run.start,
             recipe=recipe or self.study.pretraining[run.objective],
             pairs=pairs,
+            select=self._selection(name, run) if run.select is not None else None,
             seeds=self._seeds(run),
             tables=run.tables,
         )
@@ -161,6 +163,12 @@ class Binding:
     def _pairs(self, name: str, run: Run) -> Pairs:
         usual = self.study.mining.model_dump(exclude_unset=True)
         return _validate(Pairs, merge(usual, run.pairs or {}), f"{self.file}: {name} -> pairs")
+
+    def _selection(self, name: str, run: Run) -> Selection:
+        if run.start is None:
+            raise HelipError(f"{self.file}: {name}: select scores pairs with the start checkpoint, and a pre-training has none")
+        usual = self.study.selection.model_dump(exclude_unset=True)
+        return _validate(Selection, merge(usual, run.select), f"{self.file}: {name} -> select")
 
     def _seeds(self, run: Run) -> tuple[str, ...]:
         seeds = [str(s) for s in run.seeds or self.study.seeds]

@@ -144,6 +144,29 @@ class Pairs(MiningSpec):
     text_encoder: Name
 
 
+# ---------------------------------------------------------------- selection
+
+
+class Selection(Declaration):
+    """Which pairs are worth training on, scored by the checkpoint that is refined (arXiv 2405.19547). Keeps the highest `keep`."""
+
+    score: Literal["clip_score", "s_clip_loss", "norm_sim", "column"] = "s_clip_loss"
+    keep: float = Field(0.9, gt=0, le=1)
+    batches: int = Field(10, gt=0)  # s_clip_loss: K random batches
+    batch_size: int = Field(32768, gt=1)  # s_clip_loss: B, at most the corpus
+    temperature: float = Field(0.01, gt=0)  # s_clip_loss
+    target: Name | None = None  # norm_sim: an evaluation set whose train images stand for the target
+    p: Literal["2", "inf"] = "2"  # norm_sim: the norm over the target set
+    column: str | None = None  # column: an .npy file [N] of scores of your own
+    seed: int = 0  # s_clip_loss: of the batches
+
+    @model_validator(mode="after")
+    def _score_has_what_it_needs(self):
+        if (self.score == "norm_sim") != (self.target is not None) or (self.score == "column") != (self.column is not None):
+            raise ValueError("target belongs to score norm_sim and column to score column, and each needs its own")
+        return self
+
+
 # ---------------------------------------------------------------- models and training
 
 
@@ -314,6 +337,7 @@ class Run(Declaration):
     start: Name | None = None
     refine: dict[str, Any] | None = None  # what differs from the study's refinement
     pairs: dict[str, Any] | None = None  # what differs from the study's mining
+    select: dict[str, Any] | None = None  # what differs from the study's selection; {} takes it as it is
     seeds: tuple[int, ...] | None = None
     repeats: int = Field(1, gt=0)  # refinements of each start checkpoint, with different batches
     tables: dict[Name, str] = {}  # rows beyond those of tables.yaml: table name -> label
@@ -328,7 +352,7 @@ class Resources(Declaration):
     gpu: int = Field(0, ge=0)
 
 
-Stage = Literal["corpus", "evaluation_set", "train_encoder", "encode", "mine", "train", "evaluate", "probe"]
+Stage = Literal["corpus", "evaluation_set", "train_encoder", "encode", "mine", "select", "train", "evaluate", "probe"]
 
 
 class Study(Declaration):
@@ -340,6 +364,7 @@ class Study(Declaration):
     pretraining: dict[Name, Recipe]
     refinement: Refinement
     mining: Pairs
+    selection: Selection = Selection()
     evaluation: dict[Name, EvaluationSet]
     runs: dict[Name, dict[str, Any]] = {}  # what this study sets differently in a run, or runs of its own
     resources: dict[Stage, Resources] = {}

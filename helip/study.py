@@ -11,12 +11,12 @@ from typing import Any
 
 from helip.artefact import digest
 from helip.binding import Binding, BoundRun, encoders_of, read_yaml
-from helip.config import Claim, Model, Name, Pairs, Resources, Stage, Study, Table
+from helip.config import Claim, Model, Name, Pairs, Resources, Selection, Stage, Study, Table
 from helip.errors import HelipError
 
 # Raise a stage's number when its code changes what it makes: everything downstream is then made again.
 REVISIONS: dict[Stage, int] = {
-    "corpus": 1, "evaluation_set": 1, "train_encoder": 1, "encode": 1, "mine": 1, "train": 1, "evaluate": 1, "probe": 1,
+    "corpus": 1, "evaluation_set": 1, "train_encoder": 1, "encode": 1, "mine": 1, "select": 1, "train": 1, "evaluate": 1, "probe": 1,
 }  # fmt: skip
 
 
@@ -115,6 +115,20 @@ class BoundStudy:
     def pairs_dir(self, pairs: str) -> Path:
         return self.root / "pairs" / pairs
 
+    def selection_name(self, run: str) -> str:
+        """score.keep, then whatever the run sets differently from the defaults: s_clip_loss.keep0.9"""
+        spec = self.run(run).select
+        own = {
+            f: v
+            for f, i in type(spec).model_fields.items()
+            if (v := getattr(spec, f)) != i.default and f not in ("score", "keep", "column")
+        }
+        return ".".join([spec.score, f"keep{spec.keep}", *(f"{f}{v}" for f, v in own.items()), *([digest(spec)] if spec.column else [])])
+
+    def selection_dir(self, run: str, seed: str) -> Path:
+        """keep.npy and scores.npy of the corpus as the run's start checkpoint sees it; shared by runs that select alike."""
+        return self.root / "selections" / self.run(run).start / f"seed{start_seed(seed)}" / self.selection_name(run)
+
     def model_dir(self, run: str, seed: str) -> Path:
         return self.root / "models" / run / f"seed{seed}"
 
@@ -152,7 +166,21 @@ class BoundStudy:
             raise HelipError(f"{self.file}: {run} has seeds {', '.join(r.seeds)}, not {seed}")
         start = [self.model_dir(r.start, start_seed(seed)) / "open_clip_model.safetensors"] if r.start else []
         pairs = [self.pairs_dir(self.pairs_name(r)) / "pairs.json"] if r.pairs else []
-        return [self.manifest(r.corpus), *start, *pairs]
+        selected = [self.selection_dir(run, seed) / "keep.npy"] if r.select else []
+        return [self.manifest(r.corpus), *start, *pairs, *selected]
+
+    def select_inputs(self, start: str, seed: str, name: str) -> list[Path]:
+        """The corpus, the checkpoint that scores it, and the target set where the score has one."""
+        spec = self.selection_entry(start, name)
+        target = [self.evaluation_dir(spec.target) / "evaluation.json"] if spec.target else []
+        return [self.manifest(self.run(start).corpus), self.model_dir(start, seed) / "open_clip_model.safetensors", *target]
+
+    def selection_entry(self, start: str, name: str) -> Selection:
+        """The selection of that name by that checkpoint, as some run of the study declares it."""
+        known = {self.selection_name(r.name): r.select for r in self.runs.values() if r.select and r.start == start}
+        if name not in known:
+            raise HelipError(f"{self.file}: no refinement of {start} selects by '{name}'; they select by {', '.join(known) or 'nothing'}")
+        return known[name]
 
     def evaluation_inputs(self, stage: Stage) -> list[Path]:
         return [self.evaluation_dir(n) / "evaluation.json" for n, _ in self.tasks(stage)]
@@ -185,12 +213,20 @@ class BoundStudy:
     def model_declaration(self, run: str) -> Model:
         return self._known("models", self.run(run).model)
 
+    def selection_digest(self, start: str, seed: str, name: str) -> str:
+        spec = self.selection_entry(start, name)
+        target = self.evaluation_digest(spec.target) if spec.target else None
+        return self._digest("select", spec, self.run_digest(start, seed), target)
+
     @functools.cache  # noqa: B019  a study lives as long as the process
     def run_digest(self, run: str, seed: str) -> str:
         r = self.run(run)
         start = self.run_digest(r.start, start_seed(seed)) if r.start else None
         pairs = self.pairs_digest(self.pairs_name(r)) if r.pairs else None
-        return self._digest("train", r.recipe, self.model_declaration(run), self.corpus_digest(r.corpus), start, pairs, seed_number(seed))
+        parts = [r.recipe, self.model_declaration(run), self.corpus_digest(r.corpus), start, pairs, seed_number(seed)]
+        if r.select:
+            parts.append(self.selection_digest(r.start, start_seed(seed), self.selection_name(run)))
+        return self._digest("train", *parts)
 
     def metrics_digest(self, run: str, seed: str, stage: Stage) -> str:
         sets = [self.evaluation_digest(n) for n, _ in self.tasks(stage)]

@@ -18,6 +18,7 @@ wildcard_constraints:
     corpus="[a-z0-9_]+",
     encoder="[a-z0-9_]+",
     pairs=r"[a-z0-9_.\-]+",
+    selection=r"[a-z0-9_.\-]+",
     run="[a-z0-9_]+",
     seed=r"\d+(r\d+)?",
     set="[a-z0-9_]+",

@@ -1,17 +1,46 @@
-"""Augmentation as a pure function of (image, sample seed): random resized crop, flip, colour jitter.
+"""Augmentation as a pure function of (image, sample seed): random resized crop, flip, colour jitter, grey, blur.
 
-The crop is done per image by PIL on the CPU; jitter and normalisation on whole batches on the training device. All random numbers
+The crop is done per image by PIL on the CPU; colours and normalisation on whole batches on the training device. All random numbers
 of a sample are a hash of its seed, drawn for a batch at once.
 """
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import torch
 from PIL import Image
+from torch.nn.functional import conv2d, pad
 
 from helip.config import Augmentation
 
 RATIO = (3 / 4, 4 / 3)  # of width to height of a crop, as in torchvision's RandomResizedCrop
-CROP_AREA, CROP_RATIO, CROP_X, CROP_Y, FLIP, BRIGHTNESS, CONTRAST, SATURATION, PER_VIEW = range(9)
+CROP_AREA, CROP_RATIO, CROP_X, CROP_Y, FLIP, BRIGHTNESS, CONTRAST, SATURATION, GREY, BLUR, PER_VIEW = range(11)
+
+
+@dataclass(frozen=True)
+class View:
+    """How one view of an image is drawn."""
+
+    crop_scale: tuple[float, float]
+    flip: float = 0.0
+    jitter: float = 0.0
+    grey: float = 0.0  # share of views without colour
+    blur: float = 0.0  # share of views blurred
+
+    @property
+    def colours(self) -> bool:
+        return bool(self.jitter or self.grey or self.blur)
+
+
+STRONG = View(crop_scale=(0.08, 1.0), flip=0.5, jitter=0.4, grey=0.2, blur=0.5)  # SimCLR's (arXiv 2002.05709), without hue
+
+
+def views(wanted: Iterable[Literal["plain", "strong"]], plain: Augmentation) -> tuple[View, ...]:
+    """The views an objective asks for: `plain` is the recipe's own augmentation."""
+    own = View(plain.crop_scale, plain.flip, plain.jitter)
+    return tuple(own if name == "plain" else STRONG for name in wanted)
 
 
 def uniforms(seeds_B: np.ndarray, count: int, first: int = 0) -> np.ndarray:
@@ -34,23 +63,38 @@ def crop_box(width: int, height: int, u: np.ndarray, scale: tuple[float, float])
     return left, upper, left + w, upper + h
 
 
-def crop_and_flip(image: Image.Image, u: np.ndarray, size: tuple[int, int], augmentation: Augmentation) -> np.ndarray:
+def crop_and_flip(image: Image.Image, u: np.ndarray, size: tuple[int, int], view: View) -> np.ndarray:
     """[H, W, 3] uint8: one augmented view of an RGB image; u are its random numbers, size is (H, W)."""
-    box = crop_box(image.width, image.height, u, augmentation.crop_scale)
-    view = np.asarray(image.resize(size[::-1], Image.Resampling.BICUBIC, box))
-    return view[:, ::-1] if u[FLIP] < augmentation.flip else view
+    box = crop_box(image.width, image.height, u, view.crop_scale)
+    pixels = np.asarray(image.resize(size[::-1], Image.Resampling.BICUBIC, box))
+    return pixels[:, ::-1] if u[FLIP] < view.flip else pixels
 
 
-def jitter(images_B3HW: torch.Tensor, u: torch.Tensor, strength: float) -> torch.Tensor:
-    """Brightness, contrast and saturation each scaled by a factor uniform in 1 +- strength; images in [0, 1], u [B, PER_VIEW]."""
-    brightness, contrast, saturation = (1 + strength * (2 * u[:, c, None, None, None] - 1) for c in (BRIGHTNESS, CONTRAST, SATURATION))
+def recolour(images_B3HW: torch.Tensor, u: torch.Tensor, view: View) -> torch.Tensor:
+    """Jitter, grey and blur of images in [0, 1]; u [B, PER_VIEW].
+
+    Brightness, contrast and saturation are each scaled by a factor uniform in 1 +- jitter.
+    """
+    brightness, contrast, saturation = (1 + view.jitter * (2 * u[:, c, None, None, None] - 1) for c in (BRIGHTNESS, CONTRAST, SATURATION))
     x = (images_B3HW * brightness).clamp(0, 1)
-    grey = luminance(x).mean((1, 2, 3), keepdim=True)
-    x = torch.lerp(grey, x, contrast).clamp(0, 1)
-    return torch.lerp(luminance(x), x, saturation).clamp(0, 1)
+    x = torch.lerp(luminance(x).mean((1, 2, 3), keepdim=True), x, contrast).clamp(0, 1)
+    saturation = torch.where(u[:, GREY, None, None, None] < view.grey, 0.0, saturation)
+    x = torch.lerp(luminance(x), x, saturation).clamp(0, 1)
+    return torch.where(u[:, BLUR, None, None, None] < view.blur, blurred(x), x) if view.blur else x
 
 
 def luminance(images_B3HW: torch.Tensor) -> torch.Tensor:
     """[B, 1, H, W] of ITU-R 601."""
     weights = torch.tensor([0.299, 0.587, 0.114], device=images_B3HW.device, dtype=images_B3HW.dtype)
     return (images_B3HW * weights[:, None, None]).sum(1, keepdim=True)
+
+
+def blurred(images_B3HW: torch.Tensor) -> torch.Tensor:
+    """Gaussian blur with a standard deviation of 1/200 of the height, at least half a pixel."""
+    sigma = max(0.5, images_B3HW.shape[-2] / 200)
+    reach = max(1, round(3 * sigma))
+    x = torch.arange(-reach, reach + 1, device=images_B3HW.device, dtype=images_B3HW.dtype)
+    kernel = torch.softmax(-(x**2) / (2 * sigma**2), 0)
+    rows, columns = kernel[None, None, :, None].expand(3, 1, -1, 1), kernel[None, None, None, :].expand(3, 1, 1, -1)
+    padded = pad(images_B3HW, (reach,) * 4, mode="reflect")
+    return conv2d(conv2d(padded, rows, groups=3), columns, groups=3)

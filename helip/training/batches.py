@@ -8,17 +8,17 @@ import os
 import signal
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import torch
 from PIL import Image
 from torch.utils.data import DataLoader, Dataset
 
-from helip.config import Augmentation
-from helip.training.augmentation import PER_VIEW, crop_and_flip, jitter, uniforms
+from helip.training.augmentation import PER_VIEW, View, crop_and_flip, recolour, uniforms
 from helip.training.sampler import Batch
 
+Inputs = dict[str, Any]  # this process's rows on its device: images, a list of [b, 3, H, W] a view; tokens [b, L]; sample_seeds [b]
 CACHE_BYTES = 2**30  # of decoded images kept by a process that loads its own batches
 
 
@@ -34,29 +34,11 @@ class Corpus(Protocol):
     def caption(self, i: int) -> str: ...
 
 
-@dataclass(frozen=True)
-class Plan:
-    """Where the seeds and their hard pairs stand in the gathered batch: seeds [S] and hard [S, P], int64 positions."""
-
-    seeds: torch.Tensor
-    hard: torch.Tensor
-
-
-@dataclass(frozen=True)
-class TrainingBatch:
-    """This process's rows of a batch, on its device."""
-
-    images: torch.Tensor  # [V, B, 3, H, W] float, normalised; view 0 is the one that CLIP sees
-    tokens: torch.Tensor  # [B, L] int64
-    sample_seeds: torch.Tensor  # [B] int64
-
-    def __len__(self) -> int:
-        return len(self.tokens)
-
-    def micro(self, pieces: int) -> list["TrainingBatch"]:
-        """The rows cut into equal pieces, in order."""
-        parts = zip(self.images.chunk(pieces, 1), self.tokens.chunk(pieces), self.sample_seeds.chunk(pieces), strict=True)
-        return [TrainingBatch(*part) for part in parts]
+def cut(batch: Inputs, pieces: int) -> list[Inputs]:
+    """The rows of a batch in equal micro-batches, in order."""
+    images = zip(*(view.chunk(pieces) for view in batch["images"]), strict=True)
+    rest = zip(batch["tokens"].chunk(pieces), batch["sample_seeds"].chunk(pieces), strict=True)
+    return [{"images": list(i), "tokens": t, "sample_seeds": s} for i, (t, s) in zip(images, rest, strict=True)]
 
 
 @dataclass(frozen=True)
@@ -80,7 +62,7 @@ class Rows(Dataset):
         corpus: Corpus,
         tokenize: Callable[[list[str]], torch.Tensor],
         image_size: tuple[int, int],
-        views: tuple[Augmentation, ...],
+        views: tuple[View, ...],
         rank: int = 0,
         world_size: int = 1,
         cache_bytes: int = 0,
@@ -144,18 +126,21 @@ def worker_count(device: torch.device, local_processes: int) -> int:
 
 
 class ToDevice:
-    """Loaded rows -> TrainingBatch: moved, jittered, normalised."""
+    """Loaded rows -> Inputs: moved, coloured, normalised."""
 
-    def __init__(self, device: torch.device, mean: tuple[float, ...], std: tuple[float, ...], views: tuple[Augmentation, ...]):
+    def __init__(self, device: torch.device, mean: tuple[float, ...], std: tuple[float, ...], views: tuple[View, ...]):
         self._device, self._views = device, views
-        self._scale = 1 / (255 * torch.tensor(std, device=device)[:, None, None])
-        self._shift = -torch.tensor(mean, device=device)[:, None, None] / torch.tensor(std, device=device)[:, None, None]
+        mean_311, std_311 = (torch.tensor(x, device=device, dtype=torch.float32)[:, None, None] for x in (mean, std))
+        self._scale, self._shift = 1 / (255 * std_311), -mean_311 / std_311
 
-    def __call__(self, loaded: Loaded) -> TrainingBatch:
-        images = loaded.images.to(self._device, non_blocking=True).permute(0, 1, 4, 2, 3).float()
-        for v, view in enumerate(self._views):
-            if view.jitter:
-                images[v] = 255 * jitter(images[v] / 255, loaded.numbers[v].to(self._device, non_blocking=True), view.jitter)
-        images = images.mul_(self._scale).add_(self._shift)
-        tokens, seeds = (x.to(self._device, non_blocking=True) for x in (loaded.tokens, loaded.sample_seeds))
-        return TrainingBatch(images, tokens, seeds)
+    def __call__(self, loaded: Loaded) -> Inputs:
+        moved = [x.to(self._device, non_blocking=True) for x in (loaded.images, loaded.tokens, loaded.numbers, loaded.sample_seeds)]
+        images_VBHW3, tokens_BL, numbers_VBU, seeds_B = moved
+        images = [self._view(*one) for one in zip(images_VBHW3, numbers_VBU, self._views, strict=True)]
+        return {"images": images, "tokens": tokens_BL, "sample_seeds": seeds_B}
+
+    def _view(self, images_BHW3: torch.Tensor, numbers_BU: torch.Tensor, view: View) -> torch.Tensor:
+        x = images_BHW3.permute(0, 3, 1, 2).float()
+        if view.colours:
+            x = 255 * recolour(x / 255, numbers_BU, view)
+        return x.mul_(self._scale).add_(self._shift)

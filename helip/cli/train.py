@@ -1,0 +1,103 @@
+"""`helip train` and `helip refine`: a run of a study, or hard-pair refinement of your own checkpoint on your own data."""
+
+import sys
+from pathlib import Path
+
+COMMANDS = {
+    "train": "train a run of a study, pre-training or refinement; goes on from its last state",
+    "refine": "refine any open_clip checkpoint with the hard pairs of your own corpus",
+}
+
+
+def add(name, parser):
+    parser.add_argument("--workers", type=int, help="loader processes (default: none on a CPU, up to 8 beside a GPU)")
+    parser.add_argument("--device", choices=["cpu", "cuda"], help="default: cuda where there is one")
+    if name == "train":
+        parser.add_argument("--study", required=True)
+        parser.add_argument("run_name", metavar="RUN", help="a run of the study")
+        parser.add_argument("--seed", required=True, help="e.g. 0, or 0r1 for the second refinement of pre-training 0")
+        return _train
+    parser.add_argument("--corpus", type=Path, required=True, help="a corpus folder made by `helip data index`")
+    parser.add_argument("--pairs", type=Path, help="a pair set made by `helip mine`; the arm `control` needs none")
+    parser.add_argument("--start", required=True, help="an open_clip folder, or NAME:PRETRAINED")
+    parser.add_argument("--out", type=Path, required=True, help="the model folder to make")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--recipe", type=Path, help="a YAML file of Refinement fields (helip/config.py); the options below override it")
+    _add_fields(parser.add_argument_group("refinement"))
+    return _refine
+
+
+FIELDS = {
+    "arm": str, "steps": int, "epochs": float, "batch_size": int, "learning_rate": float, "weight_decay": float, "warmup_steps": int,
+    "schedule": str, "precision": str, "clip_norm": float, "accumulate": int, "seed_fraction": float, "p": int, "gamma": float,
+    "ema": float, "interpolate": float, "save_every": int,
+}  # fmt: skip
+SWITCHES = ("symmetric_margin", "drop_noise", "checkpoint_gradients")
+
+
+def _add_fields(group) -> None:
+    import argparse
+
+    for field, kind in FIELDS.items():
+        group.add_argument(f"--{field.replace('_', '-')}", type=kind)
+    for field in SWITCHES:
+        group.add_argument(f"--{field.replace('_', '-')}", action=argparse.BooleanOptionalAction)
+
+
+def _train(arguments):
+    from helip.study import load
+
+    study = load(arguments.study)
+    study.run_digest(arguments.run_name, arguments.seed)  # refuses unknown names before anything heavy is imported
+
+    def job(world):
+        from helip.training.jobs import of_study
+
+        return of_study(study, arguments.run_name, arguments.seed, world)
+
+    return _run(arguments, job)
+
+
+def _refine(arguments):
+    recipe = _recipe(arguments)
+
+    def job(world):
+        from helip.training.jobs import of_own_data
+
+        return of_own_data(recipe, arguments.corpus, arguments.pairs, arguments.start, arguments.out, arguments.seed)
+
+    return _run(arguments, job)
+
+
+def _recipe(arguments):
+    from pydantic import ValidationError
+
+    from helip.config import Refinement
+    from helip.errors import HelipError
+    from helip.study import read_yaml
+
+    said = read_yaml(arguments.recipe, dict) if arguments.recipe else {}
+    said |= {field: value for field in (*FIELDS, *SWITCHES) if (value := getattr(arguments, field)) is not None}
+    try:
+        return Refinement.model_validate(said)
+    except ValidationError as error:
+        one = error.errors()[0]
+        where = " -> ".join(map(str, one["loc"])) or "the refinement"
+        raise HelipError(f"{arguments.recipe or 'options'}: {where}: {one['msg']}") from None
+
+
+def _run(arguments, make_job):
+    import dataclasses
+
+    from helip.training import launch
+    from helip.training.distributed import join, leave
+    from helip.training.loop import train
+
+    wanted = 1 if arguments.device == "cpu" else launch.processes_wanted()
+    if wanted > 1:
+        return launch.relaunch(wanted, sys.argv[1:])
+    world = join(arguments.device)
+    try:
+        return train(dataclasses.replace(make_job(world), workers=arguments.workers), world)
+    finally:
+        leave()

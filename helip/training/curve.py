@@ -1,0 +1,107 @@
+"""The curve of a training: a row of numbers per step, checked for NaN, shown as it grows and written beside the model."""
+
+import csv
+import math
+import sys
+import time
+from pathlib import Path
+
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from helip.errors import HelipError
+
+PENDING = 50  # steps whose numbers may still be on the GPU: reading each at once would stall it
+
+
+class Curve:
+    """Rows of step -> {column: number}; numbers still on the device are read every few steps."""
+
+    def __init__(self):
+        self.rows: list[dict[str, float]] = []
+        self._pending: list[tuple[dict[str, float], dict[str, Tensor]]] = []
+
+    def add(self, known: dict[str, float], on_device: dict[str, Tensor]) -> None:
+        self._pending.append((known, on_device))
+        if len(self._pending) >= PENDING or next(iter(on_device.values())).device.type == "cpu":
+            self.read()
+
+    def read(self) -> None:
+        """Moves pending numbers into rows. HelipError at the first loss that is not finite."""
+        pending, self._pending = self._pending, []
+        if not pending:
+            return
+        values = torch.stack([torch.stack([v.double() for v in tensors.values()]) for _, tensors in pending]).tolist()
+        for (known, tensors), row in zip(pending, values, strict=True):
+            step = int(known["step"])
+            if not math.isfinite(row[0]):
+                raise HelipError(
+                    f"the loss is {row[0]} at step {step}: the state before it is kept; lower the learning rate, or use fp32 or clip_norm"
+                )
+            self.rows.append(known | dict(zip(tensors, row, strict=True)))
+
+    def note(self, step: int, **values: float) -> None:
+        """Adds columns to the row of a step that has been taken, or makes a row for the start (step 0)."""
+        self.read()
+        if not self.rows or self.rows[-1]["step"] != step:
+            self.rows.append({"step": step})
+        self.rows[-1].update(values)
+
+    @property
+    def columns(self) -> list[str]:
+        first = ["step", "loss"]
+        last = ["lr", "logit_scale", "validation", "retention", "samples_per_second"]
+        seen = dict.fromkeys(name for row in self.rows for name in row)
+        return [*first, *(n for n in seen if n not in first + last), *(n for n in last if n in seen)]
+
+    def state_dict(self) -> dict:
+        """Columns as a float64 tensor [rows, columns], NaN where a row has no number."""
+        columns = self.columns
+        values = [[row.get(name, math.nan) for name in columns] for row in self.rows]
+        return {"columns": columns, "values": torch.tensor(values, dtype=torch.float64).reshape(-1, len(columns))}
+
+    def load_state_dict(self, state: dict) -> None:
+        rows = [dict(zip(state["columns"], row, strict=True)) for row in state["values"].tolist()]
+        self.rows = [{n: int(v) if n == "step" else v for n, v in row.items() if not math.isnan(v)} for row in rows]
+
+    def write(self, path: Path) -> None:
+        with open(path, "w", newline="") as f:
+            writer = csv.DictWriter(f, self.columns, restval="")
+            writer.writeheader()
+            writer.writerows(self.rows)
+
+
+class Meter:
+    """A bar with loss, samples/s and ETA on a terminal, otherwise a line a minute."""
+
+    def __init__(self, what: str, done: int, total: int, batch_size: int, quiet: bool, every: float = 60.0):
+        self._what, self._total, self._batch_size, self._every = what, total, batch_size, every
+        self._first, self._done, self._start = done, done, time.monotonic()
+        self._said = self._start
+        self._quiet, on_terminal = quiet, sys.stderr.isatty()
+        self._bar = tqdm(initial=done, total=total, desc=what, unit="step") if on_terminal and not quiet else None
+
+    def update(self, curve: Curve) -> None:
+        self._done += 1
+        now = time.monotonic()
+        if self._bar is not None:
+            self._bar.set_postfix_str(self._numbers(curve, now), refresh=False)
+            self._bar.update()
+        elif not self._quiet and now - self._said >= self._every:
+            left = (now - self._start) / (self._done - self._first) * (self._total - self._done)
+            self.say(f"step {self._done} of {self._total}, {self._numbers(curve, now)}, {left / 60:.1f} min left")
+            self._said = now
+
+    def _numbers(self, curve: Curve, now: float) -> str:
+        loss = next((f"loss {r['loss']:.4f}, " for r in reversed(curve.rows) if "loss" in r), "")
+        return f"{loss}{(self._done - self._first) * self._batch_size / max(now - self._start, 1e-9):.0f} samples/s"
+
+    def say(self, text: str) -> None:
+        if not self._quiet:
+            tqdm.write(f"{self._what}: {text}", file=sys.stderr)
+            sys.stderr.flush()
+
+    def close(self) -> None:
+        if self._bar is not None:
+            self._bar.close()

@@ -1,0 +1,60 @@
+"""A training job put together from a study, or from a user's own corpus, pairs and checkpoint."""
+
+from pathlib import Path
+
+from helip.artefact import digest, file_digest
+from helip.config import Refinement
+from helip.data.corpus import Corpus
+from helip.mining import PairSet
+from helip.study import BoundStudy, seed_number, start_seed
+from helip.training import models
+from helip.training.distributed import World
+from helip.training.loop import Job, Retention
+
+
+def of_study(study: BoundStudy, run_name: str, seed: str, world: World) -> Job:
+    """The training of one run and seed of a study: everything from its declarations."""
+    run = study.run(run_name)
+    corpus = Corpus.open(study.corpus_dir(run.corpus))
+    state_dir, inputs = study.state_dir(run_name, seed), {"corpus": corpus.digest}
+    pairs = None
+    if run.pairs is not None:
+        folder = study.pairs_dir(study.pairs_name(run))
+        pairs = PairSet.open(folder, corpus_digest=corpus.digest)
+        inputs["pairs"] = file_digest(folder / "pairs.json")
+    if run.start is not None:
+        folder = study.model_dir(run.start, start_seed(seed))
+        clip = models.open_start(models.existing(folder))
+        inputs["start"] = file_digest(folder / models.WEIGHTS)
+    else:
+        clip = _in_turn(world, lambda: models.new(study.model_declaration(run_name), corpus, state_dir / "tokenizer", seed_number(seed)))
+    return Job(
+        recipe=run.recipe, clip=clip, corpus=corpus, pairs=pairs, seed=seed_number(seed), digest=study.run_digest(run_name, seed),
+        state_dir=state_dir, out=study.model_dir(run_name, seed), name=f"{run_name} seed {seed}", inputs=inputs,
+    )  # fmt: skip
+
+
+def of_own_data(
+    recipe: Refinement, corpus: Path, pairs: Path | None, start: str, out: Path, seed: int = 0, retention: Retention | None = None
+) -> Job:
+    """The refinement of any open_clip checkpoint on a corpus made by `helip data index`, with pairs made by `helip mine`."""
+    opened = Corpus.open(corpus)
+    found = PairSet.open(pairs, corpus_digest=opened.digest) if pairs else None
+    inputs = {"corpus": opened.digest, "start": _start_digest(start)} | ({"pairs": file_digest(pairs / "pairs.json")} if pairs else {})
+    stands_for = digest([recipe, inputs, seed])
+    return Job(
+        recipe=recipe, clip=models.open_start(start), corpus=opened, pairs=found, seed=seed, digest=stands_for,
+        state_dir=out.with_name(f"{out.name}.state-{stands_for}"), out=out, name=out.name, inputs=inputs, retention=retention,
+    )  # fmt: skip
+
+
+def _start_digest(start: str) -> str:
+    weights = Path(start.removeprefix("local-dir:")) / models.WEIGHTS
+    return file_digest(weights) if weights.exists() else start
+
+
+def _in_turn(world: World, make):
+    """What `make` makes, first in the first process, then in the others: only one of them writes files."""
+    made = make() if world.leads else None
+    world.barrier()
+    return made or make()

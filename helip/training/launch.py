@@ -1,0 +1,32 @@
+"""One training process per GPU: the command runs itself again under torch's elastic launcher and keeps its exit code."""
+
+import os
+import signal
+import sys
+
+import torch
+from torch.distributed.elastic.multiprocessing.api import SignalException
+from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
+from torch.distributed.launcher.api import LaunchConfig, elastic_launch
+
+from helip.training.loop import REQUEUE
+
+
+def processes_wanted() -> int:
+    """GPUs allotted to this command that no launcher has shared out yet; 1 inside torchrun and on a CPU."""
+    return 1 if "WORLD_SIZE" in os.environ else max(1, torch.cuda.device_count())
+
+
+def relaunch(processes: int, arguments: list[str]) -> int:
+    """Runs `helip ARGUMENTS` in that many processes; the exit code of the one that failed first, or REQUEUE after a signal."""
+    os.environ["TORCHELASTIC_SIGNALS_TO_HANDLE"] = "SIGTERM,SIGINT,SIGHUP,SIGQUIT,SIGUSR2"
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    config = LaunchConfig(1, 1, processes, rdzv_backend="c10d", rdzv_endpoint="localhost:0", run_id="helip", max_restarts=0)
+    try:
+        elastic_launch(config, sys.executable)("-m", "helip", *arguments)
+    except ChildFailedError as error:
+        return error.get_first_failure()[1].exitcode
+    except SignalException as error:
+        # The launcher has passed SIGTERM on and waited: each process saved its state if it had begun.
+        return REQUEUE if error.sigval in (signal.SIGTERM, signal.SIGUSR2) else 130
+    return 0

@@ -1,0 +1,243 @@
+"""The training loop: batch, step, curve, state; and what happens when it is interrupted.
+
+job = Job(recipe=..., clip=..., corpus=..., seed=0, digest=..., state_dir=..., out=...)
+exit_code = train(job, join())
+"""
+
+import contextlib
+import hashlib
+import logging
+import os
+import shutil
+import signal
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from helip.artefact import provenance
+from helip.config import Recipe, Refinement
+from helip.training import state
+from helip.training.augmentation import views
+from helip.training.batches import CACHE_BYTES, Corpus, Rows, ToDevice, loading, worker_count
+from helip.training.curve import Curve, Meter
+from helip.training.distributed import World, check_divides
+from helip.training.export import export
+from helip.training.models import Clip
+from helip.training.objectives import build_objective
+from helip.training.optimisation import interpolated, learning_rate, optimiser, total_steps
+from helip.training.sampler import HardPairs, Sampler, held_out_mask
+from helip.training.step import Stepper
+from helip.training.validation import Best, held_out_recall
+
+REQUEUE = os.EX_TEMPFAIL  # 75: state is saved, run the same command again
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Retention:
+    """Something the model must not forget, measured at step 0 and every n steps."""
+
+    score: Callable[[nn.Module], float]  # of the model in eval mode; points, higher is better
+    every: int  # steps
+    tolerance: float  # points below the start that are worth a warning
+
+
+@dataclass(frozen=True)
+class Job:
+    """Everything one training needs. clip: the model to train, fresh or a start checkpoint; it is changed in place."""
+
+    recipe: Recipe | Refinement
+    clip: Clip
+    corpus: Corpus
+    seed: int
+    digest: str  # of all that decides the result; names the state
+    state_dir: Path
+    out: Path
+    name: str = "train"
+    pairs: HardPairs | None = None
+    retention: Retention | None = None
+    inputs: dict[str, str] = field(default_factory=dict)  # digests, for train.json
+    workers: int | None = None  # loader processes; None: none on a CPU, up to 8 beside a GPU
+
+
+def train(job: Job, world: World) -> int:
+    """Trains from the last state, or from the start, to the end; returns 0, or REQUEUE after SIGTERM or SIGUSR2."""
+    training = Training(job, world)
+    with Interrupts() as interrupts:
+        done = training.run(interrupts)
+    if not done:
+        return REQUEUE
+    if world.leads:
+        training.export()
+        shutil.rmtree(job.state_dir, ignore_errors=True)
+    world.barrier()
+    return 0
+
+
+class Interrupts:
+    """Remembers that SIGTERM or SIGUSR2 came, from entering to leaving."""
+
+    def __enter__(self) -> "Interrupts":
+        self.seen = False
+        self._before = {number: signal.signal(number, self._see) for number in (signal.SIGTERM, signal.SIGUSR2)}
+        return self
+
+    def _see(self, number: int, frame: Any) -> None:
+        self.seen = True
+
+    def __exit__(self, *error: object) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+
+class Training:
+    def __init__(self, job: Job, world: World):
+        recipe, refining = job.recipe, isinstance(job.recipe, Refinement)
+        check_divides(recipe.batch_size, world.size, recipe.accumulate)
+        self.job, self.world, self.steps, self.step = job, world, total_steps(recipe, len(job.corpus)), 0
+        stopping = recipe.early_stopping if refining else None
+        held_out = held_out_mask(len(job.corpus), stopping.held_out) if stopping else None
+        self.sampler = sampler_of(recipe, len(job.corpus), job.seed, job.pairs, held_out)
+        self._held_out = np.flatnonzero(held_out) if stopping else None
+        self.best = Best(stopping) if stopping else None
+
+        self.start = {n: w.clone() for n, w in job.clip.model.state_dict().items()} if refining and recipe.interpolate is not None else None
+        self.model = job.clip.model.to(world.device)
+        torch.manual_seed(job.seed + 1)  # the heads'; the model had the seed itself
+        self.objective = build_objective(recipe, self.model).to(world.device)
+        self.stepper = Stepper(self.model, self.objective, optimiser([self.model, self.objective], recipe), recipe, world)
+        self.curve, self.draws, self.seconds, self.warnings = Curve(), "", 0.0, []
+        self._resume()
+
+    # ------------------------------------------------------------ state
+
+    def _stateful(self) -> dict[str, Any]:
+        parts = {"model": self.model, "objective": self.objective, "optimiser": self.stepper.optimiser, "scaler": self.stepper.scaler}
+        return parts | {"curve": self.curve} | ({"best": self.best} if self.best else {})
+
+    def save(self) -> None:
+        self.curve.read()  # a loss that is not finite is found here at the latest: nothing bad is ever saved
+        if self.world.leads:
+            payload = {name: part.state_dict() for name, part in self._stateful().items()}
+            average = self.stepper.average.weights if self.stepper.average else []
+            facts = {"average": average, "draws": self.draws, "seconds": self.seconds, "warnings": self.warnings}
+            state.save(self.job.state_dir, self.step, self.job.digest, payload | facts)
+
+    def _resume(self) -> None:
+        if self.world.leads:
+            state.sweep(self.job.state_dir)
+        self.world.barrier()
+        found = state.latest(self.job.state_dir, self.job.digest)
+        if found is None:
+            return
+        for name, part in self._stateful().items():
+            part.load_state_dict(found[name])
+        for own, saved in zip(self.stepper.average.weights if self.stepper.average else [], found["average"], strict=True):
+            own.copy_(saved)
+        self.step, self.draws, self.seconds, self.warnings = (found[k] for k in ("step", "draws", "seconds", "warnings"))
+
+    # ------------------------------------------------------------ running
+
+    def run(self, interrupts: Interrupts) -> bool:
+        """True when the training is complete; False when it was interrupted, its state saved."""
+        stop = self._watch() if self.step == 0 else bool(self.best and self.best.exhausted)
+        meter = Meter(self.job.name, self.step, self.steps, self.job.recipe.batch_size, quiet=not self.world.leads)
+        before = time.monotonic()
+        for batch, inputs in self._batches():
+            if stop:
+                break
+            rate = learning_rate(self.job.recipe, self.step, self.steps)
+            loss, parts = self.stepper(inputs, batch, rate, int(batch.sample_seeds[self.world.rank]))
+            self.step += 1
+            self.draws = hashlib.sha256(self.draws.encode() + batch.ids.tobytes() + batch.hard.tobytes()).hexdigest()
+            now = time.monotonic()
+            self._record(loss, parts, rate, now - before)
+            self.seconds, before = self.seconds + now - before, now
+            stop = self._watch()
+            meter.update(self.curve)
+            if self.world.any(interrupts.seen):
+                self.save()
+                meter.say(f"interrupted at step {self.step}, state saved: run the same command again to go on")
+                return False
+            if self.step % self.job.recipe.save_every == 0 and self.step < self.steps:
+                self.save()
+        self.save()
+        meter.close()
+        return True
+
+    def _batches(self):
+        clip, world, job = self.job.clip, self.world, self.job
+        wanted = views(self.objective.augmentations, job.recipe.augmentation)
+        workers = worker_count(world.device, world.local_size) if job.workers is None else job.workers
+        cache = CACHE_BYTES if workers == 0 else 0
+        rows = Rows(job.corpus, clip.tokenize, clip.image_size, wanted, world.rank, world.size, cache)
+        to_device = ToDevice(world.device, clip.preprocess["mean"], clip.preprocess["std"], wanted)
+        plans = (self.sampler(step) for step in range(self.step, self.steps))
+        for batch, loaded in loading(rows, plans, workers, world.device.type == "cuda"):
+            yield batch, to_device(loaded)
+
+    def _record(self, loss: Tensor, parts: dict[str, Tensor], rate: float, seconds: float) -> None:
+        known = {"step": self.step, "lr": rate, "samples_per_second": self.job.recipe.batch_size / max(seconds, 1e-9)}
+        scale = self.model.logit_scale.detach().exp()
+        self.curve.add(known, {"loss": loss, **parts, "logit_scale": scale.reshape(())})
+
+    # ------------------------------------------------------------ watching
+
+    def _watch(self) -> bool:
+        """Retention and validation where they are due; True when early stopping says so."""
+        retention, stopping = self.job.retention, self.best and self.job.recipe.early_stopping
+        if retention and self.step % retention.every == 0:
+            self._watch_retention(retention)
+        if stopping and self.step % stopping.every == 0:
+            with self._exported_weights():
+                score = self.world.agreed(held_out_recall(self.job.clip, self.job.corpus, self._held_out, self.world.device))
+                self.best.see(self.model, score, self.step)
+            self.curve.note(self.step, validation=score)
+            return self.best.exhausted
+        return False
+
+    def _watch_retention(self, retention: Retention) -> None:
+        with self._exported_weights():
+            self.model.eval()
+            score = self.world.agreed(retention.score(self.model))
+        self.curve.note(self.step, retention=score)
+        first = next(row["retention"] for row in self.curve.rows if "retention" in row)
+        if score < first - retention.tolerance:
+            self.warnings.append(
+                f"step {self.step}: retention fell from {first:.2f} to {score:.2f}, more than {retention.tolerance:g} points"
+            )
+            log.warning("%s: %s", self.job.name, self.warnings[-1])
+
+    def _exported_weights(self) -> contextlib.AbstractContextManager:
+        """The model as it would be exported now, but for interpolation."""
+        return self.stepper.average.applied() if self.stepper.average else contextlib.nullcontext()
+
+    def weights(self) -> dict[str, Tensor]:
+        """What is exported: the best on validation, or the last; averaged and interpolated as the recipe says."""
+        if self.best:
+            trained = self.best.weights
+        else:
+            with self._exported_weights():
+                trained = {name: w.detach().cpu().clone() for name, w in self.model.state_dict().items()}
+        return trained if self.start is None else interpolated(self.start, trained, self.job.recipe.interpolate)
+
+    def export(self) -> None:
+        stopped = {"best_step": self.best.step, "best_validation": self.best.score} if self.best else {}
+        facts = {"digest": self.job.digest, "seed": self.job.seed, "steps": self.step, "draws": self.draws, "warnings": self.warnings}
+        cost = {"wall_clock_seconds": round(self.seconds, 1), "processes": self.world.size, "device": str(self.world.device)}
+        about = provenance(self.job.recipe, self.job.inputs, **facts, **cost, **stopped)
+        export(self.job.out, self.job.clip, self.weights(), self.curve, about)
+
+
+def sampler_of(recipe: Recipe, size: int, seed: int, pairs: HardPairs | None, held_out: np.ndarray | None = None) -> Sampler:
+    """The sampler of a recipe: pre-training draws as the control arm does."""
+    if not isinstance(recipe, Refinement):
+        return Sampler(size, recipe.batch_size, seed, arm="control")
+    pairs = None if recipe.arm == "control" else pairs
+    return Sampler(size, recipe.batch_size, seed, pairs, recipe.arm, recipe.seed_fraction, recipe.p, recipe.drop_noise, held_out)

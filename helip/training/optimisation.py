@@ -1,0 +1,79 @@
+"""AdamW on the recipe's terms, the learning rate of a step, the average of the weights, and interpolation towards the start."""
+
+import contextlib
+import math
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor, nn
+
+from helip.config import Recipe
+from helip.errors import HelipError
+
+MAX_LOG_SCALE = math.log(100)  # of the logit scale (section 2.5 of arXiv 2103.00020)
+
+
+def optimiser(modules: list[nn.Module], recipe: Recipe) -> torch.optim.AdamW:
+    """AdamW with weight decay on matrices only: not on norms, biases, logit scale."""
+    trained = [p for module in modules for p in module.parameters() if p.requires_grad]
+    groups = [
+        {"params": [p for p in trained if p.ndim >= 2], "weight_decay": recipe.weight_decay},
+        {"params": [p for p in trained if p.ndim < 2], "weight_decay": 0.0},
+    ]
+    return torch.optim.AdamW(groups, lr=recipe.learning_rate, betas=recipe.betas, eps=recipe.eps, fused=True)
+
+
+def learning_rate(recipe: Recipe, step: int, steps: int) -> float:
+    """Of a step counted from 0: a linear warm-up, then a cosine to 0 or a constant."""
+    if step < recipe.warmup_steps:
+        return recipe.learning_rate * (step + 1) / recipe.warmup_steps
+    if recipe.schedule == "constant":
+        return recipe.learning_rate
+    done = (step - recipe.warmup_steps) / (steps - recipe.warmup_steps)
+    return recipe.learning_rate * 0.5 * (1 + math.cos(math.pi * done))
+
+
+def total_steps(recipe: Recipe, corpus_size: int) -> int:
+    """Optimiser steps of a run; an epoch is corpus_size samples, whatever the batches hold, so that all arms take the same steps."""
+    steps = recipe.steps or max(1, round(recipe.epochs * corpus_size / recipe.batch_size))
+    if recipe.warmup_steps >= steps:
+        raise HelipError(f"warmup_steps {recipe.warmup_steps} is not shorter than the run's {steps} steps: lower it or train longer")
+    return steps
+
+
+@torch.no_grad()
+def clamp_logit_scale(model: nn.Module) -> None:
+    model.logit_scale.clamp_(0, MAX_LOG_SCALE)
+
+
+class MovingAverage:
+    """Exponential moving average of a model's parameters; buffers follow the model."""
+
+    def __init__(self, model: nn.Module, decay: float):
+        self._model, self._decay = model, decay
+        self.weights = [p.detach().clone() for p in model.parameters()]
+
+    @torch.no_grad()
+    def update(self) -> None:
+        torch._foreach_lerp_(self.weights, [p.detach() for p in self._model.parameters()], 1 - self._decay)
+
+    @contextlib.contextmanager
+    def applied(self) -> Iterator[None]:
+        """The model with the average in place of its weights."""
+        own = [p.detach().clone() for p in self._model.parameters()]
+        self._copy(self.weights)
+        try:
+            yield
+        finally:
+            self._copy(own)
+
+    @torch.no_grad()
+    def _copy(self, weights: list[Tensor]) -> None:
+        for p, w in zip(self._model.parameters(), weights, strict=True):
+            p.copy_(w)
+
+
+def interpolated(start: dict[str, Tensor], refined: dict[str, Tensor], weight: float) -> dict[str, Tensor]:
+    """(1 - weight) start + weight refined, of every floating-point entry of two state dicts (WiSE-FT, arXiv 2109.01903)."""
+    mixed = {name: torch.lerp(start[name].to(new.device), new, weight) for name, new in refined.items() if new.is_floating_point()}
+    return refined | mixed

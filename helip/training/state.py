@@ -1,0 +1,46 @@
+"""Resume state: one file, whole or absent, that holds everything a killed training needs to go on as if nothing had happened."""
+
+import logging
+import re
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from helip.artefact import whole_file
+from helip.errors import HelipError
+
+KEPT = 2  # files: should the last be damaged, the one before it is good
+log = logging.getLogger(__name__)
+
+
+def save(folder: Path, step: int, digest: str, payload: dict[str, Any]) -> None:
+    """Writes `step<n>.pt` and removes all but the last two. payload: tensors and plain values only."""
+    with whole_file(folder / f"step{step:09d}.pt") as temporary:
+        torch.save({"digest": digest, "step": step, **payload}, temporary)
+    for old in _files(folder)[:-KEPT]:
+        old.unlink(missing_ok=True)
+
+
+def latest(folder: Path, digest: str) -> dict[str, Any] | None:
+    """The newest readable state, on the CPU; None when there is none. One of another run is refused."""
+    for path in reversed(_files(folder)):
+        try:
+            found = torch.load(path, map_location="cpu", weights_only=True)
+        except Exception as error:  # a damaged file raises whatever its damage leads to
+            log.warning("%s: not readable (%s); going back to the state before it", path, str(error).splitlines()[0])
+            continue
+        if not isinstance(found, dict) or found.get("digest") != digest:
+            raise HelipError(f"{path}: is the state of another run; give this run a folder of its own, or delete that one")
+        return found
+    return None
+
+
+def sweep(folder: Path) -> None:
+    """Removes what a process killed during a save left behind."""
+    for part in folder.glob(".step*.pt.*"):
+        part.unlink(missing_ok=True)
+
+
+def _files(folder: Path) -> list[Path]:
+    return sorted(p for p in folder.glob("step*.pt") if re.fullmatch(r"step\d{9}\.pt", p.name))

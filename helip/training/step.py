@@ -1,0 +1,119 @@
+"""One optimiser step: the gradient of the whole batch, whatever the processes and micro-batches it is cut into."""
+
+import contextlib
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor, nn
+
+from helip.config import Recipe
+from helip.training.batches import Inputs, cut
+from helip.training.distributed import World
+from helip.training.objectives import Features, ObjectiveModule, Plan
+from helip.training.optimisation import MovingAverage, clamp_logit_scale
+
+DTYPES = {"fp32": None, "fp16": torch.float16, "bf16": torch.bfloat16}
+
+
+class Towers(nn.Module):
+    """Model and objective as one module, so that DistributedDataParallel sees every parameter."""
+
+    def __init__(self, model: nn.Module, objective: ObjectiveModule):
+        super().__init__()
+        self.model, self.objective = model, objective
+
+    def forward(self, batch: Inputs) -> Features:
+        return self.objective.encode(self.model, batch)
+
+
+class Stepper:
+    """`stepper(batch, plan, learning_rate)` takes one optimiser step and returns the loss and its parts."""
+
+    def __init__(self, model: nn.Module, objective: ObjectiveModule, optimiser: torch.optim.Optimizer, recipe: Recipe, world: World):
+        self.model, self.objective, self.optimiser, self._recipe, self._world = model, objective, optimiser, recipe, world
+        if recipe.checkpoint_gradients:
+            model.set_grad_checkpointing()
+        self._towers = world.wrap(Towers(model, objective))
+        self._dtype = DTYPES[recipe.precision]
+        self.scaler = torch.amp.GradScaler(world.device.type, enabled=recipe.precision == "fp16")
+        self.average = MovingAverage(model, recipe.ema) if recipe.ema else None
+        self._seed = 0
+
+    def __call__(self, batch: Inputs, plan: Plan, learning_rate: float, seed: int = 0) -> tuple[Tensor, dict[str, Tensor]]:
+        self.optimiser.zero_grad()
+        self._seed = seed
+        features, loss, parts = self.gradient(batch, plan)
+        for group in self.optimiser.param_groups:
+            group["lr"] = learning_rate
+        if self._recipe.clip_norm:
+            self.scaler.unscale_(self.optimiser)
+            nn.utils.clip_grad_norm_(self._towers.parameters(), self._recipe.clip_norm)
+        self.scaler.step(self.optimiser)
+        self.scaler.update()
+        clamp_logit_scale(self.model)
+        self.objective.after_step(features)
+        if self.average:
+            self.average.update()
+        return loss, parts
+
+    def gradient(self, batch: Inputs, plan: Plan) -> tuple[Features, Tensor, dict[str, Tensor]]:
+        """Leaves the (scaled) gradient in the parameters; returns the gathered features, the loss and its parts, detached."""
+        self._towers.train()
+        if self._recipe.accumulate == 1:
+            return self._backward(self._encode(batch), plan)
+        return self._accumulated(cut(batch, self._recipe.accumulate), plan)
+
+    def _accumulated(self, pieces: list[Inputs], plan: Plan) -> tuple[Features, Tensor, dict[str, Tensor]]:
+        """Feature caching: encode all without a graph, differentiate the loss by the features, then encode again piece by piece."""
+        with torch.no_grad(), _still_statistics(self._towers):
+            cached = [self._encode(piece, i, direct=True) for i, piece in enumerate(pieces)]
+        whole = {name: torch.cat([c[name] for c in cached]) for name in cached[0]}
+        whole = {name: rows.requires_grad_(rows.is_floating_point()) for name, rows in whole.items()}
+        with self._unreduced():
+            result = self._backward(whole, plan)
+        pulls = {name: rows.grad.chunk(len(pieces)) for name, rows in whole.items() if rows.grad is not None}
+        for i, piece in enumerate(pieces):
+            last = i == len(pieces) - 1
+            with contextlib.nullcontext() if last else self._unreduced():
+                features = self._encode(piece, i)
+                ends = [features[n] for n in pulls] + ([self._untouched()] if last else [])
+                torch.autograd.backward(ends, [pulls[n][i] for n in pulls] + ([torch.ones((), device=ends[-1].device)] if last else []))
+        return result
+
+    def _untouched(self) -> Tensor:
+        # Logit scale and heads have their gradient already, but DistributedDataParallel sends only what the last backward reaches.
+        return sum(0 * p.sum() for p in (self.model.logit_scale, *self.objective.parameters()))
+
+    def _encode(self, batch: Inputs, piece: int = 0, direct: bool = False) -> Features:
+        torch.manual_seed(self._seed + piece)  # dropout, if a tower has any: the same in both passes and after any restart
+        towers = self._towers.module if direct and self._world.size > 1 else self._towers
+        with self._autocast():
+            return towers(batch)
+
+    def _backward(self, features: Features, plan: Plan) -> tuple[Features, Tensor, dict[str, Tensor]]:
+        gathered = {name: self._world.gather(rows) for name, rows in features.items()}
+        with self._autocast():
+            loss, parts = self.objective.loss(gathered, self.model.logit_scale.exp(), plan)
+        self.scaler.scale(loss).backward()
+        return {name: rows.detach() for name, rows in gathered.items()}, loss.detach(), parts
+
+    def _autocast(self) -> contextlib.AbstractContextManager:
+        return torch.autocast(self._world.device.type, self._dtype, enabled=self._dtype is not None)
+
+    def _unreduced(self) -> contextlib.AbstractContextManager:
+        return self._towers.no_sync() if self._world.size > 1 else contextlib.nullcontext()
+
+
+@contextlib.contextmanager
+def _still_statistics(module: nn.Module) -> Iterator[None]:
+    """Batch normalisation that does not count the rows of the first of two passes over them."""
+    norms = [m for m in module.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
+    momenta = [m.momentum for m in norms]
+    counts = [m.num_batches_tracked for m in norms]
+    for m in norms:
+        m.momentum, m.num_batches_tracked = 0.0, None
+    try:
+        yield
+    finally:
+        for m, momentum, count in zip(norms, momenta, counts, strict=True):
+            m.momentum, m.num_batches_tracked = momentum, count

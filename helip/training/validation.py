@@ -1,0 +1,63 @@
+"""How good a model is while it trains: retrieval on the held-out share of its own corpus, and early stopping on it."""
+
+import numpy as np
+import open_clip
+import torch
+from open_clip.transform import PreprocessCfg
+from torch import Tensor, nn
+
+from helip.config import EarlyStopping
+from helip.training.batches import Corpus
+from helip.training.models import Clip
+
+GALLERY = 1000  # held-out pairs that are searched at a time: the score does not depend on the corpus's size
+
+
+@torch.no_grad()
+def held_out_recall(clip: Clip, corpus: Corpus, ids: np.ndarray, device: torch.device) -> float:
+    """Mean of image-to-text and text-to-image recall at 1 over galleries of 1,000 held-out pairs; in [0, 1]."""
+    transform = open_clip.transform.image_transform_v2(PreprocessCfg(size=clip.image_size, **clip.preprocess), is_train=False)
+    clip.model.eval()
+    hits = torch.zeros((), dtype=torch.float64)
+    for first in range(0, len(ids), GALLERY):
+        gallery = ids[first : first + GALLERY].tolist()
+        image_BD, text_BD = [], []
+        for start in range(0, len(gallery), 128):
+            some = gallery[start : start + 128]
+            pixels = torch.stack([transform(corpus.image(i)) for i in some]).to(device)
+            image_BD.append(clip.model.encode_image(pixels, normalize=True))
+            text_BD.append(clip.model.encode_text(clip.tokenize([corpus.caption(i) for i in some]).to(device), normalize=True))
+        hits += _hits(torch.cat(image_BD) @ torch.cat(text_BD).T)
+    return float(hits) / (2 * len(ids))
+
+
+def _hits(similarity_BB: Tensor) -> Tensor:
+    own = torch.arange(len(similarity_BB), device=similarity_BB.device)
+    return ((similarity_BB.argmax(0) == own).sum() + (similarity_BB.argmax(1) == own).sum()).double().cpu()
+
+
+class Best:
+    """The best weights seen on validation, and how long ago that was."""
+
+    def __init__(self, declaration: EarlyStopping):
+        self._patience, self.score, self.step, self.since = declaration.patience, -1.0, 0, 0
+        self.weights: dict[str, Tensor] = {}
+
+    @property
+    def exhausted(self) -> bool:
+        """Whether the last `patience` validations were no gain."""
+        return self.since >= self._patience
+
+    def see(self, model: nn.Module, score: float, step: int) -> None:
+        """Takes note of a validation."""
+        if score > self.score:
+            self.score, self.step, self.since = score, step, 0
+            self.weights = {name: w.detach().cpu().clone() for name, w in model.state_dict().items()}
+        else:
+            self.since += 1
+
+    def state_dict(self) -> dict:
+        return {"score": self.score, "step": self.step, "since": self.since, "weights": self.weights}
+
+    def load_state_dict(self, state: dict) -> None:
+        self.score, self.step, self.since, self.weights = (state[k] for k in ("score", "step", "since", "weights"))

@@ -44,3 +44,14 @@ def simsiam_loss(predicted_1: Tensor, projected_1: Tensor, predicted_2: Tensor, 
 def masked_language_loss(logits_NV: Tensor, words_N: Tensor) -> Tensor:
     """Cross-entropy of the hidden words in place of a mask, mean over all N of them; zero when none is masked. Returns a scalar."""
     return cross_entropy(logits_NV, words_N, reduction="sum") / max(len(words_N), 1)
+
+
+def masked_word_losses(logits_NV: Tensor, words_N: Tensor, masked_BL: Tensor) -> tuple[Tensor, Tensor]:
+    """The same sample by sample, for batches that are encoded in pieces: summed cross-entropy [B] and number of masked words [B].
+
+    The N words are those where masked_BL is true, row by row. Sum over sum, over any cut of a batch, is `masked_language_loss`.
+    """
+    each_N = cross_entropy(logits_NV, words_N, reduction="none")
+    counts_B = masked_BL.sum(1)
+    sample_N = torch.arange(len(counts_B), device=counts_B.device).repeat_interleave(counts_B)
+    return each_N.new_zeros(len(counts_B)).index_add(0, sample_N, each_N), counts_B.to(each_N.dtype)

@@ -10,8 +10,8 @@ def slow_cyclip(image, text, in_modal, cross_modal):
     n, total = len(image), 0.0
     for j in range(n):
         for k in range(n):
-            total += in_modal * float(image[j] @ image[k] - text[j] @ text[k]) ** 2 / n
-            total += cross_modal * float(image[j] @ text[k] - image[k] @ text[j]) ** 2 / n
+            total += in_modal * (image[j] @ image[k] - text[j] @ text[k]).item() ** 2 / n
+            total += cross_modal * (image[j] @ text[k] - image[k] @ text[j]).item() ** 2 / n
     return total
 
 

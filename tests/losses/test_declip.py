@@ -4,7 +4,14 @@ import pytest
 import torch
 
 from helip.losses import clip_loss
-from helip.losses.declip import masked_language_loss, multi_view_clip_loss, nearest_text_loss, nearest_texts, simsiam_loss
+from helip.losses.declip import (
+    masked_language_loss,
+    masked_word_losses,
+    multi_view_clip_loss,
+    nearest_text_loss,
+    nearest_texts,
+    simsiam_loss,
+)
 
 
 def slow_nearest_loss(images, texts, queue, scale):
@@ -12,9 +19,9 @@ def slow_nearest_loss(images, texts, queue, scale):
     terms = []
     for image in images:
         for text in texts:
-            near = [max(queue, key=lambda q, t=t: float(t @ q)) for t in text]
+            near = [max(queue, key=lambda q, t=t: (t @ q).item()) for t in text]
             for i in range(len(image)):
-                logits = [scale * float(image[i] @ n) for n in near]
+                logits = [scale * (image[i] @ n).item() for n in near]
                 terms.append(math.log(sum(math.exp(s) for s in logits)) - logits[i])
     return sum(terms) / len(terms)
 
@@ -100,3 +107,21 @@ def test_nothing_masked_costs_nothing():
 def test_masked_language_gradient():
     logits = torch.randn(3, 5, dtype=torch.float64, generator=torch.Generator().manual_seed(0)).requires_grad_()
     assert torch.autograd.gradcheck(lambda x: masked_language_loss(x, torch.tensor([1, 4, 0])), (logits,))
+
+
+def test_masked_words_sample_by_sample():
+    # Three samples with 2, 0 and 1 masked words; uniform logits over 4 words cost ln 4 each
+    masked = torch.tensor([[True, False, True], [False, False, False], [False, True, False]])
+    sums, counts = masked_word_losses(torch.zeros(3, 4), torch.tensor([2, 0, 1]), masked)
+    torch.testing.assert_close(sums, math.log(4) * torch.tensor([2.0, 0.0, 1.0]))
+    assert counts.tolist() == [2, 0, 1]
+
+
+def test_masked_words_sample_by_sample_add_up():
+    generator = torch.Generator().manual_seed(0)
+    masked = torch.rand(6, 5, generator=generator) < 0.4
+    logits = torch.randn(int(masked.sum()), 7, generator=generator, dtype=torch.float64, requires_grad=True)
+    words = torch.randint(7, (len(logits),), generator=generator)
+    sums, counts = masked_word_losses(logits, words, masked)
+    assert (sums.sum() / counts.sum()).item() == pytest.approx(masked_language_loss(logits, words).item(), rel=1e-12)
+    assert torch.autograd.gradcheck(lambda x: masked_word_losses(x, words, masked)[0], (logits,))

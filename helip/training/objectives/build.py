@@ -5,8 +5,19 @@ import math
 import torch
 from torch import nn
 
-from helip.config import ClipObjective, CloobObjective, CyclipObjective, HnNceObjective, Recipe, Refinement
+from helip.config import (
+    ClipObjective,
+    CloobObjective,
+    CyclipObjective,
+    DeclipObjective,
+    HnNceObjective,
+    Recipe,
+    Refinement,
+    SlipObjective,
+)
 from helip.training.objectives.base import ObjectiveModule
+from helip.training.objectives.declip import Declip
+from helip.training.objectives.slip import Slip
 from helip.training.objectives.two_tower import TwoTower
 
 
@@ -22,6 +33,10 @@ def build_objective(recipe: Recipe, model: nn.Module) -> ObjectiveModule:
     match recipe.objective:
         case ClipObjective() | HnNceObjective() | CyclipObjective() | CloobObjective():
             objective = TwoTower(recipe.objective, **margin)
+        case SlipObjective():
+            objective = Slip(recipe.objective, model, **margin)
+        case DeclipObjective():
+            objective = Declip(recipe.objective, model, **margin)
     if objective.fixed_logit_scale is not None:
         with torch.no_grad():
             model.logit_scale.fill_(math.log(objective.fixed_logit_scale))

@@ -1,0 +1,82 @@
+"""DeCLIP (arXiv 2110.05208): two image views, two caption views, a queue of texts, SimSiam and masked language.
+
+As in the released code the first caption view is the one with hidden words, the heads of SimSiam (widths 1024 and 512) stand on the
+image embedding, and neighbours are looked up for images only. Other than there, the mask is an embedding of the objective's own,
+so the model keeps its vocabulary.
+"""
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import normalize
+
+from helip.config import DeclipObjective
+from helip.losses.declip import masked_word_losses, multi_view_clip_loss, nearest_text_loss, simsiam_loss
+from helip.training.objectives.base import Features, ObjectiveModule, first_caption
+from helip.training.objectives.captions import disturb, hide_words
+from helip.training.objectives.heads import mlp
+from helip.training.objectives.towers import encode_hidden_text, text_widths
+
+
+class Declip(ObjectiveModule):
+    augmentations = ("strong", "strong")
+    captions = 2
+
+    def __init__(self, declaration: DeclipObjective, model: nn.Module, **margin):
+        super().__init__(**margin)
+        self.declaration = declaration
+        width, embedding, vocabulary = text_widths(model)
+        self.mask = nn.Parameter(torch.randn(width) * 0.02)
+        self.guess = nn.Linear(width, vocabulary)
+        self.projector = mlp(embedding, 1024, 1024, 1024, normalised_output=True)
+        self.predictor = mlp(1024, 512, 1024)
+        self.register_buffer("queue", torch.zeros(declaration.queue, embedding))
+        self.register_buffer("queued", torch.tensor(0))  # texts ever put into the queue
+
+    def encode(self, model: nn.Module, batch: dict[str, Any]) -> Features:
+        first, second = (model.encode_image(images) for images in batch["images"])
+        tokens, seeds = first_caption(batch), batch["sample_seeds"]
+        given = not isinstance(batch["tokens"], Tensor) and len(batch["tokens"]) > 1
+        other = batch["tokens"][1] if given else disturb(tokens, seeds)
+        replaced, hidden, guess = hide_words(tokens, seeds, self.declaration.masked_share)
+        text, words = encode_hidden_text(model, replaced, hidden, self.mask)
+        masked_loss, masked_count = masked_word_losses(self.guess(words[guess]), tokens[guess], guess)
+        return {
+            "image_features": normalize(first, dim=1),
+            "text_features": normalize(text, dim=1),
+            "second_text_features": model.encode_text(other, normalize=True),
+            "first_embedding": first,
+            "second_embedding": second,
+            "masked_loss": masked_loss,
+            "masked_count": masked_count,
+        }
+
+    def project(self, features: Features) -> Features:
+        heads = {}
+        for view in ("first", "second"):
+            heads[f"{view}_projected"] = self.projector(features[f"{view}_embedding"])
+            heads[f"{view}_predicted"] = self.predictor(heads[f"{view}_projected"])
+        return features | heads | {"second_image_features": normalize(features["second_embedding"], dim=1)}
+
+    def contrast(self, features: Features, similarity_BB: Tensor, logit_scale: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        images = [features["image_features"], features["second_image_features"]]
+        texts = [features["text_features"], features["second_text_features"]]
+        views = (features[f"{view}_{what}"] for view in ("first", "second") for what in ("predicted", "projected"))
+        parts = {
+            "clip": multi_view_clip_loss(images, texts, logit_scale),
+            "nearest": nearest_text_loss(images, texts, self.queue[: int(self.queued)], logit_scale),
+            "simsiam": simsiam_loss(*views),
+            "masked": features["masked_loss"].sum() / features["masked_count"].sum().clamp(min=1),
+        }
+        d = self.declaration
+        weights = {"clip": d.clip_weight, "nearest": d.nearest_weight, "simsiam": d.simsiam_weight, "masked": d.masked_weight}
+        return sum(weights[name] * part for name, part in parts.items()), parts
+
+    @torch.no_grad()
+    def after_step(self, features: Features) -> None:
+        """The oldest texts of the queue make place for this batch's, both views of them."""
+        texts_ND = torch.cat([features["second_text_features"], features["text_features"]])[-len(self.queue) :]
+        places_N = (self.queued + torch.arange(len(texts_ND), device=self.queue.device)) % len(self.queue)
+        self.queue[places_N] = texts_ND.to(self.queue.dtype)
+        self.queued += len(texts_ND)

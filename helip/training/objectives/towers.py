@@ -1,0 +1,58 @@
+"""Inside open_clip's towers: image features before the projection, and text with hidden words. Tied to open_clip 3.3."""
+
+import torch
+from open_clip.modified_resnet import ModifiedResNet
+from open_clip.timm_model import TimmModel
+from open_clip.transformer import VisionTransformer, text_global_pool
+from torch import Tensor, nn
+
+from helip.errors import HelipError
+
+
+def backbone_width(visual: nn.Module) -> int:
+    """The width of `backbone_features`."""
+    match visual:
+        case TimmModel():
+            return visual.trunk.num_features
+        case VisionTransformer():
+            return visual.ln_post.normalized_shape[0]
+        case ModifiedResNet():
+            return visual.attnpool.c_proj.in_features
+        case _:
+            raise HelipError(f"objective slip cannot look inside a {type(visual).__name__}: use open_clip's ViT, ResNet or timm tower")
+
+
+def backbone_features(visual: nn.Module, images_BCHW: Tensor) -> Tensor:
+    """[B, W]: what the image tower says before its projection into the shared space; a ResNet's is the mean over its last map."""
+    match visual:
+        case TimmModel():
+            return visual.trunk(images_BCHW)
+        case VisionTransformer():
+            return visual._pool(visual.transformer(visual._embeds(images_BCHW)))[0]
+        case ModifiedResNet():
+            stages = (visual.stem, visual.layer1, visual.layer2, visual.layer3, visual.layer4)
+            for stage in stages:
+                images_BCHW = stage(images_BCHW)
+            return images_BCHW.mean((2, 3))
+        case _:
+            raise TypeError(f"no backbone features of a {type(visual).__name__}")
+
+
+def text_widths(model: nn.Module) -> tuple[int, int, int]:
+    """(transformer width, embedding width, vocabulary) of a model whose text tower is CLIP's transformer."""
+    projection = getattr(model, "text_projection", None)
+    if projection is None or getattr(model, "text_pool_type", None) != "argmax":
+        raise HelipError("objective declip needs CLIP's own text transformer, pooled at the end token; this model's text tower is another")
+    embedding = projection.out_features if isinstance(projection, nn.Linear) else projection.shape[1]
+    return model.ln_final.normalized_shape[0], embedding, model.vocab_size
+
+
+def encode_hidden_text(model: nn.Module, tokens_BL: Tensor, hidden_BL: Tensor, mask_W: Tensor) -> tuple[Tensor, Tensor]:
+    """Text features [B, D], not normalised, and word features [B, L, W], with `mask_W` in the place of hidden words."""
+    dtype = model.transformer.get_cast_dtype()
+    x_BLW = torch.where(hidden_BL[:, :, None], mask_W, model.token_embedding(tokens_BL))
+    x_BLW = x_BLW.to(dtype) + model.positional_embedding.to(dtype)
+    x_BLW = model.ln_final(model.transformer(x_BLW, attn_mask=model.attn_mask))
+    pooled_BW = text_global_pool(x_BLW, tokens_BL, model.text_pool_type)
+    project = model.text_projection
+    return project(pooled_BW) if isinstance(project, nn.Linear) else pooled_BW @ project, x_BLW

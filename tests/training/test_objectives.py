@@ -1,0 +1,358 @@
+import math
+from types import SimpleNamespace
+
+import open_clip
+import pytest
+import torch
+from torch.nn.functional import normalize
+
+from helip.config import (
+    ClipObjective,
+    CloobObjective,
+    CyclipObjective,
+    DeclipObjective,
+    HnNceObjective,
+    Recipe,
+    Refinement,
+    SlipObjective,
+)
+from helip.errors import HelipError
+from helip.losses import clip_loss, hard_negative_margin_loss
+from helip.losses.slip import slip_loss
+from helip.training.objectives import build_objective
+from helip.training.objectives.captions import disturb, hide_words, words_of
+from helip.training.objectives.draws import uniform
+from helip.training.objectives.towers import backbone_features, backbone_width, encode_hidden_text
+
+TEXT = {"context_length": 12, "vocab_size": 50, "width": 32, "heads": 2, "layers": 2}
+TOWERS = {
+    "vit": {"layers": 2, "width": 32, "head_width": 16, "patch_size": 16, "image_size": 32},
+    "resnet": {"layers": [1, 1, 1, 1], "width": 16, "image_size": 64},
+    "timm": {"timm_model_name": "resnet10t", "timm_pool": "avg", "timm_proj": "linear", "image_size": 64},
+}
+OBJECTIVES = {
+    o.name: o
+    for o in (
+        ClipObjective(),
+        SlipObjective(head=(24, 16)),
+        DeclipObjective(queue=10),
+        CyclipObjective(),
+        CloobObjective(),
+        HnNceObjective(),
+    )
+}
+
+
+def tiny(tower: str = "vit", seed: int = 0) -> torch.nn.Module:
+    torch.manual_seed(seed)
+    return open_clip.CLIP(embed_dim=16, vision_cfg=TOWERS[tower], text_cfg=TEXT)
+
+
+def captions(count: int, seed: int = 0) -> torch.Tensor:
+    """Start 48, 2 to 9 words, end 49, zeros."""
+    generator = torch.Generator().manual_seed(seed)
+    rows = torch.zeros(count, TEXT["context_length"], dtype=torch.int64)
+    for row in rows:
+        words = int(torch.randint(2, 10, (), generator=generator))
+        row[0], row[words + 1] = 48, 49
+        row[1 : words + 1] = torch.randint(1, 48, (words,), generator=generator)
+    return rows
+
+
+def batch_of(objective, count: int, size: int = 32, seed: int = 0) -> dict:
+    generator = torch.Generator().manual_seed(seed)
+    images = [torch.randn(count, 3, size, size, generator=generator) for _ in range(objective.views)]
+    return {"images": images, "tokens": captions(count, seed), "sample_seeds": torch.arange(count) * 7919 + seed}
+
+
+def refinement(name: str, **settings) -> Refinement:
+    return Refinement(objective=OBJECTIVES[name], steps=1, batch_size=6, learning_rate=1e-3, **settings)
+
+
+PLAN = SimpleNamespace(seeds=[0, 2], hard=[[1, 3], [4, -1]])
+
+
+@pytest.mark.parametrize("tower", TOWERS)
+@pytest.mark.parametrize("name", OBJECTIVES)
+def test_every_objective_trains_every_tower(name, tower):
+    model = tiny(tower)
+    objective = build_objective(refinement(name), model)
+    batch = batch_of(objective, 6, size=TOWERS[tower]["image_size"])
+    for _ in range(2):  # DeCLIP's queue is empty in the first step
+        features = objective.encode(model, batch)
+        assert all(len(rows) == 6 for rows in features.values())
+        torch.testing.assert_close(features["image_features"].norm(dim=1), torch.ones(6))
+        loss, parts = objective.loss(features, model.logit_scale.exp(), PLAN)
+        objective.after_step({k: v.detach() for k, v in features.items()})
+    loss.backward()
+    assert loss.ndim == 0
+    assert "margin" in parts
+    assert all(math.isfinite(float(v)) and not v.requires_grad for v in parts.values())
+    wanting = [n for m in (model, objective) for n, p in m.named_parameters() if p.requires_grad and p.grad is None]
+    assert not wanting
+    assert all(torch.isfinite(p.grad).all() for m in (model, objective) for p in m.parameters() if p.grad is not None)
+
+
+@pytest.mark.parametrize("name", OBJECTIVES)
+def test_micro_batches_give_the_same_features_and_loss(name):
+    model = tiny().double()
+    objective = build_objective(refinement(name), model).double()
+    batch = batch_of(objective, 6)
+    batch["images"] = [v.double() for v in batch["images"]]
+    pieces = [
+        {"images": [v[s] for v in batch["images"]], "tokens": batch["tokens"][s], "sample_seeds": batch["sample_seeds"][s]}
+        for s in (slice(0, 2), slice(2, 6))
+    ]
+    whole = objective.encode(model, batch)
+    cut = [objective.encode(model, piece) for piece in pieces]
+    joined = {k: torch.cat([c[k] for c in cut]) for k in whole}
+    for name in whole:
+        torch.testing.assert_close(joined[name], whole[name], rtol=1e-10, atol=1e-12)
+    a, b = (objective.loss(f, model.logit_scale.exp(), PLAN)[0].item() for f in (whole, joined))
+    assert a == pytest.approx(b, rel=1e-10)
+
+
+@pytest.mark.parametrize("name", OBJECTIVES)
+def test_nothing_is_drawn_from_the_global_generator(name):
+    model = tiny()
+    objective = build_objective(refinement(name), model)
+    before = torch.get_rng_state()
+    features = objective.encode(model, batch_of(objective, 6))
+    objective.loss(features, model.logit_scale.exp(), PLAN)
+    objective.after_step(features)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_only_the_helip_arm_has_a_margin():
+    model = tiny()
+    batch = None
+    totals = {}
+    for arm in ("control", "cleaned", "helip"):
+        objective = build_objective(refinement("clip", arm=arm, gamma=0.5), model)
+        batch = batch or batch_of(objective, 6)
+        features = objective.encode(model, batch)
+        totals[arm], parts = objective.loss(features, model.logit_scale.exp(), PLAN)
+        assert ("margin" in parts) == (arm == "helip")
+    seeds, hard = torch.tensor(PLAN.seeds), torch.tensor(PLAN.hard)
+    image, text = features["image_features"], features["text_features"]
+    margin = hard_negative_margin_loss(image, text, seeds, hard)
+    assert totals["control"].item() == totals["cleaned"].item()
+    assert totals["control"].item() == pytest.approx(clip_loss(image, text, model.logit_scale.exp()).item(), rel=1e-6)
+    assert totals["helip"].item() == pytest.approx((totals["control"] + 0.5 * margin).item(), rel=1e-6)
+
+
+def test_gamma_0_and_an_empty_plan_are_the_control():
+    model = tiny()
+    control = build_objective(refinement("clip", arm="control"), model)
+    features = control.encode(model, batch_of(control, 6))
+    expected = control.loss(features, model.logit_scale.exp())[0].item()
+    empty = SimpleNamespace(seeds=[], hard=torch.empty(0, 1, dtype=torch.int64))
+    assert build_objective(refinement("clip", gamma=0.0), model).loss(features, model.logit_scale.exp(), PLAN)[0].item() == expected
+    assert build_objective(refinement("clip"), model).loss(features, model.logit_scale.exp(), empty)[0].item() == expected
+
+
+def test_a_pretraining_recipe_has_no_margin():
+    objective = build_objective(Recipe(steps=1, batch_size=6, learning_rate=1e-3), tiny())
+    assert objective.gamma == 0
+    assert objective.views == 1
+
+
+def test_slip_is_its_loss_over_the_heads():
+    model = tiny()
+    objective = build_objective(refinement("slip", arm="control"), model).eval()
+    features = objective.encode(model, batch_of(objective, 6))
+    views = [normalize(objective.head(features[f"backbone_{i}"]), dim=1) for i in (1, 2)]
+    expected = slip_loss(features["image_features"], features["text_features"], model.logit_scale.exp(), *views)
+    assert objective.loss(features, model.logit_scale.exp())[0].item() == pytest.approx(expected.item(), rel=1e-6)
+
+
+def test_slip_head_is_the_published_one():
+    model = open_clip.CLIP(embed_dim=16, vision_cfg=TOWERS["vit"], text_cfg=TEXT)
+    head = build_objective(Recipe(objective=SlipObjective(), steps=1, batch_size=6, learning_rate=1e-3), model).head
+    kinds = [type(layer).__name__ for layer in head]
+    assert kinds == ["Linear", "BatchNorm1d", "ReLU", "Linear", "BatchNorm1d", "ReLU", "Linear"]
+    assert [layer.out_features for layer in head if isinstance(layer, torch.nn.Linear)] == [4096, 4096, 256]
+
+
+def test_cloob_fixes_the_temperature():
+    model = tiny()
+    objective = build_objective(refinement("cloob"), model)
+    assert objective.fixed_logit_scale == 30
+    assert model.logit_scale.exp().item() == pytest.approx(30)
+    assert not model.logit_scale.requires_grad
+
+
+def test_similarities_are_computed_in_single_precision_under_autocast():
+    model = tiny()
+    for name in OBJECTIVES:
+        objective = build_objective(refinement(name), model)
+        with torch.autocast("cpu", torch.bfloat16):
+            features = objective.encode(model, batch_of(objective, 6))
+            loss, _ = objective.loss(features, model.logit_scale.exp(), PLAN)
+        assert loss.dtype == torch.float32
+        loss.backward()
+
+
+# ---------------------------------------------------------------- inside the towers
+
+
+@pytest.mark.parametrize("tower", TOWERS)
+def test_backbone_features_lead_to_the_embedding(tower):
+    visual = tiny(tower).visual.eval()
+    images = torch.randn(2, 3, TOWERS[tower]["image_size"], TOWERS[tower]["image_size"], generator=torch.Generator().manual_seed(0))
+    hidden = backbone_features(visual, images)
+    assert hidden.shape == (2, backbone_width(visual))
+    match tower:
+        case "vit":
+            torch.testing.assert_close(hidden @ visual.proj, visual(images))
+        case "timm":
+            torch.testing.assert_close(visual.head(hidden), visual(images))
+        case "resnet":
+            last = visual.forward_intermediates(images, indices=[4])["image_intermediates"][0]
+            torch.testing.assert_close(hidden, last.mean((2, 3)))
+
+
+@pytest.mark.parametrize("projection_bias", [False, True])
+def test_text_with_nothing_hidden_is_the_models_own(projection_bias):
+    torch.manual_seed(0)
+    model = open_clip.CLIP(embed_dim=16, vision_cfg=TOWERS["vit"], text_cfg=TEXT | {"proj_bias": projection_bias})
+    tokens = captions(4)
+    features, words = encode_hidden_text(model, tokens, torch.zeros_like(tokens, dtype=torch.bool), torch.randn(32))
+    torch.testing.assert_close(features, model.encode_text(tokens))
+    assert words.shape == (4, 12, 32)
+
+
+@pytest.mark.parametrize(("name", "width"), [("RN50", 2048), ("ViT-B-16", 768), ("ViT-B-32", 768)])
+def test_the_papers_architectures(name, width):
+    """Shapes alone, on the meta device: building and running them with numbers takes seconds and gigabytes."""
+    with torch.device("meta"):
+        model = open_clip.CLIP(**open_clip.get_model_config(name))
+        for objective in (build_objective(refinement(n), model) for n in ("clip", "slip")):
+            images = [torch.empty(2, 3, 224, 224) for _ in range(objective.views)]
+            batch = {"images": images, "tokens": torch.zeros(2, 77, dtype=torch.int64), "sample_seeds": torch.arange(2)}
+            features = objective.encode(model, batch)
+        assert features["image_features"].shape == (2, 1024 if name == "RN50" else 512)
+        assert features["backbone_1"].shape == (2, width)
+        assert build_objective(refinement("declip"), model).guess.weight.shape == (49408, 512)
+
+
+def test_unknown_towers_are_refused():
+    model = tiny()
+    model.visual = torch.nn.Linear(1, 1)
+    with pytest.raises(HelipError, match="cannot look inside a Linear"):
+        build_objective(refinement("slip"), model)
+    custom = open_clip.CustomTextCLIP(embed_dim=16, vision_cfg=TOWERS["vit"], text_cfg=TEXT)
+    with pytest.raises(HelipError, match="objective declip needs CLIP's own text transformer"):
+        build_objective(refinement("declip"), custom)
+
+
+# ---------------------------------------------------------------- DeCLIP's state
+
+
+def test_the_queue_holds_the_latest_texts_and_is_saved():
+    model = tiny()
+    objective = build_objective(refinement("declip"), model)  # a queue of 10
+    steps = [objective.encode(model, batch_of(objective, 4, seed=s)) for s in range(3)]
+    with torch.no_grad():
+        assert objective.loss(steps[0], model.logit_scale.exp())[1]["nearest"] == 0
+        for features in steps:
+            objective.after_step(features)
+        pushed = torch.cat([f[k] for f in steps for k in ("second_text_features", "text_features")])  # 24 rows, two turns of the queue
+    assert int(objective.queued) == 24
+    latest = {tuple(row.tolist()) for row in pushed[-10:]}
+    assert {tuple(row.tolist()) for row in objective.queue} == latest
+    restored = build_objective(refinement("declip"), tiny(seed=1))
+    restored.load_state_dict(objective.state_dict())
+    assert torch.equal(restored.queue, objective.queue)
+    a, b = (o.loss(steps[0], model.logit_scale.exp())[0].item() for o in (objective, restored))
+    assert a == b
+
+
+def test_a_batch_larger_than_the_queue():
+    model = tiny()
+    objective = build_objective(refinement("declip"), model)
+    features = objective.encode(model, batch_of(objective, 8))
+    objective.after_step(features)
+    texts = torch.cat([features["second_text_features"], features["text_features"]])
+    assert torch.equal(objective.queue, texts[-10:])
+    assert int(objective.queued) == 10
+
+
+def test_declip_takes_a_second_caption_where_there_is_one():
+    model = tiny()
+    objective = build_objective(refinement("declip"), model)
+    batch, others = batch_of(objective, 4), captions(4, seed=9)
+    features = objective.encode(model, batch | {"tokens": [batch["tokens"], others]})
+    torch.testing.assert_close(features["second_text_features"], model.encode_text(others, normalize=True))
+    own = objective.encode(model, batch)
+    disturbed = disturb(batch["tokens"], batch["sample_seeds"])
+    torch.testing.assert_close(own["second_text_features"], model.encode_text(disturbed, normalize=True))
+    torch.testing.assert_close(own["text_features"], features["text_features"])
+
+
+def test_objectives_leave_no_trace_in_the_model():
+    model = tiny()
+    before = set(model.state_dict())
+    for name in OBJECTIVES:
+        build_objective(refinement(name), model)
+    assert set(model.state_dict()) == before
+
+
+# ---------------------------------------------------------------- draws and captions
+
+
+def test_draws_are_uniform_and_belong_to_their_sample():
+    seeds = torch.arange(-500, 1500)
+    draws = uniform(seeds, 20, stream=3)
+    assert draws.min() >= 0
+    assert draws.max() < 1
+    counts = draws.flatten().mul(50).long().bincount(minlength=50).double()
+    chi_square = ((counts - 800) ** 2 / 800).sum()
+    assert chi_square < 94.6  # 49 degrees of freedom: passed by all but 1 in 10,000 truly uniform samples
+    correlation = torch.corrcoef(torch.stack([draws[:, 0], draws[:, 1], draws[:, 0].roll(1), uniform(seeds, 1, stream=4)[:, 0]]))
+    assert (correlation - torch.eye(4)).abs().max() < 0.1  # neighbouring columns, seeds and streams
+    assert torch.equal(uniform(seeds[[7, 3]], 20, 3), draws[[7, 3]])
+    assert torch.equal(uniform(seeds, 5, 3), draws[:, :5])
+
+
+def test_hidden_words():
+    tokens, seeds = captions(4000), torch.arange(4000)
+    replaced, hidden, guess = hide_words(tokens, seeds, 0.15)
+    words = words_of(tokens)
+    assert not (guess & ~words).any()
+    assert guess.sum() / words.sum() == pytest.approx(0.15, abs=0.01)
+    assert hidden.sum() / guess.sum() == pytest.approx(0.8, abs=0.03)
+    changed = replaced != tokens
+    assert changed.sum() / guess.sum() == pytest.approx(0.1, abs=0.02)
+    assert not (changed & (hidden | ~guess)).any()
+    assert torch.equal(words_of(replaced), words)  # no word became padding or an end; ends stayed where they were
+    assert not (replaced[:, 1:] == 48).any()
+    assert not hide_words(tokens, seeds, 0.0)[2].any()
+
+
+def test_disturbed_captions():
+    tokens = captions(2000)
+    seen = disturb(tokens, torch.arange(2000))
+    kept, swapped, equal = 0, 0, 0
+    for before, after in zip(tokens.tolist(), seen.tolist(), strict=True):
+        end = after.index(49)
+        assert after[0] == 48
+        assert end >= 2
+        assert not any(after[end + 1 :])
+        words, others = before[1 : before.index(49)], after[1:end]
+        if len(words) == len(others):
+            assert sorted(words) == sorted(others)
+            assert sum(a != b for a, b in zip(words, others, strict=True)) in (0, 2)
+            swapped += words != others
+        remaining = iter(words)
+        kept += len(words) > len(others) and all(word in remaining for word in others)  # in order
+        equal += words == others
+    assert kept + swapped + equal == 2000
+    assert kept > 300
+    assert swapped > 500
+
+
+def test_captions_without_words_stay_as_they_are():
+    tokens = torch.tensor([[48, 49, 0, 0], [48, 5, 49, 0]])
+    for seed in range(20):
+        assert torch.equal(disturb(tokens, torch.tensor([seed, seed])), tokens)

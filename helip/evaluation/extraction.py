@@ -1,0 +1,107 @@
+"""Features of a set once for each (model, images, preprocessing), kept under digests of these and never under a name."""
+
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from helip.artefact import digest, whole_file
+from helip.data.progress import progress
+from helip.errors import HelipError
+from helip.evaluation.model import ClipModel
+from helip.evaluation.sets import EvaluationSet
+
+IMAGES, TEXTS = 128, 256  # a batch
+
+
+@dataclass(frozen=True)
+class SetFeatures:
+    """What a split holds: of a classification the labels, of a retrieval set the captions of each image."""
+
+    images: torch.Tensor  # [N, D] float32 as the model gives them
+    labels: torch.Tensor  # [N] int64, or empty
+    captions: list[list[str]]  # N lists, or empty
+
+
+class Extractor:
+    """One model's features, computed or taken from `cache`, a folder that may be shared and may be deleted at any time."""
+
+    def __init__(self, model: ClipModel, cache: Path | None, workers: int = 0):
+        self.model, self.workers = model, workers
+        self.folder = cache / model.key if cache else None
+
+    def images(self, data: EvaluationSet, split: str) -> SetFeatures:
+        key = digest([data.digest(split), self.model.preprocessing])
+        arrays = self._cached(f"images-{key}.npz", lambda: self._encode_images(data, split))
+        captions = json.loads(arrays["captions"].tobytes())
+        return SetFeatures(torch.from_numpy(arrays["images"]), torch.from_numpy(arrays["labels"]), captions)
+
+    def texts(self, texts: list[str]) -> torch.Tensor:
+        """[T, D] float32, one row for each of the distinct texts given."""
+        arrays = self._cached(f"texts-{digest(texts)}.npz", lambda: {"texts": self._encode_texts(texts)})
+        return torch.from_numpy(arrays["texts"])
+
+    def _cached(self, name: str, compute: Callable[[], dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
+        if self.folder is None:
+            return compute()
+        path = self.folder / name
+        if (kept := _read(path)) is not None:
+            return kept
+        arrays = compute()
+        with whole_file(path) as temporary, open(temporary, "wb") as file:
+            np.savez(file, **arrays)
+        return arrays
+
+    def _encode_images(self, data: EvaluationSet, split: str) -> dict[str, np.ndarray]:
+        features, said = [], []
+        try:
+            for images_BCHW, labels_or_captions in self._batches(data, split):
+                features.append(self.model.encode_images(images_BCHW).numpy())
+                said.extend(labels_or_captions)
+        except (OSError, ValueError, RuntimeError) as error:  # PIL, tarfile and webdataset on damaged data
+            reason = " ".join(str(error).split())
+            raise HelipError(f"{data.root}: the {split} split of '{data.name}' cannot be read ({reason}); restore its files") from error
+        if not features:
+            raise HelipError(f"{data.root}: the {split} split of '{data.name}' is empty; restore its files")
+        retrieval = data.task == "retrieval"
+        captions = [list(c) for c in said] if retrieval else []
+        labels_N = np.zeros(0, np.int64) if retrieval else np.asarray(said, np.int64)
+        return {
+            "images": _finite(np.concatenate(features), f"images of '{data.name}'"),
+            "labels": labels_N,
+            "captions": np.frombuffer(json.dumps(captions).encode(), np.uint8),
+        }
+
+    def _batches(self, data: EvaluationSet, split: str) -> Iterator:
+        # A streamed set has one worker at most: more would interleave its shards, and item i must be the same for every model.
+        workers = min(self.workers, 1) if data.is_wds else self.workers
+        dataset = data.open(self.model.transform, split)
+        loader = torch.utils.data.DataLoader(dataset, IMAGES, num_workers=workers, collate_fn=_collate)
+        return progress(loader, len(dataset) // IMAGES if hasattr(dataset, "__len__") else 0, f"{data.name} {split}", "batches")
+
+    def _encode_texts(self, texts: list[str]) -> np.ndarray:
+        parts = [self.model.encode_texts(texts[i : i + TEXTS]).numpy() for i in range(0, len(texts), TEXTS)]
+        return _finite(np.concatenate(parts), "texts")
+
+
+def _collate(samples: list) -> tuple[torch.Tensor, list]:
+    images, labels_or_captions = zip(*samples, strict=True)
+    return torch.stack(images), list(labels_or_captions)
+
+
+def _finite(features_ND: np.ndarray, what: str) -> np.ndarray:
+    if not np.isfinite(features_ND).all():
+        raise HelipError(f"the model's features of {what} hold NaN or infinity; its training diverged, or its file is damaged")
+    return features_ND
+
+
+def _read(path: Path) -> dict[str, np.ndarray] | None:
+    """None where nothing usable lies there: a damaged cache is made again."""
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            return dict(arrays)
+    except (OSError, ValueError, EOFError):
+        return None

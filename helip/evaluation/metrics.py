@@ -1,0 +1,103 @@
+"""Zero-shot classification and retrieval: CLIP benchmark's own functions, fed with features that are already there."""
+
+import contextlib
+import io
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import torch
+
+from helip.artefact import digest
+from helip.errors import HelipError
+from helip.evaluation.extraction import Extractor
+from helip.evaluation.sets import EvaluationSet
+
+RECALLS = (1, 5, 10)
+BATCH = 256
+
+
+@dataclass(frozen=True)
+class Result:
+    """metrics in percent; hits: which items a metric counted, bool [items], for paired comparisons; the rest says how it came about."""
+
+    metrics: dict[str, float]
+    hits: dict[str, torch.Tensor]
+    n: int  # images
+    split: str
+    digests: dict[str, str] = field(default_factory=dict)
+    details: dict[str, object] = field(default_factory=dict)
+
+
+class Looked:
+    """Stands where CLIP benchmark expects a model: "images" and "tokens" are row numbers of features computed before."""
+
+    def __init__(self, images_ND: torch.Tensor, texts_TD: torch.Tensor):
+        self.images_ND, self.texts_TD = images_ND, texts_TD
+
+    def encode_image(self, ids: torch.Tensor) -> torch.Tensor:
+        return self.images_ND[ids]
+
+    def encode_text(self, ids: torch.Tensor) -> torch.Tensor:
+        return self.texts_TD[ids]
+
+
+def zeroshot(extractor: Extractor, data: EvaluationSet) -> Result:
+    """acc1, acc5 (of five classes and more) and mean_per_class_recall; the prompts of a class are averaged as unit vectors."""
+    from clip_benchmark.metrics import zeroshot_classification as benchmark
+    from sklearn.metrics import balanced_accuracy_score
+
+    split = data.test_split
+    opened, features = data.open(None, split), extractor.images(data, split)
+    classes, templates = opened.classes, opened.templates
+    place = {text: i for i, text in enumerate(dict.fromkeys(t.format(c=c) for c in classes for t in templates))}
+    model = Looked(features.images, extractor.texts(list(place)))
+    with _quiet():
+        classifier = benchmark.zero_shot_classifier(
+            model, lambda texts: torch.tensor([place[t] for t in texts]), classes, templates, "cpu", amp=False
+        )
+        batches = list(zip(torch.arange(len(features.labels)).split(BATCH), features.labels.split(BATCH), strict=True))
+        logits_NC, labels_N = benchmark.run_classification(model, classifier, batches, "cpu", amp=False)
+    check_labels(labels_N, len(classes), data)
+    topk = tuple(k for k in (1, 5) if k <= len(classes))
+    metrics = {f"acc{k}": 100 * a for k, a in zip(topk, benchmark.accuracy(logits_NC, labels_N, topk), strict=True)}
+    metrics["mean_per_class_recall"] = 100 * float(balanced_accuracy_score(labels_N, logits_NC.argmax(1)))
+    hits = {"acc1": logits_NC.topk(max(topk), 1).indices[:, 0] == labels_N}
+    digests = {"images": data.digest(split), "class_names": digest(classes), "templates": digest(templates)}
+    return Result(metrics, hits, len(labels_N), split, digests)
+
+
+def retrieval(extractor: Extractor, data: EvaluationSet) -> Result:
+    """image_recall_at_k is text to image (one item a caption), text_recall_at_k image to text (one item an image; any of its captions)."""
+    from clip_benchmark.metrics.zeroshot_retrieval import batchify, recall_at_k
+    from torch.nn.functional import normalize
+
+    features = extractor.images(data, data.test_split)
+    captions = [c for one in features.captions for c in one]
+    if not all(features.captions):
+        raise HelipError(f"{data.root}: an image of '{data.name}' has no caption; every image of a retrieval set needs one")
+    place = {text: i for i, text in enumerate(dict.fromkeys(captions))}
+    texts_TD = extractor.texts(list(place))[[place[c] for c in captions]]
+    image_of_T = torch.tensor([i for i, one in enumerate(features.captions) for _ in one])
+    scores_TN = normalize(texts_TD, dim=-1) @ normalize(features.images, dim=-1).T
+    positive_TN = torch.zeros_like(scores_TN, dtype=torch.bool)
+    positive_TN[torch.arange(len(captions)), image_of_T] = True
+    metrics, hits = {}, {}
+    for name, scores, positive in (("image", scores_TN, positive_TN), ("text", scores_TN.T, positive_TN.T)):
+        for k in RECALLS:
+            found = batchify(recall_at_k, scores, positive, BATCH, "cpu", k=min(k, scores.shape[1])) > 0
+            metrics[f"{name}_recall_at_{k}"] = 100 * found.double().mean().item()
+            if k == 1:
+                hits[f"{name}_recall_at_1"] = found
+    return Result(metrics, hits, len(features.captions), data.test_split, {"images": data.digest(data.test_split)})
+
+
+def check_labels(labels_N: torch.Tensor, classes: int, data: EvaluationSet) -> None:
+    if labels_N.ndim != 1 or labels_N.min() < 0 or labels_N.max() >= classes:
+        raise HelipError(f"{data.root}: '{data.name}' has labels outside its {classes} class names; classnames.txt must name every class")
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """CLIP benchmark draws a progress bar for every class and batch."""
+    with contextlib.redirect_stderr(io.StringIO()):
+        yield

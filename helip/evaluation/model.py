@@ -1,0 +1,80 @@
+"""A CLIP model under evaluation, and what its features depend on."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import open_clip
+import torch
+from PIL import Image
+
+from helip.artefact import digest, file_digest
+from helip.encoders.clip_encoder import create
+from helip.encoders.encoder import frozen, in_words, weights_digest
+from helip.errors import HelipError
+
+WEIGHTS = "open_clip_model.safetensors"
+TOKENIZER = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "vocab.txt", "vocab.json", "merges.txt", "spiece.model")
+
+
+@dataclass(frozen=True)
+class ClipModel:
+    """`key` stands for everything in the model that shapes a feature: weights, architecture, tokenizer, image preprocessing."""
+
+    network: torch.nn.Module
+    transform: Callable[[Image.Image], torch.Tensor]
+    tokenize: Callable[[list[str]], torch.Tensor]
+    checkpoint: str  # sha256 of the safetensors file; of the parameters for a model that open_clip keeps by name
+    surroundings: str  # digest of the config and tokenizer files
+    device: str
+
+    @cached_property
+    def preprocessing(self) -> str:
+        return digest(in_words(self.transform))
+
+    @cached_property
+    def key(self) -> str:
+        return digest([self.checkpoint, self.surroundings])
+
+    @torch.inference_mode()
+    def encode_images(self, batch_BCHW: torch.Tensor) -> torch.Tensor:
+        """[B, D] float32 on the CPU, not normalised."""
+        return self.network.encode_image(batch_BCHW.to(self.device, non_blocking=True)).float().cpu()
+
+    @torch.inference_mode()
+    def encode_texts(self, texts: list[str]) -> torch.Tensor:
+        return self.network.encode_text(self.tokenize(texts).to(self.device)).float().cpu()
+
+
+def load(name: str, device: str | None = None) -> ClipModel:
+    """A folder (with or without local-dir:), or ARCHITECTURE@PRETRAINED of open_clip. HelipError where it cannot be loaded."""
+    device = device or ("cuda" if torch.cuda.is_available() else "cpu")
+    folder = Path(name.removeprefix("local-dir:"))
+    if folder.is_dir() or name.startswith("local-dir:"):
+        return _of_folder(folder, device)
+    architecture, _, pretrained = name.partition("@")
+    network, transform = create(architecture, pretrained or None)
+    tokenize = open_clip.get_tokenizer(architecture)
+    return ClipModel(frozen(network, device), transform, tokenize, weights_digest(network), digest(architecture), device)
+
+
+def _of_folder(folder: Path, device: str) -> ClipModel:
+    weights = folder / WEIGHTS
+    if not weights.is_file():
+        raise HelipError(f"{weights}: not found; train the run first, or name a folder that holds {WEIGHTS} and open_clip_config.json")
+    checkpoint = file_digest(weights)
+    network, transform = create(f"local-dir:{folder}")
+    if file_digest(weights) != checkpoint:
+        raise HelipError(f"{weights}: was overwritten while it was read; run again when its training has ended")
+    files = [folder / "open_clip_config.json", *(folder / name for name in TOKENIZER)]
+    surroundings = digest({f.name: file_digest(f) for f in files if f.is_file()})
+    return ClipModel(frozen(network, device), transform, _tokenizer(folder), checkpoint, surroundings, device)
+
+
+def _tokenizer(folder: Path):
+    try:
+        return open_clip.get_tokenizer(f"local-dir:{folder}")
+    except Exception as error:  # transformers raises many kinds
+        reason = str(error).splitlines()[0]
+        raise HelipError(f"{folder}: its tokenizer could not be loaded ({reason}); export the model again") from error

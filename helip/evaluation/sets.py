@@ -1,0 +1,95 @@
+"""Evaluation sets through CLIP benchmark's builder: its data, class names and templates, and a digest of the images."""
+
+import hashlib
+import os
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from helip.artefact import digest, file_digest
+from helip.config import BenchmarkSet, GeneratedSet, WdsSet
+from helip.config import EvaluationSet as Declaration
+from helip.errors import HelipError
+
+
+@dataclass(frozen=True)
+class EvaluationSet:
+    """One data set where it lies. `benchmark_name` is CLIP benchmark's name for it, `root` its folder."""
+
+    name: str
+    task: Literal["classification", "retrieval"]
+    benchmark_name: str
+    root: Path
+    test_split: str = "test"
+
+    def open(self, transform: Callable | None, split: str) -> Any:
+        """CLIP benchmark's data set of (image, label) or (image, captions), with `classes` and `templates` if it is a classification."""
+        from clip_benchmark.datasets.builder import build_dataset
+
+        self._present(split)
+        task = "zeroshot_retrieval" if self.task == "retrieval" else "zeroshot_classification"
+        warnings.filterwarnings("ignore", message="WebDataset.shardshuffle", category=UserWarning)  # not shuffling is what is wanted
+        try:
+            data = build_dataset(self.benchmark_name, root=str(self.root), transform=transform, split=split, download=False, task=task)
+        except Exception as error:  # each of its data sets raises its own kinds
+            reason = " ".join(str(error).split()) or type(error).__name__
+            raise HelipError(
+                f"{self.root}: evaluation set '{self.name}' ({split}) cannot be opened ({reason}); build or download it first"
+            ) from error
+        if self.task == "classification" and not (data.classes and data.templates):
+            raise HelipError(
+                f"{self.root}: '{self.name}' has no class names or templates; add classnames.txt and zeroshot_classification_templates.txt"
+            )
+        return data
+
+    @property
+    def is_wds(self) -> bool:
+        return self.benchmark_name.startswith("wds/")
+
+    def _present(self, split: str) -> None:
+        wanted = self.root / split / "nshards.txt" if self.is_wds else self.root
+        if not wanted.exists():
+            raise HelipError(f"{wanted}: not found; evaluation set '{self.name}' must be there before its {split} split can be read")
+
+    def digest(self, split: str) -> str:
+        """Of the images and labels: the shards' bytes in wds layout, else names, sizes and times of all files under the root."""
+        self._present(split)
+        if self.is_wds:
+            files = sorted((self.root / split).glob("*.tar"))
+            return digest([self.task, *((f.name, file_digest(f)) for f in files)])
+        seen = hashlib.sha256(f"{self.benchmark_name} {split}".encode())
+        for folder, folders, names in os.walk(self.root):
+            folders.sort()
+            for name in sorted(names):
+                said = os.stat(os.path.join(folder, name))
+                seen.update(f"{os.path.relpath(folder, self.root)}/{name} {said.st_size} {said.st_mtime_ns}\n".encode())
+        return seen.hexdigest()[:16]
+
+
+def of_declaration(name: str, declaration: Declaration, folder: Path) -> EvaluationSet:
+    """A study's set; `folder` is where the study keeps the sets that it generates."""
+    match declaration:
+        case GeneratedSet():
+            return EvaluationSet(name, declaration.task, f"wds/{name}", folder)
+        case WdsSet():
+            return EvaluationSet(name, declaration.task, f"wds/{name}", _expanded(name, declaration.path), declaration.split)
+        case BenchmarkSet():
+            return EvaluationSet(name, declaration.task, declaration.name, _expanded(name, declaration.root), declaration.split)
+
+
+def of_folder(folder: Path) -> EvaluationSet:
+    """A folder in wds layout; dataset_type.txt says what it is, as CLIP benchmark reads it."""
+    kind = folder / "dataset_type.txt"
+    said = kind.read_text().strip().lower() if kind.is_file() else "classification"
+    if said not in ("classification", "retrieval"):
+        raise HelipError(f"{kind}: '{said}' is neither classification nor retrieval, and nothing else can be evaluated here")
+    return EvaluationSet(folder.resolve().name, said, f"wds/{folder.resolve().name}", folder)
+
+
+def _expanded(name: str, path: str) -> Path:
+    expanded = os.path.expanduser(os.path.expandvars(path))
+    if "$" in expanded:
+        raise HelipError(f"evaluation set '{name}': path {path} names a variable that is not set; set it to the folder of your data")
+    return Path(expanded)

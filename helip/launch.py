@@ -1,0 +1,98 @@
+"""`python -m helip.launch --gpus N COMMAND...`: run a command on its GPUs, one process on each. Light: standard library only.
+
+0 or 1 GPU: the command itself. Several: torchrun in this job. A Slurm job of several nodes: one torchrun on each, started by srun,
+which meet at an address made of Slurm's variables. Where nobody assigned GPUs they are leased first (helip.gpus), so that the jobs of a
+machine share them.
+"""
+
+import argparse
+import os
+import re
+import signal
+import sys
+from collections.abc import Mapping
+from contextlib import ExitStack
+
+from helip.errors import HelipError
+from helip.gpus import gpu_ids, lease
+
+TORCHRUN = (sys.executable, "-m", "torch.distributed.run")
+
+
+def first_host(node_list: str) -> str:
+    """The first node of SLURM_JOB_NODELIST: 'v[007-009,12]-ib,w1' -> 'v007-ib'."""
+    match = re.match(r"([^\[,]+)(?:\[([^\],-]+)[^\]]*\])?([^\[,]*)", node_list)
+    if match is None:
+        raise HelipError(f"SLURM_JOB_NODELIST: '{node_list}' names no node; run inside a Slurm job")
+    return "".join(part or "" for part in match.groups())
+
+
+def rendezvous(environ: Mapping[str, str]) -> tuple[str, int]:
+    """(address, port) at which the nodes of this Slurm job meet: where srun was called, and a port made of the job's id."""
+    job = environ.get("SLURM_JOB_ID", "")
+    if not job.isdigit():
+        raise HelipError("SLURM_JOB_ID is not set; several nodes need a Slurm job (snakemake --profile slurm)")
+    address = environ.get("SLURM_LAUNCH_NODE_IPADDR") or first_host(environ.get("SLURM_JOB_NODELIST", ""))
+    return address, int(environ.get("HELIP_MASTER_PORT") or 20000 + int(job) % 20000)
+
+
+def torchrun(command: list[str], processes: int, environ: Mapping[str, str]) -> list[str]:
+    """The torchrun line of this node: standalone, or one of SLURM_NNODES with its rank."""
+    nodes = int(environ.get("SLURM_STEP_NUM_NODES") or environ.get("SLURM_JOB_NUM_NODES") or 1)
+    where = ["--standalone"]
+    if nodes > 1:
+        address, port = rendezvous(environ)
+        where = [f"--nnodes={nodes}", f"--node-rank={environ['SLURM_PROCID']}", f"--master-addr={address}", f"--master-port={port}"]
+    return [*TORCHRUN, *where, f"--nproc-per-node={processes}", "--no-python", *command]
+
+
+def srun(command: list[str], gpus: int, nodes: int, environ: Mapping[str, str]) -> list[str]:
+    """One worker of this module on each node of the job, beside this step, which holds the same resources."""
+    size = [f"--nodes={nodes}", f"--ntasks={nodes}", "--ntasks-per-node=1", f"--cpus-per-task={environ.get('SLURM_CPUS_PER_TASK', 1)}"]
+    step = ["srun", "--overlap", "--kill-on-bad-exit=1", *size]
+    return [*step, sys.executable, "-m", "helip.launch", "--worker", "--gpus", str(gpus), *command]
+
+
+def _run(command: list[str], environ: Mapping[str, str]) -> None:
+    """Takes this process's place: signals and the exit status are then the command's own."""
+    try:
+        os.execvpe(command[0], command, dict(environ))
+    except FileNotFoundError:
+        raise HelipError(f"{command[0]}: no such command; install it or correct the rule") from None
+
+
+def launch(command: list[str], gpus: int, worker: bool = False, environ: Mapping[str, str] = os.environ) -> None:
+    nodes = int(environ.get("SLURM_JOB_NUM_NODES", 1)) if "SLURM_JOB_ID" in environ else 1
+    if worker:
+        signal.signal(signal.SIGUSR2, signal.SIG_IGN)  # Slurm warns every process; the training's own handler is the one that listens
+        _run(torchrun(command, max(1, gpus // nodes), environ), environ)
+    if nodes > 1 and gpus > 1:
+        _run(srun(command, gpus, nodes, environ), environ)
+    with ExitStack() as held:  # exec keeps the lease's files open
+        if gpus and "HELIP_GPUS_ASSIGNED" not in environ:  # set in a job of the executor plugin, where Slurm or the plugin chose them
+            environ = {**environ, "CUDA_VISIBLE_DEVICES": ",".join(held.enter_context(lease(gpus, gpu_ids(environ))))}
+        given = len([i for i in environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if i])
+        if gpus > given:
+            raise HelipError(f"the job asks for {gpus} GPUs and was given {given}; see `gpu` in the study's resources and the site file")
+        _run(torchrun(command, gpus, environ) if gpus > 1 else command, environ)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m helip.launch", description=__doc__)
+    parser.add_argument("--gpus", type=int, default=0, help="GPUs of the whole job")
+    parser.add_argument("--worker", action="store_true", help=argparse.SUPPRESS)
+    parser.add_argument("command", nargs=argparse.REMAINDER, help="what to run, e.g. helip train ...")
+    arguments = parser.parse_args()
+    command = arguments.command[1:] if arguments.command[:1] == ["--"] else arguments.command
+    if not command:
+        parser.error("no command to run")
+    try:
+        launch(command, arguments.gpus, arguments.worker)
+    except HelipError as error:
+        print(f"helip launch: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,178 @@
+"""The Snakemake executor: submits what is ready, asks about all of it at once, and tells Snakemake how each job ended."""
+
+import shutil
+import time
+from collections.abc import AsyncGenerator, Sequence
+from pathlib import Path
+
+from snakemake_interface_common.exceptions import WorkflowError
+from snakemake_interface_executor_plugins.executors.base import SubmittedJobInfo
+from snakemake_interface_executor_plugins.executors.remote import RemoteExecutor
+from snakemake_interface_executor_plugins.jobs import JobExecutorInterface
+
+from . import reasons
+from .ledger import Ledger, Record
+from .planning import Submission, plan
+from .queue import ALIVE, LocalQueue, Result, SlurmQueue, Verdict, read_result, verdict
+from .request import SubmissionError, job_name
+from .site import read_site
+from .submission import new_folder, paths_of, submit
+from .succession import Succession
+
+
+class Executor(RemoteExecutor):
+    def __post_init__(self) -> None:
+        self.settings = settings = self.workflow.executor_settings
+        if settings.cluster not in ("slurm", "local"):
+            raise WorkflowError(f"submitit-cluster: '{settings.cluster}' is neither 'slurm' nor 'local'")
+        if settings.cluster == "slurm" and shutil.which("sbatch") is None:
+            raise WorkflowError("there is no sbatch on this machine; run on a login node of the cluster, or use --profile local")
+        self.site = read_site(settings.site)
+        self.logdir = Path(settings.logdir or ".snakemake/submitit").resolve()
+        self.logdir.mkdir(parents=True, exist_ok=True)
+        self.ledger = Ledger(self.logdir)
+        self.queue = SlurmQueue() if settings.cluster == "slurm" else LocalQueue()
+        self.succession = Succession(self.ledger, self.queue, self.workflow.persistence.external_jobids, self.logger.info)
+        self._threads: int | None = None
+        self._asked = self._complained = float("-inf")
+
+    # ------------------------------------------------------------ submitting
+
+    @property
+    def cores(self) -> int | str:
+        """What the Snakemake inside a job may use: the job's own threads."""
+        return self._threads or super().cores
+
+    def run_job(self, job: JobExecutorInterface) -> None:
+        self.run_jobs([job])
+
+    def run_jobs(self, jobs: Sequence[JobExecutorInterface]) -> None:
+        """Jobs that become ready together and ask for the same go to Slurm as one array."""
+        for job in jobs:
+            self.run_job_pre(job)
+        batches: dict[str, list[tuple[JobExecutorInterface, Submission]]] = {}
+        for job, record in self.succession.heirs(jobs).items():
+            self._threads = max(1, int(job.threads))
+            try:
+                submission = plan(job, self.format_job_exec(job), str(self.workflow.workdir_init), self.site, self.settings)
+            except SubmissionError as error:
+                self._fail(SubmittedJobInfo(job), str(error))
+                continue
+            if record is not None:
+                submission.record = record
+                self._submitted(job, submission)
+            else:
+                batches.setdefault(submission.alike, []).append((job, submission))
+        size = max(1, self.settings.array)
+        for batch in batches.values():
+            for start in range(0, len(batch), size):
+                self._submit(batch[start : start + size])
+
+    def _submit(self, batch: list[tuple[JobExecutorInterface, Submission]]) -> None:
+        job, first = batch[0]
+        folder, now = new_folder(self.logdir, job_name(job.name)), time.time()
+        parameters = first.parameters
+        if "job_name" in parameters and len(batch) == 1 and not job.is_group():
+            parameters = {**parameters, "job_name": job_name(job.name, *job.wildcards)}
+        try:
+            ids = submit(self.settings.cluster, folder, parameters, first.requeues, [s.job for _, s in batch])
+        except SubmissionError as error:
+            for job, _ in batch:
+                self._fail(SubmittedJobInfo(job), str(error))
+            return
+        for (job, submission), job_id in zip(batch, ids, strict=True):
+            submission.record = Record(job_id, str(folder), now, submission.record.work)
+            self.ledger.write(submission.record)
+            self.logger.info(f"{job.name}: {self.settings.cluster} job {job_id}, log {paths_of(folder, job_id).stdout}")
+            self._submitted(job, submission)
+
+    def _submitted(self, job: JobExecutorInterface, submission: Submission) -> None:
+        self.report_job_submission(SubmittedJobInfo(job, submission.record.job_id, {"submission": submission}))
+
+    def _again(self, info: SubmittedJobInfo) -> SubmittedJobInfo | None:
+        """The cluster took the job's node or time without requeueing it: the same line once more, from the last saved state."""
+        old: Submission = info.aux["submission"]
+        folder = new_folder(self.logdir, job_name(info.job.name))
+        self.logger.info(f"{info.job.name}: job {info.external_jobid} ended as {old.state}; submitting it again")
+        try:
+            (job_id,) = submit(self.settings.cluster, folder, old.parameters, old.requeues, [old.job])
+        except SubmissionError as error:
+            self._fail(info, str(error))
+            return None
+        record = Record(job_id, str(folder), old.record.submitted, old.record.work, old.record.attempts + 1)
+        self.ledger.write(record)
+        info.job.register(external_jobid=job_id)
+        self.succession.over.add(info.external_jobid)
+        return SubmittedJobInfo(info.job, job_id, {"submission": Submission(record, old.job, old.parameters, old.requeues)})
+
+    # ------------------------------------------------------------ watching
+
+    async def check_active_jobs(self, active_jobs: list[SubmittedJobInfo]) -> AsyncGenerator[SubmittedJobInfo, None]:
+        """Results are looked for each time; Slurm is asked every `poll_s` seconds, about all jobs at once."""
+        results = {id(info): read_result(self._paths(info)) for info in active_jobs}
+        await self._ask([info for info in active_jobs if results[id(info)] is None])
+        for info in active_jobs:
+            submission, result = info.aux["submission"], results[id(info)]
+            quiet = 0.0 if submission.dead_since is None else time.monotonic() - submission.dead_since
+            match verdict(result, submission.state, quiet, self.queue.settle_s):
+                case Verdict.RUNNING:
+                    yield info
+                case Verdict.DONE:
+                    self._forget(info)
+                    self.report_job_success(info)
+                case Verdict.LOST if submission.record.attempts <= submission.requeues:
+                    if (again := self._again(info)) is not None:
+                        yield again
+                case _:
+                    self._report_dead(info, result)
+
+    async def _ask(self, waiting: list[SubmittedJobInfo]) -> None:
+        now = time.monotonic()
+        suspects = any(info.aux["submission"].dead_since for info in waiting)
+        if not waiting or now - self._asked < (min(5, self.settings.poll_s) if suspects else self.settings.poll_s):
+            return
+        self._asked = now
+        async with self.status_rate_limiter:
+            states = self.queue.states([info.external_jobid for info in waiting])
+        if states is None:
+            if now - self._complained > 60:
+                self._complained = now
+                self.logger.warning(f"Slurm does not answer; waiting ({self.queue.trouble})")
+            return
+        for info in waiting:
+            submission = info.aux["submission"]
+            submission.state = states.get(info.external_jobid)
+            submission.dead_since = None if submission.state in ALIVE else submission.dead_since or now
+
+    # ------------------------------------------------------------ ends
+
+    @staticmethod
+    def _paths(info: SubmittedJobInfo):
+        return paths_of(info.aux["submission"].record.folder, info.external_jobid)
+
+    def _forget(self, info: SubmittedJobInfo) -> None:
+        self.succession.over.add(info.external_jobid)
+        self.ledger.forget(info.aux["submission"].record.work)
+
+    def _report_dead(self, info: SubmittedJobInfo, result: Result | None) -> None:
+        self._forget(info)
+        state = info.aux["submission"].state
+        if result is None:  # it left no word
+            state = self.queue.epitaph(info.external_jobid) or state
+        log = self._paths(info).stdout
+        self._fail(info, reasons.why(info.external_jobid, state, result), reasons.tail(info.job.name, log))
+
+    def _fail(self, info: SubmittedJobInfo, message: str, tail: str = "") -> None:
+        self.logger.error(f"rule {info.job.name}: {message}{tail}")  # a group's error would drop the message
+        self.report_job_error(info, msg=f"{message}. ")
+
+    def cancel_jobs(self, active_jobs: list[SubmittedJobInfo]) -> None:
+        """At Ctrl-C. A controller that is killed, or loses its terminal, leaves its jobs to the next one."""
+        if active_jobs:
+            self.queue.cancel([info.external_jobid for info in active_jobs])
+        for info in active_jobs:
+            self._forget(info)
+
+    def shutdown(self) -> None:
+        super().shutdown()
+        self.ledger.release()

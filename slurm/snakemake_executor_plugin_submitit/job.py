@@ -1,0 +1,89 @@
+"""What runs on the node: the job's command in a session of its own, and what signals do to it.
+
+Slurm warns a job with USR2 before its time limit and at preemption (submitit's handler calls `checkpoint`), and says SIGTERM when it
+takes the node away: at `scontrol requeue`, `scancel`, or preemption without a warning.
+"""
+
+import os
+import signal
+import subprocess
+import time
+from contextlib import ExitStack, suppress
+
+from submitit.helpers import DelayedSubmission
+
+from helip.gpus import lease
+
+TERM_PATIENCE_S = 300.0
+
+
+class ShellJob:
+    """Runs one command line; calling it again after a requeue runs the same line."""
+
+    def __init__(self, command: str, cwd: str, grace_s: float, leased_gpus: int | None = None):
+        self.command, self.cwd, self.grace_s = command, cwd, grace_s
+        self.leased_gpus = leased_gpus  # None: Slurm assigns the GPUs
+        self.finished = False
+        self._child: subprocess.Popen | None = None
+        self._told_to_stop = False
+
+    def __getstate__(self):
+        return {**self.__dict__, "_child": None, "_told_to_stop": False}  # a Popen cannot be pickled
+
+    def __call__(self) -> int:
+        if self.finished:
+            return 0
+        signal.signal(signal.SIGTERM, self._stop)  # after submitit has set its own, which ignores it
+        with ExitStack() as stack:
+            environ = {**os.environ, "HELIP_GPUS_ASSIGNED": "1"}  # helip.launch leases none of its own
+            if self.leased_gpus is not None:
+                environ["CUDA_VISIBLE_DEVICES"] = ",".join(stack.enter_context(lease(self.leased_gpus)))
+            status = self._run(environ)
+        if status == 0:
+            return 0
+        self._wait_for_the_end()
+        raise RuntimeError(f"the job's command ended with exit status {status}")
+
+    def _run(self, environ: dict[str, str]) -> int:
+        """A child in its own session, so that nothing of it outlives this process; USR2 is for those in it who listen."""
+        self._child = subprocess.Popen(
+            ["bash", "-c", self.command],
+            cwd=self.cwd,
+            env=environ,
+            start_new_session=True,
+            # Slurm sends USR2 to every process of the step: Snakemake and bash would die of it.
+            preexec_fn=lambda: signal.signal(signal.SIGUSR2, signal.SIG_IGN),
+        )
+        try:
+            while (status := self._child.poll()) is None:  # not wait(): it holds a lock that the signal handler needs
+                time.sleep(0.1)
+            return status
+        finally:
+            self._signal(signal.SIGKILL)
+
+    def _stop(self, signum, frame) -> None:
+        self._told_to_stop = True
+        self._signal(signal.SIGTERM)
+
+    def _wait_for_the_end(self) -> None:
+        """A command that failed because Slurm takes the node away has not failed: leave no result, Slurm ends or requeues the job."""
+        time.sleep(0.5)  # the signal may come to the child first
+        deadline = time.monotonic() + TERM_PATIENCE_S
+        while self._told_to_stop and time.monotonic() < deadline:
+            time.sleep(0.5)
+
+    def checkpoint(self) -> DelayedSubmission:
+        """Runs inside submitit's USR2 handler: the training saves and ends, then submitit requeues the same line."""
+        self._signal(signal.SIGUSR2)
+        deadline = time.monotonic() + self.grace_s
+        while self._child and self._child.poll() is None and time.monotonic() < deadline:
+            time.sleep(0.1)
+        again = ShellJob(self.command, self.cwd, self.grace_s, self.leased_gpus)
+        again.finished = self._child is not None and self._child.poll() == 0  # it was done in time: nothing is left to run
+        self._signal(signal.SIGKILL)
+        return DelayedSubmission(again)
+
+    def _signal(self, number: int) -> None:
+        if self._child is not None:
+            with suppress(ProcessLookupError, PermissionError):
+                os.killpg(self._child.pid, number)

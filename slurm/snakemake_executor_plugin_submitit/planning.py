@@ -1,0 +1,49 @@
+"""From a Snakemake job to what will be submitted for it."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from snakemake_interface_executor_plugins.jobs import JobExecutorInterface
+
+from .job import ShellJob
+from .ledger import Record, work_digest
+from .request import job_name, local_parameters, slurm_parameters, whole, wish_for
+from .settings import ExecutorSettings
+from .site import Site
+
+
+@dataclass
+class Submission:
+    """What the plugin remembers of a job (SubmittedJobInfo.aux); its record is blank until it is submitted."""
+
+    record: Record
+    job: ShellJob
+    parameters: dict[str, Any]  # of the submitit executor
+    requeues: int
+    state: str | None = None  # when last asked
+    dead_since: float | None = None  # by the monotonic clock
+
+    @property
+    def alike(self) -> str:
+        """Equal for jobs that may go into one array."""
+        return repr((sorted(self.parameters.items(), key=str), self.requeues))
+
+
+def rules_of(job: JobExecutorInterface) -> list[str]:
+    return sorted({part.rule.name for part in job.jobs}) if job.is_group() else [job.rule.name]
+
+
+def plan(job: JobExecutorInterface, command: str, cwd: str, site: Site, settings: ExecutorSettings) -> Submission:
+    """Raises SubmissionError where resources and site do not fit together."""
+    wish = wish_for(rules_of(job), job.resources, site)
+    threads, gpus = max(1, int(job.threads)), whole(job.resources, "gpu") or 0
+    warning = min(settings.warning_s, (wish.runtime or 60) * 30)  # a job of two minutes is not warned at its start
+    grace = max(warning / 2, warning - 30)  # what a training has to save in, before it is requeued
+    if settings.cluster == "slurm":
+        parameters = slurm_parameters(job_name(job.name), threads, gpus, wish, warning)
+        shell = ShellJob(command, cwd, grace)
+    else:
+        parameters = local_parameters(wish, warning)
+        shell = ShellJob(command, cwd, grace, leased_gpus=gpus)
+    requeues = settings.requeues if wish.requeues is None else wish.requeues
+    return Submission(Record("", "", 0.0, work_digest(job)), shell, parameters, requeues)

@@ -1,0 +1,95 @@
+"""A job's resources and the site's wishes as the parameters of a submitit executor. Pure functions."""
+
+import math
+import re
+import shlex
+from collections.abc import Mapping
+from typing import Any
+
+from .site import Site, Wish
+
+STRINGS = ("partition", "account", "qos", "constraint", "gpu_model")
+NUMBERS = ("gpus_per_node", "nodes", "runtime", "mem_mb", "requeues")
+ALIASES = {"slurm_partition": "partition", "slurm_account": "account"}  # the names that other Snakemake profiles use
+
+
+class SubmissionError(Exception):
+    """A job that cannot be submitted as it is: one sentence."""
+
+
+def flags(text: str) -> dict[str, str | bool]:
+    """Resource `slurm_extra`: '--exclude=n1 --exclusive' as {'exclude': 'n1', 'exclusive': True}."""
+    found: dict[str, str | bool] = {}
+    for word in shlex.split(text):
+        name, equals, value = word.partition("=")
+        if not re.fullmatch(r"--[a-z][a-z-]*", name):
+            raise SubmissionError(f"slurm_extra: '{word}' is no long option; write --name=value or --name")
+        found[name[2:]] = value if equals else True
+    return found
+
+
+def whole(resources: Mapping[str, Any], name: str) -> int | None:
+    """A resource as a number; None where it is absent or not yet known."""
+    value = resources.get(name)
+    return int(value) if isinstance(value, int | float) or (isinstance(value, str) and value.isdigit()) else None
+
+
+def of_rule(resources: Mapping[str, Any]) -> Wish:
+    """What rules and profile say in resources, as a wish the site can overrule."""
+    said: dict[str, Any] = {name: str(resources[name]) for name in STRINGS if resources.get(name)}
+    said |= {ours: str(resources[theirs]) for theirs, ours in ALIASES.items() if resources.get(theirs)}
+    said |= {name: number for name in NUMBERS if (number := whole(resources, name)) is not None}
+    if resources.get("slurm_extra"):
+        said["extra"] = flags(str(resources["slurm_extra"]))
+    return Wish(**said)
+
+
+def wish_for(rules: list[str], resources: Mapping[str, Any], site: Site) -> Wish:
+    return site.wish(rules, whole(resources, "gpu") or 0).over(of_rule(resources))
+
+
+def nodes_and_gpus(gpus: int, wish: Wish) -> tuple[int, int]:
+    """(nodes, GPUs on each): 16 GPUs where a node has 8 are two nodes; `nodes` said outright comes first."""
+    nodes = wish.nodes or (math.ceil(gpus / wish.gpus_per_node) if gpus and wish.gpus_per_node else 1)
+    if gpus % nodes:
+        raise SubmissionError(
+            f"{gpus} GPUs cannot be shared evenly by {nodes} nodes; change `gpu`, or `nodes` and `gpus_per_node` of the site"
+        )
+    return nodes, gpus // nodes
+
+
+def slurm_parameters(name: str, threads: int, gpus: int, wish: Wish, warning_s: int) -> dict[str, Any]:
+    """For submitit's SlurmExecutor. Threads and memory are those of each node."""
+    nodes, gpus_each = nodes_and_gpus(gpus, wish)
+    # Since 22.05 srun no longer inherits --cpus-per-task from sbatch: without it the job's step is bound to one core.
+    step = [f"--cpus-per-task={threads}"]
+    if nodes > 1:  # the job's own process runs once, on the first node; helip.launch starts the others
+        step += ["--nodes=1", "--ntasks=1"]
+    said: dict[str, Any] = {
+        "job_name": name,
+        "time": wish.runtime or 60,
+        "nodes": nodes,
+        "ntasks_per_node": 1,
+        "cpus_per_task": threads,
+        "mem": f"{wish.mem_mb}MB" if wish.mem_mb else None,
+        "gres": ":".join(filter(None, ("gpu", wish.gpu_model, str(gpus_each)))) if gpus else None,
+        "array_parallelism": wish.array_parallelism or 100_000,
+        "signal_delay_s": warning_s,
+        "stderr_to_stdout": True,
+        "srun_args": step,
+        "additional_parameters": {"requeue": True, **wish.extra},
+        **{key: getattr(wish, key) for key in ("partition", "account", "qos", "constraint")},
+    }
+    said = {key: value for key, value in said.items() if value is not None}
+    return {**said, "wckey": None}  # submitit's own is refused where a site enforces workload keys
+
+
+def local_parameters(wish: Wish, warning_s: int) -> dict[str, Any]:
+    """For submitit's LocalExecutor; GPU ids are leased by the job itself."""
+    return {"timeout_min": wish.runtime or 60, "signal_delay_s": warning_s, "stderr_to_stdout": True}
+
+
+def job_name(rule: str, *wildcards: Any) -> str:
+    """What `squeue` shows: train.cc3m_clip_helip.0"""
+    words = [re.sub(r"[^A-Za-z0-9._-]+", "-", str(word)) for word in (rule, *wildcards)]
+    return ".".join(words)[:100]

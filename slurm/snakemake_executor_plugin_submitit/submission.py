@@ -1,0 +1,63 @@
+"""Handing work to submitit: one job, or several alike as one Slurm array."""
+
+import os
+import time
+import uuid
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from submitit import LocalExecutor, SlurmExecutor
+from submitit.core.utils import FailedJobError, JobPaths
+
+from .job import ShellJob
+from .request import SubmissionError
+
+BUSY = ("Unable to contact slurm controller", "Resource temporarily unavailable")  # sbatch certainly submitted nothing
+TORCHRUN = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT")
+NOT_FOR_JOBS = ("SNAKEMAKE_PROFILE", "CUDA_VISIBLE_DEVICES", "HELIP_GPUS_ASSIGNED", *TORCHRUN)
+
+
+@contextmanager
+def environment_for_jobs() -> Iterator[None]:
+    """Without the marks of an allocation or a profile that the controller itself runs in. SLURM_CONF and SBATCH_* stay: the user's."""
+    marks = ("SUBMITIT_", "SLURM_", "SLURMD_")
+    ours = [name for name in os.environ if name in NOT_FOR_JOBS or (name.startswith(marks) and name != "SLURM_CONF")]
+    kept = {name: os.environ.pop(name) for name in ours}
+    try:
+        yield
+    finally:
+        os.environ.update(kept)
+
+
+def new_folder(logdir: Path, rule: str) -> Path:
+    """A folder of its own for each submission: job ids are used again, their old results must not be found."""
+    folder = logdir / rule / f"{time.strftime('%Y%m%d-%H%M%S')}-{uuid.uuid4().hex[:6]}"
+    folder.mkdir(parents=True)
+    return folder
+
+
+def paths_of(folder: Path | str, job_id: str) -> JobPaths:
+    return JobPaths(folder, job_id=job_id, task_id=0)
+
+
+def submit(cluster: str, folder: Path, parameters: dict[str, Any], requeues: int, work: Sequence[ShellJob], tries: int = 4) -> list[str]:
+    """Submits; returns the job ids, 7_0, 7_1 ... for an array.
+
+    Raises:
+        SubmissionError: the scheduler would not take it, with what it said.
+    """
+    executor = (SlurmExecutor if cluster == "slurm" else LocalExecutor)(folder, max_num_timeout=requeues)
+    try:
+        executor.update_parameters(**parameters)
+        with environment_for_jobs():
+            return [job.job_id for job in executor.submit_array(work)]
+    except FailedJobError as error:
+        said = str(error).strip().splitlines()
+        if tries > 1 and any(word in str(error) for word in BUSY):
+            time.sleep(5)
+            return submit(cluster, folder, parameters, requeues, work, tries - 1)
+        raise SubmissionError(f"sbatch refused the job: {said[-1] if said else 'it gave no reason'}") from None
+    except (OSError, ValueError, RuntimeError) as error:
+        raise SubmissionError(f"the job could not be submitted: {error}") from None

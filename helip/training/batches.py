@@ -55,7 +55,10 @@ class Loaded:
 
 
 class Rows(Dataset):
-    """`rows[batch]` is (batch, Loaded): the rows of a Batch that belong to this process."""
+    """`rows[batch]` is (batch, Loaded): the rows of a Batch that belong to this process.
+
+    trim: tokens end with the longest caption of the rows instead of the context. cache_bytes: of decoded images kept in memory.
+    """
 
     def __init__(
         self,
@@ -66,9 +69,10 @@ class Rows(Dataset):
         rank: int = 0,
         world_size: int = 1,
         cache_bytes: int = 0,
+        trim: bool = False,
     ):
         self.corpus, self.tokenize, self.image_size, self.views = corpus, tokenize, image_size, views
-        self.rank, self.world_size, self._room = rank, world_size, cache_bytes
+        self.rank, self.world_size, self._room, self._trim = rank, world_size, cache_bytes, trim
         self._images: dict[int, Image.Image] = {}
         self._tokens: dict[int, torch.Tensor] = {}
 
@@ -99,7 +103,7 @@ class Rows(Dataset):
         rows = torch.stack([tokens[i] if i in tokens else self._tokens[i] for i in ids])
         if self._room >= 0:
             self._tokens |= {i: t.clone() for i, t in tokens.items()}
-        return rows
+        return rows[:, : int(rows.argmax(1).max()) + 1] if self._trim else rows  # the end token is the largest id of a row
 
 
 def loading(rows: Rows, batches: Iterable[Batch], workers: int, pin: bool) -> Iterator[tuple[Batch, Loaded]]:

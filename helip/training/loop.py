@@ -108,7 +108,8 @@ class Training:
         self.best = Best(stopping) if stopping else None
 
         self.start = {n: w.clone() for n, w in job.clip.model.state_dict().items()} if refining and recipe.interpolate is not None else None
-        self.model = job.clip.model.to(world.device)
+        layout = torch.channels_last if world.device.type == "cuda" else torch.contiguous_format  # no gain on a CPU
+        self.model = job.clip.model.to(world.device, memory_format=layout)
         torch.manual_seed(job.seed + 1)  # the heads'; the model had the seed itself
         self.objective = build_objective(recipe, self.model).to(world.device)
         self.stepper = Stepper(self.model, self.objective, optimiser([self.model, self.objective], recipe), recipe, world)
@@ -176,7 +177,8 @@ class Training:
         wanted = views(self.objective.augmentations, job.recipe.augmentation)
         workers = worker_count(world.device, world.local_size) if job.workers is None else job.workers
         cache = CACHE_BYTES if workers == 0 else 0
-        rows = Rows(job.corpus, clip.tokenize, clip.image_size, wanted, world.rank, world.size, cache)
+        trim = getattr(self.model, "takes_short_captions", False) and self.objective.captions == 1  # DeCLIP needs the whole context
+        rows = Rows(job.corpus, clip.tokenize, clip.image_size, wanted, world.rank, world.size, cache, trim)
         to_device = ToDevice(world.device, clip.preprocess["mean"], clip.preprocess["std"], wanted)
         plans = (self.sampler(step) for step in range(self.step, self.steps))
         for batch, loaded in loading(rows, plans, workers, world.device.type == "cuda"):

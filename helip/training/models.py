@@ -10,8 +10,10 @@ import open_clip
 import torch
 from open_clip.factory import load_checkpoint
 from open_clip.transform import PreprocessCfg
+from open_clip.transformer import text_global_pool
 from safetensors.torch import load_file
 from torch import nn
+from torch.nn.functional import normalize as normalise
 
 from helip.artefact import read_json, whole_folder
 from helip.config import Model
@@ -20,6 +22,28 @@ from helip.training import tokenizer
 from helip.training.batches import Corpus
 
 CONFIG, WEIGHTS = "open_clip_config.json", "open_clip_model.safetensors"
+
+
+class ShortCaptionClip(open_clip.CLIP):
+    """open_clip's CLIP that also takes captions without the padding all of them share, for the same features at less cost.
+
+    Exact for a causal tower pooled at the end token: nothing before the end sees what comes after it.
+    """
+
+    @property
+    def takes_short_captions(self) -> bool:
+        return self.attn_mask is not None and self.text_pool_type == "argmax"
+
+    def encode_text(self, text: torch.Tensor, normalize: bool = False) -> torch.Tensor:
+        length = text.shape[1]
+        if length == self.context_length or not self.takes_short_captions:
+            return super().encode_text(text, normalize)
+        dtype = self.transformer.get_cast_dtype()
+        x_BLW = self.token_embedding(text).to(dtype) + self.positional_embedding[:length].to(dtype)
+        x_BLW = self.ln_final(self.transformer(x_BLW, attn_mask=self.attn_mask[:length, :length]))
+        x_BD = text_global_pool(x_BLW, text, self.text_pool_type)
+        x_BD = self.text_projection(x_BD) if isinstance(self.text_projection, nn.Linear) else x_BD @ self.text_projection
+        return normalise(x_BD, dim=-1) if normalize else x_BD
 
 
 @dataclass
@@ -45,7 +69,7 @@ def build(config: dict[str, Any]) -> nn.Module:
     config["text_cfg"]["hf_model_pretrained"] = False
     custom = config.pop("custom_text", False) or "hf_model_name" in config["text_cfg"]
     try:
-        return (open_clip.CustomTextCLIP if custom else open_clip.CLIP)(**config)
+        return (open_clip.CustomTextCLIP if custom else ShortCaptionClip)(**config)
     except TypeError as error:
         raise HelipError(f"the model's config is not open_clip's: {error}; it has embed_dim, vision_cfg and text_cfg") from None
 

@@ -8,7 +8,8 @@ from helip.data.world import vocabulary as v
 
 CONCEPTS = 2500
 COUNT_SHARES = (0.75, 0.20, 0.05)  # one, two, three objects
-SECOND_SHARE = 0.4  # of the first concepts have a second object
+SECOND_SHARE = 0.4  # of the concepts have a second object
+SECOND_CHANGE = 0.125  # of the changes ask whether it has one
 ZIPF_OFFSET, ZIPF_POWER = 8, 0.6  # frequency ~ (rank + 8)^-0.6: a median of 6 images a concept among 20,000
 
 
@@ -45,13 +46,12 @@ def _root(rng: np.random.Generator, species: int) -> list[int]:
 def _changed(rng: np.random.Generator, parent: list[int]) -> list[int]:
     """A copy that differs in one attribute; gaining or losing the second object is one such change."""
     row, has_second = list(parent), parent[v.RELATION] != v.ABSENT
-    which = int(rng.integers(v.RELATION + 1 if has_second else v.SECOND_FAMILY + 1))
-    if which == v.COUNT:
-        row[v.COUNT] = int(rng.choice(len(COUNT_SHARES), p=COUNT_SHARES))
-    elif which == v.SECOND_FAMILY and rng.random() < (1 - SECOND_SHARE if has_second else SECOND_SHARE):
-        row[v.SECOND_FAMILY :] = [v.ABSENT] * 4 if has_second else [int(rng.integers(size)) for size in v.SIZES[v.SECOND_FAMILY :]]
-    elif row[which] != v.ABSENT:
-        row[which] = int(rng.integers(v.SIZES[which]))
+    if rng.random() < SECOND_CHANGE:
+        if has_second != (rng.random() < SECOND_SHARE):
+            row[v.SECOND_FAMILY :] = [v.ABSENT] * 4 if has_second else [int(rng.integers(size)) for size in v.SIZES[v.SECOND_FAMILY :]]
+        return _legal(rng, row)
+    which = int(rng.integers(v.RELATION + 1 if has_second else v.SECOND_FAMILY))
+    row[which] = int(rng.choice(len(COUNT_SHARES), p=COUNT_SHARES)) if which == v.COUNT else int(rng.integers(v.SIZES[which]))
     return _legal(rng, row)
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from helip.data.world import vocabulary as v
-from helip.data.world.captions import choose_named, describe
+from helip.data.world.captions import choose_named, describe, true_of
 from helip.data.world.concepts import CONCEPTS, drawn, generator, grow
 from helip.data.world.render import encode, render
 from helip.data.world.scenes import EVALUATION
@@ -79,10 +79,14 @@ def _clashes(values: dict[int, int]) -> bool:
 
 
 def _concepts(world_seed: int, classes: int) -> Analogue:
-    """Concepts of all frequencies, no two alike in what their names say."""
-    ids = np.sort(generator(EVALUATION, world_seed, 301).choice(CONCEPTS, classes, replace=False))
-    values = grow(world_seed)[ids]
-    return Analogue(values, values != v.ABSENT)
+    """Concepts of all frequencies; one that only adds a second object to another is left out, as it would fit both names."""
+    kept = np.empty((0, len(v.ATTRIBUTES)), np.int8)
+    for row in grow(world_seed)[generator(EVALUATION, world_seed, 301).permutation(CONCEPTS)]:
+        if not (true_of(row, row != v.ABSENT, kept) | true_of(kept, kept != v.ABSENT, row)).any():
+            kept = np.concatenate([kept, row[None]])
+        if len(kept) == classes:
+            break
+    return Analogue(kept, kept != v.ABSENT)
 
 
 def show(one: Analogue, label: int, world_seed: int, rng: np.random.Generator) -> np.ndarray:

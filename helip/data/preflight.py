@@ -1,0 +1,82 @@
+"""What the first samples of a corpus say before a GPU is spent on them: in seconds, and in one sentence when it is bad news."""
+
+import collections
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import numpy as np
+
+from helip.data.corpus import Corpus
+from helip.errors import HelipError
+
+
+@dataclass(frozen=True)
+class Preflight:
+    samples: int
+    distinct_captions: int
+    distinct_images: int
+    median_side: int  # pixels, the shorter one
+    median_tokens: float | None = None  # with start and end
+    most_tokens: int | None = None
+    context_length: int | None = None
+    full_share: float | None = None  # of captions that fill the context: cut, or just fitting
+    warnings: list[str] = field(default_factory=list)
+
+    def as_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def preflight(
+    corpus: Corpus, tokenize: Callable[[list[str]], Any] | None = None, vocabulary: int | None = None, first: int = 1000
+) -> Preflight:
+    """Decode and tokenize the first samples. `tokenize` gives [n, context] ids padded with 0; `vocabulary` is how many the model embeds.
+
+    Raises HelipError for an undecodable image, one caption or image that makes up most of the corpus, captions without tokens,
+    and ids that the model has no row for.
+    """
+    ids = range(min(first, len(corpus)))
+    captions = corpus.captions(ids)
+    sides = [min(corpus.image(i).size) for i in ids]
+    images = [corpus.image_bytes(i) for i in ids]
+    said = {
+        "samples": len(ids),
+        "distinct_captions": _varied(corpus, captions, "caption"),
+        "distinct_images": _varied(corpus, images, "image"),
+        "median_side": int(np.median(sides)),
+    }
+    return Preflight(**said, **(_tokens(corpus, captions, tokenize, vocabulary) if tokenize else {}))
+
+
+def _varied(corpus: Corpus, values: list, what: str) -> int:
+    """How many differ. A placeholder image or a wrong caption column repeats one value."""
+    counts = collections.Counter(values)
+    value, most = counts.most_common(1)[0]
+    if len(values) > 2 and most > len(values) / 2:
+        shown = f" ({value[:60]!r})" if isinstance(value, str) else ""
+        raise HelipError(
+            f"{corpus.folder}: {most} of its first {len(values)} samples have the same {what}{shown}; check where the {what}s come from"
+        )
+    return len(counts)
+
+
+def _tokens(corpus: Corpus, captions: list[str], tokenize: Callable, vocabulary: int | None) -> dict[str, Any]:
+    tokens = np.asarray(tokenize(captions))
+    if tokens.ndim != 2 or len(tokens) != len(captions) or tokens.dtype.kind not in "iu":
+        raise HelipError(
+            f"{corpus.folder}: the tokenizer gives {tokens.dtype} of shape {tokens.shape} for {len(captions)} captions, "
+            "and a model needs integers [captions, context]; choose the model's own tokenizer"
+        )
+    context = tokens.shape[1]
+    if vocabulary is not None and tokens.max() >= vocabulary:
+        raise HelipError(
+            f"{corpus.folder}: the tokenizer gives id {tokens.max()}, and the model embeds {vocabulary}; choose the model's own tokenizer"
+        )
+    lengths = np.where(tokens != 0, np.arange(1, context + 1), 0).max(1)
+    if (lengths <= 2).mean() > 0.5:
+        few = f"{(lengths <= 2).sum()} of its first {len(captions)} captions"
+        raise HelipError(f"{corpus.folder}: {few} have no tokens between start and end; check captions and tokenizer")
+    full = float((lengths == context).mean())
+    cut = [f"{full:.0%} of the first {len(captions)} captions fill the context of {context} tokens: they may be cut"] if full > 0.1 else []
+    return {"median_tokens": float(np.median(lengths)), "most_tokens": int(lengths.max()), "context_length": context, "full_share": full,
+            "warnings": cut}  # fmt: skip

@@ -1,0 +1,62 @@
+"""The pre-flight: what would waste a GPU is said before it starts."""
+
+import numpy as np
+import pytest
+from conftest import indexed, noisy, pairs
+
+from helip.data.preflight import preflight
+from helip.errors import HelipError
+
+
+def words(captions, context=8):
+    """A tokenizer by hand: 1, one id per word, 2, padded with 0."""
+    rows = np.zeros((len(captions), context), np.int64)
+    for row, caption in zip(rows, captions, strict=True):
+        ids = [1, *(3 + len(w) for w in caption.split()), 2][:context]
+        row[: len(ids)] = ids
+    return rows
+
+
+def test_a_good_corpus_is_described(tmp_path):
+    said = preflight(indexed(tmp_path, pairs(5)), words, vocabulary=50, first=4)
+    assert (said.samples, said.distinct_captions, said.distinct_images, said.median_side) == (4, 4, 4, 64)
+    assert (said.median_tokens, said.most_tokens, said.context_length, said.full_share) == (4.0, 4, 8, 0.0)  # start, caption, number, end
+    assert said.warnings == []
+    assert said.as_json()["samples"] == 4
+
+
+def test_without_a_tokenizer_only_captions_and_images_count(tmp_path):
+    assert preflight(indexed(tmp_path, pairs(2))).median_tokens is None
+
+
+def test_cut_captions_are_a_warning(tmp_path):
+    said = preflight(indexed(tmp_path, pairs(4)), lambda c: words(c, 4))
+    assert said.full_share == 1.0
+    assert "100% of the first 4 captions fill the context of 4 tokens" in said.warnings[0]
+
+
+def test_one_caption_or_image_everywhere_is_refused(tmp_path):
+    same_caption = [f if f[0].endswith("jpg") else (f[0], b"image.jpg") for f in pairs(4)]
+    with pytest.raises(HelipError, match=r"4 of its first 4 samples have the same caption \('image\.jpg'\)"):
+        preflight(indexed(tmp_path / "a", same_caption))
+    same_image = [f if f[0].endswith("txt") else (f[0], noisy()) for f in pairs(4)]
+    with pytest.raises(HelipError, match="4 of its first 4 samples have the same image"):
+        preflight(indexed(tmp_path / "b", same_image))
+
+
+def test_a_wrong_tokenizer_is_refused(tmp_path):
+    corpus = indexed(tmp_path, pairs(3))
+    with pytest.raises(HelipError, match="gives id 10, and the model embeds 5"):
+        preflight(corpus, words, vocabulary=5)
+    with pytest.raises(HelipError, match=r"gives float64 of shape \(3, 8\)"):
+        preflight(corpus, lambda c: words(c).astype(float))
+    with pytest.raises(HelipError, match="3 of its first 3 captions have no tokens"):
+        preflight(corpus, lambda c: words([""] * len(c)))
+
+
+def test_a_shard_that_went_bad_is_refused(tmp_path):
+    corpus = indexed(tmp_path, pairs(3))
+    shard = tmp_path / "in" / "0.tar"
+    shard.write_bytes(bytes(shard.stat().st_size))
+    with pytest.raises(HelipError, match="changed since"):
+        preflight(corpus)

@@ -7,6 +7,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from helip.artefact import digest, file_digest, read_json
+from helip.binding import encoders_of
 from helip.config import MiningSpec
 from helip.errors import HelipError
 from helip.study import BoundStudy, load
@@ -84,9 +85,9 @@ def _study_job(a: argparse.Namespace) -> dict[str, Any]:
     study = load(a.study)
     corpus, spec = study.pairs_entry(a.pairs)
     names = {"image": spec.image_encoder, "text": spec.text_encoder}
-    used = {modality: name for modality, name in names.items() if name in study.encoders_of(spec)}
+    used = {modality: name for modality, name in names.items() if name in encoders_of(spec)}
     folders = {modality: study.features_dir(corpus, name) for modality, name in used.items()}
-    corpus_digest = study.corpus_digest(corpus)
+    corpus_digest = read_json(study.manifest(corpus))["digest"]  # of its content
     for folder in folders.values():
         _refuse_other_corpus(folder, corpus_digest)
     return {

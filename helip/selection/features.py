@@ -1,0 +1,50 @@
+"""The corpus as the model to be refined sees it: both towers' unit features, encoded once per checkpoint and shared by selections."""
+
+import fcntl
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from helip import encoders
+from helip.config import OpenClipEncoder
+from helip.data.corpus import Corpus
+from helip.encoders.cache import encode
+from helip.encoders.encoder import Encoder
+from helip.encoders.features import Features
+
+
+def joint_features(
+    model: str, pretrained: str | None, modality: str, corpus: Corpus, cache: Path, device: str, batch_size: int = 64, workers: int = 0
+) -> tuple[Features, Encoder]:
+    """Memory-mapped float32 [N, D] of one tower, and the tower. Resumes a killed encoding; another process waits for its end."""
+    declaration = OpenClipEncoder(modality=modality, model=model, pretrained=pretrained)
+    encoder = encoders.load(declaration, device=device)
+    folder = cache / modality
+    cache.mkdir(parents=True, exist_ok=True)
+    with open(cache / f".{modality}.lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not _is_of(folder, corpus, encoder):
+            encode(declaration, encoder, corpus, folder, batch_size=batch_size, workers=workers, dtype="float32")
+    return Features.open(folder, corpus.digest), encoder
+
+
+def _is_of(folder: Path, corpus: Corpus, encoder: Encoder) -> bool:
+    """Whether the features there are of this corpus by these very weights, whatever lies at the model's path by now."""
+    from helip.artefact import read_json
+
+    if not (folder / "features.json").is_file():
+        return False
+    said = read_json(folder / "features.json")
+    return (said["corpus_digest"], said["weights_digest"], said["preprocessing"]) == (corpus.digest, encoder.weights, encoder.preprocessing)
+
+
+def target_features(encoder: Encoder, target, batch_size: int = 64) -> np.ndarray:
+    """Unit image features float32 [T, D] of the train images of an evaluation set (helip.evaluation.sets.EvaluationSet)."""
+    images = torch.utils.data.DataLoader(target.open(encoder.prepare, "train"), batch_size=batch_size, collate_fn=_images)
+    found_TD = torch.cat([encoder.embed(batch) for batch in images])
+    return torch.nn.functional.normalize(found_TD, dim=1).numpy()
+
+
+def _images(items: list) -> torch.Tensor:
+    return torch.stack([image for image, _ in items])

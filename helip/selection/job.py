@@ -1,0 +1,111 @@
+"""One selection from start to end: score a corpus with a model, keep the best, write both with what is known of them."""
+
+import glob
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from helip.artefact import digest, file_digest, provenance, whole_folder, write_json
+from helip.config import Selection
+from helip.data.corpus import Corpus
+from helip.data.locations import located
+from helip.data.world.corpus import TRUTH
+from helip.data.world.truth import Truth
+from helip.errors import HelipError
+from helip.selection.keep import keep_top, read_column
+from helip.selection.quality import detection
+
+QUANTILES = (0.0, 0.01, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99, 1.0)
+
+
+@dataclass(frozen=True)
+class Job:
+    """`model` is an open_clip name or local-dir:PATH, `cache` the folder for its features, `target` the evaluation set of norm_sim
+    (helip.evaluation.sets.EvaluationSet). A column of scores needs none of them."""
+
+    spec: Selection
+    corpus: Corpus
+    out: Path
+    model: str = ""
+    pretrained: str | None = None
+    cache: Path | None = None
+    target: Any = None
+    device: str = "cpu"
+    batch_size: int = 64
+    workers: int = 0
+
+    def tower(self, modality: str):
+        from helip.selection.features import joint_features
+
+        return joint_features(self.model, self.pretrained, modality, self.corpus, self.cache, self.device, self.batch_size, self.workers)
+
+
+def run(job: Job, shard: tuple[int, int] = (0, 1), inputs: dict[str, str] | None = None) -> dict[str, Any] | None:
+    """Writes out/{keep.npy, scores.npy, selection.json}, whole or not at all, and returns what the JSON says.
+
+    Only s-CLIPLoss can be cut into shards: shard (i, n) leaves its shuffles in a hidden folder beside `out` and returns None; a
+    run without shard, there or after a crash, takes what lies in it and computes the rest.
+    """
+    if shard != (0, 1) and job.spec.score != "s_clip_loss":
+        raise HelipError(f"--shard: {job.spec.score} is one pass over the features and has no shards; leave --shard out")
+    scored = _score(job, shard)
+    if scored is None:
+        return None
+    scores_N, sources = scored
+    said = _write(job, scores_N, {"corpus": job.corpus.digest, **sources, **(inputs or {})})
+    for partial in job.out.parent.glob(f".{glob.escape(job.out.name)}.*.partial"):
+        shutil.rmtree(partial, ignore_errors=True)
+    return said
+
+
+def _score(job: Job, shard: tuple[int, int]) -> tuple[np.ndarray, dict[str, str]] | None:
+    """(scores [N], digests of what they came from), or None where only a shard was asked for."""
+    if job.spec.score == "column":
+        path = located(job.spec.column)
+        return read_column(path, len(job.corpus)), {"column": file_digest(path)}
+    from helip.selection.scores import clip_score, norm_sim  # torch takes seconds, and a column needs none
+
+    image, image_tower = job.tower("image")
+    if job.spec.score == "norm_sim":
+        from helip.selection.features import target_features
+
+        target_TD = target_features(image_tower, job.target, job.batch_size)
+        sources = {"image_tower": image_tower.weights, "target": job.target.digest("train")}
+        return norm_sim(image.array, target_TD, job.spec.p, job.device), sources
+    text, text_tower = job.tower("text")
+    sources = {"image_tower": image_tower.weights, "text_tower": text_tower.weights}
+    if job.spec.score == "clip_score":
+        return clip_score(image.array, text.array), sources
+    scores_N = _shuffled(job, image.array, text.array, sources, shard)
+    return None if scores_N is None else (scores_N, sources)
+
+
+def _shuffled(job: Job, image_ND: np.ndarray, text_ND: np.ndarray, sources: dict[str, str], shard: tuple[int, int]) -> np.ndarray | None:
+    from helip.selection import shuffles
+
+    said = [job.spec.temperature, job.spec.batch_size, job.spec.seed, job.corpus.digest, sources]
+    folder = job.out.parent / f".{job.out.name}.{digest(said)}.partial"
+    shuffles.compute(job.spec, image_ND, text_ND, folder, shard, job.device)
+    return shuffles.mean(job.spec, len(image_ND), folder) if shard == (0, 1) else None
+
+
+def _write(job: Job, scores_N: np.ndarray, inputs: dict[str, str]) -> dict[str, Any]:
+    keep_N = keep_top(scores_N, job.spec.keep)
+    facts = {
+        "corpus_digest": job.corpus.digest,
+        "size": len(keep_N),
+        "kept": int(keep_N.sum()),
+        "threshold": float(scores_N[keep_N].min()),  # the lowest score that stays
+        "quantiles": {f"{q:g}": float(np.quantile(scores_N, q)) for q in QUANTILES},
+    }
+    if (job.corpus.folder / TRUTH).exists():
+        facts["truth"] = detection(scores_N, keep_N, Truth.open(job.corpus.folder).mismatched)
+    said = provenance(job.spec, inputs, model=job.model if not job.model.startswith("local-dir:") else "local-dir", **facts)
+    with whole_folder(job.out) as folder:
+        np.save(folder / "keep.npy", keep_N)
+        np.save(folder / "scores.npy", scores_N)
+        write_json(folder / "selection.json", said)
+    return said

@@ -1,0 +1,33 @@
+"""From a score per pair to a mask of the pairs that stay. Numpy only."""
+
+from pathlib import Path
+
+import numpy as np
+
+from helip.errors import HelipError
+
+
+def keep_top(scores: np.ndarray, share: float) -> np.ndarray:
+    """bool [N]: the round(share * N) highest scores (at least one), ties by smaller id. HelipError for NaN or infinity."""
+    if not len(scores) or not 0 < share <= 1:
+        raise HelipError(f"cannot keep a share of {share:g} of {len(scores)} pairs; the share must lie above 0 and at most at 1")
+    bad = np.flatnonzero(~np.isfinite(scores))
+    if len(bad):
+        raise HelipError(f"the score of pair {bad[0]} and of {len(bad) - 1} more is NaN or infinite; every pair needs a number")
+    best_first = np.argsort(-np.asarray(scores, np.float64), kind="stable")
+    keep = np.zeros(len(scores), bool)
+    keep[best_first[: max(1, round(share * len(scores)))]] = True
+    return keep
+
+
+def read_column(path: Path, size: int) -> np.ndarray:
+    """A user's own scores, one number per pair of the corpus, as float32 [N]."""
+    try:
+        column = np.load(path, allow_pickle=False)
+    except FileNotFoundError:
+        raise HelipError(f"{path}: not found; write one score per pair there with numpy.save") from None
+    except (ValueError, OSError, EOFError) as error:
+        raise HelipError(f"{path}: not readable as a .npy array of numbers ({error}); write it with numpy.save") from None
+    if column.shape != (size,) or column.dtype.kind not in "fiu":
+        raise HelipError(f"{path}: holds {column.dtype} {list(column.shape)}, and the corpus needs one number for each of its {size} pairs")
+    return column.astype(np.float32)

@@ -43,10 +43,8 @@ def job(corpus_folder, model_folder, tmp_path):
     from helip.data.corpus import Corpus
     from helip.selection.job import Job
 
-    def build(out="selection", target=None, **settings):
-        spec = Selection(**settings)
-        return Job(
-            spec, Corpus.open(corpus_folder), tmp_path / out, f"local-dir:{model_folder}", cache=tmp_path / "features", target=target
-        )
+    def build(out="selection", target_set=None, **settings):
+        places = {"out": tmp_path / out, "model": f"local-dir:{model_folder}", "cache": tmp_path / "features"}
+        return Job(Selection(**settings), Corpus.open(corpus_folder), target=target_set, **places)
 
     return build

@@ -1,5 +1,6 @@
 """Why a job died, for its user: a sentence and the last lines of its log."""
 
+from collections.abc import Iterable
 from pathlib import Path
 
 from .queue import Result
@@ -25,12 +26,18 @@ def why(job_id: str, state: str | None, result: Result | None) -> str:
     return f"job {job_id} died{f' ({state})' if state else ''}: {reason}"
 
 
-def tail(name: str, log: Path, lines: int = 30) -> str:
-    """The last lines of a log under a heading with the rule's name; says so when there is none."""
+def _last_lines(file: Path, count: int) -> list[str]:
     try:
-        with open(log, "rb") as file:
-            file.seek(max(0, file.seek(0, 2) - 32_000))
-            last = file.read().decode(errors="replace").splitlines()[-lines:]
+        with open(file, "rb") as open_file:
+            open_file.seek(max(0, open_file.seek(0, 2) - 32_000))
+            return open_file.read().decode(errors="replace").splitlines()[-count:]
     except OSError:
-        last = ["(there is no log: the job never started, or its folder is not shared with the node)"]
-    return "\n".join(["", f"--- rule {name}, the end of {log}", *last, f"--- rule {name}"])
+        return []
+
+
+def tail(name: str, job_log: Path, rule_logs: Iterable[str], lines: int = 30) -> str:
+    """The last lines of a rule's own logs, then of the job's, each under a heading with the rule's name."""
+    found = {Path(str(log)): _last_lines(Path(str(log)), lines) for log in [*rule_logs, job_log]}
+    if not found[job_log]:
+        found[job_log] = ["(empty or missing: the job never started, or its folder is not shared with the node)"]
+    return "".join(f"\n--- rule {name}, the end of {log}\n" + "\n".join(last) for log, last in found.items() if last) + f"\n--- rule {name}"

@@ -1,0 +1,96 @@
+# Everything that happens to jobs on a cluster, all at once: test_slurm_events.py makes it happen.
+import os
+import sys
+
+HERE = os.environ["HERE"]
+TRAIN = f"{sys.executable} '{HERE}/training.py'"
+
+
+localrules:
+    all,
+
+
+rule all:
+    input:
+        expand("{name}.out", name=["limit", "preempted", "requeued", "cancelled", "failing", "lost", "first_gpu", "second_gpu", "wide"]),
+        expand("shard{n}.txt", n=range(4)),
+
+
+# Slurm's time limits are whole minutes: warned half a minute before its end, saved, requeued, finished.
+rule limit:
+    output:
+        "limit.out",
+    resources:
+        runtime=1,
+    shell:
+        "{TRAIN} limit forever"
+
+
+rule preempted:
+    output:
+        "preempted.out",
+    resources:
+        partition="low",
+        gpu=1,
+    shell:
+        "{TRAIN} preempted forever"
+
+
+rule requeued:
+    output:
+        "requeued.out",
+    shell:
+        "{TRAIN} requeued forever"
+
+
+rule cancelled:
+    output:
+        "cancelled.out",
+    shell:
+        "{TRAIN} cancelled forever"
+
+
+rule failing:
+    output:
+        "failing.out",
+    log:
+        "failing.log",
+    shell:
+        "echo last words: $((6 * 7)) > {log}; exit 3"
+
+
+rule lost:
+    output:
+        "lost.out",
+    shell:
+        "{TRAIN} lost forever"
+
+
+# Each waits until the other has started: they can only end if they run at the same time.
+rule gpu:
+    output:
+        "{name}_gpu.out",
+    resources:
+        gpu=1,
+    params:
+        other=lambda w: "second" if w.name == "first" else "first",
+    shell:
+        "echo $CUDA_VISIBLE_DEVICES > {wildcards.name}.started;"
+        " for i in $(seq 600); do [ -e {params.other}.started ] && break; sleep 0.1; done;"
+        " [ -e {params.other}.started ] && cp {wildcards.name}.started {output}"
+
+
+rule wide:
+    output:
+        "wide.out",
+    resources:
+        gpu=2,
+    shell:
+        "{sys.executable} -m helip.launch --gpus {resources.gpu} {sys.executable} '{HERE}/gather.py' {output}"
+
+
+rule shard:
+    output:
+        "shard{n}.txt",
+    shell:
+        "echo $SLURM_ARRAY_TASK_ID > {output}"

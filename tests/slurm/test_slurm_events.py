@@ -1,0 +1,106 @@
+"""What happens to jobs on a real Slurm, all in one workflow so that the waiting is done once."""
+
+import os
+import re
+import signal
+import subprocess
+import time
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+from conftest import HERE, Workflow, until
+
+
+def process_of(flow: Workflow, rule: str) -> int:
+    """The process of a rule's job on the node: the one that would write the result."""
+    mine = str(flow.folder / ".snakemake/submitit" / rule).encode()
+    for process in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            words = (process / "cmdline").read_bytes().split(b"\0")
+            if b"submitit.core._submit" in words and words[0].endswith(b"python") and any(w.startswith(mine) for w in words):
+                return int(process.name)
+    raise AssertionError(f"no process runs {rule}")
+
+
+@pytest.fixture(scope="module")
+def events(slurm, tmp_path_factory):
+    """The workflow of events.smk after everything has happened to it, and the seconds that dead jobs took to be noticed."""
+    flow = Workflow(tmp_path_factory.mktemp("events") / "it's a folder", "events.smk", slurm.environ)
+    flow.start("--keep-going", "--submitit-site", str(HERE / "site.yaml"))
+    names = ("limit", "preempted", "requeued", "cancelled", "lost")
+    running = [flow.folder / f"{name}.state" for name in names]
+    until(lambda: all(path.exists() for path in running), 120, f"the jobs to run:\n{flow.said}")
+
+    slurm.call("scontrol", "requeue", flow.job_id("requeued"))
+    slurm.call("scancel", flow.job_id("cancelled"))
+    os.kill(process_of(flow, "lost"), signal.SIGKILL)  # as the kernel does when memory runs out
+    died, noticed = time.monotonic(), {}
+    # An urgent job wants all GPUs of the node: the one of lower priority is preempted.
+    urgent = ["sbatch", "-p", "urgent", "-w", "n1", "--gres=gpu:v100:8", "-t", "5", "-o", "/dev/null", "--wrap", "sleep 2"]
+    subprocess.run(urgent, env=slurm.environ, check=True, capture_output=True)
+    for name in ("cancelled", "lost"):
+        until(lambda name=name: f"rule {name}: job" in flow.said, 60, f"'{name}' to be reported dead:\n{flow.said[-4000:]}")
+        noticed[name] = time.monotonic() - died
+    assert flow.finish(180) == 1
+    return flow, noticed
+
+
+def starts(flow: Workflow, name: str) -> list[int]:
+    """The steps at which the starts of a training went on."""
+    return [int(step) for step in re.findall(r"^from (\d+)", flow.read(f"{name}.out"), re.M)]
+
+
+@pytest.mark.parametrize("name", ["limit", "preempted", "requeued"])
+def test_interrupted_training_goes_on_from_its_state(events, name):
+    flow, _ = events
+    first, *later = starts(flow, name)
+    assert first == 0
+    assert len(later) == 1
+    assert later[0] > 0
+
+
+def test_log_of_a_requeued_job_is_appended_to(events):
+    flow, _ = events
+    log = next(Path(line.split("log ")[1]) for line in flow.said.splitlines() if line.startswith("requeued: slurm job"))
+    assert log.read_text().count("goes on from step") == 2
+
+
+@pytest.mark.parametrize("name", ["cancelled", "lost"])
+def test_dead_job_is_noticed_within_a_minute(events, name):
+    flow, noticed = events
+    assert noticed[name] < 60
+    assert not (flow.folder / f"{name}.out").exists()
+
+
+def test_cancelled_job_is_called_cancelled(events):
+    flow, _ = events
+    assert re.search(r"rule cancelled: job \d+ died \(CANCELLED\): it was cancelled", flow.said)
+
+
+def test_failure_shows_the_end_of_the_rules_log(events):
+    flow, _ = events
+    told = flow.said[flow.said.index("rule failing: job") :]
+    assert "last words: 42" in told[: told.index("--- rule failing\n")]
+
+
+def test_two_jobs_at_once_see_different_gpus(events):
+    flow, _ = events
+    seen = {flow.read("first_gpu.out").strip(), flow.read("second_gpu.out").strip()}
+    assert seen == {"0", "1"}
+
+
+def test_two_nodes_meet(events):
+    flow, _ = events
+    assert flow.read("wide.out") == "3 of 2\n"
+
+
+def test_shards_that_are_ready_together_are_one_array(events):
+    flow, _ = events
+    assert sorted(flow.read(f"shard{n}.txt").strip() for n in range(4)) == ["0", "1", "2", "3"]
+
+
+def test_nothing_but_the_dead_jobs_failed(events):
+    flow, _ = events
+    assert set(re.findall(r"^Error in rule (\w+)", flow.said, re.M)) == {"cancelled", "lost", "failing"}
+    assert not list((flow.folder / ".snakemake/submitit/jobs").glob("*"))

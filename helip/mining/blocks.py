@@ -10,8 +10,10 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from helip.errors import HelipError
 from helip.mining.criterion import Criterion
 from helip.mining.features import Features, cosines, rounding_of_sums
+from helip.mining.jobs import Block
 
 EXACT_CHUNK = 1 << 14  # pairs scored together
 
@@ -148,10 +150,34 @@ def _order(*keys: torch.Tensor) -> torch.Tensor:
     return order
 
 
-def mine_panel(operands: list[Operand], criterion: Criterion, rows: np.ndarray, columns: np.ndarray, forbidden: np.ndarray,
-               block: int, limit: int) -> Iterator[int | tuple[np.ndarray, np.ndarray]]:  # fmt: skip
-    """Yields the number of columns done after each block, and at last (ids [n, k] int32, scores [n, k] float32) of the panel's rows;
-    a row with fewer than k hard pairs has ids -1. forbidden: [n] the one id that a row may not choose."""
+def run(features: list[Features], criterion: Criterion, work: Iterator[Block], memory: int, device: torch.device):
+    """An engine (helip/mining/miner.py) on torch."""
+    operands = [Operand(f, tau, device) for f, (_, tau) in zip(features, criterion.modalities, strict=True)]
+    height, limit = panel_size(memory, sum(f.padded_dim for f in features), criterion.k)
+    finished = 0
+    for block in work:
+        for start in range(0, len(block.targets), height):
+            rows = block.targets[start : start + height]
+            for step in mine_panel(operands, criterion, rows, block.columns, block.forbidden[start : start + height], height, limit):
+                yield finished + step * len(rows) if isinstance(step, float) else step
+            finished += len(rows)
+            yield finished
+
+
+def panel_size(memory: int, dim: int, k: int) -> tuple[int, int]:
+    """(targets, and candidates, at a time; waiting entries) that keep a panel within the budget."""
+    for height in (4096, 2048, 1024, 512, 256, 128, 64, 32, 16, 8):
+        limit = 2 * height * k
+        if height * height * 160 + limit * 120 + 2 * height * dim * 12 <= memory:
+            return height, limit
+    need = 64 * 160 + 16 * k * 120 + 16 * dim * 12
+    raise HelipError(f"memory: {need >> 10} KiB are needed for one panel of 8 targets with k = {k}; give more")
+
+
+def mine_panel(operands: list[Operand], criterion: Criterion, rows: np.ndarray, columns: np.ndarray, forbidden: np.ndarray, block: int,
+               limit: int) -> Iterator[float | tuple[np.ndarray, np.ndarray, np.ndarray]]:  # fmt: skip
+    """Yields the share of the columns done after each block of them, and at last (rows, ids [n, k] int32, scores [n, k] float32); a
+    row with fewer than k hard pairs has ids -1."""
     device = operands[0].device
     as_tensor = lambda values: torch.from_numpy(np.asarray(values, np.int64)).to(device)  # noqa: E731
     row_ids, forbidden_R = as_tensor(rows), as_tensor(forbidden)
@@ -163,7 +189,7 @@ def mine_panel(operands: list[Operand], criterion: Criterion, rows: np.ndarray, 
         row, column, cosine = _survivors(operands, criterion, panel, [operand.low(ids) for operand in operands], found.floor)
         allowed = block_ids[column] != forbidden_R[row]
         found.add(row[allowed], block_ids[column[allowed]], tuple(c[allowed] for c in cosine))
-        yield len(ids)
+        yield min(1.0, (start + len(ids)) / len(columns))
     entries, k = found.settle(last=True), criterion.k
     ids, scores = np.full((len(rows), k), -1, np.int32), np.zeros((len(rows), k), np.float32)
     counts = torch.bincount(entries.row, minlength=len(rows))
@@ -171,7 +197,7 @@ def mine_panel(operands: list[Operand], criterion: Criterion, rows: np.ndarray, 
     good = (counts == k).cpu().numpy()
     ids[good] = entries.id[whole].cpu().numpy().reshape(-1, k)
     scores[good] = entries.score[whole].cpu().numpy().reshape(-1, k)
-    yield ids, scores
+    yield rows, ids, scores
 
 
 def _survivors(operands, criterion, panel, block, floor) -> tuple[torch.Tensor, torch.Tensor, tuple[torch.Tensor, ...]]:

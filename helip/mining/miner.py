@@ -1,10 +1,9 @@
-"""`mine`: from two arrays of features to a PairSet, panel by panel within a memory budget."""
+"""`mine`: from two arrays of features to a PairSet, within a memory budget, on whatever machine this is."""
 
-import math
+import os
 import re
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -12,21 +11,18 @@ from tqdm import tqdm
 
 from helip.config import MiningSpec
 from helip.errors import HelipError
-from helip.mining import blocks
+from helip.mining import blocks, build, fused
 from helip.mining.criterion import Criterion
 from helip.mining.features import Features, checked
+from helip.mining.jobs import Block, blocks_of
 from helip.mining.pairs import PairSet, shard_rows
+from helip.mining.scratch import scratch
 
 UNITS = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
 
-
-@dataclass(frozen=True)
-class Panel:
-    """Targets that are mined together, and their candidates. forbidden: the one candidate each target may not choose."""
-
-    rows: np.ndarray
-    columns: np.ndarray
-    forbidden: np.ndarray
+# An engine yields how many targets are done (a float) from time to time, and (target ids, ids [n, k], scores [n, k]) for panels of
+# targets as they are finished; ids are -1 for a target with fewer than k hard pairs.
+Steps = Iterator[float | tuple[np.ndarray, np.ndarray, np.ndarray]]
 
 
 def mine(
@@ -43,74 +39,53 @@ def mine(
     """The hard pairs of every target (of a shard's targets).
 
     image_features, text_features: [N, D] float16 or float32, arrays or memory maps, of any norm; None for a modality that the
-    method does not use. memory: what mining may allocate, beyond the interpreter and its libraries. workers: threads. device:
-    None for the CPU, or a torch device. The result is the same bits whatever memory, workers, device and shards are.
+    method does not use. memory: what mining may allocate, beyond the interpreter and its libraries; working arrays that do not fit
+    lie in $TMPDIR. workers: threads. device: None for the CPU, or a torch device. The result is the same bits whatever memory,
+    workers, device and shards are.
 
     Raises HelipError for features that are not finite, not [N, D] or not of one length, k >= N, and a budget too small.
     """
-    criterion = Criterion.of(spec)
+    criterion, budget = Criterion.of(spec), parse_memory(memory)
     features = _features(image_features, text_features, criterion)
     corpus_size = len(features[0])
     _check(spec, corpus_size)
     first, end = shard_rows(corpus_size, shard)
-    ids = np.full((end - first, spec.k), -1, np.int32)
-    scores = np.zeros((end - first, spec.k), np.float32)
+    ids, scores = (scratch((end - first, spec.k), dtype, budget // 8) for dtype in (np.int32, np.float32))
+    budget -= sum(a.nbytes for a in (ids, scores) if not isinstance(a, np.memmap)) + sum(f.scale.nbytes for f in features)
+    work = blocks_of(spec, corpus_size, first, end)
     with torch.inference_mode(), _bar(end - first, progress) as bar:
-        for panel, found in _mined(features, criterion, spec, (first, end), parse_memory(memory), device):
-            ids[panel.rows - first], scores[panel.rows - first] = found
-            bar.update(len(panel.rows))
-    noise = ids[:, 0] < 0
-    offsets = np.concatenate([[0], np.cumsum(~noise, dtype=np.int64) * spec.k])
-    return PairSet(ids[~noise].ravel(), scores[~noise].ravel(), offsets, noise, spec, corpus_size, shard)
+        for step in _engine(features, criterion, work, budget, workers or os.cpu_count() or 1, device):
+            match step:
+                case (targets, found_ids, found_scores):
+                    ids[targets - first], scores[targets - first] = found_ids, found_scores
+                case done:
+                    bar.update(int(done) - bar.n)
+    return _pair_set(ids, scores, spec, corpus_size, shard)
 
 
 def _bar(total: int, progress: bool) -> tqdm:
     """Alive on a terminal, a line a minute in a log."""
-    return tqdm(total=total, unit=" targets", disable=not progress, mininterval=0.2 if sys.stderr.isatty() else 60)
+    return tqdm(total=total, unit=" pairs", disable=not progress, mininterval=0.2 if sys.stderr.isatty() else 60)
 
 
-def _mined(features, criterion, spec, rows, memory, device) -> Iterator[tuple[Panel, tuple[np.ndarray, np.ndarray]]]:
+def _engine(features: list[Features], criterion: Criterion, work: Iterator[Block], memory: int, workers: int, device: str | None) -> Steps:
     target = torch.device(device or "cpu")
-    operands = [blocks.Operand(f, tau, target) for f, (_, tau) in zip(features, criterion.modalities, strict=True)]
-    height, block, limit = _panel_size(memory, sum(f.padded_dim for f in features), spec.k)
-    for panel in panels(spec, len(features[0]), rows, height):
-        *_, found = blocks.mine_panel(operands, criterion, panel.rows, panel.columns, panel.forbidden, block, limit)
-        yield panel, found
+    library = build.library() if target.type == "cpu" else None
+    if library is not None:
+        return fused.run(library, features, criterion, work, memory, workers)
+    return blocks.run(features, criterion, work, memory, target)
 
 
-def _panel_size(memory: int, dim: int, k: int) -> tuple[int, int, int]:
-    """(targets, candidates at a time, waiting entries) that keep a panel within the budget."""
-    for height in (4096, 2048, 1024, 512, 256, 128, 64, 32, 16, 8, 4, 2, 1):
-        limit = 2 * height * k
-        if height * height * 160 + limit * 120 + 2 * height * dim * 12 <= memory:
-            return height, height, limit
-    raise HelipError(f"memory: {memory} bytes cannot hold one target with k = {k}; give more (--memory 2GiB is the default)")
-
-
-def panels(spec: MiningSpec, corpus_size: int, rows: tuple[int, int], height: int) -> Iterator[Panel]:
-    """The work: every target in [first, end) once."""
-    first, end = rows
-    if spec.method != "fast_hpm" or spec.pool >= corpus_size:
-        everything = np.arange(corpus_size)
-        for start in range(first, end, height):
-            targets = np.arange(start, min(start + height, end))
-            yield Panel(targets, everything, targets)
-        return
-    start = first
-    while start < end:
-        number = start // spec.pool_block
-        pool, spare = draw_pool(spec, corpus_size, number)
-        stop = min(start + height, (number + 1) * spec.pool_block, end)
-        targets = np.arange(start, stop)
-        yield Panel(targets, np.append(pool, spare), np.where(np.isin(targets, pool), targets, spare))
-        start = stop
-
-
-def draw_pool(spec: MiningSpec, corpus_size: int, block: int) -> tuple[np.ndarray, int]:
-    """The pool of a block of targets, C candidates and one spare: a target that is in the pool takes the spare in its own place, so
-    that each has C candidates drawn uniformly from the corpus without itself (section 3.2), and a block one matrix product."""
-    drawn = np.random.default_rng([spec.seed, block]).choice(corpus_size, spec.pool + 1, replace=False)
-    return drawn[:-1], int(drawn[-1])
+def _pair_set(ids: np.ndarray, scores: np.ndarray, spec: MiningSpec, corpus_size: int, shard: tuple[int, int]) -> PairSet:
+    """Moves the targets that have hard pairs together, in place."""
+    noise = np.array(ids[:, 0] < 0)
+    good, filled, step = np.flatnonzero(~noise), 0, max(1, (8 << 20) // spec.k)
+    for start in range(0, len(good), step):
+        part = good[start : start + step]
+        ids[filled : filled + len(part)], scores[filled : filled + len(part)] = ids[part], scores[part]
+        filled += len(part)
+    offsets = np.concatenate([[0], np.cumsum(~noise, dtype=np.int64) * spec.k])
+    return PairSet(ids[:filled].reshape(-1), scores[:filled].reshape(-1), offsets, noise, spec, corpus_size, shard)
 
 
 def _features(image: np.ndarray | None, text: np.ndarray | None, criterion: Criterion) -> list[Features]:
@@ -134,6 +109,6 @@ def _check(spec: MiningSpec, corpus_size: int) -> None:
 def parse_memory(memory: int | str) -> int:
     """Bytes: 1500000, '2GiB', '512 MB' (units are powers of 1024)."""
     match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([kmgt]?)(?:i?b)?\s*", str(memory).lower())
-    if not match or not math.isfinite(float(match[1])):
+    if not match:
         raise HelipError(f"memory: '{memory}' is no size; write for example 2GiB")
     return int(float(match[1]) * UNITS[match[2]])

@@ -6,6 +6,8 @@ import functools
 import hashlib
 import multiprocessing
 from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -56,8 +58,12 @@ def each(work: Callable[..., T], jobs: list[Any], what: str, unit: str, workers:
     if workers <= 1 or len(jobs) <= 1:
         yield from progress(map(work, jobs), len(jobs), what, unit)
         return
-    with multiprocessing.get_context("spawn").Pool(min(workers, len(jobs))) as pool:
-        yield from progress(pool.imap(work, jobs), len(jobs), what, unit)
+    context = multiprocessing.get_context("spawn")
+    try:
+        with ProcessPoolExecutor(min(workers, len(jobs)), mp_context=context) as pool:
+            yield from progress(pool.map(work, jobs), len(jobs), what, unit)
+    except BrokenProcessPool:
+        raise HelipError(f"{what}: one of {workers} worker processes was killed; ask for more memory or for fewer workers") from None
 
 
 def write_index(

@@ -1,11 +1,11 @@
 """Evaluation sets: generated ones written in CLIP benchmark's wds layout, a user's own checked, all with an evaluation.json."""
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-from helip.artefact import file_digest, provenance, whole_folder, write_json
+from helip.artefact import file_digest, provenance, read_json, whole_folder, write_json
 from helip.config import BenchmarkSet, Declaration, GeneratedSet, WdsSet
 from helip.data.locations import located
 from helip.data.tars import samples, write
@@ -30,6 +30,24 @@ def build_evaluation_set(name: str, declaration: Declaration, out: Path, inputs:
         said = provenance(declaration, inputs, name=name, task=declaration.task, probe=declaration.probe, **found)
         write_json(folder / "evaluation.json", said)
     return said
+
+
+def open_evaluation_set(folder: Path, verify: bool = True) -> dict[str, Any]:
+    """What build_evaluation_set wrote, its root made absolute; HelipError when an archive is gone or no longer the same."""
+    said = read_json(Path(folder) / "evaluation.json")
+    root = Path(folder, said["root"]).absolute()
+    for name, wanted in said["archives"].items() if verify else ():
+        if not (root / name).exists() or file_digest(root / name) != wanted:
+            raise HelipError(f"{root / name}: gone or changed since {folder} was built; restore it or build the evaluation set again")
+    return said | {"root": str(root)}
+
+
+def benchmark_dataset(said: dict[str, Any], transform: Callable | None = None, split: str | None = None) -> Any:
+    """CLIP benchmark's data set of an opened evaluation set: (image, label) or (image, captions) items, `.classes`, `.templates`."""
+    from clip_benchmark.datasets.builder import build_dataset
+
+    task = {"classification": "zeroshot_classification", "retrieval": "zeroshot_retrieval"}[said["task"]]
+    return build_dataset(said["dataset"], root=said["root"], split=split or said["split"], task=task, transform=transform, download=False)
 
 
 # ---------------------------------------------------------------- generated
@@ -88,10 +106,9 @@ def check_wds(root: Path, declaration: GeneratedSet | WdsSet) -> dict[str, Any]:
     words = {} if is_retrieval else _words(root)
     splits = [split, *(["train"] if declaration.probe and split != "train" else [])]
     checked = {s: _check_split(root / s, len(words.get("class_names", ()))) for s in splits}
-    digests = {f"{k}_digest": hashlib.sha256("\n".join(v).encode()).hexdigest() for k, v in words.items()}
     archives = {f"{s}/{tar}": sha for s, (_, tars) in checked.items() for tar, sha in tars.items()}
     return {"items": checked[split][0], "train_items": checked["train"][0] if "train" in checked else 0,
-            "classes": len(words.get("class_names", ())), **digests, "archives": archives}  # fmt: skip
+            "classes": len(words.get("class_names", ())), **_digests(words), "archives": archives}  # fmt: skip
 
 
 def _text(path: Path) -> str:
@@ -146,12 +163,10 @@ def _check_archive(tar: Path, classes: int) -> int:
 
 
 def _benchmark(name: str, declaration: BenchmarkSet) -> dict[str, Any]:
-    from clip_benchmark.datasets.builder import build_dataset
-
     root = located(declaration.root)
-    task = {"classification": "zeroshot_classification", "retrieval": "zeroshot_retrieval"}[declaration.task]
+    said = {"dataset": declaration.name, "root": str(root), "split": declaration.split, "task": declaration.task}
     try:
-        data = build_dataset(declaration.name, root=str(root), split=declaration.split, download=False, task=task)
+        data = benchmark_dataset(said)
         items = len(data)
     except Exception as error:  # each of CLIP benchmark's loaders fails in its own way
         what = f"{type(error).__name__}: {error}".splitlines()[0][:300]
@@ -159,6 +174,9 @@ def _benchmark(name: str, declaration: BenchmarkSet) -> dict[str, Any]:
             f"{root}: CLIP benchmark cannot load '{declaration.name}' for evaluation -> {name} ({what}); put its files there"
         ) from None
     words = {"class_names": data.classes, "templates": data.templates} if declaration.task == "classification" else {}
-    digests = {f"{k}_digest": hashlib.sha256("\n".join(map(str, v)).encode()).hexdigest() for k, v in words.items()}
-    return {"dataset": declaration.name, "root": str(root), "split": declaration.split, "items": items,
-            "classes": len(words.get("class_names", ())), **digests, "archives": {}}  # fmt: skip
+    del said["task"]
+    return said | {"items": items, "train_items": 0, "classes": len(words.get("class_names", ())), **_digests(words), "archives": {}}
+
+
+def _digests(words: dict[str, list[str]]) -> dict[str, str]:
+    return {f"{kind}_digest": hashlib.sha256("\n".join(map(str, lines)).encode()).hexdigest() for kind, lines in words.items()}

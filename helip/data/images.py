@@ -1,7 +1,6 @@
 """Bytes to an RGB image, or a reason why not. Nothing is repaired or silently replaced."""
 
 import io
-import warnings
 
 import numpy as np
 from PIL import Image, TiffImagePlugin, UnidentifiedImageError, WebPImagePlugin
@@ -41,14 +40,12 @@ def _loaded(data: bytes, draft: bool) -> tuple[Image.Image, str]:
     if not data:
         raise BadSample("empty image", "zero bytes")
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # corrupt EXIF and the like: the pixels are what counts
-            image = Image.open(io.BytesIO(data), formats=FORMATS)
-            kind = image.format
-            _check_header(image)
-            if draft:
-                image.draft("RGB", (1, 1))
-            image = _rgb(image)
+        image = Image.open(io.BytesIO(data), formats=FORMATS)
+        kind = image.format
+        _check_header(image)
+        if draft:
+            image.draft("RGB", (1, 1))
+        image = _rgb(image)
     except BadSample:
         raise
     except UnidentifiedImageError:

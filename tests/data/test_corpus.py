@@ -4,8 +4,12 @@ import csv
 import functools
 import json
 import multiprocessing
+import os
 import pickle
 import shutil
+import signal
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -14,7 +18,7 @@ from conftest import encoded, indexed, noisy, pairs, tar_of
 
 from helip.config import ShardCorpus
 from helip.data import corpus as corpus_module
-from helip.data.build import build_corpus
+from helip.data.build import build_corpus, each
 from helip.data.corpus import Corpus
 from helip.errors import HelipError
 
@@ -240,3 +244,25 @@ def test_the_manifest_says_what_the_corpus_is(tmp_path):
     assert manifest["declaration"]["kind"] == "webdataset"
     assert manifest["versions"]["numpy"]
     assert len(bytes.fromhex(manifest["digest"])) == 32
+
+
+# ---------------------------------------------------------------- what can go wrong while building
+
+
+def _die(job):
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def test_a_killed_worker_is_said_instead_of_waited_for():
+    with pytest.raises(HelipError, match="one of 2 worker processes was killed"):
+        list(each(_die, [1, 2, 3], "indexing", "shards", workers=2))
+
+
+def test_a_full_disk_is_said_and_leaves_nothing(tmp_path):
+    code = (
+        "import resource, sys; from helip.config import GeneratedCorpus; from helip.data.build import build_corpus;"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (30_000, 30_000)); build_corpus(GeneratedCorpus(size=50), sys.argv[1])"
+    )
+    ended = subprocess.run([sys.executable, "-c", code, tmp_path / "corpus"], capture_output=True, text=True, check=False)
+    assert "corpus: could not be written (File too large); free space" in ended.stderr.splitlines()[-1]
+    assert list(tmp_path.iterdir()) == []

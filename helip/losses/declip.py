@@ -47,11 +47,11 @@ def masked_language_loss(logits_NV: Tensor, words_N: Tensor) -> Tensor:
 
 
 def masked_word_losses(logits_NV: Tensor, words_N: Tensor, masked_BL: Tensor) -> tuple[Tensor, Tensor]:
-    """The same sample by sample, for batches that are encoded in pieces: summed cross-entropy [B] and number of masked words [B].
+    """The same sample by sample, for batches that are encoded in pieces: summed cross-entropy [B] and number of masked words [B] int64.
 
     The N words are those where masked_BL is true, row by row. Sum over sum, over any cut of a batch, is `masked_language_loss`.
     """
     each_N = cross_entropy(logits_NV, words_N, reduction="none")
     counts_B = masked_BL.sum(1)
     sample_N = torch.arange(len(counts_B), device=counts_B.device).repeat_interleave(counts_B)
-    return each_N.new_zeros(len(counts_B)).index_add(0, sample_N, each_N), counts_B.to(each_N.dtype)
+    return each_N.new_zeros(len(counts_B)).index_add(0, sample_N, each_N), counts_B

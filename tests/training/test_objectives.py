@@ -220,6 +220,9 @@ def test_text_with_nothing_hidden_is_the_models_own(projection_bias):
     features, words = encode_hidden_text(model, tokens, torch.zeros_like(tokens, dtype=torch.bool), torch.randn(32))
     torch.testing.assert_close(features, model.encode_text(tokens))
     assert words.shape == (4, 12, 32)
+    short, _ = encode_hidden_text(model, tokens[:, :11], torch.zeros(4, 11, dtype=torch.bool), torch.randn(32))
+    assert tokens[:, 11].sum() == 0
+    torch.testing.assert_close(short, features)
 
 
 @pytest.mark.parametrize(("name", "width"), [("RN50", 2048), ("ViT-B-16", 768), ("ViT-B-32", 768)])

@@ -30,6 +30,7 @@ class Declip(ObjectiveModule):
         self.mask = nn.Parameter(torch.randn(width) * 0.02)
         self.guess = nn.Linear(width, vocabulary)
         self.projector = mlp(embedding, 1024, 1024, 1024, normalised_output=True)
+        self.projector[-1].bias.requires_grad_(False)  # the predictor's normalisation takes a shift away: its gradient is noise
         self.predictor = mlp(1024, 512, 1024)
         self.register_buffer("queue", torch.zeros(declaration.queue, embedding))
         self.register_buffer("queued", torch.tensor(0))  # texts ever put into the queue

@@ -48,11 +48,15 @@ def text_widths(model: nn.Module) -> tuple[int, int, int]:
 
 
 def encode_hidden_text(model: nn.Module, tokens_BL: Tensor, hidden_BL: Tensor, mask_W: Tensor) -> tuple[Tensor, Tensor]:
-    """Text features [B, D], not normalised, and word features [B, L, W], with `mask_W` in the place of hidden words."""
-    dtype = model.transformer.get_cast_dtype()
+    """Text features [B, D], not normalised, and word features [B, L, W], with `mask_W` in the place of hidden words.
+
+    L may be less than the model's context: what a causal tower sees before the end token is the same.
+    """
+    dtype, length = model.transformer.get_cast_dtype(), tokens_BL.shape[1]
     x_BLW = torch.where(hidden_BL[:, :, None], mask_W, model.token_embedding(tokens_BL))
-    x_BLW = x_BLW.to(dtype) + model.positional_embedding.to(dtype)
-    x_BLW = model.ln_final(model.transformer(x_BLW, attn_mask=model.attn_mask))
+    x_BLW = x_BLW.to(dtype) + model.positional_embedding[:length].to(dtype)
+    causal_LL = None if model.attn_mask is None else model.attn_mask[:length, :length]
+    x_BLW = model.ln_final(model.transformer(x_BLW, attn_mask=causal_LL))
     pooled_BW = text_global_pool(x_BLW, tokens_BL, model.text_pool_type)
     project = model.text_projection
     return project(pooled_BW) if isinstance(project, nn.Linear) else pooled_BW @ project, x_BLW

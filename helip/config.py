@@ -15,7 +15,9 @@ Cosine = Annotated[float, Field(ge=-1, le=1)]
 
 class Declaration(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-    incidental: ClassVar[frozenset[str]] = frozenset({"label", "question", "save_every"})  # change no result: left out of digests
+    incidental: ClassVar[frozenset[str]] = frozenset(  # change no result: left out of digests
+        {"label", "question", "save_every", "obtain", "expected", "timeout", "retries", "processes"}
+    )
 
 
 # ---------------------------------------------------------------- corpora
@@ -40,6 +42,7 @@ class ShardCorpus(Declaration):
     kind: Literal["webdataset"] = "webdataset"
     label: str = ""
     path: str  # a folder or a brace-free glob of .tar files; $VARIABLES are expanded
+    obtain: str = ""  # where to get them, for whoever has not
     published_size: int | None = None  # pairs in the published corpus, for the recovered share
     max_quarantined: Share = 0.05
 
@@ -57,7 +60,47 @@ class TableCorpus(Declaration):
     samples_per_shard: int = Field(10000, gt=0)
 
 
-Corpus = Annotated[GeneratedCorpus | ShardCorpus | TableCorpus, Field(discriminator="kind")]
+class DownloadedCorpus(Declaration):
+    """A table of image URLs and captions, crawled by img2dataset into WebDataset shards; or the same corpus from a `mirror` of shards."""
+
+    kind: Literal["downloaded"] = "downloaded"
+    label: str = ""
+    table: str  # .csv, .tsv or .parquet (a folder of parquet files too): a path with $VARIABLES, or an http(s) address
+    obtain: str = ""  # where to get the table, for whoever has not
+    header: tuple[str, ...] | None = None  # the columns of a table that does not name them in its first line
+    url_column: str = "url"
+    caption_column: str = "caption"
+    hash_column: str | None = None  # of the image's bytes as published: an image of another hash is refused and counted
+    hash: Literal["md5", "sha256", "sha512"] | None = None
+    sample: int | None = Field(None, gt=0)  # rows drawn from the table, uniformly without replacement
+    sample_seed: int = 0
+    mirror: str | None = None  # address of ready-made shards with one {0000..0575}: then the table is not read
+    image_size: int = Field(256, gt=0)  # pixels of the shorter side; smaller images stay as they are
+    samples_per_shard: int = Field(10000, gt=0)
+    timeout: int = Field(10, gt=0)  # seconds a server may be silent
+    retries: int = Field(1, ge=0)
+    processes: int = Field(16, gt=0)  # 64 connections each
+    published_size: int | None = None
+    min_recovered: Share = 0.0  # share of the table's rows below which the corpus fails
+    max_quarantined: Share = 0.05
+
+    @model_validator(mode="after")
+    def _hash_is_named(self):
+        if (self.hash is None) != (self.hash_column is None):
+            raise ValueError("hash names the algorithm of hash_column: give both or neither")
+        return self
+
+
+class UnionCorpus(Declaration):
+    """Other corpora of the study one behind the other; nothing is copied."""
+
+    kind: Literal["union"] = "union"
+    label: str = ""
+    of: tuple[Name, ...] = Field(min_length=2)
+    published_size: int | None = None
+
+
+Corpus = Annotated[GeneratedCorpus | ShardCorpus | TableCorpus | DownloadedCorpus | UnionCorpus, Field(discriminator="kind")]
 
 # ---------------------------------------------------------------- encoders for mining
 
@@ -69,6 +112,7 @@ class TimmEncoder(Declaration):
     weights: str | None = None  # a local file; None lets timm find or download them
     centre: bool = False  # subtract the corpus mean before normalising
     logits: bool = False  # the classifier's output instead of features, as the released code has it
+    image_size: int | None = Field(None, gt=0)  # pixels a side of a vision transformer's input; None: what the weights were made for
 
 
 class TorchvisionEncoder(Declaration):
@@ -300,6 +344,16 @@ class GeneratedSet(Declaration):
     seed: int = 1
 
 
+class Expected(Declaration):
+    """What a published evaluation set is known to hold: `helip check-data` compares. Digests are sha256 of the lines."""
+
+    items: int | None = None
+    train_items: int | None = None
+    classes: int | None = None
+    class_names: str | None = None  # digest
+    templates: str | None = None  # digest
+
+
 class WdsSet(Declaration):
     """A folder in CLIP benchmark's wds layout: classnames.txt, templates, {split}/nshards.txt, {split}/0.tar ..."""
 
@@ -308,6 +362,8 @@ class WdsSet(Declaration):
     probe: bool = False
     path: str
     split: str = "test"
+    obtain: str = ""  # where to get it, for whoever has not
+    expected: Expected = Expected()
 
 
 class BenchmarkSet(Declaration):
@@ -319,6 +375,8 @@ class BenchmarkSet(Declaration):
     name: str
     root: str
     split: str = "test"
+    obtain: str = ""  # where to get it, for whoever has not
+    expected: Expected = Expected()
 
 
 EvaluationSet = Annotated[GeneratedSet | WdsSet | BenchmarkSet, Field(discriminator="kind")]
@@ -352,7 +410,33 @@ class Resources(Declaration):
     gpu: int = Field(0, ge=0)
 
 
-Stage = Literal["corpus", "evaluation_set", "train_encoder", "encode", "mine", "select", "train", "evaluate", "probe"]
+Stage = Literal[
+    "corpus", "evaluation_set", "train_encoder", "encode", "mine", "select", "train", "evaluate", "probe", "fingerprint", "contamination"
+]
+
+
+class PublishedCheckpoint(Declaration):
+    """A model that somebody published: its run is fetched and imported (`helip import`) instead of trained."""
+
+    url: str | None = None
+    path: str | None = None  # a file that you put there yourself, where no plain address serves it; $VARIABLES are expanded
+    obtain: str = ""  # where to get that file
+    sha256: str | None = Field(None, pattern="^[0-9a-f]{64}$")  # None: recorded when first fetched, and compared from then on
+
+    @model_validator(mode="after")
+    def _one_source(self):
+        if (self.url is None) == (self.path is None):
+            raise ValueError("give either url or path")
+        return self
+
+
+class Cost(Declaration):
+    """What a stage costs, for `helip plan`. What a unit is depends on the stage: see helip/planning/jobs.py."""
+
+    seconds: float = Field(0.0, ge=0)  # per unit, of a whole job with the GPUs and threads that the stage declares
+    start: float = Field(60.0, ge=0)  # seconds before the first unit
+    bytes: float = Field(0.0, ge=0)  # kept on disk per item
+    origin: str  # measured (machine, date) or assumed (on what ground)
 
 
 class Study(Declaration):
@@ -367,7 +451,17 @@ class Study(Declaration):
     selection: Selection = Selection()
     evaluation: dict[Name, EvaluationSet]
     runs: dict[Name, dict[str, Any]] = {}  # what this study sets differently in a run, or runs of its own
+    published: dict[Name, PublishedCheckpoint] = {}  # runs whose model is fetched instead of trained
     resources: dict[Stage, Resources] = {}
+    costs: dict[str, Cost] = {}  # by stage, or by stage.name: train.vit_b16, encode.dino_vits8
+
+    @model_validator(mode="after")
+    def _unions_have_members(self):
+        for name, corpus in self.corpora.items():
+            for member in corpus.of if isinstance(corpus, UnionCorpus) else ():
+                if isinstance(self.corpora.get(member, corpus), UnionCorpus):
+                    raise ValueError(f"corpora -> {name}: of names '{member}', which is no corpus of this study with samples of its own")
+        return self
 
 
 # ---------------------------------------------------------------- tables and claims
@@ -397,14 +491,24 @@ class Table(Declaration):
     note: str = ""
 
 
+class Comparison(Declaration):
+    run: Name
+    over: Name
+
+
 class Claim(Declaration):
-    """A sentence of the paper as a comparison of two runs over some columns of a table."""
+    """A sentence of the paper as a comparison of two runs (or of several pairs of them) by what was measured."""
 
     text: str
     place: str
     table: Name
-    columns: tuple[Name, ...]  # averaged
+    columns: tuple[Name, ...] = ()  # of that table, averaged; none: all of them
     run: Name
     over: Name
+    also: tuple[Comparison, ...] = ()  # further pairs that the sentence speaks of
+    together: Literal["each", "mean"] = "each"  # with `also`: true of each pair, or of their mean
     expect: Literal["higher", "not_lower", "equal"] = "higher"
-    margin: float = 0.0  # points: how far apart still counts as equal
+    margin: float = Field(0.5, ge=0)  # points: the smallest difference that counts
+    # accuracy: of the columns. attribute_overlap: share of a generated image's attributes that its hard pairs show too, percent.
+    # mining_minutes: wall-clock of the mining job. epochs: passes over the corpus that the refinement took.
+    measure: Literal["accuracy", "attribute_overlap", "mining_minutes", "epochs"] = "accuracy"

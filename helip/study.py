@@ -11,12 +11,13 @@ from typing import Any
 
 from helip.artefact import digest
 from helip.binding import Binding, BoundRun, encoders_of, read_yaml
-from helip.config import Claim, Model, Name, Pairs, Resources, Selection, Stage, Study, Table
+from helip.config import Claim, Model, Name, Pairs, Resources, Selection, Stage, Study, Table, UnionCorpus
 from helip.errors import HelipError
 
 # Raise a stage's number when its code changes what it makes: everything downstream is then made again.
 REVISIONS: dict[Stage, int] = {
     "corpus": 1, "evaluation_set": 1, "train_encoder": 1, "encode": 1, "mine": 1, "select": 1, "train": 1, "evaluate": 1, "probe": 1,
+    "fingerprint": 1, "contamination": 1,
 }  # fmt: skip
 
 
@@ -47,6 +48,7 @@ class BoundStudy:
         binding = Binding(self.declaration, self.file, self._runs_file)
         self._declared, self.runs = set(binding.declared), binding.runs()
         self._check_tables(experiments / "paper")
+        self._check_published()
 
     def _check_tables(self, folder: Path) -> None:
         for name, table in self.tables.items():
@@ -63,6 +65,13 @@ class BoundStudy:
                     raise HelipError(f"{folder / 'claims.yaml'}: {name}: names run '{key}', and there is no such run")
             if claim.table not in self.tables:
                 raise HelipError(f"{folder / 'claims.yaml'}: {name}: names table '{claim.table}', and there is no such table")
+
+    def _check_published(self) -> None:
+        for name in self.declaration.published:
+            if name not in self._declared:
+                raise HelipError(f"{self.file}: published -> {name}: there is no such run")
+            if name in self.runs and (self.runs[name].start or len(self.runs[name].seeds) > 1):
+                raise HelipError(f"{self.file}: published -> {name}: one checkpoint stands for one pre-training: give the run one seed")
 
     def run(self, name: str) -> BoundRun:
         if name in self.runs:
@@ -98,10 +107,25 @@ class BoundStudy:
             raise HelipError(f"{self.file}: no run of this study uses pairs '{name}'; it uses {', '.join(sorted(self.pairs))}")
         return self.pairs[name]
 
+    @property
+    def own_corpora(self) -> list[str]:
+        """The corpora that some run trains on or that a union of them is made of, unions left out: each holds samples of its own."""
+        used = {r.corpus for r in self.runs.values()}
+        bound = self.declaration.corpora
+        members = {c for u in used if isinstance(bound[u], UnionCorpus) for c in bound[u].of}
+        return [c for c in bound if c in used | members and not isinstance(bound[c], UnionCorpus)]
+
     # ------------------------------------------------------------ paths
 
     def corpus_dir(self, corpus: str) -> Path:
         return self.root / "corpora" / corpus
+
+    def download_dir(self, corpus: str) -> Path:
+        """What was fetched so far: undeclared to Snakemake, in a folder named by what is fetched."""
+        return self.root / "downloads" / f"{corpus}-{self.corpus_digest(corpus)}"
+
+    def fingerprint_dir(self, corpus: str) -> Path:
+        return self.root / "fingerprints" / corpus
 
     def evaluation_dir(self, name: str) -> Path:
         return self.root / "evaluation" / name
@@ -152,6 +176,11 @@ class BoundStudy:
         self._known("corpora", corpus)
         return self.corpus_dir(corpus) / "manifest.json"
 
+    def corpus_inputs(self, corpus: str) -> list[Path]:
+        """The manifests of the corpora that a union is made of."""
+        declared = self._known("corpora", corpus)
+        return [self.manifest(c) for c in declared.of] if isinstance(declared, UnionCorpus) else []
+
     def encode_inputs(self, corpus: str, encoder: str) -> list[Path]:
         trained = self._known("encoders", encoder).library == "simclr"
         return [self.encoder_dir(corpus, encoder) / "model.safetensors"] if trained else []
@@ -164,6 +193,8 @@ class BoundStudy:
         r = self.run(run)
         if seed not in r.seeds:
             raise HelipError(f"{self.file}: {run} has seeds {', '.join(r.seeds)}, not {seed}")
+        if run in self.declaration.published:
+            return []
         start = [self.model_dir(r.start, start_seed(seed)) / "open_clip_model.safetensors"] if r.start else []
         pairs = [self.pairs_dir(self.pairs_name(r)) / "pairs.json"] if r.pairs else []
         selected = [self.selection_dir(run, seed) / "keep.npy"] if r.select else []
@@ -195,7 +226,16 @@ class BoundStudy:
         return digest([stage, REVISIONS[stage], *parts])
 
     def corpus_digest(self, corpus: str) -> str:
-        return self._digest("corpus", self._known("corpora", corpus))
+        declared = self._known("corpora", corpus)
+        parts = [self.corpus_digest(c) for c in declared.of] if isinstance(declared, UnionCorpus) else []
+        return self._digest("corpus", declared, *parts)
+
+    def fingerprint_digest(self, corpus: str) -> str:
+        return self._digest("fingerprint", self.corpus_digest(corpus))
+
+    def contamination_digest(self) -> str:
+        parts = [self.fingerprint_digest(c) for c in self.own_corpora] + [self.evaluation_digest(e) for e in self.declaration.evaluation]
+        return self._digest("contamination", *parts)
 
     def evaluation_digest(self, name: str) -> str:
         return self._digest("evaluation_set", self._known("evaluation", name))
@@ -221,6 +261,8 @@ class BoundStudy:
     @functools.cache  # noqa: B019  a study lives as long as the process
     def run_digest(self, run: str, seed: str) -> str:
         r = self.run(run)
+        if run in self.declaration.published:
+            return self._digest("train", self.declaration.published[run])
         start = self.run_digest(r.start, start_seed(seed)) if r.start else None
         pairs = self.pairs_digest(self.pairs_name(r)) if r.pairs else None
         parts = [r.recipe, self.model_declaration(run), self.corpus_digest(r.corpus), start, pairs, seed_number(seed)]

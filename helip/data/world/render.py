@@ -12,9 +12,10 @@ from helip.data.world.concepts import generator
 from helip.data.world.shapes import template
 
 PLAIN = 0
-# Units: half the image's side, so that 0.625 is 10 pixels of radius at 32 x 32. (x, y, radius) of the main objects, by count.
-_ALONE = (((0, 0, 0.74),), ((-0.42, -0.2, 0.58), (0.42, 0.2, 0.58)), ((-0.46, 0.42, 0.5), (0.46, 0.42, 0.5), (0, -0.44, 0.5)))
-_WITH = (((0, 0, 0.64),), ((-0.3, 0, 0.46), (0.3, 0, 0.46)), ((-0.32, 0.3, 0.38), (0.32, 0.3, 0.38), (0, -0.3, 0.38)))
+# Units: half the image's side. (x, y, radius) of the main objects by their count, alone and beside a second object. A body fills
+# 0.68 of its radius: alone it is 20 of 32 pixels across, 26 with its part.
+_ALONE = (((0, 0, 0.92),), ((-0.42, -0.22, 0.62), (0.42, 0.22, 0.62)), ((-0.46, 0.42, 0.52), (0.46, 0.42, 0.52), (0, -0.44, 0.52)))
+_WITH = (((0, 0, 0.7),), ((-0.32, 0, 0.5), (0.32, 0, 0.5)), ((-0.34, 0.32, 0.42), (0.34, 0.32, 0.42), (0, -0.32, 0.42)))
 _BESIDE = ((0, 1), (0, -1), (-1, 0), (1, 0))  # main above, below, left of, right of the second: where the second lies
 
 
@@ -48,15 +49,15 @@ def _objects(row: np.ndarray, rng: np.random.Generator):
     shift_x = shift_y = 0.0
     if second:
         dx, dy = _BESIDE[values[v.RELATION]]
-        shift_x, shift_y = -0.34 * dx, -0.34 * dy
+        shift_x, shift_y = -0.32 * dx, -0.32 * dy
         jx, jy, jr = jitter[3]
-        x, y, radius = 0.56 * dx + 0.12 * jx, 0.56 * dy + 0.12 * jy, 0.42 + 0.04 * jr
+        x, y, radius = 0.57 * dx + 0.1 * jx, 0.57 * dy + 0.1 * jy, 0.46 + 0.04 * jr
         family, part, colour = (values[a] for a in (v.SECOND_FAMILY, v.SECOND_PART, v.SECOND_COLOUR))
         yield family, part, PLAIN, colour, colour, x, y, radius
     main = [values[a] for a in (v.FAMILY, v.PART, v.TEXTURE, v.COLOUR, v.ACCENT)]
     for (x, y, radius), (jx, jy, jr) in zip((_WITH if second else _ALONE)[count], jitter, strict=False):
-        free = 0.2 * (1 - radius)
-        yield *main, x + shift_x + free * jx, y + shift_y + free * jy, radius * (1 + 0.16 * jr)
+        free = 0.3 * (1 - radius)
+        yield *main, x + shift_x + free * jx, y + shift_y + free * jy, radius * (1 + 0.1 * jr)
 
 
 def _posed(shape: Image.Image, size: int, x: float, y: float, radius: float, turn: float) -> np.ndarray:

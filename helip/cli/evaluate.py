@@ -22,8 +22,10 @@ def add(name, parser):
 
 
 def _run(arguments, stage: str) -> None:
+    from helip.encoders.network import offline_if_unreachable
     from helip.errors import HelipError
 
+    offline_if_unreachable()
     of_study = arguments.study and arguments.run_name and arguments.seed is not None
     of_user = arguments.model and arguments.set and arguments.out
     if bool(of_study) == bool(of_user):

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 from helip.config import Encoder as Declaration
 from helip.config import OpenClipEncoder, SelfSupervisedEncoder, SentenceEncoder, TimmEncoder, TorchvisionEncoder
+from helip.encoders.network import offline_if_unreachable
 from helip.errors import HelipError
 
 if TYPE_CHECKING:
@@ -19,6 +20,7 @@ def load(declaration: Declaration, folder: Path | None = None, device: str = "cp
     folder: of a self-supervised encoder, where `helip train-encoder` put it. pretrained=False builds the network with random
     weights, for tests of everything but the numbers. HelipError where the name is unknown or the weights cannot be had.
     """
+    offline_if_unreachable()
     match declaration:  # each library is imported only when it is asked for: they take seconds
         case TimmEncoder():
             from helip.encoders import timm_encoder
@@ -47,7 +49,7 @@ def load(declaration: Declaration, folder: Path | None = None, device: str = "cp
 def parse(text: str) -> Declaration:
     """An encoder as the command line writes it, see FORMS."""
     library, _, name = text.partition(":")
-    model, _, pretrained = name.partition("@")
+    model, _, pretrained = (name, "", "") if name.startswith("local-dir:") else name.partition("@")
     match library:
         case "timm" if name:
             return TimmEncoder(model=name)

@@ -8,6 +8,7 @@ import torch
 
 from helip.config import OpenClipEncoder
 from helip.encoders.encoder import Encoder, feature_width, frozen, in_words, inference, weights_digest
+from helip.encoders.network import reason
 from helip.errors import HelipError
 
 
@@ -19,7 +20,7 @@ def load(declaration: OpenClipEncoder, device: str, pretrained: bool = True) -> 
         embed, prepare, words = inference(model.encode_image, device), transform, in_words(transform)
         dim = feature_width(embed, prepare)
     else:
-        tokenize, encode = open_clip.get_tokenizer(declaration.model), inference(model.encode_text, device)
+        tokenize, encode = tokenizer(declaration.model), inference(model.encode_text, device)
 
         def embed(captions: list[str]) -> torch.Tensor:
             return encode(tokenize(captions))
@@ -37,9 +38,18 @@ def create(name: str, pretrained: str | None = None, need_weights: bool = True) 
             name, pretrained=pretrained, load_weights=need_weights, weights_only=True
         )
     except Exception as error:  # open_clip, huggingface_hub, safetensors and torch each raise their own
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise HelipError(f"open_clip model '{name}' could not be loaded ({reason}); {_remedy(name, pretrained)}") from error
+        raise HelipError(f"open_clip model '{name}' could not be loaded ({reason(error)}); {_remedy(name, pretrained)}") from error
     return model, transform
+
+
+def tokenizer(name: str):
+    """The tokenizer of an open_clip name or local-dir folder: captions -> [B, L] int64. HelipError where its files are not at hand."""
+    try:
+        return open_clip.get_tokenizer(name)
+    except Exception as error:  # transformers and huggingface_hub raise many kinds
+        where = f"where there is network, open_clip.get_tokenizer('{name}') fills ~/.cache/huggingface: copy that folder here"
+        remedy = "export the model again" if name.startswith("local-dir:") else where
+        raise HelipError(f"the tokenizer of open_clip model '{name}' could not be loaded ({reason(error)}); {remedy}") from error
 
 
 def _check(name: str, pretrained: str | None, need_weights: bool) -> None:
@@ -54,16 +64,20 @@ def _check(name: str, pretrained: str | None, need_weights: bool) -> None:
         near = difflib.get_close_matches(name, open_clip.list_models(), n=3)
         raise HelipError(f"open_clip has no model '{name}'; near it are {', '.join(near) or 'none: see open_clip.list_models()'}")
     if need_weights and pretrained is None:
-        tags = ", ".join(open_clip.list_pretrained_tags_by_model(name)) or "none"
-        raise HelipError(f"open_clip model '{name}' needs pretrained weights: a file, or one of its tags: {tags}")
+        raise HelipError(f"open_clip model '{name}' needs pretrained weights: a file, or one of its tags: {_some(name)}")
+
+
+def _some(name: str) -> str:
+    """Tags of a model's weights, the first few of many."""
+    tags = open_clip.list_pretrained_tags_by_model(name)
+    return ", ".join(tags[:6] + ["..."] * (len(tags) > 6)) or "none"
 
 
 def _remedy(name: str, pretrained: str | None) -> str:
     if name.startswith("local-dir:"):
         return "build the folder again"
-    tags = open_clip.list_pretrained_tags_by_model(name)
-    if pretrained not in tags:
-        return f"'{pretrained}' must be a weights file that is there, or one of {', '.join(tags) or 'no tags'}"
+    if pretrained not in open_clip.list_pretrained_tags_by_model(name):
+        return f"'{pretrained}' must be a weights file that is there, or one of: {_some(name)}"
     hub = (open_clip.get_pretrained_cfg(name, pretrained).get("hf_hub") or "").rstrip("/")
     source = f"run `hf download {hub} --local-dir DIR`" if hub else f"download {open_clip.get_pretrained_url(name, pretrained)}"
     return f"where there is network, {source} and set pretrained to the weights file"

@@ -8,6 +8,7 @@ import torch
 
 from helip.config import SentenceEncoder
 from helip.encoders.encoder import Encoder, weights_digest
+from helip.encoders.network import reason
 from helip.errors import HelipError
 
 
@@ -42,8 +43,9 @@ def _model(name: str, where: str, device: str):
     try:
         return SentenceTransformer(where, device=device, local_files_only=os.path.isdir(where)).eval()
     except (OSError, ValueError, RuntimeError) as error:
-        remedy = f"where there is network, run `hf download {name} --local-dir DIR` and set model: DIR"
-        raise HelipError(f"sentence encoder '{name}' could not be read ({str(error).splitlines()[0]}); {remedy}") from error
+        download = f"where there is network, run `hf download {name} --local-dir DIR` and set model: DIR"
+        remedy = "it must be a folder that sentence-transformers or transformers saved" if os.path.isdir(where) else download
+        raise HelipError(f"sentence encoder '{name}' could not be read ({reason(error)}); {remedy}") from error
 
 
 def _where(name: str) -> str:

@@ -4,9 +4,11 @@ import difflib
 from pathlib import Path
 
 import timm
+from torch import nn
 
 from helip.config import TimmEncoder
 from helip.encoders.encoder import Encoder, feature_width, frozen, in_words, inference, weights_digest
+from helip.encoders.network import reason
 from helip.errors import HelipError
 
 
@@ -15,7 +17,8 @@ def load(declaration: TimmEncoder, device: str, pretrained: bool = True) -> Enco
     model = frozen(_create(declaration, pretrained), device)
     if declaration.logits and not model.num_classes:
         raise HelipError(f"timm model '{declaration.model}' has no classifier, so there are no logits to take; leave out logits")
-    transform = timm.data.create_transform(**timm.data.resolve_model_data_config(model), is_training=False)
+    usual = {"img_size": declaration.image_size} if declaration.image_size else {}
+    transform = timm.data.create_transform(**timm.data.resolve_model_data_config(model, usual), is_training=False)
     embed = inference(model, device)
     return Encoder(
         modality="image",
@@ -28,21 +31,32 @@ def load(declaration: TimmEncoder, device: str, pretrained: bool = True) -> Enco
     )
 
 
-def _create(declaration: TimmEncoder, pretrained: bool):
-    name = declaration.model
-    options = {} if declaration.logits else {"num_classes": 0}
-    if declaration.weights is not None:
-        if not Path(declaration.weights).is_file():
-            raise HelipError(f"timm model '{name}': there is no weights file {declaration.weights}; {_remedy(name)}")
-        options["pretrained_cfg_overlay"] = {"file": declaration.weights}
+def _create(declaration: TimmEncoder, pretrained: bool) -> nn.Module:
+    name, given = declaration.model, declaration.weights
+    _check(name, need_tag=pretrained and given is None)
+    if given is not None and not Path(given).is_file():
+        raise HelipError(f"timm model '{name}': there is no weights file {given}; {_remedy(name)}")
+    options = {
+        "num_classes": None if declaration.logits else 0,
+        "img_size": declaration.image_size,
+        "pretrained_cfg_overlay": {"file": given} if given is not None else None,
+    }
     try:
-        return timm.create_model(name, pretrained=pretrained, **options)
+        return timm.create_model(name, pretrained=pretrained, **{k: v for k, v in options.items() if v is not None})
+    except TypeError as error:
+        raise HelipError(f"timm model '{name}' takes no image_size; leave it out ({reason(error)})") from error
     except Exception as error:  # timm, huggingface_hub and urllib each raise their own
-        if not timm.is_model(name.partition(".")[0]):
-            near = difflib.get_close_matches(name, timm.list_models(pretrained=True), n=3, cutoff=0.5)
-            raise HelipError(f"timm has no model '{name}'; near it are {', '.join(near) or 'none: see timm.list_models()'}") from None
-        reason = str(error).splitlines()[0]
-        raise HelipError(f"the weights of timm model '{name}' could not be read ({reason}); {_remedy(name)}") from error
+        raise HelipError(f"the weights of timm model '{name}' could not be read ({reason(error)}); {_remedy(name)}") from error
+
+
+def _check(name: str, need_tag: bool) -> None:
+    architecture, _, tag = name.partition(".")
+    if not timm.is_model(architecture):
+        near = difflib.get_close_matches(name, timm.list_models(pretrained=True), n=3, cutoff=0.5)
+        raise HelipError(f"timm has no model '{name}'; near it are {', '.join(near) or 'none: see timm.list_models()'}")
+    tags = timm.list_pretrained(f"{architecture}.*") if need_tag and tag else [name]
+    if name not in tags:
+        raise HelipError(f"timm has no weights '{tag}' of {architecture}; it has {', '.join(tags) or 'none'}")
 
 
 def _remedy(name: str) -> str:

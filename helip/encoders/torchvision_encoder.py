@@ -1,13 +1,12 @@
 """Image encoders that only torchvision has, SWAG ViT-B/16 above all: the features that enter the classifier's last layer."""
 
-from pathlib import Path
-
 import torch
 from torch import nn
 from torchvision import models
 
 from helip.config import TorchvisionEncoder
 from helip.encoders.encoder import Encoder, feature_width, frozen, in_words, inference, weights_digest
+from helip.encoders.network import reason
 from helip.errors import HelipError
 
 
@@ -50,11 +49,7 @@ def _with_weights(declaration: TorchvisionEncoder, published: models.WeightsEnum
         model.load_state_dict(torch.load(declaration.weights, map_location="cpu", weights_only=True))
         return model
     except Exception as error:  # urllib, pickle and torch each raise their own
-        reason = str(error).splitlines()[0]
-        where = declaration.weights and Path(declaration.weights)
-        raise HelipError(
-            f"the weights of torchvision model '{declaration.model}' could not be read ({where or reason}); {remedy}"
-        ) from error
+        raise HelipError(f"the weights of torchvision model '{declaration.model}' could not be read ({reason(error)}); {remedy}") from error
 
 
 def _headless(model: nn.Module, name: str) -> nn.Module:

@@ -5,12 +5,11 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-import open_clip
 import torch
 from PIL import Image
 
 from helip.artefact import digest, file_digest
-from helip.encoders.clip_encoder import create
+from helip.encoders.clip_encoder import create, tokenizer
 from helip.encoders.encoder import frozen, in_words, weights_digest
 from helip.errors import HelipError
 
@@ -55,8 +54,7 @@ def load(name: str, device: str | None = None) -> ClipModel:
         return _of_folder(folder, device)
     architecture, _, pretrained = name.partition("@")
     network, transform = create(architecture, pretrained or None)
-    tokenize = open_clip.get_tokenizer(architecture)
-    return ClipModel(frozen(network, device), transform, tokenize, weights_digest(network), digest(architecture), device)
+    return ClipModel(frozen(network, device), transform, tokenizer(architecture), weights_digest(network), digest(architecture), device)
 
 
 def _of_folder(folder: Path, device: str) -> ClipModel:
@@ -69,12 +67,4 @@ def _of_folder(folder: Path, device: str) -> ClipModel:
         raise HelipError(f"{weights}: was overwritten while it was read; run again when its training has ended")
     files = [folder / "open_clip_config.json", *(folder / name for name in TOKENIZER)]
     surroundings = digest({f.name: file_digest(f) for f in files if f.is_file()})
-    return ClipModel(frozen(network, device), transform, _tokenizer(folder), checkpoint, surroundings, device)
-
-
-def _tokenizer(folder: Path):
-    try:
-        return open_clip.get_tokenizer(f"local-dir:{folder}")
-    except Exception as error:  # transformers raises many kinds
-        reason = str(error).splitlines()[0]
-        raise HelipError(f"{folder}: its tokenizer could not be loaded ({reason}); export the model again") from error
+    return ClipModel(frozen(network, device), transform, tokenizer(f"local-dir:{folder}"), checkpoint, surroundings, device)

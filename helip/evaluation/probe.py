@@ -15,7 +15,7 @@ VALIDATION, SPLIT_SEED = 0.2, 0  # share of the training split that chooses the 
 
 
 def probe(extractor: Extractor, data: EvaluationSet) -> Result:
-    """acc1 and mean_per_class_recall on the test split, fitted on the whole training split with the strength its held-out fifth preferred."""
+    """acc1 and mean_per_class_recall on the test split. A fifth of the training split chooses the strength, then all of it is fitted."""
     from sklearn.metrics import balanced_accuracy_score
 
     train, test = extractor.images(data, "train"), extractor.images(data, data.test_split)

@@ -1,0 +1,91 @@
+"""Two gloo processes against one: the same global batch, the same gradient, the same drawn pairs."""
+
+import os
+import socket
+from pathlib import Path
+
+import pytest
+import torch
+from forks import processes, quiet
+from toys import ToyCorpus, declaration, job, refinement
+
+from helip.artefact import read_json
+from helip.errors import HelipError
+from helip.training import models
+from helip.training.distributed import World, check_divides, join, leave
+from helip.training.loop import Training, train
+
+
+def run(folder: Path, what, count: int, **said) -> dict:
+    """What `what(folder, world, **said)` returns in the first of `count` processes."""
+    with socket.socket() as free:
+        free.bind(("localhost", 0))
+        port = free.getsockname()[1]
+    folder.mkdir()
+    started = [processes().Process(target=one_process, args=(folder, what, rank, count, port, said)) for rank in range(count)]
+    for process in started:
+        process.start()
+    for process in started:
+        process.join(120)
+    assert [p.exitcode for p in started] == [0] * count, "".join(p.read_text() for p in folder.glob("said.*"))
+    return torch.load(folder / "saved.pt", weights_only=True)
+
+
+def one_process(folder: Path, what, rank: int, count: int, port: int, said: dict) -> None:
+    quiet(folder)
+    torch.set_num_threads(1)
+    world = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": count, "MASTER_ADDR": "localhost", "MASTER_PORT": port}
+    os.environ |= {name: str(value) for name, value in world.items()}
+    world = join("cpu")
+    saved = what(folder, world, **said)
+    if world.leads:
+        torch.save(saved, folder / "saved.pt")
+    world.barrier()
+    leave()
+
+
+def clip_in(folder: Path, world: World) -> models.Clip:
+    if not world.leads:
+        world.barrier()
+    clip = models.new(declaration(), ToyCorpus(), folder / "tokenizer", seed=0)
+    if world.leads:
+        world.barrier()
+    return clip
+
+
+def gradient(folder: Path, world: World, **said) -> dict:
+    one = Training(job(folder, refinement(**said), clip=clip_in(folder, world)), world)
+    batch, inputs = next(one._batches())
+    _, loss, parts = one.stepper.gradient(inputs, batch)
+    gradients = {name: p.grad.clone() for name, p in one.model.named_parameters()}
+    return {"ids": batch.ids.tolist(), "gradient": gradients, "loss": loss.item(), "margin": parts["margin"].item()}
+
+
+def whole_training(folder: Path, world: World, **said) -> dict:
+    one = job(folder, refinement(**said), clip=clip_in(folder, world))
+    assert train(one, world) == 0
+    losses = [float(row.split(",")[1]) for row in (one.out / "curve.csv").read_text().splitlines()[1:]]
+    return {"draws": read_json(one.out / "train.json")["draws"], "losses": losses}
+
+
+@pytest.mark.parametrize("said", [{}, {"accumulate": 2}], ids=["whole", "accumulated"])
+def test_gradients_agree(tmp_path, said):
+    one, two = run(tmp_path / "one", gradient, 1, **said), run(tmp_path / "two", gradient, 2, **said)
+    assert one["ids"] == two["ids"]
+    assert one["margin"] > 0  # and hard pairs of one process's rows are rows of the other
+    for name in one["gradient"]:
+        a, b = one["gradient"][name], two["gradient"][name]
+        assert (a - b).norm() <= 1e-6 * a.norm(), name
+    assert abs(one["loss"] - two["loss"]) <= 1e-6 * one["loss"]
+
+
+def test_a_refinement_goes_alike_and_draws_the_same_pairs(tmp_path):
+    one, two = run(tmp_path / "one", whole_training, 1), run(tmp_path / "two", whole_training, 2)
+    assert one["draws"] == two["draws"]
+    assert one["losses"] == pytest.approx(two["losses"], rel=1e-4)
+
+
+def test_a_world_that_does_not_divide_the_batch_is_refused():
+    check_divides(24, 4, 3)
+    with pytest.raises(HelipError, match="batch_size 12 does not divide into 8 processes x 1 micro-batches: use a multiple of 8"):
+        check_divides(12, 8, 1)

@@ -1,0 +1,178 @@
+"""Killed at any moment and started again, a training ends with the bits it would have had."""
+
+import os
+import random
+import signal
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+import torch
+from forks import processes, quiet
+from safetensors.torch import load_file
+from toys import job, recipe, refinement
+
+from helip.artefact import read_json
+from helip.config import EarlyStopping
+from helip.errors import HelipError
+from helip.training import state
+from helip.training.distributed import World
+from helip.training.loop import REQUEUE, train
+
+KILLS = 20
+PLAIN = {"steps": 60, "save_every": 1, "clip_norm": 1.0}
+EVERYTHING = PLAIN | {
+    "steps": 40, "ema": 0.9, "interpolate": 0.7, "accumulate": 2, "early_stopping": EarlyStopping(every=8, patience=9, held_out=0.2),
+    "augmentation": {"crop_scale": (0.5, 1.0), "flip": 0.5, "jitter": 0.3},
+}  # fmt: skip
+
+
+def attempt(folder: Path, said: dict, moment: float | None, number: int = signal.SIGKILL) -> int:
+    """One process that trains in `folder` and is sent a signal `moment` seconds after its training begins; its exit code."""
+    process = processes().Process(target=train_until, args=(folder, said, moment, number))
+    process.start()
+    process.join(120)
+    return process.exitcode
+
+
+def train_until(folder: Path, said: dict, moment: float | None, number: int) -> None:
+    quiet(folder)
+    torch.set_num_threads(1)
+    one = job(folder, refinement(**said))
+    if moment is not None:
+        threading.Timer(moment, os.kill, (os.getpid(), number)).start()
+    code = train(one, World())
+    os._exit(code)  # at once: the timer may still run
+
+
+def result(folder: Path) -> tuple:
+    """Weights, curve without the timings, digest of all draws."""
+    rows = (folder / "model/curve.csv").read_text().splitlines()
+    timing = rows[0].split(",").index("samples_per_second")
+    curve = [[cell for i, cell in enumerate(row.split(",")) if i != timing] for row in rows]
+    return load_file(folder / "model/open_clip_model.safetensors"), curve, read_json(folder / "model/train.json")["draws"]
+
+
+def assert_same(a: tuple, b: tuple) -> None:
+    assert a[1:] == b[1:]
+    assert a[0].keys() == b[0].keys()
+    assert all(torch.equal(w, b[0][name]) for name, w in a[0].items())
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory) -> dict[str, Path]:
+    """Folders of trainings that nobody interrupted."""
+    folders = {}
+    for name, said in {"plain": PLAIN, "everything": EVERYTHING}.items():
+        folders[name] = tmp_path_factory.mktemp(name)
+        assert attempt(folders[name], said, None) == 0
+    return folders
+
+
+@pytest.mark.parametrize(("name", "said"), [("plain", PLAIN), ("everything", EVERYTHING)])
+def test_sigkill_at_random_moments_changes_nothing(tmp_path, whole, name, said):
+    expected, moments = result(whole[name]), random.Random(0)
+    seconds = read_json(whole[name] / "model/train.json")["wall_clock_seconds"]
+    kills = in_save = trainings = 0
+    while kills < KILLS // 2:
+        folder = tmp_path / str(trainings)
+        folder.mkdir(exist_ok=True)
+        code = attempt(folder, said, moments.uniform(0, max(0.2, 0.4 * seconds)))
+        kills += code == -signal.SIGKILL
+        in_save += bool(list((folder / "state").glob(".step*")))
+        if code == 0:
+            assert_same(result(folder), expected)
+            trainings += 1
+    folder = tmp_path / str(trainings)
+    folder.mkdir(exist_ok=True)
+    assert attempt(folder, said, None) == 0
+    assert_same(result(folder), expected)
+    assert in_save  # with a save after every step some kill hits one
+
+
+def half_saved(value, path) -> None:
+    """A process that dies in the middle of writing its state."""
+    torch_save(value, path)
+    os.truncate(path, os.path.getsize(path) // 2)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+torch_save = torch.save
+
+
+def dies_while_saving(folder: Path, said: dict, step: int) -> None:
+    quiet(folder)
+    torch.set_num_threads(1)
+    torch.save = lambda value, path: half_saved(value, path) if value.get("step") == step else torch_save(value, path)
+    train(job(folder, refinement(**said)), World())
+    sys.exit(0)
+
+
+def test_a_death_within_a_save_leaves_the_state_before(tmp_path, whole):
+    process = processes().Process(target=dies_while_saving, args=(tmp_path, PLAIN, 7))
+    process.start()
+    process.join(60)
+    assert process.exitcode == -signal.SIGKILL
+    assert len(list((tmp_path / "state").glob(".step*"))) == 1
+    assert sorted(p.name for p in (tmp_path / "state").glob("step*")) == ["step000000005.pt", "step000000006.pt"]
+    assert attempt(tmp_path, PLAIN, None) == 0
+    assert_same(result(tmp_path), result(whole["plain"]))
+    assert not (tmp_path / "state").exists()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR2])
+def test_a_time_limit_saves_and_asks_to_be_requeued(tmp_path, whole, number):
+    said = PLAIN | {"save_every": 1000}
+    assert attempt(tmp_path, said, 0.05, number) == REQUEUE == 75
+    assert len(list((tmp_path / "state").glob("step*.pt"))) == 1
+    assert not (tmp_path / "model").exists()
+    assert attempt(tmp_path, said, None) == 0
+    assert_same(result(tmp_path), result(whole["plain"]))
+
+
+# ---------------------------------------------------------------- files
+
+
+def test_the_last_two_are_kept(tmp_path):
+    for step in (1, 2, 3):
+        state.save(tmp_path, step, "mine", {"x": torch.tensor(step)})
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["step000000002.pt", "step000000003.pt"]
+    assert state.latest(tmp_path, "mine")["x"] == 3
+
+
+def test_a_damaged_state_gives_way_to_the_one_before(tmp_path):
+    for step in (1, 2):
+        state.save(tmp_path, step, "mine", {})
+    os.truncate(tmp_path / "step000000002.pt", 100)
+    assert state.latest(tmp_path, "mine")["step"] == 1
+
+
+def test_the_state_of_another_run_is_refused(tmp_path):
+    state.save(tmp_path, 1, "theirs", {})
+    with pytest.raises(HelipError, match="is the state of another run"):
+        state.latest(tmp_path, "mine")
+
+
+class Malicious:
+    def __reduce__(self):
+        return os.mkdir, ("ran",)
+
+
+def test_code_in_a_state_does_not_run(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    torch.save({"digest": "mine", "step": 1, "x": Malicious()}, tmp_path / "step000000001.pt")
+    assert state.latest(tmp_path, "mine") is None
+    assert not (tmp_path / "ran").exists()
+
+
+def test_a_full_disk_is_one_sentence_and_loses_nothing(tmp_path, monkeypatch):
+    def full(value, path):
+        raise OSError(28, "No space left on device")
+
+    one = job(tmp_path, recipe())
+    state.save(one.state_dir, 1, "toy", {"x": 1})
+    monkeypatch.setattr(state.torch, "save", full)
+    with pytest.raises(HelipError, match="No space left on device"):
+        state.save(one.state_dir, 2, "toy", {"x": 2})
+    assert [p.name for p in one.state_dir.iterdir()] == ["step000000001.pt"]

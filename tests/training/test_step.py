@@ -1,0 +1,104 @@
+"""The gradient of a step: cut into micro-batches, checkpointed, in low precision."""
+
+import copy
+
+import pytest
+import torch
+from toys import RESNET, ToyCorpus, declaration, job, refinement
+
+from helip.training import models
+from helip.training.distributed import World
+from helip.training.loop import Training
+
+
+def training(folder, vision=None, double=True, **said) -> Training:
+    corpus = ToyCorpus()
+    clip = models.new(declaration(vision), corpus, folder / "tokenizer", seed=0) if vision else None
+    one = Training(job(folder, refinement(**said), corpus, clip), World())
+    if double:
+        one.model.double()
+        one.objective.double()
+    return one
+
+
+def gradient(one: Training, double=True) -> tuple[torch.Tensor, torch.Tensor]:
+    batch, inputs = next(one._batches())
+    if double:
+        inputs["images"] = [x.double() for x in inputs["images"]]
+    _, loss, _ = one.stepper.gradient(inputs, batch)
+    return torch.cat([p.grad.flatten() for p in one.model.parameters()]), loss
+
+
+@pytest.mark.parametrize("pieces", [2, 3, 12])
+def test_accumulation_gives_the_gradient_of_the_whole_batch(tmp_path, pieces):
+    whole, loss = gradient(training(tmp_path))
+    cut, cut_loss = gradient(training(tmp_path, accumulate=pieces))
+    assert torch.allclose(cut, whole, rtol=1e-9, atol=1e-12)
+    assert torch.allclose(loss, cut_loss, rtol=1e-9)
+    assert whole.abs().max() > 1e-3
+
+
+def test_accumulation_counts_batch_statistics_once(tmp_path):
+    one = training(tmp_path, RESNET, accumulate=2)
+    norm = one.model.visual.bn1
+    batch, inputs = next(one._batches())
+    inputs["images"] = [x.double() for x in inputs["images"]]
+    by_hand = copy.deepcopy(one.model).train()
+    for half in inputs["images"][0].chunk(2):
+        by_hand.encode_image(half)
+    one.stepper.gradient(inputs, batch)
+    assert norm.num_batches_tracked == 2
+    assert torch.allclose(norm.running_mean, by_hand.visual.bn1.running_mean)
+
+
+def test_checkpointing_changes_nothing(tmp_path):
+    whole, _ = gradient(training(tmp_path))
+    checkpointed, _ = gradient(training(tmp_path, checkpoint_gradients=True))
+    assert torch.allclose(whole, checkpointed, rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize("precision", ["bf16", "fp16"])
+def test_low_precision_is_near_full_precision(tmp_path, precision):
+    whole, loss = gradient(training(tmp_path, double=False), double=False)
+    one = training(tmp_path, double=False, precision=precision)
+    if precision == "fp16":
+        one.stepper.scaler.load_state_dict(one.stepper.scaler.state_dict() | {"scale": 2.0**10})  # the usual 2^16 overflows at first
+    low, low_loss = gradient(one, double=False)
+    low = low / one.stepper.scaler.get_scale()
+    assert low_loss.dtype == torch.float32
+    assert abs(low_loss - loss) / loss < 0.03
+    assert torch.cosine_similarity(low, whole, dim=0) > 0.97
+
+
+def test_fp16_skips_a_step_whose_gradient_overflows(tmp_path):
+    one = training(tmp_path, double=False, precision="fp16")
+    before = copy.deepcopy(one.model.state_dict())
+    one.stepper.scaler.load_state_dict(one.stepper.scaler.state_dict() | {"scale": 2.0**60})
+    batch, inputs = next(one._batches())
+    loss, _ = one.stepper(inputs, batch, 0.1)
+    assert loss.isfinite()
+    assert all(torch.equal(before[n], w) for n, w in one.model.state_dict().items())
+    assert one.stepper.scaler.get_scale() == 2.0**59
+
+
+def test_clipping_bounds_the_gradient(tmp_path):
+    one = training(tmp_path, double=False, clip_norm=1e-3)
+    batch, inputs = next(one._batches())
+    one.stepper(inputs, batch, 0.1)
+    norm = torch.cat([p.grad.flatten() for p in one.model.parameters()]).norm()
+    assert norm.item() == pytest.approx(1e-3, rel=1e-3)
+
+
+def test_the_margin_is_part_of_the_gradient(tmp_path):
+    with_margin, _ = gradient(training(tmp_path, gamma=1.0))
+    without, _ = gradient(training(tmp_path, gamma=0.0))
+    assert not torch.allclose(with_margin, without, rtol=1e-4, atol=1e-8)
+
+
+def test_short_captions_have_the_same_features():
+    model = models.build(declaration().config).double().eval()
+    tokens = torch.tensor([[1, 3, 4, 200, 0, 0], [1, 3, 200, 0, 0, 0]])
+    whole = torch.nn.functional.pad(tokens, (0, 10))
+    model.token_embedding = torch.nn.Embedding(300, 16).double()
+    a, b = model.encode_text(tokens, normalize=True), model.encode_text(whole, normalize=True)
+    assert torch.allclose(a, b, rtol=1e-10)

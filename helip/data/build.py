@@ -31,7 +31,7 @@ def build_corpus(declaration: Declaration, out: Path, workers: int = 1, inputs: 
     with whole_folder(out) as folder:
         match declaration:
             case ShardCorpus():
-                shards = shard_files(declaration.path)
+                shards = shard_files(declaration.path, declaration.obtain)
             case TableCorpus():
                 from helip.data.tables import pack_table
 
@@ -40,16 +40,18 @@ def build_corpus(declaration: Declaration, out: Path, workers: int = 1, inputs: 
                 from helip.data.world.corpus import render_corpus
 
                 shards = render_corpus(declaration, folder, functools.partial(each, workers=workers))
+            case _:
+                raise HelipError(f"{out}: a corpus of kind '{declaration.kind}' is not built here")
         write_index(declaration, shards, left_out, folder, Path(out), workers, inputs)
     return Corpus.open(out)
 
 
-def shard_files(declared: str) -> list[Path]:
+def shard_files(declared: str, obtain: str = "") -> list[Path]:
     """The .tar files of a folder or a glob, by name."""
-    path = located(declared)
+    path = located(declared, obtain)
     files = sorted(path.glob("*.tar")) if path.is_dir() else sorted(f for f in path.parent.glob(path.name) if f.is_file())
     if not files:
-        raise HelipError(f"{path}: holds no .tar shards; put the WebDataset shards there or correct the path '{declared}'")
+        raise HelipError(f"{path}: holds no .tar shards; {obtain or f'put the WebDataset shards there or correct the path {declared!r}'}")
     return files
 
 

@@ -1,11 +1,11 @@
 """Evaluation sets: generated ones written in CLIP benchmark's wds layout, a user's own checked, all with an evaluation.json."""
 
 import hashlib
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from helip.artefact import file_digest, provenance, read_json, whole_folder, write_json
+from helip.artefact import file_digest, provenance, whole_folder, write_json
 from helip.config import BenchmarkSet, Declaration, GeneratedSet, WdsSet
 from helip.data.locations import located
 from helip.data.tars import samples, write
@@ -23,31 +23,13 @@ def build_evaluation_set(name: str, declaration: Declaration, out: Path, inputs:
             case GeneratedSet():
                 found = _generated(name, declaration, folder)
             case WdsSet():
-                root = located(declaration.path)
+                root = located(declaration.path, declaration.obtain)
                 found = {"dataset": f"wds/{name}", "root": str(root), "split": declaration.split, **check_wds(root, declaration)}
             case BenchmarkSet():
                 found = _benchmark(name, declaration)
         said = provenance(declaration, inputs, name=name, task=declaration.task, probe=declaration.probe, **found)
         write_json(folder / "evaluation.json", said)
     return said
-
-
-def open_evaluation_set(folder: Path, verify: bool = True) -> dict[str, Any]:
-    """What build_evaluation_set wrote, its root made absolute; HelipError when an archive is gone or no longer the same."""
-    said = read_json(Path(folder) / "evaluation.json")
-    root = Path(folder, said["root"]).absolute()
-    for name, wanted in said["archives"].items() if verify else ():
-        if not (root / name).exists() or file_digest(root / name) != wanted:
-            raise HelipError(f"{root / name}: gone or changed since {folder} was built; restore it or build the evaluation set again")
-    return said | {"root": str(root)}
-
-
-def benchmark_dataset(said: dict[str, Any], transform: Callable | None = None, split: str | None = None) -> Any:
-    """CLIP benchmark's data set of an opened evaluation set: (image, label) or (image, captions) items, `.classes`, `.templates`."""
-    from clip_benchmark.datasets.builder import build_dataset
-
-    task = {"classification": "zeroshot_classification", "retrieval": "zeroshot_retrieval"}[said["task"]]
-    return build_dataset(said["dataset"], root=said["root"], split=split or said["split"], task=task, transform=transform, download=False)
 
 
 # ---------------------------------------------------------------- generated
@@ -97,9 +79,8 @@ def check_wds(root: Path, declaration: GeneratedSet | WdsSet) -> dict[str, Any]:
     """Items and digests of a folder in CLIP benchmark's layout; HelipError for whatever it could not be evaluated with."""
     split = getattr(declaration, "split", "test")
     if not root.is_dir():
-        raise HelipError(
-            f"{root}: there is no such folder; put the set there in CLIP benchmark's wds layout (clip_benchmark_export_wds writes it)"
-        )
+        usual = "put the set there in CLIP benchmark's wds layout (clip_benchmark_export_wds writes it)"
+        raise HelipError(f"{root}: there is no such folder; {getattr(declaration, 'obtain', '') or usual}")
     is_retrieval = (root / "dataset_type.txt").exists() and _text(root / "dataset_type.txt").strip().lower() == "retrieval"
     if is_retrieval != (declaration.task == "retrieval"):
         raise HelipError(f"{root}: dataset_type.txt says {'retrieval' if is_retrieval else 'classification'}, the study {declaration.task}")
@@ -163,10 +144,12 @@ def _check_archive(tar: Path, classes: int) -> int:
 
 
 def _benchmark(name: str, declaration: BenchmarkSet) -> dict[str, Any]:
-    root = located(declaration.root)
-    said = {"dataset": declaration.name, "root": str(root), "split": declaration.split, "task": declaration.task}
+    from clip_benchmark.datasets.builder import build_dataset
+
+    root = located(declaration.root, declaration.obtain)
+    task = {"classification": "zeroshot_classification", "retrieval": "zeroshot_retrieval"}[declaration.task]
     try:
-        data = benchmark_dataset(said)
+        data = build_dataset(declaration.name, root=str(root), split=declaration.split, task=task, download=False)
         items = len(data)
     except Exception as error:  # each of CLIP benchmark's loaders fails in its own way
         what = f"{type(error).__name__}: {error}".splitlines()[0][:300]
@@ -174,8 +157,8 @@ def _benchmark(name: str, declaration: BenchmarkSet) -> dict[str, Any]:
             f"{root}: CLIP benchmark cannot load '{declaration.name}' for evaluation -> {name} ({what}); put its files there"
         ) from None
     words = {"class_names": data.classes, "templates": data.templates} if declaration.task == "classification" else {}
-    del said["task"]
-    return said | {"items": items, "train_items": 0, "classes": len(words.get("class_names", ())), **_digests(words), "archives": {}}
+    return {"dataset": declaration.name, "root": str(root), "split": declaration.split, "items": items, "train_items": 0,
+            "classes": len(words.get("class_names", ())), **_digests(words), "archives": {}}  # fmt: skip
 
 
 def _digests(words: dict[str, list[str]]) -> dict[str, str]:

@@ -7,10 +7,12 @@ from pathlib import Path
 from helip.errors import HelipError
 
 
-def located(declared: str) -> Path:
-    """The absolute path that a declared one stands for; an unset variable is the user's to set."""
+def located(declared: str, obtain: str = "") -> Path:
+    """The absolute path that a declared one stands for; an unset variable is the user's to set, and `obtain` says how."""
     for braced, plain in re.findall(r"\$(?:\{(\w+)\}|(\w+))", declared):
         name = braced or plain
         if not os.environ.get(name):
-            raise HelipError(f"${name} is not set: set it to the folder that '{declared}' starts from")
+            raise HelipError(
+                f"${name} is not set: set it to the folder that '{declared}' starts from{obtain and '; for what lies there: '}{obtain}"
+            )
     return Path(os.path.expandvars(declared)).expanduser().absolute()

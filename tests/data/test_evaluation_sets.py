@@ -6,13 +6,14 @@ from collections import Counter
 
 import numpy as np
 import pytest
+from clip_benchmark.datasets.builder import build_dataset
 from conftest import encoded, tar_of
 from PIL import Image
 
 from helip.artefact import file_digest
 from helip.config import BenchmarkSet, GeneratedCorpus, GeneratedSet, WdsSet
 from helip.data.build import build_corpus
-from helip.data.evaluation_sets import benchmark_dataset, build_evaluation_set, open_evaluation_set
+from helip.data.evaluation_sets import build_evaluation_set
 from helip.data.world import vocabulary as v
 from helip.data.world.concepts import generator, grow
 from helip.data.world.sets import CAPTIONS, CLASSIFICATION, analogue, labelled, show
@@ -24,9 +25,12 @@ CLASSES = {"imagenet": 200, "cifar10": 10, "cifar100": 72, "caltech101": 96, "fo
 
 
 def _loaded(folder, split="test"):
-    said = open_evaluation_set(folder)
-    assert said["root"] == str(folder)
-    data = benchmark_dataset(said, lambda image: image, split)
+    """evaluation.json, CLIP benchmark's data set and its items."""
+    said = json.loads((folder / "evaluation.json").read_text())
+    task = {"classification": "zeroshot_classification", "retrieval": "zeroshot_retrieval"}[said["task"]]
+    data = build_dataset(
+        said["dataset"], root=str(folder / said["root"]), split=split, task=task, transform=lambda image: image, download=False
+    )
     return said, data, list(data)
 
 
@@ -42,7 +46,7 @@ def test_classification_analogues_load(tmp_path, name):
     assert {image.size for image, _ in items} == {(32, 32)}
     assert len(_loaded(tmp_path / name, "train")[2]) == said["train_items"] == 5
     assert said["archives"]["test/0.tar"] == file_digest(tmp_path / name / "test" / "0.tar")
-    assert json.loads((tmp_path / name / "evaluation.json").read_text())["root"] == "."  # so that the folder can be moved
+    assert said["root"] == "."  # so that the folder can be moved
 
 
 @pytest.mark.parametrize("name", CAPTIONS)
@@ -190,14 +194,6 @@ def test_a_set_of_clip_benchmarks_own_is_described(tmp_path):
     said = build_evaluation_set("mine", BenchmarkSet(task="classification", name="dummy", root=str(tmp_path)), tmp_path / "out")
     assert said["dataset"] == "dummy"
     assert said["items"] > 0
-
-
-def test_an_archive_that_changed_is_said(wds, tmp_path):
-    build_evaluation_set("mine", WdsSet(task="classification", path=str(wds)), tmp_path / "out")
-    tar_of(wds / "test" / "0.tar", [("a.png", encoded()), ("a.cls", b"1")])
-    with pytest.raises(HelipError, match=r"0\.tar: gone or changed since"):
-        open_evaluation_set(tmp_path / "out")
-    assert open_evaluation_set(tmp_path / "out", verify=False)["items"] == 2
 
 
 @pytest.mark.parametrize(("path", "task", "items"), [("flickr8k/retrieval", "retrieval", 1000), ("cifar10", "classification", 5000)])

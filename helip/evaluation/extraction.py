@@ -1,7 +1,8 @@
 """Features of a set once for each (model, images, preprocessing), kept under digests of these and never under a name."""
 
 import json
-from collections.abc import Callable, Iterator
+import zipfile
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -61,8 +62,10 @@ class Extractor:
             for images_BCHW, labels_or_captions in self._batches(data, split):
                 features.append(self.model.encode_images(images_BCHW).numpy())
                 said.extend(labels_or_captions)
-        except (OSError, ValueError, RuntimeError) as error:  # PIL, tarfile and webdataset on damaged data
-            reason = " ".join(str(error).split())
+        except HelipError:
+            raise
+        except Exception as error:  # damaged data: PIL, tarfile, webdataset and torchvision each raise their own kinds
+            reason = " ".join(str(error).split()) or type(error).__name__
             raise HelipError(f"{data.root}: the {split} split of '{data.name}' cannot be read ({reason}); restore its files") from error
         if not features:
             raise HelipError(f"{data.root}: the {split} split of '{data.name}' is empty; restore its files")
@@ -75,12 +78,12 @@ class Extractor:
             "captions": np.frombuffer(json.dumps(captions).encode(), np.uint8),
         }
 
-    def _batches(self, data: EvaluationSet, split: str) -> Iterator:
+    def _batches(self, data: EvaluationSet, split: str) -> Iterable:
         # A streamed set has one worker at most: more would interleave its shards, and item i must be the same for every model.
         workers = min(self.workers, 1) if data.is_wds else self.workers
         dataset = data.open(self.model.transform, split)
         loader = torch.utils.data.DataLoader(dataset, IMAGES, num_workers=workers, collate_fn=_collate)
-        return progress(loader, len(dataset) // IMAGES if hasattr(dataset, "__len__") else 0, f"{data.name} {split}", "batches")
+        return loader if data.is_wds else progress(loader, len(loader), f"{data.name} {split}", f"batches of {IMAGES}")
 
     def _encode_texts(self, texts: list[str]) -> np.ndarray:
         parts = [self.model.encode_texts(texts[i : i + TEXTS]).numpy() for i in range(0, len(texts), TEXTS)]
@@ -103,5 +106,5 @@ def _read(path: Path) -> dict[str, np.ndarray] | None:
     try:
         with np.load(path, allow_pickle=False) as arrays:
             return dict(arrays)
-    except (OSError, ValueError, EOFError):
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile):
         return None

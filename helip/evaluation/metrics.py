@@ -49,7 +49,7 @@ def zeroshot(extractor: Extractor, data: EvaluationSet) -> Result:
     split = data.test_split
     opened, features = data.open(None, split), extractor.images(data, split)
     classes, templates = opened.classes, opened.templates
-    place = {text: i for i, text in enumerate(dict.fromkeys(t.format(c=c) for c in classes for t in templates))}
+    place = {text: i for i, text in enumerate(dict.fromkeys(_prompts(classes, templates, data)))}
     model = Looked(features.images, extractor.texts(list(place)))
     with _quiet():
         classifier = benchmark.zero_shot_classifier(
@@ -64,6 +64,15 @@ def zeroshot(extractor: Extractor, data: EvaluationSet) -> Result:
     hits = {"acc1": logits_NC.topk(max(topk), 1).indices[:, 0] == labels_N}
     digests = {"images": data.digest(split), "class_names": digest(classes), "templates": digest(templates)}
     return Result(metrics, hits, len(labels_N), split, digests)
+
+
+def _prompts(classes: list[str], templates: list[str], data: EvaluationSet) -> list[str]:
+    try:
+        return [t.format(c=c) for c in classes for t in templates]
+    except (KeyError, IndexError, ValueError) as error:
+        raise HelipError(
+            f"{data.root}: a template of '{data.name}' is not text with {{c}} for the class name ({error}); correct it"
+        ) from None
 
 
 def retrieval(extractor: Extractor, data: EvaluationSet) -> Result:

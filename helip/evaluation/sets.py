@@ -11,6 +11,7 @@ from typing import Any, Literal
 from helip.artefact import digest, file_digest
 from helip.config import BenchmarkSet, GeneratedSet, WdsSet
 from helip.config import EvaluationSet as Declaration
+from helip.data.locations import located
 from helip.errors import HelipError
 
 
@@ -30,18 +31,15 @@ class EvaluationSet:
 
         self._present(split)
         task = "zeroshot_retrieval" if self.task == "retrieval" else "zeroshot_classification"
-        warnings.filterwarnings("ignore", message="WebDataset.shardshuffle", category=UserWarning)  # not shuffling is what is wanted
         try:
-            data = build_dataset(self.benchmark_name, root=str(self.root), transform=transform, split=split, download=False, task=task)
+            with warnings.catch_warnings():
+                warnings.filterwarnings("ignore", message="WebDataset.shardshuffle")  # not shuffled is what is wanted
+                data = build_dataset(self.benchmark_name, str(self.root), transform, split, download=False, task=task)
         except Exception as error:  # each of its data sets raises its own kinds
             reason = " ".join(str(error).split()) or type(error).__name__
             raise HelipError(
                 f"{self.root}: evaluation set '{self.name}' ({split}) cannot be opened ({reason}); build or download it first"
             ) from error
-        if self.task == "classification" and not (data.classes and data.templates):
-            raise HelipError(
-                f"{self.root}: '{self.name}' has no class names or templates; add classnames.txt and zeroshot_classification_templates.txt"
-            )
         return data
 
     @property
@@ -49,15 +47,19 @@ class EvaluationSet:
         return self.benchmark_name.startswith("wds/")
 
     def _present(self, split: str) -> None:
-        wanted = self.root / split / "nshards.txt" if self.is_wds else self.root
-        if not wanted.exists():
-            raise HelipError(f"{wanted}: not found; evaluation set '{self.name}' must be there before its {split} split can be read")
+        for path in self._needed(split):
+            if not path.exists():
+                raise HelipError(f"{path}: not found; evaluation set '{self.name}' needs it before its {split} split can be read")
+
+    def _needed(self, split: str) -> list[Path]:
+        words = ["classnames.txt", "zeroshot_classification_templates.txt"] if self.task == "classification" else []
+        return [self.root / name for name in (f"{split}/nshards.txt", *words)] if self.is_wds else [self.root]
 
     def digest(self, split: str) -> str:
         """Of the images and labels: the shards' bytes in wds layout, else names, sizes and times of all files under the root."""
         self._present(split)
         if self.is_wds:
-            files = sorted((self.root / split).glob("*.tar"))
+            files = [*sorted((self.root / split).glob("*.tar")), self.root / split / "nshards.txt"]
             return digest([self.task, *((f.name, file_digest(f)) for f in files)])
         seen = hashlib.sha256(f"{self.benchmark_name} {split}".encode())
         for folder, folders, names in os.walk(self.root):
@@ -74,9 +76,9 @@ def of_declaration(name: str, declaration: Declaration, folder: Path) -> Evaluat
         case GeneratedSet():
             return EvaluationSet(name, declaration.task, f"wds/{name}", folder)
         case WdsSet():
-            return EvaluationSet(name, declaration.task, f"wds/{name}", _expanded(name, declaration.path), declaration.split)
+            return EvaluationSet(name, declaration.task, f"wds/{name}", located(declaration.path), declaration.split)
         case BenchmarkSet():
-            return EvaluationSet(name, declaration.task, declaration.name, _expanded(name, declaration.root), declaration.split)
+            return EvaluationSet(name, declaration.task, declaration.name, located(declaration.root), declaration.split)
 
 
 def of_folder(folder: Path) -> EvaluationSet:
@@ -86,10 +88,3 @@ def of_folder(folder: Path) -> EvaluationSet:
     if said not in ("classification", "retrieval"):
         raise HelipError(f"{kind}: '{said}' is neither classification nor retrieval, and nothing else can be evaluated here")
     return EvaluationSet(folder.resolve().name, said, f"wds/{folder.resolve().name}", folder)
-
-
-def _expanded(name: str, path: str) -> Path:
-    expanded = os.path.expanduser(os.path.expandvars(path))
-    if "$" in expanded:
-        raise HelipError(f"evaluation set '{name}': path {path} names a variable that is not set; set it to the folder of your data")
-    return Path(expanded)

@@ -1,0 +1,128 @@
+"""Features are computed once for what they depend on, and never served for anything else."""
+
+import io
+import json
+import shutil
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from safetensors.torch import load_file, save_file
+from tiny_sets import COLOURS, picture, write_classification, write_model, write_split
+
+from helip.errors import HelipError
+from helip.evaluation import metrics, probe
+from helip.evaluation.extraction import Extractor
+from helip.evaluation.model import load
+from helip.evaluation.sets import of_folder
+
+
+class Counted(Extractor):
+    """Counts what was encoded rather than found."""
+
+    def __init__(self, *arguments):
+        super().__init__(*arguments)
+        self.encoded = []
+
+    def _encode_images(self, data, split):
+        self.encoded.append(split)
+        return super()._encode_images(data, split)
+
+    def _encode_texts(self, texts):
+        self.encoded.append("texts")
+        return super()._encode_texts(texts)
+
+
+def test_features_are_those_of_the_model_in_the_order_of_the_set(model, tmp_path):
+    rng = np.random.default_rng(1)
+    pictures = [picture(c, rng) for c in COLOURS.values()]
+    folder = write_classification(tmp_path / "set", test=6)
+    write_split(folder / "test", [(p, "cls", str(i)) for i, p in enumerate(pictures)], shards=3)
+    features = Extractor(model, None).images(of_folder(folder), "test")
+    assert features.labels.tolist() == [0, 1, 2, 3, 4, 5]
+    alone = [model.encode_images(model.transform(Image.open(io.BytesIO(p))).unsqueeze(0))[0] for p in pictures]
+    torch.testing.assert_close(features.images, torch.stack(alone), atol=1e-5, rtol=1e-4)
+
+
+def test_zeroshot_and_probe_share_one_pass_over_the_images(classification, model, tmp_path):
+    data = of_folder(classification)
+    first = Counted(model, tmp_path)
+    one = metrics.zeroshot(first, data)
+    probe.probe(first, data)
+    assert first.encoded == ["test", "texts", "train"]
+    second = Counted(model, tmp_path)
+    two = metrics.zeroshot(second, data)
+    assert second.encoded == []
+    assert one.metrics == two.metrics
+    assert torch.equal(one.hits["acc1"], two.hits["acc1"])
+
+
+def test_retrieval_is_the_same_from_the_cache(retrieval, model, tmp_path):
+    data = of_folder(retrieval)
+    one = metrics.retrieval(Extractor(model, tmp_path), data)
+    again = Counted(model, tmp_path)
+    assert metrics.retrieval(again, data).metrics == one.metrics
+    assert again.encoded == []
+
+
+def test_a_checkpoint_overwritten_at_the_same_path_is_never_served_stale_features(classification, tmp_path):
+    folder, data = tmp_path / "model", of_folder(classification)
+    results = []
+    for seed in (0, 1, 0):
+        extractor = Counted(load(str(write_model(folder, seed)), "cpu"), tmp_path / "cache")
+        results.append((extractor.images(data, "test").images, list(extractor.encoded)))
+    (first, encoded_first), (other, encoded_other), (back, encoded_back) = results
+    assert (encoded_first, encoded_other, encoded_back) == (["test"], ["test"], [])
+    assert not torch.allclose(first, other)
+    assert torch.equal(first, back)
+
+
+def test_another_architecture_or_preprocessing_is_another_model(model_folder, tmp_path):
+    """The same weights with another config (here: another mean) give other features."""
+    shutil.copytree(model_folder, tmp_path / "model")
+    config = json.loads((tmp_path / "model" / "open_clip_config.json").read_text())
+    config["preprocess_cfg"] = {"mean": [0.1, 0.2, 0.3]}
+    (tmp_path / "model" / "open_clip_config.json").write_text(json.dumps(config))
+    a, b = load(str(model_folder), "cpu"), load(str(tmp_path / "model"), "cpu")
+    assert a.checkpoint == b.checkpoint
+    assert a.key != b.key
+    assert a.preprocessing != b.preprocessing
+
+
+def test_changed_images_are_encoded_again(model, tmp_path):
+    folder = write_classification(tmp_path / "set", seed=0)
+    before = Extractor(model, tmp_path / "cache").images(of_folder(folder), "test").images
+    write_classification(folder, seed=1)
+    again = Counted(model, tmp_path / "cache")
+    assert not torch.equal(again.images(of_folder(folder), "test").images, before)
+    assert again.encoded == ["test"]
+
+
+def test_the_name_of_a_set_plays_no_part(classification, model, tmp_path):
+    shutil.copytree(classification, tmp_path / "another name")
+    Extractor(model, tmp_path / "cache").images(of_folder(classification), "test")
+    renamed = Counted(model, tmp_path / "cache")
+    renamed.images(of_folder(tmp_path / "another name"), "test")
+    assert renamed.encoded == []
+
+
+@pytest.mark.parametrize("damage", [b"", b"not an archive", None])
+def test_a_damaged_cache_is_made_again(classification, model, tmp_path, damage):
+    data = of_folder(classification)
+    before = Extractor(model, tmp_path).images(data, "test").images
+    (kept,) = tmp_path.glob("*/images-*.npz")
+    kept.write_bytes(kept.read_bytes()[:-40] if damage is None else damage)
+    again = Counted(model, tmp_path)
+    assert torch.equal(again.images(data, "test").images, before)
+    assert again.encoded == ["test"]
+
+
+def test_a_model_with_nan_weights_is_refused(classification, tmp_path):
+    weights = write_model(tmp_path / "model") / "open_clip_model.safetensors"
+    tensors = load_file(weights)
+    tensors["visual.proj"][:] = float("nan")
+    save_file(tensors, weights)
+    with pytest.raises(HelipError, match="features of images of 'colours' hold NaN or infinity"):
+        Extractor(load(str(tmp_path / "model"), "cpu"), tmp_path / "cache").images(of_folder(classification), "test")
+    assert not list((tmp_path / "cache").glob("*/*"))

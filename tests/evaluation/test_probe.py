@@ -1,0 +1,61 @@
+"""The linear probe is scikit-learn's logistic regression, its strength chosen without the test split."""
+
+import numpy as np
+import pytest
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import train_test_split
+from tiny_sets import write_classification
+
+from helip.errors import HelipError
+from helip.evaluation import probe
+from helip.evaluation.extraction import Extractor
+from helip.evaluation.sets import of_folder
+
+
+def blobs(n, seed=0, spread=1.5):
+    rng = np.random.default_rng(seed)
+    y = rng.integers(0, 3, n)
+    return (np.eye(3)[y] * 2 + rng.normal(0, spread, (n, 3))).astype(np.float32), y
+
+
+def test_the_strengths_are_the_papers():
+    assert len(probe.STRENGTHS) == 45
+    assert probe.STRENGTHS[[0, 4, -1]] == pytest.approx([1e-6, 1e-5, 1e5])
+    assert probe.ITERATIONS == 1000
+
+
+def test_a_fit_is_a_direct_call_of_scikit_learn():
+    x, y = blobs(80)
+    ours, theirs = probe.fit(x, y, 0.1), LogisticRegression(C=10.0, max_iter=1000, solver="lbfgs").fit(x, y)
+    assert np.array_equal(ours.coef_, theirs.coef_)
+
+
+def test_the_strength_is_the_best_on_the_held_out_fifth():
+    x, y = blobs(100)
+    fit_x, held_x, fit_y, held_y = train_test_split(x, y, test_size=20, random_state=0, stratify=y)
+    scores = {s: LogisticRegression(C=1 / s, max_iter=1000).fit(fit_x, fit_y).score(held_x, held_y) for s in probe.STRENGTHS}
+    strength, validated = probe.choose_strength(x, y)
+    assert validated == 100 * max(scores.values()) == 100 * scores[strength]
+    assert all(score < scores[strength] for s, score in scores.items() if s > strength)  # ties go to the stronger
+
+
+def test_classes_with_one_image_do_not_stop_it():
+    x, y = blobs(40)
+    y[0] = 3
+    assert 1e-6 <= probe.choose_strength(x, y)[0] <= 1e5
+
+
+def test_the_whole_probe_equals_scikit_learn(classification, model):
+    extractor, data = Extractor(model, None), of_folder(classification)
+    result = probe.probe(extractor, data)
+    train, test = extractor.images(data, "train"), extractor.images(data, "test")
+    direct = LogisticRegression(C=1 / result.details["strength"], max_iter=1000).fit(train.images.numpy(), train.labels.numpy())
+    assert result.metrics["acc1"] == pytest.approx(100 * direct.score(test.images.numpy(), test.labels.numpy()))
+    assert result.metrics["acc1"] > 60  # colours are easy even for random features: six classes, chance is 17
+    assert result.metrics["acc1"] == pytest.approx(100 * result.hits["acc1"].double().mean().item())
+    assert (result.n, result.details["train_items"]) == (60, 90)
+
+
+def test_a_set_without_a_training_split_is_refused(tmp_path, model):
+    with pytest.raises(HelipError, match=r"train/nshards.txt: not found"):
+        probe.probe(Extractor(model, None), of_folder(write_classification(tmp_path / "set")))

@@ -8,12 +8,11 @@ COMMANDS = {"import": "turn a published SLIP or DeCLIP checkpoint into an open_c
 def add(name, parser):
     parser.add_argument("file", type=Path, help="the downloaded checkpoint (.pt, .pth.tar)")
     parser.add_argument("--out", type=Path, required=True, help="the folder to make; load it as local-dir:FOLDER")
-    parser.add_argument("--image-tower", metavar="TIMM_NAME", help="SLIP only: timm's name of an image tower whose width does not tell it")
     return _import
 
 
 def _import(arguments):
     from helip.training.importing import import_checkpoint
 
-    published = import_checkpoint(arguments.file, arguments.out, arguments.image_tower)
+    published = import_checkpoint(arguments.file, arguments.out)
     print(f"{arguments.out}: a {published.layout} checkpoint; open_clip loads it as local-dir:{arguments.out}")

@@ -13,7 +13,10 @@ import torch
 from torch import nn
 
 from helip.errors import HelipError
-from helip.training.importing import import_checkpoint, read_published
+from helip.training.importing import import_checkpoint, read_published, slip
+from helip.training.importing.declip import published_declip
+from helip.training.importing.published import check
+from helip.training.importing.slip import published_slip
 
 CAPTIONS = ["a photo of a cat", "two dogs play with a red ball in the snow", "!"]
 
@@ -143,15 +146,21 @@ def seeded(kind, *arguments):
     return kind(*arguments).eval()
 
 
+@pytest.fixture
+def small_tower(monkeypatch):
+    """Widths that the published files do not have, for small copies."""
+    monkeypatch.setitem(slip.TOWERS, 192, "vit_tiny_patch16_224")
+
+
 def images(size, count=2):
     return torch.randn(count, 3, size, size, generator=torch.Generator().manual_seed(1))
 
 
 @torch.no_grad()
 @pytest.mark.parametrize("mlp", [True, False], ids=["slip", "clip"])
-def test_slip_features_survive(tmp_path, mlp):
+def test_slip_features_survive(tmp_path, mlp, small_tower):
     original = seeded(SlipCopy, mlp)
-    import_checkpoint(slip_file(tmp_path, original), tmp_path / "out", image_tower="vit_tiny_patch16_224")
+    import_checkpoint(slip_file(tmp_path, original), tmp_path / "out")
     ours, _, preprocess = open_clip.create_model_and_transforms(f"local-dir:{tmp_path / 'out'}")
     tokens = open_clip.get_tokenizer(f"local-dir:{tmp_path / 'out'}")(CAPTIONS)
     ours.eval()
@@ -184,7 +193,7 @@ def test_declip_features_survive(tmp_path, text_name):
 def test_the_published_sizes_are_recognised(tmp_path):
     """SLIP's ViT-B and DeCLIP's ViT-B/32 by their shapes alone."""
     with torch.device("meta"):
-        slip = open_clip.CLIP(
+        weights = open_clip.CLIP(
             embed_dim=512,
             quick_gelu=True,
             vision_cfg={"timm_model_name": "vit_base_patch16_224", "timm_pool": "token", "timm_proj": "linear"},
@@ -193,13 +202,9 @@ def test_the_published_sizes_are_recognised(tmp_path):
         declip = open_clip.CLIP(
             **(open_clip.get_model_config("ViT-B-32-quickgelu") | {"text_cfg": {"vocab_size": 49409, "proj_bias": True}})
         )
-    from helip.training.importing.declip import published_declip
-    from helip.training.importing.published import check
-    from helip.training.importing.slip import published_slip
-
-    slip = {k.replace("visual.trunk.", "visual."): w for k, w in slip.items()}
-    slip["image_projection"] = slip.pop("visual.head.proj.weight").T
-    found = published_slip(slip, "slip.pt")
+    weights = {k.replace("visual.trunk.", "visual."): w for k, w in weights.items()}
+    weights["image_projection"] = weights.pop("visual.head.proj.weight").T
+    found = published_slip(weights, "slip.pt")
     check(found, "slip.pt")
     assert found.model_cfg["vision_cfg"]["timm_model_name"] == "vit_base_patch16_224"
     assert found.model_cfg["text_cfg"] == {"context_length": 77, "vocab_size": 49408, "width": 512, "heads": 8, "layers": 12}
@@ -284,8 +289,8 @@ def test_anything_beyond_the_allow_list_is_refused(tmp_path, thing):
         read_published(path)
 
 
-def test_the_allow_list_does_not_outlive_the_reading(tmp_path):
-    read_published(slip_file(tmp_path, seeded(SlipCopy)), "vit_tiny_patch16_224")
+def test_the_allow_list_does_not_outlive_the_reading(tmp_path, small_tower):
+    read_published(slip_file(tmp_path, seeded(SlipCopy)))
     assert argparse.Namespace not in torch.serialization.get_safe_globals()
 
 
@@ -321,22 +326,24 @@ def without(model, *names):
     return {k: w for k, w in model.state_dict().items() if k not in names}
 
 
-def test_weights_of_another_shape_or_name(tmp_path):
+def test_weights_of_another_shape_or_name(tmp_path, monkeypatch):
     path = tmp_path / "odd.pt"
 
-    def refused(state, message, **more):
+    def refused(state, message):
         torch.save({"state_dict": state}, path)
         with pytest.raises(HelipError, match=message):
-            read_published(path, **more)
+            read_published(path)
 
-    declip, slip = seeded(DeclipCopy, "encode_text"), seeded(SlipCopy)
+    declip, slip_copy = seeded(DeclipCopy, "encode_text"), seeded(SlipCopy)
     refused(without(declip, "encode_text.ln_final.bias"), r"ln_final\.bias is absent in the file and 128 in the model")
     refused(without(declip, "logit_scale"), "has no weights 'logit_scale'")
     refused(declip.state_dict() | {"text_mapping.weight": torch.zeros(2, 2)}, r"text_mapping\.weight is 2x2 in the file and absent")
     refused(declip.state_dict() | {"encode_text.token_embedding.weight": torch.zeros(49408, 128)}, "vocabulary has 49408 words")
     refused(without(declip, "visual.class_embedding"), "its image tower is no ViT")
-    refused(slip.state_dict(), "image tower is 192 wide and the known ones are 768")
-    refused(slip.state_dict(), "is no SLIP checkpoint", image_tower="vit_small_patch16_224")
+    refused(slip_copy.state_dict(), "image tower is 192 wide; those that timm has too, and can be imported, are 768 or 1024 wide")
+    monkeypatch.setitem(slip.TOWERS, 192, "vit_small_patch16_224")
+    refused(slip_copy.state_dict(), "is no SLIP checkpoint")
+    refused(slip_copy.state_dict() | {"logit_scale": torch.tensor(float("nan"))}, "logit_scale is not finite")
 
 
 def test_folders_that_must_not_be_replaced(tmp_path):

@@ -18,12 +18,12 @@ __all__ = ["Published", "import_checkpoint", "read_published"]
 CONFIG, WEIGHTS, ABOUT = "open_clip_config.json", "open_clip_model.safetensors", "import.json"
 
 
-def read_published(file: Path, image_tower: str | None = None) -> Published:
+def read_published(file: Path) -> Published:
     """A published file in open_clip's terms; its kind is told by its weights' names. Refuses what is neither SLIP's nor DeCLIP's."""
     weights = read_weights(file)
     try:
         if is_slip(weights):
-            published = published_slip(weights, str(file), image_tower)
+            published = published_slip(weights, str(file))
         elif is_declip(weights):
             published = published_declip(weights, str(file))
         else:
@@ -34,7 +34,7 @@ def read_published(file: Path, image_tower: str | None = None) -> Published:
     return published
 
 
-def import_checkpoint(file: Path, folder: Path, image_tower: str | None = None) -> Published:
+def import_checkpoint(file: Path, folder: Path) -> Published:
     """Writes open_clip_model.safetensors, open_clip_config.json and import.json (where it came from); the folder appears whole.
 
     HelipError for a file that `read_published` refuses and for a folder that holds anything but an earlier import.
@@ -43,7 +43,7 @@ def import_checkpoint(file: Path, folder: Path, image_tower: str | None = None) 
         raise HelipError(f"{folder}: exists and is no earlier import; name a folder that does not exist yet")
     if file.resolve().is_relative_to(folder.resolve()):
         raise HelipError(f"{folder}: holds the checkpoint itself and would be replaced; name another folder")
-    published = read_published(file, image_tower)
+    published = read_published(file)
     said = {"model_cfg": published.model_cfg, "preprocess_cfg": published.preprocess_cfg}
     with whole_folder(folder) as temporary:
         save_file({name: w.clone(memory_format=torch.contiguous_format) for name, w in published.weights.items()}, temporary / WEIGHTS)

@@ -18,12 +18,15 @@ PLACES = ("state_dict", "model")  # where SLIP's and DeCLIP's files keep the wei
 def read_weights(file: Path) -> dict[str, Tensor]:
     """The weights of a published checkpoint as float32, by name, without the prefix of data-parallel training.
 
-    HelipError when the file is absent, broken, holds anything but tensors, plain values and argparse.Namespace, or has no weights.
+    HelipError when the file is absent, broken, holds anything but tensors, plain values and argparse.Namespace, or has no finite weights.
     """
     saved = _load(file)
     weights = next((saved[place] for place in PLACES if isinstance(saved, dict) and place in saved), None)
     if not isinstance(weights, dict) or not weights or not all(isinstance(w, Tensor) for w in weights.values()):
         raise HelipError(f"{file}: holds no weights under {' or '.join(PLACES)}; give a checkpoint as SLIP or DeCLIP published it")
+    for name, w in weights.items():
+        if not torch.isfinite(w).all():
+            raise HelipError(f"{file}: {name} is not finite; the checkpoint is of a training that failed, use an earlier one")
     return {str(name).removeprefix("module."): w.float() if w.is_floating_point() else w for name, w in weights.items()}
 
 

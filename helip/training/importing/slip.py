@@ -5,7 +5,7 @@ from torch import Tensor
 from helip.errors import HelipError
 from helip.training.importing.published import IMAGENET_PREPROCESSING, Published, text_config
 
-TOWERS = {768: "vit_base_patch16_224", 1024: "vit_large_patch16_224"}  # by width; SLIP's ViT-S has 12 heads, and timm has none such
+TOWERS = {768: "vit_base_patch16_224", 1024: "vit_large_patch16_224"}  # by width; SLIP's ViT-S (384) has 12 heads and timm's 6
 MARK = "visual.patch_embed.proj.weight"
 
 
@@ -13,19 +13,18 @@ def is_slip(weights: dict[str, Tensor]) -> bool:
     return MARK in weights and "image_projection" in weights
 
 
-def published_slip(weights: dict[str, Tensor], where: str, image_tower: str | None = None) -> Published:
-    """Drops SimCLR's head and renames the image tower; image_tower is a timm name for widths that are not in TOWERS."""
+def published_slip(weights: dict[str, Tensor], where: str) -> Published:
+    """Drops SimCLR's head and renames the image tower."""
     width = len(weights[MARK])
-    tower = image_tower or TOWERS.get(width)
-    if tower is None:
-        known = ", ".join(f"{w} ({name})" for w, name in TOWERS.items())
-        raise HelipError(f"{where}: its image tower is {width} wide and the known ones are {known}; name timm's with --image-tower")
+    if width not in TOWERS:
+        known = " or ".join(map(str, TOWERS))
+        raise HelipError(f"{where}: its image tower is {width} wide; those that timm has too, and can be imported, are {known} wide")
     kept = {_renamed(name): w for name, w in weights.items() if not name.startswith("image_mlp.")}
     kept["visual.head.proj.weight"] = kept.pop("image_projection").T
     config = {
         "embed_dim": len(kept["visual.head.proj.weight"]),
         "quick_gelu": True,  # of the text tower: timm's keep their exact GELU
-        "vision_cfg": {"image_size": 224, "timm_model_name": tower, "timm_pool": "token", "timm_proj": "linear"},
+        "vision_cfg": {"image_size": 224, "timm_model_name": TOWERS[width], "timm_pool": "token", "timm_proj": "linear"},
         "text_cfg": text_config(kept),
     }
     return Published("SLIP", config, IMAGENET_PREPROCESSING, kept)

@@ -315,6 +315,14 @@ class EarlyStopping(Declaration):
     held_out: Share = 0.02  # of the corpus, never trained on
 
 
+class Retention(Declaration):
+    """A small set evaluated at step 0 and every n steps, so that forgetting is seen while it happens. It decides nothing."""
+
+    set: str  # an evaluation set of the study; for your own data, a folder in CLIP benchmark's wds layout
+    every: int = Field(gt=0)  # steps
+    tolerance: float = Field(1.0, ge=0)  # points below the start that are worth a warning
+
+
 class Refinement(Recipe):
     """Continued training of a pre-trained model (section 3.3). Arms share every setting but where the batch comes from."""
 
@@ -326,6 +334,7 @@ class Refinement(Recipe):
     drop_noise: bool = True  # section 3.2; False is algorithm 3 as printed
     interpolate: float | None = Field(None, ge=0, le=1)  # weight of the refined model beside the start (WiSE-FT)
     early_stopping: EarlyStopping | None = None
+    retention: Retention | None = None
 
 
 # ---------------------------------------------------------------- evaluation

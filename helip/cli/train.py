@@ -3,6 +3,8 @@
 import sys
 from pathlib import Path
 
+from helip.errors import HelipError
+
 COMMANDS = {
     "train": "train a run of a study, pre-training or refinement; goes on from its last state",
     "refine": "refine any open_clip checkpoint with the hard pairs of your own corpus",
@@ -19,6 +21,7 @@ def add(name, parser):
         return _train
     parser.add_argument("--corpus", type=Path, required=True, help="a corpus folder made by `helip data index`")
     parser.add_argument("--pairs", type=Path, help="a pair set made by `helip mine`; the arm `control` needs none")
+    parser.add_argument("--keep", type=Path, help="keep.npy of `helip select`: the pairs to train on")
     parser.add_argument("--start", required=True, help="an open_clip folder, or NAME:PRETRAINED")
     parser.add_argument("--out", type=Path, required=True, help="the model folder to make")
     parser.add_argument("--seed", type=int, default=0)
@@ -55,7 +58,14 @@ def _train(arguments):
 
         return of_study(study, arguments.run_name, arguments.seed, world)
 
-    return _run(arguments, job)
+    def retention_set(name):
+        from helip.evaluation.sets import of_declaration
+
+        if name not in study.declaration.evaluation:
+            raise HelipError(f"{study.file}: refinement -> retention -> set: '{name}' is none of the study's evaluation sets")
+        return of_declaration(name, study.declaration.evaluation[name], study.evaluation_dir(name))
+
+    return _run(arguments, job, retention_set)
 
 
 def _refine(arguments):
@@ -64,16 +74,21 @@ def _refine(arguments):
     def job(world):
         from helip.training.jobs import of_own_data
 
-        return of_own_data(recipe, arguments.corpus, arguments.pairs, arguments.start, arguments.out, arguments.seed)
+        a = arguments
+        return of_own_data(recipe, a.corpus, a.pairs, a.start, a.out, a.seed, a.keep)
 
-    return _run(arguments, job)
+    def retention_set(name):
+        from helip.evaluation.sets import of_folder
+
+        return of_folder(Path(name))
+
+    return _run(arguments, job, retention_set)
 
 
 def _recipe(arguments):
     from pydantic import ValidationError
 
     from helip.config import Refinement
-    from helip.errors import HelipError
     from helip.study import read_yaml
 
     said = read_yaml(arguments.recipe, dict) if arguments.recipe else {}
@@ -86,18 +101,41 @@ def _recipe(arguments):
         raise HelipError(f"{arguments.recipe or 'options'}: {where}: {one['msg']}") from None
 
 
-def _run(arguments, make_job):
+def _run(arguments, make_job, retention_set):
     import dataclasses
 
-    from helip.training import launch
     from helip.training.distributed import join, leave
     from helip.training.loop import train
+    from helip.training.preparation import prepare
+    from helip.training.processes import processes_wanted, relaunch
 
-    wanted = 1 if arguments.device == "cpu" else launch.processes_wanted()
+    wanted = 1 if arguments.device == "cpu" else processes_wanted()
     if wanted > 1:
-        return launch.relaunch(wanted, sys.argv[1:])
+        return relaunch(wanted, sys.argv[1:])
     world = join(arguments.device)
     try:
-        return train(dataclasses.replace(make_job(world), workers=arguments.workers), world)
+        job = dataclasses.replace(make_job(world), workers=arguments.workers)
+        if (watched := getattr(job.recipe, "retention", None)) is not None:
+            job = dataclasses.replace(job, retention_score=_retention_score(job.clip, retention_set(watched.set), str(world.device)))
+        if world.leads:
+            prepare(job)
+        return train(job, world)
     finally:
         leave()
+
+
+def _retention_score(clip, data, device):
+    """model -> accuracy or mean recall at 1 on a small set, in points."""
+    from helip.evaluation.extraction import Extractor
+    from helip.evaluation.metrics import retrieval, zeroshot
+    from helip.evaluation.model import ClipModel
+    from helip.training.validation import transform_of
+
+    def score(model):
+        extractor = Extractor(ClipModel(model, transform_of(clip), clip.tokenize, "training", "training", device), cache=None)
+        if data.task == "classification":
+            return zeroshot(extractor, data).metrics["acc1"]
+        recalls = retrieval(extractor, data).metrics
+        return (recalls["image_recall_at_1"] + recalls["text_recall_at_1"]) / 2
+
+    return score

@@ -2,14 +2,17 @@
 
 from pathlib import Path
 
+import numpy as np
+
 from helip.artefact import digest, file_digest
 from helip.config import Refinement
 from helip.data.corpus import Corpus
+from helip.errors import HelipError
 from helip.mining import PairSet
 from helip.study import BoundStudy, seed_number, start_seed
 from helip.training import models
 from helip.training.distributed import World
-from helip.training.loop import Job, Retention
+from helip.training.loop import Job
 
 
 def of_study(study: BoundStudy, run_name: str, seed: str, world: World) -> Job:
@@ -22,6 +25,10 @@ def of_study(study: BoundStudy, run_name: str, seed: str, world: World) -> Job:
         folder = study.pairs_dir(study.pairs_name(run))
         pairs = PairSet.open(folder, corpus_digest=corpus.digest)
         inputs["pairs"] = file_digest(folder / "pairs.json")
+    keep = None
+    if run.select is not None:
+        keep = read_keep(study.selection_dir(run_name, seed) / "keep.npy", len(corpus))
+        inputs["selection"] = file_digest(study.selection_dir(run_name, seed) / "keep.npy")
     if run.start is not None:
         folder = study.model_dir(run.start, start_seed(seed))
         clip = models.open_start(models.existing(folder))
@@ -29,23 +36,40 @@ def of_study(study: BoundStudy, run_name: str, seed: str, world: World) -> Job:
     else:
         clip = _in_turn(world, lambda: models.new(study.model_declaration(run_name), corpus, state_dir / "tokenizer", seed_number(seed)))
     return Job(
-        recipe=run.recipe, clip=clip, corpus=corpus, pairs=pairs, seed=seed_number(seed), digest=study.run_digest(run_name, seed),
-        state_dir=state_dir, out=study.model_dir(run_name, seed), name=f"{run_name} seed {seed}", inputs=inputs,
+        recipe=run.recipe, clip=clip, corpus=corpus, pairs=pairs, keep=keep, seed=seed_number(seed), inputs=inputs,
+        digest=study.run_digest(run_name, seed), state_dir=state_dir, out=study.model_dir(run_name, seed), name=f"{run_name} seed {seed}",
     )  # fmt: skip
 
 
 def of_own_data(
-    recipe: Refinement, corpus: Path, pairs: Path | None, start: str, out: Path, seed: int = 0, retention: Retention | None = None
+    recipe: Refinement, corpus: Path, pairs: Path | None, start: str, out: Path, seed: int = 0, keep: Path | None = None
 ) -> Job:
     """The refinement of any open_clip checkpoint on a corpus made by `helip data index`, with pairs made by `helip mine`."""
     opened = Corpus.open(corpus)
     found = PairSet.open(pairs, corpus_digest=opened.digest) if pairs else None
-    inputs = {"corpus": opened.digest, "start": _start_digest(start)} | ({"pairs": file_digest(pairs / "pairs.json")} if pairs else {})
+    inputs = {"corpus": opened.digest, "start": _start_digest(start)}
+    inputs |= {"pairs": file_digest(pairs / "pairs.json")} if pairs else {}
+    inputs |= {"selection": file_digest(keep)} if keep else {}
     stands_for = digest([recipe, inputs, seed])
     return Job(
-        recipe=recipe, clip=models.open_start(start), corpus=opened, pairs=found, seed=seed, digest=stands_for,
-        state_dir=out.with_name(f"{out.name}.state-{stands_for}"), out=out, name=out.name, inputs=inputs, retention=retention,
+        recipe=recipe, clip=models.open_start(start), corpus=opened, pairs=found, keep=keep and read_keep(keep, len(opened)), seed=seed,
+        inputs=inputs, digest=stands_for, state_dir=out.with_name(f"{out.name}.state-{stands_for}"), out=out, name=out.name,
     )  # fmt: skip
+
+
+def read_keep(path: Path, size: int) -> np.ndarray:
+    """[N] bool: the mask that `helip select` writes."""
+    try:
+        keep = np.load(path, allow_pickle=False)
+    except FileNotFoundError:
+        raise HelipError(f"{path}: not found; run `helip select` first") from None
+    except (ValueError, OSError, EOFError) as error:
+        raise HelipError(f"{path}: not readable as a .npy array ({error}); run `helip select` again") from None
+    if keep.dtype != bool or keep.shape != (size,):
+        raise HelipError(
+            f"{path}: holds {keep.dtype} {list(keep.shape)}, and the corpus needs bool [{size}]: select from this corpus again"
+        )
+    return keep
 
 
 def _start_digest(start: str) -> str:

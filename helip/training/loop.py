@@ -21,7 +21,7 @@ import torch
 from torch import Tensor, nn
 
 from helip.artefact import provenance
-from helip.config import Recipe, Refinement
+from helip.config import Recipe, Refinement, Retention
 from helip.training import state
 from helip.training.augmentation import views
 from helip.training.batches import CACHE_BYTES, Corpus, Rows, ToDevice, loading, worker_count
@@ -40,15 +40,6 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Retention:
-    """Something the model must not forget, measured at step 0 and every n steps."""
-
-    score: Callable[[nn.Module], float]  # of the model in eval mode; points, higher is better
-    every: int  # steps
-    tolerance: float  # points below the start that are worth a warning
-
-
-@dataclass(frozen=True)
 class Job:
     """Everything one training needs. clip: the model to train, fresh or a start checkpoint; it is changed in place."""
 
@@ -61,7 +52,8 @@ class Job:
     out: Path
     name: str = "train"
     pairs: HardPairs | None = None
-    retention: Retention | None = None
+    keep: np.ndarray | None = None  # [N] bool: the pairs selected for training; None: all
+    retention_score: Callable[[nn.Module], float] | None = None  # of the recipe's retention set; points, higher is better
     inputs: dict[str, str] = field(default_factory=dict)  # digests, for train.json
     workers: int | None = None  # loader processes; None: none on a CPU, up to 8 beside a GPU
 
@@ -102,8 +94,10 @@ class Training:
         check_divides(recipe.batch_size, world.size, recipe.accumulate)
         self.job, self.world, self.steps, self.step = job, world, total_steps(recipe, len(job.corpus)), 0
         stopping = recipe.early_stopping if refining else None
+        self.retention = recipe.retention if refining else None
         held_out = held_out_mask(len(job.corpus), stopping.held_out) if stopping else None
-        self.sampler = sampler_of(recipe, len(job.corpus), job.seed, job.pairs, held_out)
+        keep = np.ones(len(job.corpus), bool) if job.keep is None else job.keep
+        self.sampler = sampler_of(recipe, len(job.corpus), job.seed, job.pairs, keep & ~held_out if stopping else keep)
         self._held_out = np.flatnonzero(held_out) if stopping else None
         self.best = Best(stopping) if stopping else None
 
@@ -177,7 +171,7 @@ class Training:
         wanted = views(self.objective.augmentations, job.recipe.augmentation)
         workers = worker_count(world.device, world.local_size) if job.workers is None else job.workers
         cache = CACHE_BYTES if workers == 0 else 0
-        trim = getattr(self.model, "takes_short_captions", False) and self.objective.captions == 1  # DeCLIP needs the whole context
+        trim = getattr(self.model, "takes_short_captions", False)
         rows = Rows(job.corpus, clip.tokenize, clip.image_size, wanted, world.rank, world.size, cache, trim)
         to_device = ToDevice(world.device, clip.preprocess["mean"], clip.preprocess["std"], wanted)
         plans = (self.sampler(step) for step in range(self.step, self.steps))
@@ -193,9 +187,9 @@ class Training:
 
     def _watch(self) -> bool:
         """Retention and validation where they are due; True when early stopping says so."""
-        retention, stopping = self.job.retention, self.best and self.job.recipe.early_stopping
-        if retention and self.step % retention.every == 0:
-            self._watch_retention(retention)
+        stopping = self.best and self.job.recipe.early_stopping
+        if self.retention and self.step % self.retention.every == 0:
+            self._watch_retention(self.retention)
         if stopping and self.step % stopping.every == 0:
             with self._exported_weights():
                 score = self.world.agreed(held_out_recall(self.job.clip, self.job.corpus, self._held_out, self.world.device))
@@ -207,7 +201,7 @@ class Training:
     def _watch_retention(self, retention: Retention) -> None:
         with self._exported_weights():
             self.model.eval()
-            score = self.world.agreed(retention.score(self.model))
+            score = self.world.agreed(self.job.retention_score(self.model))
         self.curve.note(self.step, retention=score)
         first = next(row["retention"] for row in self.curve.rows if "retention" in row)
         if score < first - retention.tolerance:
@@ -237,9 +231,9 @@ class Training:
         export(self.job.out, self.job.clip, self.weights(), self.curve, about)
 
 
-def sampler_of(recipe: Recipe, size: int, seed: int, pairs: HardPairs | None, held_out: np.ndarray | None = None) -> Sampler:
+def sampler_of(recipe: Recipe, size: int, seed: int, pairs: HardPairs | None, keep: np.ndarray | None = None) -> Sampler:
     """The sampler of a recipe: pre-training draws as the control arm does."""
     if not isinstance(recipe, Refinement):
-        return Sampler(size, recipe.batch_size, seed, arm="control")
+        return Sampler(size, recipe.batch_size, seed, arm="control", keep=keep)
     pairs = None if recipe.arm == "control" else pairs
-    return Sampler(size, recipe.batch_size, seed, pairs, recipe.arm, recipe.seed_fraction, recipe.p, recipe.drop_noise, held_out)
+    return Sampler(size, recipe.batch_size, seed, pairs, recipe.arm, recipe.seed_fraction, recipe.p, recipe.drop_noise, keep)

@@ -59,7 +59,7 @@ class Sampler:
     """`sampler(step)` is the Batch of that step.
 
     size: N, pairs in the corpus. arm: `control` draws from the whole corpus, `cleaned` leaves noise targets out, `helip` adds hard
-    pairs (and leaves noise out if drop_noise). held_out: [N] bool, never drawn. All arms have the same batch_size.
+    pairs (and leaves noise out if drop_noise). keep: [N] bool, what may be drawn at all. All arms have the same batch_size.
     A drawn hard pair that the batch already holds is used where it stands; the row so spared goes to a further base sample.
     """
 
@@ -73,13 +73,15 @@ class Sampler:
         seed_fraction: float = 1.0,
         p: int = 1,
         drop_noise: bool = True,
-        held_out: np.ndarray | None = None,
+        keep: np.ndarray | None = None,
     ):
         if arm != "control" and pairs is None:
             raise HelipError(f"arm '{arm}' needs a pair set: mine one, or train the arm 'control'")
         if pairs is not None and len(pairs) != size:
             raise HelipError(f"the pair set was mined on {len(pairs)} pairs and the corpus has {size}: mine this corpus again")
-        keep = np.ones(size, bool) if held_out is None else ~held_out
+        keep = np.ones(size, bool) if keep is None else keep.copy()
+        if len(keep) != size:
+            raise HelipError(f"the selection is of {len(keep)} pairs and the corpus has {size}: select from this corpus again")
         if arm == "cleaned" or (arm == "helip" and drop_noise):
             keep &= ~np.asarray(pairs.noise)
         self._keep = None if keep.all() else keep

@@ -1,9 +1,12 @@
 """How good a model is while it trains: retrieval on the held-out share of its own corpus, and early stopping on it."""
 
+from collections.abc import Callable
+
 import numpy as np
 import open_clip
 import torch
 from open_clip.transform import PreprocessCfg
+from PIL import Image
 from torch import Tensor, nn
 
 from helip.config import EarlyStopping
@@ -13,10 +16,15 @@ from helip.training.models import Clip
 GALLERY = 1000  # held-out pairs that are searched at a time: the score does not depend on the corpus's size
 
 
+def transform_of(clip: Clip) -> Callable[[Image.Image], Tensor]:
+    """Evaluation preprocessing: what open_clip makes of the exported config."""
+    return open_clip.transform.image_transform_v2(PreprocessCfg(size=clip.image_size, **clip.preprocess), is_train=False)
+
+
 @torch.no_grad()
 def held_out_recall(clip: Clip, corpus: Corpus, ids: np.ndarray, device: torch.device) -> float:
     """Mean of image-to-text and text-to-image recall at 1 over galleries of 1,000 held-out pairs; in [0, 1]."""
-    transform = open_clip.transform.image_transform_v2(PreprocessCfg(size=clip.image_size, **clip.preprocess), is_train=False)
+    transform = transform_of(clip)
     clip.model.eval()
     hits = torch.zeros((), dtype=torch.float64)
     for first in range(0, len(ids), GALLERY):

@@ -116,13 +116,18 @@ def test_choose_by_hand():
 def test_held_out_pairs_are_never_drawn():
     held_out = held_out_mask(100, 0.1)
     assert held_out.sum() == 10
-    sampler = Sampler(100, 20, 0, ToyPairs(100), held_out=held_out)
+    sampler = Sampler(100, 20, 0, ToyPairs(100), keep=~held_out)
     assert not any(held_out[sampler(s).ids].any() for s in range(50))
 
 
 def test_a_corpus_that_shrank_is_refused():
     with pytest.raises(HelipError, match="mined on 50 pairs and the corpus has 49: mine"):
         Sampler(49, 8, 0, ToyPairs(50))
+
+
+def test_a_selection_of_another_corpus_is_refused():
+    with pytest.raises(HelipError, match="selection is of 40 pairs and the corpus has 50"):
+        Sampler(50, 8, 0, arm="control", keep=np.ones(40, bool))
 
 
 def test_an_arm_without_its_pairs_is_refused():

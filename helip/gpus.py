@@ -22,8 +22,9 @@ def gpu_ids(environ: Mapping[str, str] = os.environ, devices: Path = Path("/dev"
 
 
 def _folder() -> Path:
-    """/tmp whatever $TMPDIR says: it must be the same for all jobs of a user. Refused when it belongs to somebody else."""
-    folder = Path(os.environ.get("HELIP_LEASES", f"/tmp/helip-gpus-{os.getuid()}"))
+    """/tmp whatever $TMPDIR says: the same for all that share the ids (in a Slurm job they are its own). Refused when another user's."""
+    job = os.environ.get("SLURM_JOB_ID")
+    folder = Path(os.environ.get("HELIP_LEASES", f"/tmp/helip-gpus-{os.getuid()}{f'-{job}' if job else ''}"))
     folder.mkdir(mode=0o700, exist_ok=True)
     if folder.is_symlink() or folder.stat().st_uid != os.getuid():
         raise HelipError(f"{folder}: belongs to another user; set HELIP_LEASES to a folder of your own")

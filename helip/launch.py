@@ -1,8 +1,8 @@
-"""`python -m helip.launch --gpus N COMMAND...`: run a command on its GPUs, one process on each. Light: standard library only.
+"""`python -m helip.launch --gpus N COMMAND...`: run a command with N GPUs of its own. Light: standard library only.
 
-0 or 1 GPU: the command itself. Several: torchrun in this job. A Slurm job of several nodes: one torchrun on each, started by srun,
-which meet at an address made of Slurm's variables. Where nobody assigned GPUs they are leased first (helip.gpus), so that the jobs of a
-machine share them.
+On one machine: N of its GPUs (or of the job's) are leased (helip.gpus), CUDA_VISIBLE_DEVICES names them, and the command takes this
+process's place; `helip train` then starts a process on each. In a Slurm job of several nodes: srun starts one torchrun on each node,
+and they meet at an address made of Slurm's variables.
 """
 
 import argparse
@@ -37,12 +37,9 @@ def rendezvous(environ: Mapping[str, str]) -> tuple[str, int]:
 
 
 def torchrun(command: list[str], processes: int, environ: Mapping[str, str]) -> list[str]:
-    """The torchrun line of this node: standalone, or one of SLURM_NNODES with its rank."""
-    nodes = int(environ.get("SLURM_STEP_NUM_NODES") or environ.get("SLURM_JOB_NUM_NODES") or 1)
-    where = ["--standalone"]
-    if nodes > 1:
-        address, port = rendezvous(environ)
-        where = [f"--nnodes={nodes}", f"--node-rank={environ['SLURM_PROCID']}", f"--master-addr={address}", f"--master-port={port}"]
+    """The torchrun line of one node of a Slurm job, with its rank among the nodes."""
+    (address, port), nodes = rendezvous(environ), environ["SLURM_JOB_NUM_NODES"]
+    where = [f"--nnodes={nodes}", f"--node-rank={environ['SLURM_PROCID']}", f"--master-addr={address}", f"--master-port={port}"]
     return [*TORCHRUN, *where, f"--nproc-per-node={processes}", "--no-python", *command]
 
 
@@ -66,15 +63,11 @@ def launch(command: list[str], gpus: int, worker: bool = False, environ: Mapping
     if worker:
         signal.signal(signal.SIGUSR2, signal.SIG_IGN)  # Slurm warns every process; the training's own handler is the one that listens
         _run(torchrun(command, max(1, gpus // nodes), environ), environ)
-    if nodes > 1 and gpus > 1:
+    if nodes > 1:
         _run(srun(command, gpus, nodes, environ), environ)
     with ExitStack() as held:  # exec keeps the lease's files open
-        if gpus and "HELIP_GPUS_ASSIGNED" not in environ:  # set in a job of the executor plugin, where Slurm or the plugin chose them
-            environ = {**environ, "CUDA_VISIBLE_DEVICES": ",".join(held.enter_context(lease(gpus, gpu_ids(environ))))}
-        given = len([i for i in environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if i])
-        if gpus > given:
-            raise HelipError(f"the job asks for {gpus} GPUs and was given {given}; see `gpu` in the study's resources and the site file")
-        _run(torchrun(command, gpus, environ) if gpus > 1 else command, environ)
+        assigned = {**environ, "CUDA_VISIBLE_DEVICES": ",".join(held.enter_context(lease(gpus, gpu_ids(environ))))}
+        _run(command, assigned)
 
 
 def main() -> int:

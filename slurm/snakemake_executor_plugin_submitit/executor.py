@@ -3,6 +3,7 @@
 import shutil
 import time
 from collections.abc import AsyncGenerator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from snakemake_interface_common.exceptions import WorkflowError
@@ -11,7 +12,7 @@ from snakemake_interface_executor_plugins.executors.remote import RemoteExecutor
 from snakemake_interface_executor_plugins.jobs import JobExecutorInterface
 
 from . import reasons
-from .ledger import Ledger, Record
+from .ledger import Ledger
 from .planning import Submission, plan
 from .queue import ALIVE, LocalQueue, Result, SlurmQueue, Verdict, read_result, verdict
 from .request import SubmissionError, job_name
@@ -32,8 +33,9 @@ class Executor(RemoteExecutor):
         self.logdir.mkdir(parents=True, exist_ok=True)
         self.ledger = Ledger(self.logdir)
         self.queue = SlurmQueue() if settings.cluster == "slurm" else LocalQueue()
-        self.succession = Succession(self.ledger, self.queue, self.workflow.persistence.external_jobids, self.logger.info)
+        self.succession = Succession(self.ledger, self.queue, self.logger.info)
         self._threads: int | None = None
+        self._settled = False
         self._asked = self._complained = float("-inf")
 
     # ------------------------------------------------------------ submitting
@@ -50,6 +52,8 @@ class Executor(RemoteExecutor):
         """Jobs that become ready together and ask for the same go to Slurm as one array."""
         for job in jobs:
             self.run_job_pre(job)
+        if not self._settled:
+            self._settle()
         batches: dict[str, list[tuple[JobExecutorInterface, Submission]]] = {}
         for job, record in self.succession.heirs(jobs).items():
             self._threads = max(1, int(job.threads))
@@ -68,6 +72,12 @@ class Executor(RemoteExecutor):
             for start in range(0, len(batch), size):
                 self._submit(batch[start : start + size])
 
+    def _settle(self) -> None:
+        """Snakemake notes how an output was made when it sees the job end; for those it did not see, now."""
+        self._settled = True
+        done = (job for job in self.dag.jobs if not job.is_local and not self.dag.needrun(job))
+        self.succession.settle(done, lambda job: self.workflow.async_run(self.workflow.persistence.finished(job)))
+
     def _submit(self, batch: list[tuple[JobExecutorInterface, Submission]]) -> None:
         job, first = batch[0]
         folder, now = new_folder(self.logdir, job_name(job.name)), time.time()
@@ -81,7 +91,7 @@ class Executor(RemoteExecutor):
                 self._fail(SubmittedJobInfo(job), str(error))
             return
         for (job, submission), job_id in zip(batch, ids, strict=True):
-            submission.record = Record(job_id, str(folder), now, submission.record.work)
+            submission.record = replace(submission.record, job_id=job_id, folder=str(folder), submitted=now)
             self.ledger.write(submission.record)
             self.logger.info(f"{job.name}: {self.settings.cluster} job {job_id}, log {paths_of(folder, job_id).stdout}")
             self._submitted(job, submission)
@@ -99,10 +109,9 @@ class Executor(RemoteExecutor):
         except SubmissionError as error:
             self._fail(info, str(error))
             return None
-        record = Record(job_id, str(folder), old.record.submitted, old.record.work, old.record.attempts + 1)
+        record = replace(old.record, job_id=job_id, folder=str(folder), attempts=old.record.attempts + 1)
         self.ledger.write(record)
         info.job.register(external_jobid=job_id)
-        self.succession.over.add(info.external_jobid)
         return SubmittedJobInfo(info.job, job_id, {"submission": Submission(record, old.job, old.parameters, old.requeues)})
 
     # ------------------------------------------------------------ watching
@@ -151,7 +160,6 @@ class Executor(RemoteExecutor):
         return paths_of(info.aux["submission"].record.folder, info.external_jobid)
 
     def _forget(self, info: SubmittedJobInfo) -> None:
-        self.succession.over.add(info.external_jobid)
         self.ledger.forget(info.aux["submission"].record.work)
 
     def _report_dead(self, info: SubmittedJobInfo, result: Result | None) -> None:

@@ -9,20 +9,23 @@ import signal
 import subprocess
 import time
 from contextlib import ExitStack, suppress
+from tempfile import TemporaryDirectory
 
 from submitit.helpers import DelayedSubmission
 
 from helip.gpus import lease
 
 TERM_PATIENCE_S = 300.0
+# Runs $0 beside a reader that kills the session's processes when the pipe at stdin closes.
+DIE_WITH_US = 'exec 3<&0 0</dev/null; { read -r _ <&3; kill -KILL 0; } & exec 3<&-; exec bash -c "$0"'
 
 
 class ShellJob:
     """Runs one command line; calling it again after a requeue runs the same line."""
 
-    def __init__(self, command: str, cwd: str, grace_s: float, leased_gpus: int | None = None):
+    def __init__(self, command: str, cwd: str, grace_s: float, gpus: int = 0, lease_gpus: bool = False):
         self.command, self.cwd, self.grace_s = command, cwd, grace_s
-        self.leased_gpus = leased_gpus  # None: Slurm assigns the GPUs
+        self.gpus, self.lease_gpus = gpus, lease_gpus  # not leased: Slurm assigns them
         self.finished = False
         self._child: subprocess.Popen | None = None
         self._told_to_stop = False
@@ -35,31 +38,40 @@ class ShellJob:
             return 0
         signal.signal(signal.SIGTERM, self._stop)  # after submitit has set its own, which ignores it
         with ExitStack() as stack:
-            environ = {**os.environ, "HELIP_GPUS_ASSIGNED": "1"}  # helip.launch leases none of its own
-            if self.leased_gpus is not None:
-                environ["CUDA_VISIBLE_DEVICES"] = ",".join(stack.enter_context(lease(self.leased_gpus)))
-            status = self._run(environ)
+            status = self._run(self._environ(stack))
         if status == 0:
             return 0
         self._wait_for_the_end()
         raise RuntimeError(f"the job's command ended with exit status {status}")
 
+    def _environ(self, stack: ExitStack) -> dict[str, str]:
+        """The job's GPUs and nothing else; the commands in it (several, in a group) share them out among themselves (helip.launch)."""
+        environ = {name: value for name, value in os.environ.items() if name != "HELIP_GPUS"}
+        if self.lease_gpus or not self.gpus:
+            environ["CUDA_VISIBLE_DEVICES"] = ",".join(stack.enter_context(lease(self.gpus)))
+        environ["HELIP_LEASES"] = stack.enter_context(TemporaryDirectory(prefix="helip-gpus-"))  # ids in a Slurm job are its own
+        return environ
+
     def _run(self, environ: dict[str, str]) -> int:
-        """A child in its own session, so that nothing of it outlives this process; USR2 is for those in it who listen."""
+        """A child in its own session, of which nothing outlives this process; USR2 is for those in it who listen."""
+        reading, writing = os.pipe()  # the writing end is ours alone: it closes when we die, however we die
         self._child = subprocess.Popen(
-            ["bash", "-c", self.command],
+            ["bash", "-c", DIE_WITH_US, self.command],
             cwd=self.cwd,
             env=environ,
+            stdin=reading,
             start_new_session=True,
             # Slurm sends USR2 to every process of the step: Snakemake and bash would die of it.
             preexec_fn=lambda: signal.signal(signal.SIGUSR2, signal.SIG_IGN),
         )
+        os.close(reading)
         try:
             while (status := self._child.poll()) is None:  # not wait(): it holds a lock that the signal handler needs
                 time.sleep(0.1)
             return status
         finally:
             self._signal(signal.SIGKILL)
+            os.close(writing)
 
     def _stop(self, signum, frame) -> None:
         self._told_to_stop = True
@@ -78,7 +90,7 @@ class ShellJob:
         deadline = time.monotonic() + self.grace_s
         while self._child and self._child.poll() is None and time.monotonic() < deadline:
             time.sleep(0.1)
-        again = ShellJob(self.command, self.cwd, self.grace_s, self.leased_gpus)
+        again = ShellJob(self.command, self.cwd, self.grace_s, self.gpus, self.lease_gpus)
         again.finished = self._child is not None and self._child.poll() == 0  # it was done in time: nothing is left to run
         self._signal(signal.SIGKILL)
         return DelayedSubmission(again)

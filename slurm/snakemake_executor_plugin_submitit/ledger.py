@@ -10,6 +10,7 @@ import os
 import socket
 import time
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -19,23 +20,35 @@ from snakemake_interface_common.exceptions import WorkflowError
 
 @dataclass
 class Record:
-    job_id: str
-    folder: str  # of its log and result
-    submitted: float  # seconds since the epoch
-    work: str = ""
+    """A submitted job; blank ids until it is."""
+
+    work: str  # see work_digest
+    parts: list[str]  # the same of each job of a group
+    outputs: list[str]
+    job_id: str = ""
+    folder: str = ""  # of its log and result
+    submitted: float = 0.0  # seconds since the epoch
     attempts: int = 1
 
 
-def work_digest(job: Any) -> str:
-    """Stands for what a job (or group of jobs) would run: rules, outputs, inputs, parameters, command."""
-    parts = sorted(job.jobs, key=str) if job.is_group() else [job]
-    said = [_said(part) for part in parts]
-    return hashlib.sha256(json.dumps(sorted(said)).encode()).hexdigest()[:24]
+def parts_of(job: Any) -> list[Any]:
+    return list(job.jobs) if job.is_group() else [job]
 
 
-def _said(job: Any) -> list[Any]:
+def part_digest(job: Any) -> str:
+    """Stands for what one job would run: rule, outputs, inputs, parameters, command."""
     names = [sorted(map(str, job.output)), [*map(str, job.input)]]
-    return [job.rule.name, *names, [*map(repr, job.params)], repr([*job.params.items()]), job.shellcmd or ""]
+    return _digest([job.rule.name, *names, [*map(repr, job.params)], repr([*job.params.items()]), job.shellcmd or ""])
+
+
+def blank_record(job: Any) -> Record:
+    """What is known of a job, or group of jobs, before it is submitted."""
+    parts = sorted(part_digest(part) for part in parts_of(job))
+    return Record(_digest(parts), parts, sorted(str(f) for part in parts_of(job) for f in part.output))
+
+
+def _digest(value: Any) -> str:
+    return hashlib.sha256(json.dumps(value).encode()).hexdigest()[:24]
 
 
 class Ledger:
@@ -67,11 +80,13 @@ class Ledger:
         temporary.write_text(json.dumps(asdict(record)))
         temporary.replace(path)
 
-    def read(self, work: str) -> Record | None:
-        try:
-            return Record(**json.loads((self.folder / f"{work}.json").read_text()))
-        except (OSError, ValueError, TypeError):
-            return None
+    def records(self) -> list[Record]:
+        """What earlier controllers left, that is, submitted and never saw end."""
+        found = []
+        for path in sorted(self.folder.glob("*.json")):
+            with suppress(OSError, ValueError, TypeError):
+                found.append(Record(**json.loads(path.read_text())))
+        return found
 
     def forget(self, work: str) -> None:
         (self.folder / f"{work}.json").unlink(missing_ok=True)

@@ -6,7 +6,7 @@ from typing import Any
 from snakemake_interface_executor_plugins.jobs import JobExecutorInterface
 
 from .job import ShellJob
-from .ledger import Record, work_digest
+from .ledger import Record, blank_record, parts_of
 from .request import job_name, local_parameters, slurm_parameters, whole, wish_for
 from .settings import ExecutorSettings
 from .site import Site
@@ -30,7 +30,7 @@ class Submission:
 
 
 def rules_of(job: JobExecutorInterface) -> list[str]:
-    return sorted({part.rule.name for part in job.jobs}) if job.is_group() else [job.rule.name]
+    return sorted({part.rule.name for part in parts_of(job)})
 
 
 def plan(job: JobExecutorInterface, command: str, cwd: str, site: Site, settings: ExecutorSettings) -> Submission:
@@ -41,9 +41,8 @@ def plan(job: JobExecutorInterface, command: str, cwd: str, site: Site, settings
     grace = max(warning / 2, warning - 30)  # what a training has to save in, before it is requeued
     if settings.cluster == "slurm":
         parameters = slurm_parameters(job_name(job.name), threads, gpus, wish, warning)
-        shell = ShellJob(command, cwd, grace)
     else:
         parameters = local_parameters(wish, warning)
-        shell = ShellJob(command, cwd, grace, leased_gpus=gpus)
+    shell = ShellJob(command, cwd, grace, gpus, lease_gpus=settings.cluster == "local")
     requeues = settings.requeues if wish.requeues is None else wish.requeues
-    return Submission(Record("", "", 0.0, work_digest(job)), shell, parameters, requeues)
+    return Submission(blank_record(job), shell, parameters, requeues)

@@ -16,7 +16,7 @@ from .request import SubmissionError
 
 BUSY = ("Unable to contact slurm controller", "Resource temporarily unavailable")  # sbatch certainly submitted nothing
 TORCHRUN = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT")
-NOT_FOR_JOBS = ("SNAKEMAKE_PROFILE", "CUDA_VISIBLE_DEVICES", "HELIP_GPUS_ASSIGNED", *TORCHRUN)
+NOT_FOR_JOBS = ("SNAKEMAKE_PROFILE", "CUDA_VISIBLE_DEVICES", "HELIP_LEASES", *TORCHRUN)
 
 
 @contextmanager

@@ -135,8 +135,12 @@ class Slurm:
         return dict(line.split() for line in lines)
 
     def stop(self) -> None:
-        if len(self.daemons) > 1:
-            self.call("scancel", "-u", "root", "--signal=KILL", check=False)
+        if len(self.daemons) > 1:  # a job's slurmstepd outlives the daemons when it cannot tell them its end
+            self.call("scancel", "-u", "root", "-f", "--signal=KILL", check=False)
+            self.call("scancel", "-u", "root", check=False)
+            deadline = time.monotonic() + 10
+            while time.monotonic() < deadline and self.call("squeue", "-h", check=False).strip():
+                time.sleep(0.1)
         for daemon in reversed(self.daemons):
             if daemon.poll() is None:
                 daemon.send_signal(signal.SIGTERM)

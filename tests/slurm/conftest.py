@@ -1,6 +1,7 @@
 """A Slurm of one machine for the whole session, and workflows to run on it."""
 
 import os
+import re
 import subprocess
 import sys
 import time
@@ -48,9 +49,7 @@ class Workflow:
 
     def job_id(self, rule: str) -> str | None:
         """The id of the last job submitted for a rule."""
-        words = [
-            line.split(" job ")[1].split(",")[0] for line in self.said.splitlines() if line.startswith(f"{rule}: ") and ", log " in line
-        ]
+        words = re.findall(rf"^{rule}: \w+ job (\w+), log ", self.said, re.M)
         return words[-1] if words else None
 
     def read(self, name: str) -> str:

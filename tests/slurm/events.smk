@@ -31,7 +31,7 @@ rule preempted:
         "preempted.out",
     resources:
         partition="low",
-        gpu=1,
+        gpu=7,
     shell:
         "{TRAIN} preempted forever"
 

@@ -36,8 +36,8 @@ def events(slurm, tmp_path_factory):
     slurm.call("scancel", flow.job_id("cancelled"))
     os.kill(process_of(flow, "lost"), signal.SIGKILL)  # as the kernel does when memory runs out
     died, noticed = time.monotonic(), {}
-    # An urgent job wants all GPUs of the node: the one of lower priority is preempted.
-    urgent = ["sbatch", "-p", "urgent", "-w", "n1", "--gres=gpu:v100:8", "-t", "5", "-o", "/dev/null", "--wrap", "sleep 2"]
+    # An urgent job wants GPUs that the one of lower priority holds.
+    urgent = ["sbatch", "-p", "urgent", "-w", "n1", "--gres=gpu:v100:7", "-t", "5", "-o", "/dev/null", "--wrap", "sleep 2"]
     subprocess.run(urgent, env=slurm.environ, check=True, capture_output=True)
     for name in ("cancelled", "lost"):
         until(lambda name=name: f"rule {name}: job" in flow.said, 60, f"'{name}' to be reported dead:\n{flow.said[-4000:]}")

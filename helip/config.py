@@ -90,6 +90,13 @@ class DownloadedCorpus(Declaration):
             raise ValueError("hash names the algorithm of hash_column: give both or neither")
         return self
 
+    @property
+    def source(self) -> dict[str, Any]:
+        """What decides which bytes are fetched: a changed limit or label fetches nothing again."""
+        return self.model_dump(
+            exclude={"label", "obtain", "timeout", "retries", "processes", "min_recovered", "max_quarantined", "published_size"}
+        )
+
 
 class UnionCorpus(Declaration):
     """Other corpora of the study one behind the other; nothing is copied."""

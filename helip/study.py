@@ -122,7 +122,7 @@ class BoundStudy:
 
     def download_dir(self, corpus: str) -> Path:
         """What was fetched so far: undeclared to Snakemake, in a folder named by what is fetched."""
-        return self.root / "downloads" / f"{corpus}-{self.corpus_digest(corpus)}"
+        return self.root / "downloads" / f"{corpus}-{digest(self._known('corpora', corpus).source)}"
 
     def fingerprint_dir(self, corpus: str) -> Path:
         return self.root / "fingerprints" / corpus

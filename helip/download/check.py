@@ -1,0 +1,161 @@
+"""Whether all data of a study are there, whole and what they are said to be: before a GPU is used."""
+
+import os
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from helip.artefact import file_digest, read_json
+from helip.config import BenchmarkSet, DownloadedCorpus, Expected, GeneratedCorpus, GeneratedSet, ShardCorpus, TableCorpus, UnionCorpus
+from helip.data.build import shard_files
+from helip.data.corpus import Corpus
+from helip.data.evaluation_sets import build_evaluation_set
+from helip.data.locations import located
+from helip.download.crawling import executable
+from helip.errors import HelipError
+from helip.study import BoundStudy
+
+State = Literal["there", "will be made", "will be fetched", "missing"]
+
+
+@dataclass(frozen=True)
+class Finding:
+    kind: str  # corpus, evaluation set, checkpoint
+    name: str
+    state: State
+    detail: str
+
+
+def check(study: BoundStudy) -> Iterator[Finding]:
+    """One finding for each corpus, evaluation set and published checkpoint of the study."""
+    for name in study.declaration.corpora:
+        yield _found("corpus", name, lambda name=name: _corpus(study, name))
+    for name in study.declaration.evaluation:
+        yield _found("evaluation set", name, lambda name=name: _evaluation_set(study, name))
+    for name in study.declaration.published:
+        yield _found("checkpoint", name, lambda name=name: _checkpoint(study, name))
+
+
+def _found(kind: str, name: str, look) -> Finding:
+    try:
+        return Finding(kind, name, *look())
+    except HelipError as error:
+        return Finding(kind, name, "missing", str(error))
+
+
+# ---------------------------------------------------------------- corpora
+
+
+def _corpus(study: BoundStudy, name: str) -> tuple[State, str]:
+    declaration, folder = study.declaration.corpora[name], study.corpus_dir(name)
+    if (folder / "manifest.json").exists():
+        return "there", _indexed(folder)
+    match declaration:
+        case GeneratedCorpus():
+            return "will be made", f"{declaration.size} generated pairs"
+        case UnionCorpus():
+            return "will be made", f"of {', '.join(declaration.of)}"
+        case ShardCorpus():
+            return "there", _shards(declaration)
+        case TableCorpus():
+            return "there", f"{_present(declaration.path, '')}: {located(declaration.path).stat().st_size} bytes"
+        case DownloadedCorpus(mirror=None):
+            executable()
+            if declaration.table.startswith(("http://", "https://")):
+                return "will be fetched", f"the images that {declaration.table} names"
+            return "will be fetched", f"the images that {_present(declaration.table, declaration.obtain)} names"
+        case DownloadedCorpus():
+            return "will be fetched", declaration.mirror
+
+
+def _indexed(folder: Path) -> str:
+    """An indexed corpus: its shards are there and as long as they were."""
+    corpus = Corpus.open(folder)
+    for number, entry in enumerate(corpus.manifest["shards"]):
+        path = corpus.shard_path(number)
+        if not path.is_file() or path.stat().st_size != entry["size"]:
+            raise HelipError(f"{path}: is gone or has changed since {folder} was indexed; restore it or index the corpus again")
+    share = corpus.manifest.get("recovered_share")
+    return f"{len(corpus)} pairs, digest {corpus.digest[:16]}" + (f", {share:.4f} of the published ones" if share else "")
+
+
+def _shards(declaration: ShardCorpus) -> str:
+    try:
+        files = shard_files(declaration.path)
+    except HelipError as error:
+        raise HelipError(f"{error}" + (f": {declaration.obtain}" if declaration.obtain else "")) from None
+    for path in files:
+        _whole(path)
+    return f"{len(files)} shards, {sum(f.stat().st_size for f in files)} bytes, not yet indexed"
+
+
+def _whole(path: Path) -> None:
+    """A tar archive ends with two empty blocks: a truncated one does not."""
+    with open(path, "rb") as file:
+        file.seek(max(0, os.fstat(file.fileno()).st_size - 1024))
+        end = file.read()
+    if len(end) < 1024 or end.strip(b"\0"):
+        raise HelipError(f"{path}: is truncated: it ends without an end-of-archive mark; fetch it again")
+
+
+def _present(declared: str, obtain: str) -> Path:
+    path = located(declared)
+    if not path.exists():
+        raise HelipError(f"{path}: is not there; {obtain or 'put it there or correct the path'}")
+    return path
+
+
+# ---------------------------------------------------------------- evaluation sets
+
+
+def _evaluation_set(study: BoundStudy, name: str) -> tuple[State, str]:
+    declaration = study.declaration.evaluation[name]
+    if isinstance(declaration, GeneratedSet):
+        return "will be made", f"{declaration.items} generated items"
+    _present(declaration.root if isinstance(declaration, BenchmarkSet) else declaration.path, declaration.obtain)
+    with tempfile.TemporaryDirectory() as place:
+        said = build_evaluation_set(name, declaration, Path(place) / name)
+    if isinstance(declaration, BenchmarkSet) and declaration.probe:
+        said = said | {"train_items": _train_items(declaration)}
+    _compare(name, declaration.expected, said)
+    train = f", {said['train_items']} for the probe" if said.get("train_items") else ""
+    return "there", f"{said['items']} items{train}, {said.get('classes', 0)} classes"
+
+
+def _train_items(declaration: BenchmarkSet) -> int:
+    from clip_benchmark.datasets.builder import build_dataset
+
+    root = located(declaration.root)
+    try:
+        return len(build_dataset(declaration.name, root=str(root), split="train", download=False, task="zeroshot_classification"))
+    except Exception as error:  # each of its data sets raises its own kinds
+        what = f"{type(error).__name__}: {error}".splitlines()[0][:300]
+        raise HelipError(f"{root}: the training split of '{declaration.name}' cannot be loaded for the probe ({what})") from None
+
+
+def _compare(name: str, expected: Expected, said: dict) -> None:
+    keys = {"class_names": "class_names_digest", "templates": "templates_digest"}
+    for field, value in expected.model_dump(exclude_none=True).items():
+        found = said.get(keys.get(field, field))
+        if found != value:
+            raise HelipError(
+                f"evaluation -> {name}: {field.replace('_', ' ')} should be {value} and is {found}; it is another set or version"
+            )
+
+
+# ---------------------------------------------------------------- checkpoints
+
+
+def _checkpoint(study: BoundStudy, run: str) -> tuple[State, str]:
+    checkpoint, folder = study.declaration.published[run], study.root / "checkpoints"
+    file = folder / checkpoint.url.rpartition("/")[2] if checkpoint.url else _present(checkpoint.path, checkpoint.obtain)
+    if not file.exists():
+        return "will be fetched", f"{checkpoint.url}, sha256 {checkpoint.sha256 or 'recorded then'}"
+    record = folder / f"{file.name if checkpoint.url else run}.json"
+    found = file_digest(file)
+    expected = checkpoint.sha256 or (read_json(record)["sha256"] if record.exists() else found)
+    if found != expected:
+        raise HelipError(f"{file}: its sha256 is {found}, and {expected} is declared or recorded; fetch it again")
+    return "there", f"{file.stat().st_size} bytes, sha256 {found}"

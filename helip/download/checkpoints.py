@@ -1,0 +1,48 @@
+"""Published checkpoints: fetched or found, compared with their sha256, and imported into the folder that a training would have written."""
+
+import csv
+import tempfile
+from pathlib import Path
+
+from helip.artefact import file_digest, provenance, read_json, whole_folder, write_json
+from helip.config import PublishedCheckpoint
+from helip.data.locations import located
+from helip.download.fetching import fetch
+from helip.errors import HelipError
+
+
+def obtain(checkpoint: PublishedCheckpoint, run: str, folder: Path) -> tuple[Path, str]:
+    """The file and its sha256, fetched into `folder` where it has an address; `folder` keeps the first sha256 seen."""
+    if checkpoint.url:
+        file = folder / checkpoint.url.rpartition("/")[2]
+        return file, fetch(checkpoint.url, file, checkpoint.sha256)
+    file, record = located(checkpoint.path), folder / f"{run}.json"
+    if not file.is_file():
+        raise HelipError(
+            f"{file}: the published checkpoint of {run} is not there; {checkpoint.obtain or 'put it there or correct the path'}"
+        )
+    found = file_digest(file)
+    expected = checkpoint.sha256 or (read_json(record)["sha256"] if record.exists() else found)
+    if found != expected:
+        raise HelipError(
+            f"{file}: its sha256 is {found}, and {expected} is declared or was recorded in {record}; fetch it again, or correct that"
+        )
+    write_json(record, {"path": checkpoint.path, "sha256": found, "bytes": file.stat().st_size, "pinned": checkpoint.sha256 is not None})
+    return file, found
+
+
+def fetch_model(checkpoint: PublishedCheckpoint, run: str, folder: Path, out: Path, stands_for: str) -> str:
+    """Write the model folder `out` (weights, config, train.json, an empty curve.csv) and return the checkpoint's sha256."""
+    from helip.training.importing import import_checkpoint
+
+    file, sha256 = obtain(checkpoint, run, folder)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with whole_folder(out) as model, tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}.import.") as place:
+        published = import_checkpoint(file, Path(place) / "imported")
+        for made in (Path(place) / "imported").iterdir():
+            made.replace(model / made.name)
+        with open(model / "curve.csv", "w", newline="") as curve:
+            csv.writer(curve).writerow(("step", "loss"))
+        facts = {"digest": stands_for, "published": published.layout, "sha256": sha256, "steps": 0}
+        write_json(model / "train.json", provenance(checkpoint, {"checkpoint": sha256}, **facts))
+    return sha256

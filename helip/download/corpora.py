@@ -1,0 +1,105 @@
+"""Corpora that are fetched, and corpora made of others: the same folder as `helip corpus` writes, with what became of the source in it."""
+
+import csv
+import shutil
+from pathlib import Path
+
+import numpy as np
+
+from helip.artefact import digest, provenance, read_json, whole_folder, write_json
+from helip.config import DownloadedCorpus, UnionCorpus
+from helip.data.build import write_index
+from helip.data.corpus import Corpus
+from helip.data.shards import ROW
+from helip.download.crawling import crawl
+from helip.download.mirrors import fetch_shards
+from helip.errors import HelipError
+
+BLOCK = 1 << 20  # index rows in memory at a time
+
+
+def download(
+    declaration: DownloadedCorpus,
+    out: Path,
+    fetched: Path,
+    workers: int = 1,
+    inputs: dict[str, str] | None = None,
+    processes: int | None = None,
+) -> Corpus:
+    """Fetch into the folder `fetched`, which is never deleted, and index what came into the corpus folder `out`."""
+    fetched.mkdir(parents=True, exist_ok=True)
+    if declaration.mirror:
+        shards, became = fetch_shards(declaration.mirror, fetched, max(60, declaration.timeout))
+    else:
+        shards, became = crawl(declaration, fetched, processes)
+        _enough(declaration, became, out)
+    with whole_folder(out) as folder:
+        # img2dataset lists a sample that failed in its table only: the shards hold what was fetched
+        write_index(declaration, [s.absolute() for s in shards], [], folder, out, workers, inputs)
+        manifest = read_json(folder / "manifest.json")
+        write_json(folder / "manifest.json", manifest | {"download": became})
+    return Corpus.open(out)
+
+
+def _enough(declaration: DownloadedCorpus, became: dict, out: Path) -> None:
+    share = became["fetched"] / became["rows"]
+    if share < declaration.min_recovered:
+        reasons = ", ".join(f"{n} {why}" for why, n in sorted(became["failed"].items(), key=lambda f: -f[1])) or "none said why"
+        raise HelipError(
+            f"{out.name}: {became['fetched']} of {became['rows']} images could be fetched ({reasons}), a share of {share:.4f} under "
+            f"min_recovered {declaration.min_recovered:g}; use a mirror, or lower it if that loss is acceptable"
+        )
+
+
+def join(declaration: UnionCorpus, members: list[Corpus], out: Path, inputs: dict[str, str] | None = None) -> Corpus:
+    """The members one behind the other: ids of the second start where the first ends. The index is copied, the shards are not."""
+    size, text = sum(map(len, members)), sum(m.manifest["captions_bytes"] for m in members)
+    with whole_folder(out) as folder:
+        rows = np.lib.format.open_memmap(folder / "index.npy", "w+", ROW, (size,))
+        first = first_shard = first_byte = 0
+        for member in members:
+            for start in range(0, len(member), BLOCK):
+                block = np.load(member.folder / "index.npy", mmap_mode="r")[start : start + BLOCK].copy()
+                block["shard"] += first_shard
+                block["caption_offset"] += np.uint64(first_byte)
+                rows[first + start : first + start + len(block)] = block
+            first, first_shard = first + len(member), first_shard + len(member.manifest["shards"])
+            first_byte += member.manifest["captions_bytes"]
+        rows.flush()
+        _concatenate(members, folder)
+        write_json(folder / "manifest.json", _manifest(declaration, members, size, text, inputs))
+    return Corpus.open(out)
+
+
+def _concatenate(members: list[Corpus], folder: Path) -> None:
+    with open(folder / "captions.bin", "wb") as captions, open(folder / "quarantine.csv", "w", newline="") as quarantine:
+        csv.writer(quarantine).writerow(("shard", "key", "reason", "detail"))
+        for member in members:
+            with open(member.folder / "captions.bin", "rb") as source:
+                shutil.copyfileobj(source, captions, 1 << 24)
+            left_out = member.folder / "quarantine.csv"
+            if left_out.exists():
+                with open(left_out, errors="backslashreplace") as source:
+                    source.readline()
+                    shutil.copyfileobj(source, quarantine)
+
+
+def _manifest(declaration: UnionCorpus, members: list[Corpus], size: int, text: int, inputs: dict[str, str] | None) -> dict:
+    shards = [
+        {**entry, "path": str(member.shard_path(number).absolute())}
+        for member in members
+        for number, entry in enumerate(member.manifest["shards"])
+    ]
+    bad: dict[str, int] = {}
+    for member in members:
+        for why, n in member.manifest["quarantined"].items():
+            bad[why] = bad.get(why, 0) + n
+    published = declaration.published_size
+    of = [
+        {"folder": str(m.folder), "size": len(m), "digest": m.digest, "recovered_share": m.manifest.get("recovered_share")} for m in members
+    ]
+    return provenance(
+        declaration, inputs, size=size, digest=digest([m.digest for m in members]), quarantined=bad, read=size + sum(bad.values()),
+        published_size=published, recovered_share=size / published if published else None, captions_bytes=text, shards=shards,
+        members=of,
+    )  # fmt: skip

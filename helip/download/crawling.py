@@ -1,0 +1,137 @@
+"""img2dataset over a list of addresses, and what became of each. It runs as a command of its own: its packages are not ours."""
+
+import collections
+import json
+import math
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+
+from helip.artefact import digest, read_json, write_json
+from helip.config import DownloadedCorpus
+from helip.data.locations import located
+from helip.download.fetching import fetch
+from helip.download.tables import write_addresses
+from helip.errors import HelipError
+
+VERSION = "1.47.0"  # of img2dataset, the one that was tried
+CONNECTIONS = 64  # of each process
+
+
+def crawl(declaration: DownloadedCorpus, folder: Path, processes: int | None = None) -> tuple[list[Path], dict]:
+    """Fetch the images of the declared table into `folder`/shards; return the shards and what became of the addresses.
+
+    Killed and started again, it goes on: shards that are whole are not fetched again."""
+    tool = executable()
+    counts = _addresses(declaration, folder)
+    shards = folder / "shards"
+    wanted = math.ceil((counts["rows"] - counts["unusable_rows"]) / declaration.samples_per_shard)
+    if len(list(shards.glob("*_stats.json"))) < wanted:
+        _run([*tool, *_options(declaration, folder, processes or declaration.processes)], folder / "img2dataset.log")
+    whole = sorted(shards.glob("*_stats.json"))
+    if len(whole) < wanted:
+        raise HelipError(
+            f"{shards}: img2dataset left {wanted - len(whole)} of {wanted} shards undone (see img2dataset.log); run again to go on"
+        )
+    return [shards / f"{s.name.removesuffix('_stats.json')}.tar" for s in whole], counts | outcome(shards, declaration.hash or "sha256")
+
+
+def executable() -> list[str]:
+    """$HELIP_IMG2DATASET, or img2dataset beside our Python, or on the PATH."""
+    beside = Path(sys.executable).with_name("img2dataset")
+    found = os.environ.get("HELIP_IMG2DATASET") or (str(beside) if beside.exists() else shutil.which("img2dataset"))
+    if not found or not shutil.which(found):
+        raise HelipError(
+            f"{found or 'img2dataset'}: not found; give it an environment of its own (python3 -m venv .venv-download && "
+            f".venv-download/bin/pip install img2dataset=={VERSION}) and set HELIP_IMG2DATASET to its bin/img2dataset"
+        )
+    return [found]
+
+
+def _addresses(declaration: DownloadedCorpus, folder: Path) -> dict[str, int]:
+    """addresses.parquet, written once: img2dataset numbers its shards by it, so it must not change under a crawl that goes on."""
+    out, counts = folder / "addresses.parquet", folder / "addresses.json"
+    said = digest(declaration.source)
+    if out.exists() and counts.exists() and read_json(counts)["declaration"] == said:
+        return read_json(counts)["counts"]
+    if declaration.table.startswith(("http://", "https://")):
+        table = folder / "table" / declaration.table.rpartition("/")[2]
+        fetch(declaration.table, table, timeout=max(60, declaration.timeout))
+    else:
+        table = located(declaration.table)
+        if not table.exists():
+            remedy = declaration.obtain or "put it there or correct the path"
+            raise HelipError(f"{table}: there is no table of addresses '{declaration.table}'; {remedy}")
+    written = write_addresses(declaration, table, out)
+    write_json(counts, {"declaration": said, "counts": written})
+    return written
+
+
+def _options(declaration: DownloadedCorpus, folder: Path, processes: int) -> list[str]:
+    options = {
+        "url_list": folder / "addresses.parquet", "input_format": "parquet", "url_col": "url", "caption_col": "caption",
+        "output_format": "webdataset", "output_folder": folder / "shards", "number_sample_per_shard": declaration.samples_per_shard,
+        "image_size": declaration.image_size, "resize_mode": "keep_ratio", "resize_only_if_bigger": True, "extract_exif": False,
+        "processes_count": processes, "thread_count": CONNECTIONS, "timeout": declaration.timeout, "retries": declaration.retries,
+        "max_shard_retry": 3, "incremental_mode": "incremental", "compute_hash": declaration.hash or "sha256", "enable_wandb": False,
+    }  # fmt: skip
+    if declaration.hash:
+        options["verify_hash"] = json.dumps([declaration.hash, declaration.hash])
+    return [f"--{name}={value}" for name, value in options.items()]
+
+
+def _run(command: list[str], log: Path) -> None:
+    (log.parent / "shards").mkdir(exist_ok=True)
+    quiet = {"NO_ALBUMENTATIONS_UPDATE": "1", "WANDB_MODE": "disabled", "PYTHONUNBUFFERED": "1"}
+    with open(log, "a") as file:
+        done = subprocess.run(command, stdout=file, stderr=subprocess.STDOUT, env=os.environ | quiet, check=False)
+    if done.returncode:
+        tail = log.read_text(errors="replace").strip().splitlines()[-1:] or ["no output"]
+        raise HelipError(f"{log}: img2dataset ended with code {done.returncode} ({tail[0][:300]}); run again to go on")
+
+
+# ---------------------------------------------------------------- what became of the addresses
+
+
+def outcome(shards: Path, hash_name: str) -> dict:
+    """Counts over img2dataset's own tables: fetched, failed by reason, hash_mismatches, duplicate_images (same bytes as an earlier one)."""
+    failed, hashes = collections.Counter(), []
+    for path in sorted(shards.glob("*.parquet")):
+        table = pq.read_table(path, columns=["status", "error_message", hash_name])
+        for status, message in zip(table["status"].to_pylist(), table["error_message"].to_pylist(), strict=True):
+            if status != "success":
+                failed[reason(message or status)] += 1
+        hashes.append(np.array([int(h[:16], 16) for h in table[hash_name].to_pylist() if h], np.uint64))
+    found = np.concatenate(hashes) if hashes else np.zeros(0, np.uint64)
+    fetched = len(found)
+    return {
+        "fetched": fetched, "failed": dict(sorted(failed.items())), "hash_mismatches": failed["hash mismatch"],
+        "duplicate_images": fetched - len(np.unique(found)),
+    }  # fmt: skip
+
+
+def reason(message: str) -> str:
+    """A server's or decoder's words as one of a few reasons."""
+    said = message.lower()
+    match said:
+        case "hash mismatch":
+            return "hash mismatch"
+        case _ if said.startswith("http error "):
+            return f"HTTP {said.split()[2].rstrip(':')}"
+        case _ if "timed out" in said:
+            return "timed out"
+        case _ if "incompleteread" in said:
+            return "cut off"
+        case _ if "x-robots-tag" in said:
+            return "use disallowed by the server"
+        case _ if "decod" in said:
+            return "undecodable image"
+        case _ if "urlopen error" in said or "remote end closed" in said or "connection" in said:
+            return "unreachable"
+        case _:
+            return "other"

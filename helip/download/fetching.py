@@ -1,0 +1,102 @@
+"""One file from a web address: resumed where an earlier try stopped, checked against its sha256, whole or absent."""
+
+import http.client
+import os
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+from helip.artefact import file_digest, read_json, write_json
+from helip.errors import HelipError
+
+BLOCK = 1 << 20
+FINAL = frozenset({400, 401, 403, 404, 410, 451})  # asking again gives the same answer
+
+
+class Interrupted(Exception):  # noqa: N818  a try that another try may complete
+    pass
+
+
+def fetch(url: str, path: Path, sha256: str | None = None, timeout: float = 60, tries: int = 5, pause: float = 2.0) -> str:
+    """Fetch into `path` unless it is there already, and return its sha256.
+
+    `sha256` is what the file must have; without it the first fetch records its own beside the file (PATH.json) and every later one
+    must agree. An interrupted fetch leaves PATH.part, which the next one goes on with.
+    """
+    recorded = Path(f"{path}.json")
+    known = read_json(recorded) if recorded.exists() else {}
+    expected = sha256 or known.get("sha256")
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _complete(url, Path(f"{path}.part"), timeout, tries, pause)
+        found = _checked(url, Path(f"{path}.part"), expected, recorded if not sha256 else None)
+        os.replace(f"{path}.part", path)
+        Path(f"{path}.part.etag").unlink(missing_ok=True)
+    else:
+        found = known["sha256"] if known.get("bytes") == path.stat().st_size else file_digest(path)
+        if expected and found != expected:
+            raise HelipError(f"{path}: its sha256 is {found}, and {expected} is declared or recorded; delete the file to fetch it again")
+    if known.get("sha256") != found or known.get("bytes") != path.stat().st_size:
+        write_json(recorded, {"url": url, "sha256": found, "bytes": path.stat().st_size, "pinned": sha256 is not None})
+    return found
+
+
+def _checked(url: str, part: Path, expected: str | None, recorded: Path | None) -> str:
+    found = file_digest(part)
+    if expected and found != expected:
+        _forget(part)
+        why = f"recorded in {recorded} when it was first fetched: delete that record" if recorded else "declared: correct sha256"
+        raise HelipError(f"{url}: its sha256 is {found}, not the {expected} {why} if you trust the new file")
+    return found
+
+
+def _forget(part: Path) -> None:
+    part.unlink(missing_ok=True)
+    Path(f"{part}.etag").unlink(missing_ok=True)
+
+
+def _complete(url: str, part: Path, timeout: float, tries: int, pause: float) -> None:
+    for attempt in range(tries):
+        before = part.stat().st_size if part.exists() else 0
+        try:
+            return _resume(url, part, timeout)
+        except urllib.error.HTTPError as error:
+            if error.code in FINAL:
+                raise HelipError(
+                    f"{url}: the server answers {error.code} {error.reason}; correct the address or fetch it by hand"
+                ) from None
+            reason = f"{error.code} {error.reason}"
+            if error.code == 416:  # nothing beyond what we have: whole, but nobody checked it
+                _forget(part)
+        except (Interrupted, http.client.HTTPException, OSError) as error:
+            if isinstance(error, OSError) and error.filename:  # a file of ours, not the network
+                raise HelipError(f"{error.filename}: could not be written ({error.strerror}); free space or fix the permissions") from None
+            reason = str(getattr(error, "reason", error)) or type(error).__name__
+        except ValueError as error:
+            raise HelipError(f"{url}: not a web address ({error}); correct it") from None
+        if part.exists() and part.stat().st_size == before:
+            time.sleep(pause * (attempt + 1))
+    have = part.stat().st_size if part.exists() else 0
+    raise HelipError(f"{url}: could not be fetched in {tries} tries ({reason}); {have} bytes are kept, run again to go on")
+
+
+def _resume(url: str, part: Path, timeout: float) -> None:
+    """One request for what is missing; Interrupted when the connection ends before the file does."""
+    tag = Path(f"{part}.etag")
+    have = part.stat().st_size if part.exists() and tag.exists() else 0  # without its ETag nobody knows what the part is a part of
+    headers = {"User-Agent": "helip"} | ({"Range": f"bytes={have}-", "If-Range": tag.read_text()} if have else {})
+    with urllib.request.urlopen(urllib.request.Request(url, headers=headers), timeout=timeout) as answer:
+        have = have if answer.status == 206 else 0
+        expected = int(answer.headers["Content-Length"]) + have if answer.headers["Content-Length"] else None
+        tag.unlink(missing_ok=True)
+        if etag := answer.headers.get("ETag"):
+            tag.write_text(etag)
+        with open(part, "r+b" if have else "wb") as file:
+            file.seek(have)
+            while block := answer.read(BLOCK):
+                file.write(block)
+            file.truncate()
+            os.fsync(file.fileno())
+            if expected is not None and file.tell() < expected:
+                raise Interrupted(f"the connection ended at byte {file.tell()} of {expected}")

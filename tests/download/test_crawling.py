@@ -1,0 +1,157 @@
+"""The download of a corpus by the real img2dataset, from a server that has lost, cut, swapped and withheld some of its images."""
+
+import hashlib
+import json
+import stat
+
+import pytest
+
+from helip.config import DownloadedCorpus
+from helip.download.corpora import download
+from helip.download.crawling import executable, reason
+from helip.errors import HelipError
+
+MISSING, CUT, SWAPPED, BROKEN = 20, 10, 12, 3
+HANGING = 1
+
+
+@pytest.fixture(autouse=True)
+def _here(no_proxy):
+    pass
+
+
+def table(site, photographs, path) -> dict[str, bytes]:
+    """300 addresses in a CSV with md5s; what lies behind each is as the constants say, the other 254 are well."""
+    lines, well = ["url,caption,md5"], {}
+    for i, (key, jpeg, caption) in enumerate(photographs[:300]):
+        name, published = f"{i:04d}.jpg", hashlib.md5(jpeg).hexdigest()
+        if i < MISSING:
+            pass
+        elif i < MISSING + CUT:
+            site.pages[name] = site.cut(jpeg, len(jpeg) // 2)
+        elif i < MISSING + CUT + SWAPPED:
+            site.pages[name] = photographs[-1 - i][1]
+        elif i < MISSING + CUT + SWAPPED + BROKEN:
+            site.pages[name], published = b"<html>", hashlib.md5(b"<html>").hexdigest()
+        elif i < MISSING + CUT + SWAPPED + BROKEN + HANGING:
+            site.pages[name] = site.hang
+        else:
+            site.pages[name] = well[caption] = jpeg
+        lines.append(f'{site.url(name)},"{caption.replace(chr(34), chr(34) * 2)}",{published}')
+        assert key
+    path.write_text("\n".join([*lines, lines[-1], f",nowhere,{published}"]) + "\n")  # one address twice, one row without
+    return well
+
+
+def declared(path, **more) -> DownloadedCorpus:
+    usual = {"timeout": 5, "retries": 0, "processes": 1, "samples_per_shard": 100, "published_size": 400}
+    return DownloadedCorpus(table=str(path), hash_column="md5", hash="md5", **(usual | more))
+
+
+def test_download_says_what_became_of_every_address(img2dataset, site, photographs, tmp_path):
+    well = table(site, photographs, tmp_path / "list.csv")
+    corpus = download(declared(tmp_path / "list.csv"), tmp_path / "corpus", tmp_path / "fetched")
+    became = corpus.manifest["download"]
+    assert len(corpus) == became["fetched"] == 300 - MISSING - CUT - SWAPPED - BROKEN - HANGING + 1
+    assert (became["rows"], became["unusable_rows"], became["duplicate_addresses"], became["duplicate_images"]) == (302, 1, 1, 1)
+    assert became["hash_mismatches"] == SWAPPED
+    assert became["failed"] == {
+        "HTTP 404": MISSING, "cut off": CUT, "hash mismatch": SWAPPED, "undecodable image": BROKEN, "timed out": HANGING,
+    }  # fmt: skip
+    assert corpus.manifest["recovered_share"] == len(corpus) / 400
+    assert {corpus.caption(i) for i in range(len(corpus))} == {c.strip() for c in well}
+    assert corpus.image(0).size == (128, 128)  # smaller than 256: left as it is
+
+    # the same again asks the server for nothing
+    before = sum(site.asked.values())
+    again = download(declared(tmp_path / "list.csv"), tmp_path / "corpus", tmp_path / "fetched")
+    assert again.digest == corpus.digest and sum(site.asked.values()) == before
+
+    # a crawl that was killed in its second shard fetches that shard again, and no other
+    for left in (tmp_path / "fetched/shards").glob("00001*"):
+        left.unlink()
+    again = download(declared(tmp_path / "list.csv"), tmp_path / "corpus", tmp_path / "fetched")
+    assert sum(site.asked.values()) - before == 100
+    assert len(again) == len(corpus)
+
+
+def test_larger_images_come_with_256_pixels_on_the_shorter_side(img2dataset, site, tmp_path):
+    import io
+
+    from PIL import Image
+
+    data = io.BytesIO()
+    Image.radial_gradient("L").convert("RGB").resize((900, 600)).save(data, "JPEG")
+    site.pages["large.jpg"] = data.getvalue()
+    (tmp_path / "list.tsv").write_text(f'a "large" circle\t{site.url("large.jpg")}\n')
+    declaration = DownloadedCorpus(table=str(tmp_path / "list.tsv"), header=("caption", "url"), processes=1)
+    corpus = download(declaration, tmp_path / "corpus", tmp_path / "fetched")
+    assert (corpus.image(0).size, corpus.caption(0)) == ((384, 256), 'a "large" circle')
+
+
+def test_a_table_from_the_web_and_too_little_recovered(img2dataset, site, photographs, tmp_path):
+    table(site, photographs, tmp_path / "list.csv")
+    lines = (tmp_path / "list.csv").read_text().splitlines()
+    site.pages["list.csv"] = "\n".join([lines[0], *lines[1:11], *lines[100:130]]).encode()  # 10 of 40 are gone
+    with pytest.raises(
+        HelipError, match=r"corpus: 30 of 40 images could be fetched \(10 HTTP 404\), a share of 0.7500 under min_recovered 0.8"
+    ):
+        download(declared(site.url("list.csv"), min_recovered=0.8), tmp_path / "corpus", tmp_path / "fetched")
+    assert not (tmp_path / "corpus").exists()
+    assert len(download(declared(site.url("list.csv"), min_recovered=0.7), tmp_path / "corpus", tmp_path / "fetched")) == 30
+
+
+def stand_in(path, script: str, monkeypatch) -> None:
+    """A command in img2dataset's place, for what the real one does too rarely to wait for."""
+    path.write_text(f"#!/bin/sh\n{script}\n")
+    path.chmod(path.stat().st_mode | stat.S_IXUSR)
+    monkeypatch.setenv("HELIP_IMG2DATASET", str(path))
+
+
+def test_a_tool_that_dies_or_leaves_shards_undone_is_said_with_its_last_words(site, tmp_path, monkeypatch):
+    (tmp_path / "list.csv").write_text("url,caption,md5\nhttp://127.0.0.1:1/a.jpg,words,00\n")
+    stand_in(tmp_path / "tool", "echo no space left on device; exit 3", monkeypatch)
+    with pytest.raises(HelipError, match=r"img2dataset ended with code 3 \(no space left on device\); run again to go on"):
+        download(declared(tmp_path / "list.csv"), tmp_path / "corpus", tmp_path / "fetched")
+    stand_in(tmp_path / "tool", "exit 0", monkeypatch)
+    with pytest.raises(HelipError, match="img2dataset left 1 of 1 shards undone"):
+        download(declared(tmp_path / "list.csv"), tmp_path / "corpus", tmp_path / "fetched")
+    assert not (tmp_path / "corpus").exists()
+
+
+def test_without_img2dataset_or_the_table_a_sentence_says_what_to_do(tmp_path, monkeypatch):
+    monkeypatch.setenv("HELIP_IMG2DATASET", str(tmp_path / "nowhere/img2dataset"))
+    with pytest.raises(HelipError, match=r"not found; give it an environment of its own .*set HELIP_IMG2DATASET"):
+        executable()
+    stand_in(tmp_path / "tool", "exit 0", monkeypatch)
+    wanted = declared(tmp_path / "none.csv", obtain="ask the authors for it")
+    with pytest.raises(HelipError, match=r"there is no table of addresses .*none.csv'; ask the authors for it"):
+        download(wanted, tmp_path / "corpus", tmp_path / "fetched")
+
+
+@pytest.mark.parametrize(
+    ("words", "means"),
+    [
+        ("HTTP Error 404: Not Found", "HTTP 404"),
+        ("<urlopen error timed out>", "timed out"),
+        ("The read operation timed out", "timed out"),
+        ("IncompleteRead(512 bytes read, 512 more expected)", "cut off"),
+        ("image decoding error", "undecodable image"),
+        ("hash mismatch", "hash mismatch"),
+        ("<urlopen error [Errno -2] Name or service not known>", "unreachable"),
+        ("Use of image disallowed by X-Robots-Tag directive", "use disallowed by the server"),
+        ("something new", "other"),
+    ],
+)
+def test_reasons(words, means):
+    assert reason(words) == means
+
+
+def test_img2dataset_is_told_to_respect_hashes_and_size(site, tmp_path, monkeypatch):
+    (tmp_path / "list.csv").write_text("url,caption,md5\nhttp://127.0.0.1:1/a.jpg,words,00\n")
+    stand_in(tmp_path / "tool", f'for a in "$@"; do echo "$a"; done > {tmp_path}/said', monkeypatch)
+    with pytest.raises(HelipError):
+        download(declared(tmp_path / "list.csv"), tmp_path / "corpus", tmp_path / "fetched")
+    said = dict(line.removeprefix("--").split("=", 1) for line in (tmp_path / "said").read_text().splitlines())
+    assert json.loads(said["verify_hash"]) == ["md5", "md5"] and said["compute_hash"] == "md5"
+    assert (said["image_size"], said["resize_mode"], said["resize_only_if_bigger"]) == ("256", "keep_ratio", "True")

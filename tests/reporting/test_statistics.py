@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from helip.reporting.statistics import paired_bootstrap
+from helip.reporting.statistics import chance, chance_over_seeds, holm, paired_bootstrap, paired_draws
 
 
 def test_equal_methods_have_an_interval_of_nothing():
@@ -48,3 +48,34 @@ def test_the_same_seed_gives_the_same_interval():
     a, b = rng.random((3, 100)) < 0.5, rng.random((3, 100)) < 0.4
     assert paired_bootstrap([a], [b]) == paired_bootstrap([a], [b])
     assert paired_bootstrap([a], [b]) != paired_bootstrap([a], [b], seed=1)
+
+
+def test_trainings_that_share_a_start_are_drawn_together():
+    """Two starts, two refinements each; one start wins everything. Drawn one by one, half of the draws would mix within a start."""
+    ours = np.repeat(np.array([[True] * 40, [False] * 40]), 2, axis=0)
+    reference = np.zeros_like(ours)
+    together = paired_draws([ours], [reference], clusters=["0", "0", "1", "1"])
+    assert set(np.unique(together)) == {0.0, 50.0, 100.0}
+    apart = paired_draws([ours], [reference])
+    assert {25.0, 75.0} < set(np.unique(apart))
+
+
+def test_holm_by_hand():
+    """Sorted .01 .02 .04 times 3, 2, 1: .03 .04 .04."""
+    assert holm([0.04, 0.01, 0.02]) == pytest.approx([0.04, 0.03, 0.04])
+    assert holm([0.5, 0.9]) == [1.0, 1.0]
+    assert holm([]) == []
+
+
+def test_student_t_over_seeds_by_hand():
+    """Differences 1, 2, 3: mean 2, standard error 1 / sqrt(3), t = 3.4641 at 2 degrees of freedom: one-sided p 0.0371."""
+    assert chance_over_seeds([1, 2, 3], 0.0) == pytest.approx(0.0371, abs=1e-4)
+    assert chance_over_seeds([1, 2, 3], 2.0, above=False) == pytest.approx(0.5)
+    assert chance_over_seeds([5.0], 0.0) == 1.0
+    assert (chance_over_seeds([2, 2], 0.0), chance_over_seeds([2, 2], 2.0), chance_over_seeds([2, 2], 3.0, above=False)) == (0.0, 1.0, 0.0)
+
+
+def test_chance_is_the_share_of_resamples_that_disagree():
+    draws = np.array([-1.0, 1.0, 2.0, 3.0])
+    assert chance(draws, 0.0) == 2 / 5
+    assert chance(draws, 2.5, above=False) == 2 / 5

@@ -1,0 +1,94 @@
+"""A verdict on every claim of the paper (claims.yaml), decided from what a study measured.
+
+A claim is a comparison; `expect` and `margin` make it two one-sided questions: is it so, and is the contrary so? Each has a p-value,
+the larger of the bootstrap's and of Student's t over independent trainings. Holm's correction runs over all claims of the study that
+could be decided, for each question by itself, at 5 %. What neither is shown is underpowered, however the estimate looks.
+"""
+
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from helip.config import Claim, Comparison
+from helip.errors import HelipError
+from helip.reporting.effects import Effect, NotRunError, effect
+from helip.reporting.measured import Measured
+from helip.reporting.statistics import holm
+from helip.study import BoundStudy
+
+ALPHA = 0.05
+Verdict = Literal["reproduced", "not reproduced", "underpowered", "not run"]
+
+
+@dataclass(frozen=True)
+class Decision:
+    """One claim as the paper states it, and the same gain against plain continued training where the paper measures from the start."""
+
+    name: str
+    claim: Claim
+    verdict: Verdict
+    effect: Effect | None = None
+    p_holm: float | None = None
+    control_verdict: Verdict | None = None  # None: the claim is not about a refinement and its start
+    control: Effect | None = None
+    note: str = ""
+
+
+def comparisons(claim: Claim) -> list[Comparison]:
+    return [Comparison(run=claim.run, over=claim.over), *claim.also]
+
+
+def against_control(study: BoundStudy, claim: Claim) -> Claim | None:
+    """The claim with each start replaced by its control; None where it is not about refinements measured from their start."""
+    if claim.measure != "accuracy" or claim.expect != "higher":
+        return None
+    bound = [c for c in comparisons(claim) if c.run in study.runs]
+    if not bound or any(study.run(c.run).start != c.over or study.control_of(c.run) in (None, c.over) for c in bound):
+        return None
+    first, *also = [Comparison(run=c.run, over=study.control_of(c.run)) for c in bound]
+    return claim.model_copy(update={"run": first.run, "over": first.over, "also": tuple(also)})
+
+
+def decide(study: BoundStudy) -> list[Decision]:
+    """The verdicts of all claims, in the order of the file."""
+    check(study)
+    measured = Measured(study)
+    decisions = [_measure(study, measured, name, claim) for name, claim in study.claims.items()]
+    tests = [(i, w) for i, d in enumerate(decisions) for w in ("effect", "control") if getattr(d, w) and getattr(d, w).interval]
+    effects = [getattr(decisions[i], which) for i, which in tests]
+    p_for, p_against = (holm([getattr(e, side) for e in effects]) for side in ("p_for", "p_against"))
+    for (i, which), p, q in zip(tests, p_for, p_against, strict=True):
+        said = {"verdict": _verdict(p, q), "p_holm": p} if which == "effect" else {"control_verdict": _verdict(p, q)}
+        decisions[i] = replace(decisions[i], **said)
+    return decisions
+
+
+def _verdict(p_for: float, p_against: float) -> Verdict:
+    return "reproduced" if p_for <= ALPHA else "not reproduced" if p_against <= ALPHA else "underpowered"
+
+
+def _measure(study: BoundStudy, measured: Measured, name: str, claim: Claim) -> Decision:
+    """Without the correction: what has no interval is decided here, by arithmetic."""
+    try:
+        found = effect(study, measured, claim, comparisons(claim))
+    except NotRunError as reason:
+        return Decision(name, claim, "not run", note=str(reason))
+    decision = Decision(name, claim, _verdict(found.p_for, found.p_against), found, note=found.note)
+    fair = against_control(study, claim)
+    if fair is None:
+        return decision
+    try:
+        return replace(decision, control=effect(study, measured, fair, comparisons(fair)), control_verdict="underpowered")
+    except NotRunError:
+        return replace(decision, control_verdict="not run")
+
+
+def check(study: BoundStudy) -> None:
+    """Names in claims.yaml that nothing answers to are the user's to know about, whatever the study binds."""
+    file = study.file.parent.parent / "paper" / "claims.yaml"
+    for name, claim in study.claims.items():
+        known = {column.key for column in study.tables[claim.table].columns}
+        if unknown := [c for c in claim.columns if c not in known]:
+            raise HelipError(f"{file}: {name}: names column '{unknown[0]}', and {claim.table} has {', '.join(sorted(known))}")
+        for pair in claim.also:
+            if unknown := [r for r in (pair.run, pair.over) if r not in study._declared]:
+                raise HelipError(f"{file}: {name}: also names run '{unknown[0]}', and there is no such run")

@@ -1,0 +1,98 @@
+"""claims.csv and claims.md: each claim, its verdict, and the numbers it rests on."""
+
+import csv
+from collections import Counter
+from pathlib import Path
+
+from helip.artefact import whole_file
+from helip.reporting.claims import Decision, comparisons, decide
+from helip.reporting.effects import Effect
+from helip.reporting.published import published
+from helip.study import BoundStudy
+
+FIELDS = (
+    "claim", "verdict", "place", "text", "expect", "margin", "measure", "run", "over", "compared", "of", "columns", "estimate", "ci_low",
+    "ci_high", "p_holm", "n_seeds", "relative", "published", "published_relative", "verdict_over_control", "control_estimate",
+    "control_ci_low", "control_ci_high", "weakest", "note",
+)  # fmt: skip
+VERDICTS = ("reproduced", "not reproduced", "underpowered", "not run")
+UNITS = {"accuracy": "points", "attribute_overlap": "points", "mining_minutes": "minutes", "epochs": "epochs"}
+HOW = (
+    "A claim is *reproduced* when its statement is shown (corrected p at most 0.05), *not reproduced* when the contrary is: for a gain, "
+    "that any gain is smaller than the margin. Otherwise the seeds and items were too few to tell: *underpowered*. p-values are "
+    "one-sided, the larger of the paired bootstrap's and of Student's t over independent trainings; intervals are the bootstrap's 95 %, "
+    "uncorrected. Holm's correction runs over the {decided} comparisons of this study that have an interval, for each of the two "
+    "questions by itself."
+)
+
+
+def write_claims(study: BoundStudy) -> list[Decision]:
+    """Builds results/<study>/claims.csv and claims.md."""
+    decisions = decide(study)
+    _write_csv(study, decisions, study.root / "claims.csv")
+    with whole_file(study.root / "claims.md") as temporary:
+        temporary.write_text(markdown(study, decisions))
+    return decisions
+
+
+def counts(decisions: list[Decision], field: str = "verdict") -> dict[str, int]:
+    found = Counter(getattr(d, field) for d in decisions)
+    return {verdict: found[verdict] for verdict in VERDICTS}
+
+
+def how(decisions: list[Decision]) -> str:
+    """How verdicts came about, in words."""
+    return HOW.format(decided=sum(e is not None and e.interval is not None for d in decisions for e in (d.effect, d.control)))
+
+
+def row(study: BoundStudy, d: Decision) -> dict[str, object]:
+    claim, printed = d.claim, published(study, d.claim, comparisons(d.claim))
+    said = {field: getattr(claim, field) for field in ("place", "text", "expect", "margin", "measure", "run", "over")}
+    said |= {"claim": d.name, "verdict": d.verdict, "p_holm": d.p_holm, "verdict_over_control": d.control_verdict, "note": d.note}
+    if d.effect:
+        e = d.effect
+        low, high = e.interval or (None, None)
+        said |= {"compared": e.compared, "of": e.of, "columns": " ".join(e.columns), "estimate": e.estimate, "ci_low": low, "ci_high": high}
+        said |= {"n_seeds": e.n_seeds, "weakest": e.weakest, "relative": 100 * e.estimate / e.over_value if e.over_value else None}
+    if d.control:
+        low, high = d.control.interval or (None, None)
+        said |= {"control_estimate": d.control.estimate, "control_ci_low": low, "control_ci_high": high}
+    if printed:
+        said |= {"published": printed.difference, "published_relative": printed.relative}
+    return said
+
+
+def _write_csv(study: BoundStudy, decisions: list[Decision], path: Path) -> None:
+    with whole_file(path) as temporary, open(temporary, "w", newline="") as f:
+        writer = csv.DictWriter(f, FIELDS, restval="", lineterminator="\n")
+        writer.writeheader()
+        writer.writerows({k: _cell(v) for k, v in row(study, d).items()} for d in decisions)
+
+
+def _cell(value: object) -> object:
+    return "" if value is None else f"{value:.4f}" if isinstance(value, float) else value
+
+
+def markdown(study: BoundStudy, decisions: list[Decision]) -> str:
+    lines = [f"# The paper's claims, in study `{study.name}`", "", ", ".join(f"{n} {v}" for v, n in counts(decisions).items()) + ".", ""]
+    lines += [
+        how(decisions),
+        "",
+        "| Verdict | Claim | Place | Ours [95 %] | Published | Over the control |",
+        "| --- | --- | --- | --- | --- | --- |",
+    ]
+    for d in decisions:
+        printed = published(study, d.claim, comparisons(d.claim))
+        paper = f"{printed.difference:+.2f}" if printed else ""
+        control = f"{d.control_verdict}: {measured(d.control, d.claim.measure)}" if d.control else d.control_verdict or ""
+        ours = measured(d.effect, d.claim.measure) if d.effect else ""
+        note = f" ({d.note})" if d.note else ""
+        lines.append(f"| **{d.verdict}** | {d.claim.text} | {d.claim.place} | {ours}{note} | {paper} | {control} |")
+    return "\n".join([*lines, ""])
+
+
+def measured(effect: Effect, measure: str) -> str:
+    """An estimate with its interval and unit."""
+    number = f"{effect.estimate:+.2f}" if measure != "epochs" else f"{effect.estimate:.2f}"
+    between = f" [{effect.interval.low:+.2f}, {effect.interval.high:+.2f}]" if effect.interval else ""
+    return f"{number}{between} {UNITS[measure]}"

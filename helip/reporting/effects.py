@@ -1,0 +1,187 @@
+"""The measured side of a claim: an estimate, its interval, and the two one-sided p-values that its verdict rests on."""
+
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from helip.artefact import read_json
+from helip.config import Claim, Column, Comparison
+from helip.errors import HelipError
+from helip.reporting.measured import Difference, Measured
+from helip.reporting.mining_quality import mined, overlap_by_target
+from helip.reporting.statistics import RESAMPLES, Interval, chance, chance_over_seeds, interval
+from helip.reporting.times import mining_minutes, pairs_file
+from helip.study import BoundStudy
+
+
+class NotRunError(Exception):
+    """The study did not make what a claim needs; the text says what."""
+
+
+@dataclass(frozen=True)
+class Effect:
+    """`estimate` is run minus over, averaged over the claim's comparisons; percentage points (minutes, epochs for those measures)."""
+
+    estimate: float
+    interval: Interval | None
+    p_for: float  # against "it is not so"
+    p_against: float  # against "it may yet be so"
+    over_value: float | None
+    n_seeds: int | None  # independent trainings
+    compared: int  # comparisons that the study has, of those the claim speaks of
+    of: int
+    columns: tuple[str, ...] = ()
+    weakest: str = ""  # of several comparisons, the run that gained least
+    note: str = ""
+
+
+def effect(study: BoundStudy, measured: Measured, claim: Claim, pairs: Sequence[Comparison]) -> Effect:
+    """What the study measured of a claim; NotRunError says what is missing."""
+    bound = [c for c in pairs if c.run in study.runs and c.over in study.runs]
+    if not bound:
+        raise NotRunError(
+            f"the study binds no {' and '.join(dict.fromkeys(r for r in (pairs[0].run, pairs[0].over) if r not in study.runs))}"
+        )
+    match claim.measure:
+        case "accuracy":
+            return _accuracy(study, measured, claim, bound, len(pairs))
+        case "attribute_overlap":
+            return _overlap(study, claim, bound, len(pairs))
+        case "mining_minutes":
+            return _minutes(study, bound, len(pairs))
+        case "epochs":
+            return _epochs(study, claim, bound, len(pairs))
+
+
+# ---------------------------------------------------------------- accuracy
+
+
+def claim_columns(study: BoundStudy, claim: Claim) -> list[Column]:
+    return [c for c in study.tables[claim.table].columns if not claim.columns or c.key in claim.columns]
+
+
+def _accuracy(study: BoundStudy, measured: Measured, claim: Claim, bound: list[Comparison], of: int) -> Effect:
+    wanted = claim_columns(study, claim)
+    columns = measured.columns(wanted)
+    if not columns:
+        raise NotRunError(f"the study evaluates none of {', '.join(c.label for c in wanted)}")
+    files = [measured.file(r, s, c) for p in bound for r in (p.run, p.over) for s in study.run(r).seeds for c in columns]
+    if missing := [f for f in files if not f.exists()]:
+        raise NotRunError(f"{len(missing)} of {len(files)} metrics files are not there yet")
+    found = [measured.difference(c.run, c.over, columns, seed=i) for i, c in enumerate(bound)]
+    if any(d is None or d.draws is None for d in found):
+        raise NotRunError("the runs share no seed, or a metric has no hits per item")
+    p_for, p_against = _p_values(claim, found)
+    each = [d.delta for d in found]
+    notes = [f"{len(columns)} of {len(wanted)} columns"] if len(columns) < len(wanted) else []
+    notes += [f"{len(bound)} of {of} comparisons"] if len(bound) < of else []
+    return Effect(
+        statistics.fmean(each), interval(np.mean([d.draws for d in found], 0)), p_for, p_against,
+        statistics.fmean(d.over_value for d in found), min(len(d.by_cluster) for d in found), len(bound), of,
+        tuple(c.key for c in columns), bound[int(np.argmin(each))].run if len(bound) > 1 else "", ", ".join(notes),
+    )  # fmt: skip
+
+
+def _p_values(claim: Claim, found: list[Difference]) -> tuple[float, float]:
+    """Of several comparisons `each`: all must be so, any may be the contrary. Of their `mean`: it is one comparison."""
+    if claim.together == "mean" and len(found) > 1:
+        shared = set.intersection(*(set(d.by_cluster) for d in found))
+        found = [
+            Difference(
+                statistics.fmean(d.value for d in found),
+                statistics.fmean(d.over_value for d in found),
+                np.mean([d.draws for d in found], 0),
+                {g: statistics.fmean(d.by_cluster[g] for d in found) for g in shared},
+            )
+        ]
+    sides = [(_side(claim, d, is_so=True), _side(claim, d, is_so=False)) for d in found]
+    return max(p for p, _ in sides), min(1.0, len(sides) * min(q for _, q in sides))
+
+
+def _side(claim: Claim, d: Difference, is_so: bool) -> float:
+    def p(bound: float, above: bool) -> float:
+        return max(chance(d.draws, bound, above), chance_over_seeds(list(d.by_cluster.values()), bound, above))
+
+    return one_sided(claim, p, is_so)
+
+
+def one_sided(claim: Claim, p, is_so: bool) -> float:
+    """p(bound, above) is the p-value of "the difference lies above (below) the bound".
+
+    higher: above 0; the contrary: below the smallest gain that counts. not_lower: above -margin; below it. equal: within the margin
+    on both sides (two one-sided tests); outside on either.
+    """
+    m = claim.margin
+    match claim.expect, is_so:
+        case "higher", True:
+            return p(0.0, True)
+        case "higher", False:
+            return p(m, False)
+        case "not_lower", _:
+            return p(-m, is_so)
+        case "equal", True:
+            return max(p(-m, True), p(m, False))
+        case "equal", False:
+            return min(1.0, 2 * min(p(m, True), p(-m, False)))
+
+
+# ---------------------------------------------------------------- mined pairs, times, epochs
+
+
+def _overlap(study: BoundStudy, claim: Claim, bound: list[Comparison], of: int) -> Effect:
+    """Paired over targets that have hard pairs in both sets."""
+    names = [(study.pairs_name(study.run(c.run)), study.pairs_name(study.run(c.over))) for c in bound]
+    known = mined(study)
+    if any(n not in known or not (study.pairs_dir(n) / "pairs.json").exists() for pair in names for n in pair):
+        raise NotRunError("some pairs are not mined yet, or their corpus is not a generated one, whose truth is known")
+    values = []
+    for ours, theirs in names:
+        a, b = overlap_by_target(study, ours), overlap_by_target(study, theirs)
+        both = np.isfinite(a) & np.isfinite(b)
+        if not both.any():
+            raise NotRunError("no target has hard pairs by both methods")
+        values.append((a[both], b[both]))
+    draws = [_draws_of_mean(a - b, seed=i) for i, (a, b) in enumerate(values)]
+    sides = [tuple(one_sided(claim, lambda bound, above, d=d: chance(d, bound, above), so) for so in (True, False)) for d in draws]
+    each = [float((a - b).mean()) for a, b in values]
+    return Effect(
+        statistics.fmean(each), interval(np.mean(draws, 0)), max(p for p, _ in sides), min(1.0, len(sides) * min(q for _, q in sides)),
+        statistics.fmean(float(b.mean()) for _, b in values), None, len(bound), of,
+        weakest=bound[int(np.argmin(each))].run if len(bound) > 1 else "", note="over the targets of one mining job",
+    )  # fmt: skip
+
+
+def _draws_of_mean(values_n: np.ndarray, seed: int, resamples: int = RESAMPLES, kept: int = 2000) -> np.ndarray:
+    """Bootstrap draws of a mean; of many values the mean is normal, and it is drawn as such."""
+    rng = np.random.default_rng(seed)
+    if len(values_n) > kept:
+        return rng.normal(values_n.mean(), values_n.std() / np.sqrt(len(values_n)), resamples)
+    return rng.multinomial(len(values_n), np.full(len(values_n), 1 / len(values_n)), resamples) @ values_n / len(values_n)
+
+
+def _minutes(study: BoundStudy, bound: list[Comparison], of: int) -> Effect:
+    """One timing each: a comparison without an interval."""
+    if missing := [r for c in bound for r in (c.run, c.over) if not pairs_file(study, r).exists()]:
+        raise NotRunError(f"the pairs of {missing[0]} are not mined yet")
+    try:
+        times = [(mining_minutes(study, c.run), mining_minutes(study, c.over)) for c in bound]
+    except HelipError as error:
+        raise NotRunError(str(error)) from None
+    is_so = all(a < b for a, b in times)
+    saved, usual = statistics.fmean(a - b for a, b in times), statistics.fmean(b for _, b in times)
+    note = f"{statistics.fmean(a / b for a, b in times):.2f} of the time; one timing each, no interval"
+    return Effect(saved, None, float(not is_so), float(is_so), usual, None, len(bound), of, note=note)
+
+
+def _epochs(study: BoundStudy, claim: Claim, bound: list[Comparison], of: int) -> Effect:
+    """At most `margin` passes over the corpus: arithmetic, decided from what the trainings say they did."""
+    passes = []
+    for run in (c.run for c in bound):
+        file, manifest = study.model_dir(run, study.run(run).seeds[0]) / "train.json", study.manifest(study.run(run).corpus)
+        if not file.exists() or not manifest.exists():
+            raise NotRunError(f"{run} is not trained yet")
+        passes.append(read_json(file)["steps"] * study.run(run).recipe.batch_size / read_json(manifest)["size"])
+    is_so = max(passes) <= claim.margin
+    return Effect(max(passes), None, float(not is_so), float(is_so), None, None, len(bound), of, note="passes over the corpus")

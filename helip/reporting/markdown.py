@@ -1,0 +1,66 @@
+"""A table as a Markdown page: as the paper prints it, then every refinement against plain continued training."""
+
+from helip.reporting.tables import Cell, labels_of, rows_of
+from helip.reporting.times import is_of_times
+from helip.study import BoundStudy
+
+
+def markdown(study: BoundStudy, name: str, cells: list[Cell]) -> str:
+    table = study.tables[name]
+    times = is_of_times(table)
+    said = "Minutes of wall-clock, ours (published)." if times else "Ours ± std over seeds (published)."
+    lines = [f"# {table.title}", "", f"{table.place} of arXiv 2305.05208, study `{study.name}`. {said}", ""]
+    lines += _times(cells) if times else _values(study, name, cells)
+    if any(cell.ours for cell in cells):
+        lines += ["", "Rows in *italics* are ours: the paper does not have them."]
+    compared = [row for row in rows_of(cells) if row[0].delta is not None]
+    if compared:
+        lines += ["", "## Differences", "", "Percentage points with a 95 % interval: paired bootstrap over seeds and test items.", ""]
+        lines += _differences(labels_of(study, name, cells), compared)
+    return "\n".join([*lines, *(["", table.note] if table.note else []), ""])
+
+
+def _values(study: BoundStudy, name: str, cells: list[Cell]) -> list[str]:
+    labels = labels_of(study, name, cells)
+    lines = [_row(["Data", "Method", *labels.values(), "Seeds"]), _row(["---"] * (len(labels) + 3))]
+    return lines + [_row([data_of(row[0]), _method(row[0]), *map(_value, row), row[0].n_seeds]) for row in rows_of(cells)]
+
+
+def _times(cells: list[Cell]) -> list[str]:
+    """Methods down, corpora across, as table 10 has them."""
+    corpora, machines = list(dict.fromkeys(map(data_of, cells))), sorted({c.machine for c in cells})
+    lines = [_row(["Method", *corpora]), _row(["---"] * (len(corpora) + 1))]
+    for method in dict.fromkeys(c.method for c in cells):
+        found = {data_of(c): c for c in cells if c.method == method}
+        lines.append(_row([method, *(_value(found[d]) if d in found else "-" for d in corpora)]))
+    return [*lines, "", f"Measured on {', '.join(machines)}; one timing each."]
+
+
+def _differences(labels: dict[str, str], rows: list[list[Cell]]) -> list[str]:
+    lines = [_row(["Method", "minus", *labels.values()]), _row(["---"] * (len(labels) + 2))]
+    return lines + [_row([f"{r[0].corpus} {r[0].method}", f"`{r[0].reference}`", *map(difference, r)]) for r in rows]
+
+
+def _row(values: list) -> str:
+    return f"| {' | '.join(map(str, values))} |"
+
+
+def _method(cell: Cell) -> str:
+    return f"*{cell.method}*" if cell.ours else cell.method
+
+
+def data_of(cell: Cell) -> str:
+    """The corpus as the paper names it, what stands for it here, and how much of the published one was recovered."""
+    share = "" if cell.recovered is None or cell.recovered >= 1 else f", {100 * cell.recovered:.0f} % recovered"
+    return f"{cell.corpus} ({cell.data}{share})" if cell.data or share else cell.corpus
+
+
+def _value(cell: Cell) -> str:
+    spread = "" if cell.std is None else f" ± {cell.std:.2f}"
+    published = "" if cell.published is None else f" ({cell.published:.2f})"
+    return f"{cell.value:.2f}{spread}{published}"
+
+
+def difference(cell: Cell) -> str:
+    interval = "" if cell.delta_ci_low is None else f" [{cell.delta_ci_low:+.2f}, {cell.delta_ci_high:+.2f}]"
+    return f"{cell.delta:+.2f}{interval}"

@@ -1,0 +1,82 @@
+"""What a study measured of its runs, read from metrics files: values per seed, and paired differences between two runs."""
+
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from helip.config import Column
+from helip.reporting.metrics import Metrics
+from helip.reporting.statistics import paired_draws
+from helip.study import BoundStudy, start_seed
+
+
+@dataclass(frozen=True)
+class Difference:
+    """`run` minus `over` in percentage points, averaged over columns."""
+
+    value: float  # of run
+    over_value: float
+    draws: np.ndarray | None  # [resamples] of the bootstrap; None where a metric has no hits per item
+    by_cluster: dict[str, float]  # the difference of each start checkpoint, over its refinements
+
+    @property
+    def delta(self) -> float:
+        return self.value - self.over_value
+
+
+class Measured:
+    """The metrics files of a study, each read once."""
+
+    def __init__(self, study: BoundStudy):
+        self.study = study
+        self._known = {*study.tasks("evaluate"), *study.tasks("probe")}
+        self._metrics: dict[Path, Metrics] = {}
+
+    def columns(self, columns: Sequence[Column]) -> list[Column]:
+        """Those whose set and task the study evaluates."""
+        return [c for c in columns if (c.set, c.metric.partition(".")[0]) in self._known]
+
+    def file(self, run: str, seed: str, column: Column) -> Path:
+        return self.study.metrics_file(run, seed, column.set, column.metric.partition(".")[0])
+
+    def read(self, run: str, seed: str, column: Column) -> tuple[Metrics, str]:
+        path = self.file(run, seed, column)
+        if path not in self._metrics:
+            self._metrics[path] = Metrics(path)
+        return self._metrics[path], column.metric.partition(".")[2]
+
+    def values(self, run: str, columns: Sequence[Column], seeds: Sequence[str] | None = None) -> list[float]:
+        """Percent per seed, averaged over the columns."""
+        seeds = seeds or self.study.run(run).seeds
+        return [statistics.fmean(m.value(k) for c in columns for m, k in [self.read(run, s, c)]) for s in seeds]
+
+    def hits(self, run: str, seeds: Sequence[str], column: Column) -> np.ndarray | None:
+        """bool [seeds, items], or None where some file counts no items."""
+        hits = [m.hits(k) for s in seeds for m, k in [self.read(run, s, column)]]
+        return None if any(h is None for h in hits) else np.stack(hits)
+
+    def difference(self, run: str, over: str, columns: Sequence[Column], seed: int = 0) -> Difference | None:
+        """On paired seeds; None where the two share none. `seed` is of the bootstrap."""
+        paired = paired_seeds(self.study.run(run).seeds, self.study.run(over).seeds)
+        if paired is None:
+            return None
+        ours, theirs = paired
+        a, b = self.values(run, columns, ours), self.values(over, columns, theirs)
+        hits = [(self.hits(run, ours, c), self.hits(over, theirs, c)) for c in columns]
+        clusters = [start_seed(s) for s in max(paired, key=lambda p: len(set(p)))]
+        whole = all(x is not None and y is not None for x, y in hits)
+        draws = paired_draws([x for x, _ in hits], [y for _, y in hits], seed=seed, clusters=clusters) if whole else None
+        by_cluster = {g: statistics.fmean(x - y for x, y, c in zip(a, b, clusters, strict=True) if c == g) for g in dict.fromkeys(clusters)}
+        return Difference(statistics.fmean(a), statistics.fmean(b), draws, by_cluster)
+
+
+def paired_seeds(ours: Sequence[str], theirs: Sequence[str]) -> tuple[list[str], list[str]] | None:
+    """Seeds to compare row by row: the same ones, a start checkpoint standing for all its refinements."""
+    for longer in (ours, theirs):
+        pair = tuple([s if s in pool else start_seed(s) for s in longer] for pool in (ours, theirs))
+        if set(pair[0]) <= set(ours) and set(pair[1]) <= set(theirs):
+            return pair
+    return None

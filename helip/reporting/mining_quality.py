@@ -1,0 +1,93 @@
+"""What was mined and what was dropped, against what the generator knows. Only generated corpora can be measured so."""
+
+import csv
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+
+import numpy as np
+
+from helip.artefact import read_json, whole_file
+from helip.config import GeneratedCorpus
+from helip.data.world.truth import Truth
+from helip.mining.pairs import PairSet
+from helip.study import BoundStudy
+
+ATTRIBUTES = 11
+
+
+@dataclass(frozen=True)
+class Quality:
+    """One pair set: shares of its (target, hard pair) entries, and its noise rule as a detector of mismatched pairs. Percent."""
+
+    pairs: str
+    corpus: str
+    method: str
+    image_encoder: str
+    text_encoder: str
+    targets: int
+    noise_targets: int
+    false_negatives: float  # the hard caption is true of the target's image
+    same_concept: float
+    truly_hard: float  # at most two attributes apart, captions not true of each other
+    attribute_overlap: float  # attributes that both images share
+    chance_overlap: float  # the same for pairs drawn at random
+    noise_precision: float | None
+    noise_recall: float | None
+    mismatched: float  # of the corpus
+
+
+def mined(study: BoundStudy) -> list[str]:
+    """The pair sets of a study that truth exists for."""
+    return [n for n, (corpus, _) in study.pairs.items() if isinstance(study.declaration.corpora[corpus], GeneratedCorpus)]
+
+
+def quality(study: BoundStudy, name: str) -> Quality:
+    corpus, spec = study.pairs_entry(name)
+    truth, pairs = Truth.open(study.corpus_dir(corpus)), PairSet.open(study.pairs_dir(name))
+    i, j = entries(pairs)
+    draw = np.random.default_rng(0).integers(0, len(truth), (2, 20_000))
+    found = int((pairs.noise & truth.mismatched).sum())
+    noise, bad = int(pairs.noise.sum()), int(truth.mismatched.sum())
+    return Quality(
+        name, corpus, spec.method, spec.image_encoder, spec.text_encoder, len(pairs), noise,
+        _percent(truth.caption_true_of(j, i)), _percent(truth.same_concept(i, j)), _percent(truth.truly_hard(i, j)),
+        _percent(truth.attribute_overlap(i, j) / ATTRIBUTES), _percent(truth.attribute_overlap(*draw) / ATTRIBUTES),
+        100 * found / noise if noise else None, 100 * found / bad if bad else None, _percent(truth.mismatched),
+    )  # fmt: skip
+
+
+def entries(pairs: PairSet) -> tuple[np.ndarray, np.ndarray]:
+    """(targets, hard pairs), ids of all entries of a pair set."""
+    return np.repeat(np.arange(len(pairs)), np.diff(pairs.offsets)), np.asarray(pairs.ids)
+
+
+def overlap_by_target(study: BoundStudy, name: str) -> np.ndarray:
+    """float64 [targets]: the share in percent of a target's attributes that its hard pairs show too; NaN where it has none."""
+    corpus, _ = study.pairs_entry(name)
+    truth, pairs = Truth.open(study.corpus_dir(corpus)), PairSet.open(study.pairs_dir(name))
+    i, j = entries(pairs)
+    with np.errstate(invalid="ignore"):
+        total = np.bincount(i, truth.attribute_overlap(i, j), minlength=len(pairs)) / np.bincount(i, minlength=len(pairs))
+    return 100 * total / ATTRIBUTES
+
+
+def _percent(values: np.ndarray) -> float:
+    return 100 * float(np.mean(values)) if len(values) else float("nan")
+
+
+def write_quality(study: BoundStudy, path: Path) -> list[Quality]:
+    """results/<study>/mining_quality.csv: one row per pair set; and what the selections found, which their own JSON says."""
+    found = [quality(study, name) for name in mined(study)]
+    with whole_file(path) as temporary, open(temporary, "w", newline="") as f:
+        writer = csv.DictWriter(f, [field.name for field in fields(Quality)], lineterminator="\n")
+        writer.writeheader()
+        writer.writerows({k: f"{v:.4f}" if isinstance(v, float) else v for k, v in asdict(one).items()} for one in found)
+    return found
+
+
+def selections(study: BoundStudy) -> Iterator[tuple[str, dict[str, float | None]]]:
+    """(selection, its detection of mismatches) of every first-seed selection that was made and that truth exists for."""
+    for folder in dict.fromkeys(study.selection_dir(r.name, r.seeds[0]) for r in study.runs.values() if r.select):
+        if (folder / "selection.json").exists() and "truth" in (about := read_json(folder / "selection.json")):
+            yield folder.name, about["truth"]

@@ -1,0 +1,46 @@
+"""Table 10: how long the mining jobs took, from the JSON beside their pairs. One timing each: no interval."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from helip.artefact import read_json
+from helip.config import Table
+from helip.errors import HelipError
+from helip.reporting.tables import Cell
+from helip.study import BoundStudy
+
+MINUTES = "mine.minutes"
+
+
+def is_of_times(table: Table) -> bool:
+    return all(column.metric == MINUTES for column in table.columns)
+
+
+def pairs_file(study: BoundStudy, run: str) -> Path:
+    return study.pairs_dir(study.pairs_name(study.run(run))) / "pairs.json"
+
+
+def mining_minutes(study: BoundStudy, run: str) -> float:
+    """Wall-clock of the job that mined a run's pairs."""
+    path = pairs_file(study, run)
+    seconds = read_json(path).get("wall_clock_seconds")
+    if seconds is None:
+        raise HelipError(f"{path}: does not say how long mining took; mine again (`snakemake --forcerun mine {path}`)")
+    return seconds / 60
+
+
+def machine(about: dict[str, Any]) -> str:
+    """The machine as the artefact names it."""
+    return about.get("machine") or about.get("host", "")
+
+
+def time_cells(study: BoundStudy, name: str) -> Iterator[Cell]:
+    for corpus, label, run, published, ours in study.table_rows(name):
+        if run is None:
+            continue
+        bound, minutes, about = study.run(run), mining_minutes(study, run), read_json(pairs_file(study, run))
+        manifest, data = read_json(study.manifest(bound.corpus)), study.declaration.corpora[bound.corpus].label
+        for column in study.tables[name].columns:
+            yield Cell(corpus, data, manifest.get("recovered_share"), label, run, bound.arm, column.key, column.metric, minutes, None, 1,
+                       published.get(column.key), ours=ours, machine=machine(about))  # fmt: skip

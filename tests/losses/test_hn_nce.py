@@ -12,7 +12,7 @@ def slow_hn_nce(image, text, scale, alpha, beta):
     n, total = len(image), 0.0
     for rows, columns in ((image, text), (text, image)):
         for i in range(n):
-            s = [scale * float(rows[i] @ columns[j]) for j in range(n)]
+            s = [scale * (rows[i] @ columns[j]).item() for j in range(n)]
             others = [j for j in range(n) if j != i]
             weights = sum(math.exp(beta * s[k]) for k in others)
             below = alpha * math.exp(s[i]) + sum((n - 1) * math.exp(beta * s[j]) / weights * math.exp(s[j]) for j in others)

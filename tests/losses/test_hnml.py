@@ -140,7 +140,7 @@ def test_helip_gradient(unit):
 
 def test_helip_computes_the_similarity_once(unit):
     image, text = unit(6, seed=1), unit(6, seed=2)
-    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]) as profile:
+    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU], acc_events=True) as profile:
         helip_loss(image, text, 20.0, rows(0), rows([1]), symmetric=True)
     products = [e.count for e in profile.key_averages() if e.key == "aten::mm"]
     assert products == [1]

@@ -13,8 +13,8 @@ def slow_simclr(first, second, temperature):
     views, n, total = [*first, *second], len(first), 0.0
     for a in range(2 * n):
         partner = (a + n) % (2 * n)
-        below = sum(math.exp(float(views[a] @ views[k]) / temperature) for k in range(2 * n) if k != a)
-        total -= float(views[a] @ views[partner]) / temperature - math.log(below)
+        below = sum(math.exp((views[a] @ views[k]).item() / temperature) for k in range(2 * n) if k != a)
+        total -= (views[a] @ views[partner]).item() / temperature - math.log(below)
     return total / (2 * n)
 
 

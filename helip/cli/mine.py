@@ -8,7 +8,7 @@ from pydantic import ValidationError
 
 from helip.artefact import digest, file_digest, read_json
 from helip.binding import encoders_of
-from helip.config import MiningSpec
+from helip.config import MiningSpec, Resources
 from helip.errors import HelipError
 from helip.study import BoundStudy, load
 
@@ -53,9 +53,9 @@ def _add_mine(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--pool", type=int, help="fast_hpm: candidates a target is given")
     parser.add_argument("--pool-block", type=int, default=4096, help="fast_hpm: targets that share a pool")
     parser.add_argument("--seed", type=int, default=0, help="fast_hpm: of the pools")
-    parser.add_argument("--memory", default="2GiB", help="what mining may allocate")
-    parser.add_argument("--workers", type=int, help="threads (all cores)")
-    parser.add_argument("--device", help="cpu (the default), cuda, cuda:1")
+    parser.add_argument("--memory", help="what mining may allocate (2GiB; of a study: its mem_mb less the interpreter)")
+    parser.add_argument("--workers", type=int, help="threads (all cores; of a study: its threads)")
+    parser.add_argument("--device", help="cpu, cuda, cuda:1 (cpu; of a study: cuda where it declares a gpu)")
     parser.add_argument("--shard", type=_shard, default=(0, 1), metavar="i/n", help="mine only part i of n; merge-pairs joins the parts")
 
 
@@ -74,7 +74,8 @@ def _mine(a: argparse.Namespace) -> None:
     arrays = {name: load_features(path) if path else None for name, path in job["features"].items()}
     spec = job["spec"]
     mined = MiningSpec.model_validate({name: getattr(spec, name) for name in FIELDS})
-    found = mine(arrays["image"], arrays["text"], mined, memory=a.memory, workers=a.workers, device=a.device, shard=a.shard, progress=True)
+    how = job["how"] | {name: value for name in ("memory", "workers", "device") if (value := getattr(a, name)) is not None}
+    found = mine(arrays["image"], arrays["text"], mined, shard=a.shard, progress=True, **how)
     found.save(job["out"], inputs=job["inputs"], corpus_digest=job["corpus_digest"], encoders=job["encoders"])
     print(f"{job['out']}: {len(found)} targets, {len(found.ids)} hard pairs, {found.noise.mean():.1%} of the targets are noise")
 
@@ -96,8 +97,14 @@ def _study_job(a: argparse.Namespace) -> dict[str, Any]:
         "inputs": {f"{modality}_features": study.features_digest(corpus, name) for modality, name in used.items()},
         "encoders": used,
         "corpus_digest": corpus_digest,
+        "how": _resources(study.resources("mine")),
         "out": study.pairs_dir(a.pairs) if a.shard == (0, 1) else shard_dir(study, a.pairs, a.shard),
     }
+
+
+def _resources(r: Resources) -> dict[str, Any]:
+    """What the study asks of the scheduler is what mining may use; Python, torch and faiss take about 700 MB of it."""
+    return {"memory": f"{max(r.mem_mb - 700, r.mem_mb // 2)}MB", "workers": r.threads, "device": "cuda" if r.gpu else None}
 
 
 def shard_dir(study: BoundStudy, pairs: str, shard: tuple[int, int]) -> Path:
@@ -131,7 +138,7 @@ def _own_job(a: argparse.Namespace) -> dict[str, Any]:
     if len(set(corpora.values())) > 1:
         raise HelipError(f"{a.image_features} and {a.text_features}: features of different corpora; extract both from one")
     inputs = {f"{n}_features": file_digest(path) for n, path in features.items() if path and path.is_file()}
-    return {"spec": spec, "features": features, "inputs": inputs, "encoders": {}, "out": a.out,
+    return {"spec": spec, "features": features, "inputs": inputs, "encoders": {}, "out": a.out, "how": {},
             "corpus_digest": next(iter(corpora.values()), None) or digest(inputs)}  # fmt: skip
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from helip.artefact import whole_file
 
-SOURCE = Path(__file__).with_name("fused.cpp")
+SOURCES = Path(__file__).with_name("kernel")
 FLAGS = ("-std=c++17", "-O3", "-ffp-contract=off", "-fPIC", "-shared", "-pthread", "-Wno-psabi")
 COMPILERS = ("c++", "g++", "clang++")
 
@@ -30,12 +30,12 @@ def library(target: str = "native") -> ctypes.CDLL | None:
     if compiler is None:
         return None
     # A home folder is shared by machines of different kinds: the file's name says which processor it was compiled for.
-    key = "\0".join((SOURCE.read_text(), *FLAGS, target, compiler, _processor()))
+    key = "\0".join((*(p.read_text() for p in sorted(SOURCES.glob("*.?pp"))), *FLAGS, target, compiler, _processor()))
     path = cache_dir() / f"fused-{hashlib.sha256(key.encode()).hexdigest()[:16]}.so"
     try:
         if not path.exists():
             with whole_file(path) as temporary:
-                command = [compiler, *FLAGS, f"-march={target}", str(SOURCE), "-o", str(temporary)]
+                command = [compiler, *FLAGS, f"-march={target}", str(SOURCES / "fused.cpp"), "-o", str(temporary)]
                 subprocess.run(command, check=True, capture_output=True, text=True)
         return ctypes.CDLL(str(path))
     except (OSError, subprocess.CalledProcessError) as error:

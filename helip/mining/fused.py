@@ -1,4 +1,4 @@
-"""Drives the fused CPU kernel (fused.cpp): packs operands, opens a panel, sweeps, settles when memory says so, reads the result."""
+"""Drives the fused CPU kernel (kernel/fused.cpp): packs operands, opens a panel, sweeps, settles when memory says so, reads the result."""
 
 import ctypes
 from collections.abc import Iterator
@@ -66,9 +66,9 @@ class Kernel:
         return -(-features.padded_dim // 128) * 128 // self.per_word
 
     def checks(self, features: Features) -> np.ndarray:
-        """Words after which a tile may stop: at 1/8, 1/4, 3/8 and 1/2 of the dimensions."""
+        """Words after which a tile may stop: at 2, 3, 4 and 5 eighths of the dimensions."""
         whole = self.words(features)
-        at = np.unique([whole * eighths // 8 for eighths in range(1, CHECKS + 1)])
+        at = np.unique([whole * eighths // 8 for eighths in (2, 3, 4, 5)])
         return np.pad(at, (0, CHECKS - len(at))).astype(np.int64)
 
 

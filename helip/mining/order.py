@@ -40,7 +40,7 @@ def ordered(features: Features, workers: int) -> Order:
     rng = np.random.default_rng(0)
     axes = principal_axes(features, rng)
     count = len(features)
-    clusters = int(np.clip(3 * np.sqrt(count), 1, 4096))
+    clusters = int(np.clip(1.5 * np.sqrt(count), 1, 4096))
     if count < 1000:
         return Order(np.arange(count, dtype=np.int32), axes, _skew(axes))
     label, nearness = _clustered(features, axes[:, :PREFIX], clusters, rng, workers)
@@ -66,7 +66,6 @@ def _skew(axes: np.ndarray) -> float:
 def _clustered(features, axes, clusters, rng, workers) -> tuple[np.ndarray, np.ndarray]:
     """Each row's cluster, numbered along the chain, and its inner product with that cluster's centre."""
     import faiss
-    from scipy.cluster.hierarchy import leaves_list, linkage
 
     faiss.omp_set_num_threads(workers)
     sample = np.sort(rng.choice(len(features), min(len(features), clusters * POINTS), replace=False))
@@ -75,10 +74,18 @@ def _clustered(features, axes, clusters, rng, workers) -> tuple[np.ndarray, np.n
         points.shape[1], clusters, niter=8, spherical=True, max_points_per_centroid=POINTS, min_points_per_centroid=1, seed=1
     )
     means.train(points)
-    place = np.empty(clusters, np.int32)
-    place[leaves_list(linkage(means.centroids, "average", metric="cosine"))] = np.arange(clusters)
+    place = _chained(means.centroids)
     label, nearness = np.empty(len(features), np.int32), np.empty(len(features), np.float32)
     for start, x in chunks(features, np.arange(len(features))):
         near, which = means.index.search(x @ axes, 1)
         label[start : start + len(x)], nearness[start : start + len(x)] = place[which[:, 0]], near[:, 0]
     return label, nearness
+
+
+def _chained(centres: np.ndarray) -> np.ndarray:
+    """The place of each centre in a chain from nearest to nearest."""
+    place, left, at = np.zeros(len(centres), np.int32), np.ones(len(centres), bool), 0
+    for step in range(len(centres)):
+        place[at], left[at] = step, False
+        at = int(np.where(left, centres @ centres[at], -np.inf).argmax())
+    return place

@@ -1,0 +1,123 @@
+"""One result, bit for bit, whatever does the work: kernels, threads, memory, shards."""
+
+import numpy as np
+import pytest
+import torch
+from slow_mining import world
+
+from helip.config import MiningSpec
+from helip.mining import blocks, build, fused
+from helip.mining.criterion import Criterion
+from helip.mining.features import checked, cosines
+from helip.mining.jobs import blocks_of
+from helip.mining.miner import _pair_set, mine
+from helip.mining.pairs import merge
+
+SPECS = [
+    MiningSpec(k=5),
+    MiningSpec(k=30, tau_image=0.2, tau_text=0.1),
+    MiningSpec(k=20, tau_image=None, tau_text=None, max_similarity=0.9),
+    MiningSpec(k=9, method="image"),
+    MiningSpec(k=9, method="text", tau_text=0.3),
+    MiningSpec(k=6, method="fast_hpm", pool=400, pool_block=250),
+]
+by_method = pytest.mark.parametrize("spec", SPECS, ids=lambda s: f"{s.method}{s.k}")
+
+
+@pytest.fixture(scope="module")
+def features():
+    return world(1100, seed=7, image_dim=130, text_dim=200)
+
+
+def run(engine, features, spec):
+    """An engine of helip.mining.miner run on its own."""
+    ids, scores = np.full((1100, spec.k), -1, np.int32), np.zeros((1100, spec.k), np.float32)
+    for step in engine:
+        if isinstance(step, tuple):
+            targets, found_ids, found_scores = step
+            ids[targets], scores[targets] = found_ids, found_scores
+    return _pair_set(ids, scores, spec, 1100, (0, 1))
+
+
+def by_blocks(features, spec, memory=1 << 30):
+    criterion = Criterion.of(spec)
+    used = [checked(name, dict(zip(("image", "text"), features, strict=True))[name]) for name, _ in criterion.modalities]
+    return run(blocks.run(used, criterion, blocks_of(spec, 1100, 0, 1100), memory, torch.device("cpu")), features, spec)
+
+
+def by_kernel(target, features, spec, memory=1 << 30, workers=2):
+    library = build.library(target)
+    if library is None:
+        pytest.skip("no C++ compiler here")
+    criterion = Criterion.of(spec)
+    used = [checked(name, dict(zip(("image", "text"), features, strict=True))[name]) for name, _ in criterion.modalities]
+    return run(fused.run(library, used, criterion, blocks_of(spec, 1100, 0, 1100), memory, workers), features, spec)
+
+
+def assert_identical(one, other):
+    for a, b in ((one.noise, other.noise), (one.offsets, other.offsets), (one.ids, other.ids), (one.scores_flat, other.scores_flat)):
+        assert a.dtype == b.dtype
+        np.testing.assert_array_equal(a, b)
+
+
+@by_method
+def test_the_compiled_kernel_gives_the_bits_of_the_torch_kernel(features, spec):
+    reference = by_blocks(features, spec)
+    assert 0 < reference.noise.mean() < 1 or spec.tau_image is None or spec.method != "hpm"
+    assert_identical(by_kernel("native", features, spec), reference)
+
+
+@pytest.mark.parametrize("target", ["x86-64", "x86-64-v3", "skylake-avx512"])
+@pytest.mark.parametrize("spec", [SPECS[0], SPECS[2]], ids=["paper", "released"])
+def test_every_instruction_set_gives_the_same_bits(features, spec, target):
+    if build.library("x86-64") is None:
+        pytest.skip("no C++ compiler for this processor here")
+    if target == "skylake-avx512" and "avx512f" not in build._processor():
+        pytest.skip("no AVX-512 here")
+    assert_identical(by_kernel(target, features, spec), by_blocks(features, spec))
+
+
+@by_method
+@pytest.mark.parametrize(("memory", "workers"), [("64MiB", 1), ("9MiB", 1), ("9MiB", 3)])
+def test_memory_and_workers_change_nothing(features, spec, memory, workers):
+    roomy = mine(*features, spec, memory="1GiB", workers=2)
+    assert_identical(mine(*features, spec, memory=memory, workers=workers), roomy)
+
+
+@by_method
+def test_merged_shards_are_the_whole(features, spec):
+    whole = mine(*features, spec)
+    for n in (2, 5):
+        parts = [mine(*features, spec, shard=(i, n)) for i in range(n)]
+        assert_identical(merge(parts[::-1]), whole)
+
+
+def test_torch_kernel_under_a_tight_budget(features):
+    for spec in SPECS[:3]:
+        assert_identical(by_blocks(features, spec, memory=6 << 20), by_blocks(features, spec))
+
+
+def test_float16_features_are_read_where_they_lie(features, tmp_path):
+    halves = [x.astype(np.float16) for x in features]
+    for name, x in zip("it", halves, strict=True):
+        np.save(tmp_path / f"{name}.npy", x)
+    mapped = [np.load(tmp_path / f"{name}.npy", mmap_mode="r") for name in "it"]
+    assert_identical(mine(*mapped, SPECS[0]), mine(*(x.astype(np.float32) for x in halves), SPECS[0]))
+
+
+def test_cosines_have_the_same_bits_in_numpy_and_torch():
+    rng = np.random.default_rng(0)
+    x, y = (rng.standard_normal((500, 192)).astype(np.float32) for _ in range(2))
+    for count in (1, 7, 500):
+        together = cosines(torch.from_numpy(x[:count] * 0.07), torch.from_numpy(y[:count] * 0.07)).numpy()
+        np.testing.assert_array_equal(together, cosines(x[:count] * np.float32(0.07), y[:count] * np.float32(0.07)))
+
+
+def test_a_machine_without_a_compiler_mines_all_the_same(features, monkeypatch, tmp_path):
+    expected = mine(*features, SPECS[0])
+    monkeypatch.setenv("CXX", str(tmp_path / "no-such-compiler"))
+    monkeypatch.setenv("HELIP_CACHE", str(tmp_path))
+    build.library.cache_clear()
+    with pytest.warns(UserWarning, match="could not be compiled"):
+        assert_identical(mine(*features, SPECS[0]), expected)
+    build.library.cache_clear()

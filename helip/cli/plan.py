@@ -1,0 +1,21 @@
+"""`helip plan`: what a study will do and what it will cost."""
+
+import argparse
+from collections.abc import Callable
+
+from helip import study
+
+COMMANDS = {"plan": "count a study's jobs and estimate GPU-hours, disk and memory, before anything runs"}
+
+
+def add(name: str, parser: argparse.ArgumentParser) -> Callable[[argparse.Namespace], None]:
+    parser.add_argument("study", help="a file of experiments/studies, without .yaml")
+    parser.add_argument("tables", nargs="*", help="only what these tables need, e.g. table1; default: all of the study")
+    return _plan
+
+
+def _plan(arguments: argparse.Namespace) -> None:
+    from helip.planning import jobs, summary, text
+
+    bound = study.load(arguments.study)
+    print(text(bound, summary(bound, jobs(bound, arguments.tables or None))))

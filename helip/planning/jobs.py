@@ -1,0 +1,152 @@
+"""The jobs behind a study's tables, each with how much work it is and how much it leaves on disk."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from helip.binding import encoders_of
+from helip.config import Cost, Resources, UnionCorpus
+from helip.errors import HelipError
+from helip.planning.sizes import compared_billions, images_in, pairs_in
+from helip.study import BoundStudy, start_seed
+
+IMPORT = Resources(mem_mb=8000, runtime=240)  # as in rules/download.smk
+
+
+@dataclass(frozen=True)
+class Job:
+    """`units` say how long it takes, `items` how much it keeps; None: nobody has said how large its data are.
+
+    corpus, fingerprint, encode: pairs. mine: billions of compared pairs, and kept neighbours. train: samples seen, and one model.
+    evaluate: test images, and so many results. probe: images trained on. import: one checkpoint. evaluation_set: images.
+    """
+
+    stage: str
+    name: str
+    output: Path
+    resources: Resources
+    units: float | None
+    items: float | None
+    costs: tuple[str, ...]  # keys of the study's costs, the most particular first
+
+    def cost(self, study: BoundStudy) -> Cost | None:
+        return next((study.declaration.costs[key] for key in self.costs if key in study.declaration.costs), None)
+
+
+def jobs(study: BoundStudy, tables: Iterable[str] | None = None) -> list[Job]:
+    """Every job behind these tables (all that the study can make, if None; then with the contamination check), each once."""
+    wanted = list(tables) if tables is not None else [t for t in study.tables if study.table_metrics(t)]
+    found: dict[Path, Job] = {}
+    for table in wanted:
+        for job in _of_table(study, table):
+            found.setdefault(job.output, job)
+    if tables is None:
+        for job in _of_contamination(study):
+            found.setdefault(job.output, job)
+    return list(found.values())
+
+
+def _of_table(study: BoundStudy, table: str) -> Iterator[Job]:
+    metrics = study.table_metrics(table)  # refuses an unknown table
+    files = set(metrics)
+    for run in study.runs.values():
+        for seed in run.seeds:
+            for stage in ("evaluate", "probe"):
+                tasks = study.tasks(stage)
+                if any(study.metrics_file(run.name, seed, *task) in files for task in tasks):
+                    yield from _model(study, run.name, seed)
+                    yield from (_evaluation_set(study, name) for name, _ in tasks)
+                    yield _metrics(study, run.name, seed, stage)
+    yield Job("table", table, study.root / f"{table}.csv", Resources(), 0, 0, ())
+
+
+# ---------------------------------------------------------------- one job and what it needs
+
+
+def _corpus(study: BoundStudy, name: str) -> Iterator[Job]:
+    declared, size = study.declaration.corpora[name], pairs_in(study, name)
+    if isinstance(declared, UnionCorpus):
+        for member in declared.of:
+            yield from _corpus(study, member)
+    costs = (f"corpus.{name}", f"corpus.{declared.kind}", "corpus")
+    yield Job("corpus", name, study.corpus_dir(name) / "manifest.json", study.resources("corpus"), size, size, costs)
+
+
+def _evaluation_set(study: BoundStudy, name: str) -> Job:
+    test, train = images_in(study, name)
+    size = None if test is None or train is None else test + train
+    out = study.evaluation_dir(name) / "evaluation.json"
+    return Job("evaluation_set", name, out, study.resources("evaluation_set"), size, size, (f"evaluation_set.{name}", "evaluation_set"))
+
+
+def _features(study: BoundStudy, corpus: str, encoder: str) -> Iterator[Job]:
+    size, both = pairs_in(study, corpus), f"{corpus} {encoder}"
+    if study.encode_inputs(corpus, encoder):
+        epochs = study.declaration.encoders[encoder].epochs
+        out = study.encoder_dir(corpus, encoder) / "model.safetensors"
+        seen = None if size is None else epochs * size
+        yield Job("train_encoder", both, out, study.resources("train_encoder"), seen, 1, ("train_encoder",))
+    out, costs = study.features_dir(corpus, encoder) / "features.npy", (f"encode.{encoder}", "encode")
+    yield Job("encode", both, out, study.resources("encode"), size, size, costs)
+
+
+def _pairs(study: BoundStudy, name: str) -> Iterator[Job]:
+    corpus, spec = study.pairs_entry(name)
+    for encoder in encoders_of(spec):
+        yield from _features(study, corpus, encoder)
+    size = pairs_in(study, corpus)
+    units, items = (None, None) if size is None else (compared_billions(spec, size), size * spec.k)
+    yield Job("mine", name, study.pairs_dir(name) / "pairs.json", study.resources("mine"), units, items, (f"mine.{corpus}", "mine"))
+
+
+def _model(study: BoundStudy, name: str, seed: str) -> Iterator[Job]:
+    run, out = study.run(name), study.model_dir(name, seed) / "open_clip_model.safetensors"
+    if name in study.declaration.published:
+        yield Job("import", f"{name} seed {seed}", out, IMPORT, 1, 1, (f"import.{name}", "import"))
+        return
+    yield from _corpus(study, run.corpus)
+    if run.start:
+        yield from _model(study, run.start, start_seed(seed))
+    if run.pairs:
+        yield from _pairs(study, study.pairs_name(run))
+    if run.select:
+        yield _selection(study, name, seed)
+    size, recipe = pairs_in(study, run.corpus), run.recipe
+    seen = recipe.steps * recipe.batch_size if recipe.steps else None if size is None else recipe.epochs * size
+    costs = (f"train.{name}", f"train.{run.model}", "train")
+    yield Job("train", f"{name} seed {seed}", out, study.resources("train"), seen, 1, costs)
+
+
+def _selection(study: BoundStudy, name: str, seed: str) -> Job:
+    size = pairs_in(study, study.run(name).corpus)
+    out = study.selection_dir(name, seed) / "keep.npy"
+    return Job("select", f"{study.run(name).start} {out.parent.name}", out, study.resources("select"), size, size, ("select",))
+
+
+def _metrics(study: BoundStudy, name: str, seed: str, stage: str) -> Job:
+    tasks = study.tasks(stage)
+    images = [images_in(study, set_name) for set_name, _ in tasks]
+    counted = [test if stage == "evaluate" else train for test, train in images]
+    units = None if None in counted else sum(counted)
+    out = study.metrics_file(name, seed, *tasks[0])
+    return Job(stage, f"{name} seed {seed}", out, study.resources(stage), units, units, (stage,))
+
+
+def _of_contamination(study: BoundStudy) -> Iterator[Job]:
+    for corpus in study.own_corpora:
+        yield from _corpus(study, corpus)
+        size = pairs_in(study, corpus)
+        out = study.fingerprint_dir(corpus) / "fingerprints.npy"
+        yield Job("fingerprint", corpus, out, study.resources("fingerprint"), size, size, (f"fingerprint.{corpus}", "fingerprint"))
+    sizes = [pairs_in(study, c) for c in study.own_corpora]
+    total = None if None in sizes else sum(sizes)
+    yield Job("contamination", "all", study.root / "contamination.json", study.resources("contamination"), total, 0, ("contamination",))
+
+
+def check_costs(study: BoundStudy) -> None:
+    """A cost that no job would look up is a misspelling."""
+    known = {"import", "corpus", "evaluation_set", "train_encoder", "encode", "mine", "select", "train", "evaluate", "probe"}
+    known |= {"fingerprint", "contamination"}
+    for key in study.declaration.costs:
+        if key.partition(".")[0] not in known:
+            raise HelipError(f"{study.file}: costs -> {key}: there is no such stage; the stages are {', '.join(sorted(known))}")

@@ -1,0 +1,40 @@
+"""How large things are: from an artefact that is there, else as declared. None where nobody has said."""
+
+from pathlib import Path
+
+from helip.artefact import read_json
+from helip.config import DownloadedCorpus, GeneratedCorpus, GeneratedSet, Pairs, UnionCorpus
+from helip.study import BoundStudy
+
+
+def pairs_in(study: BoundStudy, corpus: str) -> int | None:
+    """Pairs of a corpus. Published sizes are an upper bound: addresses rot."""
+    manifest = study.corpus_dir(corpus) / "manifest.json"
+    if manifest.exists():
+        return read_json(manifest)["size"]
+    match study.declaration.corpora[corpus]:
+        case GeneratedCorpus(size=size):
+            return size
+        case UnionCorpus(of=members):
+            sizes = [pairs_in(study, m) for m in members]
+            return None if None in sizes else sum(sizes)
+        case DownloadedCorpus(sample=sample, published_size=published):
+            return sample or published
+        case declared:
+            return declared.published_size
+
+
+def images_in(study: BoundStudy, name: str) -> tuple[int | None, int | None]:
+    """Test images of an evaluation set, and images its probe trains on."""
+    written = study.evaluation_dir(name) / "evaluation.json"
+    declared = study.declaration.evaluation[name]
+    if isinstance(declared, GeneratedSet):
+        return declared.items, declared.train_items
+    said = read_json(Path(written)) if written.exists() else {}
+    train = declared.expected.train_items or said.get("train_items") or (None if declared.probe else 0)
+    return said.get("items") or declared.expected.items, train
+
+
+def compared_billions(spec: Pairs, size: int) -> float:
+    """Pairs of pairs that a mining job looks at, in billions."""
+    return size * min(spec.pool or size, size) / 1e9

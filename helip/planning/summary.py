@@ -1,0 +1,106 @@
+"""Jobs by stage with their hours, disk and memory, as lines of text."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from helip.planning.jobs import Job, check_costs
+from helip.study import BoundStudy
+
+GB = 1e9
+
+
+@dataclass
+class Line:
+    """What the jobs of a stage cost together. `unpriced` jobs have no declared cost or no known size, and are not in the sums."""
+
+    stage: str
+    jobs: int = 0
+    left: int = 0  # whose artefact is not there yet
+    gpus: int = 0  # of one job
+    threads: int = 1
+    longest_hours: float = 0.0
+    limit_hours: float = 0.0  # the declared time limit; a longer training is requeued and goes on
+    gpu_hours: float = 0.0
+    core_hours: float = 0.0
+    disk_gb: float = 0.0
+    memory_gb: float = 0.0  # of one job
+    unpriced: int = 0
+    origins: dict[str, None] = field(default_factory=dict)  # ordered
+
+
+def summary(study: BoundStudy, jobs: Iterable[Job]) -> list[Line]:
+    """One line a stage, in the order of the work."""
+    check_costs(study)
+    by_stage: dict[str, Line] = {}
+    for job in jobs:
+        _add(by_stage.setdefault(job.stage, Line(job.stage)), job, study)
+    order = ["corpus", "fingerprint", "evaluation_set", "contamination", "train_encoder", "encode", "mine", "select"]
+    order += ["import", "train", "evaluate", "probe", "table"]
+    return sorted(by_stage.values(), key=lambda line: order.index(line.stage) if line.stage in order else len(order))
+
+
+def _add(line: Line, job: Job, study: BoundStudy) -> None:
+    line.jobs, line.left = line.jobs + 1, line.left + (not job.output.exists())
+    line.gpus, line.threads = max(line.gpus, job.resources.gpu), max(line.threads, job.resources.threads)
+    line.memory_gb, line.limit_hours = max(line.memory_gb, job.resources.mem_mb / 1000), job.resources.runtime / 60
+    cost = job.cost(study)
+    if job.stage == "table":
+        return
+    if cost is None or job.units is None or job.items is None:
+        line.unpriced += 1
+        return
+    hours = (cost.start + cost.seconds * job.units) / 3600
+    line.longest_hours = max(line.longest_hours, hours)
+    line.gpu_hours, line.core_hours = line.gpu_hours + hours * job.resources.gpu, line.core_hours + hours * job.resources.threads
+    line.disk_gb += cost.bytes * job.items / GB
+    line.origins[f"{next(k for k in job.costs if k in study.declaration.costs)}: {cost.origin}"] = None
+
+
+HEAD = ("stage", "jobs", "left", "GPUs", "longest h", "limit h", "GPU-hours", "core-hours", "disk GB", "memory GB")
+
+
+def text(study: BoundStudy, lines: list[Line]) -> str:
+    """A Markdown table, what it leaves out, and where the costs come from."""
+    rows = [HEAD, ("---", *["---:"] * (len(HEAD) - 1)), *map(_row, lines), _total(lines)]
+    widths = [max(len(row[i]) for row in rows) for i in range(len(HEAD))]
+    table = [
+        "| " + " | ".join(c.ljust(w) if i == 0 else c.rjust(w) for i, (c, w) in enumerate(zip(r, widths, strict=True))) + " |" for r in rows
+    ]
+    return "\n".join([*table, *_remarks(study, lines)])
+
+
+def _row(line: Line) -> tuple[str, ...]:
+    counts = (line.stage, str(line.jobs), str(line.left), str(line.gpus))
+    if line.stage == "table":
+        return (*counts, *["0"] * 5, "-")
+    if line.unpriced == line.jobs:
+        return (*counts, *["?"] * 5, f"{line.memory_gb:.0f}")
+    hours = (f"{line.longest_hours:.1f}", f"{line.limit_hours:.1f}", f"{line.gpu_hours:,.0f}", f"{line.core_hours:,.0f}")
+    return (*counts, *hours, f"{line.disk_gb:,.1f}", f"{line.memory_gb:.0f}")
+
+
+def _total(lines: list[Line]) -> tuple[str, ...]:
+    def total(of: str) -> float:
+        return sum(getattr(line, of) for line in lines)
+
+    peak = max((line.memory_gb for line in lines), default=0)
+    sums = (f"{total('gpu_hours'):,.0f}", f"{total('core_hours'):,.0f}", f"{total('disk_gb'):,.1f}")
+    return ("all", str(total("jobs")), str(total("left")), "", "", "", *sums, f"{peak:.0f}")
+
+
+def _remarks(study: BoundStudy, lines: list[Line]) -> list[str]:
+    said = []
+    for line in lines:
+        if line.unpriced:
+            said.append(
+                f"{line.stage}: {line.unpriced} of {line.jobs} jobs are not in the sums: no cost declared, or the size of their data is unknown."
+            )
+        if line.longest_hours > line.limit_hours > 0:
+            how = "goes on after its time limit" if line.stage == "train" else "would meet its time limit: raise resources"
+            said.append(f"{line.stage}: the longest job {how} ({line.longest_hours:.1f} of {line.limit_hours:.1f} hours).")
+    origins = [f"  {origin}" for line in lines for origin in line.origins]
+    return [
+        "",
+        *said,
+        *(["Costs, from " + str(study.file) + ":", *origins] if origins else ["No costs are declared: only jobs are counted."]),
+    ]

@@ -37,7 +37,7 @@ class Curve:
             step = int(known["step"])
             if not math.isfinite(row[0]):
                 raise HelipError(
-                    f"the loss is {row[0]} at step {step}: the state before it is kept; lower the learning rate, or use fp32 or clip_norm"
+                    f"the loss is {row[0]} at step {step}; the last good state is kept: lower learning_rate, set clip_norm or use fp32"
                 )
             self.rows.append(known | dict(zip(tensors, row, strict=True)))
 

@@ -18,6 +18,7 @@ def export(folder: Path, clip: Clip, weights: dict[str, Tensor], curve: Curve, a
     """Writes open_clip_model.safetensors, open_clip_config.json, curve.csv, train.json and tokenizer files; the folder appears whole."""
     with whole_folder(folder) as temporary:
         save_file({name: w.detach().cpu().contiguous() for name, w in weights.items()}, temporary / WEIGHTS)
+        (temporary / WEIGHTS).chmod(0o644)  # safetensors makes it the owner's alone
         size = clip.image_size[0] if clip.image_size[0] == clip.image_size[1] else clip.image_size
         said = {"model_cfg": clip.config, "preprocess_cfg": clip.preprocess | {"size": size}}
         (temporary / CONFIG).write_text(json.dumps(said, indent=1) + "\n")

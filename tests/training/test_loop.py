@@ -1,0 +1,191 @@
+"""What a training does beside its steps: arms, early stopping, retention, averages, NaN, progress."""
+
+import csv
+import logging
+
+import numpy as np
+import pytest
+import torch
+from toys import ToyCorpus, ToyPairs, job, recipe, refinement
+
+from helip.artefact import read_json
+from helip.config import EarlyStopping, Retention
+from helip.errors import HelipError
+from helip.training import loop
+from helip.training.curve import Curve, Meter
+from helip.training.distributed import World
+from helip.training.loop import Training, train
+from helip.training.models import open_start
+from helip.training.validation import held_out_recall
+
+
+def curve(folder) -> list[dict[str, str]]:
+    with open(folder / "model/curve.csv", newline="") as f:
+        return list(csv.DictReader(f))
+
+
+def test_arms_take_the_same_steps_of_the_same_size(tmp_path):
+    curves = {}
+    for arm in ("control", "cleaned", "helip"):
+        one = job(tmp_path / arm, refinement(arm=arm, steps=None, epochs=1), pairs=ToyPairs(120, noise=range(10)))
+        assert train(one, World()) == 0
+        curves[arm] = curve(tmp_path / arm)
+    assert [len(c) for c in curves.values()] == [10, 10, 10]
+    assert len({tuple(r["lr"] for r in c) for c in curves.values()}) == 1
+    assert "margin" in curves["helip"][0]
+    assert "margin" not in curves["control"][0]
+
+
+def test_training_learns(tmp_path):
+    one = job(tmp_path, recipe(steps=60, learning_rate=3e-3))
+    before = held_out_recall(one.clip, one.corpus, np.arange(120), torch.device("cpu"))
+    assert train(one, World()) == 0
+    after = held_out_recall(one.clip, one.corpus, np.arange(120), torch.device("cpu"))
+    assert after > before + 0.02
+    losses = [float(r["loss"]) for r in curve(tmp_path)]
+    assert np.mean(losses[-5:]) < np.mean(losses[:5]) - 0.5
+
+
+def test_a_finished_training_leaves_no_state(tmp_path):
+    one = job(tmp_path, recipe())
+    assert train(one, World()) == 0
+    assert not one.state_dir.exists()
+
+
+def poisoned(one, at: int):
+    """The loss is NaN at a step."""
+    plain = one.stepper.objective.loss
+
+    def loss(*arguments):
+        value, parts = plain(*arguments)
+        return (value * float("nan") if one.step + 1 == at else value), parts
+
+    one.stepper.objective.loss = loss
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_nan_stops_with_the_step_and_keeps_the_last_good_state(tmp_path, precision):
+    one = Training(job(tmp_path, recipe(precision=precision)), World())
+    poisoned(one, at=5)
+    with loop.Interrupts() as interrupts, pytest.raises(HelipError, match="loss is nan at step 5; the last good state is kept"):
+        one.run(interrupts)
+    assert [p.name for p in one.job.state_dir.glob("step*")] == ["step000000003.pt"]
+    assert train(job(tmp_path, recipe(precision=precision)), World()) == 0  # and it goes on from there
+
+
+def test_early_stopping_stops_and_exports_the_best(tmp_path, monkeypatch):
+    scores = iter([0.1, 0.2, 0.5, 0.4, 0.5, 0.3, 0.9])
+    seen = []
+
+    def score(clip, corpus, ids, device):
+        seen.append({n: w.clone() for n, w in clip.model.state_dict().items()})
+        return next(scores)
+
+    monkeypatch.setattr(loop, "held_out_recall", score)
+    one = job(tmp_path, refinement(steps=40, early_stopping=EarlyStopping(patience=3, every=2, held_out=0.1)))
+    assert train(one, World()) == 0
+    about = read_json(tmp_path / "model/train.json")
+    assert (about["steps"], about["best_step"], about["best_validation"]) == (10, 4, 0.5)
+    assert [r["validation"] for r in curve(tmp_path) if r["validation"]] == ["0.1", "0.2", "0.5", "0.4", "0.5", "0.3"]
+    exported = open_start(tmp_path / "model").model.state_dict()
+    assert all(torch.equal(w, seen[2][n]) for n, w in exported.items())
+
+
+def test_held_out_pairs_are_not_trained_on(tmp_path):
+    one = Training(job(tmp_path, refinement(early_stopping=EarlyStopping(every=2, held_out=0.25))), World())
+    drawn = {i for step in range(100) for i in one.sampler(step).ids.tolist()}
+    assert len(one._held_out) == 30
+    assert drawn.isdisjoint(one._held_out.tolist())
+
+
+def test_only_selected_pairs_are_trained_on(tmp_path):
+    keep = np.arange(120) % 3 > 0
+    one = Training(job(tmp_path, refinement(), keep=keep), World())
+    drawn = np.unique(np.concatenate([one.sampler(step).ids for step in range(100)]))
+    assert np.array_equal(drawn, np.flatnonzero(keep))
+
+
+def test_recall_by_hand(tmp_path):
+    one = job(tmp_path, recipe())
+    one.clip.model.encode_image = lambda images, normalize: torch.eye(4)
+    one.clip.model.encode_text = lambda tokens, normalize: torch.eye(4)[[0, 1, 3, 3]]
+    # images 0 and 1 find their captions, 3 finds caption 2 first (a tie) or its own; captions 0, 1 and 3 find their images, 2 finds image 3
+    assert held_out_recall(one.clip, one.corpus, np.arange(4), torch.device("cpu")) in (5 / 8, 6 / 8)
+
+
+def test_retention_is_measured_from_the_start_and_a_fall_is_said(tmp_path, caplog):
+    scores = iter([50.0, 49.5, 47.0, 50.0, 12.0])
+    watched = refinement(steps=8, retention=Retention(set="anything", every=2, tolerance=2.0))
+    with caplog.at_level(logging.WARNING):
+        assert train(job(tmp_path, watched, retention_score=lambda model: next(scores)), World()) == 0
+    rows = [(r["step"], r["retention"]) for r in curve(tmp_path) if r["retention"]]
+    assert rows == [("0", "50.0"), ("2", "49.5"), ("4", "47.0"), ("6", "50.0"), ("8", "12.0")]
+    warnings = read_json(tmp_path / "model/train.json")["warnings"]
+    assert [w.partition(":")[0] for w in warnings] == ["step 4", "step 8"]
+    assert "retention fell from 50.00 to 47.00" in caplog.text
+
+
+def test_retention_sees_the_model_in_eval_mode_and_leaves_training_alone(tmp_path):
+    plain, watched = refinement(), refinement(retention=Retention(set="anything", every=1))
+    modes = []
+    assert train(job(tmp_path / "plain", plain), World()) == 0
+    assert train(job(tmp_path / "watched", watched, retention_score=lambda model: float(modes.append(model.training) or 0)), World()) == 0
+    assert modes == [False] * 9
+    assert [r["loss"] for r in curve(tmp_path / "plain")] == [r["loss"] for r in curve(tmp_path / "watched")][1:]
+
+
+def test_average_and_interpolation_are_what_is_exported(tmp_path):
+    start = {n: w.clone() for n, w in job(tmp_path / "start", recipe()).clip.model.state_dict().items()}
+    exported = {}
+    for name, said in {"last": {}, "halfway": {"interpolate": 0.5}, "averaged": {"ema": 0.5}}.items():
+        assert train(job(tmp_path / name, refinement(**said)), World()) == 0
+        exported[name] = open_start(tmp_path / name / "model").model.state_dict()
+    for n, w in exported["halfway"].items():
+        assert torch.allclose(w, (start[n] + exported["last"][n]) / 2, atol=1e-6)
+    moved = "transformer.resblocks.0.mlp.c_fc.weight"
+    near, far = ((exported[n][moved] - start[moved]).norm() for n in ("averaged", "last"))
+    assert 0 < near < far
+
+
+# ---------------------------------------------------------------- bad input
+
+
+def test_a_batch_larger_than_the_corpus_is_refused(tmp_path):
+    with pytest.raises(HelipError, match="batch of 64 is larger than the 40 pairs"):
+        Training(job(tmp_path, recipe(batch_size=64), ToyCorpus(40)), World())
+
+
+def test_a_corpus_that_shrank_since_mining_is_refused(tmp_path):
+    with pytest.raises(HelipError, match="mined on 150 pairs and the corpus has 120"):
+        Training(job(tmp_path, refinement(), pairs=ToyPairs(150)), World())
+
+
+def test_a_world_that_does_not_divide_the_batch_is_refused(tmp_path):
+    with pytest.raises(HelipError, match="batch_size 12 does not divide into 5 processes"):
+        Training(job(tmp_path, refinement()), World(size=5))
+
+
+# ---------------------------------------------------------------- curve and meter
+
+
+def test_curves_survive_a_state(tmp_path):
+    one = Curve()
+    one.note(0, retention=3.0)
+    one.add({"step": 1, "lr": 0.1}, {"loss": torch.tensor(2.0), "clip": torch.tensor(1.5)})
+    other = Curve()
+    other.load_state_dict(one.state_dict())
+    assert other.rows == one.rows == [{"step": 0, "retention": 3.0}, {"step": 1, "lr": 0.1, "loss": 2.0, "clip": 1.5}]
+    other.write(tmp_path / "curve.csv")
+    assert (tmp_path / "curve.csv").read_text().split() == ["step,loss,clip,lr,retention", "0,,,,3.0", "1,2.0,1.5,0.1,"]
+
+
+def test_a_log_gets_a_line_a_minute(capsys, monkeypatch):
+    clock = iter(range(0, 10_000, 25))
+    monkeypatch.setattr("helip.training.curve.time.monotonic", lambda: next(clock))
+    meter, rows = Meter("run", 0, 100, 8, quiet=False), Curve()
+    rows.add({"step": 1}, {"loss": torch.tensor(2.0)})
+    for _ in range(7):
+        meter.update(rows)
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 2  # 7 steps of 25 s
+    assert lines[0] == "run: step 3 of 100, loss 2.0000, 0 samples/s, 40.4 min left"

@@ -40,8 +40,7 @@ class Corpus:
         self._text = self._mapped("captions.bin")
         if self._rows.dtype != ROW or (len(self._rows), len(self._text)) != wanted:
             raise HelipError(f"{self.folder}: index.npy or captions.bin does not match manifest.json; index the corpus again")
-        self._files: OrderedDict[int, BinaryIO] = OrderedDict()
-        self._lock = threading.Lock()
+        self._start_reading()
 
     @classmethod
     def open(cls, folder: Path | str) -> "Corpus":
@@ -106,7 +105,13 @@ class Corpus:
     def shard_path(self, shard: int) -> Path:
         return self.folder / self._shards[shard]["path"]  # an absolute path stays what it is
 
+    def _start_reading(self) -> None:
+        self._files: OrderedDict[int, BinaryIO] = OrderedDict()
+        self._lock, self._process = threading.Lock(), os.getpid()
+
     def _file(self, shard: int) -> BinaryIO:
+        if self._process != os.getpid():  # forked: a thread that is not here may have held the lock
+            self._start_reading()
         with self._lock:
             if shard in self._files:
                 self._files.move_to_end(shard)

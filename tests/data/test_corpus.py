@@ -228,6 +228,15 @@ def test_workers_read_the_same_bytes(world, method):
         assert pool.map(functools.partial(Corpus.image_bytes, world), ids) == [world.image_bytes(i) for i in ids]
 
 
+def test_a_fork_while_another_thread_reads_does_not_hang(world):
+    wanted = world.image_bytes(5)
+    with world._lock:
+        child = multiprocessing.get_context("fork").Process(target=lambda: os._exit(world.image_bytes(5) == wanted))
+        child.start()
+    child.join(20)
+    assert child.exitcode == 1
+
+
 def test_more_shards_than_open_files(tmp_path, monkeypatch):
     monkeypatch.setattr(corpus_module, "OPEN_SHARDS", 2)
     for n in range(5):

@@ -42,7 +42,7 @@ def test_sixteen_bit_grey_is_scaled_not_clipped():
     assert [p[0] for p in np.asarray(decode(out.getvalue()))[0].tolist()] == [0, 127, 255]
 
 
-pytestmark = pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning", "ignore:Truncated File Read")
+pytestmark = pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning", "ignore::UserWarning:PIL")
 
 
 def _png_header(width: int, height: int) -> bytes:

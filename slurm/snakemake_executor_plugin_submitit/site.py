@@ -43,8 +43,9 @@ class Site(BaseModel):
     def wish(self, rules: list[str], gpus: int) -> Wish:
         """What the site says of a job of these rules (several in a group) that wants so many GPUs."""
         wish = self.gpu.over(self.default) if gpus else self.default
-        for rule in rules:
-            wish = self.rules.get(rule, Wish()).over(wish)
+        for name in sorted(self.rules, key=len):
+            if any(rule == name or rule.startswith(f"{name}_") for rule in rules):  # evaluate: evaluate_paper, evaluate_miniature, ...
+                wish = self.rules[name].over(wish)
         return wish
 
 

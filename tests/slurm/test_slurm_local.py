@@ -1,0 +1,92 @@
+"""The plugin without a Slurm (submitit's local executor), and Snakemake's own executor with the local profile."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from conftest import HERE, PROFILE, until
+from snakemake.common.tests import TestWorkflowsLocalStorageBase
+from snakemake_executor_plugin_submitit import ExecutorSettings
+
+LOCAL = ("--submitit-cluster", "local")
+
+
+class TestSnakemakesOwnSuite(TestWorkflowsLocalStorageBase):
+    __test__ = True
+
+    def get_executor(self) -> str:
+        return "submitit"
+
+    def get_executor_settings(self) -> ExecutorSettings:
+        return ExecutorSettings(cluster="local")
+
+    @pytest.fixture(autouse=True)
+    def _stay(self, monkeypatch):
+        monkeypatch.chdir(Path.cwd())  # Snakemake changes the working folder and does not come back
+
+
+def test_failure_is_reported_with_the_end_of_the_log(workflow):
+    flow = workflow("events.smk")
+    assert flow.run("failing.out", *LOCAL) == 1
+    told = flow.said[flow.said.index("rule failing: job") :]
+    assert "last words: 42" in told[: told.index("--- rule failing\n")]
+
+
+def test_concurrent_jobs_see_different_gpus(workflow):
+    flow = workflow("events.smk", {**os.environ, "HELIP_GPUS": "4,7"})
+    assert flow.run("first_gpu.out", "second_gpu.out", *LOCAL) == 0, flow.said
+    assert {flow.read("first_gpu.out").strip(), flow.read("second_gpu.out").strip()} == {"4", "7"}
+
+
+def test_killed_job_leaves_nothing_running_and_is_noticed(workflow):
+    flow = workflow("events.smk").start("lost.out", *LOCAL)
+    until((flow.folder / "lost.state").exists, 60, "the job to run")
+    mine = [p for p in processes() if f"{flow.folder}/.snakemake/submitit/lost" in p[1] and "submitit.core._submit" in p[1]]
+    os.kill(mine[0][0], 9)
+    assert flow.finish(60) == 1
+    assert "rule lost: job" in flow.said
+    until(
+        lambda: not [p for p in processes() if "training.py lost" in p[1] and os.path.realpath(f"/proc/{p[0]}/cwd") == str(flow.folder)],
+        10,
+        "its end",
+    )
+
+
+def processes() -> list[tuple[int, str]]:
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            found.append((int(folder.name), (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")))
+        except OSError:
+            continue
+    return found
+
+
+def test_time_limit_is_survived_as_often_as_declared_and_no_more(workflow):
+    """The job is warned half a minute before the end of its one minute."""
+    flow = workflow("events.smk")
+    assert flow.run("limit.out", *LOCAL, seconds=180) == 0, flow.said
+    assert flow.read("limit.out").count("from ") == 2
+
+    (flow.folder / "limit.out").unlink()
+    (flow.folder / "limit.state").unlink()
+    assert flow.run("limit.out", *LOCAL, "--submitit-requeues", "0", seconds=180) == 1
+    assert re.search(r"rule limit: job \d+ failed: .*timed-out too many times", flow.said)
+
+
+@pytest.mark.parametrize("profile", ["local"])
+def test_local_profile_runs_two_jobs_at_once_with_a_gpu_each(tmp_path, profile):
+    """Plain Snakemake: rules that start with helip.launch share the machine's GPUs."""
+    (tmp_path / "Snakefile").write_text(
+        "rule all:\n  input: expand('{n}.out', n=range(2))\n"
+        "rule gpu:\n  output: '{n}.out'\n  resources: gpu=1\n"
+        f"  shell: \"{sys.executable} -m helip.launch --gpus {{resources.gpu}} {sys.executable} '{HERE}/meet.py' {{wildcards.n}} {{output}}\"\n"
+    )
+    environ = {**os.environ, "HELIP_GPUS": "4,7", "HELIP_LEASES": str(tmp_path / "leases"), "PYTHONPATH": str(PROFILE.parent)}
+    command = [sys.executable, "-m", "snakemake", "--profile", str(PROFILE.parent / profile), "--cores", "2"]
+    done = subprocess.run(command, cwd=tmp_path, env=environ, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr
+    assert {(tmp_path / f"{n}.out").read_text() for n in range(2)} == {"4 threads 1", "7 threads 1"}

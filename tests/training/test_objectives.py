@@ -94,6 +94,27 @@ def test_every_objective_trains_every_tower(name, tower):
 
 
 @pytest.mark.parametrize("name", OBJECTIVES)
+def test_every_objective_learns_to_match_pairs(name):
+    steps, rate = (160, 5e-4) if name == "cloob" else (30, 2e-3)  # CLOOB contrasts averages over the batch: slower, and faster it collapses
+    model = tiny()
+    objective = build_objective(refinement(name, arm="control"), model)
+    batch = batch_of(objective, 6)
+    batch["images"] = [batch["images"][0] + 0.1 * view for view in batch["images"]]  # views of the same images
+    optimiser = torch.optim.Adam([p for m in (model, objective) for p in m.parameters() if p.requires_grad], lr=rate)
+    for step in range(steps):
+        features = objective.encode(model, batch | {"sample_seeds": torch.arange(6) + 1000 * step})
+        loss, _ = objective.loss(features, model.logit_scale.exp())
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+        objective.after_step({k: v.detach() for k, v in features.items()})
+    with torch.no_grad():
+        cosines = model.encode_image(batch["images"][0], normalize=True) @ model.encode_text(batch["tokens"], normalize=True).T
+    assert cosines.argmax(1).tolist() == list(range(6))
+    assert cosines.argmax(0).tolist() == list(range(6))
+
+
+@pytest.mark.parametrize("name", OBJECTIVES)
 def test_micro_batches_give_the_same_features_and_loss(name):
     model = tiny().double()
     objective = build_objective(refinement(name), model).double()

@@ -73,7 +73,7 @@ def _engine(features: list[Features], criterion: Criterion, work: Iterator[Block
     library = build.library() if target.type == "cpu" else None
     if library is not None:
         return fused.run(library, features, criterion, work, memory, workers)
-    return blocks.run(features, criterion, work, memory, target)
+    return blocks.run(features, criterion, work, memory, workers, target)
 
 
 def _pair_set(ids: np.ndarray, scores: np.ndarray, spec: MiningSpec, corpus_size: int, shard: tuple[int, int]) -> PairSet:

@@ -7,12 +7,14 @@ that a tile shows after a few of them that it has none.
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 
 from helip.mining.features import CHUNK_BYTES, Features
 
 SAMPLE = 20_000  # rows that axes are found on
 PREFIX = 64  # principal axes that clusters are found in
 POINTS = 40  # sampled rows for a cluster
+SMALL, MOST = 1000, 4096  # rows not worth ordering; clusters
 
 
 @dataclass(frozen=True)
@@ -35,15 +37,13 @@ def chunks(features: Features, ids: np.ndarray):
         yield start, features.rows(ids[start : start + step])
 
 
-def ordered(features: Features, workers: int) -> Order:
-    """Clusters by spherical k-means on the leading axes; clusters chained by similarity; within one, nearest its centre first."""
-    rng = np.random.default_rng(0)
+def ordered(features: Features, workers: int, device: torch.device | None = None) -> Order:
+    """Clusters by spherical k-means on the leading axes, chained by similarity; within a cluster, nearest to its centre first."""
+    rng, count = np.random.default_rng(0), len(features)
     axes = principal_axes(features, rng)
-    count = len(features)
-    clusters = int(np.clip(1.5 * np.sqrt(count), 1, 4096))
-    if count < 1000:
+    if count < SMALL:
         return Order(np.arange(count, dtype=np.int32), axes, _skew(axes))
-    label, nearness = _clustered(features, axes[:, :PREFIX], clusters, rng, workers)
+    label, nearness = _clustered(features, axes[:, :PREFIX], int(min(1.5 * count**0.5, MOST)), rng, workers, device or torch.device("cpu"))
     order = np.lexsort((-nearness, label))
     rank = np.empty(count, np.int32)
     rank[order] = np.arange(count, dtype=np.int32)
@@ -63,7 +63,7 @@ def _skew(axes: np.ndarray) -> float:
     return float(np.linalg.norm(exact @ exact.T - np.eye(dim))) + 2.02 * (dim + 1) * 2.0**-24 * dim**0.5
 
 
-def _clustered(features, axes, clusters, rng, workers) -> tuple[np.ndarray, np.ndarray]:
+def _clustered(features, axes, clusters, rng, workers, device) -> tuple[np.ndarray, np.ndarray]:
     """Each row's cluster, numbered along the chain, and its inner product with that cluster's centre."""
     import faiss
 
@@ -76,9 +76,10 @@ def _clustered(features, axes, clusters, rng, workers) -> tuple[np.ndarray, np.n
     means.train(points)
     place = _chained(means.centroids)
     label, nearness = np.empty(len(features), np.int32), np.empty(len(features), np.float32)
+    axes, centres = torch.from_numpy(np.ascontiguousarray(axes)).to(device), torch.from_numpy(means.centroids.T.copy()).to(device)
     for start, x in chunks(features, np.arange(len(features))):
-        near, which = means.index.search(x @ axes, 1)
-        label[start : start + len(x)], nearness[start : start + len(x)] = place[which[:, 0]], near[:, 0]
+        near, which = (torch.from_numpy(x).to(device) @ axes @ centres).max(1)
+        label[start : start + len(x)], nearness[start : start + len(x)] = place[which.cpu().numpy()], near.cpu().numpy()
     return label, nearness
 
 

@@ -42,7 +42,7 @@ def run(engine, features, spec):
 def by_blocks(features, spec, memory=1 << 30):
     criterion = Criterion.of(spec)
     used = [checked(name, dict(zip(("image", "text"), features, strict=True))[name]) for name, _ in criterion.modalities]
-    return run(blocks.run(used, criterion, blocks_of(spec, 1100, 0, 1100), memory, torch.device("cpu")), features, spec)
+    return run(blocks.run(used, criterion, blocks_of(spec, 1100, 0, 1100), memory, 1, torch.device("cpu")), features, spec)
 
 
 def by_kernel(target, features, spec, memory=1 << 30, workers=2):

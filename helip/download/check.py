@@ -82,10 +82,7 @@ def _indexed(folder: Path) -> str:
 
 
 def _shards(declaration: ShardCorpus) -> str:
-    try:
-        files = shard_files(declaration.path)
-    except HelipError as error:
-        raise HelipError(f"{error}" + (f": {declaration.obtain}" if declaration.obtain else "")) from None
+    files = shard_files(declaration.path, declaration.obtain)
     for path in files:
         _whole(path)
     return f"{len(files)} shards, {sum(f.stat().st_size for f in files)} bytes, not yet indexed"
@@ -101,7 +98,7 @@ def _whole(path: Path) -> None:
 
 
 def _present(declared: str, obtain: str) -> Path:
-    path = located(declared)
+    path = located(declared, obtain)
     if not path.exists():
         raise HelipError(f"{path}: is not there; {obtain or 'put it there or correct the path'}")
     return path

@@ -16,7 +16,7 @@ def obtain(checkpoint: PublishedCheckpoint, run: str, folder: Path) -> tuple[Pat
     if checkpoint.url:
         file = folder / checkpoint.url.rpartition("/")[2]
         return file, fetch(checkpoint.url, file, checkpoint.sha256)
-    file, record = located(checkpoint.path), folder / f"{run}.json"
+    file, record = located(checkpoint.path, checkpoint.obtain), folder / f"{run}.json"
     if not file.is_file():
         raise HelipError(
             f"{file}: the published checkpoint of {run} is not there; {checkpoint.obtain or 'put it there or correct the path'}"

@@ -63,7 +63,7 @@ def _addresses(declaration: DownloadedCorpus, folder: Path) -> dict[str, int]:
         table = folder / "table" / declaration.table.rpartition("/")[2]
         fetch(declaration.table, table, timeout=max(60, declaration.timeout))
     else:
-        table = located(declaration.table)
+        table = located(declaration.table, declaration.obtain)
         if not table.exists():
             remedy = declaration.obtain or "put it there or correct the path"
             raise HelipError(f"{table}: there is no table of addresses '{declaration.table}'; {remedy}")

@@ -92,9 +92,8 @@ def _remarks(study: BoundStudy, lines: list[Line]) -> list[str]:
     said = []
     for line in lines:
         if line.unpriced:
-            said.append(
-                f"{line.stage}: {line.unpriced} of {line.jobs} jobs are not in the sums: no cost declared, or the size of their data is unknown."
-            )
+            why = "no cost is declared, or nobody has said how large their data are"
+            said.append(f"{line.stage}: {line.unpriced} of {line.jobs} jobs are not in the sums: {why}.")
         if line.longest_hours > line.limit_hours > 0:
             how = "goes on after its time limit" if line.stage == "train" else "would meet its time limit: raise resources"
             said.append(f"{line.stage}: the longest job {how} ({line.longest_hours:.1f} of {line.limit_hours:.1f} hours).")

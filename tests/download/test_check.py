@@ -1,0 +1,122 @@
+"""`helip check-data`: what is there, what will be, and what is wrong, before a GPU is used."""
+
+import argparse
+import json
+import shutil
+import tarfile
+
+import pytest
+import yaml
+
+from helip.cli import download as command
+from helip.download.check import check
+from helip.study import BoundStudy
+
+CHECKPOINT = "download it from Google Drive"
+
+
+@pytest.fixture
+def study(project, data_root, tmp_path, monkeypatch):
+    """The smoke study with real data of every kind, whole: $MINE/shards, $MINE/cifar10, $MINE/a.pt."""
+    shutil.copytree(project / "experiments", tmp_path / "experiments")
+    mine = tmp_path / "mine"
+    (mine / "shards").mkdir(parents=True)
+    shutil.copy(sorted((data_root / "flickr8k/pairs").glob("*.tar"))[0], mine / "shards/00000.tar")
+    shutil.copytree(data_root / "cifar10", mine / "cifar10")
+    (mine / "a.pt").write_bytes(b"weights")
+    monkeypatch.setenv("MINE", str(mine))
+    file = tmp_path / "experiments/studies/smoke.yaml"
+    content = yaml.safe_load(file.read_text())
+    content["seeds"] = [0]
+    content["corpora"]["yfcc15m_v1"] = {"kind": "webdataset", "path": "$MINE/shards", "obtain": "ask for YFCC"}
+    content["corpora"]["cc12m"] = {"kind": "downloaded", "table": "t.csv", "mirror": "https://example.org/{0..1}.tar"}
+    content["corpora"]["open29m"] = {"kind": "union", "of": ["cc3m", "yfcc15m_v1"]}
+    expected = {"items": 5000, "classes": 10}
+    content["evaluation"]["cifar10"] = {"kind": "wds", "task": "classification", "path": "$MINE/cifar10", "expected": expected}
+    content["published"] = {"cc3m_clip": {"path": "$MINE/a.pt", "obtain": CHECKPOINT}}
+    file.write_text(yaml.safe_dump(content))
+
+    def load(change=lambda content: None) -> BoundStudy:
+        content = yaml.safe_load(file.read_text())
+        change(content)
+        file.write_text(yaml.safe_dump(content))
+        return BoundStudy("smoke", tmp_path / "experiments", tmp_path / "results")
+
+    load.mine = mine
+    return load
+
+
+def states(bound) -> dict[str, tuple[str, str]]:
+    return {f.name if f.kind != "evaluation set" else f"set {f.name}": (f.state, f.detail) for f in check(bound)}
+
+
+def test_all_there(study):
+    found = states(study())
+    assert {name: state for name, (state, _) in found.items()} == {
+        "cc3m": "will be made", "yfcc15m_v1": "there", "cc12m": "will be fetched", "open29m": "will be made",
+        "set imagenet": "will be made", "set cifar10": "there", "set cifar100": "will be made", "set caltech101": "will be made",
+        "set flickr30k": "will be made", "cc3m_clip": "there",
+    }  # fmt: skip
+    assert found["set cifar10"][1] == "5000 items, 10 classes"
+
+
+def test_an_absent_folder_says_what_to_put_there(study):
+    shutil.rmtree(study.mine / "shards")
+    (study.mine / "a.pt").unlink()
+    found = states(study())
+    assert found["yfcc15m_v1"][0] == "missing" and "ask for YFCC" in found["yfcc15m_v1"][1]
+    assert found["cc3m_clip"][0] == "missing" and CHECKPOINT in found["cc3m_clip"][1]
+
+
+def test_a_truncated_shard_is_found_without_reading_it_all(study):
+    shard = study.mine / "shards/00000.tar"
+    shard.write_bytes(shard.read_bytes()[:-20_000])
+    assert "is truncated" in states(study())["yfcc15m_v1"][1]
+
+
+def test_another_number_of_items_or_other_class_names_are_found(study):
+    def expect(**more):
+        return lambda c: c["evaluation"]["cifar10"]["expected"].update(more)
+
+    assert states(study(expect(items=10000)))["set cifar10"] == (
+        "missing", "evaluation -> cifar10: items should be 10000 and is 5000; it is another set or version",
+    )  # fmt: skip
+    names = "bb3914949cecedee6d1257f7f5fdb8f43fa3b2c8095fd1763161caf1b873fe59"
+    assert states(study(expect(items=5000, class_names=names)))["set cifar10"][0] == "there"
+    assert "class names should be 0000" in states(study(expect(class_names="0000")))["set cifar10"][1]
+
+
+def test_a_truncated_evaluation_archive_is_found(study):
+    tar = study.mine / "cifar10/test/0.tar"
+    tar.write_bytes(tar.read_bytes()[:-5000])
+    assert states(study())["set cifar10"][0] == "missing"
+
+
+def test_a_checkpoint_that_is_not_the_pinned_one_is_found(study):
+    change = lambda c: c["published"]["cc3m_clip"].update(sha256="0" * 64)  # noqa: E731
+    assert "is declared or recorded" in states(study(change))["cc3m_clip"][1]
+
+
+def test_an_indexed_corpus_whose_shard_changed_is_found(study):
+    from helip.data.build import build_corpus
+
+    bound = study()
+    build_corpus(bound.declaration.corpora["yfcc15m_v1"], bound.corpus_dir("yfcc15m_v1"))
+    assert states(bound)["yfcc15m_v1"][0] == "there" and "pairs, digest" in states(bound)["yfcc15m_v1"][1]
+    with tarfile.open(study.mine / "shards/00000.tar", "a") as archive:
+        archive.addfile(tarfile.TarInfo("more.txt"))
+    (study.mine / "shards/00000.tar").open("ab").write(b"\0" * 10240)
+    assert "has changed since" in states(bound)["yfcc15m_v1"][1]
+
+
+def test_the_command_prints_a_line_each_and_fails_with_2(study, monkeypatch, tmp_path, capsys):
+    bound = study()
+    monkeypatch.setattr("helip.cli.download.study.load", lambda name: bound)
+    parser = argparse.ArgumentParser()
+    run = command.add("check-data", parser)
+    assert run(parser.parse_args(["--study", "smoke", "--out", str(tmp_path / "data.json")])) == 0
+    assert len(capsys.readouterr().out.splitlines()) == 10
+    assert len(json.loads((tmp_path / "data.json").read_text())["findings"]) == 10
+    shutil.rmtree(study.mine / "shards")
+    assert run(parser.parse_args(["--study", "smoke"])) == 2
+    assert "1 of 10 are missing" in capsys.readouterr().err

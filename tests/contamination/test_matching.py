@@ -8,8 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image, ImageEnhance
 
-from helip.contamination import FINGERPRINT, fingerprint, near_duplicates
-from helip.contamination import matching
+from helip.contamination import FINGERPRINT, fingerprint, matching, near_duplicates
 from helip.data.tars import samples
 
 

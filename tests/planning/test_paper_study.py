@@ -1,0 +1,87 @@
+"""The paper study against section 4.1 of arXiv 2305.05208 and against runs.yaml."""
+
+import pytest
+
+from helip.binding import Names, read_yaml
+from helip.study import BoundStudy
+
+
+@pytest.fixture(scope="module")
+def paper(project) -> BoundStudy:
+    return BoundStudy("paper", project / "experiments")
+
+
+def test_every_name_and_every_run_is_bound(paper, project):
+    content = read_yaml(project / "experiments/paper/runs.yaml", dict)
+    names, runs = Names.model_validate(content["names"]), content["runs"]
+    assert set(names.corpora) <= set(paper.declaration.corpora)
+    assert set(names.models) <= set(paper.declaration.models)
+    assert set(names.encoders) <= set(paper.declaration.encoders)
+    assert set(names.objectives) <= set(paper.declaration.pretraining)
+    assert set(runs) == set(paper.runs)
+
+
+def test_every_number_of_the_papers_tables_will_be_computed(paper):
+    from helip.planning import jobs
+
+    assert {f"table{n}" for n in range(1, 10)} <= {j.name for j in jobs(paper) if j.stage == "table"}
+    wanted = {(c.set, c.metric.partition(".")[0]) for n in range(1, 10) for c in paper.tables[f"table{n}"].columns}
+    assert wanted <= {*paper.tasks("evaluate"), *paper.tasks("probe")}
+    assert len(paper.declaration.evaluation) == 12
+
+
+def test_section_4_1(paper):
+    gpus = paper.resources("train").gpu
+    assert gpus == 8
+    for run in paper.runs.values():
+        if run.start:
+            a_gpu = run.recipe.batch_size // gpus
+            assert a_gpu == (128 if run.model == "vit_b16" else 512), run.name
+            assert run.recipe.precision == "fp16" and run.recipe.p == 1 and run.recipe.gamma in (1.0, 0.0)
+    mining = paper.declaration.mining
+    assert (mining.tau_image, mining.tau_text, mining.k) == (0.5, 0.5, 500)
+    assert (mining.image_encoder, mining.text_encoder) == ("dino_vits8", "sentence")
+    stopping = paper.run("cc3m_clip_helip").recipe.early_stopping
+    assert stopping.patience == 5
+
+
+def test_arms_differ_in_nothing_but_where_their_batches_come_from(paper):
+    for run in paper.runs.values():
+        if run.arm == "helip" and run.recipe.gamma == 1.0 and run.recipe.objective.name == "clip":
+            control = paper.run(paper.control_of(run.name))
+            assert run.recipe.model_copy(update={"arm": "control"}) == control.recipe, run.name
+            assert run.seeds == control.seeds
+
+
+def test_at_least_three_refinements_everywhere(paper):
+    for run in paper.runs.values():
+        if run.start:
+            assert len(run.seeds) >= 3, run.name
+
+
+def test_published_models_are_those_of_the_paper_and_need_no_corpus(paper):
+    assert set(paper.declaration.published) == {"cc3m_slip", "cc12m_slip", "yfcc15m_v2_slip", "yfcc15m_v2_declip"}
+    assert paper.train_inputs("cc3m_slip", "0") == []
+    assert paper.run_digest("cc3m_slip", "0") != paper.run_digest("cc12m_slip", "0")
+
+
+def test_what_clip_benchmark_ships_has_the_declared_digests(paper):
+    import hashlib
+
+    from helip.download.packing import benchmark_words
+
+    def digest(lines):
+        return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+
+    names = {"imagenet": "imagenet1k", "flowers102": "flowers", "aircraft": "fgvc_aircraft"}
+    for name, declared in paper.declaration.evaluation.items():
+        theirs, expected = names.get(name, name), declared.expected
+        if expected.class_names and name != "cifar10":
+            assert digest(benchmark_words(theirs, "classnames")) == expected.class_names, name
+        if expected.templates and name != "cub":
+            assert digest(benchmark_words(theirs, "zeroshot_classification_templates")) == expected.templates, name
+
+
+def test_open29m_depends_on_its_members(paper):
+    assert [p.parent.name for p in paper.corpus_inputs("open29m")] == ["cc3m", "cc12m", "yfcc15m_v1"]
+    assert paper.own_corpora == ["cc3m", "cc12m", "yfcc15m_v1", "yfcc15m_v2", "laion7m5", "laion8m"]

@@ -1,0 +1,140 @@
+"""`helip plan`: the same jobs as Snakemake counts, and hours that can be worked out by hand."""
+
+import re
+import shutil
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+
+import pytest
+import yaml
+
+from helip.errors import HelipError
+from helip.planning import jobs, summary, text
+from helip.study import BoundStudy
+
+
+@pytest.fixture
+def experiments(project, tmp_path):
+    shutil.copytree(project / "experiments", tmp_path / "experiments")
+    return tmp_path / "experiments"
+
+
+def study(experiments, name: str, results=Path("nowhere")) -> BoundStudy:
+    return BoundStudy(name, experiments, results)
+
+
+def edit(experiments, name: str, change) -> None:
+    file = experiments / f"studies/{name}.yaml"
+    content = yaml.safe_load(file.read_text())
+    change(content)
+    file.write_text(yaml.safe_dump(content))
+
+
+def counted(bound, *tables) -> dict[str, int]:
+    return dict(Counter(job.stage for job in jobs(bound, tables or None)))
+
+
+def test_the_smoke_table_needs_what_can_be_counted_by_hand(experiments):
+    # four arms x two seeds; one generated world, five sets, an image encoder to train, two encoders to apply
+    assert counted(study(experiments, "smoke"), "table1") == {
+        "corpus": 1, "train_encoder": 1, "encode": 2, "mine": 1, "train": 8, "evaluation_set": 5, "evaluate": 8, "table": 1,
+    }  # fmt: skip
+
+
+@pytest.mark.timeout(240)
+@pytest.mark.parametrize("target", ["table1", "table3", "table9"])
+def test_the_plan_of_the_paper_has_the_jobs_that_snakemake_would_run(project, tmp_path, experiments, target):
+    for part in ("Snakefile", "rules", "profiles"):
+        (shutil.copytree if (project / part).is_dir() else shutil.copy)(project / part, tmp_path / part)
+    if "download.smk" not in (tmp_path / "Snakefile").read_text():
+        pytest.skip("the Snakefile does not include rules/download.smk yet")
+    command = [Path(sys.executable).with_name("snakemake"), "-n", "--quiet", "reason", "--", f"results/paper/{target}.csv"]
+    out = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert out.returncode == 0, (out.stdout + out.stderr)[-3000:]
+    found = Counter()
+    for rule, count in re.findall(r"^(\w+) +(\d+)$", (out.stdout + out.stderr).partition("Job stats:")[2], re.MULTILINE):
+        name = rule.removesuffix("_paper")
+        found[{"download": "corpus", "join": "corpus"}.get(name, name)] += int(count)
+    found.pop("total")
+    assert counted(study(experiments, "paper"), target) == dict(found)
+
+
+def test_hours_disk_and_memory_by_hand(experiments):
+    def change(c):
+        c["resources"] = {"train": {"gpu": 8, "threads": 4, "mem_mb": 9000, "runtime": 60}, "mine": {"gpu": 1}}
+        c["costs"] = {
+            "train": {"seconds": 2.0, "start": 60, "bytes": 1e9, "origin": "a guess"},
+            "mine": {"seconds": 1e6, "start": 0, "bytes": 8, "origin": "another"},
+        }
+
+    edit(experiments, "smoke", change)
+    bound = study(experiments, "smoke")
+    lines = {line.stage: line for line in summary(bound, jobs(bound, ["table1"]))}
+    # 2 x (12 steps of 64) and 6 x (6 steps of 64), each with a minute to start
+    seconds = 2 * (60 + 2 * 12 * 64) + 6 * (60 + 2 * 6 * 64)
+    assert lines["train"].gpu_hours == pytest.approx(8 * seconds / 3600)
+    assert lines["train"].core_hours == pytest.approx(4 * seconds / 3600)
+    assert lines["train"].longest_hours == pytest.approx((60 + 2 * 12 * 64) / 3600)
+    assert (lines["train"].disk_gb, lines["train"].memory_gb) == (8.0, 9.0)
+    # 600 x 600 pairs of pairs are 0.00036 billions; 600 x 5 kept neighbours of 8 bytes
+    assert lines["mine"].gpu_hours == pytest.approx(360 / 3600)
+    assert lines["mine"].disk_gb == pytest.approx(600 * 5 * 8 / 1e9)
+    assert lines["encode"].unpriced == 2
+    said = text(bound, list(lines.values()))
+    assert "encode: 2 of 2 jobs are not in the sums" in said and "train: a guess" in said
+
+
+def test_the_most_particular_cost_counts(experiments):
+    def change(c):
+        c["costs"] = {"train": {"seconds": 1, "origin": "any"}, "train.rn50": {"seconds": 5, "start": 0, "origin": "this model"}}
+
+    edit(experiments, "smoke", change)
+    bound = study(experiments, "smoke")
+    assert {job.cost(bound).origin for job in jobs(bound, ["table1"]) if job.stage == "train"} == {"this model"}
+
+
+def test_a_misspelt_stage_or_an_unknown_table_is_a_sentence(experiments):
+    edit(experiments, "smoke", lambda c: c.update(costs={"trian": {"seconds": 1, "origin": "x"}}))
+    bound = study(experiments, "smoke")
+    with pytest.raises(HelipError, match=r"costs -> trian: there is no such stage; the stages are"):
+        summary(bound, jobs(bound))
+    with pytest.raises(HelipError, match="there is no 'table99'"):
+        jobs(bound, ["table99"])
+
+
+def test_what_is_there_is_not_left_and_its_true_size_counts(experiments, tmp_path):
+    from helip.artefact import write_json
+
+    bound = study(experiments, "paper", tmp_path / "results")
+    before = {j.output: j for j in jobs(bound)}[bound.manifest("cc3m")]
+    write_json(bound.manifest("cc3m"), {"size": 2905954})
+    lines = {line.stage: line for line in summary(bound, jobs(bound))}
+    after = {j.output: j for j in jobs(bound)}[bound.manifest("cc3m")]
+    assert (before.units, after.units) == (3318333, 2905954)
+    assert lines["corpus"].left == lines["corpus"].jobs - 1
+
+
+def test_corpora_of_unknown_size_are_not_guessed(experiments):
+    edit(experiments, "smoke", lambda c: c["corpora"].update(cc3m={"kind": "webdataset", "path": "/x"}))
+    bound = study(experiments, "smoke")
+    assert {job.units for job in jobs(bound, ["table1"]) if job.stage in ("corpus", "encode", "mine")} == {None}
+    assert "?" in text(bound, summary(bound, jobs(bound, ["table1"])))
+
+
+def test_every_paper_stage_is_priced_and_no_training_but_resumable_ones_outlast_their_limit(experiments):
+    bound = study(experiments, "paper")
+    lines = summary(bound, jobs(bound))
+    assert all(line.unpriced == 0 for line in lines)
+    assert all(line.longest_hours <= line.limit_hours for line in lines if line.stage not in ("train", "table"))
+    assert {line.stage for line in lines if line.gpus} == {"encode", "mine", "train", "evaluate", "probe"}
+
+
+def test_planning_imports_no_torch(project):
+    code = (
+        "import sys; from helip.study import load; from helip.planning import *; s = load('paper'); text(s, summary(s, jobs(s)));"
+        "print([m for m in ('torch', 'numpy', 'snakemake') if m in sys.modules])"
+    )
+    out = subprocess.run([sys.executable, "-c", code], cwd=project, capture_output=True, text=True, check=True)
+    assert out.stdout.strip() == "[]"

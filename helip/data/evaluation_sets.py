@@ -36,26 +36,38 @@ def build_evaluation_set(name: str, declaration: Declaration, out: Path, inputs:
 
 
 def _generated(name: str, declaration: GeneratedSet, folder: Path) -> dict[str, Any]:
-    from helip.data.world.sets import CAPTIONS, TEMPLATES, analogue, captioned, labelled
+    from helip.data.world.sets import CAPTIONS, analogue
 
-    size, world = declaration.image_size, (declaration.world_seed, declaration.seed)
     task = "retrieval" if name in CAPTIONS else "classification"
-    if task == "classification":
-        classes = analogue(name, declaration.world_seed).class_names  # first, as it refuses unknown names
+    classes = analogue(name, declaration.world_seed).class_names if task == "classification" else []  # refuses unknown names
     if task != declaration.task:
         raise HelipError(f"evaluation -> {name}: the generated world's '{name}' is a {task} set, not {declaration.task}; correct its task")
     if task == "retrieval":
-        if declaration.train_items:
-            raise HelipError(f"evaluation -> {name}: train_items is for a linear probe, and a retrieval set has none; leave it out")
-        (folder / "dataset_type.txt").write_text("retrieval\n")
-        _write_split(folder / "test", ((image, "txt", "\n".join(c)) for image, c in captioned(name, *world, declaration.items, size)))
+        _write_retrieval(name, declaration, folder)
     else:
-        (folder / "classnames.txt").write_text("".join(f"{c}\n" for c in classes))
-        (folder / "zeroshot_classification_templates.txt").write_text("".join(f"{t}\n" for t in TEMPLATES))
-        for split, items in (("test", declaration.items), ("train", declaration.train_items)):
-            if items:
-                _write_split(folder / split, ((image, "cls", str(c)) for image, c in labelled(name, *world, split, items, size)))
+        _write_classification(name, declaration, folder, classes)
     return {"dataset": f"wds/{name}", "root": ".", "split": "test", **check_wds(folder, declaration)}
+
+
+def _write_retrieval(name: str, declaration: GeneratedSet, folder: Path) -> None:
+    from helip.data.world.sets import captioned
+
+    if declaration.train_items:
+        raise HelipError(f"evaluation -> {name}: train_items is for a linear probe, and a retrieval set has none; leave it out")
+    (folder / "dataset_type.txt").write_text("retrieval\n")
+    items = captioned(name, declaration.world_seed, declaration.seed, declaration.items, declaration.image_size)
+    _write_split(folder / "test", ((image, "txt", "\n".join(captions)) for image, captions in items))
+
+
+def _write_classification(name: str, declaration: GeneratedSet, folder: Path, classes: list[str]) -> None:
+    from helip.data.world.sets import TEMPLATES, labelled
+
+    (folder / "classnames.txt").write_text("".join(f"{c}\n" for c in classes))
+    (folder / "zeroshot_classification_templates.txt").write_text("".join(f"{t}\n" for t in TEMPLATES))
+    for split, count in (("test", declaration.items), ("train", declaration.train_items)):
+        if count:
+            items = labelled(name, declaration.world_seed, declaration.seed, split, count, declaration.image_size)
+            _write_split(folder / split, ((image, "cls", str(label)) for image, label in items))
 
 
 def _write_split(folder: Path, items: Iterable[tuple[bytes, str, str]]) -> None:

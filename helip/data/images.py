@@ -68,5 +68,6 @@ def _check_header(image: Image.Image) -> None:
 def _rgb(image: Image.Image) -> Image.Image:
     if image.mode.startswith(("I", "F")):  # Pillow would clip 16 bits at 255: all white
         pixels = np.asarray(image, np.float64)
-        image = Image.fromarray((pixels * (255 / max(pixels.max(), 255 if pixels.max() <= 255 else 65535))).clip(0, 255).astype(np.uint8))
+        scale = 255 / 65535 if pixels.max() > 255 else 1
+        image = Image.fromarray((pixels * scale).clip(0, 255).astype(np.uint8))
     return image.convert("RGB")

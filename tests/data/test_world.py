@@ -69,7 +69,6 @@ def test_more_noise_changes_only_the_captions_that_turn_wrong():
     for c, s, m in zip(clean, some, more, strict=True):
         assert c.image == s.image == m.image
         assert m.mismatched or not s.mismatched
-        assert (s.caption == c.caption) is not s.mismatched or s.mismatched
         assert s.mismatched or s.caption == c.caption
         assert not s.mismatched or s.caption == m.caption
 
@@ -205,11 +204,7 @@ def test_a_caption_says_the_words_of_what_it_names_and_no_others(concept, seed):
     text = f" {describe(row, named, rng)} ".replace(",", "")
     assert any(f" {w} " in text for w in v.BACKGROUNDS[row[v.BACKGROUND]]) == named[v.BACKGROUND]
     assert any(f" {w} " in text for w in v.TEXTURES[row[v.TEXTURE]]) == named[v.TEXTURE]
-    assert any(f" {w} " in text for w in v.COLOURS[row[v.COLOUR]]) == named[v.COLOUR] or row[v.COLOUR] in (
-        9,
-        row[v.ACCENT],
-        row[v.SECOND_COLOUR],
-    )
+    assert any(f" {w} " in text for w in v.COLOURS[row[v.COLOUR]]) == named[v.COLOUR]  # nothing else in a scene has the main colour
     noun = v.FAMILIES[v.FAMILY_NAMES[row[v.FAMILY]]][row[v.PART]] if named[v.PART] else v.FAMILY_NAMES[row[v.FAMILY]]
     assert f" {v.plural(noun) if row[v.COUNT] else noun} " in text
     assert (" with " in text) == named[v.ACCENT]

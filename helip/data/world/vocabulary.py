@@ -56,7 +56,7 @@ BACKGROUNDS = (
     ("on sand", "on a beach", "in the desert"),
     ("in snow", "on a snowy field"),
     ("in water", "in the sea", "by the lake"),
-    ("at night", "under the stars"),
+    ("at night", "after dark"),
     ("in front of bricks", "against a brick wall"),
     ("on wood", "on a wooden floor"),
     ("in fog", "on a misty day"),

@@ -1,5 +1,6 @@
 """The Snakemake executor: submits what is ready, asks about all of it at once, and tells Snakemake how each job ended."""
 
+import asyncio
 import shutil
 import time
 from collections.abc import AsyncGenerator, Sequence
@@ -118,6 +119,7 @@ class Executor(RemoteExecutor):
 
     async def check_active_jobs(self, active_jobs: list[SubmittedJobInfo]) -> AsyncGenerator[SubmittedJobInfo, None]:
         """Results are looked for each time; Slurm is asked every `poll_s` seconds, about all jobs at once."""
+        await asyncio.sleep(0.2)  # Snakemake may be told to check without a pause
         results = {id(info): read_result(self._paths(info)) for info in active_jobs}
         await self._ask([info for info in active_jobs if results[id(info)] is None])
         for info in active_jobs:

@@ -80,7 +80,7 @@ def workflow(tmp_path):
     made = []
 
     def make(snakefile: str, environ: dict[str, str] | None = None) -> Workflow:
-        made.append(Workflow(tmp_path / "it's a folder", snakefile, environ or dict(os.environ)))
+        made.append(Workflow(tmp_path / f"it's a folder {len(made)}", snakefile, environ or dict(os.environ)))
         return made[-1]
 
     yield make

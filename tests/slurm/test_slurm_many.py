@@ -15,14 +15,16 @@ with open(os.environ["CALLS"], "a") as calls:
 script = pathlib.Path(sys.argv[1]).read_text()
 folder = pathlib.Path(shlex.split(next(line for line in script.splitlines() if line.startswith("srun")))[-1])
 count = int(re.search(r"--array=0-(\\d+)", script)[1]) + 1
-print("Submitted batch job 7", flush=True)
+main = os.getpid()
+print("Submitted batch job", main, flush=True)
 if os.fork() == 0:
-    os.close(1)
+    os.close(1), os.close(2)  # submitit waits for both
     time.sleep(8)
     os.makedirs("done", exist_ok=True)
     for i in range(count):
-        pathlib.Path("done", str(i)).touch()
-        (folder / f"7_{i}_0_result.pkl").write_bytes(pickle.dumps(("success", 0)))
+        command = (folder / f"{main}_{i}_submitted.pkl").read_bytes().decode("latin-1")
+        pathlib.Path("done", re.search(r"one:n=(\d+)", command)[1]).touch()
+        (folder / f"{main}_{i}_0_result.pkl").write_bytes(pickle.dumps(("success", 0)))
 """
 SQUEUE = """
 import os, sys
@@ -44,7 +46,7 @@ def test_slurm_is_asked_once_a_cycle_however_many_jobs_there_are(tmp_path):
     begin = time.monotonic()
     assert flow.run(seconds=200) == 0, flow.said[-3000:]
     calls = (tmp_path / "calls").read_text().split()
-    assert len(re.findall(r"^one: slurm job 7_\d+", flow.said, re.M)) == 200
+    assert len(re.findall(r"^one: slurm job \d+_\d+", flow.said, re.M)) == 200
     assert calls.count("sbatch") == 1
     # poll_s is 2 in these tests, and no cycle asks twice
     assert 2 <= calls.count("squeue") <= (time.monotonic() - begin) / 2 + 1

@@ -1,0 +1,156 @@
+"""What a machine offers the project: a list of findings, each ok or a problem with its remedy. Nothing here needs a GPU or Slurm."""
+
+import importlib.metadata
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+LEAST_DISK_GB = 20  # a study's features and checkpoints; the paper's shards need far more
+LEAST_MEMORY_GB = 4
+
+
+@dataclass(frozen=True)
+class Finding:
+    about: str
+    said: str
+    remedy: str = ""  # empty: nothing is wrong
+
+    @property
+    def ok(self) -> bool:
+        return not self.remedy
+
+
+def has_kernels(capability: tuple[int, int], built_for: list[str]) -> bool:
+    """Whether a torch built for these architectures runs on that GPU: its own, an older minor one of the same major, or any older PTX.
+
+    A Tesla V100 is (7, 0) and needs sm_70; torch 2.10.0 from PyPI is the last that has it.
+    """
+    major, minor = capability
+    for name in built_for:
+        kind, _, digits = name.partition("_")
+        digits = digits.rstrip("af")  # sm_90a and sm_100f are for that very architecture
+        built = int(digits[:-1]), int(digits[-1])
+        if name[-1] in "af":
+            if built == capability:
+                return True
+        elif (kind == "sm" and built[0] == major and built[1] <= minor) or (kind == "compute" and built <= capability):
+            return True
+    return False
+
+
+def torch_findings() -> Iterator[Finding]:
+    try:
+        import torch
+    except Exception as error:  # a broken CUDA library is an OSError, a wrong pair of wheels a RuntimeError
+        yield Finding("torch", f"cannot be imported ({error})", "install the project's pins: make setup")
+        return
+    yield Finding(
+        "torch",
+        f"{torch.__version__}, built for CUDA {torch.version.cuda or 'no'} and {' '.join(torch.cuda.get_arch_list()) or 'CPU only'}",
+    )
+    if not torch.cuda.is_available():
+        yield no_gpu(torch.version.cuda)
+        return
+    built = torch.cuda.get_arch_list()
+    for i in range(torch.cuda.device_count()):
+        yield gpu_finding(i, torch.cuda.get_device_name(i), torch.cuda.get_device_capability(i), built, torch.cuda.mem_get_info(i))
+    nccl = torch.distributed.is_available() and torch.distributed.is_nccl_available()
+    version = ".".join(map(str, torch.cuda.nccl.version())) if nccl else "absent"
+    yield Finding("NCCL", version, "" if nccl else "several GPUs need it: install torch from PyPI (make setup)")
+
+
+def no_gpu(cuda: str | None) -> Finding:
+    """No GPU is no problem where there is none; it is one beside a driver that torch cannot use."""
+    if not Path("/proc/driver/nvidia/version").exists():
+        return Finding("GPU", "none: training and mining run on the CPU")
+    if os.environ.get("CUDA_VISIBLE_DEVICES") == "":
+        return Finding("GPU", "hidden (CUDA_VISIBLE_DEVICES is empty): this job asked for none")
+    return Finding(
+        "GPU",
+        f"there is a driver, but torch (CUDA {cuda or 'none'}) finds no GPU",
+        "update the driver, or install torch from PyPI (make setup)",
+    )
+
+
+def gpu_finding(index: int, name: str, capability: tuple[int, int], built: list[str], memory: tuple[int, int]) -> Finding:
+    free, total = (round(n / 2**30) for n in memory)
+    precision = "fp16 with a gradient scaler" if capability < (8, 0) else "bf16"
+    said = f"{name}, sm_{capability[0]}{capability[1]}, {free} of {total} GiB free, precision {precision}"
+    if has_kernels(capability, built):
+        return Finding(f"GPU {index}", said)
+    return Finding(
+        f"GPU {index}", f"{said}; torch has no kernels for it", "install torch 2.10.0 from PyPI, which serves sm_70 to sm_120 (make setup)"
+    )
+
+
+def package_findings() -> Iterator[Finding]:
+    for name in ("open_clip_torch", "snakemake", "submitit", "clip-benchmark"):
+        try:
+            yield Finding(name, importlib.metadata.version(name))
+        except importlib.metadata.PackageNotFoundError:
+            yield Finding(name, "not installed", "install the project: make setup")
+
+
+def room_findings(results: Path) -> Iterator[Finding]:
+    """Disk where results go, memory that is free, and shared memory, through which loader processes pass batches."""
+    for about, folder, least in (("disk for results", results, LEAST_DISK_GB), ("/dev/shm", Path("/dev/shm"), 1)):
+        here = next(p for p in (folder, *folder.absolute().parents) if p.exists())
+        free = shutil.disk_usage(here).free / 2**30
+        yield Finding(
+            about, f"{free:.0f} GiB free at {here}", "" if free >= least else f"free at least {least} GiB there, or set HELIP_RESULTS"
+        )
+    available = memory_gb()
+    yield Finding("memory", f"{available:.0f} GiB free", "" if available >= LEAST_MEMORY_GB else f"free at least {LEAST_MEMORY_GB} GiB")
+
+
+def memory_gb(meminfo: Path = Path("/proc/meminfo")) -> float:
+    fields = dict(line.split(":", 1) for line in meminfo.read_text().splitlines())
+    return int(fields["MemAvailable"].split()[0]) / 2**20
+
+
+def _answers(*command: str) -> tuple[bool, str]:
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=20, check=False)
+    except (OSError, subprocess.TimeoutExpired) as error:
+        return False, str(error)
+    lines = (done.stdout + done.stderr).strip().splitlines()
+    return done.returncode == 0, lines[-1] if lines else ""
+
+
+def slurm_findings() -> Iterator[Finding]:
+    if shutil.which("sbatch") is None:
+        yield Finding("Slurm", "none here: --profile local runs everything on this machine")
+        return
+    ok, said = _answers("sinfo", "--version")
+    reached, problem = _answers("squeue", "--noheader", "--jobs=1") if ok else (False, said)
+    reached = reached or "Invalid job id" in problem  # an answer, if to a stupid question
+    yield Finding(
+        "Slurm", said if reached else problem, "" if reached else "slurmctld does not answer: is this a node of the cluster? see SLURM_CONF"
+    )
+    if reached:
+        ok, said = _answers("sacct", "--noheader", "--starttime=now")
+        yield Finding("sacct", "answers" if ok else f"does not answer ({said}); jobs are watched by squeue alone, which is enough")
+
+
+def data_findings() -> Iterator[Finding]:
+    for name, what in (
+        ("HELIP_DATA", "real corpora and evaluation sets"),
+        ("HF_HOME", "downloaded encoders"),
+        ("TORCH_HOME", "downloaded weights"),
+    ):
+        value = os.environ.get(name)
+        if value is None:
+            yield Finding(
+                name, f"not set: {'studies of generated data need none' if name == 'HELIP_DATA' else 'the default under ~/.cache'} ({what})"
+            )
+        elif not Path(value).is_dir():
+            yield Finding(name, f"{value}: no such folder", f"mount or create it, or set {name} to the folder of {what}")
+        else:
+            yield Finding(name, f"{value} ({what})")
+
+
+def examine(results: Path = Path("results")) -> list[Finding]:
+    return [*torch_findings(), *package_findings(), *room_findings(results), *slurm_findings(), *data_findings()]

@@ -1,0 +1,109 @@
+"""helip doctor: kernels for GPUs, findings with remedies, exit codes. Runs anywhere."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from helip import doctor
+from helip.cli import main
+
+PYPI_2_10 = ["sm_70", "sm_75", "sm_80", "sm_86", "sm_90", "sm_100", "sm_120"]
+
+
+@pytest.mark.parametrize(
+    ("capability", "built", "expected"),
+    [
+        ((7, 0), PYPI_2_10, True),  # V100
+        ((8, 9), PYPI_2_10, True),  # Ada runs sm_86
+        ((9, 0), PYPI_2_10, True),  # Hopper
+        ((6, 1), PYPI_2_10, False),  # Pascal
+        ((7, 0), ["sm_75", "sm_80", "sm_86", "sm_90"], False),  # torch 2.11 on a V100
+        ((9, 0), ["sm_70", "sm_80"], False),  # faiss-gpu's build: machine code of another major version does not run
+        ((9, 0), ["sm_70", "compute_80"], True),  # PTX is compiled for newer GPUs
+        ((7, 0), ["compute_80"], False),
+        ((9, 0), ["sm_90a"], True),
+        ((10, 3), ["sm_100a"], False),
+        ((10, 3), ["sm_100"], True),
+    ],
+)
+def test_kernels_for_a_gpu(capability, built, expected):
+    assert doctor.has_kernels(capability, built) is expected
+
+
+def test_gpu_without_kernels_is_a_problem_and_a_v100_is_told_its_precision():
+    v100 = doctor.gpu_finding(0, "Tesla V100", (7, 0), PYPI_2_10, (30 * 2**30, 32 * 2**30))
+    assert v100.ok
+    assert "sm_70, 30 of 32 GiB free, precision fp16 with a gradient scaler" in v100.said
+    old = doctor.gpu_finding(1, "P100", (6, 0), PYPI_2_10, (1, 1))
+    assert not old.ok
+    assert "torch has no kernels for it" in old.said
+
+
+def test_installed_torch_serves_v100():
+    torch = pytest.importorskip("torch")
+    built = doctor.built_for(torch)
+    if not built:
+        pytest.skip("a CPU-only torch is installed")
+    assert doctor.has_kernels((7, 0), built)
+
+
+def test_folder_that_is_not_there_is_a_problem(monkeypatch, tmp_path):
+    monkeypatch.setenv("HELIP_DATA", str(tmp_path / "gone"))
+    monkeypatch.setenv("HF_HOME", str(tmp_path))
+    found = {f.about: f for f in doctor.data_findings()}
+    assert not found["HELIP_DATA"].ok
+    assert "no such folder" in found["HELIP_DATA"].said
+    assert found["HF_HOME"].ok
+
+
+def test_full_disk_and_little_memory_are_problems(monkeypatch, tmp_path):
+    monkeypatch.setattr(doctor, "LEAST_DISK_GB", 10**6)
+    monkeypatch.setattr(doctor, "LEAST_MEMORY_GB", 10**6)
+    found = {f.about: f for f in doctor.room_findings(tmp_path / "not/yet/there")}
+    assert not found["disk for results"].ok
+    assert str(tmp_path) in found["disk for results"].said
+    assert not found["memory"].ok
+
+
+def slurm(monkeypatch, tmp_path: Path, **programs: str) -> dict[str, doctor.Finding]:
+    for name, script in programs.items():
+        (tmp_path / name).write_text(f"#!/bin/sh\n{script}\n")
+        (tmp_path / name).chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    return {f.about: f for f in doctor.slurm_findings()}
+
+
+def test_no_slurm_is_no_problem(monkeypatch, tmp_path):
+    assert slurm(monkeypatch, tmp_path)["Slurm"].ok
+
+
+def test_slurm_that_does_not_answer_is_a_problem(monkeypatch, tmp_path):
+    found = slurm(monkeypatch, tmp_path, sbatch="", sinfo="echo slurm 22.05", squeue="echo Unable to contact slurm controller >&2; exit 1")
+    assert not found["Slurm"].ok
+    assert "Unable to contact" in found["Slurm"].said
+
+
+def test_cluster_without_accounting_is_no_problem(monkeypatch, tmp_path):
+    refused = "echo slurm_load_jobs error: Invalid job id specified >&2; exit 1"
+    found = slurm(monkeypatch, tmp_path, sbatch="", sinfo="echo slurm 22.05", squeue=refused, sacct="echo storage is disabled >&2; exit 1")
+    assert (found["Slurm"].ok, found["sacct"].ok) == (True, True)
+    assert "storage is disabled" in found["sacct"].said
+
+
+@pytest.mark.parametrize(("broken", "code"), [(False, 0), (True, 1)])
+def test_exit_code_says_whether_there_is_a_problem(monkeypatch, tmp_path, capsys, broken, code):
+    monkeypatch.setattr(doctor, "slurm_findings", lambda: [doctor.Finding("Slurm", "broken", "mend it")] if broken else [])
+    monkeypatch.setattr(doctor, "LEAST_DISK_GB", 0)
+    monkeypatch.delenv("HELIP_DATA", raising=False)
+    assert main(["doctor", "--results", str(tmp_path)]) == code
+    said = capsys.readouterr().out
+    assert ("PROBLEM  Slurm: broken\n         -> mend it" in said) is broken
+    assert said.splitlines()[-1] == ("1 problem" if broken else "0 problems")
+
+
+def test_launcher_and_leases_start_without_torch():
+    code = "import sys, helip.launch, helip.gpus, helip.cli.doctor; assert 'torch' not in sys.modules and 'numpy' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], env=dict(os.environ), check=True)

@@ -14,7 +14,7 @@ from helip.errors import HelipError
 
 def load(declaration: SentenceEncoder, device: str) -> Encoder:
     """features_BD of captions; `embed` takes a list of any length and batches it as given, so sort it by length for speed."""
-    where = _where(declaration.model)
+    where = where_is(declaration.model)
     model = _model(declaration.model, where, device)
     return Encoder(
         modality="text",
@@ -48,7 +48,7 @@ def _model(name: str, where: str, device: str):
         raise HelipError(f"sentence encoder '{name}' could not be read ({reason(error)}); {remedy}") from error
 
 
-def _where(name: str) -> str:
+def where_is(name: str) -> str:
     """The folder of `package:NAME` (found without running the package's code), or the name as it is."""
     kind, _, package = name.partition(":")
     if kind != "package":

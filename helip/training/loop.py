@@ -11,7 +11,7 @@ import os
 import shutil
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -24,14 +24,14 @@ from helip.artefact import provenance
 from helip.config import Recipe, Refinement, Retention
 from helip.training import state
 from helip.training.augmentation import views
-from helip.training.batches import CACHE_BYTES, Corpus, Rows, ToDevice, loading, worker_count
+from helip.training.batches import CACHE_BYTES, Corpus, Inputs, Rows, ToDevice, loading, worker_count
 from helip.training.curve import Curve, Meter
 from helip.training.distributed import World, check_divides
 from helip.training.export import export
 from helip.training.models import Clip
 from helip.training.objectives import build_objective
 from helip.training.optimisation import interpolated, learning_rate, optimiser, total_steps
-from helip.training.sampler import HardPairs, Sampler, held_out_mask
+from helip.training.sampler import Batch, HardPairs, Sampler, held_out_mask
 from helip.training.step import Stepper
 from helip.training.validation import Best, held_out_recall
 
@@ -143,18 +143,13 @@ class Training:
         """True when the training is complete; False when it was interrupted, its state saved."""
         stop = self._watch() if self.step == 0 else bool(self.best and self.best.exhausted)
         meter = Meter(self.job.name, self.step, self.steps, self.job.recipe.batch_size, quiet=not self.world.leads)
-        before = time.monotonic()
-        for batch, inputs in self._batches():
+        begun, before = self.seconds - time.monotonic(), time.monotonic()
+        for batch, inputs in self.batches():
             if stop:
                 break
-            rate = learning_rate(self.job.recipe, self.step, self.steps)
-            loss, parts = self.stepper(inputs, batch, rate, int(batch.sample_seeds[self.world.rank]))
-            self.step += 1
-            self.draws = hashlib.sha256(self.draws.encode() + batch.ids.tobytes() + batch.hard.tobytes()).hexdigest()
-            now = time.monotonic()
-            self._record(loss, parts, rate, now - before)
-            self.seconds, before = self.seconds + now - before, now
+            self.advance(batch, inputs, before)
             stop = self._watch()
+            self.seconds = begun + time.monotonic()
             meter.update(self.curve)
             if self.world.any(interrupts.seen):
                 self.save()
@@ -162,21 +157,31 @@ class Training:
                 return False
             if self.step % self.job.recipe.save_every == 0 and self.step < self.steps:
                 self.save()
+            before = time.monotonic()
         self.save()
         meter.close()
         return True
 
-    def _batches(self):
+    def batches(self, cache_bytes: int = CACHE_BYTES) -> Iterator[tuple[Batch, Inputs]]:
+        """The batches from the present step on, loaded: the whole batch's plan and this process's rows on its device."""
         clip, world, job = self.job.clip, self.world, self.job
         wanted = views(self.objective.augmentations, job.recipe.augmentation)
         workers = worker_count(world.device, world.local_size) if job.workers is None else job.workers
-        cache = CACHE_BYTES if workers == 0 else 0
         trim = getattr(self.model, "takes_short_captions", False)
+        cache = 0 if workers else cache_bytes
         rows = Rows(job.corpus, clip.tokenize, clip.image_size, wanted, world.rank, world.size, cache, trim)
         to_device = ToDevice(world.device, clip.preprocess["mean"], clip.preprocess["std"], wanted)
         plans = (self.sampler(step) for step in range(self.step, self.steps))
         for batch, loaded in loading(rows, plans, workers, world.device.type == "cuda"):
             yield batch, to_device(loaded)
+
+    def advance(self, batch: Batch, inputs: Inputs, before: float) -> None:
+        """One step and its row of the curve; `before` is when its batch was asked for."""
+        rate = learning_rate(self.job.recipe, self.step, self.steps)
+        loss, parts = self.stepper(inputs, batch, rate, int(batch.sample_seeds[self.world.rank]))
+        self.step += 1
+        self.draws = hashlib.sha256(self.draws.encode() + batch.ids.tobytes() + batch.hard.tobytes()).hexdigest()
+        self._record(loss, parts, rate, time.monotonic() - before)
 
     def _record(self, loss: Tensor, parts: dict[str, Tensor], rate: float, seconds: float) -> None:
         known = {"step": self.step, "lr": rate, "samples_per_second": self.job.recipe.batch_size / max(seconds, 1e-9)}

@@ -55,7 +55,7 @@ def clip_in(folder: Path, world: World) -> models.Clip:
 
 def gradient(folder: Path, world: World, **said) -> dict:
     one = Training(job(folder, refinement(**said), clip=clip_in(folder, world)), world)
-    batch, inputs = next(one._batches())
+    batch, inputs = next(one.batches())
     _, loss, parts = one.stepper.gradient(inputs, batch)
     gradients = {name: p.grad.clone() for name, p in one.model.named_parameters()}
     return {"ids": batch.ids.tolist(), "gradient": gradients, "loss": loss.item(), "margin": parts["margin"].item()}

@@ -22,7 +22,7 @@ def training(folder, vision=None, double=True, **said) -> Training:
 
 
 def gradient(one: Training, double=True) -> tuple[torch.Tensor, torch.Tensor]:
-    batch, inputs = next(one._batches())
+    batch, inputs = next(one.batches())
     if double:
         inputs["images"] = [x.double() for x in inputs["images"]]
     _, loss, _ = one.stepper.gradient(inputs, batch)
@@ -41,7 +41,7 @@ def test_accumulation_gives_the_gradient_of_the_whole_batch(tmp_path, pieces):
 def test_accumulation_counts_batch_statistics_once(tmp_path):
     one = training(tmp_path, RESNET, accumulate=2)
     norm = one.model.visual.bn1
-    batch, inputs = next(one._batches())
+    batch, inputs = next(one.batches())
     inputs["images"] = [x.double() for x in inputs["images"]]
     by_hand = copy.deepcopy(one.model).train()
     for half in inputs["images"][0].chunk(2):
@@ -74,7 +74,7 @@ def test_fp16_skips_a_step_whose_gradient_overflows(tmp_path):
     one = training(tmp_path, double=False, precision="fp16")
     before = copy.deepcopy(one.model.state_dict())
     one.stepper.scaler.load_state_dict(one.stepper.scaler.state_dict() | {"scale": 2.0**60})
-    batch, inputs = next(one._batches())
+    batch, inputs = next(one.batches())
     loss, _ = one.stepper(inputs, batch, 0.1)
     assert loss.isfinite()
     assert all(torch.equal(before[n], w) for n, w in one.model.state_dict().items())
@@ -83,7 +83,7 @@ def test_fp16_skips_a_step_whose_gradient_overflows(tmp_path):
 
 def test_clipping_bounds_the_gradient(tmp_path):
     one = training(tmp_path, double=False, clip_norm=1e-3)
-    batch, inputs = next(one._batches())
+    batch, inputs = next(one.batches())
     one.stepper(inputs, batch, 0.1)
     norm = torch.cat([p.grad.flatten() for p in one.model.parameters()]).norm()
     assert norm.item() == pytest.approx(1e-3, rel=1e-3)

@@ -47,19 +47,22 @@ def torch_findings() -> Iterator[Finding]:
     except Exception as error:  # a broken CUDA library is an OSError, a wrong pair of wheels a RuntimeError
         yield Finding("torch", f"cannot be imported ({error})", "install the project's pins: make setup")
         return
-    yield Finding(
-        "torch",
-        f"{torch.__version__}, built for CUDA {torch.version.cuda or 'no'} and {' '.join(torch.cuda.get_arch_list()) or 'CPU only'}",
-    )
+    built = built_for(torch)
+    yield Finding("torch", f"{torch.__version__}, built for CUDA {torch.version.cuda or 'no'}: {' '.join(built) or 'no kernels'}")
     if not torch.cuda.is_available():
         yield no_gpu(torch.version.cuda)
         return
-    built = torch.cuda.get_arch_list()
     for i in range(torch.cuda.device_count()):
         yield gpu_finding(i, torch.cuda.get_device_name(i), torch.cuda.get_device_capability(i), built, torch.cuda.mem_get_info(i))
     nccl = torch.distributed.is_available() and torch.distributed.is_nccl_available()
     version = ".".join(map(str, torch.cuda.nccl.version())) if nccl else "absent"
     yield Finding("NCCL", version, "" if nccl else "several GPUs need it: install torch from PyPI (make setup)")
+
+
+def built_for(torch) -> list[str]:
+    """Architectures in this torch: get_arch_list() is empty where there is no GPU, the flags it reads are not."""
+    flags = getattr(torch._C, "_cuda_getArchFlags", lambda: None)()
+    return flags.split() if flags else torch.cuda.get_arch_list()
 
 
 def no_gpu(cuda: str | None) -> Finding:
@@ -68,11 +71,8 @@ def no_gpu(cuda: str | None) -> Finding:
         return Finding("GPU", "none: training and mining run on the CPU")
     if os.environ.get("CUDA_VISIBLE_DEVICES") == "":
         return Finding("GPU", "hidden (CUDA_VISIBLE_DEVICES is empty): this job asked for none")
-    return Finding(
-        "GPU",
-        f"there is a driver, but torch (CUDA {cuda or 'none'}) finds no GPU",
-        "update the driver, or install torch from PyPI (make setup)",
-    )
+    said = f"there is a driver, but torch (CUDA {cuda or 'none'}) finds no GPU"
+    return Finding("GPU", said, "update the driver, or install torch from PyPI (make setup)")
 
 
 def gpu_finding(index: int, name: str, capability: tuple[int, int], built: list[str], memory: tuple[int, int]) -> Finding:
@@ -81,9 +81,8 @@ def gpu_finding(index: int, name: str, capability: tuple[int, int], built: list[
     said = f"{name}, sm_{capability[0]}{capability[1]}, {free} of {total} GiB free, precision {precision}"
     if has_kernels(capability, built):
         return Finding(f"GPU {index}", said)
-    return Finding(
-        f"GPU {index}", f"{said}; torch has no kernels for it", "install torch 2.10.0 from PyPI, which serves sm_70 to sm_120 (make setup)"
-    )
+    remedy = "install torch 2.10.0 from PyPI, which serves sm_70 to sm_120 (make setup)"
+    return Finding(f"GPU {index}", f"{said}; torch has no kernels for it", remedy)
 
 
 def package_findings() -> Iterator[Finding]:
@@ -95,13 +94,12 @@ def package_findings() -> Iterator[Finding]:
 
 
 def room_findings(results: Path) -> Iterator[Finding]:
-    """Disk where results go, memory that is free, and shared memory, through which loader processes pass batches."""
+    """Disk where results go, shared memory (loader processes pass batches through it), and memory that is free."""
     for about, folder, least in (("disk for results", results, LEAST_DISK_GB), ("/dev/shm", Path("/dev/shm"), 1)):
         here = next(p for p in (folder, *folder.absolute().parents) if p.exists())
         free = shutil.disk_usage(here).free / 2**30
-        yield Finding(
-            about, f"{free:.0f} GiB free at {here}", "" if free >= least else f"free at least {least} GiB there, or set HELIP_RESULTS"
-        )
+        remedy = "" if free >= least else f"free at least {least} GiB there{', or set HELIP_RESULTS' if folder is results else ''}"
+        yield Finding(about, f"{free:.0f} GiB free at {here}", remedy)
     available = memory_gb()
     yield Finding("memory", f"{available:.0f} GiB free", "" if available >= LEAST_MEMORY_GB else f"free at least {LEAST_MEMORY_GB} GiB")
 
@@ -127,29 +125,29 @@ def slurm_findings() -> Iterator[Finding]:
     ok, said = _answers("sinfo", "--version")
     reached, problem = _answers("squeue", "--noheader", "--jobs=1") if ok else (False, said)
     reached = reached or "Invalid job id" in problem  # an answer, if to a stupid question
-    yield Finding(
-        "Slurm", said if reached else problem, "" if reached else "slurmctld does not answer: is this a node of the cluster? see SLURM_CONF"
-    )
+    remedy = "" if reached else "slurmctld does not answer: is this a node of the cluster? see SLURM_CONF"
+    yield Finding("Slurm", said if reached else problem, remedy)
     if reached:
         ok, said = _answers("sacct", "--noheader", "--starttime=now")
         yield Finding("sacct", "answers" if ok else f"does not answer ({said}); jobs are watched by squeue alone, which is enough")
 
 
+FOLDERS = {
+    "HELIP_DATA": ("real corpora and evaluation sets", "studies of generated data need none"),
+    "HF_HOME": ("downloaded encoders", "the default is ~/.cache/huggingface"),
+    "TORCH_HOME": ("downloaded weights", "the default is ~/.cache/torch"),
+}
+
+
 def data_findings() -> Iterator[Finding]:
-    for name, what in (
-        ("HELIP_DATA", "real corpora and evaluation sets"),
-        ("HF_HOME", "downloaded encoders"),
-        ("TORCH_HOME", "downloaded weights"),
-    ):
+    for name, (what, unset) in FOLDERS.items():
         value = os.environ.get(name)
         if value is None:
-            yield Finding(
-                name, f"not set: {'studies of generated data need none' if name == 'HELIP_DATA' else 'the default under ~/.cache'} ({what})"
-            )
-        elif not Path(value).is_dir():
-            yield Finding(name, f"{value}: no such folder", f"mount or create it, or set {name} to the folder of {what}")
-        else:
+            yield Finding(name, f"not set: {unset}")
+        elif Path(value).is_dir():
             yield Finding(name, f"{value} ({what})")
+        else:
+            yield Finding(name, f"{value}: no such folder", f"mount or create it, or set {name} to the folder of {what}")
 
 
 def examine(results: Path = Path("results")) -> list[Finding]:

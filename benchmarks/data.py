@@ -63,23 +63,26 @@ class Steps:
         return map(self._sampler, itertools.count())
 
 
-class Sample:
-    """webdataset's (image, caption) -> the same tensors."""
+class Collate:
+    """webdataset's samples, (image, caption) -> the same tensors, made by the same calls for a batch at a time."""
 
     def __init__(self, tokenize, size: int):
         self._tokenize, self._size = tokenize, (size, size)
 
-    def __call__(self, sample):
-        image, caption = sample
-        u = uniforms(np.random.randint(0, 2**62, 1), PER_VIEW)[0]
-        return torch.from_numpy(crop_and_flip(image, u, self._size, VIEW).copy()), self._tokenize([caption])[0]
+    def __call__(self, samples: list) -> tuple[torch.Tensor, torch.Tensor]:
+        u_BU = uniforms(np.random.randint(0, 2**62, len(samples)), PER_VIEW)
+        images = np.empty((len(samples), *self._size, 3), np.uint8)
+        for row, (image, _) in enumerate(samples):
+            images[row] = crop_and_flip(image, u_BU[row], self._size, VIEW)
+        return torch.from_numpy(images), self._tokenize([caption for _, caption in samples])
 
 
 def sequential(corpus: Corpus, tokenize, a: argparse.Namespace) -> Iterator:
     """webdataset's own loader, shards in order and no shuffle buffer: the most that sequential reading can give."""
     shards = [str(corpus.shard_path(i)) for i in range(len(corpus.manifest["shards"]))]
     dataset = webdataset.WebDataset(shards, shardshuffle=False, nodesplitter=None, empty_check=False).decode("pilrgb")
-    dataset = dataset.to_tuple("jpg;png;webp;jpeg", "txt").map(Sample(tokenize, a.size)).batched(a.batch_size, partial=False)
+    collate = Collate(tokenize, a.size)
+    dataset = dataset.to_tuple("jpg;png;webp;jpeg", "txt").batched(a.batch_size, collation_fn=collate, partial=False)
     loader = webdataset.WebLoader(dataset, batch_size=None, num_workers=min(a.workers, len(shards)), shuffle=False)
     return itertools.chain.from_iterable(itertools.repeat(loader))
 

@@ -19,11 +19,12 @@ from helip.mining.operand import Operand
 from helip.mining.order import ordered
 
 
-def run(features: list[Features], criterion: Criterion, work: Iterator[Block], memory: int, workers: int, device: torch.device):
+def run(features: list[Features], criterion: Criterion, work: Iterator[Block], memory: int, workers: int):
     """An engine (helip/mining/miner.py) on torch."""
+    device = features[0].device
     half = device.type == "cuda"
-    order = ordered(features[0], workers, device)
-    operands = [Operand(f, tau, device, rounded_result=half) for f, (_, tau) in zip(features, criterion.modalities, strict=True)]
+    order = ordered(features[0], workers)
+    operands = [Operand(f, tau, rounded_result=half) for f, (_, tau) in zip(features, criterion.modalities, strict=True)]
     spare = int(torch.cuda.mem_get_info(device)[0] * 0.8) if half else memory
     height, limit = panel_size(spare, sum(f.padded_dim for f in features), criterion.k)
     finished = 0

@@ -6,7 +6,6 @@ import numpy as np
 import torch
 
 from helip.mining.criterion import Criterion
-from helip.mining.features import cosines
 from helip.mining.operand import Operand
 
 EXACT_CHUNK = 1 << 14  # pairs scored together on a CPU
@@ -127,7 +126,7 @@ def exact_scores(operands: list[Operand], criterion: Criterion, i_P: torch.Tenso
     score = torch.ones(len(i_P), device=i_P.device)
     counts = torch.ones(len(i_P), dtype=torch.bool, device=i_P.device)
     for operand in operands:
-        cosine = cosines(operand.rows(i_P), operand.rows(j_P))
+        cosine = operand.cosines(i_P, j_P)
         counts &= (cosine > operand.tau) & (cosine <= float(criterion.max_similarity))
         score = score * cosine
     return torch.where(counts, score, 0).clamp(min=0)

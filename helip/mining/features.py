@@ -5,19 +5,22 @@ a float32 add per step, then folded in halves: an order that depends on nothing 
 shard, worker and device computes the same bits.
 """
 
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import torch
 
 from helip.errors import HelipError
 
 LANES = 64
 CHUNK_BYTES = 8 << 20  # of rows looked at together
+ROOM = 0.3  # of a GPU's free memory that one modality's raw rows may fill
 
 
-def fold(sums_P64: np.ndarray) -> np.ndarray:
-    """[P, 64] running sums -> [P]: halves are added until one is left. Works on numpy arrays and torch tensors alike."""
+def fold(sums_P64: torch.Tensor) -> torch.Tensor:
+    """[P, 64] running sums -> [P]: halves are added until one is left."""
     width = LANES
     while width > 1:
         width //= 2
@@ -25,12 +28,17 @@ def fold(sums_P64: np.ndarray) -> np.ndarray:
     return sums_P64[:, 0]
 
 
-def cosines(x_PD, y_PD):
-    """[P] cosines of unit rows x and y [P, D], D a multiple of 64, in the fixed order. Numpy arrays or torch tensors (any device)."""
+def inner(x_PD: torch.Tensor, y_PD: torch.Tensor) -> torch.Tensor:
+    """[P] inner products of x and y [P, D], D a multiple of 64, in the fixed order. Eager torch never fuses a multiply and an add."""
     sums_P64 = x_PD[:, :LANES] * y_PD[:, :LANES]
     for start in range(LANES, x_PD.shape[1], LANES):
         sums_P64 = sums_P64 + x_PD[:, start : start + LANES] * y_PD[:, start : start + LANES]
-    return fold(sums_P64).clip(-1, 1)
+    return fold(sums_P64)
+
+
+def cosines(x_PD: torch.Tensor, y_PD: torch.Tensor) -> torch.Tensor:
+    """[P] cosines of unit rows."""
+    return inner(x_PD, y_PD).clamp(-1, 1)
 
 
 def rounding_of_sums(dim: int) -> float:
@@ -40,11 +48,13 @@ def rounding_of_sums(dim: int) -> float:
 
 @dataclass(frozen=True)
 class Features:
-    """N rows of one modality. raw: [N, D] float16 or float32, an array or a memory map; scale: [N] float32, 1 / norm."""
+    """N rows of one modality. raw: [N, D] float16 or float32, an array or a memory map; scale: [N] float32, 1 / norm,
+    on the device that mines; resident: raw there, None where it does not fit."""
 
     name: str
     raw: np.ndarray
-    scale: np.ndarray
+    scale: torch.Tensor
+    resident: torch.Tensor | None
 
     def __len__(self) -> int:
         return len(self.raw)
@@ -54,13 +64,32 @@ class Features:
         return self.raw.shape[1]
 
     @property
+    def device(self) -> torch.device:
+        return self.scale.device
+
+    @property
     def padded_dim(self) -> int:
         return -(-self.dim // LANES) * LANES
 
-    def rows(self, ids: np.ndarray | slice) -> np.ndarray:
-        """[n, padded_dim] float32 unit rows, zeros beyond dim."""
-        x_ND = self.raw[ids].astype(np.float32) * self.scale[ids, None]
-        return np.pad(x_ND, ((0, 0), (0, self.padded_dim - self.dim)))
+    def rows(self, ids: torch.Tensor | slice) -> torch.Tensor:
+        """[n, padded_dim] float32 unit rows on the device, zeros beyond dim."""
+        if self.resident is not None:
+            x_ND = self.resident[ids]
+        else:
+            x_ND = _tensor(self.raw[ids if isinstance(ids, slice) else ids.cpu().numpy()]).to(self.device)
+        return pad(x_ND.float() * self.scale[ids, None])
+
+
+def pad(x_ND: torch.Tensor) -> torch.Tensor:
+    """Zeros up to a multiple of 64 dimensions."""
+    return torch.nn.functional.pad(x_ND, (0, -x_ND.shape[1] % LANES)) if x_ND.shape[1] % LANES else x_ND
+
+
+def _tensor(values: np.ndarray) -> torch.Tensor:
+    """A tensor over the array's memory; nothing here writes to it."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "The given NumPy array is not writable")
+        return torch.from_numpy(values)
 
 
 def load(path: str | Path) -> np.ndarray:
@@ -73,34 +102,36 @@ def load(path: str | Path) -> np.ndarray:
         raise HelipError(f"{path}: not a whole .npy array ({error}); it is truncated or of another format, extract it again") from None
 
 
-def checked(name: str, raw: np.ndarray, where: str | None = None) -> Features:
+def checked(name: str, raw: np.ndarray, device: torch.device | None = None) -> Features:
     """Features fit to be mined, or one sentence saying what is wrong with them. Reads every row once."""
-    where = where or f"{name} features"
     if not isinstance(raw, np.ndarray) or raw.ndim != 2 or 0 in raw.shape or raw.dtype not in (np.float16, np.float32):
         what = f"{raw.dtype} {list(raw.shape)}" if isinstance(raw, np.ndarray) else type(raw).__name__
-        raise HelipError(f"{where}: expected a float16 or float32 array of shape [N, D], got {what}; convert it with .astype('float32')")
-    raw = np.ascontiguousarray(raw)
-    scale = np.empty(len(raw), np.float32)
-    step = max(1, CHUNK_BYTES // (4 * raw.shape[1]))
+        raise HelipError(f"{name} features: expected a float16 or float32 array [N, D], got {what}; convert it with .astype('float32')")
+    raw, device = np.ascontiguousarray(raw), device or torch.device("cpu")
+    resident = _tensor(raw)
+    if device.type == "cuda":
+        fits = raw.nbytes < ROOM * torch.cuda.mem_get_info(device)[0]
+        resident = resident.to(device) if fits else None
+    scale = torch.empty(len(raw), device=device)
+    step = max(1, CHUNK_BYTES // (4 * raw.shape[1])) * (1 if device.type == "cpu" else 32)
     for start in range(0, len(raw), step):
-        scale[start : start + step] = _scales(raw[start : start + step])
-    bad = np.flatnonzero(~np.isfinite(scale))
-    if len(bad):
-        row = raw[bad[0]]
-        what = "zeros" if not row.any() else "numbers too large or small for float32" if np.isfinite(row).all() else "NaN or infinity"
-        raise HelipError(
-            f"{where}: row {bad[0]} holds {what} ({len(bad)} such rows); quarantine these samples or extract the features again"
-        )
-    return Features(name, raw, scale)
+        rows = slice(start, start + step)
+        scale[rows] = _scales(_tensor(raw[rows]).to(device) if resident is None else resident[rows])
+    bad = torch.nonzero(scale.isnan())[:, 0].tolist()
+    if bad:
+        _refuse(name, raw[bad[0]], bad)
+    return Features(name, raw, scale, resident)
 
 
-def _scales(raw_ND: np.ndarray) -> np.ndarray:
-    dim = raw_ND.shape[1]
-    x_ND = np.pad(raw_ND.astype(np.float32), ((0, 0), (0, -dim % LANES)))
-    with np.errstate(all="ignore"):
-        squares = x_ND[:, :LANES] ** 2
-        for start in range(LANES, x_ND.shape[1], LANES):
-            squares = squares + x_ND[:, start : start + LANES] ** 2
-        norms = np.sqrt(fold(squares))
-        # below 1e-15 squares lose bits to underflow, above 1e18 they overflow: the row would not come out with unit norm
-        return np.where((norms > 1e-15) & (norms < 1e18), np.float32(1) / norms, np.float32(np.nan))
+def _scales(raw_ND: torch.Tensor) -> torch.Tensor:
+    x_ND = pad(raw_ND.float())
+    norms = inner(x_ND, x_ND).sqrt()
+    # below 1e-15 squares lose bits to underflow, above 1e18 they overflow: the row would not come out with unit norm
+    return torch.where((norms > 1e-15) & (norms < 1e18), 1 / norms, torch.nan)
+
+
+def _refuse(name: str, row: np.ndarray, bad: list[int]) -> None:
+    what = "zeros" if not row.any() else "numbers too large or too small for float32" if np.isfinite(row).all() else "NaN or infinity"
+    raise HelipError(
+        f"{name} features: row {bad[0]} holds {what} ({len(bad)} such rows): quarantine these samples or extract the features again"
+    )

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 
 from helip.errors import HelipError
 from helip.mining.criterion import Criterion
@@ -127,12 +128,12 @@ def packed(kernel: Kernel, features: list[Features], ids: np.ndarray, order: Ord
     word = np.uint32 if kernel.per_word == 2 else np.float32
     checks = kernel.checks(features[0])
     tails = np.zeros((CHECKS, padded), np.float32)
-    arrays, errors = [], []
+    axes, arrays, errors = torch.from_numpy(order.axes), [], []
     for place, one in enumerate(features):
         words = kernel.words(one)
         array, error = scratch((padded, words), word, spare // len(features)), np.zeros(padded, np.float32)
         for start, rows in chunks(one, ids):
-            x = np.ascontiguousarray(rows @ order.axes if place == 0 else rows)
+            x = (rows @ axes if place == 0 else rows).numpy()
             lead = (tails.ctypes.data,) if place == 0 else (None,)
             kernel.pack(x.ctypes.data, len(x), x.shape[1], start, words, place == 0, array.ctypes.data, checks.ctypes.data, padded,
                         error.ctypes.data, *lead)  # fmt: skip
@@ -188,7 +189,7 @@ def _places(columns: np.ndarray, forbidden: np.ndarray) -> np.ndarray:
 
 
 def _job(kernel, features, criterion, order, rows, span, columns, symmetric, place, store, workers) -> Job:
-    raw = {f.name: Raw(f.raw.ctypes.data, f.scale.ctypes.data, f.dim, int(f.raw.dtype == np.float16)) for f in features}
+    raw = {f.name: Raw(f.raw.ctypes.data, f.scale.data_ptr(), f.dim, int(f.raw.dtype == np.float16)) for f in features}
     both = len(features) == 2
     first, *second = margins(features, order, rows, columns)
     taus = [tau for _, tau in criterion.modalities]

@@ -1,5 +1,6 @@
 """`mine`: from two arrays of features to a PairSet, within a memory budget, on whatever machine this is."""
 
+import contextlib
 import os
 import re
 import sys
@@ -45,16 +46,22 @@ def mine(
 
     Raises HelipError for features that are not finite, not [N, D] or not of one length, k >= N, and a budget too small.
     """
-    criterion, budget = Criterion.of(spec), parse_memory(memory)
-    features = _features(image_features, text_features, criterion)
+    criterion, budget, workers = Criterion.of(spec), parse_memory(memory), workers or os.cpu_count() or 1
+    with torch.inference_mode(), _threads(workers):
+        features = _features(image_features, text_features, criterion, _device(device))
+        return _mined(features, criterion, spec, budget, workers, shard, progress)
+
+
+def _mined(features: list[Features], criterion: Criterion, spec: MiningSpec, budget: int, workers: int, shard: tuple[int, int],
+           progress: bool) -> PairSet:  # fmt: skip
     corpus_size = len(features[0])
     _check(spec, corpus_size)
     first, end = shard_rows(corpus_size, shard)
     ids, scores = (scratch((end - first, spec.k), dtype, budget // 8) for dtype in (np.int32, np.float32))
     budget -= sum(a.nbytes for a in (ids, scores) if not isinstance(a, np.memmap)) + sum(f.scale.nbytes for f in features)
     work = blocks_of(spec, corpus_size, first, end)
-    with torch.inference_mode(), _bar(end - first, progress) as bar:
-        for step in _engine(features, criterion, work, budget, workers or os.cpu_count() or 1, device):
+    with _bar(end - first, progress) as bar:
+        for step in _engine(features, criterion, work, budget, workers):
             match step:
                 case (targets, found_ids, found_scores):
                     ids[targets - first], scores[targets - first] = found_ids, found_scores
@@ -68,12 +75,39 @@ def _bar(total: int, progress: bool) -> tqdm:
     return tqdm(total=total, unit=" pairs", disable=not progress, mininterval=0.2 if sys.stderr.isatty() else 60)
 
 
-def _engine(features: list[Features], criterion: Criterion, work: Iterator[Block], memory: int, workers: int, device: str | None) -> Steps:
-    target = torch.device(device or "cpu")
-    library = build.library() if target.type == "cpu" else None
+def _engine(features: list[Features], criterion: Criterion, work: Iterator[Block], memory: int, workers: int) -> Steps:
+    """The fastest there is: Triton on a GPU that has it, the compiled kernel on a CPU with a compiler, else torch."""
+    device = features[0].device
+    if device.type == "cuda" and torch.cuda.get_device_capability(device) >= (8, 0):
+        from helip.mining import gpu
+
+        return gpu.run(features, criterion, work, workers)
+    library = build.library() if device.type == "cpu" else None
     if library is not None:
         return fused.run(library, features, criterion, work, memory, workers)
-    return blocks.run(features, criterion, work, memory, workers, target)
+    return blocks.run(features, criterion, work, memory, workers)
+
+
+def _device(name: str | None) -> torch.device:
+    try:
+        device = torch.device(name or "cpu")
+    except RuntimeError:
+        raise HelipError(f"device: '{name}' is none that torch knows; write cpu or cuda") from None
+    if device.type not in ("cpu", "cuda"):
+        raise HelipError(f"device: '{name}' cannot mine; write cpu or cuda")
+    if device.type == "cuda" and (not torch.cuda.is_available() or (device.index or 0) >= torch.cuda.device_count()):
+        raise HelipError(f"device: '{name}' is not to be seen from here ({torch.cuda.device_count()} CUDA devices); mine on the CPU")
+    return device
+
+
+@contextlib.contextmanager
+def _threads(workers: int) -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(workers)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def _pair_set(ids: np.ndarray, scores: np.ndarray, spec: MiningSpec, corpus_size: int, shard: tuple[int, int]) -> PairSet:
@@ -88,7 +122,7 @@ def _pair_set(ids: np.ndarray, scores: np.ndarray, spec: MiningSpec, corpus_size
     return PairSet(ids[:filled].reshape(-1), scores[:filled].reshape(-1), offsets, noise, spec, corpus_size, shard)
 
 
-def _features(image: np.ndarray | None, text: np.ndarray | None, criterion: Criterion) -> list[Features]:
+def _features(image: np.ndarray | None, text: np.ndarray | None, criterion: Criterion, device: torch.device) -> list[Features]:
     given = {"image": image, "text": text}
     for name, _ in criterion.modalities:
         if given[name] is None:
@@ -97,7 +131,7 @@ def _features(image: np.ndarray | None, text: np.ndarray | None, criterion: Crit
     if len({len(values) for values in used.values()}) > 1:
         lengths = " and ".join(f"{len(values)} {name}" for name, values in used.items())
         raise HelipError(f"features: {lengths} rows: not of the same pairs; extract both from the same corpus")
-    return [checked(name, values) for name, values in used.items()]
+    return [checked(name, values, device) for name, values in used.items()]
 
 
 def _check(spec: MiningSpec, corpus_size: int) -> None:

@@ -4,6 +4,7 @@ Rows of one cluster lie together, so that a tile of unlike rows has no pair abov
 that a tile shows after a few of them that it has none.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -30,20 +31,22 @@ class Order:
         return ids[np.argsort(self.rank[ids], kind="stable")]
 
 
-def chunks(features: Features, ids: np.ndarray):
-    """(start, rows) of the unit rows in that order, some megabytes at a time."""
-    step = max(1, CHUNK_BYTES // (4 * features.padded_dim))
-    for start in range(0, len(ids), step):
-        yield start, features.rows(ids[start : start + step])
+def chunks(features: Features, ids: np.ndarray | None = None) -> Iterator[tuple[int, torch.Tensor]]:
+    """(start, unit rows) in that order, or in their own; some megabytes at a time."""
+    device, count = features.device, len(features) if ids is None else len(ids)
+    step = max(1, CHUNK_BYTES // (4 * features.padded_dim)) * (1 if device.type == "cpu" else 32)
+    for start in range(0, count, step):
+        where = slice(start, start + step)
+        yield start, features.rows(where if ids is None else torch.from_numpy(ids[where]).to(device))
 
 
-def ordered(features: Features, workers: int, device: torch.device | None = None) -> Order:
+def ordered(features: Features, workers: int) -> Order:
     """Clusters by spherical k-means on the leading axes, chained by similarity; within a cluster, nearest to its centre first."""
     rng, count = np.random.default_rng(0), len(features)
     axes = principal_axes(features, rng)
     if count < SMALL:
         return Order(np.arange(count, dtype=np.int32), axes, _skew(axes))
-    label, nearness = _clustered(features, axes[:, :PREFIX], int(min(1.5 * count**0.5, MOST)), rng, workers, device or torch.device("cpu"))
+    label, nearness = _clustered(features, axes[:, :PREFIX], int(min(1.5 * count**0.5, MOST)), rng, workers)
     order = np.lexsort((-nearness, label))
     rank = np.empty(count, np.int32)
     rank[order] = np.arange(count, dtype=np.int32)
@@ -52,8 +55,12 @@ def ordered(features: Features, workers: int, device: torch.device | None = None
 
 def principal_axes(features: Features, rng: np.random.Generator) -> np.ndarray:
     """Of the second moment about the origin: inner products are what is to be summed early."""
-    sample = features.rows(np.sort(rng.choice(len(features), min(len(features), SAMPLE), replace=False)))
-    return np.ascontiguousarray(np.linalg.eigh((sample.T @ sample).astype(np.float64))[1][:, ::-1], dtype=np.float32)
+    moment = sum(x.T @ x for _, x in chunks(features, sampled(features, SAMPLE, rng))).double().cpu().numpy()
+    return np.ascontiguousarray(np.linalg.eigh(moment)[1][:, ::-1], dtype=np.float32)
+
+
+def sampled(features: Features, most: int, rng: np.random.Generator) -> np.ndarray:
+    return np.sort(rng.choice(len(features), min(len(features), most), replace=False))
 
 
 def _skew(axes: np.ndarray) -> float:
@@ -63,24 +70,23 @@ def _skew(axes: np.ndarray) -> float:
     return float(np.linalg.norm(exact @ exact.T - np.eye(dim))) + 2.02 * (dim + 1) * 2.0**-24 * dim**0.5
 
 
-def _clustered(features, axes, clusters, rng, workers, device) -> tuple[np.ndarray, np.ndarray]:
+def _clustered(
+    features: Features, axes: np.ndarray, clusters: int, rng: np.random.Generator, workers: int
+) -> tuple[np.ndarray, np.ndarray]:
     """Each row's cluster, numbered along the chain, and its inner product with that cluster's centre."""
     import faiss
 
+    device = features.device
+    axes_DA = torch.from_numpy(np.ascontiguousarray(axes)).to(device)
+    points = torch.cat([x @ axes_DA for _, x in chunks(features, sampled(features, clusters * POINTS, rng))]).cpu().numpy()
     faiss.omp_set_num_threads(workers)
-    sample = np.sort(rng.choice(len(features), min(len(features), clusters * POINTS), replace=False))
-    points = np.concatenate([x @ axes for _, x in chunks(features, sample)])
-    means = faiss.Kmeans(
-        points.shape[1], clusters, niter=8, spherical=True, max_points_per_centroid=POINTS, min_points_per_centroid=1, seed=1
-    )
+    means = faiss.Kmeans(PREFIX, clusters, niter=8, spherical=True, max_points_per_centroid=POINTS, min_points_per_centroid=1, seed=1)
     means.train(points)
-    place = _chained(means.centroids)
-    label, nearness = np.empty(len(features), np.int32), np.empty(len(features), np.float32)
-    axes, centres = torch.from_numpy(np.ascontiguousarray(axes)).to(device), torch.from_numpy(means.centroids.T.copy()).to(device)
-    for start, x in chunks(features, np.arange(len(features))):
-        near, which = (torch.from_numpy(x).to(device) @ axes @ centres).max(1)
-        label[start : start + len(x)], nearness[start : start + len(x)] = place[which.cpu().numpy()], near.cpu().numpy()
-    return label, nearness
+    centres_DC = axes_DA @ torch.from_numpy(means.centroids.T.copy()).to(device)
+    label, nearness = (torch.empty(len(features), dtype=d) for d in (torch.int64, torch.float32))
+    for start, x in chunks(features):
+        nearness[start : start + len(x)], label[start : start + len(x)] = (x @ centres_DC).max(1)
+    return _chained(means.centroids)[label.numpy()], nearness.numpy()
 
 
 def _chained(centres: np.ndarray) -> np.ndarray:

@@ -1,5 +1,10 @@
 """One result, bit for bit, whatever does the work: kernels, threads, memory, shards."""
 
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -42,7 +47,7 @@ def run(engine, features, spec):
 def by_blocks(features, spec, memory=1 << 30):
     criterion = Criterion.of(spec)
     used = [checked(name, dict(zip(("image", "text"), features, strict=True))[name]) for name, _ in criterion.modalities]
-    return run(blocks.run(used, criterion, blocks_of(spec, 1100, 0, 1100), memory, 1, torch.device("cpu")), features, spec)
+    return run(blocks.run(used, criterion, blocks_of(spec, 1100, 0, 1100), memory, 1), features, spec)
 
 
 def by_kernel(target, features, spec, memory=1 << 30, workers=2):
@@ -105,12 +110,24 @@ def test_float16_features_are_read_where_they_lie(features, tmp_path):
     assert_identical(mine(*mapped, SPECS[0]), mine(*(x.astype(np.float32) for x in halves), SPECS[0]))
 
 
-def test_cosines_have_the_same_bits_in_numpy_and_torch():
+def test_cosines_have_the_same_bits_in_numpy_and_whatever_is_computed_beside_them():
     rng = np.random.default_rng(0)
-    x, y = (rng.standard_normal((500, 192)).astype(np.float32) for _ in range(2))
+    x, y = (rng.standard_normal((500, 192)).astype(np.float32) * np.float32(0.07) for _ in range(2))
+    sums = x[:, :64] * y[:, :64]
+    for start in (64, 128):
+        sums = sums + x[:, start : start + 64] * y[:, start : start + 64]
+    while sums.shape[1] > 1:
+        sums = sums[:, : sums.shape[1] // 2] + sums[:, sums.shape[1] // 2 :]
     for count in (1, 7, 500):
-        together = cosines(torch.from_numpy(x[:count] * 0.07), torch.from_numpy(y[:count] * 0.07)).numpy()
-        np.testing.assert_array_equal(together, cosines(x[:count] * np.float32(0.07), y[:count] * np.float32(0.07)))
+        np.testing.assert_array_equal(cosines(torch.from_numpy(x[:count]), torch.from_numpy(y[:count])), sums[:count, 0].clip(-1, 1))
+
+
+def test_triton_kernels_through_the_interpreter():
+    pytest.importorskip("triton")
+    script = Path(__file__).with_name("triton_checks.py")
+    environment = os.environ | {"TRITON_INTERPRET": "1", "PYTHONPATH": str(script.parents[2])}
+    done = subprocess.run([sys.executable, script], capture_output=True, text=True, env=environment, check=False)
+    assert done.stdout == "identical\n", done.stderr[-2000:]
 
 
 def test_a_machine_without_a_compiler_mines_all_the_same(features, monkeypatch, tmp_path):

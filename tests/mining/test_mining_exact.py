@@ -27,14 +27,14 @@ SPECS = [
     MiningSpec(k=7, tau_image=-0.2, tau_text=-0.1),
     MiningSpec(k=5, method="image"),
     MiningSpec(k=5, method="text", tau_text=0.2),
-    MiningSpec(k=4, method="fast_hpm", pool=60, pool_block=50, seed=3),
+    MiningSpec(k=4, method="fast_hpm", pool=60, pool_block=40, seed=3),
 ]
 
 
 @pytest.mark.parametrize("spec", SPECS, ids=lambda s: s.method + str(s.k))
 @pytest.mark.parametrize("memory", ["1GiB", "6MiB"])
 def test_equals_the_slow_twin(spec, memory):
-    image, text = world(240, seed=1)
+    image, text = world(150, seed=1)
     assert_same(mine(image, text, spec, memory=memory), image, text, spec)
 
 

@@ -1,0 +1,52 @@
+"""Run with TRITON_INTERPRET=1: the Triton kernels on CPU tensors against the torch kernel and numpy, bit for bit."""
+
+import numpy as np
+import torch
+from slow_mining import world
+
+from helip.config import MiningSpec
+from helip.mining import gpu
+from helip.mining.criterion import Criterion
+from helip.mining.features import checked, cosines
+from helip.mining.jobs import blocks_of
+from helip.mining.miner import mine
+
+SPECS = [
+    MiningSpec(k=4),
+    MiningSpec(k=6, tau_image=0.2, tau_text=0.1, max_similarity=0.8),
+    MiningSpec(k=20, tau_image=None, tau_text=None),
+    MiningSpec(k=5, method="text", tau_text=0.3),
+    MiningSpec(k=3, method="fast_hpm", pool=120, pool_block=170),
+]
+
+
+def same_as_the_other_kernels(features: tuple[np.ndarray, np.ndarray], spec: MiningSpec, sizes: gpu.Sizes) -> None:
+    criterion, n = Criterion.of(spec), len(features[0])
+    used = [checked(name, dict(zip(("image", "text"), features, strict=True))[name]) for name, _ in criterion.modalities]
+    expected, seen = mine(*features, spec), 0
+    with torch.inference_mode():
+        for step in gpu.run(used, criterion, blocks_of(spec, n, 0, n), 1, sizes):
+            if isinstance(step, tuple):
+                for target, ids, scores in zip(*step, strict=True):
+                    hard = ids if ids[0] >= 0 else ids[:0]
+                    np.testing.assert_array_equal(hard, expected.hard(target), err_msg=f"{spec.method}: target {target}")
+                    np.testing.assert_array_equal(scores[: len(hard)], expected.scores(target))
+                    seen += 1
+    assert seen == n
+
+
+def exact_kernel_has_the_bits_of_the_definition(features: np.ndarray) -> None:
+    one = checked("image", features)
+    rng = np.random.default_rng(0)
+    i, j = (torch.from_numpy(rng.integers(0, len(one), 101)) for _ in range(2))
+    np.testing.assert_array_equal(gpu.FusedOperand(one, np.float32(0.5)).cosines(i, j), cosines(one.rows(i), one.rows(j)))
+
+
+if __name__ == "__main__":
+    features = world(260, seed=9, image_dim=130, text_dim=70)
+    for spec in SPECS:
+        same_as_the_other_kernels(features, spec, gpu.Sizes(panel=140, slab=100, capacity=1 << 14))
+    same_as_the_other_kernels(features, SPECS[2], gpu.Sizes(panel=140, slab=200, capacity=3000))  # the list overflows: slabs are cut
+    exact_kernel_has_the_bits_of_the_definition(features[0])
+    exact_kernel_has_the_bits_of_the_definition(features[0].astype(np.float16))
+    print("identical")

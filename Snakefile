@@ -7,11 +7,13 @@ min_version("9.0")
 
 include: "rules/common.smk"
 include: "rules/data.smk"
+include: "rules/download.smk"
 include: "rules/encode.smk"
 include: "rules/select.smk"
 include: "rules/mine.smk"
 include: "rules/train.smk"
 include: "rules/evaluate.smk"
+include: "rules/contamination.smk"
 include: "rules/report.smk"
 
 

@@ -9,7 +9,7 @@ from helip.errors import HelipError
 
 # Each module names its sub-commands in COMMANDS, {name: help}, and has add(name, parser), which adds the options of one and
 # returns run(arguments) -> exit code or None. Heavy imports happen inside run.
-MODULES = ("corpus", "encode", "select", "mine", "train", "evaluate", "report")
+MODULES = ("corpus", "download", "contamination", "encode", "select", "mine", "importing", "train", "evaluate", "report", "plan", "doctor")
 
 
 def _modules() -> dict[str, object]:

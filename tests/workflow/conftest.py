@@ -31,7 +31,7 @@ class Workspace:
 
     def planned(self, *targets: str) -> dict[str, int]:
         """Jobs by rule that a dry run would start; empty when there is nothing to do."""
-        out = self.snakemake("-n", "--quiet", "reason", *targets).stdout
+        out = self.snakemake("-n", "--quiet", "reason", "--", *targets).stdout
         table = out.partition("Job stats:")[2]
         found = {rule: int(count) for rule, count in re.findall(r"^(\w+) +(\d+)$", table, re.MULTILINE)}
         found.pop("total", None)

@@ -1,11 +1,22 @@
+import helip.reporting.inputs as reporting
+from helip.artefact import digest
+
+
+localrules:
+    claims,
+    figure,
+    report,
+
+
 rule table:
     input:
-        ask(lambda s, w: s.table_metrics(w.table)),
+        ask(lambda s, w: reporting.table_inputs(s, w.table)),
     output:
-        "results/{study}/{table}.csv",
-        "results/{study}/{table}.md",
+        multiext("results/{study}/{table}", ".csv", ".md", ".tex"),
     params:
         digest=ask(lambda s, w: s.table_digest(w.table)),
+    wildcard_constraints:
+        table=r"table\d+|figure4",  # figure 4 plots numbers, and they are a table too
     shell:
         "helip table --study {wildcards.study} {wildcards.table}"
 
@@ -17,6 +28,43 @@ rule paper_table:
         "results/{table}.csv",
     shell:
         "cp {input} {output}"
+
+
+# What a study lacks the runs for, its report leaves out.
+rule figure:
+    input:
+        ask(lambda s, w: reporting.figure_inputs(s, w.figure)),
+    output:
+        multiext("results/{study}/{figure}", ".png", ".pdf"),
+    params:
+        digest=ask(lambda s, w: digest([w.figure, *map(str, reporting.figure_inputs(s, w.figure))])),
+    wildcard_constraints:
+        figure=r"figure\d+",
+    shell:
+        "helip figure --study {wildcards.study} {wildcards.figure}"
+
+
+rule claims:
+    input:
+        ask(lambda s, w: reporting.claims_inputs(s)),
+    output:
+        "results/{study}/claims.csv",
+        "results/{study}/claims.md",
+    params:
+        digest=ask(lambda s, w: digest(s.claims)),
+    shell:
+        "helip claims --study {wildcards.study}"
+
+
+rule report:
+    input:
+        ask(lambda s, w: reporting.report_inputs(s)),
+    output:
+        "results/{study}/report.html",
+    params:
+        digest=ask(lambda s, w: digest([s.declaration.question, *map(str, reporting.report_inputs(s))])),
+    shell:
+        "helip report --study {wildcards.study}"
 
 
 # Metrics files are the source of truth; this copies them, and the loss curves, into the store that `make ui` shows.

@@ -1,9 +1,12 @@
-"""`helip table` and `helip track`: from metrics files to tables, and into MLflow."""
+"""`helip table`, `claims`, `figure`, `report` and `track`: from metrics files to what people read, and into MLflow."""
 
 from pathlib import Path
 
 COMMANDS = {
-    "table": "build a table of a study from its metrics files (CSV and Markdown)",
+    "table": "build a table of a study from its metrics files (CSV, Markdown, LaTeX)",
+    "claims": "decide the paper's claims from what a study measured (CSV and Markdown)",
+    "figure": "draw a figure of a study (PNG and PDF)",
+    "report": "put a study's verdicts, tables and figures on one self-contained page",
     "track": "import a study's finished trainings and metrics into the MLflow store, idempotently",
 }
 
@@ -14,6 +17,13 @@ def add(name, parser):
         case "table":
             parser.add_argument("table", help="table1, table2, ...")
             return _table
+        case "claims":
+            return _claims
+        case "figure":
+            parser.add_argument("figure", help="figure4, figure5, figure6, figure7, figure8")
+            return _figure
+        case "report":
+            return _report
         case "track":
             parser.add_argument("--store", type=Path, help="the sqlite file (default: mlflow.db in the results folder)")
             parser.add_argument("--out", type=Path, help="write what was imported to this JSON file")
@@ -25,6 +35,28 @@ def _table(arguments):
     from helip.study import load
 
     print(write_table(load(arguments.study), arguments.table))
+
+
+def _claims(arguments):
+    from helip.reporting.claims_table import counts, write_claims
+    from helip.study import load
+
+    study = load(arguments.study)
+    print(f"{study.root / 'claims.csv'}: {', '.join(f'{n} {v}' for v, n in counts(write_claims(study)).items())}")
+
+
+def _figure(arguments):
+    from helip.reporting.figures import draw
+    from helip.study import load
+
+    print(*draw(load(arguments.study), arguments.figure))
+
+
+def _report(arguments):
+    from helip.reporting.report import write_report
+    from helip.study import load
+
+    print(write_report(load(arguments.study)))
 
 
 def _track(arguments):

@@ -20,9 +20,9 @@ UNITS = {"accuracy": "points", "attribute_overlap": "points", "mining_minutes": 
 HOW = (
     "A claim is *reproduced* when its statement is shown (corrected p at most 0.05), *not reproduced* when the contrary is: for a gain, "
     "that any gain is smaller than the margin. Otherwise the seeds and items were too few to tell: *underpowered*. p-values are "
-    "one-sided, the larger of the paired bootstrap's and of Student's t over independent trainings; intervals are the bootstrap's 95 %, "
-    "uncorrected. Holm's correction runs over the {decided} comparisons of this study that have an interval, for each of the two "
-    "questions by itself."
+    "one-sided and from the paired bootstrap over seeds and test items; Holm's correction runs over the {decided} comparisons of this "
+    "study that have an interval, for each of the two questions by itself. Student's t over independent trainings must agree (5 %, "
+    "uncorrected), as the bootstrap of a few seeds is too sure. Intervals are the bootstrap's 95 %, uncorrected."
 )
 
 

@@ -3,14 +3,16 @@
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
 from helip.artefact import read_json
 from helip.config import Claim, Column, Comparison
 from helip.errors import HelipError
+from helip.reporting.inputs import quality_pairs
 from helip.reporting.measured import Difference, Measured
-from helip.reporting.mining_quality import mined, overlap_by_target
+from helip.reporting.mining_quality import overlap_by_target
 from helip.reporting.statistics import RESAMPLES, Interval, chance, chance_over_seeds, interval
 from helip.reporting.times import mining_minutes, pairs_file
 from helip.study import BoundStudy
@@ -26,12 +28,14 @@ class Effect:
 
     estimate: float
     interval: Interval | None
-    p_for: float  # against "it is not so"
-    p_against: float  # against "it may yet be so"
+    p_for: float  # the bootstrap's, against "it is not so"
+    p_against: float  # and against "it may yet be so"
     over_value: float | None
     n_seeds: int | None  # independent trainings
     compared: int  # comparisons that the study has, of those the claim speaks of
     of: int
+    t_for: float = 0.0  # the same by Student's t over independent trainings, where there are trainings
+    t_against: float = 0.0
     columns: tuple[str, ...] = ()
     weakest: str = ""  # of several comparisons, the run that gained least
     note: str = ""
@@ -73,38 +77,43 @@ def _accuracy(study: BoundStudy, measured: Measured, claim: Claim, bound: list[C
     found = [measured.difference(c.run, c.over, columns, seed=i) for i, c in enumerate(bound)]
     if any(d is None or d.draws is None for d in found):
         raise NotRunError("the runs share no seed, or a metric has no hits per item")
-    p_for, p_against = _p_values(claim, found)
     each = [d.delta for d in found]
     notes = [f"{len(columns)} of {len(wanted)} columns"] if len(columns) < len(wanted) else []
     notes += [f"{len(bound)} of {of} comparisons"] if len(bound) < of else []
     return Effect(
-        statistics.fmean(each), interval(np.mean([d.draws for d in found], 0)), p_for, p_against,
-        statistics.fmean(d.over_value for d in found), min(len(d.by_cluster) for d in found), len(bound), of,
-        tuple(c.key for c in columns), bound[int(np.argmin(each))].run if len(bound) > 1 else "", ", ".join(notes),
+        statistics.fmean(each), interval(np.mean([d.draws for d in found], 0)), over_value=statistics.fmean(d.over_value for d in found),
+        n_seeds=min(len(d.by_cluster) for d in found), compared=len(bound), of=of, columns=tuple(c.key for c in columns),
+        weakest=bound[int(np.argmin(each))].run if len(bound) > 1 else "", note=", ".join(notes), **_p_values(claim, found),
     )  # fmt: skip
 
 
-def _p_values(claim: Claim, found: list[Difference]) -> tuple[float, float]:
+def _p_values(claim: Claim, found: list[Difference]) -> dict[str, float]:
     """Of several comparisons `each`: all must be so, any may be the contrary. Of their `mean`: it is one comparison."""
     if claim.together == "mean" and len(found) > 1:
-        shared = set.intersection(*(set(d.by_cluster) for d in found))
-        found = [
-            Difference(
-                statistics.fmean(d.value for d in found),
-                statistics.fmean(d.over_value for d in found),
-                np.mean([d.draws for d in found], 0),
-                {g: statistics.fmean(d.by_cluster[g] for d in found) for g in shared},
-            )
-        ]
-    sides = [(_side(claim, d, is_so=True), _side(claim, d, is_so=False)) for d in found]
-    return max(p for p, _ in sides), min(1.0, len(sides) * min(q for _, q in sides))
+        found = [_mean(found)]
+
+    def sides(p) -> tuple[float, float]:
+        each = [tuple(one_sided(claim, partial(p, d), is_so) for is_so in (True, False)) for d in found]
+        return max(so for so, _ in each), min(1.0, len(each) * min(not_so for _, not_so in each))
+
+    def bootstrap(d: Difference, bound: float, above: bool) -> float:
+        return chance(d.draws, bound, above)
+
+    def student(d: Difference, bound: float, above: bool) -> float:
+        return chance_over_seeds(list(d.by_cluster.values()), bound, above)
+
+    (p_for, p_against), (t_for, t_against) = sides(bootstrap), sides(student)
+    return {"p_for": p_for, "p_against": p_against, "t_for": t_for, "t_against": t_against}
 
 
-def _side(claim: Claim, d: Difference, is_so: bool) -> float:
-    def p(bound: float, above: bool) -> float:
-        return max(chance(d.draws, bound, above), chance_over_seeds(list(d.by_cluster.values()), bound, above))
-
-    return one_sided(claim, p, is_so)
+def _mean(found: list[Difference]) -> Difference:
+    shared = set.intersection(*(set(d.by_cluster) for d in found))
+    return Difference(
+        statistics.fmean(d.value for d in found),
+        statistics.fmean(d.over_value for d in found),
+        np.mean([d.draws for d in found], 0),
+        {g: statistics.fmean(d.by_cluster[g] for d in found) for g in shared},
+    )
 
 
 def one_sided(claim: Claim, p, is_so: bool) -> float:
@@ -133,7 +142,7 @@ def one_sided(claim: Claim, p, is_so: bool) -> float:
 def _overlap(study: BoundStudy, claim: Claim, bound: list[Comparison], of: int) -> Effect:
     """Paired over targets that have hard pairs in both sets."""
     names = [(study.pairs_name(study.run(c.run)), study.pairs_name(study.run(c.over))) for c in bound]
-    known = mined(study)
+    known = quality_pairs(study)
     if any(n not in known or not (study.pairs_dir(n) / "pairs.json").exists() for pair in names for n in pair):
         raise NotRunError("some pairs are not mined yet, or their corpus is not a generated one, whose truth is known")
     values = []

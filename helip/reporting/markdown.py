@@ -1,7 +1,7 @@
 """A table as a Markdown page: as the paper prints it, then every refinement against plain continued training."""
 
+from helip.reporting.inputs import is_of_times
 from helip.reporting.tables import Cell, labels_of, rows_of
-from helip.reporting.times import is_of_times
 from helip.study import BoundStudy
 
 

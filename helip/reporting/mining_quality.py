@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 
 from helip.artefact import read_json, whole_file
-from helip.config import GeneratedCorpus
 from helip.data.world.truth import Truth
 from helip.mining.pairs import PairSet
+from helip.reporting.inputs import quality_pairs
 from helip.study import BoundStudy
 
 ATTRIBUTES = 11
@@ -35,11 +35,6 @@ class Quality:
     noise_precision: float | None
     noise_recall: float | None
     mismatched: float  # of the corpus
-
-
-def mined(study: BoundStudy) -> list[str]:
-    """The pair sets of a study that truth exists for."""
-    return [n for n, (corpus, _) in study.pairs.items() if isinstance(study.declaration.corpora[corpus], GeneratedCorpus)]
 
 
 def quality(study: BoundStudy, name: str) -> Quality:
@@ -78,7 +73,7 @@ def _percent(values: np.ndarray) -> float:
 
 def write_quality(study: BoundStudy, path: Path) -> list[Quality]:
     """results/<study>/mining_quality.csv: one row per pair set; and what the selections found, which their own JSON says."""
-    found = [quality(study, name) for name in mined(study)]
+    found = [quality(study, name) for name in quality_pairs(study)]
     with whole_file(path) as temporary, open(temporary, "w", newline="") as f:
         writer = csv.DictWriter(f, [field.name for field in fields(Quality)], lineterminator="\n")
         writer.writeheader()

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from helip.config import Claim, Comparison
-from helip.reporting.times import MINUTES
+from helip.reporting.inputs import is_of_times
 from helip.study import BoundStudy
 
 
@@ -29,7 +29,7 @@ class Published:
 def published(study: BoundStudy, claim: Claim, pairs: Sequence[Comparison]) -> Published | None:
     rows = {row.run: row.published for row in study.tables[claim.table].rows if row.run and row.published}
     columns = claim.columns or tuple(column.key for column in study.tables[claim.table].columns)
-    if claim.measure == "mining_minutes" and any(c.metric != MINUTES for c in study.tables[claim.table].columns):
+    if claim.measure == "mining_minutes" and not is_of_times(study.tables[claim.table]):
         return None
     if claim.measure in ("attribute_overlap", "epochs"):
         return None

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from helip.artefact import read_json, whole_file
 from helip.config import Column
+from helip.reporting.inputs import is_of_times
 from helip.reporting.measured import Measured
 from helip.reporting.statistics import interval
 from helip.study import BoundStudy
@@ -87,7 +88,7 @@ class TableBuilder:
 def cells_of(study: BoundStudy, name: str) -> list[Cell]:
     """Every number of a table; an unknown table is an error with the known ones in it."""
     study.table_metrics(name)
-    from helip.reporting.times import is_of_times, time_cells
+    from helip.reporting.times import time_cells
 
     return list(time_cells(study, name) if is_of_times(study.tables[name]) else TableBuilder(study, name).cells())
 

@@ -5,16 +5,9 @@ from pathlib import Path
 from typing import Any
 
 from helip.artefact import read_json
-from helip.config import Table
 from helip.errors import HelipError
 from helip.reporting.tables import Cell
 from helip.study import BoundStudy
-
-MINUTES = "mine.minutes"
-
-
-def is_of_times(table: Table) -> bool:
-    return all(column.metric == MINUTES for column in table.columns)
 
 
 def pairs_file(study: BoundStudy, run: str) -> Path:
@@ -37,9 +30,10 @@ def machine(about: dict[str, Any]) -> str:
 
 def time_cells(study: BoundStudy, name: str) -> Iterator[Cell]:
     for corpus, label, run, published, ours in study.table_rows(name):
-        if run is None:
+        about = read_json(pairs_file(study, run)) if run is not None else {}
+        if "wall_clock_seconds" not in about:  # pairs that were joined from shards, or mined elsewhere: nobody timed them
             continue
-        bound, minutes, about = study.run(run), mining_minutes(study, run), read_json(pairs_file(study, run))
+        bound, minutes = study.run(run), mining_minutes(study, run)
         manifest, data = read_json(study.manifest(bound.corpus)), study.declaration.corpora[bound.corpus].label
         for column in study.tables[name].columns:
             yield Cell(corpus, data, manifest.get("recovered_share"), label, run, bound.arm, column.key, column.metric, minutes, None, 1,

@@ -3,7 +3,7 @@ import json
 
 import numpy as np
 import pytest
-from conftest import write_metrics
+from wide import write_metrics
 
 from helip.config import Claim
 from helip.errors import HelipError

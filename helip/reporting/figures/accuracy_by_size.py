@@ -1,0 +1,84 @@
+"""Figure 4: accuracy by size of the corpus, ours with intervals beside what the paper printed."""
+
+from collections.abc import Iterator
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from helip.artefact import read_json
+from helip.reporting.figures.style import ARMS
+from helip.reporting.measured import Measured
+from helip.reporting.statistics import paired_bootstrap
+from helip.study import BoundStudy, start_seed
+
+LABELS = {"start": "CLIP", "control": "CLIP, control (ours)", "cleaned": "CLIP, cleaned (ours)", "helip": "CLIP-HELIP"}
+PAPER_SIZES = {"CC3M": 3e6, "CC12M": 12e6, "YFCC15M": 15e6, "29M": 29e6}  # as the paper names them
+
+
+def draw(study: BoundStudy) -> Figure:
+    points = sorted(_points(study))
+    rows = study.tables["figure4"].rows
+    printed = [(r.corpus, "helip" if "HELIP" in r.label else "start", v) for r in rows for v in r.published.values()]
+    figure = Figure(figsize=(9.2, 3.9), layout="constrained")
+    ours, paper = figure.subplots(1, 2, width_ratios=(1.35, 1))
+    _ours(ours, points)
+    _paper(paper, printed)
+    ours.set_title(f"Study “{study.name}”", loc="left", fontweight="bold")
+    paper.set_title("Published (arXiv 2305.05208)", loc="left", fontweight="bold")
+    ours.set_ylabel("top-1 accuracy (%)")
+    figure.legend(*ours.get_legend_handles_labels(), loc="outside lower left", ncols=4, columnspacing=1.4)
+    return figure
+
+
+def _points(study: BoundStudy) -> Iterator[tuple[int, str, str, float, float, float]]:
+    """(pairs, corpus, arm, value, low, high): the interval over seeds and test items."""
+    measured, column = Measured(study), study.tables["figure4"].columns[0]
+    for corpus, _, run, _, _ in study.table_rows("figure4"):
+        if run is None:
+            continue
+        bound = study.run(run)
+        hits, clusters = measured.hits(run, bound.seeds, column), [start_seed(s) for s in bound.seeds]
+        value = float(np.mean(measured.values(run, [column])))
+        low, high = (value, value) if hits is None else paired_bootstrap([hits], [np.zeros_like(hits)], clusters=clusters)
+        yield read_json(study.manifest(bound.corpus))["size"], corpus, bound.arm, value, low, high
+
+
+def _ours(axes: Axes, points: list[tuple[int, str, str, float, float, float]]) -> None:
+    arms = [arm for arm in ARMS if any(p[2] == arm for p in points)]
+    for place, arm in enumerate(arms):
+        size, value, low, high = (np.array([p[k] for p in points if p[2] == arm], float) for k in (0, 3, 4, 5))
+        aside = size * 1.025 ** (place - (len(arms) - 1) / 2)  # arms stand beside each other, so that intervals can be read
+        error = np.clip([value - low, high - value], 0, None)
+        axes.errorbar(aside, value, error, color=ARMS[arm], label=LABELS[arm], marker="o", ms=5, lw=1.6, capsize=3, elinewidth=1.1)
+    sizes = {p[0]: p[1] for p in points}
+    _corpora(axes, sizes)
+    axes.set_xlabel("pairs in the corpus; bars are 95 % intervals over seeds and test items")
+
+
+def _paper(axes: Axes, printed: list[tuple[str, str, float]]) -> None:
+    for arm in ("start", "helip"):
+        found = sorted((PAPER_SIZES[c], v) for c, a, v in printed if a == arm and c in PAPER_SIZES)
+        axes.plot(*zip(*found, strict=True), color=ARMS[arm], label=LABELS[arm], marker="o", ms=5, lw=1.6, ls="--")
+    _corpora(axes, {size: name for name, size in PAPER_SIZES.items()})
+    axes.set_xlabel("pairs in the corpus; no intervals given")
+
+
+def _corpora(axes: Axes, sizes: dict[float, str]) -> None:
+    """Names and sizes under the ticks; a name too near the one before stands lower."""
+    labels, before, low = [], 0.0, False
+    for size, name in sorted(sizes.items()):
+        low = size < 1.5 * before and not low
+        labels.append(("\n\n" if low else "") + f"{name}\n{_short(size)}")
+        before = size
+    axes.set_xscale("log")
+    axes.set_xticks(sorted(sizes), labels, fontsize=8)
+    axes.set_xticks([], minor=True)
+    axes.set_xlim(min(sizes) / 1.25, max(sizes) * 1.25)
+
+
+def _short(size: float) -> str:
+    for unit, letter in ((1e6, "M"), (1e3, "k")):
+        if size >= unit:
+            return f"{size / unit:g}{letter}"
+    return f"{size:g}"

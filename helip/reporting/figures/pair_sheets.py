@@ -1,0 +1,95 @@
+"""Figures 5, 6 and 7: targets and their hard pairs, image over caption, one row per method. Targets are drawn, never chosen by eye."""
+
+import textwrap
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure, SubFigure
+
+from helip.config import GeneratedCorpus
+from helip.data.corpus import Corpus
+from helip.data.world.truth import Truth
+from helip.errors import HelipError
+from helip.mining.pairs import PairSet
+from helip.reporting.figures.style import FALSE_NEGATIVE, INK, METHODS, OTHER, TRULY_HARD
+from helip.reporting.inputs import sheet_pairs
+from helip.study import BoundStudy
+
+SHOWN = 5  # hard pairs of a target, the nearest first
+TARGETS = {"figure5": (0, 2), "figure6": (0, 2), "figure7": (2, 6)}  # the first and the last of the drawn targets that a figure shows
+
+
+def draw(study: BoundStudy, name: str) -> Figure:
+    names = sheet_pairs(study, name)
+    corpus_name = study.pairs_entry(names[0])[0]
+    corpus = Corpus.open(study.corpus_dir(corpus_name))
+    sets = {_label(study, n): PairSet.open(study.pairs_dir(n)) for n in names}
+    truth = _truth(study, corpus_name)
+    first, end = TARGETS[name]
+    targets = drawn_targets(list(sets.values()), end)[first:]
+    if not targets:
+        raise HelipError(f"{study.root / 'pairs'}: no target has hard pairs by all of {', '.join(sets)}: nothing for {name} to show")
+    height = 1.95 * len(sets) + 0.25
+    figure = Figure(figsize=(1.55 * (SHOWN + 1) + 0.3, height * len(targets) + 0.45))
+    head, *parts = figure.subfigures(len(targets) + 1, 1, height_ratios=[0.45] + [height] * len(targets), hspace=0)
+    head.text(0.005, 0.95, _heading(truth, first), ha="left", va="top", fontsize=8.5, linespacing=1.4)
+    for part, target in zip(parts, targets, strict=True):
+        _target(part, corpus, sets, target, truth)
+    return figure
+
+
+def drawn_targets(sets: list[PairSet], count: int) -> list[int]:
+    """Targets drawn at random (seed 0) among those that every method has hard pairs for."""
+    order = np.random.default_rng(0).permutation(len(sets[0]))
+    have = np.all([np.diff(s.offsets) > 0 for s in sets], axis=0)
+    return [int(i) for i in order if have[i]][:count]
+
+
+def _label(study: BoundStudy, name: str) -> str:
+    _, spec = study.pairs_entry(name)
+    pool = f"\npool {spec.pool:,}" if spec.pool else ""
+    return f"{METHODS[spec.method]}{pool}"
+
+
+def _truth(study: BoundStudy, corpus: str) -> Truth | None:
+    return Truth.open(study.corpus_dir(corpus)) if isinstance(study.declaration.corpora[corpus], GeneratedCorpus) else None
+
+
+def _heading(truth: Truth | None, first: int) -> str:
+    drawn = f"Targets from number {first + 1} of a random draw (seed 0); their {SHOWN} nearest pairs by each method, nearest first."
+    frames = "\nFrame: green is truly hard (at most two attributes apart), orange a false negative (its caption is true of the target)."
+    return drawn + (frames if truth else "")
+
+
+def _target(part: SubFigure, corpus: Corpus, sets: dict[str, PairSet], target: int, truth: Truth | None) -> None:
+    room = {"wspace": 0.1, "hspace": 0.5, "left": 0.045, "right": 0.995, "top": 0.955, "bottom": 0.09}
+    axes = np.atleast_2d(part.subplots(len(sets), SHOWN + 1, gridspec_kw=room))
+    for row, (label, pairs) in zip(axes, sets.items(), strict=True):
+        for one in row:
+            one.set_axis_off()
+        row[0].text(-0.16, 0.5, label, transform=row[0].transAxes, rotation=90, ha="center", va="center", fontweight="bold", fontsize=9)
+        for one, j in zip(row[1:], pairs.hard(target)[:SHOWN], strict=False):
+            _pair(one, corpus, int(j), _frame(truth, target, int(j)))
+    _pair(axes[0, 0], corpus, target, INK)
+    axes[0, 0].set_title("target", fontsize=8.5, fontweight="bold", pad=3)
+
+
+def _frame(truth: Truth | None, target: int, hard: int) -> str:
+    if truth is None:
+        return OTHER
+    if truth.caption_true_of(hard, target):
+        return FALSE_NEGATIVE
+    return TRULY_HARD if truth.truly_hard(target, hard) else OTHER
+
+
+def _pair(axes: Axes, corpus: Corpus, i: int, frame: str) -> None:
+    image = corpus.image(i)
+    axes.set_axis_on()
+    axes.grid(False)
+    axes.imshow(np.asarray(image), interpolation="nearest" if max(image.size) < 96 else "antialiased", aspect="equal")
+    axes.set_xticks([])
+    axes.set_yticks([])
+    for spine in axes.spines.values():
+        spine.set(visible=True, color=frame, linewidth=2.6)
+    caption = textwrap.fill(textwrap.shorten(corpus.caption(i), 78, placeholder=" …"), 24)
+    axes.text(0.5, -0.06, caption, transform=axes.transAxes, ha="center", va="top", fontsize=6.4, linespacing=1.15, parse_math=False)

@@ -1,0 +1,100 @@
+"""Which files the reports of a study are made of, for the rules: what does not apply to a study is left out. Light, as the graph is."""
+
+from pathlib import Path
+
+from helip.config import GeneratedCorpus, Table
+from helip.study import BoundStudy
+
+TIMES = "mine.minutes"
+# figure -> the mining methods whose pairs it shows side by side
+SHEETS = {"figure5": ("hpm", "image", "text"), "figure6": ("hpm", "fast_hpm"), "figure7": ("hpm", "image", "text")}
+
+
+def _pairs(study: BoundStudy, name: str) -> Path:
+    return study.pairs_dir(name) / "pairs.json"
+
+
+def runs_of(study: BoundStudy, table: str) -> list[str]:
+    return list(dict.fromkeys(run for _, _, run, _, _ in study.table_rows(table) if run is not None))
+
+
+def is_of_times(table: Table) -> bool:
+    """Whether a table is of mining times: its one column is `mine.minutes`."""
+    return all(c.metric == TIMES for c in table.columns)
+
+
+def table_inputs(study: BoundStudy, table: str) -> list[Path]:
+    """Metrics files and manifests, or the pairs whose mining was timed."""
+    metrics = study.table_metrics(table)
+    if is_of_times(study.tables[table]):
+        return [_pairs(study, study.pairs_name(study.run(r))) for r in runs_of(study, table)]
+    return metrics
+
+
+def tables(study: BoundStudy) -> list[str]:
+    """The tables that the study has something to put into, as the paper numbers them; figure 4's numbers are one."""
+    return [name for name in study.tables if table_inputs(study, name)]
+
+
+def figures(study: BoundStudy) -> list[str]:
+    """The figures that the study can draw."""
+    sheets = [name for name in SHEETS if len(sheet_pairs(study, name)) > 1]
+    quality = ["figure8"] if quality_pairs(study) else []
+    size = ["figure4"] if "figure4" in study.tables and table_inputs(study, "figure4") else []
+    return size + sheets + quality
+
+
+def sheet_pairs(study: BoundStudy, figure: str) -> list[str]:
+    """The pair sets that a sheet compares: of the first corpus that has the most of its methods, biggest pool first."""
+    wanted, found = SHEETS[figure], {}
+    for name, (corpus, spec) in study.pairs.items():
+        if spec.method in wanted:
+            found.setdefault(corpus, []).append((wanted.index(spec.method), -(spec.pool or 0), name))
+    best = max(found.values(), key=lambda sets: len({method for method, _, _ in sets}), default=[])
+    if len({method for method, _, _ in best}) < 2:
+        return []
+    usual = study.declaration.mining
+    plain = [one for one in best if wanted[one[0]] != "hpm" or _is_usual(study, one[2], usual)] or best
+    return [name for _, _, name in sorted(plain)]
+
+
+def _is_usual(study: BoundStudy, name: str, usual) -> bool:
+    """Mined with the study's own encoders and k: not an ablation."""
+    spec = study.pairs_entry(name)[1]
+    return (spec.image_encoder, spec.text_encoder, spec.k) == (usual.image_encoder, usual.text_encoder, usual.k)
+
+
+def quality_pairs(study: BoundStudy) -> list[str]:
+    """The pair sets of a study that truth exists for."""
+    return [n for n, (corpus, _) in study.pairs.items() if isinstance(study.declaration.corpora[corpus], GeneratedCorpus)]
+
+
+def figure_inputs(study: BoundStudy, figure: str) -> list[Path]:
+    match figure:
+        case "figure4":
+            corpora = [study.manifest(study.run(r).corpus) for r in runs_of(study, "figure4")]
+            return [*dict.fromkeys(corpora), *table_inputs(study, "figure4")]
+        case "figure8":
+            return [_pairs(study, n) for n in quality_pairs(study)]
+        case _ if figure in SHEETS:
+            names = sheet_pairs(study, figure)
+            return [*dict.fromkeys(study.manifest(study.pairs_entry(n)[0]) for n in names), *(_pairs(study, n) for n in names)]
+    return []
+
+
+def claims_inputs(study: BoundStudy) -> list[Path]:
+    """Everything of the study that a claim could rest on: nothing is made for a claim alone that no table or figure shows."""
+    files = [f for name in tables(study) for f in table_inputs(study, name)]
+    return list(dict.fromkeys(files + [f for name in figures(study) for f in figure_inputs(study, name)]))
+
+
+def report_inputs(study: BoundStudy) -> list[Path]:
+    """The finished pages and pictures; `claims.csv` brings the rest."""
+    made = [study.root / f"{name}.{kind}" for name in tables(study) for kind in ("csv", "md", "tex")]
+    made += [study.root / f"{name}.png" for name in figures(study)]
+    return [study.root / "claims.csv", *made, *([ledger(study)] if ledger(study).exists() else [])]
+
+
+def ledger(study: BoundStudy) -> Path:
+    """Where paper, released code and project differ."""
+    return study.file.parents[2] / "docs" / "discrepancies.md"

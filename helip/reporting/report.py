@@ -1,0 +1,179 @@
+"""report.html: one self-contained page from the finished tables, figures and claims of a study. It computes nothing itself."""
+
+import base64
+import csv
+import re
+from importlib.resources import files
+from pathlib import Path
+
+from helip.artefact import whole_file
+from helip.errors import HelipError
+from helip.reporting.figures import TITLES
+from helip.reporting.html import details, escape, markdown, section, words
+from helip.reporting.inputs import figures, is_of_times, ledger, tables
+from helip.reporting.machinery import digests, facts, times
+from helip.reporting.verdicts import verdicts
+from helip.study import BoundStudy
+
+QUESTION = "table11"  # does refinement beat plain continued training?
+
+
+def write_report(study: BoundStudy) -> Path:
+    """Builds results/<study>/report.html."""
+    parts = {
+        "verdicts": verdicts(_rows(study.root / "claims.csv"), _how(study)),
+        "question": _question(study),
+        "tables": section("tables", "Tables", _tables_note(), *(_table(study, name) for name in _shown(study))),
+        "figures": _figures(study),
+        "ledger": _ledger(study),
+        "times": times(study),
+        "versions": digests(study),
+    }
+    path = study.root / "report.html"
+    with whole_file(path) as temporary:
+        temporary.write_text(_page(study, {k: v for k, v in parts.items() if v}), encoding="utf-8")
+    return path
+
+
+def _page(study: BoundStudy, parts: dict[str, str]) -> str:
+    names = {"verdicts": "Verdicts", "question": "Refine or train on?", "tables": "Tables", "figures": "Figures", "ledger": "Discrepancies",
+             "times": "Times", "versions": "Versions"}  # fmt: skip
+    links = "".join(f'<a href="#{k}">{names[k]}</a>' for k in parts)
+    css = (files("helip.reporting") / "report.css").read_text()
+    title = f"HELIP, reproduced: study {study.name}"
+    return f"""<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
+<title>{escape(title)}</title><link rel="icon" href="data:,"><style>
+{css}</style></head><body>
+<header><h1>{escape(title)}</h1><p>{escape(study.declaration.question)}</p>
+<p class="quiet">“Boosting Visual-Language Models by Exploiting Hard Pairs”,
+<a href="https://arxiv.org/abs/2305.05208">arXiv 2305.05208</a>: every number below is measured here or printed there.</p>
+{facts(study)}</header>
+<nav aria-label="Sections"><div>{links}</div></nav>
+<main>
+{chr(10).join(parts.values())}
+</main>
+<footer>Made by <code>helip report --study {escape(study.name)}</code> from the metrics files of the study.</footer>
+</body></html>
+"""
+
+
+def _rows(path: Path) -> list[dict[str, str]]:
+    try:
+        with open(path, newline="") as f:
+            return list(csv.DictReader(f))
+    except FileNotFoundError:
+        raise HelipError(f"{path}: not found; build it first (`snakemake {path}`)") from None
+
+
+def _how(study: BoundStudy) -> str:
+    """The paragraph of claims.md that says how verdicts came about."""
+    page = study.root / "claims.md"
+    said = [block for block in page.read_text().split("\n\n") if block.startswith("A claim is ")] if page.exists() else []
+    return said[0].replace("*", "") if said else ""
+
+
+# ---------------------------------------------------------------- tables
+
+
+def _shown(study: BoundStudy) -> list[str]:
+    return [name for name in tables(study) if name not in (QUESTION, "figure4")]
+
+
+def _tables_note() -> str:
+    return (
+        "<p>In each cell: our mean ± standard deviation over seeds; the published number in small type; for refinements, the difference to "
+        "the control with its 95 % interval, coloured where the interval excludes zero. Rows in italics are not in the paper.</p>"
+    )
+
+
+def _question(study: BoundStudy) -> str:
+    if QUESTION not in tables(study):
+        return ""
+    return section("question", "Does refinement beat plain continued training?", _tables_note(), _table(study, QUESTION))
+
+
+def _table(study: BoundStudy, name: str) -> str:
+    table, cells = study.tables[name], _rows(study.root / f"{name}.csv")
+    said = f"<h3 id='{name}'>{escape(table.title)}</h3><p class='quiet'>{escape(table.place)}</p>"
+    note = f"<p class='quiet'>{escape(table.note)}</p>" if table.note else ""
+    return said + (_of_times(cells) if is_of_times(table) else _of_values(study, name, cells)) + note
+
+
+def _of_values(study: BoundStudy, name: str, cells: list[dict[str, str]]) -> str:
+    labels = {c.key: c.label for c in study.tables[name].columns} | {"average": "Average"}
+    keys = list(dict.fromkeys(c["column"] for c in cells))
+    rows: dict[tuple[str, str, str], list[dict[str, str]]] = {}
+    for cell in cells:
+        rows.setdefault((cell["corpus"], cell["method"], cell["run"]), []).append(cell)
+    head = "<th class='name'>Method</th>" + "".join(f"<th>{escape(labels[k])}</th>" for k in keys) + "<th>Seeds</th>"
+    body, group = [], None
+    for row in rows.values():
+        if row[0]["corpus"] != group:
+            group = row[0]["corpus"]
+            body.append(f"<tr class='group'><td colspan='{len(keys) + 2}'>{escape(_data(row[0]))}</td></tr>")
+        kind = "ours" if row[0]["ours"] == "True" else row[0]["arm"]
+        values = "".join(map(_value, row))
+        body.append(f"<tr class='{kind}'><td class='name'>{escape(row[0]['method'])}</td>{values}<td>{row[0]['n_seeds']}</td></tr>")
+    return f"<div class='scroll'><table><thead><tr>{head}</tr></thead><tbody>{''.join(body)}</tbody></table></div>"
+
+
+def _data(cell: dict[str, str]) -> str:
+    share = f", {100 * float(cell['recovered']):.0f} % recovered" if cell["recovered"] and float(cell["recovered"]) < 1 else ""
+    return f"{cell['corpus']} ({cell['data']}{share})" if cell["data"] or share else cell["corpus"]
+
+
+def _value(cell: dict[str, str]) -> str:
+    spread = f" ± {float(cell['std']):.2f}" if cell["std"] else ""
+    lines = [f"{float(cell['value']):.2f}{spread}"]
+    if cell["published"]:
+        lines.append(f"<small class='quiet'>paper {float(cell['published']):.2f}</small>")
+    if cell["delta"]:
+        low, high = (float(cell[k]) if cell[k] else None for k in ("delta_ci_low", "delta_ci_high"))
+        tone = "up" if low is not None and low > 0 else "down" if high is not None and high < 0 else "quiet"
+        between = "" if low is None else f" [{low:+.1f}, {high:+.1f}]"
+        lines.append(f"<small class='{tone}' title='minus {escape(cell['reference'])}'>{float(cell['delta']):+.2f}{between}</small>")
+    return f"<td>{''.join(lines)}</td>"
+
+
+def _of_times(cells: list[dict[str, str]]) -> str:
+    corpora = list(dict.fromkeys(map(_data, cells)))
+    rows = []
+    for method in dict.fromkeys(c["method"] for c in cells):
+        found = {_data(c): c for c in cells if c["method"] == method}
+        rows.append([method, *(_minutes(found.get(d)) for d in corpora)])
+    machines = ", ".join(sorted({c["machine"] for c in cells}))
+    return words(["Method", *corpora], rows) + f"<p class='quiet'>Minutes, ours (paper). One timing each, on {escape(machines)}.</p>"
+
+
+def _minutes(cell: dict[str, str] | None) -> str:
+    if cell is None:
+        return "-"
+    return f"{float(cell['value']):.2f}" + (f" ({float(cell['published']):.0f})" if cell["published"] else "")
+
+
+# ---------------------------------------------------------------- figures and the ledger
+
+
+def _figures(study: BoundStudy) -> str:
+    drawn = [(name, study.root / f"{name}.png") for name in figures(study)]
+    if missing := [path for _, path in drawn if not path.exists()]:
+        raise HelipError(f"{missing[0]}: not found; build it first (`snakemake {missing[0]}`)")
+    shown = "".join(_figure(name, path) for name, path in drawn)
+    return section("figures", "Figures", shown) if shown else ""
+
+
+def _figure(name: str, path: Path) -> str:
+    number = re.sub(r"\D", "", name)
+    title = f"Figure {number}. {TITLES[name]}." + (" The paper has no such figure." if name == "figure8" else "")
+    data = base64.b64encode(path.read_bytes()).decode()
+    image = f'<img alt="{escape(title)}" src="data:image/png;base64,{data}">'
+    return f'<figure id="{name}"><div class="narrow-scroll">{image}</div><figcaption>{escape(title)}</figcaption></figure>'
+
+
+def _ledger(study: BoundStudy) -> str:
+    """docs/discrepancies.md, without its title."""
+    if not ledger(study).exists():
+        return ""
+    text = re.sub(r"^# .*\n", "", ledger(study).read_text())
+    return section("ledger", "Where paper, released code and this project differ", details("The ledger", markdown(text), is_open=True))

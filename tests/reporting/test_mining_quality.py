@@ -1,0 +1,69 @@
+import csv
+
+import numpy as np
+import pytest
+
+from helip.config import Claim, MiningSpec
+from helip.data.world.truth import Truth
+from helip.mining.pairs import PairSet
+from helip.reporting.claims import decide
+from helip.reporting.mining_quality import overlap_by_target, quality, write_quality
+
+HPM = "cc3m.hpm.dino_vits8.sentence"
+
+
+@pytest.fixture
+def known(study, monkeypatch):
+    """Three scenes of eleven attributes: 0 and 1 differ in one, 2 differs from both in all; caption 2 is another's.
+
+    Target 0 has hard pairs 1 and 2, target 1 has hard pair 0, target 2 is noise.
+    """
+    attributes = np.array([[0] * 11, [0] * 10 + [1], [2] * 11], np.int8)
+    captions = attributes.copy()
+    captions[2] = 0
+    named = np.zeros((3, 11), bool)
+    named[0, 10] = named[1, 10] = named[2, 0] = True  # captions 0 and 1 name what tells them apart; caption 2 names what 0 and 1 share
+    truth = Truth(np.array([0, 0, 1], np.int32), attributes, captions, named, np.array([False, False, True]))
+    monkeypatch.setattr(Truth, "open", classmethod(lambda cls, folder: truth))
+    pairs = PairSet(np.array([1, 2, 0], np.int32), np.ones(3, np.float32), np.array([0, 2, 3, 3]), np.array([False, False, True]),
+                    MiningSpec(k=2), 3)  # fmt: skip
+    pairs.save(study.pairs_dir(HPM))
+    return study
+
+
+def test_quality_by_hand(known):
+    found = quality(known, HPM)
+    assert found.false_negatives == pytest.approx(100 / 3)  # caption 2 is true of image 0
+    assert found.truly_hard == pytest.approx(200 / 3)  # (0, 1) and (1, 0)
+    assert found.same_concept == pytest.approx(200 / 3)
+    assert found.attribute_overlap == pytest.approx(100 * (10 + 0 + 10) / 33)
+    assert (found.noise_precision, found.noise_recall, found.noise_targets) == (100, 100, 1)
+    assert overlap_by_target(known, HPM)[:2] == pytest.approx([100 * 5 / 11, 100 * 10 / 11])
+    assert np.isnan(overlap_by_target(known, HPM)[2])
+
+
+def test_the_table_has_a_row_for_each_pair_set(known, tmp_path):
+    write_quality(known, tmp_path / "quality.csv")
+    with open(tmp_path / "quality.csv", newline="") as f:
+        (row,) = csv.DictReader(f)
+    assert (row["pairs"], row["method"], row["false_negatives"]) == (HPM, "hpm", "33.3333")
+
+
+def test_a_claim_on_mined_pairs_is_decided_over_targets(project, tmp_path):
+    from wide import build_corpora, mine_pairs, wide_study
+
+    study = wide_study(project, tmp_path)
+    claims = {name: study.claims[name] for name in ("hpm_pairs_are_nearer", "fast_hpm_is_faster")}
+    study.claims = claims
+    assert {d.verdict for d in decide(study)} == {"not run"}
+    build_corpora(study, ("cc3m",))
+    mine_pairs(study, [name for name in study.pairs if name.startswith("cc3m")])
+    nearer, faster = decide(study)
+    assert (nearer.verdict, faster.verdict) == ("reproduced", "not run")
+    assert nearer.effect.estimate > 5 and nearer.effect.n_seeds is None
+    study.claims = {
+        "turned": Claim(
+            **claims["hpm_pairs_are_nearer"].model_dump() | {"run": "cc3m_clip_text_mining", "over": "cc3m_clip_helip", "also": ()}
+        )
+    }
+    assert decide(study)[0].verdict == "not reproduced"

@@ -1,0 +1,71 @@
+"""Tables in LaTeX, table 10, and the little Markdown that the report reads."""
+
+import csv
+import shutil
+import subprocess
+
+import pytest
+from wide import mine_pairs, wide_study
+
+from helip.reporting import html
+from helip.reporting.latex import escaped
+from helip.reporting.tables import write_table
+
+
+def test_latex_carries_value_spread_published_and_difference(measured):
+    write_table(measured, "table1")
+    text = (measured.root / "table1.tex").read_text()
+    assert r"CC3M (generated, 600 pairs, 63 \% recovered) & CLIP & 26.25 $\pm$ 1.77" in text
+    assert r"{\scriptsize 19.86 ($+8.89$)}" in text
+    assert r"\textit{CLIP, control}" in text
+    assert text.count(r"\begin{tabular}") == text.count(r"\end{tabular}") == 1
+
+
+def test_latex_is_accepted_by_latex(measured, tmp_path):
+    if not shutil.which("pdflatex"):
+        pytest.skip("no pdflatex on this machine")
+    write_table(measured, "table1")
+    page = r"\documentclass{article}\usepackage{booktabs}\begin{document}" + (measured.root / "table1.tex").read_text() + r"\end{document}"
+    (tmp_path / "page.tex").write_text(page)
+    subprocess.run(["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "page.tex"], cwd=tmp_path, check=True, capture_output=True)
+
+
+def test_what_means_something_to_latex_is_escaped():
+    assert escaped(r"50 % of a_b & {c} #1 \x") == r"50 \% of a\_b \& \{c\} \#1 \textbackslash{}x"
+
+
+def test_rows_of_ours_are_marked(measured):
+    assert "| *CLIP, cleaned* |" in write_table(measured, "table1")
+    with open(measured.root / "table1.csv", newline="") as f:
+        rows = {r["method"]: r for r in csv.DictReader(f)}
+    assert (rows["CLIP, cleaned"]["ours"], rows["CLIP-HELIP"]["ours"]) == ("True", "False")
+    assert rows["CLIP-HELIP"]["minus_published"] == f"{float(rows['CLIP-HELIP']['value']) - float(rows['CLIP-HELIP']['published']):.4f}"
+
+
+def test_table_10_is_the_wall_clock_of_the_mining_jobs_with_methods_down_and_corpora_across(project, tmp_path):
+    from wide import build_corpora
+
+    study = wide_study(project, tmp_path)
+    build_corpora(study, ("cc12m",))
+    mine_pairs(study, [name for name in study.pairs if name.startswith("cc12m")])
+    study.tables["table10"] = study.tables["table10"].model_copy(
+        update={"rows": tuple(r for r in study.tables["table10"].rows if r.corpus == "CC12M")}
+    )
+    page = write_table(study, "table10")
+    # 400 pairs: pools of 90 and 180 candidates, or all 400, at a thousand a second
+    assert "| HELIP-3M | 0.60 (138.00) |" in page
+    assert "| HELIP-Full | 2.67 (551.00) |" in page
+    assert "Measured on a test machine; one timing each." in page
+
+
+def test_markdown_of_our_documents_becomes_html():
+    page = html.markdown(
+        "# Title\n\nA *b* **c** `d < e`, [f](https://g.org).\n\n- one\n  more\n- two\n\n| h | i |\n| --- | --- |\n| `j|k` | l |\n"
+    )
+    assert "<h2>Title</h2>" in page
+    assert '<p>A <i>b</i> <b>c</b> <code>d &lt; e</code>, <a href="https://g.org">f</a>.</p>' in page
+    assert "<ul><li>one more</li><li>two</li></ul>" in page
+
+
+def test_nothing_of_a_document_becomes_markup():
+    assert html.inline("<script>alert('x')</script>") == "&lt;script&gt;alert('x')&lt;/script&gt;"

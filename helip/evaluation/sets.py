@@ -52,8 +52,18 @@ class EvaluationSet:
                 raise HelipError(f"{path}: not found; evaluation set '{self.name}' needs it before its {split} split can be read")
 
     def _needed(self, split: str) -> list[Path]:
-        words = ["classnames.txt", "zeroshot_classification_templates.txt"] if self.task == "classification" else []
-        return [self.root / name for name in (f"{split}/nshards.txt", *words)] if self.is_wds else [self.root]
+        """What must be there: CLIP benchmark fetches some missing files by shell commands, whatever `download` says."""
+        match self.benchmark_name:
+            case name if name.startswith("wds/"):
+                words = ["classnames.txt", "zeroshot_classification_templates.txt"] if self.task == "classification" else []
+                needed = [f"{split}/nshards.txt", *words]
+            case "mscoco_captions":
+                needed = ["train2014" if split == "train" else "val2014", f"coco_{split}_karpathy.json"]
+            case "flickr30k":
+                needed = [f"flickr30k_{split}_karpathy.txt"]
+            case _:
+                needed = ["."]
+        return [self.root / name for name in needed]
 
     def digest(self, split: str) -> str:
         """Of the images and labels: the shards' bytes in wds layout, else names, sizes and times of all files under the root."""

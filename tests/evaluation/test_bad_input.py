@@ -28,6 +28,15 @@ def test_a_missing_root_of_a_clip_benchmark_set(tmp_path, model):
         metrics.zeroshot(Extractor(model, None), data)
 
 
+@pytest.mark.parametrize("name", ["mscoco_captions", "flickr30k"])
+def test_missing_captions_are_never_fetched_behind_the_users_back(tmp_path, model, name, monkeypatch):
+    monkeypatch.setattr("clip_benchmark.datasets.builder.call", lambda *a, **k: pytest.fail("a shell command was run"))
+    (tmp_path / "val2014").mkdir()
+    data = of_declaration(name, BenchmarkSet(task="retrieval", name=name, root=str(tmp_path)), tmp_path)
+    with pytest.raises(HelipError, match=r"_test_karpathy.(json|txt): not found"):
+        metrics.retrieval(Extractor(model, None), data)
+
+
 def test_an_unset_variable_in_a_declared_path(tmp_path, monkeypatch):
     monkeypatch.delenv("NO_SUCH_DATA", raising=False)
     with pytest.raises(HelipError, match=r"\$NO_SUCH_DATA is not set"):

@@ -37,7 +37,7 @@ class Effect:
     t_for: float = 0.0  # the same by Student's t over independent trainings, where there are trainings
     t_against: float = 0.0
     columns: tuple[str, ...] = ()
-    weakest: str = ""  # of several comparisons, the run that gained least
+    weakest: str = ""  # of several comparisons, the one that gained least
     note: str = ""
 
 
@@ -57,6 +57,11 @@ def effect(study: BoundStudy, measured: Measured, claim: Claim, pairs: Sequence[
             return _minutes(study, bound, len(pairs))
         case "epochs":
             return _epochs(study, claim, bound, len(pairs))
+
+
+def _weakest(bound: list[Comparison], each: list[float]) -> str:
+    least = bound[int(np.argmin(each))]
+    return f"{least.run} over {least.over}" if len(bound) > 1 else ""
 
 
 # ---------------------------------------------------------------- accuracy
@@ -83,7 +88,7 @@ def _accuracy(study: BoundStudy, measured: Measured, claim: Claim, bound: list[C
     return Effect(
         statistics.fmean(each), interval(np.mean([d.draws for d in found], 0)), over_value=statistics.fmean(d.over_value for d in found),
         n_seeds=min(len(d.by_cluster) for d in found), compared=len(bound), of=of, columns=tuple(c.key for c in columns),
-        weakest=bound[int(np.argmin(each))].run if len(bound) > 1 else "", note=", ".join(notes), **_p_values(claim, found),
+        weakest=_weakest(bound, each), note=", ".join(notes), **_p_values(claim, found),
     )  # fmt: skip
 
 
@@ -158,7 +163,7 @@ def _overlap(study: BoundStudy, claim: Claim, bound: list[Comparison], of: int) 
     return Effect(
         statistics.fmean(each), interval(np.mean(draws, 0)), max(p for p, _ in sides), min(1.0, len(sides) * min(q for _, q in sides)),
         statistics.fmean(float(b.mean()) for _, b in values), None, len(bound), of,
-        weakest=bound[int(np.argmin(each))].run if len(bound) > 1 else "", note="over the targets of one mining job",
+        weakest=_weakest(bound, each), note="over the targets of one mining job",
     )  # fmt: skip
 
 

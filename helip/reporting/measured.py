@@ -66,11 +66,17 @@ class Measured:
         ours, theirs = paired
         a, b = self.values(run, columns, ours), self.values(over, columns, theirs)
         hits = [(self.hits(run, ours, c), self.hits(over, theirs, c)) for c in columns]
-        clusters = [start_seed(s) for s in max(paired, key=lambda p: len(set(p)))]
+        clusters = independent(max(paired, key=lambda p: len(set(p))))
         whole = all(x is not None and y is not None for x, y in hits)
         draws = paired_draws([x for x, _ in hits], [y for _, y in hits], seed=seed, clusters=clusters) if whole else None
         by_cluster = {g: statistics.fmean(x - y for x, y, c in zip(a, b, clusters, strict=True) if c == g) for g in dict.fromkeys(clusters)}
         return Difference(statistics.fmean(a), statistics.fmean(b), draws, by_cluster)
+
+
+def independent(seeds: Sequence[str]) -> list[str]:
+    """What each training is a draw of: its pre-training. Where one published checkpoint is refined again and again, its refinement."""
+    starts = [start_seed(s) for s in seeds]
+    return starts if len(set(starts)) > 1 else list(seeds)
 
 
 def paired_seeds(ours: Sequence[str], theirs: Sequence[str]) -> tuple[list[str], list[str]] | None:

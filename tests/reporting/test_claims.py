@@ -9,6 +9,7 @@ from helip.config import Claim
 from helip.errors import HelipError
 from helip.reporting.claims import comparisons, decide
 from helip.reporting.claims_table import write_claims
+from helip.reporting.measured import independent, paired_seeds
 from helip.reporting.published import published
 
 SETS = ("imagenet", "cifar10", "cifar100")
@@ -94,7 +95,7 @@ def test_each_pair_must_hold_and_a_mean_may_hide_one(trained):
     found = decided(trained, each=claim(**pairs), mean=claim(**pairs, together="mean"))
     assert (found["each"].verdict, found["mean"].verdict) == ("not reproduced", "reproduced")
     assert found["each"].effect.estimate == found["mean"].effect.estimate == pytest.approx(5.0)
-    assert found["each"].effect.weakest == "cc3m_clip_cleaned"
+    assert found["each"].effect.weakest == "cc3m_clip_cleaned over cc3m_clip_control"
 
 
 def test_pairs_that_the_study_lacks_are_counted(trained):
@@ -181,3 +182,12 @@ def test_claims_csv_and_page_carry_the_decision(trained):
 def test_names_that_nothing_answers_to_are_refused(study, said, message):
     with pytest.raises(HelipError, match=message):
         decided(study, wrong=claim(**said))
+
+
+def test_seeds_are_paired_and_grouped_by_what_they_are_draws_of():
+    assert paired_seeds(["0", "1"], ["0", "1"]) == (["0", "1"], ["0", "1"])
+    assert paired_seeds(["0r0", "0r1", "1r0"], ["0", "1"]) == (["0r0", "0r1", "1r0"], ["0", "0", "1"])
+    assert paired_seeds(["0"], ["0r0", "0r1"]) == (["0", "0"], ["0r0", "0r1"])
+    assert paired_seeds(["0"], ["1"]) is None
+    assert independent(["0r0", "0r1", "1r0"]) == ["0", "0", "1"]
+    assert independent(["0r0", "0r1", "0r2"]) == ["0r0", "0r1", "0r2"]  # one published checkpoint: its refinements are what varies

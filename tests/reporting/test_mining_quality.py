@@ -60,10 +60,7 @@ def test_a_claim_on_mined_pairs_is_decided_over_targets(project, tmp_path):
     mine_pairs(study, [name for name in study.pairs if name.startswith("cc3m")])
     nearer, faster = decide(study)
     assert (nearer.verdict, faster.verdict) == ("reproduced", "not run")
-    assert nearer.effect.estimate > 5 and nearer.effect.n_seeds is None
-    study.claims = {
-        "turned": Claim(
-            **claims["hpm_pairs_are_nearer"].model_dump() | {"run": "cc3m_clip_text_mining", "over": "cc3m_clip_helip", "also": ()}
-        )
-    }
+    assert nearer.effect.estimate > 3 and nearer.effect.n_seeds is None
+    other_way = {"run": "cc3m_clip_text_mining", "over": "cc3m_clip_helip", "also": ()}
+    study.claims = {"turned": Claim(**claims["hpm_pairs_are_nearer"].model_dump() | other_way)}
     assert decide(study)[0].verdict == "not reproduced"

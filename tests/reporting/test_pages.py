@@ -59,9 +59,9 @@ def test_table_10_is_the_wall_clock_of_the_mining_jobs_with_methods_down_and_cor
 
 
 def test_markdown_of_our_documents_becomes_html():
-    page = html.markdown(
-        "# Title\n\nA *b* **c** `d < e`, [f](https://g.org).\n\n- one\n  more\n- two\n\n| h | i |\n| --- | --- |\n| `j|k` | l |\n"
-    )
+    text = "# Title\n\nA *b* **c** `d < e`, [f](https://g.org).\n\n- one\n  more\n- two\n\n| h | i |\n| --- | --- |\n| **j** | l |\n"
+    page = html.markdown(text)
+    assert '<td class="words"><b>j</b></td><td class="words">l</td>' in page
     assert "<h2>Title</h2>" in page
     assert '<p>A <i>b</i> <b>c</b> <code>d &lt; e</code>, <a href="https://g.org">f</a>.</p>' in page
     assert "<ul><li>one more</li><li>two</li></ul>" in page

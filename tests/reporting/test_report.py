@@ -18,6 +18,10 @@ FLAGS = ("--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--dis
          "--disable-sync", "--hide-scrollbars", "--enable-logging=stderr", "--virtual-time-budget=10000")  # fmt: skip
 
 
+FRAME = """<!doctype html><body style="margin:0"><iframe src="report.html" width="WIDTH" height="900" style="border:0"></iframe>
+<script>addEventListener("load", () => setTimeout(() => document.body.dataset.seen = frames[0].document.title, 500))</script>"""
+
+
 @pytest.fixture(scope="module")
 def reported(project, tmp_path_factory):
     folder = tmp_path_factory.mktemp("reported")
@@ -89,8 +93,7 @@ def test_a_browser_shows_it_without_errors_and_with_all_images(reported, tmp_pat
     page.write_text(page_of(reported).replace("</body>", probe))
     # chromium's own windows are at least 500 pixels wide: a narrower one is a frame
     frame = tmp_path / "frame.html"
-    frame.write_text(f'<!doctype html><body style="margin:0"><iframe src="report.html" width="{width}" height="900" style="border:0"></iframe>'
-                     '<script>addEventListener("load", () => setTimeout(() => document.body.dataset.seen = frames[0].document.title, 500))</script>')  # fmt: skip
+    frame.write_text(FRAME.replace("WIDTH", str(width)))
     shown, console = browse(frame, tmp_path / "profile", "--dump-dom", "--allow-file-access-from-files", "--window-size=1400,1000")
     count, loaded, overflow, inner = map(int, re.search(r'data-seen="(\d+) (\d+) (-?\d+) (\d+)"', shown).groups())
     assert console == []

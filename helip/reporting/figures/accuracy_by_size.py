@@ -8,9 +8,9 @@ from matplotlib.figure import Figure
 
 from helip.artefact import read_json
 from helip.reporting.figures.style import ARMS
-from helip.reporting.measured import Measured
+from helip.reporting.measured import Measured, independent
 from helip.reporting.statistics import paired_bootstrap
-from helip.study import BoundStudy, start_seed
+from helip.study import BoundStudy
 
 LABELS = {"start": "CLIP", "control": "CLIP, control (ours)", "cleaned": "CLIP, cleaned (ours)", "helip": "CLIP-HELIP"}
 PAPER_SIZES = {"CC3M": 3e6, "CC12M": 12e6, "YFCC15M": 15e6, "29M": 29e6}  # as the paper names them
@@ -38,7 +38,7 @@ def _points(study: BoundStudy) -> Iterator[tuple[int, str, str, float, float, fl
         if run is None:
             continue
         bound = study.run(run)
-        hits, clusters = measured.hits(run, bound.seeds, column), [start_seed(s) for s in bound.seeds]
+        hits, clusters = measured.hits(run, bound.seeds, column), independent(bound.seeds)
         value = float(np.mean(measured.values(run, [column])))
         low, high = (value, value) if hits is None else paired_bootstrap([hits], [np.zeros_like(hits)], clusters=clusters)
         yield read_json(study.manifest(bound.corpus))["size"], corpus, bound.arm, value, low, high

@@ -1,0 +1,60 @@
+"""What the executor plugin costs a job beside Snakemake's own start: a chain of jobs that do nothing, through submitit and without.
+
+python benchmarks/slurm_overhead.py [--cluster slurm] [--jobs 3] [--repeats 3]
+
+A job through the plugin starts a Snakemake of its own, as with every cluster executor; that start is measured too, as a local run of one
+job, and taken off. What is left is the plugin's: pickling, sbatch, submitit's start on the node, and noticing the end.
+"""
+
+import argparse
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+PROFILE = Path(__file__).resolve().parent.parent / "slurm"
+CHAIN = """
+rule all:
+    localrule: True
+    input: "{last}.txt"
+rule first:
+    output: "0.txt"
+    shell: "touch {{output}}"
+rule step:
+    input: lambda w: f"{{int(w.n) - 1}}.txt"
+    output: "{{n}}.txt"
+    wildcard_constraints: n="[1-9][0-9]*"
+    shell: "touch {{output}}"
+"""
+
+
+def seconds(jobs: int, *arguments: str) -> float:
+    """Wall-clock seconds of a snakemake that runs a chain of so many jobs."""
+    with tempfile.TemporaryDirectory(dir=Path.cwd()) as folder:
+        Path(folder, "Snakefile").write_text(CHAIN.format(last=jobs - 1))
+        begin = time.perf_counter()
+        command = [sys.executable, "-m", "snakemake", "--quiet", "all", *arguments]
+        subprocess.run(command, cwd=folder, env={**os.environ, "OMP_NUM_THREADS": "1"}, capture_output=True, check=True)
+        return time.perf_counter() - begin
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--cluster", default="local", choices=["local", "slurm"])
+    parser.add_argument("--jobs", type=int, default=3)
+    parser.add_argument("--repeats", type=int, default=3)
+    a = parser.parse_args()
+    through = ["--profile", str(PROFILE), "--submitit-cluster", a.cluster]
+    results = []
+    for _ in range(a.repeats):
+        one, many, plugin = seconds(1, "--cores", "1"), seconds(a.jobs, "--cores", "1"), seconds(a.jobs, *through)
+        results.append(((plugin - many) / a.jobs - one, one))
+    overhead, start = (statistics.median(column) for column in zip(*results, strict=True))
+    print(f"{a.cluster}: {overhead:.2f} s a job by the plugin, {start:.2f} s by Snakemake's own start: ratio {overhead / start:.2f}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,87 @@
+"""What is known of a job and what is thought of it: states, results, reasons, logs. Fakes of squeue and sacct; needs no Slurm."""
+
+import os
+
+import pytest
+from snakemake_executor_plugin_submitit import reasons
+from snakemake_executor_plugin_submitit.queue import LocalQueue, Result, SlurmQueue, Verdict, verdict
+
+
+@pytest.mark.parametrize(
+    ("result", "state", "quiet", "expected"),
+    [
+        (Result(None), None, 0, Verdict.DONE),
+        (Result(None), "RUNNING", 0, Verdict.DONE),  # the result is written before Slurm calls the job completed
+        (Result("boom"), "RUNNING", 0, Verdict.FAILED),
+        (None, None, 0, Verdict.RUNNING),  # not asked yet
+        (None, "PENDING", 999, Verdict.RUNNING),
+        (None, "REQUEUED", 999, Verdict.RUNNING),
+        (None, "NODE_FAIL", 1, Verdict.RUNNING),  # Slurm may be requeueing it
+        (None, "NODE_FAIL", 20, Verdict.LOST),
+        (None, "PREEMPTED", 20, Verdict.LOST),
+        (None, "TIMEOUT", 20, Verdict.LOST),
+        (None, "OUT_OF_MEMORY", 20, Verdict.FAILED),
+        (None, "CANCELLED", 20, Verdict.FAILED),
+        (None, "COMPLETED", 20, Verdict.FAILED),  # without a result
+        (None, None, 20, Verdict.FAILED),  # gone from the queue
+    ],
+)
+def test_verdicts(result, state, quiet, expected):
+    assert verdict(result, state, quiet, settle_s=15) is expected
+
+
+@pytest.fixture
+def programs(tmp_path, monkeypatch):
+    """programs(name, script): a fake Slurm command before the real ones on PATH."""
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+
+    def fake(name: str, script: str) -> None:
+        (tmp_path / name).write_text(f"#!/bin/sh\n{script}\n")
+        (tmp_path / name).chmod(0o755)
+
+    return fake
+
+
+def test_squeue_is_read(programs):
+    programs("squeue", "echo '7|RUNNING'; echo '8_0|PENDING'; echo '8_1|OUT_OF_MEMORY'")
+    assert SlurmQueue().states(["7", "8_0", "8_1", "9"]) == {"7": "RUNNING", "8_0": "PENDING", "8_1": "OUT_OF_MEMORY"}
+
+
+def test_job_that_squeue_has_forgotten_is_gone_and_a_silent_slurm_says_nothing(programs):
+    programs("squeue", "echo 'slurm_load_jobs error: Invalid job id specified' >&2; exit 1")
+    assert SlurmQueue().states(["7"]) == {}
+    programs("squeue", "echo 'Unable to contact slurm controller' >&2; exit 1")
+    queue = SlurmQueue()
+    assert queue.states(["7"]) is None
+    assert "Unable to contact" in queue.trouble
+
+
+def test_reason_of_a_death_comes_from_sacct_where_there_is_one(programs):
+    programs("sacct", "echo OUT_OF_MEMORY")
+    assert SlurmQueue().epitaph("7") == "OUT_OF_MEMORY"
+    assert reasons.why("7", "OUT_OF_MEMORY", None) == (
+        "job 7 died (OUT_OF_MEMORY): it ran out of memory; raise mem_mb of the rule (`rules:` in slurm/site.yaml)"
+    )
+    programs("sacct", "echo 'Slurm accounting storage is disabled' >&2; exit 1")
+    assert SlurmQueue().epitaph("7") == ""
+    assert reasons.why("7", "CANCELLED by 1000", None).startswith("job 7 died (CANCELLED by 1000): it was cancelled")
+    assert reasons.why("7", None, None) == "job 7 died: it left the queue without a result"
+
+
+def test_process_ids_that_were_given_to_another_program_are_not_ours():
+    assert LocalQueue().states([str(os.getpid()), "999999999"]) == {}
+
+
+def test_tail_shows_the_rules_log_then_the_jobs(tmp_path):
+    rule, job = tmp_path / "rule.log", tmp_path / "job.log"
+    rule.write_bytes(b"\n".join(b"line %d" % i for i in range(100)) + b"\n\xff broken\n")
+    said = reasons.tail("train", job, [str(rule), "absent.log"], lines=3)
+    assert said.splitlines()[1:] == [
+        f"--- rule train, the end of {rule}",
+        "line 98",
+        "line 99",
+        "\ufffd broken",
+        f"--- rule train, the end of {job}",
+        "(empty or missing: the job never started, or its folder is not shared with the node)",
+        "--- rule train",
+    ]

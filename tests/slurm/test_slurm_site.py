@@ -1,0 +1,99 @@
+"""The site file and what becomes of a job's resources. Needs no Slurm."""
+
+from pathlib import Path
+
+import pytest
+from snakemake_executor_plugin_submitit.request import SubmissionError, flags, job_name, nodes_and_gpus, slurm_parameters, wish_for
+from snakemake_executor_plugin_submitit.site import Site, Wish, read_site
+from snakemake_interface_common.exceptions import WorkflowError
+
+ROOT = Path(__file__).parent.parent.parent
+
+
+def site(**sections) -> Site:
+    return Site.model_validate(sections)
+
+
+def test_later_layers_of_the_site_win_and_all_win_over_the_rule():
+    ours = site(default={"partition": "cpu", "account": "a"}, gpu={"partition": "gpu"}, rules={"train": {"partition": "long"}})
+    resources = {"partition": "from the rule", "qos": "high", "gpu": 1}
+    assert wish_for(["encode"], {**resources, "gpu": 0}, ours).partition == "cpu"
+    assert wish_for(["encode"], resources, ours).partition == "gpu"
+    assert wish_for(["train"], resources, ours).partition == "long"
+    assert wish_for(["train"], resources, ours).account == "a"
+    assert wish_for(["train"], resources, ours).qos == "high"  # where the site says nothing the rule is heard
+    assert wish_for(["train"], {"slurm_partition": "x"}, site()).partition == "x"
+
+
+def test_a_rule_of_the_site_also_means_its_rules_per_study():
+    ours = site(rules={"evaluate": {"runtime": 5}, "evaluate_paper": {"runtime": 9}})
+    assert wish_for(["evaluate_smoke"], {}, ours).runtime == 5
+    assert wish_for(["evaluate_paper"], {}, ours).runtime == 9
+    assert wish_for(["evaluated"], {}, ours).runtime is None
+
+
+def test_extra_flags_of_all_layers_are_joined():
+    ours = site(default={"extra": {"exclude": "n1", "mail-type": "END"}}, rules={"mine": {"extra": {"exclude": "n2"}}})
+    assert wish_for(["mine"], {"slurm_extra": "--comment='a b' --exclusive"}, ours).extra == {
+        "comment": "a b",
+        "exclusive": True,
+        "mail-type": "END",
+        "exclude": "n2",
+    }
+    with pytest.raises(SubmissionError, match="'-x' is no long option"):
+        flags("-x n1")
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("default: {partitoin: x}", "default -> partitoin: Extra inputs"),
+        ("rules: {train: {runtime: soon}}", "rules -> train -> runtime: Input should be a valid integer"),
+        ("gpu: [1", "not readable as YAML"),
+        ("- 1", "the file: Input should be a valid dictionary"),
+    ],
+)
+def test_wrong_site_file_is_one_sentence(tmp_path, text, said):
+    file = tmp_path / "site.yaml"
+    file.write_text(text)
+    with pytest.raises(WorkflowError) as caught:
+        read_site(file)
+    assert str(caught.value).startswith(f"{file}: ")
+    assert said in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_named_site_file_must_exist_and_the_usual_one_need_not(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert read_site(None) == Site()
+    with pytest.raises(WorkflowError, match=r"no\.yaml: the site file cannot be read"):
+        read_site(Path("no.yaml"))
+
+
+def test_example_site_file_is_valid():
+    example = read_site(ROOT / "slurm/site.example.yaml")
+    assert example.wish(["train"], 8).partition == "long"
+
+
+@pytest.mark.parametrize(
+    ("gpus", "wish", "expected"), [(0, {}, (1, 0)), (8, {}, (1, 8)), (16, {"gpus_per_node": 8}, (2, 8)), (4, {"nodes": 2}, (2, 2))]
+)
+def test_gpus_are_spread_over_nodes(gpus, wish, expected):
+    assert nodes_and_gpus(gpus, Wish(**wish)) == expected
+
+
+def test_gpus_that_cannot_be_shared_evenly_are_refused():
+    with pytest.raises(SubmissionError, match="12 GPUs cannot be shared evenly by 5 nodes"):
+        nodes_and_gpus(12, Wish(nodes=5))
+
+
+def test_request_of_two_nodes():
+    said = slurm_parameters("train", 10, 16, Wish(gpus_per_node=8, gpu_model="v100", mem_mb=64000, runtime=600), 120)
+    assert (said["nodes"], said["gres"], said["cpus_per_task"], said["mem"], said["time"]) == (2, "gpu:v100:8", 10, "64000MB", 600)
+    assert said["srun_args"] == ["--cpus-per-task=10", "--nodes=1", "--ntasks=1"]
+    assert said["additional_parameters"] == {"requeue": True}
+
+
+def test_job_names_survive_any_wildcard():
+    assert job_name("train", "cc3m_clip", "0r1") == "train.cc3m_clip.0r1"
+    assert job_name("a b", "x'; rm -rf /") == "a-b.x-rm--rf-"

@@ -109,7 +109,8 @@ def _refuse_unusable(rows_BD: np.ndarray, first: int, encoder: Encoder) -> None:
     bad = np.flatnonzero(~np.isfinite(rows_BD).all(1) | ~rows_BD.any(1))
     if len(bad):
         which = f"{encoder.modality} {first + bad[0]} and {len(bad) - 1} more of its block"
-        raise HelipError(f"the encoder gave NaN, infinity or nothing but zeros for {which}; its weights are damaged: get them again")
+        remedy = "get its weights again, or encode on a CPU if half precision is too little for it"
+        raise HelipError(f"the encoder gave NaN, infinity or nothing but zeros for {which}; {remedy}")
 
 
 def _write(path: Path, raw_UD: np.ndarray, row_N: np.ndarray, dtype: str, centre: bool) -> None:

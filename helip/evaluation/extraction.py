@@ -25,6 +25,7 @@ class SetFeatures:
     images: torch.Tensor  # [N, D] float32 as the model gives them
     labels: torch.Tensor  # [N] int64, or empty
     captions: list[list[str]]  # N lists, or empty
+    digest: str  # of the images and labels on disk
 
 
 class Extractor:
@@ -35,10 +36,11 @@ class Extractor:
         self.folder = cache / model.key if cache else None
 
     def images(self, data: EvaluationSet, split: str) -> SetFeatures:
-        key = digest([data.digest(split), self.model.preprocessing])
+        on_disk = data.digest(split)
+        key = digest([on_disk, self.model.preprocessing])
         arrays = self._cached(f"images-{key}.npz", lambda: self._encode_images(data, split))
         captions = json.loads(arrays["captions"].tobytes())
-        return SetFeatures(torch.from_numpy(arrays["images"]), torch.from_numpy(arrays["labels"]), captions)
+        return SetFeatures(torch.from_numpy(arrays["images"]), torch.from_numpy(arrays["labels"]), captions, on_disk)
 
     def texts(self, texts: list[str]) -> torch.Tensor:
         """[T, D] float32, one row for each of the distinct texts given."""

@@ -62,7 +62,7 @@ def zeroshot(extractor: Extractor, data: EvaluationSet) -> Result:
     metrics = {f"acc{k}": 100 * a for k, a in zip(topk, benchmark.accuracy(logits_NC, labels_N, topk), strict=True)}
     metrics["mean_per_class_recall"] = mean_per_class_recall(labels_N, logits_NC.argmax(1))
     hits = {"acc1": logits_NC.topk(max(topk), 1).indices[:, 0] == labels_N}
-    digests = {"images": data.digest(split), "class_names": digest(classes), "templates": digest(templates)}
+    digests = {"images": features.digest, "class_names": digest(classes), "templates": digest(templates)}
     return Result(metrics, hits, len(labels_N), split, digests)
 
 
@@ -97,7 +97,7 @@ def retrieval(extractor: Extractor, data: EvaluationSet) -> Result:
             metrics[f"{name}_recall_at_{k}"] = 100 * found.double().mean().item()
             if k == 1:
                 hits[f"{name}_recall_at_1"] = found
-    return Result(metrics, hits, len(features.captions), data.test_split, {"images": data.digest(data.test_split)})
+    return Result(metrics, hits, len(features.captions), data.test_split, {"images": features.digest})
 
 
 def mean_per_class_recall(labels_N: torch.Tensor, predicted_N: torch.Tensor) -> float:

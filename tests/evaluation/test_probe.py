@@ -6,10 +6,11 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import train_test_split
 from tiny_sets import write_classification
 
+from helip.config import BenchmarkSet
 from helip.errors import HelipError
 from helip.evaluation import probe
 from helip.evaluation.extraction import Extractor
-from helip.evaluation.sets import of_folder
+from helip.evaluation.sets import of_declaration, of_folder
 
 
 def blobs(n, seed=0, spread=1.5):
@@ -59,3 +60,10 @@ def test_the_whole_probe_equals_scikit_learn(classification, model):
 def test_a_set_without_a_training_split_is_refused(tmp_path, model):
     with pytest.raises(HelipError, match=r"train/nshards.txt: not found"):
         probe.probe(Extractor(model, None), of_folder(write_classification(tmp_path / "set")))
+
+
+@pytest.mark.parametrize("name", ["caltech101", "sun397"])
+def test_a_set_whose_training_split_is_its_test_split_is_refused(name, tmp_path, model):
+    data = of_declaration(name, BenchmarkSet(task="classification", name=name, root=str(tmp_path)), tmp_path)
+    with pytest.raises(HelipError, match=f"CLIP benchmark's {name} has no splits"):
+        probe.probe(Extractor(model, None), data)

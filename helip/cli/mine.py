@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from helip.artefact import digest, file_digest, read_json
+from helip.artefact import digest, file_digest, read_json, write_json
 from helip.binding import encoders_of
 from helip.config import MiningSpec, Resources
 from helip.errors import HelipError
@@ -69,34 +69,65 @@ def _shard(text: str) -> tuple[int, int]:
 def _mine(a: argparse.Namespace) -> None:
     job = _study_job(a) if a.study else _own_job(a)
     from helip.mining import mine
-    from helip.mining.features import load as load_features
 
-    arrays = {name: load_features(path) if path else None for name, path in job["features"].items()}
-    spec = job["spec"]
+    arrays, spec = _arrays(job), job["spec"]
     mined = MiningSpec.model_validate({name: getattr(spec, name) for name in FIELDS})
     how = job["how"] | {name: value for name in ("memory", "workers", "device") if (value := getattr(a, name)) is not None}
     found = mine(arrays["image"], arrays["text"], mined, shard=a.shard, progress=True, **how)
     found.save(job["out"], inputs=job["inputs"], corpus_digest=job["corpus_digest"], encoders=job["encoders"])
     print(f"{job['out']}: {len(found)} targets, {len(found.ids)} hard pairs, {found.noise.mean():.1%} of the targets are noise")
+    if a.shard == (0, 1):
+        _audit(found, arrays, job)
+
+
+def _arrays(job: dict[str, Any]) -> dict[str, Any]:
+    from helip.mining.features import load as load_features
+
+    return {name: load_features(path) if path else None for name, path in job["features"].items()}
+
+
+def _audit(found: Any, arrays: dict[str, Any], job: dict[str, Any]) -> None:
+    """audit.json beside the pairs, its lines on the terminal, and of a study's corpus a sheet of targets to look at."""
+    from helip.mining.audit import audit, lines
+
+    corpus = job.get("corpus")
+    report = audit(found, arrays["image"], arrays["text"], _truth(corpus))
+    write_json(job["out"] / "audit.json", report)
+    print("\n".join(f"  {line}" for line in lines(report)))
+    if corpus is not None:
+        from helip.mining.sheet import sheet
+
+        sheet(found, lambda i: (corpus.image_bytes(i), corpus.caption(i)), job["out"] / "audit.html", title=job["out"].name)
+
+
+def _truth(corpus: Any) -> Any:
+    """What a generated corpus knows of itself; None for others."""
+    from helip.data.world.corpus import TRUTH
+    from helip.data.world.truth import Truth
+
+    return Truth.open(corpus.folder) if corpus is not None and (corpus.folder / TRUTH).is_file() else None
 
 
 def _study_job(a: argparse.Namespace) -> dict[str, Any]:
     if not a.pairs:
         raise HelipError("mine --study needs the name of the pairs to mine")
+    from helip.data.corpus import Corpus
+
     study = load(a.study)
     corpus, spec = study.pairs_entry(a.pairs)
     names = {"image": spec.image_encoder, "text": spec.text_encoder}
     used = {modality: name for modality, name in names.items() if name in encoders_of(spec)}
     folders = {modality: study.features_dir(corpus, name) for modality, name in used.items()}
-    corpus_digest = read_json(study.manifest(corpus))["digest"]  # of its content
+    opened = Corpus.open(study.corpus_dir(corpus))  # its digest is of its content
     for folder in folders.values():
-        _refuse_other_corpus(folder, corpus_digest)
+        _refuse_other_corpus(folder, opened.digest)
     return {
+        "corpus": opened,
         "spec": spec,
         "features": {modality: folders[modality] / "features.npy" if modality in folders else None for modality in names},
         "inputs": {f"{modality}_features": study.features_digest(corpus, name) for modality, name in used.items()},
         "encoders": used,
-        "corpus_digest": corpus_digest,
+        "corpus_digest": opened.digest,
         "how": _resources(study.resources("mine")),
         "out": study.pairs_dir(a.pairs) if a.shard == (0, 1) else shard_dir(study, a.pairs, a.shard),
     }
@@ -151,20 +182,21 @@ def _own_corpus_digest(path: Path) -> str | None:
 def _merge(a: argparse.Namespace) -> None:
     from helip.mining.pairs import PairSet, merge
 
+    folders, out, job = [Path(p) for p in a.pairs], a.out, None
     if a.study:
-        study, name = load(a.study), a.pairs[0]
-        study.pairs_entry(name)
         if not a.shards:
             raise HelipError("merge-pairs --study needs --shards, the number of shards the job was cut into")
-        folders, out = [shard_dir(study, name, (i, a.shards)) for i in range(a.shards)], study.pairs_dir(name)
-    else:
-        folders, out = [Path(p) for p in a.pairs], a.out
+        name = a.pairs[0]
+        job = _study_job(argparse.Namespace(study=a.study, pairs=name, shard=(0, 1)))
+        folders, out = [shard_dir(load(a.study), name, (i, a.shards)) for i in range(a.shards)], job["out"]
     if out is None:
         raise HelipError("merge-pairs needs --out DIR")
     merged = merge([PairSet.open(folder) for folder in folders])
     about = merged.about
     merged.save(out, inputs=about.get("inputs"), corpus_digest=about.get("corpus_digest"), encoders=about.get("encoders", {}))
     print(f"{out}: {len(merged)} targets from {len(folders)} shards")
+    if job:
+        _audit(merged, _arrays(job), job)
 
 
 def _export(a: argparse.Namespace) -> None:

@@ -201,7 +201,8 @@ class Pairs(MiningSpec):
 class Selection(Declaration):
     """Which pairs are worth training on, scored by the checkpoint that is refined (arXiv 2405.19547). Keeps the highest `keep`."""
 
-    score: Literal["clip_score", "s_clip_loss", "norm_sim", "column"] = "s_clip_loss"
+    # truth: drops exactly the mismatched pairs of a generated corpus, whatever `keep` says: a bound that no score can pass
+    score: Literal["clip_score", "s_clip_loss", "norm_sim", "column", "truth"] = "s_clip_loss"
     keep: float = Field(0.9, gt=0, le=1)
     batches: int = Field(10, gt=0)  # s_clip_loss: K random batches
     batch_size: int = Field(32768, gt=1)  # s_clip_loss: B, at most the corpus

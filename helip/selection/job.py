@@ -63,6 +63,8 @@ def run(job: Job, shard: tuple[int, int] = (0, 1), inputs: dict[str, str] | None
 
 def _score(job: Job, shard: tuple[int, int]) -> tuple[np.ndarray, dict[str, str]] | None:
     """(scores [N], digests of what they came from), or None where only a shard was asked for."""
+    if job.spec.score == "truth":
+        return (~Truth.open(job.corpus.folder).mismatched).astype(np.float32), {}
     if job.spec.score == "column":
         path = located(job.spec.column)
         return read_column(path, len(job.corpus)), {"column": file_digest(path)}
@@ -93,7 +95,7 @@ def _shuffled(job: Job, image_ND: np.ndarray, text_ND: np.ndarray, sources: dict
 
 
 def _write(job: Job, scores_N: np.ndarray, inputs: dict[str, str]) -> dict[str, Any]:
-    keep_N = keep_top(scores_N, job.spec.keep)
+    keep_N = scores_N > 0 if job.spec.score == "truth" else keep_top(scores_N, job.spec.keep)
     facts = {
         "corpus_digest": job.corpus.digest,
         "size": len(keep_N),

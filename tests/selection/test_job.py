@@ -154,3 +154,10 @@ def test_bad_input_gets_one_sentence_and_leaves_nothing(corpus_folder, tmp_path,
     said = capsys.readouterr().err
     assert message in said and said.count("\n") == 1
     assert not (tmp_path / "kept").exists()
+
+
+def test_truth_drops_exactly_the_mismatched_pairs(job, corpus_folder):
+    said = run(job(score="truth", keep=0.5))
+    keep, _, _ = read(job().out)
+    assert (keep == ~Truth.open(corpus_folder).mismatched).all()
+    assert (said["truth"]["precision"], said["truth"]["recall"], said["truth"]["auc"]) == (1.0, 1.0, 1.0)

@@ -102,16 +102,21 @@ def _recipe(arguments):
 
 
 def _run(arguments, make_job, retention_set):
-    import dataclasses
-
-    from helip.training.distributed import join, leave
-    from helip.training.loop import train
-    from helip.training.preparation import prepare
     from helip.training.processes import processes_wanted, relaunch
 
     wanted = 1 if arguments.device == "cpu" else processes_wanted()
     if wanted > 1:
         return relaunch(wanted, sys.argv[1:])
+    return _train_here(arguments, make_job, retention_set)
+
+
+def _train_here(arguments, make_job, retention_set):
+    import dataclasses
+
+    from helip.training.distributed import join, leave
+    from helip.training.loop import train
+    from helip.training.preparation import prepare
+
     world = join(arguments.device)
     try:
         job = dataclasses.replace(make_job(world), workers=arguments.workers)

@@ -7,7 +7,6 @@ exit_code = train(job, join())
 import contextlib
 import hashlib
 import logging
-import os
 import shutil
 import signal
 import time
@@ -32,10 +31,10 @@ from helip.training.models import Clip
 from helip.training.objectives import build_objective
 from helip.training.optimisation import interpolated, learning_rate, optimiser, total_steps
 from helip.training.sampler import Batch, HardPairs, Sampler, held_out_mask
+from helip.training.state import REQUEUE
 from helip.training.step import Stepper
 from helip.training.validation import Best, held_out_recall
 
-REQUEUE = os.EX_TEMPFAIL  # 75: state is saved, run the same command again
 log = logging.getLogger(__name__)
 
 

@@ -9,7 +9,9 @@ from torch.distributed.elastic.multiprocessing.api import SignalException
 from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
-from helip.training.loop import REQUEUE
+from helip.training.state import REQUEUE
+
+SIGNALS = "SIGTERM,SIGINT,SIGHUP,SIGQUIT,SIGUSR2"  # that end the launcher, each process having been sent SIGTERM before
 
 
 def processes_wanted() -> int:
@@ -17,13 +19,13 @@ def processes_wanted() -> int:
     return 1 if "WORLD_SIZE" in os.environ else max(1, torch.cuda.device_count())
 
 
-def relaunch(processes: int, arguments: list[str]) -> int:
-    """Runs `helip ARGUMENTS` in that many processes; the exit code of the one that failed first, or REQUEUE after a signal."""
-    os.environ["TORCHELASTIC_SIGNALS_TO_HANDLE"] = "SIGTERM,SIGINT,SIGHUP,SIGQUIT,SIGUSR2"
+def relaunch(processes: int, arguments: list[str], entry: tuple[str, ...] = ("-m", "helip")) -> int:
+    """Runs `python ENTRY ARGUMENTS` in that many processes; the exit code of the one that failed first, or REQUEUE after a signal."""
     os.environ.setdefault("OMP_NUM_THREADS", "1")
-    config = LaunchConfig(1, 1, processes, rdzv_backend="c10d", rdzv_endpoint="localhost:0", run_id="helip", max_restarts=0)
+    meeting = {"rdzv_backend": "c10d", "rdzv_endpoint": "localhost:0", "run_id": "helip"}
+    config = LaunchConfig(1, 1, processes, max_restarts=0, signals_to_handle=SIGNALS, **meeting)
     try:
-        elastic_launch(config, sys.executable)("-m", "helip", *arguments)
+        elastic_launch(config, sys.executable)(*entry, *arguments)
     except ChildFailedError as error:
         return error.get_first_failure()[1].exitcode
     except SignalException as error:

@@ -1,6 +1,7 @@
 """Resume state: one file, whole or absent, that holds everything a killed training needs to go on as if nothing had happened."""
 
 import logging
+import os
 import re
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ import torch
 from helip.artefact import whole_file
 from helip.errors import HelipError
 
+REQUEUE = os.EX_TEMPFAIL  # 75, the exit code that says: state is saved, run the same command again
 KEPT = 2  # files: should the last be damaged, the one before it is good
 log = logging.getLogger(__name__)
 

@@ -15,7 +15,7 @@ from snakemake_interface_executor_plugins.jobs import JobExecutorInterface
 from . import reasons
 from .ledger import Ledger
 from .planning import Submission, plan
-from .queue import ALIVE, LocalQueue, Result, SlurmQueue, Verdict, read_result, verdict
+from .queue import ALIVE, LocalQueue, Result, SlurmQueue, Verdict, read_results, verdict
 from .request import SubmissionError, job_name
 from .site import read_site
 from .submission import new_folder, paths_of, submit
@@ -85,14 +85,19 @@ class Executor(RemoteExecutor):
         parameters = first.parameters
         if "job_name" in parameters and len(batch) == 1 and not job.is_group():
             parameters = {**parameters, "job_name": job_name(job.name, *job.wildcards)}
+        for place, (_, submission) in enumerate(batch):  # before sbatch: we may be killed right after it
+            in_array = place if len(batch) > 1 else None
+            submission.record = replace(submission.record, place=in_array, folder=str(folder), submitted=now)
+            self.ledger.write(submission.record)
         try:
             ids = submit(self.settings.cluster, folder, parameters, first.requeues, [s.job for _, s in batch])
         except SubmissionError as error:
-            for job, _ in batch:
+            for job, submission in batch:
+                self.ledger.forget(submission.record.work)
                 self._fail(SubmittedJobInfo(job), str(error))
             return
         for (job, submission), job_id in zip(batch, ids, strict=True):
-            submission.record = replace(submission.record, job_id=job_id, folder=str(folder), submitted=now)
+            submission.record = replace(submission.record, job_id=job_id)
             self.ledger.write(submission.record)
             self.logger.info(f"{job.name}: {self.settings.cluster} job {job_id}, log {paths_of(folder, job_id).stdout}")
             self._submitted(job, submission)
@@ -120,10 +125,10 @@ class Executor(RemoteExecutor):
     async def check_active_jobs(self, active_jobs: list[SubmittedJobInfo]) -> AsyncGenerator[SubmittedJobInfo, None]:
         """Results are looked for each time; Slurm is asked every `poll_s` seconds, about all jobs at once."""
         await asyncio.sleep(0.2)  # Snakemake may be told to check without a pause
-        results = {id(info): read_result(self._paths(info)) for info in active_jobs}
-        await self._ask([info for info in active_jobs if results[id(info)] is None])
-        for info in active_jobs:
-            submission, result = info.aux["submission"], results[id(info)]
+        results = read_results([self._paths(info) for info in active_jobs])
+        await self._ask([info for info, result in zip(active_jobs, results, strict=True) if result is None])
+        for info, result in zip(active_jobs, results, strict=True):
+            submission = info.aux["submission"]
             quiet = 0.0 if submission.dead_since is None else time.monotonic() - submission.dead_since
             match verdict(result, submission.state, quiet, self.queue.settle_s):
                 case Verdict.RUNNING:

@@ -23,9 +23,9 @@ DIE_WITH_US = 'exec 3<&0 0</dev/null; { read -r _ <&3; kill -KILL 0; } & exec 3<
 class ShellJob:
     """Runs one command line; calling it again after a requeue runs the same line."""
 
-    def __init__(self, command: str, cwd: str, grace_s: float, gpus: int = 0, lease_gpus: bool = False):
+    def __init__(self, command: str, cwd: str, grace_s: float, gpus: int = 0, offered: list[str] | None = None):
         self.command, self.cwd, self.grace_s = command, cwd, grace_s
-        self.gpus, self.lease_gpus = gpus, lease_gpus  # not leased: Slurm assigns them
+        self.gpus, self.offered = gpus, offered  # ids to lease GPUs from; None: this is Slurm, which assigns them
         self.finished = False
         self._child: subprocess.Popen | None = None
         self._told_to_stop = False
@@ -47,8 +47,8 @@ class ShellJob:
     def _environ(self, stack: ExitStack) -> dict[str, str]:
         """The job's GPUs and nothing else; the commands in it (several, in a group) share them out among themselves (helip.launch)."""
         environ = {name: value for name, value in os.environ.items() if name != "HELIP_GPUS"}
-        if self.lease_gpus or not self.gpus:
-            environ["CUDA_VISIBLE_DEVICES"] = ",".join(stack.enter_context(lease(self.gpus)))
+        if self.offered is not None or not self.gpus:
+            environ["CUDA_VISIBLE_DEVICES"] = ",".join(stack.enter_context(lease(self.gpus, self.offered or [])))
         environ["HELIP_LEASES"] = stack.enter_context(TemporaryDirectory(prefix="helip-gpus-"))  # ids in a Slurm job are its own
         return environ
 
@@ -81,7 +81,7 @@ class ShellJob:
         """A command that failed because Slurm takes the node away has not failed: leave no result, Slurm ends or requeues the job."""
         time.sleep(0.5)  # the signal may come to the child first
         deadline = time.monotonic() + TERM_PATIENCE_S
-        while self._told_to_stop and time.monotonic() < deadline:
+        while self._told_to_stop and self.offered is None and time.monotonic() < deadline:
             time.sleep(0.5)
 
     def checkpoint(self) -> DelayedSubmission:
@@ -90,7 +90,7 @@ class ShellJob:
         deadline = time.monotonic() + self.grace_s
         while self._child and self._child.poll() is None and time.monotonic() < deadline:
             time.sleep(0.1)
-        again = ShellJob(self.command, self.cwd, self.grace_s, self.gpus, self.lease_gpus)
+        again = ShellJob(self.command, self.cwd, self.grace_s, self.gpus, self.offered)
         again.finished = self._child is not None and self._child.poll() == 0  # it was done in time: nothing is left to run
         self._signal(signal.SIGKILL)
         return DelayedSubmission(again)

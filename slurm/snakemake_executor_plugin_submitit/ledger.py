@@ -11,7 +11,7 @@ import socket
 import time
 from collections.abc import Iterable
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,12 +20,13 @@ from snakemake_interface_common.exceptions import WorkflowError
 
 @dataclass
 class Record:
-    """A submitted job; blank ids until it is."""
+    """A job that is being submitted (no id yet) or was."""
 
     work: str  # see work_digest
     parts: list[str]  # the same of each job of a group
     outputs: list[str]
     job_id: str = ""
+    place: int | None = None  # in its array
     folder: str = ""  # of its log and result
     submitted: float = 0.0  # seconds since the epoch
     attempts: int = 1
@@ -45,6 +46,15 @@ def blank_record(job: Any) -> Record:
     """What is known of a job, or group of jobs, before it is submitted."""
     parts = sorted(part_digest(part) for part in parts_of(job))
     return Record(_digest(parts), parts, sorted(str(f) for part in parts_of(job) for f in part.output))
+
+
+def identified(record: Record) -> Record:
+    """With the id that sbatch gave, where the controller was killed before it could note it: submitit names the submission file by it."""
+    script = next(Path(record.folder).glob("*_submission.sh"), None) if record.folder and not record.job_id else None
+    if script is None:
+        return record
+    main = script.name.removesuffix("_submission.sh")
+    return replace(record, job_id=main if record.place is None else f"{main}_{record.place}")
 
 
 def _digest(value: Any) -> str:
@@ -85,8 +95,8 @@ class Ledger:
         found = []
         for path in sorted(self.folder.glob("*.json")):
             with suppress(OSError, ValueError, TypeError):
-                found.append(Record(**json.loads(path.read_text())))
-        return found
+                found.append(identified(Record(**json.loads(path.read_text()))))
+        return [record for record in found if record.job_id]
 
     def forget(self, work: str) -> None:
         (self.folder / f"{work}.json").unlink(missing_ok=True)

@@ -5,6 +5,8 @@ from typing import Any
 
 from snakemake_interface_executor_plugins.jobs import JobExecutorInterface
 
+from helip.gpus import gpu_ids
+
 from .job import ShellJob
 from .ledger import Record, blank_record, parts_of
 from .request import job_name, local_parameters, slurm_parameters, whole, wish_for
@@ -43,6 +45,6 @@ def plan(job: JobExecutorInterface, command: str, cwd: str, site: Site, settings
         parameters = slurm_parameters(job_name(job.name), threads, gpus, wish, warning)
     else:
         parameters = local_parameters(wish, warning)
-    shell = ShellJob(command, cwd, grace, gpus, lease_gpus=settings.cluster == "local")
+    shell = ShellJob(command, cwd, grace, gpus, offered=gpu_ids() if settings.cluster == "local" else None)
     requeues = settings.requeues if wish.requeues is None else wish.requeues
     return Submission(blank_record(job), shell, parameters, requeues)

@@ -36,12 +36,27 @@ class Result:
 
 
 def read_result(paths: JobPaths) -> Result | None:
-    """The result file of a job, if it is there; submitit writes it elsewhere and renames it."""
+    """The result file of one job, if it is there."""
+    return read_results([paths])[0]
+
+
+def read_results(jobs: Sequence[JobPaths]) -> list[Result | None]:
+    """The result files of jobs, those that are there. Each folder is listed once, however many jobs are in it: NFS looks again then."""
+    present = {folder: _names(folder) for folder in {paths.folder for paths in jobs}}
+    return [_load(paths.result_pickle) if paths.result_pickle.name in present[paths.folder] else None for paths in jobs]
+
+
+def _names(folder: Path) -> set[str]:
     with suppress(OSError):
-        os.listdir(paths.folder)  # makes NFS look again
-        if paths.result_pickle.exists():
-            outcome, value = pickle_load(paths.result_pickle)
-            return Result(None if outcome == "success" else str(value))
+        return set(os.listdir(folder))
+    return set()
+
+
+def _load(file: Path) -> Result | None:
+    """submitit writes it elsewhere and renames it; written by a job of our own, it may be unpickled."""
+    with suppress(OSError):
+        outcome, value = pickle_load(file)
+        return Result(None if outcome == "success" else str(value))
     return None
 
 

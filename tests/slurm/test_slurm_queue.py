@@ -1,10 +1,12 @@
 """What is known of a job and what is thought of it: states, results, reasons, logs. Fakes of squeue and sacct; needs no Slurm."""
 
 import os
+import pickle
 
 import pytest
 from snakemake_executor_plugin_submitit import reasons
-from snakemake_executor_plugin_submitit.queue import LocalQueue, Result, SlurmQueue, Verdict, verdict
+from snakemake_executor_plugin_submitit.queue import LocalQueue, Result, SlurmQueue, Verdict, read_result, read_results, verdict
+from submitit.core.utils import JobPaths
 
 
 @pytest.mark.parametrize(
@@ -85,3 +87,16 @@ def test_tail_shows_the_rules_log_then_the_jobs(tmp_path):
         "(empty or missing: the job never started, or its folder is not shared with the node)",
         "--- rule train",
     ]
+
+
+def test_results_of_many_jobs_cost_one_listing_a_folder(tmp_path, monkeypatch):
+    jobs = [JobPaths(tmp_path, job_id=f"7_{i}", task_id=0) for i in range(50)]
+    jobs[3].result_pickle.write_bytes(pickle.dumps(("success", 0)))
+    jobs[4].result_pickle.write_bytes(pickle.dumps(("error", "Traceback\nValueError: boom\n")))
+    listed, listdir = [], os.listdir
+    monkeypatch.setattr(os, "listdir", lambda folder: listed.append(folder) or listdir(folder))
+    found = read_results(jobs)
+    assert listed == [tmp_path]
+    assert [i for i, result in enumerate(found) if result] == [3, 4]
+    assert reasons.why("7_4", "RUNNING", found[4]) == "job 7_4 failed: ValueError: boom"
+    assert read_result(JobPaths(tmp_path / "gone", job_id="1", task_id=0)) is None

@@ -1,0 +1,97 @@
+"""What runs on the node: signals, GPUs, and that nothing outlives it. Needs no Slurm."""
+
+import os
+import pickle
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+from conftest import until
+from snakemake_executor_plugin_submitit.job import ShellJob
+
+
+@pytest.fixture(autouse=True)
+def _handlers():
+    before = signal.getsignal(signal.SIGTERM)
+    yield
+    signal.signal(signal.SIGTERM, before)
+
+
+def job(tmp_path: Path, command: str, **more) -> ShellJob:
+    return ShellJob(command, str(tmp_path), grace_s=5, **more)
+
+
+def test_command_runs_in_its_folder_and_its_status_counts(tmp_path):
+    assert job(tmp_path, 'echo "it\'s" > said; test -z "$(cat)"')() == 0  # its stdin is empty
+    assert (tmp_path / "said").read_text() == "it's\n"
+    with pytest.raises(RuntimeError, match="exit status 3"):
+        job(tmp_path, "exit 3")()
+
+
+def test_job_without_gpus_sees_none_and_one_with_sees_what_it_leased(tmp_path, monkeypatch):
+    monkeypatch.setenv("HELIP_LEASES", str(tmp_path / "leases"))
+    monkeypatch.setenv("HELIP_GPUS", "0,1,2,3")  # of the controller's machine: not for the job
+    said = 'echo "$CUDA_VISIBLE_DEVICES ${HELIP_GPUS-unset}" > said'
+    job(tmp_path, said)()
+    assert (tmp_path / "said").read_text() == " unset\n"
+    job(tmp_path, said, gpus=2, offered=["5", "6", "7"])()
+    assert (tmp_path / "said").read_text() == "5,6 unset\n"
+
+
+def test_gpus_that_slurm_assigned_stay(tmp_path, monkeypatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3")
+    job(tmp_path, "echo $CUDA_VISIBLE_DEVICES > said", gpus=1)()
+    assert (tmp_path / "said").read_text() == "3\n"
+
+
+def test_checkpoint_warns_who_listens_and_asks_for_the_same_line(tmp_path):
+    """USR2 reaches the training and no other process of the command; the copy that is requeued can be pickled."""
+    python = "import signal, sys; signal.signal(12, lambda *a: sys.exit(75)); print(flush=True); signal.pause()"
+    listens = f"{sys.executable} -c '{python}' > up; echo $? > code"
+    one, again = job(tmp_path, listens), []
+
+    def warn():
+        until(lambda: (tmp_path / "up").exists() and (tmp_path / "up").read_text(), 20, "the training")
+        again.append(one.checkpoint().function)
+
+    threading.Thread(target=warn).start()
+    assert one() == 0
+    until(lambda: again, 10, "the checkpoint")
+    assert (tmp_path / "code").read_text() == "75\n"
+    copy = pickle.loads(pickle.dumps(again[0]))
+    assert (copy.command, copy.cwd) == (one.command, one.cwd)
+    assert copy.finished  # the line came to its end within the grace: a requeued copy has nothing to run
+    assert copy() == 0
+
+
+def test_nothing_outlives_a_killed_job(tmp_path):
+    code = (
+        f"from snakemake_executor_plugin_submitit.job import ShellJob; ShellJob('sleep 100 & echo $! > pid; wait', {str(tmp_path)!r}, 1)()"
+    )
+    process = subprocess.Popen([sys.executable, "-c", code])
+    until(lambda: (tmp_path / "pid").exists() and (tmp_path / "pid").read_text(), 30, "the command")
+    sleeper = Path(f"/proc/{(tmp_path / 'pid').read_text().strip()}")
+    assert sleeper.exists()
+    process.kill()
+    process.wait()
+    until(lambda: not sleeper.exists(), 10, "its end")
+
+
+def test_job_that_is_told_to_stop_leaves_no_verdict_on_slurm(tmp_path, monkeypatch):
+    """Slurm says TERM when it takes the node away: the job waits for its end instead of calling itself failed."""
+    monkeypatch.setattr("snakemake_executor_plugin_submitit.job.TERM_PATIENCE_S", 1.5)
+    one = job(tmp_path, "touch up; sleep 100")
+
+    def stop():
+        until((tmp_path / "up").exists, 20, "the command")
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=stop).start()
+    begin = time.monotonic()
+    with pytest.raises(RuntimeError):
+        one()
+    assert time.monotonic() - begin > 1.5

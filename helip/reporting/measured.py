@@ -34,6 +34,7 @@ class Measured:
         self.study = study
         self._known = {*study.tasks("evaluate"), *study.tasks("probe")}
         self._metrics: dict[Path, Metrics] = {}
+        self._differences: dict[tuple, Difference | None] = {}
 
     def columns(self, columns: Sequence[Column]) -> list[Column]:
         """Those whose set and task the study evaluates."""
@@ -59,7 +60,13 @@ class Measured:
         return None if any(h is None for h in hits) else np.stack(hits)
 
     def difference(self, run: str, over: str, columns: Sequence[Column], seed: int = 0) -> Difference | None:
-        """On paired seeds; None where the two share none. `seed` is of the bootstrap."""
+        """On paired seeds; None where the two share none. `seed` is of the bootstrap. Claims share many: each is drawn once."""
+        asked = (run, over, tuple(c.key for c in columns), tuple(c.metric for c in columns), seed)
+        if asked not in self._differences:
+            self._differences[asked] = self._difference(run, over, columns, seed)
+        return self._differences[asked]
+
+    def _difference(self, run: str, over: str, columns: Sequence[Column], seed: int) -> Difference | None:
         paired = paired_seeds(self.study.run(run).seeds, self.study.run(over).seeds)
         if paired is None:
             return None

@@ -23,7 +23,7 @@ def write_report(study: BoundStudy) -> Path:
     parts = {
         "verdicts": verdicts(_rows(study.root / "claims.csv"), _how(study)),
         "question": _question(study),
-        "tables": section("tables", "Tables", _tables_note(), *(_table(study, name) for name in _shown(study))),
+        "tables": section("tables", "Tables", _contents(study), _tables_note(), *(_table(study, name) for name in _shown(study))),
         "figures": _figures(study),
         "ledger": _ledger(study),
         "times": times(study),
@@ -85,6 +85,11 @@ def _tables_note() -> str:
         "<p>In each cell: our mean ± standard deviation over seeds; the published number in small type; for refinements, the difference to "
         "the control with its 95 % interval, coloured where the interval excludes zero. Rows in italics are not in the paper.</p>"
     )
+
+
+def _contents(study: BoundStudy) -> str:
+    links = (f"<a href='#{name}'>{name.removeprefix('table')}</a>" for name in _shown(study))
+    return f"<p>Table {' · '.join(links)}</p>"
 
 
 def _question(study: BoundStudy) -> str:

@@ -46,14 +46,17 @@ def of_own_data(
 ) -> Job:
     """The refinement of any open_clip checkpoint on a corpus made by `helip data index`, with pairs made by `helip mine`."""
     opened = Corpus.open(corpus)
-    found = PairSet.open(pairs, corpus_digest=opened.digest) if pairs else None
-    inputs = {"corpus": opened.digest, "start": _start_digest(start)}
-    inputs |= {"pairs": file_digest(pairs / "pairs.json")} if pairs else {}
-    inputs |= {"selection": file_digest(keep)} if keep else {}
+    inputs, found, kept = {"corpus": opened.digest, "start": _start_digest(start)}, None, None
+    if pairs is not None:
+        found = PairSet.open(pairs, corpus_digest=opened.digest)
+        inputs["pairs"] = file_digest(pairs / "pairs.json")
+    if keep is not None:
+        kept = read_keep(keep, len(opened))
+        inputs["selection"] = file_digest(keep)
     stands_for = digest([recipe, inputs, seed])
     return Job(
-        recipe=recipe, clip=models.open_start(start), corpus=opened, pairs=found, keep=keep and read_keep(keep, len(opened)), seed=seed,
-        inputs=inputs, digest=stands_for, state_dir=out.with_name(f"{out.name}.state-{stands_for}"), out=out, name=out.name,
+        recipe=recipe, clip=models.open_start(start), corpus=opened, pairs=found, keep=kept, seed=seed, inputs=inputs,
+        digest=stands_for, state_dir=out.with_name(f"{out.name}.state-{stands_for}"), out=out, name=out.name,
     )  # fmt: skip
 
 

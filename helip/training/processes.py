@@ -11,7 +11,7 @@ from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
 from helip.training.state import REQUEUE
 
-SIGNALS = "SIGTERM,SIGINT,SIGHUP,SIGQUIT,SIGUSR2"  # that end the launcher, each process having been sent SIGTERM before
+SIGNALS = "SIGTERM,SIGINT,SIGHUP,SIGQUIT,SIGUSR2"  # that end the launcher after each process has had them
 
 
 def processes_wanted() -> int:
@@ -29,6 +29,6 @@ def relaunch(processes: int, arguments: list[str], entry: tuple[str, ...] = ("-m
     except ChildFailedError as error:
         return error.get_first_failure()[1].exitcode
     except SignalException as error:
-        # The launcher has passed SIGTERM on and waited: each process saved its state if it had begun.
+        # The launcher has passed it on and waited, 30 s at most: each process saved its state if it had begun.
         return REQUEUE if error.sigval in (signal.SIGTERM, signal.SIGUSR2) else 130
     return 0

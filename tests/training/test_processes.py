@@ -12,7 +12,8 @@ from helip.training.processes import processes_wanted, relaunch
 
 SAYS_AND_WAITS = """
 import pathlib, signal, sys, time, os
-signal.signal(signal.SIGTERM, lambda *_: sys.exit(75))
+for number in (signal.SIGTERM, signal.SIGUSR2):
+    signal.signal(number, lambda *_: sys.exit(75))
 pathlib.Path(sys.argv[1], os.environ["RANK"]).touch()
 time.sleep(60)
 """

@@ -1,0 +1,98 @@
+"""`helip refine` on somebody's own data, and the one sentence it says when something is wrong."""
+
+import csv
+
+import numpy as np
+import pytest
+import torch
+from toys import RESNET, declaration, job, recipe
+
+from helip.artefact import read_json
+from helip.cli import main
+from helip.config import GeneratedCorpus, GeneratedSet, MiningSpec
+from helip.data.build import build_corpus
+from helip.data.evaluation_sets import build_evaluation_set
+from helip.mining import PairSet
+from helip.training import models
+from helip.training.distributed import World
+from helip.training.loop import train
+
+
+@pytest.fixture(scope="module")
+def own(tmp_path_factory):
+    """A corpus folder, a pair set on it, and a checkpoint trained on it."""
+    folder = tmp_path_factory.mktemp("own")
+    corpus = build_corpus(GeneratedCorpus(size=100, samples_per_shard=50), folder / "corpus")
+    ids = ((np.arange(100)[:, None] + np.arange(1, 6)) % 100).astype(np.int32).ravel()
+    pairs = PairSet(ids, np.ones(500, np.float32), np.arange(0, 501, 5), np.zeros(100, bool), MiningSpec(k=5), 100)
+    pairs.save(folder / "pairs", corpus_digest=corpus.digest)
+    pairs.save(folder / "pairs_of_another", corpus_digest="another")
+    clip = models.new(declaration(RESNET, context_length=32), corpus, folder / "start.tokenizer", seed=0)
+    assert train(job(folder, recipe(steps=4), corpus, clip), World()) == 0
+    return folder
+
+
+def refine(own, out, *more: str) -> int:
+    given = ["--corpus", str(own / "corpus"), "--start", str(own / "model"), "--out", str(out)]
+    usual = ["--steps", "3", "--batch-size", "8", "--learning-rate", "1e-3", "--device", "cpu"]
+    return main(["refine", *given, *usual, *more])
+
+
+def test_refine_makes_a_model_and_says_what_it_will_do(own, tmp_path, capsys):
+    assert refine(own, tmp_path / "out", "--pairs", str(own / "pairs"), "--gamma", "0.5", "--symmetric-margin", "--interpolate", "0.7") == 0
+    about = read_json(tmp_path / "out/train.json")
+    assert (about["declaration"]["gamma"], about["declaration"]["symmetric_margin"], about["declaration"]["arm"]) == (0.5, True, "helip")
+    assert {"corpus", "pairs", "start"} == about["inputs"].keys()
+    with open(tmp_path / "out/curve.csv", newline="") as f:
+        assert [row["margin"] != "" for row in csv.DictReader(f)] == [True] * 3
+    assert [p.name for p in tmp_path.iterdir()] == ["out"]
+    assert "3 steps of 8, 0 of them warm-up" in capsys.readouterr().err
+
+
+def test_a_recipe_file_and_a_selection(own, tmp_path):
+    (tmp_path / "recipe.yaml").write_text("{arm: control, batch_size: 10, learning_rate: 1.0e-3, clip_norm: 1.0}\n")
+    np.save(tmp_path / "keep.npy", np.arange(100) < 60)
+    assert refine(own, tmp_path / "out", "--recipe", str(tmp_path / "recipe.yaml"), "--keep", str(tmp_path / "keep.npy")) == 0
+    said = read_json(tmp_path / "out/train.json")["declaration"]
+    assert (said["batch_size"], said["clip_norm"], said["steps"], said["arm"]) == (8, 1.0, 3, "control")
+
+
+@pytest.mark.parametrize(("name", "task"), [("cifar10", "classification"), ("flickr30k", "retrieval")])
+def test_a_retention_set_is_watched_from_the_start(own, tmp_path, name, task):
+    build_evaluation_set(name, GeneratedSet(task=task, items=24), tmp_path / "set")
+    (tmp_path / "recipe.yaml").write_text(f"{{arm: control, retention: {{set: {tmp_path}/set, every: 2, tolerance: 200}}}}\n")
+    assert refine(own, tmp_path / "out", "--recipe", str(tmp_path / "recipe.yaml")) == 0
+    with open(tmp_path / "out/curve.csv", newline="") as f:
+        seen = {row["step"]: float(row["retention"]) for row in csv.DictReader(f) if row["retention"]}
+    assert seen.keys() == {"0", "2"}
+    assert all(0 <= score <= 100 for score in seen.values())
+
+
+@pytest.mark.parametrize(
+    ("more", "words"),
+    [
+        (["--pairs", "{own}/pairs_of_another"], "pairs_of_another: was mined on the corpus with digest another"),
+        ([], "arm 'helip' needs a pair set"),
+        (["--arm", "control", "--warmup-steps", "3"], "warmup_steps 3 is not shorter than the run's 3 steps"),
+        (["--arm", "control", "--batch-size", "101"], "batch of 101 is larger than the 100 pairs"),
+        (["--arm", "hard"], "options: arm: Input should be 'control', 'cleaned' or 'helip'"),
+        (["--arm", "control", "--start", "{own}/corpus"], "open_clip_config.json: not found"),
+        (["--arm", "control", "--start", "ViT-Z-99"], "open_clip knows no architecture 'ViT-Z-99'"),
+        (["--arm", "control", "--corpus", "{own}/nowhere"], "manifest.json: not found"),
+        (["--arm", "control", "--keep", "{own}/nowhere.npy"], "nowhere.npy: not found; run `helip select` first"),
+        (["--arm", "control", "--accumulate", "3"], "batch_size 8 does not divide into 1 processes x 3 micro-batches"),
+    ],
+)
+def test_bad_input_is_one_sentence_and_leaves_nothing(own, tmp_path, capsys, more, words):
+    assert refine(own, tmp_path / "out", *(m.format(own=own) for m in more)) == 2
+    said = [line for line in capsys.readouterr().err.splitlines() if line.startswith("helip refine: ")]
+    assert len(said) == 1
+    assert words in said[0]
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_features_of_the_export_are_the_models(own, tmp_path):
+    assert refine(own, tmp_path / "a", "--arm", "control") == 0
+    assert refine(own, tmp_path / "b", "--arm", "control") == 0
+    a, b = (models.open_start(tmp_path / name).model.state_dict() for name in "ab")
+    assert all(torch.equal(w, b[name]) for name, w in a.items())

@@ -1,4 +1,4 @@
-"""CPU-seconds of one thread per unit of work, stage by stage: what docs/scale.md multiplies. Robust to a busy machine, as a stopwatch is not.
+"""CPU-seconds of one thread per unit of work, stage by stage, which docs/scale.md multiplies. Load disturbs it less than a stopwatch.
 
 Weights are random (the arithmetic is the same); images are real where HELIP_DATA has them, else rendered.
 """

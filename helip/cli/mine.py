@@ -17,7 +17,7 @@ COMMANDS = {
     "merge-pairs": "join the shards of a mining job",
     "export-pairs": "write a pair set as parquet or in the released code's CSV form",
 }
-FIELDS = ("method", "k", "tau_image", "tau_text", "max_similarity", "pool", "pool_block", "seed")
+FIELDS = ("method", "k", "tau_image", "tau_text", "max_similarity", "pool", "pool_block", "seed", "ivf_candidates", "ivf_probes")
 
 
 def add(name: str, parser: argparse.ArgumentParser):
@@ -53,6 +53,8 @@ def _add_mine(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--pool", type=int, help="fast_hpm: candidates a target is given")
     parser.add_argument("--pool-block", type=int, default=4096, help="fast_hpm: targets that share a pool")
     parser.add_argument("--seed", type=int, default=0, help="fast_hpm: of the pools")
+    parser.add_argument("--ivf-candidates", type=int, help="approximate: score only this many nearest by the first modality")
+    parser.add_argument("--ivf-probes", type=int, default=32, help="approximate: inverted lists looked into")
     parser.add_argument("--memory", help="what mining may allocate (2GiB; of a study: its mem_mb less the interpreter)")
     parser.add_argument("--workers", type=int, help="threads (all cores; of a study: its threads)")
     parser.add_argument("--device", help="cpu, cuda, cuda:1 (cpu; of a study: cuda where it declares a gpu)")

@@ -8,7 +8,7 @@ import torch
 from helip.mining.criterion import Criterion
 from helip.mining.operand import Operand
 
-EXACT_CHUNK = 1 << 14  # pairs scored together on a CPU
+EXACT_CHUNK = 512  # pairs scored together on a CPU: what its cache holds
 
 
 @dataclass
@@ -52,6 +52,14 @@ class Candidates:
             self.trim()
             if self.waiting > self.limit // 2:
                 self.settle()
+
+    def add_exact(self, row: torch.Tensor, ids: torch.Tensor) -> None:
+        """Pairs whose exact score is wanted whatever it is."""
+        chunks = zip(self.row_ids[row].split(EXACT_CHUNK), ids.split(EXACT_CHUNK), strict=True)
+        score = torch.cat([exact_scores(self.operands, self.criterion, i, j) for i, j in chunks])
+        keep = score > 0
+        score = score[keep]
+        self._hold(Entries(row[keep], ids[keep], tuple(score for _ in self.operands), score, torch.ones_like(score).bool()))
 
     def trim(self) -> torch.Tensor:
         """Drop what cannot be among a row's k largest, and raise the floors. Returns which rows have k candidates or more."""
@@ -115,7 +123,7 @@ class Candidates:
         """Exact scores for the entries of full rows; those that turn out not to count are dropped."""
         todo = torch.nonzero(full[e.row] & ~e.exact)[:, 0]
         keep = torch.ones(len(e), dtype=torch.bool, device=e.row.device)
-        for chunk in todo.split(EXACT_CHUNK if e.row.device.type == "cpu" else 16 * EXACT_CHUNK):
+        for chunk in todo.split(EXACT_CHUNK if e.row.device.type == "cpu" else 1 << 18):
             score = exact_scores(self.operands, self.criterion, self.row_ids[e.row[chunk]], e.id[chunk])
             e.score[chunk], e.exact[chunk], keep[chunk] = score, True, score > 0
         return e[keep]

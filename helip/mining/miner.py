@@ -12,7 +12,7 @@ from tqdm import tqdm
 
 from helip.config import MiningSpec
 from helip.errors import HelipError
-from helip.mining import blocks, build, fused
+from helip.mining import blocks, build, fused, ivf
 from helip.mining.criterion import Criterion
 from helip.mining.features import Features, checked
 from helip.mining.jobs import Block, blocks_of
@@ -49,10 +49,10 @@ def mine(
     criterion, budget, workers = Criterion.of(spec), parse_memory(memory), workers or os.cpu_count() or 1
     with torch.inference_mode(), _threads(workers):
         features = _features(image_features, text_features, criterion, _device(device))
-        return _mined(features, criterion, spec, budget, workers, shard, progress)
+        return _mined(features, spec, budget, workers, shard, progress)
 
 
-def _mined(features: list[Features], criterion: Criterion, spec: MiningSpec, budget: int, workers: int, shard: tuple[int, int],
+def _mined(features: list[Features], spec: MiningSpec, budget: int, workers: int, shard: tuple[int, int],
            progress: bool) -> PairSet:  # fmt: skip
     corpus_size = len(features[0])
     _check(spec, corpus_size)
@@ -61,7 +61,7 @@ def _mined(features: list[Features], criterion: Criterion, spec: MiningSpec, bud
     budget -= sum(a.nbytes for a in (ids, scores) if not isinstance(a, np.memmap)) + sum(f.scale.nbytes for f in features)
     work = blocks_of(spec, corpus_size, first, end)
     with _bar(end - first, progress) as bar:
-        for step in _engine(features, criterion, work, budget, workers):
+        for step in _engine(features, spec, work, budget, workers):
             match step:
                 case (targets, found_ids, found_scores):
                     ids[targets - first], scores[targets - first] = found_ids, found_scores
@@ -75,9 +75,11 @@ def _bar(total: int, progress: bool) -> tqdm:
     return tqdm(total=total, unit=" pairs", disable=not progress, mininterval=0.2 if sys.stderr.isatty() else 60)
 
 
-def _engine(features: list[Features], criterion: Criterion, work: Iterator[Block], memory: int, workers: int) -> Steps:
+def _engine(features: list[Features], spec: MiningSpec, work: Iterator[Block], memory: int, workers: int) -> Steps:
     """The fastest there is: Triton on a GPU that has it, the compiled kernel on a CPU with a compiler, else torch."""
-    device = features[0].device
+    device, criterion = features[0].device, Criterion.of(spec)
+    if spec.ivf_candidates is not None:
+        return ivf.run(features, criterion, work, workers, candidates=spec.ivf_candidates, probes=spec.ivf_probes)
     if device.type == "cuda" and torch.cuda.get_device_capability(device) >= (8, 0):
         from helip.mining import gpu
 
@@ -136,6 +138,8 @@ def _features(image: np.ndarray | None, text: np.ndarray | None, criterion: Crit
 
 def _check(spec: MiningSpec, corpus_size: int) -> None:
     candidates = min(corpus_size - 1, spec.pool or corpus_size)
+    if spec.ivf_candidates is not None and (spec.method == "fast_hpm" or spec.ivf_candidates < spec.k):
+        raise HelipError(f"ivf_candidates = {spec.ivf_candidates}: give at least k = {spec.k}, and a method other than fast_hpm")
     if spec.k > candidates:
         raise HelipError(f"k = {spec.k}: a target has only {candidates} candidates; choose a smaller k")
 

@@ -13,4 +13,4 @@ rule select:
         runtime=need("select", "runtime"),
         gpu=need("select", "gpu"),
     shell:
-        "helip select --study {wildcards.study} {wildcards.run} --seed {wildcards.seed} {wildcards.selection} &>> {log}"
+        "helip select --study {wildcards.study} --seed {wildcards.seed} {wildcards.run} {wildcards.selection} &>> {log}"

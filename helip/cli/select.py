@@ -67,7 +67,7 @@ def _of_study(a):
     from helip.study import load
 
     if len(a.names) != 2:
-        raise HelipError("with --study, name the start run and the selection: helip select --study S RUN --seed N SELECTION")
+        raise HelipError("with --study, name the start run and the selection: helip select --study S --seed N RUN SELECTION")
     study, (start, name) = load(a.study), a.names
     spec = study.selection_entry(start, name)
     out = study.root / "selections" / start / f"seed{a.seed}" / name
@@ -92,7 +92,7 @@ def _of_user(a):
     wanted = {"column": a.column, "norm_sim": a.model and a.target}.get(scored, a.model)
     if a.names or not (a.corpus and a.out and wanted):
         raise HelipError(
-            "give --study S RUN --seed N SELECTION, or --corpus DIR --out DIR with --model NAME (and --target SET) or --column FILE"
+            "give --study S --seed N RUN SELECTION, or --corpus DIR --out DIR with --model NAME (and --target SET) or --column FILE"
         )
     said = {"spec": _spec(a, scored), "corpus": Corpus.open(a.corpus), "out": a.out, "cache": a.out.parent / f"{a.out.name}.features"}
     said |= {"model": a.model or "", "pretrained": a.pretrained}

@@ -69,13 +69,19 @@ def quality_pairs(study: BoundStudy) -> list[str]:
     return [n for n, (corpus, _) in study.pairs.items() if isinstance(study.declaration.corpora[corpus], GeneratedCorpus)]
 
 
+def selection_files(study: BoundStudy) -> list[Path]:
+    """What each kind of selection says of itself, by the first seed's checkpoint."""
+    found = (study.selection_dir(r.name, r.seeds[0]) / "selection.json" for r in study.runs.values() if r.select)
+    return list(dict.fromkeys(found))
+
+
 def figure_inputs(study: BoundStudy, figure: str) -> list[Path]:
     match figure:
         case "figure4":
             corpora = [study.manifest(study.run(r).corpus) for r in runs_of(study, "figure4")]
             return [*dict.fromkeys(corpora), *table_inputs(study, "figure4")]
         case "figure8":
-            return [_pairs(study, n) for n in quality_pairs(study)]
+            return [*(_pairs(study, n) for n in quality_pairs(study)), *selection_files(study)]
         case _ if figure in SHEETS:
             names = sheet_pairs(study, figure)
             return [*dict.fromkeys(study.manifest(study.pairs_entry(n)[0]) for n in names), *(_pairs(study, n) for n in names)]

@@ -32,9 +32,11 @@ class World:
         """The module with its gradients averaged over the processes."""
         if self.size == 1:
             return module
+        # Buffers are alike in all processes or, batch statistics on a CPU, each one's own; sending DeCLIP's queue each step would be dear.
         if self.device.type == "cuda":
-            return DistributedDataParallel(nn.SyncBatchNorm.convert_sync_batchnorm(module), device_ids=[self.device.index])
-        return DistributedDataParallel(module)
+            synchronised = nn.SyncBatchNorm.convert_sync_batchnorm(module)
+            return DistributedDataParallel(synchronised, device_ids=[self.device.index], broadcast_buffers=False)
+        return DistributedDataParallel(module, broadcast_buffers=False)
 
     def gather(self, rows: Tensor) -> Tensor:
         """Rows of all processes, in rank order. Gradients flow to this process's rows: see _Gather."""

@@ -29,7 +29,7 @@ from helip.training.distributed import World, check_divides
 from helip.training.export import export
 from helip.training.models import Clip
 from helip.training.objectives import build_objective
-from helip.training.optimisation import interpolated, learning_rate, optimiser, total_steps
+from helip.training.optimisation import check_finite, interpolated, learning_rate, optimiser, total_steps
 from helip.training.sampler import Batch, HardPairs, Sampler, held_out_mask
 from helip.training.state import REQUEUE
 from helip.training.step import Stepper
@@ -59,8 +59,8 @@ class Job:
 
 def train(job: Job, world: World) -> int:
     """Trains from the last state, or from the start, to the end; returns 0, or REQUEUE after SIGTERM or SIGUSR2."""
-    training = Training(job, world)
     with Interrupts() as interrupts:
+        training = Training(job, world)
         done = training.run(interrupts)
     if not done:
         return REQUEUE
@@ -116,7 +116,8 @@ class Training:
         return parts | {"curve": self.curve} | ({"best": self.best} if self.best else {})
 
     def save(self) -> None:
-        self.curve.read()  # a loss that is not finite is found here at the latest: nothing bad is ever saved
+        self.curve.read()  # a loss that is not finite is found here at the latest
+        check_finite(self.model, self.step)
         if self.world.leads:
             payload = {name: part.state_dict() for name, part in self._stateful().items()}
             average = self.stepper.average.weights if self.stepper.average else []

@@ -177,5 +177,7 @@ def open_named(name: str) -> Clip:
 
 
 def _whole(clip: Clip, where: str) -> Clip:
+    if getattr(clip.model, "logit_bias", None) is not None:
+        raise HelipError(f"{where}: was made for the sigmoid loss (SigLIP), and every objective here is a softmax: start from a CLIP")
     tokenizer.check(clip.tokenize, clip.config["text_cfg"], where)
     return clip

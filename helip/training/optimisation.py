@@ -46,6 +46,14 @@ def clamp_logit_scale(model: nn.Module) -> None:
     model.logit_scale.clamp_(0, MAX_LOG_SCALE)
 
 
+def check_finite(model: nn.Module, step: int) -> None:
+    """HelipError where a step has left a weight that is NaN or infinite: its loss may still have been a number."""
+    if not all(torch.isfinite(norm) for norm in torch._foreach_norm([p.detach() for p in model.parameters()])):
+        raise HelipError(
+            f"weights are not finite after step {step}; the last good state is kept: lower learning_rate, set clip_norm or use fp32"
+        )
+
+
 class MovingAverage:
     """Exponential moving average of a model's parameters; buffers follow the model."""
 

@@ -45,8 +45,10 @@ def random_stream(seed: int, purpose: int, index: int) -> np.random.Generator:
 
 def held_out_mask(size: int, share: float) -> np.ndarray:
     """[N] bool: the share of a corpus kept for validation; the same in every run on that corpus."""
-    mask = np.zeros(size, bool)
-    mask[random_stream(0, HELD_OUT, size).permutation(size)[: round(share * size)]] = True
+    mask, count = np.zeros(size, bool), round(share * size)
+    if not count:
+        raise HelipError(f"early_stopping: held_out {share:g} of {size} pairs is no pair at all: raise it")
+    mask[random_stream(0, HELD_OUT, size).permutation(size)[:count]] = True
     return mask
 
 

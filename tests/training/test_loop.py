@@ -73,6 +73,17 @@ def test_nan_stops_with_the_step_and_keeps_the_last_good_state(tmp_path, precisi
     assert train(job(tmp_path, recipe(precision=precision)), World()) == 0  # and it goes on from there
 
 
+def test_weights_that_are_not_finite_are_never_saved(tmp_path):
+    one = Training(job(tmp_path, recipe()), World())
+    one.save()
+    with torch.no_grad():
+        one.model.token_embedding.weight[3, 0] = float("nan")  # by a step whose loss was still a number
+    one.step = 3
+    with pytest.raises(HelipError, match="weights are not finite after step 3"):
+        one.save()
+    assert [p.name for p in one.job.state_dir.glob("step*")] == ["step000000000.pt"]
+
+
 def test_early_stopping_stops_and_exports_the_best(tmp_path, monkeypatch):
     scores = iter([0.1, 0.2, 0.5, 0.4, 0.5, 0.3, 0.9])
     seen = []

@@ -111,6 +111,12 @@ def test_a_config_that_is_not_open_clips_is_refused(tmp_path, config, words):
         models.new(Model(config=config), ToyCorpus(), tmp_path, 0)
 
 
+def test_a_model_for_the_sigmoid_loss_is_refused(tmp_path):
+    config = declaration().config | {"init_logit_bias": -10.0}
+    with pytest.raises(HelipError, match="sigmoid loss"):
+        models.new(Model(config=config, tokenizer="corpus", vocabulary=300), ToyCorpus(), tmp_path, 0)
+
+
 @pytest.mark.parametrize("name", ["no-such-model", "ViT-B-32", "ViT-B-32:no_such_weights"])
 def test_a_start_that_is_not_there_is_refused(name):
     with pytest.raises(HelipError, match=name.partition(":")[0]):

@@ -120,6 +120,11 @@ def test_held_out_pairs_are_never_drawn():
     assert not any(held_out[sampler(s).ids].any() for s in range(50))
 
 
+def test_holding_out_nothing_is_refused():
+    with pytest.raises(HelipError, match="held_out 0.001 of 100 pairs is no pair at all"):
+        held_out_mask(100, 0.001)
+
+
 def test_a_corpus_that_shrank_is_refused():
     with pytest.raises(HelipError, match="mined on 50 pairs and the corpus has 49: mine"):
         Sampler(49, 8, 0, ToyPairs(50))

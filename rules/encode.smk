@@ -14,7 +14,7 @@ rule train_encoder:
         runtime=need("train_encoder", "runtime"),
         gpu=need("train_encoder", "gpu"),
     shell:
-        "helip train-encoder --study {wildcards.study} {wildcards.corpus} {wildcards.encoder} &>> {log}"
+        "python -m helip.launch --gpus {resources.gpu} helip train-encoder --study {wildcards.study} {wildcards.corpus} {wildcards.encoder} &>> {log}"
 
 
 rule encode:
@@ -34,4 +34,4 @@ rule encode:
         runtime=need("encode", "runtime"),
         gpu=need("encode", "gpu"),
     shell:
-        "helip encode --study {wildcards.study} {wildcards.corpus} {wildcards.encoder} &>> {log}"
+        "python -m helip.launch --gpus {resources.gpu} helip encode --study {wildcards.study} {wildcards.corpus} {wildcards.encoder} &>> {log}"

@@ -21,7 +21,7 @@ for _study in studies():
             runtime=bound(_study).resources("evaluate").runtime,
             gpu=bound(_study).resources("evaluate").gpu,
         shell:
-            "helip evaluate --study {params.study} {wildcards.run} --seed {wildcards.seed} &>> {log}"
+            "python -m helip.launch --gpus {resources.gpu} helip evaluate --study {params.study} {wildcards.run} --seed {wildcards.seed} &>> {log}"
 
     if bound(_study).tasks("probe"):
 
@@ -44,4 +44,4 @@ for _study in studies():
                 runtime=bound(_study).resources("probe").runtime,
                 gpu=bound(_study).resources("probe").gpu,
             shell:
-                "helip probe --study {params.study} {wildcards.run} --seed {wildcards.seed} &>> {log}"
+                "python -m helip.launch --gpus {resources.gpu} helip probe --study {params.study} {wildcards.run} --seed {wildcards.seed} &>> {log}"

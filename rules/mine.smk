@@ -13,4 +13,4 @@ rule mine:
         runtime=need("mine", "runtime"),
         gpu=need("mine", "gpu"),
     shell:
-        "helip mine --study {wildcards.study} {wildcards.pairs} &>> {log}"
+        "python -m helip.launch --gpus {resources.gpu} helip mine --study {wildcards.study} {wildcards.pairs} &>> {log}"

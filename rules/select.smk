@@ -13,4 +13,4 @@ rule select:
         runtime=need("select", "runtime"),
         gpu=need("select", "gpu"),
     shell:
-        "helip select --study {wildcards.study} --seed {wildcards.seed} {wildcards.run} {wildcards.selection} &>> {log}"
+        "python -m helip.launch --gpus {resources.gpu} helip select --study {wildcards.study} --seed {wildcards.seed} {wildcards.run} {wildcards.selection} &>> {log}"

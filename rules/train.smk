@@ -16,4 +16,4 @@ rule train:
         runtime=need("train", "runtime"),
         gpu=need("train", "gpu"),
     shell:
-        "helip train --study {wildcards.study} {wildcards.run} --seed {wildcards.seed} &>> {log}"
+        "python -m helip.launch --gpus {resources.gpu} helip train --study {wildcards.study} {wildcards.run} --seed {wildcards.seed} &>> {log}"

@@ -1,5 +1,7 @@
 """The graph itself, without running a job."""
 
+import re
+
 import pytest
 
 
@@ -36,10 +38,11 @@ def test_building_the_graph_imports_no_torch(workspace, tmp_path):
     assert "This was a dry-run" in out
 
 
-def test_every_heavy_rule_is_one_line_of_helip(project):
+def test_every_rule_is_one_line_of_helip(project):
     rules = "".join(path.read_text() for path in (project / "rules").glob("*.smk"))
-    shells = [line.strip().strip('"') for line in rules.split("\n") if line.strip().startswith('"helip ') or "cp {input}" in line]
+    shells = re.findall(r'shell:\n\s+"(.*)"\n', rules)
     assert len(shells) == rules.count("shell:\n")
+    assert all(re.match(r"(python -m helip.launch --gpus \{resources.gpu\} )?helip \S+ |cp ", line) for line in shells), shells
 
 
 @pytest.mark.parametrize(

@@ -16,12 +16,13 @@ rule all:
         expand("shard{n}.txt", n=range(4)),
 
 
-# Slurm's time limits are whole minutes: warned half a minute before its end, saved, requeued, finished.
+# Slurm's time limits are whole minutes, its warnings early by up to half of one: warned, saved, requeued, as often as it takes.
 rule limit:
     output:
         "limit.out",
     resources:
-        runtime=1,
+        runtime=2,
+        requeues=20,
     shell:
         "{TRAIN} limit forever"
 

@@ -34,14 +34,14 @@ def test_next_controller_takes_up_what_still_counts(slurm, workflow):
 
 
 def test_two_controllers_never_share_a_folder(slurm, workflow):
-    flow = workflow("chain.smk", slurm.environ).start("running.out")
-    until((flow.folder / "running.state").exists, 60, "the job to run")
-    first, second = flow.process, flow.start("running.out")
+    flow = workflow("chain.smk", slurm.environ).start("outdated.out")
+    until((flow.folder / "outdated.state").exists, 60, "the job to run")
+    first, second = flow.process, flow.start("outdated.out")
     assert second.finish(60) == 1
     assert f"another snakemake submits jobs for this folder (process {first.pid} on" in flow.said
     first.send_signal(signal.SIGINT)  # Ctrl-C ends the jobs
     first.wait(timeout=60)
-    job = flow.job_id("running")
+    job = flow.job_id("outdated")
     until(lambda: slurm.jobs()[job] == "CANCELLED", 30, "Ctrl-C to cancel the job")
 
 

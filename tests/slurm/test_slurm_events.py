@@ -42,7 +42,7 @@ def events(slurm, tmp_path_factory):
     for name in ("cancelled", "lost"):
         until(lambda name=name: f"rule {name}: job" in flow.said, 60, f"'{name}' to be reported dead:\n{flow.said[-4000:]}")
         noticed[name] = time.monotonic() - died
-    assert flow.finish(180) == 1
+    assert flow.finish(300) == 1
     return flow, noticed
 
 
@@ -56,14 +56,15 @@ def test_interrupted_training_goes_on_from_its_state(events, name):
     flow, _ = events
     first, *later = starts(flow, name)
     assert first == 0
-    assert len(later) == 1
+    assert later
+    assert later == sorted(later)
     assert later[0] > 0
 
 
 def test_log_of_a_requeued_job_is_appended_to(events):
     flow, _ = events
     log = next(Path(line.split("log ")[1]) for line in flow.said.splitlines() if line.startswith("requeued: slurm job"))
-    assert log.read_text().count("goes on from step") == 2
+    assert log.read_text().count("goes on from step") >= 2
 
 
 @pytest.mark.parametrize("name", ["cancelled", "lost"])

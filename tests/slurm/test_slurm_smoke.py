@@ -10,7 +10,7 @@ import pytest
 
 ROOT = Path(__file__).parent.parent.parent
 TABLE = "results/smoke/table1.csv"
-MADE_BY_JOBS = ("models", "metrics", "state", "logs")
+MADE_BY_JOBS = ("models", "metrics", "state", "logs", "cache")
 
 
 def snakemake(folder: Path, environ: dict[str, str], *arguments: str, seconds: int) -> str:

@@ -1,0 +1,94 @@
+"""Declarations of what comes from elsewhere: what is refused, and what their digests depend on."""
+
+import shutil
+
+import pytest
+import yaml
+
+from helip.errors import HelipError
+from helip.study import BoundStudy
+
+
+@pytest.fixture
+def study(project, tmp_path):
+    """load(change): the smoke study with a mirrored corpus and a union, changed."""
+    shutil.copytree(project / "experiments", tmp_path / "experiments")
+    file = tmp_path / "experiments/studies/smoke.yaml"
+    original = yaml.safe_load(file.read_text())
+    original["corpora"]["cc12m"] = {"kind": "downloaded", "table": "t.csv"}
+    original["corpora"]["open29m"] = {"kind": "union", "of": ["cc3m", "cc12m"]}
+    text = yaml.safe_dump(original)
+
+    def load(change=lambda content: None) -> BoundStudy:
+        content = yaml.safe_load(text)
+        change(content)
+        file.write_text(yaml.safe_dump(content))
+        return BoundStudy("smoke", tmp_path / "experiments")
+
+    return load
+
+
+def put(kind: str, name: str, **more):
+    return lambda content: content.setdefault(kind, {}).setdefault(name, {}).update(more)
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (put("corpora", "open29m", of=["cc3m", "cc4m"]), "of names 'cc4m', which is no corpus of this study"),
+        (put("corpora", "open29m", of=["cc3m", "open29m"]), "of names 'open29m', which is no corpus of this study with samples of its own"),
+        (put("published", "nobody", url="http://x/a.pt"), "published -> nobody: there is no such run"),
+        (put("published", "cc3m_clip", url="http://x/a.pt"), "published -> cc3m_clip: one checkpoint stands for one pre-training"),
+        (put("published", "cc3m_clip", url="http://x/a.pt", path="a.pt"), "give either url or path"),
+        (put("published", "cc3m_clip"), "give either url or path"),
+        (put("published", "cc3m_clip", url="http://x/a.pt", sha256="abc"), "sha256"),
+        (put("corpora", "cc12m", hash="md5"), "hash names the algorithm of hash_column"),
+    ],
+)
+def test_refused_with_a_sentence(study, change, says):
+    with pytest.raises(HelipError, match=says):
+        study(change)
+
+
+def test_a_limit_changes_the_corpus_but_not_what_is_fetched(study):
+    before, after = study(), study(put("corpora", "cc12m", max_quarantined=0.5))
+    assert before.corpus_digest("cc12m") != after.corpus_digest("cc12m")
+    assert before.download_dir("cc12m") == after.download_dir("cc12m")
+    assert study(put("corpora", "cc12m", image_size=512)).download_dir("cc12m") != before.download_dir("cc12m")
+
+
+def test_patience_and_words_change_nothing(study):
+    change = put("corpora", "cc12m", timeout=60, retries=5, processes=2, obtain="ask", label="CC12M")
+    assert study().corpus_digest("cc12m") == study(change).corpus_digest("cc12m")
+
+
+def test_a_union_is_made_again_when_a_member_changes(study):
+    before, after = study(), study(put("corpora", "cc3m", mismatched=0.5))
+    assert before.corpus_digest("open29m") != after.corpus_digest("open29m")
+    assert [p.parent.name for p in before.corpus_inputs("open29m")] == ["cc3m", "cc12m"]
+    assert before.corpus_inputs("cc3m") == []
+
+
+def test_another_checkpoint_is_another_model_and_so_is_all_refined_from_it(study):
+    def published(url):
+        def change(content):
+            content["seeds"] = [0]
+            content["published"] = {"cc3m_clip": {"url": url}}
+
+        return study(change)
+
+    one, other = published("http://x/a.pt"), published("http://x/b.pt")
+    assert one.train_inputs("cc3m_clip", "0") == []
+    for run in ("cc3m_clip", "cc3m_clip_helip"):
+        assert one.run_digest(run, "0") != other.run_digest(run, "0")
+
+
+def test_yaml_may_inherit_by_merge_keys_but_not_say_a_key_twice(study, tmp_path):
+    bound = study()
+    text = bound.file.read_text()
+    bound.file.write_text(text + "resources:\n  train: &usual {threads: 3}\n  evaluate: {<<: *usual, mem_mb: 77}\n")
+    again = BoundStudy("smoke", tmp_path / "experiments")
+    assert (again.resources("evaluate").threads, again.resources("evaluate").mem_mb) == (3, 77)
+    bound.file.write_text(text + "resources: {train: {threads: 3, threads: 4}}\n")
+    with pytest.raises(HelipError, match="'threads' is given twice"):
+        BoundStudy("smoke", tmp_path / "experiments")

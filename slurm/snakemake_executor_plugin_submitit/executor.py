@@ -2,6 +2,7 @@
 
 import asyncio
 import shutil
+import sys
 import time
 from collections.abc import AsyncGenerator, Sequence
 from dataclasses import replace
@@ -29,6 +30,9 @@ class Executor(RemoteExecutor):
             raise WorkflowError(f"submitit-cluster: '{settings.cluster}' is neither 'slurm' nor 'local'")
         if settings.cluster == "slurm" and shutil.which("sbatch") is None:
             raise WorkflowError("there is no sbatch on this machine; run on a login node of the cluster, or use --profile local")
+        cores = self.workflow.resource_settings.cores
+        if settings.cluster == "slurm" and cores is not None and cores < sys.maxsize:
+            self.logger.warning(f"cores={cores} (of --cores or a workflow profile) cuts every Slurm job to {cores} threads; leave it out")
         self.site = read_site(settings.site)
         self.logdir = Path(settings.logdir or ".snakemake/submitit").resolve()
         self.logdir.mkdir(parents=True, exist_ok=True)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from toys import ToyCorpus
+from toys import ToyCorpus, ToyPairs
 
 from helip.config import Augmentation
 from helip.training.augmentation import PER_VIEW, STRONG, View, crop_and_flip, crop_box, luminance, recolour, uniforms, views
@@ -70,13 +70,15 @@ def test_blur_keeps_a_flat_image_and_the_mean():
     assert torch.allclose(recolour(flat, u + 0.5, View((1, 1), blur=1.0)), flat, atol=1e-6)
 
 
-def test_rows_of_two_processes_are_the_rows_of_one():
-    batch = Sampler(120, 12, 0, arm="control")(3)
+@pytest.mark.parametrize("processes", [2, 8])
+def test_rows_of_many_processes_are_the_rows_of_one(processes):
+    batch = Sampler(120, 16, 0, ToyPairs(120))(3)
     _, whole = rows()[batch]
-    halves = [rows(rank=r, world_size=2)[batch][1] for r in range(2)]
+    parts = [rows(rank=r, world_size=processes)[batch][1] for r in range(processes)]
     for name in ("images", "numbers"):
-        assert torch.equal(torch.cat([getattr(h, name) for h in halves], 1), getattr(whole, name))
-    assert torch.equal(torch.cat([h.tokens for h in halves]), whole.tokens)
+        assert torch.equal(torch.cat([getattr(part, name) for part in parts], 1), getattr(whole, name))
+    for name in ("tokens", "sample_seeds"):
+        assert torch.equal(torch.cat([getattr(part, name) for part in parts]), getattr(whole, name))
 
 
 def test_workers_and_caches_change_nothing():

@@ -9,7 +9,7 @@ from toys import RESNET, declaration, job, recipe
 
 from helip.artefact import read_json
 from helip.cli import main
-from helip.config import GeneratedCorpus, GeneratedSet, MiningSpec
+from helip.config import GeneratedCorpus, GeneratedSet, MiningSpec, ShardCorpus
 from helip.data.build import build_corpus
 from helip.data.evaluation_sets import build_evaluation_set
 from helip.mining import PairSet
@@ -66,6 +66,12 @@ def test_a_retention_set_is_watched_from_the_start(own, tmp_path, name, task):
         seen = {row["step"]: float(row["retention"]) for row in csv.DictReader(f) if row["retention"]}
     assert seen.keys() == {"0", "2"}
     assert all(0 <= score <= 100 for score in seen.values())
+
+
+def test_real_photographs(own, data_root, tmp_path):
+    build_corpus(ShardCorpus(path=str(data_root / "flickr8k/pairs/00000.tar")), tmp_path / "photographs")
+    assert refine(own, tmp_path / "out", "--arm", "control", "--corpus", str(tmp_path / "photographs")) == 0
+    assert read_json(tmp_path / "out/train.json")["steps"] == 3
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import shutil
 import open_clip
 import pytest
 import torch
-from toys import RESNET, VIT, ToyCorpus, declaration, job, recipe, refinement
+from toys import RESNET, TEXT, VIT, ToyCorpus, declaration, job, recipe, refinement
 
 from helip.config import Model
 from helip.errors import HelipError
@@ -109,6 +109,18 @@ def test_tokenizer_and_context_length_must_agree():
 def test_a_config_that_is_not_open_clips_is_refused(tmp_path, config, words):
     with pytest.raises(HelipError, match=words):
         models.new(Model(config=config), ToyCorpus(), tmp_path, 0)
+
+
+def test_a_start_by_open_clips_name(tmp_path):
+    config = {"embed_dim": 16, "vision_cfg": VIT, "text_cfg": TEXT | {"vocab_size": 49408, "context_length": 77}}
+    (tmp_path / "toy_by_name.json").write_text(json.dumps(config))
+    open_clip.add_model_config(tmp_path)
+    weights = models.build(config).state_dict()
+    torch.save(weights, tmp_path / "weights.pt")
+    clip = models.open_start(f"toy_by_name:{tmp_path / 'weights.pt'}")
+    assert all(torch.equal(w, weights[name]) for name, w in clip.model.state_dict().items())
+    assert clip.tokenize(["a cat"]).shape == (1, 77)
+    assert clip.image_size == (16, 16)
 
 
 def test_a_model_for_the_sigmoid_loss_is_refused(tmp_path):

@@ -102,12 +102,17 @@ def load(path: str | Path) -> np.ndarray:
         raise HelipError(f"{path}: not a whole .npy array ({error}); it is truncated or of another format, extract it again") from None
 
 
-def checked(name: str, raw: np.ndarray, device: torch.device | None = None) -> Features:
-    """Features fit to be mined, or one sentence saying what is wrong with them. Reads every row once."""
+def shaped(name: str, raw: np.ndarray) -> np.ndarray:
+    """[N, D] float16 or float32, in memory order; anything else is refused."""
     if not isinstance(raw, np.ndarray) or raw.ndim != 2 or 0 in raw.shape or raw.dtype not in (np.float16, np.float32):
         what = f"{raw.dtype} {list(raw.shape)}" if isinstance(raw, np.ndarray) else type(raw).__name__
         raise HelipError(f"{name} features: expected a float16 or float32 array [N, D], got {what}; convert it with .astype('float32')")
-    raw, device = np.ascontiguousarray(raw), device or torch.device("cpu")
+    return np.ascontiguousarray(raw)
+
+
+def checked(name: str, raw: np.ndarray, device: torch.device | None = None) -> Features:
+    """Features fit to be mined, or one sentence saying what is wrong with them. Reads every row once."""
+    raw, device = shaped(name, raw), device or torch.device("cpu")
     resident = _tensor(raw)
     if device.type == "cuda":
         fits = raw.nbytes < ROOM * torch.cuda.mem_get_info(device)[0]

@@ -14,7 +14,7 @@ from helip.config import MiningSpec
 from helip.errors import HelipError
 from helip.mining import blocks, build, fused, ivf
 from helip.mining.criterion import Criterion
-from helip.mining.features import Features, checked
+from helip.mining.features import Features, checked, shaped
 from helip.mining.jobs import Block, blocks_of
 from helip.mining.pairs import PairSet, shard_rows
 from helip.mining.scratch import scratch
@@ -129,7 +129,7 @@ def _features(image: np.ndarray | None, text: np.ndarray | None, criterion: Crit
     for name, _ in criterion.modalities:
         if given[name] is None:
             raise HelipError(f"{name} features: missing, and this mining method reads them")
-    used = {name: given[name] for name, _ in criterion.modalities}
+    used = {name: shaped(name, given[name]) for name, _ in criterion.modalities}
     if len({len(values) for values in used.values()}) > 1:
         lengths = " and ".join(f"{len(values)} {name}" for name, values in used.items())
         raise HelipError(f"features: {lengths} rows: not of the same pairs; extract both from the same corpus")

@@ -1,0 +1,203 @@
+"""Bad input: one clear sentence, nothing half-written. And what a pair set on disk refuses."""
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from pydantic import ValidationError
+from slow_mining import world
+
+from helip.cli import main
+from helip.config import MiningSpec
+from helip.errors import HelipError
+from helip.mining import PairSet, mine
+from helip.mining.pairs import merge
+
+SPEC = MiningSpec(k=3)
+
+
+@pytest.fixture
+def features():
+    return world(60, seed=3)
+
+
+def spoilt(x, row, value):
+    x = x.copy()
+    x[row] = value
+    return x
+
+
+@pytest.mark.parametrize(
+    ("image", "text", "words"),
+    [
+        (lambda i, t: spoilt(i, 7, np.nan), None, "image features: row 7 holds NaN"),
+        (lambda i, t: spoilt(i, 8, np.inf), None, "row 8 holds NaN or infinity"),
+        (lambda i, t: spoilt(i, 9, 0), None, "row 9 holds zeros"),
+        (lambda i, t: spoilt(i, 9, 1e-30), None, "too large or too small"),
+        (lambda i, t: i[:-1], None, "59 image and 60 text rows"),
+        (lambda i, t: i.astype(np.float64), None, "expected a float16 or float32"),
+        (lambda i, t: i[0], None, "expected a float16 or float32"),
+        (lambda i, t: i[:0], lambda i, t: t[:0], "expected a float16 or float32"),
+        (lambda i, t: None, None, "image features: missing"),
+        (lambda i, t: i.tolist(), None, "got list"),
+    ],
+)
+def test_bad_features(features, image, text, words):
+    with pytest.raises(HelipError, match=words):
+        mine(image(*features), text(*features) if text else features[1], SPEC)
+
+
+@pytest.mark.parametrize(
+    ("spec", "options", "words"),
+    [
+        (MiningSpec(k=60), {}, "k = 60: a target has only 59 candidates"),
+        (MiningSpec(k=10, method="fast_hpm", pool=9), {}, "only 9 candidates"),
+        (MiningSpec(k=5, ivf_candidates=4), {}, "give at least k = 5"),
+        (SPEC, {"memory": "1KiB"}, "more are needed for one panel"),
+        (SPEC, {"memory": "plenty"}, "'plenty' is no size"),
+        (SPEC, {"shard": (2, 2)}, "expected 0 <= i < n"),
+        (SPEC, {"shard": (0, 61)}, "expected 0 <= i < n"),
+        (SPEC, {"device": "meta"}, "cannot mine"),
+        (SPEC, {"device": "nonsense"}, "none that torch knows"),
+        (SPEC, {"device": "cuda:77"}, "is not to be seen from here"),
+    ],
+)
+def test_bad_settings(features, spec, options, words):
+    with pytest.raises(HelipError, match=words):
+        mine(*features, spec, **options)
+
+
+def test_tau_out_of_range():
+    for tau in (1.01, -1.01, float("nan")):
+        with pytest.raises(ValidationError):
+            MiningSpec(tau_image=tau)
+
+
+@pytest.fixture
+def files(features, tmp_path):
+    for name, x in zip(("image", "text"), features, strict=True):
+        np.save(tmp_path / f"{name}.npy", x)
+    return tmp_path
+
+
+def command(files: Path, *more: str) -> list[str]:
+    given = [
+        "--image-features",
+        str(files / "image.npy"),
+        "--text-features",
+        str(files / "text.npy"),
+        "--out",
+        str(files / "pairs"),
+        "--k",
+        "3",
+    ]
+    return ["mine", *given, *more]
+
+
+def test_command_line_mines_exports_and_merges(files, features, capsys):
+    assert main(command(files, "--workers", "1")) == 0
+    expected, found = mine(*features, SPEC), PairSet.open(files / "pairs")
+    np.testing.assert_array_equal(found.ids, expected.ids)
+    about = json.loads((files / "pairs" / "audit.json").read_text())
+    assert about["noise_targets"] == int(expected.noise.sum())
+    assert "noise share" in capsys.readouterr().out
+
+    for i in range(2):
+        assert main([*command(files, "--shard", f"{i}/2")[:-1], f"{i}/2", "--out", str(files / f"s{i}")]) == 0
+    assert main(["merge-pairs", str(files / "s1"), str(files / "s0"), "--out", str(files / "merged")]) == 0
+    for name in ("ids", "scores", "offsets", "noise"):
+        assert (files / "merged" / f"{name}.npy").read_bytes() == (files / "pairs" / f"{name}.npy").read_bytes()
+
+    assert main(["export-pairs", str(files / "pairs"), "--out", str(files / "hard.csv")]) == 0
+    lines = (files / "hard.csv").read_text().split()
+    good = int(np.flatnonzero(~expected.noise)[0])
+    assert lines[0] == ",".join(map(str, [good, *expected.hard(good)]))
+    assert len(lines) == int((~expected.noise).sum())
+
+    import pyarrow.parquet as pq
+
+    assert main(["export-pairs", str(files / "pairs"), "--out", str(files / "hard.parquet")]) == 0
+    rows = pq.read_table(files / "hard.parquet").to_pylist()
+    assert [r["hard"] for r in rows] == [expected.hard(i).tolist() for i in range(60)]
+    assert [r["noise"] for r in rows] == expected.noise.tolist()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--tau", "1.5"], "less than or equal to 1"),
+        (["--method", "fast_hpm"], "fast_hpm needs a pool"),
+        (["--k", "0"], "--k"),
+        (["--shard", "3/2"], "correct --shard"),
+        (["--memory", "1KiB"], "more are needed"),
+    ],
+)
+def test_command_line_refuses(files, arguments, words, capsys):
+    assert main(command(files, *arguments)) == 2
+    assert words in capsys.readouterr().err
+    assert not (files / "pairs").exists()
+
+
+def test_truncated_feature_file(files, capsys):
+    whole = (files / "image.npy").read_bytes()
+    for length in (len(whole) // 2, 20, 0):
+        (files / "image.npy").write_bytes(whole[:length])
+        assert main(command(files)) == 2
+        assert "image.npy: not a whole .npy array" in capsys.readouterr().err
+        assert not (files / "pairs").exists()
+
+
+def test_pairs_of_another_corpus_or_broken_ones(features, tmp_path):
+    found = mine(*features, SPEC)
+    found.save(tmp_path / "p", corpus_digest="one")
+    assert len(PairSet.open(tmp_path / "p", corpus_digest="one")) == 60
+    with pytest.raises(HelipError, match="was mined on the corpus with digest one, and the corpus in use has other"):
+        PairSet.open(tmp_path / "p", corpus_digest="other")
+    with pytest.raises(HelipError, match="not found"):
+        PairSet.open(tmp_path / "nowhere")
+    whole = (tmp_path / "p" / "ids.npy").read_bytes()
+    (tmp_path / "p" / "ids.npy").write_bytes(whole[:-8])
+    with pytest.raises(HelipError, match="truncated"):
+        PairSet.open(tmp_path / "p")
+    np.save(tmp_path / "p" / "ids.npy", found.ids[:-1])
+    with pytest.raises(HelipError, match="do not belong together"):
+        PairSet.open(tmp_path / "p")
+    (tmp_path / "p" / "ids.npy").unlink()
+    with pytest.raises(HelipError, match=r"ids\.npy: not found"):
+        PairSet.open(tmp_path / "p")
+
+
+def test_a_set_in_which_all_is_noise(tmp_path):
+    apart = np.eye(5, dtype=np.float32)
+    mine(apart, apart, MiningSpec(k=1)).save(tmp_path / "p")
+    found = PairSet.open(tmp_path / "p")
+    assert found.noise.all()
+    assert len(found.hard(3)) == 0
+
+
+def test_merge_refuses_what_does_not_belong_together(features):
+    parts = [mine(*features, SPEC, shard=(i, 3)) for i in range(3)]
+    with pytest.raises(HelipError, match=r"expected shards 0/3 to 2/3, each once, got 0/3, 2/3"):
+        merge([parts[0], parts[2]])
+    with pytest.raises(HelipError, match="differ in spec"):
+        merge([parts[0], parts[1], mine(*features, MiningSpec(k=2), shard=(2, 3))])
+    with pytest.raises(HelipError, match="no shards"):
+        merge([])
+
+
+def test_a_killed_shard_leaves_nothing_and_runs_again(tmp_path):
+    for name, x in zip(("image", "text"), world(4000, seed=1), strict=True):
+        np.save(tmp_path / f"{name}.npy", x)
+    shard = [sys.executable, "-m", "helip", *command(tmp_path, "--shard", "1/2", "--workers", "1", "--tau", "0.1", "--k", "1000")]
+    killed = subprocess.Popen(shard, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+    time.sleep(1.5)
+    killed.send_signal(signal.SIGKILL)
+    killed.wait()
+    assert not (tmp_path / "pairs" / "pairs.json").exists()
+    assert subprocess.run(shard, capture_output=True, check=False).returncode == 0
+    assert PairSet.open(tmp_path / "pairs").shard == (1, 2)

@@ -2,6 +2,7 @@
 
 import http.client
 import os
+import re
 import time
 import urllib.error
 import urllib.request
@@ -21,16 +22,18 @@ class Interrupted(Exception):  # noqa: N818  a try that another try may complete
 def fetch(url: str, path: Path, sha256: str | None = None, timeout: float = 60, tries: int = 5, pause: float = 2.0) -> str:
     """Fetch into `path` unless it is there already, and return its sha256.
 
-    `sha256` is what the file must have; without it the first fetch records its own beside the file (PATH.json) and every later one
-    must agree. An interrupted fetch leaves PATH.part, which the next one goes on with.
+    `sha256` is what the file must have; without it the first fetch records the file's own beside it (PATH.json), and every later one
+    must agree. The first must agree with what the server states, if it does (the Hugging Face Hub). An interrupted fetch leaves
+    PATH.part, which the next one goes on with.
     """
     recorded = Path(f"{path}.json")
     known = read_json(recorded) if recorded.exists() else {}
     expected = sha256 or known.get("sha256")
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
-        _complete(url, Path(f"{path}.part"), timeout, tries, pause)
-        found = _checked(url, Path(f"{path}.part"), expected, recorded if not sha256 else None)
+        published = _complete(url, Path(f"{path}.part"), timeout, tries, pause)
+        why = "declared: correct sha256 if you trust the new file" if sha256 else _when(recorded) if expected else "its server states"
+        found = _checked(url, Path(f"{path}.part"), expected or published, why)
         os.replace(f"{path}.part", path)
         Path(f"{path}.part.etag").unlink(missing_ok=True)
     else:
@@ -42,12 +45,15 @@ def fetch(url: str, path: Path, sha256: str | None = None, timeout: float = 60, 
     return found
 
 
-def _checked(url: str, part: Path, expected: str | None, recorded: Path | None) -> str:
+def _when(recorded: Path) -> str:
+    return f"recorded in {recorded} when it was first fetched: delete that record if you trust the new file"
+
+
+def _checked(url: str, part: Path, expected: str | None, what: str) -> str:
     found = file_digest(part)
     if expected and found != expected:
         _forget(part)
-        why = f"recorded in {recorded} when it was first fetched: delete that record" if recorded else "declared: correct sha256"
-        raise HelipError(f"{url}: its sha256 is {found}, not the {expected} {why} if you trust the new file")
+        raise HelipError(f"{url}: its sha256 is {found}, not the {expected} {what}")
     return found
 
 
@@ -56,7 +62,20 @@ def _forget(part: Path) -> None:
     Path(f"{part}.etag").unlink(missing_ok=True)
 
 
-def _complete(url: str, part: Path, timeout: float, tries: int, pause: float) -> None:
+class _Redirects(urllib.request.HTTPRedirectHandler):
+    """Follows as usual, and remembers the sha256 that the Hugging Face Hub states of a large file where it redirects to it."""
+
+    sha256: str | None = None
+
+    def redirect_request(self, request, file, code, message, headers, address):
+        stated = (headers.get("X-Linked-Etag") or "").strip('"')
+        if re.fullmatch("[0-9a-f]{64}", stated):
+            self.sha256 = stated
+        return super().redirect_request(request, file, code, message, headers, address)
+
+
+def _complete(url: str, part: Path, timeout: float, tries: int, pause: float) -> str | None:
+    """The whole file in `part`; the sha256 that the server states, if it does."""
     for attempt in range(tries):
         before = part.stat().st_size if part.exists() else 0
         try:
@@ -81,12 +100,13 @@ def _complete(url: str, part: Path, timeout: float, tries: int, pause: float) ->
     raise HelipError(f"{url}: could not be fetched in {tries} tries ({reason}); {have} bytes are kept, run again to go on")
 
 
-def _resume(url: str, part: Path, timeout: float) -> None:
+def _resume(url: str, part: Path, timeout: float) -> str | None:
     """One request for what is missing; Interrupted when the connection ends before the file does."""
     tag = Path(f"{part}.etag")
     have = part.stat().st_size if part.exists() and tag.exists() else 0  # without its ETag nobody knows what the part is a part of
     headers = {"User-Agent": "helip"} | ({"Range": f"bytes={have}-", "If-Range": tag.read_text()} if have else {})
-    with urllib.request.urlopen(urllib.request.Request(url, headers=headers), timeout=timeout) as answer:
+    redirects = _Redirects()
+    with urllib.request.build_opener(redirects).open(urllib.request.Request(url, headers=headers), timeout=timeout) as answer:
         have = have if answer.status == 206 else 0
         expected = int(answer.headers["Content-Length"]) + have if answer.headers["Content-Length"] else None
         tag.unlink(missing_ok=True)
@@ -100,3 +120,4 @@ def _resume(url: str, part: Path, timeout: float) -> None:
             os.fsync(file.fileno())
             if expected is not None and file.tell() < expected:
                 raise Interrupted(f"the connection ended at byte {file.tell()} of {expected}")
+    return redirects.sha256

@@ -117,6 +117,36 @@ def test_a_file_that_changed_on_the_server_since_the_first_fetch_is_refused(site
         quick(site, "a.pt", tmp_path / "a.pt")
 
 
+def redirected(site, stated: str):
+    """As the Hugging Face Hub answers for a large file."""
+
+    def answer(handler):
+        handler.send_response(302)
+        handler.send_header("Location", site.url("stored/a.tar"))
+        handler.send_header("X-Linked-Etag", f'"{stated}"')
+        handler.send_header("Content-Length", "0")
+        handler.end_headers()
+
+    return answer
+
+
+def test_a_hash_that_the_server_states_is_checked(site, tmp_path):
+    site.pages |= {"a.tar": redirected(site, sha(DATA)), "stored/a.tar": DATA}
+    assert quick(site, "a.tar", tmp_path / "a.tar") == sha(DATA)
+    site.pages["stored/a.tar"] = DATA[:-1] + b"x"
+    with pytest.raises(HelipError, match=f"not the {sha(DATA)} its server states"):
+        quick(site, "a.tar", tmp_path / "b.tar")
+    assert not (tmp_path / "b.tar").exists()
+
+
+def test_an_interrupted_fetch_goes_on_behind_a_redirection(site, tmp_path):
+    site.pages |= {"a.tar": redirected(site, sha(DATA)), "stored/a.tar": DATA}
+    (tmp_path / "a.tar.part").write_bytes(DATA[:300_000])
+    (tmp_path / "a.tar.part.etag").write_text(f'"{hash(DATA)}"')
+    assert quick(site, "a.tar", tmp_path / "a.tar") == sha(DATA)
+    assert site.ranges == ["bytes=300000-"]
+
+
 def test_a_file_that_changed_on_disk_is_refused(site, tmp_path):
     site.pages["a.pt"] = DATA
     quick(site, "a.pt", tmp_path / "a.pt")

@@ -79,6 +79,12 @@ class BoundRun(Declaration):
     def arm(self) -> str:
         return self.recipe.arm if isinstance(self.recipe, Refinement) else "start"
 
+    @property
+    def is_plain_control(self) -> bool:
+        """Continued training and nothing else: what every other refinement of the same start must beat."""
+        recipe = self.recipe
+        return self.arm == "control" and recipe.objective.name == "clip" and self.select is None and recipe.interpolate is None
+
 
 def encoders_of(pairs: Pairs) -> tuple[str, ...]:
     """The encoders whose features a mining job reads: single-modality methods read one."""

@@ -46,14 +46,14 @@ class BoundStudy:
         self.root = results / name
         self._runs_file = experiments / "paper" / "runs.yaml"
         binding = Binding(self.declaration, self.file, self._runs_file)
-        self._declared, self.runs = set(binding.declared), binding.runs()
+        self.declared, self.runs = set(binding.declared), binding.runs()
         self._check_tables(experiments / "paper")
         self._check_published()
 
     def _check_tables(self, folder: Path) -> None:
         for name, table in self.tables.items():
             for row in table.rows:
-                if row.run is not None and row.run not in self._declared:
+                if row.run is not None and row.run not in self.declared:
                     raise HelipError(f"{folder / 'tables.yaml'}: {name}: row '{row.label}' names run '{row.run}', and there is no such run")
         for run in self.runs.values():
             for table in run.tables:
@@ -61,14 +61,14 @@ class BoundStudy:
                     raise HelipError(f"{self._runs_file}: {run.name}: tables names '{table}', and there is no such table")
         for name, claim in self.claims.items():
             for key in (claim.run, claim.over):
-                if key not in self._declared:
+                if key not in self.declared:
                     raise HelipError(f"{folder / 'claims.yaml'}: {name}: names run '{key}', and there is no such run")
             if claim.table not in self.tables:
                 raise HelipError(f"{folder / 'claims.yaml'}: {name}: names table '{claim.table}', and there is no such table")
 
     def _check_published(self) -> None:
         for name in self.declaration.published:
-            if name not in self._declared:
+            if name not in self.declared:
                 raise HelipError(f"{self.file}: published -> {name}: there is no such run")
             if name in self.runs and (self.runs[name].start or len(self.runs[name].seeds) > 1):
                 raise HelipError(f"{self.file}: published -> {name}: one checkpoint stands for one pre-training: give the run one seed")
@@ -76,7 +76,7 @@ class BoundStudy:
     def run(self, name: str) -> BoundRun:
         if name in self.runs:
             return self.runs[name]
-        why = "binds no corpus, model or encoder for it" if name in self._declared else "knows no such run"
+        why = "binds no corpus, model or encoder for it" if name in self.declared else "knows no such run"
         raise HelipError(f"{self.file}: '{name}' cannot be built: the study {why}")
 
     def _known(self, kind: str, name: str) -> Any:
@@ -300,7 +300,7 @@ class BoundStudy:
         r = self.run(run)
         if r.start is None:
             return None
-        controls = [c.name for c in self.runs.values() if c.start == r.start and c.arm == "control" and c.recipe.objective.name == "clip"]
+        controls = [c.name for c in self.runs.values() if c.start == r.start and c.is_plain_control]
         return r.start if run in controls[:1] or not controls else controls[0]
 
 

@@ -92,5 +92,5 @@ def check(study: BoundStudy) -> None:
         if unknown := [c for c in claim.columns if c not in known]:
             raise HelipError(f"{file}: {name}: names column '{unknown[0]}', and {claim.table} has {', '.join(sorted(known))}")
         for pair in claim.also:
-            if unknown := [r for r in (pair.run, pair.over) if r not in study._declared]:
+            if unknown := [r for r in (pair.run, pair.over) if r not in study.declared]:
                 raise HelipError(f"{file}: {name}: also names run '{unknown[0]}', and there is no such run")

@@ -55,10 +55,19 @@ def uniforms(seeds_B: np.ndarray, count: int, first: int = 0) -> np.ndarray:
 
 
 def crop_box(width: int, height: int, u: np.ndarray, scale: tuple[float, float]) -> tuple[float, float, float, float]:
-    """left, upper, right, lower of a crop with a random share of the area, ratio and place; clipped to the image."""
+    """left, upper, right, lower of a crop with a random share of the area, ratio and place.
+
+    The ratio is log-uniform over what fits into the image at that area; an image too long for any gets the largest crop allowed.
+    """
     area = width * height * (scale[0] + (scale[1] - scale[0]) * u[CROP_AREA])
-    ratio = RATIO[0] * (RATIO[1] / RATIO[0]) ** u[CROP_RATIO]  # log-uniform
-    w, h = min(width, (area * ratio) ** 0.5), min(height, (area / ratio) ** 0.5)
+    low, high = max(RATIO[0], area / height**2), min(RATIO[1], width**2 / area)
+    if low <= high:
+        ratio = low * (high / low) ** u[CROP_RATIO]
+        w, h = (area * ratio) ** 0.5, (area / ratio) ** 0.5
+    else:
+        ratio = min(max(width / height, RATIO[0]), RATIO[1])
+        w, h = height * ratio, width / ratio
+    w, h = min(width, w), min(height, h)
     left, upper = u[CROP_X] * (width - w), u[CROP_Y] * (height - h)
     return left, upper, left + w, upper + h
 

@@ -76,13 +76,14 @@ class Stepper:
             last = i == len(pieces) - 1
             with contextlib.nullcontext() if last else self._unreduced():
                 features = self._encode(piece, i)
-                ends = [features[n] for n in pulls] + ([self._untouched()] if last else [])
-                torch.autograd.backward(ends, [pulls[n][i] for n in pulls] + ([torch.ones((), device=ends[-1].device)] if last else []))
+                ends = [features[n] for n in pulls]
+                pulled = [pulls[n][i] for n in pulls]
+                if last:
+                    # Logit scale and heads have their gradient already, but DistributedDataParallel sends what the last backward reaches.
+                    shared = [p for p in (self.model.logit_scale, *self.objective.parameters()) if p.requires_grad]
+                    ends, pulled = ends + shared, pulled + [torch.zeros_like(p) for p in shared]
+                torch.autograd.backward(ends, pulled)
         return result
-
-    def _untouched(self) -> Tensor:
-        # Logit scale and heads have their gradient already, but DistributedDataParallel sends only what the last backward reaches.
-        return sum(0 * p.sum() for p in (self.model.logit_scale, *self.objective.parameters()))
 
     def _encode(self, batch: Inputs, piece: int = 0, direct: bool = False) -> Features:
         torch.manual_seed(self._seed + piece)  # dropout, if a tower has any: the same in both passes and after any restart

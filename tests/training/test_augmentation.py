@@ -30,18 +30,28 @@ def test_uniforms_are_uniform_and_of_each_seed_alone():
     assert np.array_equal(uniforms(seeds[17:18], 3), u[17:18])
 
 
-def test_crops_lie_inside_and_have_the_area_asked_for():
+@pytest.mark.parametrize(
+    ("size", "scale"), [((40, 30), (0.25, 0.5)), ((32, 32), (0.9, 1.0)), ((32, 32), (0.08, 1.0)), ((30, 40), (0.9, 1.0))]
+)
+def test_crops_lie_inside_and_have_the_area_and_ratio_asked_for(size, scale):
+    width, height = size
     for u in uniforms(np.arange(500), PER_VIEW):
-        left, upper, right, lower = crop_box(40, 30, u, (0.25, 0.5))
-        assert 0 <= left < right <= 40
-        assert 0 <= upper < lower <= 30
-        assert 0.25 <= (right - left) * (lower - upper) / 1200 <= 0.5
+        left, upper, right, lower = crop_box(width, height, u, scale)
+        assert 0 <= left < right <= width + 1e-9
+        assert 0 <= upper < lower <= height + 1e-9
+        assert scale[0] - 1e-9 <= (right - left) * (lower - upper) / (width * height) <= scale[1] + 1e-9
+        assert 3 / 4 - 1e-9 <= (right - left) / (lower - upper) <= 4 / 3 + 1e-9
+
+
+def test_a_panorama_gets_the_largest_crop_of_an_allowed_ratio():
+    u = np.full(PER_VIEW, 0.5)
+    assert crop_box(300, 60, u, (0.9, 1.0)) == pytest.approx((110, 0, 190, 60))
+    assert crop_box(60, 300, u, (0.9, 1.0)) == pytest.approx((0, 110, 60, 190))
 
 
 def test_the_whole_image_is_kept_when_nothing_is_asked():
     image = ToyCorpus().image(3)
     u = uniforms(np.array([5]), PER_VIEW)[0]
-    u[1] = np.log(1 / 0.75) / np.log((4 / 3) / (3 / 4))  # a square crop
     assert np.array_equal(crop_and_flip(image, u, (16, 16), View((1.0, 1.0))), np.asarray(image))
     flipped = crop_and_flip(image, u, (16, 16), View((1.0, 1.0), flip=1.0))
     assert np.array_equal(flipped, np.asarray(image)[:, ::-1])

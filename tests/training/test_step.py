@@ -26,7 +26,8 @@ def gradient(one: Training, double=True) -> tuple[torch.Tensor, torch.Tensor]:
     if double:
         inputs["images"] = [x.double() for x in inputs["images"]]
     _, loss, _ = one.stepper.gradient(inputs, batch)
-    return torch.cat([p.grad.flatten() for p in one.model.parameters()]), loss
+    trained = [p for p in (*one.model.parameters(), *one.objective.parameters()) if p.requires_grad]
+    return torch.cat([p.grad.flatten() for p in trained]), loss
 
 
 @pytest.mark.parametrize("pieces", [2, 3, 12])
@@ -36,6 +37,23 @@ def test_accumulation_gives_the_gradient_of_the_whole_batch(tmp_path, pieces):
     assert torch.allclose(cut, whole, rtol=1e-9, atol=1e-12)
     assert torch.allclose(loss, cut_loss, rtol=1e-9)
     assert whole.abs().max() > 1e-3
+
+
+OBJECTIVES = [
+    {"name": "slip", "head": (8, 4)},
+    {"name": "declip", "queue": 32},
+    {"name": "cyclip"},
+    {"name": "cloob"},
+    {"name": "hn_nce"},
+]
+
+
+@pytest.mark.parametrize("objective", OBJECTIVES, ids=[o["name"] for o in OBJECTIVES])
+def test_every_objective_accumulates(tmp_path, objective):
+    whole, loss = gradient(training(tmp_path, objective=objective))
+    cut, cut_loss = gradient(training(tmp_path, objective=objective, accumulate=3))
+    assert torch.allclose(loss, cut_loss, rtol=1e-6)
+    assert (cut - whole).norm() <= 1e-6 * whole.norm()
 
 
 def test_accumulation_counts_batch_statistics_once(tmp_path):

@@ -124,6 +124,12 @@ class BoundStudy:
         """What was fetched so far: undeclared to Snakemake, in a folder named by what is fetched."""
         return self.root / "downloads" / f"{corpus}-{digest(self._known('corpora', corpus).source)}"
 
+    @property
+    def contamination_file(self) -> Path | None:
+        """Counts of evaluation images among the training images; None where every corpus is generated, and evaluation sets with it."""
+        generated = all(self.declaration.corpora[c].kind == "generated" for c in self.own_corpora)
+        return None if generated else self.root / "contamination.json"
+
     def fingerprint_dir(self, corpus: str) -> Path:
         return self.root / "fingerprints" / corpus
 

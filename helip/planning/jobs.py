@@ -40,7 +40,7 @@ def jobs(study: BoundStudy, tables: Iterable[str] | None = None) -> list[Job]:
     for table in wanted:
         for job in _of_table(study, table):
             found.setdefault(job.output, job)
-    if tables is None:
+    if tables is None and study.contamination_file:
         for job in _of_contamination(study):
             found.setdefault(job.output, job)
     return list(found.values())
@@ -140,7 +140,7 @@ def _of_contamination(study: BoundStudy) -> Iterator[Job]:
         yield Job("fingerprint", corpus, out, study.resources("fingerprint"), size, size, (f"fingerprint.{corpus}", "fingerprint"))
     sizes = [pairs_in(study, c) for c in study.own_corpora]
     total = None if None in sizes else sum(sizes)
-    yield Job("contamination", "all", study.root / "contamination.json", study.resources("contamination"), total, 0, ("contamination",))
+    yield Job("contamination", "all", study.contamination_file, study.resources("contamination"), total, 0, ("contamination",))
 
 
 def check_costs(study: BoundStudy) -> None:

@@ -117,6 +117,12 @@ def test_what_is_there_is_not_left_and_its_true_size_counts(experiments, tmp_pat
     assert lines["corpus"].left == lines["corpus"].jobs - 1
 
 
+def test_real_images_are_compared_with_the_evaluation_sets_and_generated_ones_need_not_be(experiments):
+    assert counted(study(experiments, "paper"))["fingerprint"] == 6
+    assert "fingerprint" not in counted(study(experiments, "smoke"))
+    assert study(experiments, "smoke").contamination_file is None
+
+
 def test_corpora_of_unknown_size_are_not_guessed(experiments):
     edit(experiments, "smoke", lambda c: c["corpora"].update(cc3m={"kind": "webdataset", "path": "/x"}))
     bound = study(experiments, "smoke")

@@ -1,6 +1,7 @@
 """`helip mine`, `merge-pairs` and `export-pairs`: hard pairs of a study's corpus, or of a user's own features."""
 
 import argparse
+import time
 from pathlib import Path
 from typing import Any
 
@@ -75,8 +76,10 @@ def _mine(a: argparse.Namespace) -> None:
     arrays, spec = _arrays(job), job["spec"]
     mined = MiningSpec.model_validate({name: getattr(spec, name) for name in FIELDS})
     how = job["how"] | {name: value for name in ("memory", "workers", "device") if (value := getattr(a, name)) is not None}
+    begun = time.monotonic()
     found = mine(arrays["image"], arrays["text"], mined, shard=a.shard, progress=True, **how)
-    found.save(job["out"], inputs=job["inputs"], corpus_digest=job["corpus_digest"], encoders=job["encoders"])
+    cost = {"wall_clock_seconds": round(time.monotonic() - begun, 3)}
+    found.save(job["out"], inputs=job["inputs"], corpus_digest=job["corpus_digest"], encoders=job["encoders"], **cost)
     print(f"{job['out']}: {len(found)} targets, {len(found.ids)} hard pairs, {found.noise.mean():.1%} of the targets are noise")
     if a.shard == (0, 1):
         _audit(found, arrays, job)

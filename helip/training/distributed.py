@@ -91,6 +91,7 @@ def join(device: str | None = None) -> World:
     here = torch.device(kind, local) if kind == "cuda" else torch.device(kind)
     if here.type == "cuda":
         torch.cuda.set_device(here)
+        torch.backends.cudnn.benchmark = True
     if size == 1:
         return World(device=here)
     if not dist.is_initialized():

@@ -75,7 +75,7 @@ def test_sigkill_at_random_moments_changes_nothing(tmp_path, whole, name, said):
     expected, moments = result(whole[name]), random.Random(0)
     seconds = read_json(whole[name] / "model/train.json")["wall_clock_seconds"]
     kills = in_save = trainings = 0
-    while kills < KILLS // 2:
+    while kills < KILLS // 2 or not in_save:  # with a save after every step, some kill soon hits one
         folder = tmp_path / str(trainings)
         folder.mkdir(exist_ok=True)
         code = attempt(folder, said, moments.uniform(0, max(0.2, 0.4 * seconds)))
@@ -88,7 +88,6 @@ def test_sigkill_at_random_moments_changes_nothing(tmp_path, whole, name, said):
     folder.mkdir(exist_ok=True)
     assert attempt(folder, said, None) == 0
     assert_same(result(folder), expected)
-    assert in_save  # with a save after every step some kill hits one
 
 
 def half_saved(value, path) -> None:

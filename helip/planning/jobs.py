@@ -35,7 +35,7 @@ class Job:
 
 def jobs(study: BoundStudy, tables: Iterable[str] | None = None) -> list[Job]:
     """Every job behind these tables (all that the study can make, if None; then with the contamination check), each once."""
-    wanted = list(tables) if tables is not None else [t for t in study.tables if study.table_metrics(t)]
+    wanted = list(tables) if tables is not None else [t for t in study.tables if study.table_metrics(t) or _mined(study, t)]
     found: dict[Path, Job] = {}
     for table in wanted:
         for job in _of_table(study, table):
@@ -57,7 +57,17 @@ def _of_table(study: BoundStudy, table: str) -> Iterator[Job]:
                     yield from _model(study, run.name, seed)
                     yield from (_evaluation_set(study, name) for name, _ in tasks)
                     yield _metrics(study, run.name, seed, stage)
+    for pairs in _mined(study, table):
+        yield from _pairs(study, pairs)
     yield Job("table", table, study.root / f"{table}.csv", Resources(), 0, 0, ())
+
+
+def _mined(study: BoundStudy, table: str) -> list[str]:
+    """The pair sets whose making a table reports (table 10: its times)."""
+    if not any(c.metric.startswith("mine.") for c in study.tables[table].columns):
+        return []
+    runs = [study.runs[run] for _, _, run, *_ in study.table_rows(table) if run]
+    return sorted({study.pairs_name(run) for run in runs if run.pairs})
 
 
 # ---------------------------------------------------------------- one job and what it needs
@@ -92,6 +102,7 @@ def _features(study: BoundStudy, corpus: str, encoder: str) -> Iterator[Job]:
 
 def _pairs(study: BoundStudy, name: str) -> Iterator[Job]:
     corpus, spec = study.pairs_entry(name)
+    yield from _corpus(study, corpus)
     for encoder in encoders_of(spec):
         yield from _features(study, corpus, encoder)
     size = pairs_in(study, corpus)

@@ -51,6 +51,8 @@ def test_arms_differ_in_nothing_but_where_their_batches_come_from(paper):
             control = paper.run(paper.control_of(run.name))
             assert run.recipe.model_copy(update={"arm": "control"}) == control.recipe, run.name
             assert run.seeds == control.seeds
+        if run.select and run.arm == "control":
+            assert run.recipe == paper.run(paper.control_of(run.name)).recipe, run.name
 
 
 def test_at_least_three_refinements_everywhere(paper):

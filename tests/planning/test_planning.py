@@ -44,7 +44,7 @@ def test_the_smoke_table_needs_what_can_be_counted_by_hand(experiments):
 
 
 @pytest.mark.timeout(240)
-@pytest.mark.parametrize("target", ["table1", "table3", "table9"])
+@pytest.mark.parametrize("target", ["table1", "table3", "table9", "table10", "table11"])
 def test_the_plan_of_the_paper_has_the_jobs_that_snakemake_would_run(project, tmp_path, experiments, target):
     for part in ("Snakefile", "rules", "profiles"):
         (shutil.copytree if (project / part).is_dir() else shutil.copy)(project / part, tmp_path / part)
@@ -135,7 +135,7 @@ def test_every_paper_stage_is_priced_and_no_training_but_resumable_ones_outlast_
     lines = summary(bound, jobs(bound))
     assert all(line.unpriced == 0 for line in lines)
     assert all(line.longest_hours <= line.limit_hours for line in lines if line.stage not in ("train", "table"))
-    assert {line.stage for line in lines if line.gpus} == {"encode", "mine", "train", "evaluate", "probe"}
+    assert {line.stage for line in lines if line.gpus} == {"encode", "mine", "select", "train", "evaluate", "probe"}
 
 
 def test_planning_imports_no_torch(project):

@@ -158,6 +158,14 @@ def test_average_and_interpolation_are_what_is_exported(tmp_path):
     assert 0 < near < far
 
 
+def test_loader_processes_change_nothing(tmp_path):
+    weights = []
+    for workers in (0, 2):
+        assert train(job(tmp_path / str(workers), refinement(), workers=workers), World()) == 0
+        weights.append(open_start(tmp_path / str(workers) / "model").model.state_dict())
+    assert all(torch.equal(w, weights[1][n]) for n, w in weights[0].items())
+
+
 # ---------------------------------------------------------------- bad input
 
 
@@ -200,3 +208,16 @@ def test_a_log_gets_a_line_a_minute(capsys, monkeypatch):
     lines = capsys.readouterr().err.splitlines()
     assert len(lines) == 2  # 7 steps of 25 s
     assert lines[0] == "run: step 3 of 100, loss 2.0000, 0 samples/s, 40.4 min left"
+
+
+def test_a_terminal_gets_a_bar(capsys, monkeypatch):
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True)
+    meter, rows = Meter("run", 2, 10, 8, quiet=False), Curve()
+    rows.add({"step": 3}, {"loss": torch.tensor(2.0)})
+    meter.update(rows)
+    meter.close()
+    last = capsys.readouterr().err.split("\r")[-1]
+    assert "run:" in last
+    assert "3/10" in last
+    assert "loss 2.0000" in last
+    assert "samples/s" in last

@@ -46,7 +46,7 @@ def panel_size(memory: int, dim: int, k: int) -> tuple[int, int]:
         if height * height * 160 + limit * 120 + 2 * height * dim * 12 <= memory:
             return height, limit
     need = 64 * 160 + 24 * k * 120 + 16 * dim * 12
-    raise HelipError(f"memory: {need >> 10} KiB more are needed for one panel of 8 targets with k = {k}; give more")
+    raise HelipError(f"memory: {(need - memory >> 20) + 1} MiB more are needed for one panel of 8 targets with k = {k}; give more")
 
 
 def mine_panel(operands: list[Operand], criterion: Criterion, rows: np.ndarray, columns: np.ndarray, forbidden: np.ndarray, block: int,

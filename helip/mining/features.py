@@ -15,7 +15,7 @@ import torch
 from helip.errors import HelipError
 
 LANES = 64
-CHUNK_BYTES = 8 << 20  # of rows looked at together
+CHUNK_BYTES = 2 << 20  # of rows looked at together
 ROOM = 0.3  # of a GPU's free memory that one modality's raw rows may fill
 
 

@@ -232,5 +232,7 @@ def panel_rows(kernel: Kernel, k: int, rows: int, workers: int, memory: int) -> 
         count = count * 9 // 10
     if not count:
         need = smallest_store(kernel, k, kernel.bucket, workers)
-        raise HelipError(f"memory: {need >> 20} MiB more are needed for one panel of {kernel.bucket} targets with k = {k}; give more")
+        raise HelipError(
+            f"memory: {(need - memory >> 20) + 1} MiB more are needed for one panel of {kernel.bucket} targets with k = {k}; give more"
+        )
     return count * kernel.bucket

@@ -19,6 +19,7 @@ from helip.mining.jobs import Block, blocks_of
 from helip.mining.pairs import PairSet, shard_rows
 from helip.mining.scratch import scratch
 
+WORKING = 24 << 20  # bytes that chunks under way and the matrix library take whatever the corpus is
 UNITS = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
 
 # An engine yields how many targets are done (a float) from time to time, and (target ids, ids [n, k], scores [n, k]) for panels of
@@ -58,7 +59,8 @@ def _mined(features: list[Features], spec: MiningSpec, budget: int, workers: int
     _check(spec, corpus_size)
     first, end = shard_rows(corpus_size, shard)
     ids, scores = (scratch((end - first, spec.k), dtype, budget // 8) for dtype in (np.int32, np.float32))
-    budget -= sum(a.nbytes for a in (ids, scores) if not isinstance(a, np.memmap)) + sum(f.scale.nbytes for f in features)
+    held = [a for a in (ids, scores) if not isinstance(a, np.memmap)] + [f.scale for f in features]
+    budget -= WORKING + sum(a.nbytes for a in held)
     work = blocks_of(spec, corpus_size, first, end)
     with _bar(end - first, progress) as bar:
         for step in _engine(features, spec, work, budget, workers):

@@ -83,7 +83,7 @@ def test_every_instruction_set_gives_the_same_bits(features, spec, target):
 
 
 @by_method
-@pytest.mark.parametrize(("memory", "workers"), [("64MiB", 1), ("9MiB", 1), ("9MiB", 3)])
+@pytest.mark.parametrize(("memory", "workers"), [("64MiB", 1), ("33MiB", 1), ("33MiB", 3)])
 def test_memory_and_workers_change_nothing(features, spec, memory, workers):
     roomy = mine(*features, spec, memory="1GiB", workers=2)
     assert_identical(mine(*features, spec, memory=memory, workers=workers), roomy)
@@ -138,3 +138,29 @@ def test_a_machine_without_a_compiler_mines_all_the_same(features, monkeypatch, 
     with pytest.warns(UserWarning, match="could not be compiled"):
         assert_identical(mine(*features, SPECS[0]), expected)
     build.library.cache_clear()
+
+
+def test_the_budget_is_obeyed(tmp_path):
+    """Of what the process allocates itself (RssAnon): mapped features and temporary files are the system's to drop."""
+    if not Path("/proc/self/status").exists():
+        pytest.skip("no /proc here to read the memory of a process from")
+    for name, x in zip("it", world(12_000, seed=3, image_dim=200, text_dim=300), strict=True):
+        np.save(tmp_path / f"{name}.npy", x)
+    script = f"""
+import threading, time, numpy as np, faiss, helip.mining.miner
+from helip.config import MiningSpec
+def used():
+    return next(int(line.split()[1]) for line in open("/proc/self/status") if line.startswith("RssAnon")) / 1024
+features = [np.load(f"{tmp_path}/{{name}}.npy", mmap_mode="r") for name in "it"]
+start, peak = used(), [0]
+def watch():
+    while True:
+        peak[0] = max(peak[0], used() - start)
+        time.sleep(0.005)
+threading.Thread(target=watch, daemon=True).start()
+helip.mining.miner.mine(*features, MiningSpec(k=100, tau_image=0.2, tau_text=0.2), memory="48MiB", workers=1)
+print(peak[0])
+"""
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(__file__).parents[2])}
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, env=environment, check=True)
+    assert float(done.stdout) < 48

@@ -32,7 +32,7 @@ SPECS = [
 
 
 @pytest.mark.parametrize("spec", SPECS, ids=lambda s: s.method + str(s.k))
-@pytest.mark.parametrize("memory", ["1GiB", "6MiB"])
+@pytest.mark.parametrize("memory", ["1GiB", "30MiB"])
 def test_equals_the_slow_twin(spec, memory):
     image, text = world(150, seed=1)
     assert_same(mine(image, text, spec, memory=memory), image, text, spec)

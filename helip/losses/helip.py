@@ -3,15 +3,15 @@
 from torch import Tensor
 
 from helip.losses.clip import symmetric_info_nce
-from helip.losses.hnml import margin_of
+from helip.losses.hnml import Positions, margin_of
 
 
 def helip_loss(
     image_features_BD: Tensor,
     text_features_BD: Tensor,
     logit_scale: Tensor | float,
-    seeds_S: Tensor,
-    hard_SP: Tensor,
+    seeds_S: Positions,
+    hard_SP: Positions,
     gamma: float = 1.0,
     symmetric: bool = False,
 ) -> Tensor:

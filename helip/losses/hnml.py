@@ -6,8 +6,11 @@ over seeds i and their negatives j. The printed sum runs over all j in B; the po
 the loss would push the matching text below its hard negatives.
 """
 
+import numpy as np
 import torch
 from torch import Tensor
+
+Positions = Tensor | np.ndarray  # int64 row positions in the batch, as a tensor or as the sampler gives them
 
 
 def _one_way(similarity_SB: Tensor, seeds_S: Tensor, hard_SP: Tensor) -> Tensor:
@@ -19,13 +22,14 @@ def _one_way(similarity_SB: Tensor, seeds_S: Tensor, hard_SP: Tensor) -> Tensor:
     return (excess_SB.sum(1) / negative_SB.sum(1).clamp(min=1)).mean()
 
 
-def margin_of(similarity_BB: Tensor, seeds_S: Tensor, hard_SP: Tensor, symmetric: bool = False) -> Tensor:
+def margin_of(similarity_BB: Tensor, seeds_S: Positions, hard_SP: Positions, symmetric: bool = False) -> Tensor:
     """HNML over a similarity matrix that is already there (images in rows, texts in columns, not scaled by the temperature).
 
-    seeds_S: row positions of the seeds, int64. hard_SP: row positions of each seed's hard pairs, -1 where it has fewer than P.
+    seeds_S: row positions of the seeds. hard_SP: row positions of each seed's hard pairs, -1 where it has fewer than P.
     A seed with no hard pair adds zero. Without seeds the loss is zero and still has a gradient. Symmetric: the mean of the loss
     image to text and the loss text to image.
     """
+    seeds_S, hard_SP = (torch.as_tensor(positions, device=similarity_BB.device) for positions in (seeds_S, hard_SP))
     if hard_SP.numel() == 0:
         return similarity_BB.sum() * 0
     loss = _one_way(similarity_BB[seeds_S], seeds_S, hard_SP)
@@ -33,7 +37,7 @@ def margin_of(similarity_BB: Tensor, seeds_S: Tensor, hard_SP: Tensor, symmetric
 
 
 def hard_negative_margin_loss(
-    image_features_BD: Tensor, text_features_BD: Tensor, seeds_S: Tensor, hard_SP: Tensor, symmetric: bool = False
+    image_features_BD: Tensor, text_features_BD: Tensor, seeds_S: Positions, hard_SP: Positions, symmetric: bool = False
 ) -> Tensor:
     """HNML of a batch of pairs with unit-norm features; seeds and hard pairs as in `margin_of`. Returns a scalar."""
     return margin_of(image_features_BD @ text_features_BD.T, seeds_S, hard_SP, symmetric)

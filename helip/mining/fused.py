@@ -15,6 +15,7 @@ from helip.mining.order import Order, chunks, ordered
 from helip.mining.scratch import scratch
 
 CHECKS = 4
+CROWD = 4  # candidates a target, in k, that are worth a trim
 STRIPS = 20_000  # between looks at the clock
 
 
@@ -157,7 +158,8 @@ def mine_panel(kernel: Kernel, features: list[Features], criterion: Criterion, o
     """Yields the share done, from time to time, and at last (target ids, ids [n, k], scores [n, k]) of rows span[0]:span[1]; ids are
     -1 for a row with fewer than k hard pairs. forbidden: [n] the corpus id that each of these rows may not choose."""
     symmetric = rows is columns and span == (0, len(rows.ids))
-    store = memory * 4 // 5 // kernel.chunk_bytes
+    roomy = smallest_store(kernel, CROWD * criterion.k, span[1] - span[0], workers)  # to trim now and then raises floors early
+    store = min(memory, roomy) * 4 // 5 // kernel.chunk_bytes
     bucket_limit = max(memory // 5 // workers // kernel.chunk_bytes, -(-3 * kernel.bucket * criterion.k // (2 * kernel.chunk)) + 40)
     place = np.full(0, -1) if symmetric else _places(columns.ids, forbidden)
     job = _job(kernel, features, criterion, order, rows, span, columns, symmetric, place, store, workers)

@@ -30,9 +30,8 @@ class Executor(RemoteExecutor):
             raise WorkflowError(f"submitit-cluster: '{settings.cluster}' is neither 'slurm' nor 'local'")
         if settings.cluster == "slurm" and shutil.which("sbatch") is None:
             raise WorkflowError("there is no sbatch on this machine; run on a login node of the cluster, or use --profile local")
-        cores = self.workflow.resource_settings.cores
-        if settings.cluster == "slurm" and cores is not None and cores < sys.maxsize:
-            self.logger.warning(f"cores={cores} (of --cores or a workflow profile) cuts every Slurm job to {cores} threads; leave it out")
+        # profiles/default gives a bare run this machine's cores; jobs that run elsewhere must not be cut to them.
+        self.workflow.global_resources["_cores"] = sys.maxsize
         self.site = read_site(settings.site)
         self.logdir = Path(settings.logdir or ".snakemake/submitit").resolve()
         self.logdir.mkdir(parents=True, exist_ok=True)

@@ -95,3 +95,11 @@ rule shard:
         "shard{n}.txt",
     shell:
         "echo $SLURM_ARRAY_TASK_ID > {output}"
+
+
+rule threads:
+    output:
+        "threads.out",
+    threads: 6
+    shell:
+        "echo {threads} $OMP_NUM_THREADS > {output}"

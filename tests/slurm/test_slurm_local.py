@@ -42,6 +42,14 @@ def test_concurrent_jobs_see_different_gpus(workflow):
     assert {flow.read("first_gpu.out").strip(), flow.read("second_gpu.out").strip()} == {"4", "7"}
 
 
+def test_the_cores_of_the_login_node_do_not_limit_the_threads_of_jobs(workflow):
+    flow = workflow("events.smk")
+    (flow.folder / "profiles/default").mkdir(parents=True)
+    (flow.folder / "profiles/default/config.yaml").write_text("cores: 1\n")  # as the project's own does for bare runs
+    assert flow.run("threads.out", *LOCAL) == 0, flow.said
+    assert flow.read("threads.out").split() == ["6", "6"]
+
+
 def test_killed_job_leaves_nothing_running_and_is_noticed(workflow):
     flow = workflow("events.smk").start("lost.out", *LOCAL)
     until((flow.folder / "lost.state").exists, 60, "the job to run")

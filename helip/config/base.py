@@ -1,0 +1,16 @@
+"""What all declarations share."""
+
+from typing import Annotated, ClassVar
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_]*$")]
+Share = Annotated[float, Field(ge=0, le=1)]
+Cosine = Annotated[float, Field(ge=-1, le=1)]
+
+
+class Declaration(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    incidental: ClassVar[frozenset[str]] = frozenset(  # change no result: left out of digests
+        {"label", "question", "save_every", "obtain", "expected", "timeout", "retries", "processes"}
+    )

@@ -1,0 +1,94 @@
+"""Corpora: generated, shards, tables, downloads, unions."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, model_validator
+
+from helip.config.base import Declaration, Name, Share
+
+
+class GeneratedCorpus(Declaration):
+    """A world of captioned scenes drawn from a seed; its truth is kept beside it for measuring, never for training."""
+
+    kind: Literal["generated"] = "generated"
+    label: str = ""
+    size: int = Field(gt=0)  # pairs
+    image_size: int = Field(32, ge=16)  # pixels a side
+    mismatched: Share = 0.12  # share of pairs whose caption belongs to another scene
+    world_seed: int = 0  # the concepts: shared by all corpora and evaluation sets of a study
+    seed: int = 0  # the scenes drawn from them
+    samples_per_shard: int = Field(2000, gt=0)
+
+
+class ShardCorpus(Declaration):
+    """WebDataset shards as img2dataset writes them: `key.jpg|png|webp`, `key.txt`, optionally `key.json`."""
+
+    kind: Literal["webdataset"] = "webdataset"
+    label: str = ""
+    path: str  # a folder or a brace-free glob of .tar files; $VARIABLES are expanded
+    obtain: str = ""  # where to get them, for whoever has not
+    published_size: int | None = None  # pairs in the published corpus, for the recovered share
+    max_quarantined: Share = 0.05
+
+
+class TableCorpus(Declaration):
+    """A CSV, TSV or parquet table of image paths and captions, packed into shards of our own."""
+
+    kind: Literal["table"] = "table"
+    label: str = ""
+    path: str
+    image_column: str = "image"
+    caption_column: str = "caption"
+    published_size: int | None = None
+    max_quarantined: Share = 0.05
+    samples_per_shard: int = Field(10000, gt=0)
+
+
+class DownloadedCorpus(Declaration):
+    """A table of image URLs and captions, crawled by img2dataset into WebDataset shards; or the same corpus from a `mirror` of shards."""
+
+    kind: Literal["downloaded"] = "downloaded"
+    label: str = ""
+    table: str  # .csv, .tsv or .parquet (a folder of parquet files too): a path with $VARIABLES, or an http(s) address
+    obtain: str = ""  # where to get the table, for whoever has not
+    header: tuple[str, ...] | None = None  # the columns of a table that does not name them in its first line
+    url_column: str = "url"
+    caption_column: str = "caption"
+    hash_column: str | None = None  # of the image's bytes as published: an image of another hash is refused and counted
+    hash: Literal["md5", "sha256", "sha512"] | None = None
+    sample: int | None = Field(None, gt=0)  # rows drawn from the table, uniformly without replacement
+    sample_seed: int = 0
+    mirror: str | None = None  # address of ready-made shards with one {0000..0575}: then the table is not read
+    image_size: int = Field(256, gt=0)  # pixels of the shorter side; smaller images stay as they are
+    samples_per_shard: int = Field(10000, gt=0)
+    timeout: int = Field(10, gt=0)  # seconds a server may be silent
+    retries: int = Field(1, ge=0)
+    processes: int = Field(16, gt=0)  # 64 connections each
+    published_size: int | None = None
+    min_recovered: Share = 0.0  # share of the table's rows below which the corpus fails
+    max_quarantined: Share = 0.05
+
+    @model_validator(mode="after")
+    def _hash_is_named(self):
+        if (self.hash is None) != (self.hash_column is None):
+            raise ValueError("hash names the algorithm of hash_column: give both or neither")
+        return self
+
+    @property
+    def source(self) -> dict[str, Any]:
+        """What decides which bytes are fetched: a changed limit or label fetches nothing again."""
+        return self.model_dump(
+            exclude={"label", "obtain", "timeout", "retries", "processes", "min_recovered", "max_quarantined", "published_size"}
+        )
+
+
+class UnionCorpus(Declaration):
+    """Other corpora of the study one behind the other; nothing is copied."""
+
+    kind: Literal["union"] = "union"
+    label: str = ""
+    of: tuple[Name, ...] = Field(min_length=2)
+    published_size: int | None = None
+
+
+Corpus = Annotated[GeneratedCorpus | ShardCorpus | TableCorpus | DownloadedCorpus | UnionCorpus, Field(discriminator="kind")]

@@ -1,0 +1,62 @@
+"""Single-modality encoders for mining."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from helip.config.base import Declaration
+
+
+class TimmEncoder(Declaration):
+    library: Literal["timm"] = "timm"
+    modality: Literal["image"] = "image"
+    model: str  # a timm model name, e.g. vit_small_patch8_224.dino
+    weights: str | None = None  # a local file; None lets timm find or download them
+    centre: bool = False  # subtract the corpus mean before normalising
+    logits: bool = False  # the classifier's output instead of features, as the released code has it
+    image_size: int | None = Field(None, gt=0)  # pixels a side of a vision transformer's input; None: what the weights were made for
+
+
+class TorchvisionEncoder(Declaration):
+    library: Literal["torchvision"] = "torchvision"
+    modality: Literal["image"] = "image"
+    model: str  # a torchvision classifier; its features are the input of its last layer
+    tag: str  # torchvision's name of the weights, e.g. IMAGENET1K_SWAG_LINEAR_V1 of vit_b_16 (SWAG ViT-B/16 is not in timm)
+    weights: str | None = None  # a local file; None lets torchvision find or download them
+    centre: bool = False
+
+
+class OpenClipEncoder(Declaration):
+    library: Literal["open_clip"] = "open_clip"
+    modality: Literal["image", "text"]
+    model: str  # an open_clip architecture, or local-dir:PATH
+    pretrained: str | None = None
+    centre: bool = False
+
+
+class SentenceEncoder(Declaration):
+    library: Literal["sentence_transformers"] = "sentence_transformers"
+    modality: Literal["text"] = "text"
+    model: str  # a hub name, a folder, or package:NAME for weights inside an installed package
+    centre: bool = False
+
+
+class SelfSupervisedEncoder(Declaration):
+    """A small SimCLR encoder (arXiv 2002.05709) trained on the corpus itself: for places with no downloads."""
+
+    library: Literal["simclr"] = "simclr"
+    modality: Literal["image"] = "image"
+    width: int = 32
+    dim: int = 128  # of the features
+    image_size: int = Field(32, ge=16)  # pixels a side that images are resized to
+    epochs: float = Field(4, gt=0)
+    batch_size: int = Field(256, gt=1)
+    learning_rate: float = 1e-3
+    temperature: float = 0.2
+    seed: int = 0
+    centre: bool = True  # uncentred SimCLR cosines have a median of about 0.7: tau would mean nothing
+
+
+Encoder = Annotated[
+    TimmEncoder | TorchvisionEncoder | OpenClipEncoder | SentenceEncoder | SelfSupervisedEncoder, Field(discriminator="library")
+]

@@ -1,0 +1,58 @@
+"""Evaluation sets."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from helip.config.base import Declaration
+
+
+class GeneratedSet(Declaration):
+    """An analogue of one of the paper's sets in the generated world, written in CLIP benchmark's wds layout."""
+
+    kind: Literal["generated"] = "generated"
+    task: Literal["classification", "retrieval"]
+    probe: bool = False
+    items: int = Field(1000, gt=0)  # test images
+    train_items: int = Field(0, ge=0)  # for the linear probe
+    image_size: int = Field(32, ge=16)
+    world_seed: int = 0
+    seed: int = 1
+
+
+class Expected(Declaration):
+    """What a published evaluation set is known to hold: `helip check-data` compares. Digests are sha256 of the lines."""
+
+    items: int | None = None
+    train_items: int | None = None
+    classes: int | None = None
+    class_names: str | None = None  # digest
+    templates: str | None = None  # digest
+
+
+class WdsSet(Declaration):
+    """A folder in CLIP benchmark's wds layout: classnames.txt, templates, {split}/nshards.txt, {split}/0.tar ..."""
+
+    kind: Literal["wds"] = "wds"
+    task: Literal["classification", "retrieval"]
+    probe: bool = False
+    path: str
+    split: str = "test"
+    obtain: str = ""  # where to get it, for whoever has not
+    expected: Expected = Expected()
+
+
+class BenchmarkSet(Declaration):
+    """A data set that CLIP benchmark builds itself, by its name there."""
+
+    kind: Literal["clip_benchmark"] = "clip_benchmark"
+    task: Literal["classification", "retrieval"]
+    probe: bool = False
+    name: str
+    root: str
+    split: str = "test"
+    obtain: str = ""  # where to get it, for whoever has not
+    expected: Expected = Expected()
+
+
+EvaluationSet = Annotated[GeneratedSet | WdsSet | BenchmarkSet, Field(discriminator="kind")]

@@ -1,0 +1,139 @@
+"""Runs, studies, tables and claims."""
+
+from typing import Any, Literal
+
+from pydantic import Field, model_validator
+
+from helip.config.base import Declaration, Name
+from helip.config.corpora import Corpus, UnionCorpus
+from helip.config.encoders import Encoder
+from helip.config.evaluation import EvaluationSet
+from helip.config.mining import Pairs, Selection
+from helip.config.training import Model, Recipe, Refinement
+
+
+class Run(Declaration):
+    """One model of the paper. `start` is the run whose checkpoint it refines; `base` is a run whose entry it inherits."""
+
+    question: str = ""
+    base: Name | None = None
+    corpus: Name | None = None
+    model: Name | None = None
+    objective: Name | None = None  # a pre-training recipe of the study
+    start: Name | None = None
+    refine: dict[str, Any] | None = None  # what differs from the study's refinement
+    pairs: dict[str, Any] | None = None  # what differs from the study's mining
+    select: dict[str, Any] | None = None  # what differs from the study's selection; {} takes it as it is
+    seeds: tuple[int, ...] | None = None
+    repeats: int = Field(1, gt=0)  # refinements of each start checkpoint, with different batches
+    tables: dict[Name, str] = {}  # rows beyond those of tables.yaml: table name -> label
+
+
+class Resources(Declaration):
+    """What a rule asks of the scheduler."""
+
+    threads: int = Field(1, gt=0)
+    mem_mb: int = Field(2000, gt=0)
+    runtime: int = Field(60, gt=0)  # minutes
+    gpu: int = Field(0, ge=0)
+
+
+Stage = Literal[
+    "corpus", "evaluation_set", "train_encoder", "encode", "mine", "select", "train", "evaluate", "probe", "fingerprint", "contamination"
+]
+
+
+class PublishedCheckpoint(Declaration):
+    """A model that somebody published: its run is fetched and imported (`helip import`) instead of trained."""
+
+    url: str | None = None
+    path: str | None = None  # a file that you put there yourself, where no plain address serves it; $VARIABLES are expanded
+    obtain: str = ""  # where to get that file
+    sha256: str | None = Field(None, pattern="^[0-9a-f]{64}$")  # None: recorded when first fetched, and compared from then on
+
+    @model_validator(mode="after")
+    def _one_source(self):
+        if (self.url is None) == (self.path is None):
+            raise ValueError("give either url or path")
+        return self
+
+
+class Cost(Declaration):
+    """What a stage costs, for `helip plan`. What a unit is depends on the stage: see helip/planning/jobs.py."""
+
+    seconds: float = Field(0.0, ge=0)  # per unit, of a whole job with the GPUs and threads that the stage declares
+    start: float = Field(60.0, ge=0)  # seconds before the first unit
+    bytes: float = Field(0.0, ge=0)  # kept on disk per item
+    origin: str  # measured (machine, date) or assumed (on what ground)
+
+
+class Study(Declaration):
+    question: str
+    seeds: tuple[int, ...] = Field(min_length=1)
+    corpora: dict[Name, Corpus]
+    models: dict[Name, Model]
+    encoders: dict[Name, Encoder]
+    pretraining: dict[Name, Recipe]
+    refinement: Refinement
+    mining: Pairs
+    selection: Selection = Selection()
+    evaluation: dict[Name, EvaluationSet]
+    runs: dict[Name, dict[str, Any]] = {}  # what this study sets differently in a run, or runs of its own
+    published: dict[Name, PublishedCheckpoint] = {}  # runs whose model is fetched instead of trained
+    resources: dict[Stage, Resources] = {}
+    costs: dict[str, Cost] = {}  # by stage, or by stage.name: train.vit_b16, encode.dino_vits8
+
+    @model_validator(mode="after")
+    def _unions_have_members(self):
+        for name, corpus in self.corpora.items():
+            for member in corpus.of if isinstance(corpus, UnionCorpus) else ():
+                if isinstance(self.corpora.get(member, corpus), UnionCorpus):
+                    raise ValueError(f"corpora -> {name}: of names '{member}', which is no corpus of this study with samples of its own")
+        return self
+
+
+class Column(Declaration):
+    key: Name
+    label: str
+    set: Name
+    metric: str  # task.metric, e.g. zeroshot.acc1, retrieval.text_recall_at_1, probe.acc1
+
+
+class Row(Declaration):
+    corpus: str  # the group the paper prints the row in
+    label: str
+    run: Name | None = None  # None: the paper quotes a number nobody here computes
+    published: dict[Name, float] = {}
+    ours: bool = False  # a row the paper does not have
+
+
+class Table(Declaration):
+    title: str
+    place: str  # where in the paper
+    columns: tuple[Column, ...]
+    average: bool = False
+    rows: tuple[Row, ...]
+    note: str = ""
+
+
+class Comparison(Declaration):
+    run: Name
+    over: Name
+
+
+class Claim(Declaration):
+    """A sentence of the paper as a comparison of two runs (or of several pairs of them) by what was measured."""
+
+    text: str
+    place: str
+    table: Name
+    columns: tuple[Name, ...] = ()  # of that table, averaged; none: all of them
+    run: Name
+    over: Name
+    also: tuple[Comparison, ...] = ()  # further pairs that the sentence speaks of
+    together: Literal["each", "mean"] = "each"  # with `also`: true of each pair, or of their mean
+    expect: Literal["higher", "not_lower", "equal"] = "higher"
+    margin: float = Field(0.5, ge=0)  # points: the smallest difference that counts
+    # accuracy: of the columns. attribute_overlap: share of a generated image's attributes that its hard pairs show too, percent.
+    # mining_minutes: wall-clock of the mining job. epochs: passes over the corpus that the refinement took.
+    measure: Literal["accuracy", "attribute_overlap", "mining_minutes", "epochs"] = "accuracy"

@@ -1,0 +1,56 @@
+"""Which pairs count as hard, and which are worth training on."""
+
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from helip.config.base import Cosine, Declaration, Name
+
+
+class MiningSpec(Declaration):
+    """Which pairs count as hard. Defaults are the `paper` preset (section 3.2, appendix A of arXiv 2305.05208)."""
+
+    method: Literal["hpm", "fast_hpm", "image", "text"] = "hpm"
+    k: int = Field(500, gt=0)
+    tau_image: Cosine | None = 0.5  # a cosine counts only if > tau; None: every cosine counts, as in the released code
+    tau_text: Cosine | None = 0.5
+    max_similarity: Cosine | None = None  # drops candidates nearer than this in either modality: near-duplicates
+    pool: int | None = Field(None, gt=0)  # fast_hpm: candidates C drawn uniformly per block of targets
+    pool_block: int = Field(4096, gt=0)  # fast_hpm: targets that share a pool
+    seed: int = 0  # fast_hpm: of the pools
+    ivf_candidates: int | None = Field(None, gt=0)  # approximate: only this many nearest by the first modality are scored; None is exact
+    ivf_probes: int = Field(32, gt=0)  # approximate: inverted lists looked into
+
+    @model_validator(mode="after")
+    def _pool_belongs_to_fast_hpm(self):
+        if (self.method == "fast_hpm") != (self.pool is not None):
+            raise ValueError("pool belongs to method fast_hpm, and fast_hpm needs a pool")
+        return self
+
+
+class Pairs(MiningSpec):
+    """A mining job of the graph: a spec and the names of its two encoders."""
+
+    image_encoder: Name
+    text_encoder: Name
+
+
+class Selection(Declaration):
+    """Which pairs are worth training on, scored by the checkpoint that is refined (arXiv 2405.19547). Keeps the highest `keep`."""
+
+    # truth: drops exactly the mismatched pairs of a generated corpus, whatever `keep` says: a bound that no score can pass
+    score: Literal["clip_score", "s_clip_loss", "norm_sim", "column", "truth"] = "s_clip_loss"
+    keep: float = Field(0.9, gt=0, le=1)
+    batches: int = Field(10, gt=0)  # s_clip_loss: K random batches
+    batch_size: int = Field(32768, gt=1)  # s_clip_loss: B, at most the corpus
+    temperature: float = Field(0.01, gt=0)  # s_clip_loss
+    target: Name | None = None  # norm_sim: an evaluation set whose train images stand for the target
+    p: Literal["2", "inf"] = "2"  # norm_sim: the norm over the target set
+    column: str | None = None  # column: an .npy file [N] of scores of your own
+    seed: int = 0  # s_clip_loss: of the batches
+
+    @model_validator(mode="after")
+    def _score_has_what_it_needs(self):
+        if (self.score == "norm_sim") != (self.target is not None) or (self.score == "column") != (self.column is not None):
+            raise ValueError("target belongs to score norm_sim and column to score column, and each needs its own")
+        return self

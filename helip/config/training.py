@@ -1,0 +1,130 @@
+"""Models, objectives, recipes and refinements."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, model_validator
+
+from helip.config.base import Declaration, Share
+
+
+class Model(Declaration):
+    """An open_clip architecture: by name, or by its config (`embed_dim`, `vision_cfg`, `text_cfg`)."""
+
+    open_clip: str | None = None
+    config: dict[str, Any] | None = None
+    tokenizer: Literal["clip", "corpus"] = "clip"  # corpus: a small byte-pair vocabulary learnt from the run's own corpus
+    vocabulary: int = Field(2048, ge=300)  # of a corpus tokenizer
+
+    @model_validator(mode="after")
+    def _one_source(self):
+        if (self.open_clip is None) == (self.config is None):
+            raise ValueError("give either open_clip (a name) or config (an architecture), not both")
+        return self
+
+
+class Augmentation(Declaration):
+    """Of training images: random resized crop, flip, colour jitter. Defaults are open_clip's."""
+
+    crop_scale: tuple[float, float] = (0.9, 1.0)
+    flip: Share = 0.0
+    jitter: float = Field(0.0, ge=0)
+
+
+class ClipObjective(Declaration):
+    name: Literal["clip"] = "clip"
+
+
+class SlipObjective(Declaration):
+    name: Literal["slip"] = "slip"
+    simclr_weight: float = 1.0
+    simclr_temperature: float = 0.1
+    head: tuple[int, int] = (4096, 256)  # hidden and output width of the SimCLR MLP
+
+
+class DeclipObjective(Declaration):
+    name: Literal["declip"] = "declip"
+    clip_weight: float = 0.4
+    nearest_weight: float = 0.2
+    simsiam_weight: float = 0.2
+    masked_weight: float = 0.2
+    queue: int = 65536
+    masked_share: Share = 0.15
+
+
+class CyclipObjective(Declaration):
+    name: Literal["cyclip"] = "cyclip"
+    in_modal: float = 0.25
+    cross_modal: float = 0.25
+
+
+class CloobObjective(Declaration):
+    name: Literal["cloob"] = "cloob"
+    hopfield_beta: float = 8.0
+    inverse_temperature: float = 30.0
+
+
+class HnNceObjective(Declaration):
+    name: Literal["hn_nce"] = "hn_nce"
+    alpha: float = 1.0
+    beta: float = 0.25
+
+
+Objective = Annotated[
+    ClipObjective | SlipObjective | DeclipObjective | CyclipObjective | CloobObjective | HnNceObjective, Field(discriminator="name")
+]
+
+
+class Recipe(Declaration):
+    """How a model is optimised. `batch_size` is the whole batch, over all processes and accumulation steps."""
+
+    objective: Objective = ClipObjective()
+    epochs: float | None = Field(None, gt=0)
+    steps: int | None = Field(None, gt=0)
+    batch_size: int = Field(gt=1)
+    learning_rate: float = Field(gt=0)
+    weight_decay: float = Field(0.1, ge=0)  # on matrices only
+    betas: tuple[float, float] = (0.9, 0.98)
+    eps: float = 1e-6
+    warmup_steps: int = Field(0, ge=0)
+    schedule: Literal["cosine", "constant"] = "cosine"
+    precision: Literal["fp32", "fp16", "bf16"] = "fp32"
+    clip_norm: float | None = Field(None, gt=0)
+    accumulate: int = Field(1, gt=0)  # micro-batches a batch is cut into; the gradient is that of the whole batch
+    checkpoint_gradients: bool = False
+    augmentation: Augmentation = Augmentation()
+    ema: float | None = Field(None, gt=0, lt=1)
+    save_every: int = Field(500, gt=0)  # steps between resume states
+
+    @model_validator(mode="after")
+    def _one_length(self):
+        if (self.epochs is None) == (self.steps is None):
+            raise ValueError("give either epochs or steps")
+        return self
+
+
+class EarlyStopping(Declaration):
+    patience: int = Field(5, gt=0)  # validations without a gain (section 4.1: 5 epochs)
+    every: int = Field(gt=0)  # steps
+    held_out: Share = 0.02  # of the corpus, never trained on
+
+
+class Retention(Declaration):
+    """A small set evaluated at step 0 and every n steps, so that forgetting is seen while it happens. It decides nothing."""
+
+    set: str  # an evaluation set of the study; for your own data, a folder in CLIP benchmark's wds layout
+    every: int = Field(gt=0)  # steps
+    tolerance: float = Field(1.0, ge=0)  # points below the start that are worth a warning
+
+
+class Refinement(Recipe):
+    """Continued training of a pre-trained model (section 3.3). Arms share every setting but where the batch comes from."""
+
+    arm: Literal["control", "cleaned", "helip"] = "helip"
+    seed_fraction: Share = 1.0  # of the base samples that bring hard pairs (B' in section 3.3)
+    p: int = Field(1, gt=0)  # hard pairs a seed brings
+    gamma: float = Field(1.0, ge=0)  # weight of the margin loss, eq. 7
+    symmetric_margin: bool = False  # eq. 6 is image to text only
+    drop_noise: bool = True  # section 3.2; False is algorithm 3 as printed
+    interpolate: float | None = Field(None, ge=0, le=1)  # weight of the refined model beside the start (WiSE-FT)
+    early_stopping: EarlyStopping | None = None
+    retention: Retention | None = None

@@ -25,7 +25,7 @@ def add(name, parser):
     parser.add_argument("--start", required=True, help="an open_clip folder, or NAME:PRETRAINED")
     parser.add_argument("--out", type=Path, required=True, help="the model folder to make")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--recipe", type=Path, help="a YAML file of Refinement fields (helip/config/training.py); the options below override it")
+    parser.add_argument("--recipe", type=Path, help="a YAML file of Refinement fields; the options below override it")
     _add_fields(parser.add_argument_group("refinement"))
     return _refine
 

@@ -20,7 +20,7 @@ include: "rules/report.smk"
 localrules:
     all,
     table,
-    paper_table,
+    paper,
     track,
 
 

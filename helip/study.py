@@ -204,7 +204,8 @@ class BoundStudy:
         start = [self.model_dir(r.start, start_seed(seed)) / "open_clip_model.safetensors"] if r.start else []
         pairs = [self.pairs_dir(self.pairs_name(r)) / "pairs.json"] if r.pairs else []
         selected = [self.selection_dir(run, seed) / "keep.npy"] if r.select else []
-        return [self.manifest(r.corpus), *start, *pairs, *selected]
+        retention = [self.evaluation_dir(r.recipe.retention.set) / "evaluation.json"] if getattr(r.recipe, "retention", None) else []
+        return [self.manifest(r.corpus), *start, *pairs, *selected, *retention]
 
     def select_inputs(self, start: str, seed: str, name: str) -> list[Path]:
         """The corpus, the checkpoint that scores it, and the target set where the score has one."""

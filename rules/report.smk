@@ -21,11 +21,14 @@ rule table:
         "helip table --study {wildcards.study} {wildcards.table}"
 
 
-rule paper_table:
+# results/table1.csv and results/report.html are those of the study `paper`.
+rule paper:
     input:
-        "results/paper/{table}.csv",
+        "results/paper/{file}",
     output:
-        "results/{table}.csv",
+        "results/{file}",
+    wildcard_constraints:
+        file=r"table\d+\.csv|report\.html",
     shell:
         "cp {input} {output}"
 

@@ -175,3 +175,20 @@ def test_names_that_do_not_exist_are_refused_with_those_that_do(project, monkeyp
         study.train_inputs("cc3m_clip_helip", "7")
     with pytest.raises(HelipError, match="there is no 'table99'"):
         study.table_metrics("table99")
+
+
+def test_a_retention_set_and_a_selection_are_inputs_of_the_training_that_uses_them(experiments):
+    retention = {"retention": {"set": "cifar10", "every": 3, "tolerance": 1.0}}
+    edit(experiments / "studies/smoke.yaml", lambda c: c.setdefault("runs", {}).update(cc3m_clip_control={"refine": retention}))
+    inputs = {str(p) for p in smoke(experiments).train_inputs("cc3m_clip_control", "1")}
+    assert "results/smoke/evaluation/cifar10/evaluation.json" in inputs
+    inputs = {str(p) for p in smoke(experiments).train_inputs("cc3m_clip_select_sclip10", "1")}
+    assert "results/smoke/selections/cc3m_clip/seed1/s_clip_loss.keep0.9/keep.npy" in inputs
+
+
+def test_a_published_checkpoint_is_fetched_and_not_trained(project, monkeypatch, capsys):
+    monkeypatch.chdir(project)
+    from helip.cli import main
+
+    assert main(["train", "--study", "paper", "cc3m_slip", "--seed", "0"]) == 2
+    assert "cc3m_slip is a published checkpoint in study paper: fetch it" in capsys.readouterr().err

@@ -52,6 +52,9 @@ def _train(arguments):
 
     study = load(arguments.study)
     study.run_digest(arguments.run_name, arguments.seed)  # refuses unknown names before anything heavy is imported
+    if arguments.run_name in study.declaration.published:
+        what = f"{arguments.run_name} is a published checkpoint in study {study.name}"
+        raise HelipError(f"{study.file}: {what}: fetch it (`helip fetch-model`), or remove it from `published` to train it")
 
     def job(world):
         from helip.training.jobs import of_study

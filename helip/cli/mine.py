@@ -21,6 +21,11 @@ COMMANDS = {
 FIELDS = ("method", "k", "tau_image", "tau_text", "max_similarity", "pool", "pool_block", "seed", "ivf_candidates", "ivf_probes")
 
 
+def _features_file(given: str) -> Path:
+    path = Path(given)
+    return path / "features.npy" if path.is_dir() else path
+
+
 def add(name: str, parser: argparse.ArgumentParser):
     match name:
         case "mine":
@@ -41,8 +46,8 @@ def add(name: str, parser: argparse.ArgumentParser):
 def _add_mine(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--study")
     parser.add_argument("pairs", nargs="?", help="the name of a study's pairs")
-    parser.add_argument("--image-features", type=Path, help=".npy, [N, D], float16 or float32")
-    parser.add_argument("--text-features", type=Path)
+    parser.add_argument("--image-features", type=_features_file, help=".npy, [N, D], float16 or float32")
+    parser.add_argument("--text-features", type=_features_file, help="a folder made by `helip encode`, or an .npy file [N, D]")
     parser.add_argument("--out", type=Path, help="the folder to make")
     parser.add_argument("--method", choices=("hpm", "fast_hpm", "image", "text"), default="hpm")
     parser.add_argument("--k", type=int, default=500, help="hard pairs kept for a target")

@@ -107,6 +107,15 @@ def test_command_line_mines_exports_and_merges(files, features, capsys):
     assert about["noise_targets"] == int(expected.noise.sum())
     assert "noise share" in capsys.readouterr().out
 
+    for name in ("image", "text"):  # the folders that `helip encode` makes do as well
+        (files / name).mkdir()
+        (files / f"{name}.npy").rename(files / name / "features.npy")
+    folders = ["--image-features", str(files / "image"), "--text-features", str(files / "text"), "--out", str(files / "again")]
+    assert main(["mine", *folders, "--k", "3", "--workers", "1"]) == 0
+    np.testing.assert_array_equal(PairSet.open(files / "again").ids, expected.ids)
+    for name in ("image", "text"):
+        (files / name / "features.npy").rename(files / f"{name}.npy")
+
     for i in range(2):
         assert main([*command(files, "--shard", f"{i}/2")[:-1], f"{i}/2", "--out", str(files / f"s{i}")]) == 0
     assert main(["merge-pairs", str(files / "s1"), str(files / "s0"), "--out", str(files / "merged")]) == 0

@@ -20,3 +20,9 @@ def data_root() -> Path:
     if not root.is_dir():
         pytest.skip(f"no real data: HELIP_DATA is not set and {root.name} is not beside the checkout")
     return root
+
+
+def pytest_collection_modifyitems(items):
+    """On several workers a file's tests stay together, as their fixtures do; and one machine has room for one test cluster."""
+    for item in items:
+        item.add_marker(pytest.mark.xdist_group("slurm" if item.path.parent.name == "slurm" else str(item.path)))

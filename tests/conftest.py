@@ -22,6 +22,7 @@ def data_root() -> Path:
     return root
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist reads the marks
 def pytest_collection_modifyitems(items):
     """On several workers a file's tests stay together, as their fixtures do; and one machine has room for one test cluster."""
     for item in items:

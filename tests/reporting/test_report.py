@@ -59,9 +59,9 @@ def test_everything_the_rule_waits_for_is_there(reported):
     assert all(path.exists() for path in report_inputs(reported))
 
 
-def test_verdicts_come_first_then_tables_figures_ledger_and_versions(reported):
+def test_verdicts_come_first_then_the_question_tables_figures_ledger_and_versions(reported):
     order = [m[1] for m in re.finditer(r'<section id="(\w+)"', page_of(reported))]
-    assert order == ["verdicts", "tables", "figures", "ledger", "times", "versions"]
+    assert order == ["verdicts", "question", "tables", "figures", "ledger", "times", "versions"]
     assert page_of(reported).count('<article class="claim') == len(reported.claims)
     assert "eq. 6 &lt;b&gt;" in page_of(reported)
 

@@ -33,7 +33,7 @@ def test_the_ablation_is_a_run_and_the_encoder_a_binding(project, tmp_path):
 
 
 def test_every_make_target_and_sub_command_that_the_readme_names_exists(project):
-    shell = "\n".join(blocks(project, "bash"))
+    shell = "\n".join(blocks(project, "bash")).replace("\\\n", " ")
     makefile = (project / "Makefile").read_text()
     for target in re.findall(r"^make (\w+)", shell, re.MULTILINE):
         assert re.search(rf"^{target}:", makefile, re.MULTILINE), target

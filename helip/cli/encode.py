@@ -17,7 +17,7 @@ def add(name, parser):
     if name == "train-encoder":
         return _train_encoder
     own = parser.add_argument_group("for your own data, instead of --study")
-    own.add_argument("--corpus", type=Path, help="a corpus folder made by `helip data index`")
+    own.add_argument("--corpus", type=Path, help="a corpus folder made by `helip corpus`")
     own.add_argument(
         "--encoder", help="timm:NAME, torchvision:NAME@TAG, sentence_transformers:NAME, open_clip-image:NAME@PRETRAINED, open_clip-text:..."
     )

@@ -12,7 +12,7 @@ def add(name, parser):
     parser.add_argument("names", nargs="*", metavar="RUN SELECTION")
     parser.add_argument("--seed", default="0", help="of the start checkpoint; for your own data, of the random batches")
     own = parser.add_argument_group("for your own data, instead of --study")
-    own.add_argument("--corpus", type=Path, help="a corpus folder made by `helip data index`")
+    own.add_argument("--corpus", type=Path, help="a corpus folder made by `helip corpus`")
     own.add_argument("--model", help="the model you will refine: an open_clip name or local-dir:PATH")
     own.add_argument("--pretrained", help="weights of an open_clip name")
     own.add_argument("--score", choices=("clip_score", "s_clip_loss", "norm_sim", "column"), default="s_clip_loss")

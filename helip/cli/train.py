@@ -19,7 +19,7 @@ def add(name, parser):
         parser.add_argument("run_name", metavar="RUN", help="a run of the study")
         parser.add_argument("--seed", required=True, help="e.g. 0, or 0r1 for the second refinement of pre-training 0")
         return _train
-    parser.add_argument("--corpus", type=Path, required=True, help="a corpus folder made by `helip data index`")
+    parser.add_argument("--corpus", type=Path, required=True, help="a corpus folder made by `helip corpus`")
     parser.add_argument("--pairs", type=Path, help="a pair set made by `helip mine`; the arm `control` needs none")
     parser.add_argument("--keep", type=Path, help="keep.npy of `helip select`: the pairs to train on")
     parser.add_argument("--start", required=True, help="an open_clip folder, or NAME:PRETRAINED")

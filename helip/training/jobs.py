@@ -44,7 +44,7 @@ def of_study(study: BoundStudy, run_name: str, seed: str, world: World) -> Job:
 def of_own_data(
     recipe: Refinement, corpus: Path, pairs: Path | None, start: str, out: Path, seed: int = 0, keep: Path | None = None
 ) -> Job:
-    """The refinement of any open_clip checkpoint on a corpus made by `helip data index`, with pairs made by `helip mine`."""
+    """The refinement of any open_clip checkpoint on a corpus made by `helip corpus`, with pairs made by `helip mine`."""
     opened = Corpus.open(corpus)
     inputs, found, kept = {"corpus": opened.digest, "start": _start_digest(start)}, None, None
     if pairs is not None:

@@ -143,6 +143,8 @@ class Training:
         """True when the training is complete; False when it was interrupted, its state saved."""
         stop = self._watch() if self.step == 0 else bool(self.best and self.best.exhausted)
         meter = Meter(self.job.name, self.step, self.steps, self.job.recipe.batch_size, quiet=not self.world.leads)
+        if self.step:
+            meter.say(f"goes on from step {self.step} of {self.steps}")
         begun, before = self.seconds - time.monotonic(), time.monotonic()
         for batch, inputs in self.batches():
             if stop:
@@ -153,6 +155,7 @@ class Training:
             meter.update(self.curve)
             if self.world.any(interrupts.seen):
                 self.save()
+                self.world.barrier()  # srun kills the others when one process leaves: the state must be whole by then
                 meter.say(f"interrupted at step {self.step}, state saved: run the same command again to go on")
                 return False
             if self.step % self.job.recipe.save_every == 0 and self.step < self.steps:

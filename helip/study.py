@@ -130,6 +130,10 @@ class BoundStudy:
         generated = all(self.declaration.corpora[c].kind == "generated" for c in self.own_corpora)
         return None if generated else self.root / "contamination.json"
 
+    def data_check(self, stage: Stage) -> list[Path]:
+        """The check of all data, which a job that asks for a GPU waits for; nothing where the stage uses none."""
+        return [self.root / "data.json"] if self.resources(stage).gpu else []
+
     def fingerprint_dir(self, corpus: str) -> Path:
         return self.root / "fingerprints" / corpus
 
@@ -276,6 +280,11 @@ class BoundStudy:
         if r.select:
             parts.append(self.selection_digest(r.start, start_seed(seed), self.selection_name(run)))
         return self._digest("train", *parts)
+
+    def data_digest(self) -> str:
+        """Of what `helip data check` looks at."""
+        declared = self.declaration
+        return digest([declared.corpora, declared.evaluation, declared.published])
 
     def metrics_digest(self, run: str, seed: str, stage: Stage) -> str:
         sets = [self.evaluation_digest(n) for n, _ in self.tasks(stage)]

@@ -56,5 +56,10 @@ def need(stage, resource):
     return lambda wildcards: getattr(bound(wildcards.study).resources(stage), resource)
 
 
+def checked(stage):
+    """`helip data check`, before a GPU is used. Ancient: made again, it makes nothing else again."""
+    return lambda wildcards: [ancient(path) for path in bound(wildcards.study).data_check(stage)]
+
+
 def studies():
     return sorted(path.stem for path in Path("experiments/studies").glob("*.yaml"))

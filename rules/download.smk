@@ -60,9 +60,18 @@ for _study in studies():
                 "helip fetch-model --study {params.study} {wildcards.run} --seed {wildcards.seed} &>> {log}"
 
 
-# Before a GPU is used: `snakemake results/paper/data.json` fails, with a line for each, when something is missing or not what it should be.
+# Before a GPU is used: every job that asks for one waits for this (`checked` in common.smk). It fails, with a line for each, when
+# something is missing or not what it should be. A job like others: what counts is what the machines see that do the work.
 rule check_data:
     output:
         "results/{study}/data.json",
+    log:
+        "results/{study}/logs/data.log",
+    params:
+        digest=ask(lambda s, w: s.data_digest()),
+    threads: need("evaluation_set", "threads")
+    resources:
+        mem_mb=need("evaluation_set", "mem_mb"),
+        runtime=need("evaluation_set", "runtime"),
     shell:
-        "helip check-data --study {wildcards.study} --out {output}"
+        "helip data check --study {wildcards.study} --out {output} &>> {log}"

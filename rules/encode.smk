@@ -1,6 +1,7 @@
 rule train_encoder:
     input:
         "results/{study}/corpora/{corpus}/manifest.json",
+        checked("train_encoder"),
     output:
         "results/{study}/encoders/{corpus}/{encoder}/model.safetensors",
         "results/{study}/encoders/{corpus}/{encoder}/encoder.json",
@@ -21,6 +22,7 @@ rule encode:
     input:
         "results/{study}/corpora/{corpus}/manifest.json",
         ask(lambda s, w: s.encode_inputs(w.corpus, w.encoder)),
+        checked("encode"),
     output:
         "results/{study}/features/{corpus}/{encoder}/features.npy",
         "results/{study}/features/{corpus}/{encoder}/features.json",

@@ -8,6 +8,7 @@ for _study in studies():
         input:
             f"results/{_study}/models/{{run}}/seed{{seed}}/open_clip_model.safetensors",
             bound(_study).evaluation_inputs("evaluate"),
+            [ancient(path) for path in bound(_study).data_check("evaluate")],
         output:
             bound(_study).metrics_outputs("evaluate"),
         log:
@@ -31,6 +32,7 @@ for _study in studies():
             input:
                 f"results/{_study}/models/{{run}}/seed{{seed}}/open_clip_model.safetensors",
                 bound(_study).evaluation_inputs("probe"),
+                [ancient(path) for path in bound(_study).data_check("probe")],
             output:
                 bound(_study).metrics_outputs("probe"),
             log:

@@ -1,6 +1,7 @@
 rule mine:
     input:
         ask(lambda s, w: s.mine_inputs(w.pairs)),
+        checked("mine"),
     output:
         multiext("results/{study}/pairs/{pairs}/", "pairs.json", "ids.npy", "scores.npy", "offsets.npy", "noise.npy"),
     log:

@@ -1,6 +1,7 @@
 rule select:
     input:
         ask(lambda s, w: s.select_inputs(w.run, w.seed, w.selection)),
+        checked("select"),
     output:
         multiext("results/{study}/selections/{run}/seed{seed}/{selection}/", "keep.npy", "scores.npy", "selection.json"),
     log:

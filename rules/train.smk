@@ -2,6 +2,7 @@
 rule train:
     input:
         ask(lambda s, w: s.train_inputs(w.run, w.seed)),
+        checked("train"),
     output:
         multiext(
             "results/{study}/models/{run}/seed{seed}/", "open_clip_model.safetensors", "open_clip_config.json", "curve.csv", "train.json"

@@ -1,4 +1,4 @@
-"""`helip download`, `join`, `fetch-model`, `pack-set` and `check-data`: what a study takes from elsewhere."""
+"""`helip download`, `join`, `fetch-model`, `pack-set` and `data check`: what a study takes from elsewhere."""
 
 import argparse
 import functools
@@ -15,7 +15,7 @@ COMMANDS = {
     "join": "make a corpus of other corpora, one behind the other, without copying images",
     "fetch-model": "fetch and import the published checkpoint that stands for a run",
     "pack-set": "write CUB, SUN397 or Caltech101 as CLIP benchmark reads it, with a fixed split",
-    "check-data": "see whether all data of a study are there and what they should be, before a GPU is used",
+    "data": "`data check`: see whether all data of a study are there and what they should be, before a GPU is used",
 }
 SETS = ("cub", "sun397", "caltech101")
 
@@ -28,9 +28,10 @@ def add(name: str, parser: argparse.ArgumentParser) -> Callable[[argparse.Namesp
         parser.add_argument("--out", type=Path, required=True)
         return _pack_set
     parser.add_argument("--study", required=True, help="a file of experiments/studies, without .yaml")
-    if name == "check-data":
-        parser.add_argument("--out", type=Path, help="also write the findings as JSON")
-        return _check_data
+    if name == "data":
+        parser.add_argument("action", choices=["check"])
+        parser.add_argument("--out", type=Path, help="also write the findings as JSON, when nothing is missing")
+        return _data_check
     parser.add_argument("name", help="its name in the study")
     if name == "fetch-model":
         parser.add_argument("--seed", required=True)
@@ -108,7 +109,7 @@ def _pack_set(arguments: argparse.Namespace) -> None:
     print(f"{arguments.out}: {', '.join(f'{n} {split}' for split, n in counts.items())}", file=sys.stderr)
 
 
-def _check_data(arguments: argparse.Namespace) -> int:
+def _data_check(arguments: argparse.Namespace) -> None:
     from dataclasses import asdict
 
     from helip.artefact import provenance, write_json
@@ -119,8 +120,11 @@ def _check_data(arguments: argparse.Namespace) -> int:
         findings.append(finding)
         print(f"{finding.state:15} {finding.kind:14} {finding.name:14} {finding.detail}", flush=True)
     missing = [f for f in findings if f.state == "missing"]
-    if arguments.out:
-        write_json(arguments.out, provenance({"study": bound.name}, findings=[asdict(f) for f in findings]))
     if missing:
-        print(f"helip check-data: {len(missing)} of {len(findings)} are missing or not what they should be", file=sys.stderr)
-    return 2 if missing else 0
+        raise HelipError(
+            f"{bound.file}: {len(missing)} of {len(findings)} sources are missing or not what they should be (above); put them there, or take "
+            "them out of the study, which then leaves out what needs them"
+        )
+    if arguments.out:
+        inputs = {"data_digest": bound.data_digest()}
+        write_json(arguments.out, provenance({"study": bound.name}, inputs, findings=[asdict(f) for f in findings]))

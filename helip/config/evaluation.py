@@ -21,7 +21,7 @@ class GeneratedSet(Declaration):
 
 
 class Expected(Declaration):
-    """What a published evaluation set is known to hold: `helip check-data` compares. Digests are sha256 of the lines."""
+    """What a published evaluation set is known to hold: `helip data check` compares. Digests are sha256 of the lines."""
 
     items: int | None = None
     train_items: int | None = None

@@ -1,15 +1,21 @@
-"""`helip check-data`: what is there, what will be, and what is wrong, before a GPU is used."""
+"""`helip data check`: what is there, what will be, and what is wrong, before a GPU is used."""
 
 import argparse
 import json
+import os
+import re
 import shutil
+import subprocess
+import sys
 import tarfile
+from pathlib import Path
 
 import pytest
 import yaml
 
 from helip.cli import download as command
 from helip.download.check import check
+from helip.errors import HelipError
 from helip.study import BoundStudy
 
 CHECKPOINT = "download it from Google Drive"
@@ -113,10 +119,39 @@ def test_the_command_prints_a_line_each_and_fails_with_2(study, monkeypatch, tmp
     bound = study()
     monkeypatch.setattr("helip.cli.download.study.load", lambda name: bound)
     parser = argparse.ArgumentParser()
-    run = command.add("check-data", parser)
-    assert run(parser.parse_args(["--study", "smoke", "--out", str(tmp_path / "data.json")])) == 0
+    run = command.add("data", parser)
+    assert run(parser.parse_args(["check", "--study", "smoke", "--out", str(tmp_path / "data.json")])) is None
     assert len(capsys.readouterr().out.splitlines()) == 10
     assert len(json.loads((tmp_path / "data.json").read_text())["findings"]) == 10
     shutil.rmtree(study.mine / "shards")
-    assert run(parser.parse_args(["--study", "smoke"])) == 2
-    assert "1 of 10 are missing" in capsys.readouterr().err
+    with pytest.raises(HelipError, match=r"smoke.yaml: 1 of 10 sources are missing .* take them out of the study"):
+        run(parser.parse_args(["check", "--study", "smoke", "--out", str(tmp_path / "again.json")]))
+    assert not (tmp_path / "again.json").exists() and "ask for YFCC" in capsys.readouterr().out
+
+
+def planned(folder, *options: str) -> dict[str, int]:
+    """Jobs by rule of a dry run for the features of the smoke study."""
+    target = "results/smoke/features/cc3m/dino_vits8/features.npy"
+    command = [Path(sys.executable).with_name("snakemake"), "-n", "--quiet", "reason", *options, "--", target]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return {rule: int(n) for rule, n in re.findall(r"^(\w+) +(\d+)$", (done.stdout + done.stderr).partition("Job stats:")[2], re.MULTILINE)}
+
+
+def test_a_job_that_asks_for_a_gpu_waits_for_the_check_and_is_not_made_again_with_it(project, tmp_path):
+    for part in ("Snakefile", "rules", "experiments", "profiles"):
+        (shutil.copytree if (project / part).is_dir() else shutil.copy)(project / part, tmp_path / part)
+    assert BoundStudy("smoke", tmp_path / "experiments").data_check("encode") == []
+    file = tmp_path / "experiments/studies/smoke.yaml"
+    content = yaml.safe_load(file.read_text())
+    content["resources"] = {"encode": {"gpu": 1}}
+    file.write_text(yaml.safe_dump(content))
+    assert planned(tmp_path)["check_data"] == 1
+    encoder = ("encoders/cc3m/dino_vits8/model.safetensors", "encoders/cc3m/dino_vits8/encoder.json")
+    made = ["corpora/cc3m/manifest.json", *encoder, *(f"features/cc3m/dino_vits8/features.{kind}" for kind in ("npy", "json"))]
+    for second, name in enumerate([*made, "data.json"]):
+        path = tmp_path / "results/smoke" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+        os.utime(path, (1e9 + second, 1e9 + second))
+    assert planned(tmp_path, "--rerun-triggers", "mtime") == {}  # although data.json is the newest

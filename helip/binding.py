@@ -87,12 +87,14 @@ class BoundRun(Declaration):
 
 
 def encoders_of(pairs: Pairs) -> tuple[str, ...]:
-    """The encoders whose features a mining job reads: single-modality methods read one."""
+    """The encoders whose features a mining job reads: single-modality methods read one, references none."""
     match pairs.method:
         case "image":
             return (pairs.image_encoder,)
         case "text":
             return (pairs.text_encoder,)
+        case "random" | "truth":
+            return ()
         case _:
             return (pairs.image_encoder, pairs.text_encoder)
 

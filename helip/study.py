@@ -197,7 +197,7 @@ class BoundStudy:
 
     def mine_inputs(self, pairs: str) -> list[Path]:
         corpus, spec = self.pairs_entry(pairs)
-        return [self.features_dir(corpus, e) / "features.npy" for e in encoders_of(spec)]
+        return [self.features_dir(corpus, e) / "features.npy" for e in encoders_of(spec)] or [self.manifest(corpus)]
 
     def train_inputs(self, run: str, seed: str) -> list[Path]:
         r = self.run(run)
@@ -259,7 +259,8 @@ class BoundStudy:
 
     def pairs_digest(self, name: str) -> str:
         corpus, spec = self.pairs_entry(name)
-        return self._digest("mine", spec, *(self.features_digest(corpus, e) for e in encoders_of(spec)))
+        made_from = [self.features_digest(corpus, e) for e in encoders_of(spec)] or [self.corpus_digest(corpus)]
+        return self._digest("mine", spec, *made_from)
 
     def model_declaration(self, run: str) -> Model:
         return self._known("models", self.run(run).model)

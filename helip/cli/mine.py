@@ -3,7 +3,7 @@
 import argparse
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from pydantic import ValidationError
 
@@ -48,8 +48,11 @@ def _add_mine(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("pairs", nargs="?", help="the name of a study's pairs")
     parser.add_argument("--image-features", type=_features_file, help=".npy, [N, D], float16 or float32")
     parser.add_argument("--text-features", type=_features_file, help="a folder made by `helip encode`, or an .npy file [N, D]")
+    parser.add_argument(
+        "--corpus", type=Path, help="a corpus folder: shown in the audit sheet; random and truth draw from it instead of features"
+    )
     parser.add_argument("--out", type=Path, help="the folder to make")
-    parser.add_argument("--method", choices=("hpm", "fast_hpm", "image", "text"), default="hpm")
+    parser.add_argument("--method", choices=get_args(MiningSpec.model_fields["method"].annotation), default="hpm")
     parser.add_argument("--k", type=int, default=500, help="hard pairs kept for a target")
     parser.add_argument("--tau", type=float, help="both thresholds at once")
     parser.add_argument("--tau-image", type=float, default=0.5)
@@ -58,7 +61,7 @@ def _add_mine(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--max-similarity", type=float, help="drop candidates nearer than this in either modality")
     parser.add_argument("--pool", type=int, help="fast_hpm: candidates a target is given")
     parser.add_argument("--pool-block", type=int, default=4096, help="fast_hpm: targets that share a pool")
-    parser.add_argument("--seed", type=int, default=0, help="fast_hpm: of the pools")
+    parser.add_argument("--seed", type=int, default=0, help="fast_hpm: of the pools; random, truth: of what is drawn")
     parser.add_argument("--ivf-candidates", type=int, help="approximate: score only this many nearest by the first modality")
     parser.add_argument("--ivf-probes", type=int, default=32, help="approximate: inverted lists looked into")
     parser.add_argument("--memory", help="what mining may allocate (2GiB; of a study: its mem_mb less the interpreter)")
@@ -76,13 +79,8 @@ def _shard(text: str) -> tuple[int, int]:
 
 def _mine(a: argparse.Namespace) -> None:
     job = _study_job(a) if a.study else _own_job(a)
-    from helip.mining import mine
-
-    arrays, spec = _arrays(job), job["spec"]
-    mined = MiningSpec.model_validate({name: getattr(spec, name) for name in FIELDS})
-    how = job["how"] | {name: value for name in ("memory", "workers", "device") if (value := getattr(a, name)) is not None}
-    begun = time.monotonic()
-    found = mine(arrays["image"], arrays["text"], mined, shard=a.shard, progress=True, **how)
+    arrays, begun = _arrays(job), time.monotonic()
+    found = _found(a, job, arrays)
     cost = {"wall_clock_seconds": round(time.monotonic() - begun, 3)}
     found.save(job["out"], inputs=job["inputs"], corpus_digest=job["corpus_digest"], encoders=job["encoders"], **cost)
     print(f"{job['out']}: {len(found)} targets, {len(found.ids)} hard pairs, {found.noise.mean():.1%} of the targets are noise")
@@ -90,10 +88,27 @@ def _mine(a: argparse.Namespace) -> None:
         _audit(found, arrays, job)
 
 
+def _found(a: argparse.Namespace, job: dict[str, Any], arrays: dict[str, Any]) -> Any:
+    """The pair set of a job, by a miner or by what miners are measured against."""
+    from helip.mining import mine, references
+
+    spec = MiningSpec.model_validate({name: getattr(job["spec"], name) for name in FIELDS})
+    match spec.method:
+        case "random":
+            return references.random_pairs(len(job["corpus"]), spec, a.shard)
+        case "truth":
+            if (truth := _truth(job["corpus"])) is None:
+                raise HelipError(f"{job['corpus'].folder}: method 'truth' needs a generated corpus, and this one does not know its truth")
+            return references.true_pairs(truth, spec, a.shard)
+    how = job["how"] | {name: value for name in ("memory", "workers", "device") if (value := getattr(a, name)) is not None}
+    return mine(arrays["image"], arrays["text"], spec, shard=a.shard, progress=True, **how)
+
+
 def _arrays(job: dict[str, Any]) -> dict[str, Any]:
     from helip.mining.features import load as load_features
 
-    return {name: load_features(path) if path else None for name, path in job["features"].items()}
+    given = job["features"]
+    return {name: load_features(given[name]) if given.get(name) else None for name in ("image", "text")}
 
 
 def _audit(found: Any, arrays: dict[str, Any], job: dict[str, Any]) -> None:
@@ -134,8 +149,9 @@ def _study_job(a: argparse.Namespace) -> dict[str, Any]:
     return {
         "corpus": opened,
         "spec": spec,
-        "features": {modality: folders[modality] / "features.npy" if modality in folders else None for modality in names},
-        "inputs": {f"{modality}_features": study.features_digest(corpus, name) for modality, name in used.items()},
+        "features": {modality: folder / "features.npy" for modality, folder in folders.items()},
+        "inputs": {f"{modality}_features": study.features_digest(corpus, name) for modality, name in used.items()}
+        or {"corpus": study.corpus_digest(corpus)},
         "encoders": used,
         "corpus_digest": opened.digest,
         "how": _resources(study.resources("mine")),
@@ -164,8 +180,10 @@ def _refuse_other_corpus(folder: Path, corpus_digest: str) -> None:
 
 
 def _own_job(a: argparse.Namespace) -> dict[str, Any]:
-    if not a.out or not (a.image_features or a.text_features):
-        raise HelipError("mine needs --study S PAIRS, or --image-features FILE --text-features FILE --out DIR")
+    reference = a.method in ("random", "truth")
+    if not a.out or not (a.corpus if reference else a.image_features or a.text_features):
+        wanted = "--corpus DIR" if reference else "--image-features FILE --text-features FILE"
+        raise HelipError(f"mine needs --study S PAIRS, or {wanted} --out DIR")
     taus = {"tau_image": a.tau_image, "tau_text": a.tau_text}
     if a.tau is not None or a.no_tau:
         taus = dict.fromkeys(taus, None if a.no_tau else a.tau)
@@ -174,13 +192,24 @@ def _own_job(a: argparse.Namespace) -> dict[str, Any]:
     except ValidationError as error:
         one = error.errors()[0]
         raise HelipError(f"--{'-'.join(map(str, one['loc'])).replace('_', '-') or 'pool'}: {one['msg']}") from None
-    features = {"image": a.image_features if spec.method != "text" else None, "text": a.text_features if spec.method != "image" else None}
-    corpora = {n: d for n, path in features.items() if path and (d := _own_corpus_digest(path))}
-    if len(set(corpora.values())) > 1:
-        raise HelipError(f"{a.image_features} and {a.text_features}: features of different corpora; extract both from one")
+    features = {"image": a.image_features, "text": a.text_features}
+    features = {n: path for n, path in features.items() if not reference and spec.method != {"image": "text", "text": "image"}[n]}
+    corpora = {str(path): d for path in features.values() if path and (d := _own_corpus_digest(path))}
     inputs = {f"{n}_features": file_digest(path) for n, path in features.items() if path and path.is_file()}
-    return {"spec": spec, "features": features, "inputs": inputs, "encoders": {}, "out": a.out, "how": {},
+    corpus = _own_corpus(a.corpus) if a.corpus else None
+    if corpus is not None:
+        corpora[str(a.corpus)] = corpus.digest
+        inputs |= {"corpus": corpus.digest} if reference else {}
+    if len(set(corpora.values())) > 1:
+        raise HelipError(f"{', '.join(corpora)}: of different corpora; extract both features from one")
+    return {"corpus": corpus, "spec": spec, "features": features, "inputs": inputs, "encoders": {}, "out": a.out, "how": {},
             "corpus_digest": next(iter(corpora.values()), None) or digest(inputs)}  # fmt: skip
+
+
+def _own_corpus(folder: Path) -> Any:
+    from helip.data.corpus import Corpus
+
+    return Corpus.open(folder)
 
 
 def _own_corpus_digest(path: Path) -> str | None:
@@ -201,9 +230,7 @@ def _merge(a: argparse.Namespace) -> None:
         folders, out = [shard_dir(load(a.study), name, (i, a.shards)) for i in range(a.shards)], job["out"]
     if out is None:
         raise HelipError("merge-pairs needs --out DIR")
-    merged = merge([PairSet.open(folder) for folder in folders])
-    about = merged.about
-    merged.save(out, inputs=about.get("inputs"), corpus_digest=about.get("corpus_digest"), encoders=about.get("encoders", {}))
+    merged = merge([PairSet.open(folder) for folder in folders], out)
     print(f"{out}: {len(merged)} targets from {len(folders)} shards")
     if job:
         _audit(merged, _arrays(job), job)

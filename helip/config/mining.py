@@ -8,16 +8,20 @@ from helip.config.base import Cosine, Declaration, Name
 
 
 class MiningSpec(Declaration):
-    """Which pairs count as hard. Defaults are the `paper` preset (section 3.2, appendix A of arXiv 2305.05208)."""
+    """Which pairs count as hard. Defaults are the `paper` preset (section 3.2, appendix A of arXiv 2305.05208).
 
-    method: Literal["hpm", "fast_hpm", "image", "text"] = "hpm"
+    Two methods are no miners but what miners are measured against: `random` pairs, a control, and the `truth` of a generated corpus,
+    a bound that no miner reaches. They read no features.
+    """
+
+    method: Literal["hpm", "fast_hpm", "image", "text", "random", "truth"] = "hpm"
     k: int = Field(500, gt=0)
     tau_image: Cosine | None = 0.5  # a cosine counts only if > tau; None: every cosine counts, as in the released code
     tau_text: Cosine | None = 0.5
     max_similarity: Cosine | None = None  # drops candidates nearer than this in either modality: near-duplicates
     pool: int | None = Field(None, gt=0)  # fast_hpm: candidates C drawn uniformly per block of targets
     pool_block: int = Field(4096, gt=0)  # fast_hpm: targets that share a pool
-    seed: int = 0  # fast_hpm: of the pools
+    seed: int = 0  # fast_hpm: of the pools; random, truth: of what is drawn
     ivf_candidates: int | None = Field(None, gt=0)  # approximate: only this many nearest by the first modality are scored; None is exact
     ivf_probes: int = Field(32, gt=0)  # approximate: inverted lists looked into
 

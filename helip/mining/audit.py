@@ -1,26 +1,21 @@
 """A short audit of a pair set: is what was mined hard, varied and true? Sampled, seconds long, the same sample every time."""
 
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import torch
 
-from helip.mining.features import checked, cosines, load
+from helip.mining.features import checked, cosines
 from helip.mining.pairs import PairSet
+from helip.mining.truth import Truth
 
-TARGETS = 2_000  # sampled for what needs features or truth
+TARGETS = 2_000  # sampled for what needs truth or features
+ENTRIES = 200_000  # hard pairs of them whose features are looked at
 NEAR = 0.98  # a cosine above which two samples are nearly the same
+LEVELS = (0.9, 0.95, 0.98, 0.995)  # values of max_similarity that a near-duplicate report speaks of
+COMPARED = 1_000_000_000  # pairs that it looks at
+BLOCK = 16_384  # rows of the corpus at a time
 QUANTILES = (1, 5, 25, 50, 75, 95, 99)
-
-
-class Truth(Protocol):
-    """What a generated corpus knows of itself (helip.data.world.truth has it). Ids broadcast."""
-
-    mismatched: np.ndarray
-
-    def same_concept(self, i, j) -> np.ndarray: ...
-    def attribute_overlap(self, i, j) -> np.ndarray: ...
-    def caption_true_of(self, caption, image) -> np.ndarray: ...
 
 
 def audit(
@@ -28,8 +23,7 @@ def audit(
 ) -> dict[str, Any]:
     """Plain JSON values. features: [N, D] as they were mined, None for a modality that was not. truth: of a generated corpus."""
     targets = sampled_targets(pairs, TARGETS)
-    i = np.repeat(targets, pairs.spec.k) + pairs.first
-    j = np.concatenate([pairs.hard(t) for t in targets]) if len(targets) else np.zeros(0, np.int32)
+    i, j = _entries(pairs, targets)
     report = {
         "targets": len(pairs),
         "noise_targets": int(pairs.noise.sum()),
@@ -39,7 +33,9 @@ def audit(
     report |= _scores(pairs) | _recurrence(pairs) | {"sampled_targets": len(targets)}
     for name, values in (("image", image_features), ("text", text_features)):
         if values is not None and len(targets):
-            report |= _near(name, values, i, j, pairs.spec.k)
+            report |= _near(name, values, pairs, targets[:: -(-len(j) // ENTRIES)])
+        if values is not None:
+            report[f"{name}_near_duplicates"] = near_duplicates(values)
     if truth is not None:
         report |= _against(truth, pairs, i, j)
     return report
@@ -47,8 +43,14 @@ def audit(
 
 def sampled_targets(pairs: PairSet, most: int, seed: int = 0) -> np.ndarray:
     """Targets that have hard pairs, without repetition, in order."""
-    good = np.flatnonzero(~pairs.noise)
+    good = np.flatnonzero(np.diff(pairs.offsets))
     return np.sort(np.random.default_rng(seed).choice(good, min(most, len(good)), replace=False))
+
+
+def _entries(pairs: PairSet, targets: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(i, j), corpus ids of all entries of these targets."""
+    lists = [pairs.hard(t) for t in targets]
+    return np.repeat(targets + pairs.first, [len(one) for one in lists]), np.concatenate([np.zeros(0, np.int32), *lists])
 
 
 def _share(flags: np.ndarray) -> float | None:
@@ -79,18 +81,17 @@ def _recurrence(pairs: PairSet) -> dict[str, Any]:
     }
 
 
-def _near(name: str, values: np.ndarray, i: np.ndarray, j: np.ndarray, k: int) -> dict[str, Any]:
+def _near(name: str, values: np.ndarray, pairs: PairSet, targets: np.ndarray) -> dict[str, Any]:
     """Of one modality: pairs that are nearly the same sample, and lists that name nearly the same sample twice."""
-    features = checked(name, values[np.unique(np.concatenate([i, j]))])
-    place = np.searchsorted(np.unique(np.concatenate([i, j])), np.stack([i, j]))
+    near, twice = [], []
     with torch.inference_mode():
-        near = [cosines(features.rows(torch.from_numpy(a)), features.rows(torch.from_numpy(b))) > NEAR for a, b in _chunks(*place)]
-        twice = [_named_twice(features.rows(torch.from_numpy(place[1][start : start + k]))) for start in range(0, len(i), k)]
-    return {f"{name}_nearly_the_same": _share(torch.cat(near).numpy()), f"{name}_repeats_in_list": _share(np.concatenate(twice))}
-
-
-def _chunks(i: np.ndarray, j: np.ndarray, size: int = 8192):
-    return ((i[start : start + size], j[start : start + size]) for start in range(0, len(i), size))
+        for t in targets:
+            hard = pairs.hard(t)
+            x_KD = checked(name, values[hard]).rows(slice(None))
+            target_1D = checked(name, values[t + pairs.first, None]).rows(slice(None))
+            near.append((cosines(target_1D, x_KD) > NEAR).numpy())
+            twice.append(_named_twice(x_KD))
+    return {f"{name}_nearly_the_same": _share(np.concatenate(near)), f"{name}_repeats_in_list": _share(np.concatenate(twice))}
 
 
 def _named_twice(x_KD: torch.Tensor) -> np.ndarray:
@@ -119,19 +120,19 @@ def _against(truth: Truth, pairs: PairSet, i: np.ndarray, j: np.ndarray) -> dict
     return report
 
 
-def near_duplicates(features: np.ndarray | str, threshold: float = NEAR, most: int = TARGETS, seed: int = 0) -> dict[str, Any]:
-    """How many samples have a near-duplicate elsewhere in the corpus: what max_similarity would drop. faiss, on a sample of targets."""
+def near_duplicates(features: np.ndarray, most: int = TARGETS, seed: int = 0) -> dict[str, Any]:
+    """Of a sample of the corpus: the share with another sample nearer than each of LEVELS, which is what `max_similarity` would find
+    to drop. By faiss, the corpus in blocks: nothing of its size is made. features: [N, D], of any norm."""
     import faiss
 
-    one = checked("sampled", load(features) if isinstance(features, str) else features)
-    ids = np.sort(np.random.default_rng(seed).choice(len(one), min(most, len(one)), replace=False))
-    wanted, best = one.rows(torch.from_numpy(ids)).numpy(), np.full(len(ids), -1.0, np.float32)
-    for start in range(0, len(one), 65_536):  # the corpus goes by in blocks: nothing of size N x D is made
-        index = faiss.IndexFlatIP(one.padded_dim)
-        index.add(one.rows(slice(start, start + 65_536)).numpy())
-        near, found = index.search(wanted, min(2, index.ntotal))
+    most = min(len(features), most, max(100, COMPARED // len(features)))
+    ids = np.sort(np.random.default_rng(seed).choice(len(features), most, replace=False))
+    wanted, best = checked("sampled", features[ids]).rows(slice(None)).numpy(), np.full(len(ids), -1.0, np.float32)
+    for start in range(0, len(features), BLOCK):
+        block = checked("corpus", features[start : start + BLOCK]).rows(slice(None)).numpy()
+        near, found = faiss.knn(wanted, block, min(2, len(block)), metric=faiss.METRIC_INNER_PRODUCT)
         best = np.maximum(best, np.where(found + start == ids[:, None], -1, near).max(1))
-    return {"sampled": len(ids), "threshold": threshold, "with_a_near_duplicate": _share(best > threshold)}
+    return {"sampled": len(ids)} | {f"> {level:g}": _share(best > level) for level in LEVELS}
 
 
 def lines(report: dict[str, Any]) -> list[str]:

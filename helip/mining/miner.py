@@ -47,6 +47,8 @@ def mine(
 
     Raises HelipError for features that are not finite, not [N, D] or not of one length, k >= N, and a budget too small.
     """
+    if spec.method in ("random", "truth"):
+        raise HelipError(f"method '{spec.method}' reads no features: helip/mining/references.py makes such pairs")
     criterion, budget, workers = Criterion.of(spec), parse_memory(memory), workers or os.cpu_count() or 1
     with torch.inference_mode(), _threads(workers):
         features = _features(image_features, text_features, criterion, _device(device))

@@ -13,6 +13,7 @@ from helip.config import MiningSpec
 from helip.errors import HelipError
 
 ARRAYS = {"ids": np.int32, "scores": np.float32, "offsets": np.int64, "noise": np.bool_}
+COPIED = 1 << 20  # entries copied together
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,15 +50,10 @@ class PairSet:
 
     def save(self, folder: Path | str, *, inputs: dict[str, str] | None = None, corpus_digest: str | None = None, **more: Any) -> None:
         """ids.npy, scores.npy, offsets.npy, noise.npy and pairs.json, the folder appearing whole. `more` lands in pairs.json."""
-        with whole_folder(Path(folder)) as temporary:
-            for name, values in self._arrays().items():
-                np.save(temporary / f"{name}.npy", values)
-            facts = {"corpus_digest": corpus_digest, "corpus_size": self.corpus_size, "shard": list(self.shard), "targets": len(self)}
-            counts = {"entries": len(self.ids), "noise_targets": int(self.noise.sum())}
-            write_json(temporary / "pairs.json", provenance(self.spec, inputs, **facts, **counts, **more))
+        _write(Path(folder), self._arrays(), self, self.shard, inputs=inputs, corpus_digest=corpus_digest, **more)
 
-    def _arrays(self) -> dict[str, np.ndarray]:
-        return {"ids": self.ids, "scores": self.scores_flat, "offsets": self.offsets, "noise": self.noise}
+    def _arrays(self) -> dict[str, list[np.ndarray]]:
+        return {"ids": [self.ids], "scores": [self.scores_flat], "offsets": [self.offsets], "noise": [self.noise]}
 
     @classmethod
     def open(cls, folder: Path | str, corpus_digest: str | None = None) -> PairSet:
@@ -76,6 +72,22 @@ class PairSet:
         declared = {name: about["declaration"][name] for name in MiningSpec.model_fields if name in about["declaration"]}
         spec = MiningSpec.model_validate(declared)
         return cls(ids, scores, offsets, noise, spec, about["corpus_size"], tuple(about["shard"]), about)
+
+
+def _write(folder: Path, arrays: dict[str, list[np.ndarray]], of: PairSet, shard: tuple[int, int], **more: Any) -> None:
+    """arrays: name -> its parts, one behind the other; copied some megabytes at a time, so memory-mapped parts stay on disk."""
+    targets, entries = (sum(len(part) for part in arrays[name]) for name in ("noise", "ids"))
+    noise = sum(int(part.sum()) for part in arrays["noise"])
+    with whole_folder(folder) as temporary:
+        for name, parts in arrays.items():
+            with open(temporary / f"{name}.npy", "wb") as f:
+                shape = (sum(len(part) for part in parts),)
+                np.lib.format.write_array_header_1_0(f, {"descr": np.dtype(ARRAYS[name]).str, "fortran_order": False, "shape": shape})
+                for part in parts:
+                    for start in range(0, len(part), COPIED):
+                        f.write(np.ascontiguousarray(part[start : start + COPIED], ARRAYS[name]).data)
+        facts = {"corpus_size": of.corpus_size, "shard": list(shard), "targets": targets, "entries": entries, "noise_targets": noise}
+        write_json(temporary / "pairs.json", provenance(of.spec, **more, **facts))
 
 
 def _array(path: Path, dtype: type) -> np.ndarray:
@@ -103,9 +115,26 @@ def shard_rows(corpus_size: int, shard: tuple[int, int]) -> tuple[int, int]:
     return corpus_size * i // n, corpus_size * (i + 1) // n
 
 
-def merge(shards: list[PairSet]) -> PairSet:
-    """The shards (any order) of one mining job as the pair set that one process would have made."""
+def merge(shards: list[PairSet], folder: Path | str, **more: Any) -> PairSet:
+    """Writes the shards (any order) of one mining job to `folder` as the pair set that one process would have made, and opens it.
+    Its pairs.json says what theirs say, and `more`; its `wall_clock_seconds` is what they took one after the other."""
     shards = sorted(shards, key=lambda s: s.shard)
+    _refuse_unlike(shards)
+    ends = np.cumsum([len(s.ids) for s in shards])
+    arrays = {
+        "ids": [s.ids for s in shards],
+        "scores": [s.scores_flat for s in shards],
+        "offsets": [np.zeros(1, np.int64)] + [s.offsets[1:] + end - len(s.ids) for s, end in zip(shards, ends, strict=True)],
+        "noise": [s.noise for s in shards],
+    }
+    about = {key: shards[0].about[key] for key in ("corpus_digest", "inputs", "encoders") if key in shards[0].about}
+    if all("wall_clock_seconds" in s.about for s in shards):
+        about["wall_clock_seconds"] = round(sum(s.about["wall_clock_seconds"] for s in shards), 3)
+    _write(Path(folder), arrays, shards[0], (0, 1), **about, **more)
+    return PairSet.open(folder)
+
+
+def _refuse_unlike(shards: list[PairSet]) -> None:
     if not shards:
         raise HelipError("merge: no shards given")
     one = shards[0]
@@ -120,8 +149,3 @@ def merge(shards: list[PairSet]) -> PairSet:
     if [s.shard for s in shards] != [(i, n) for i in range(n)]:
         have = ", ".join(f"{i}/{m}" for i, m in (s.shard for s in shards))
         raise HelipError(f"merge: expected shards 0/{n} to {n - 1}/{n}, each once, got {have}; mine the missing ones")
-    starts = np.cumsum([0] + [len(s.ids) for s in shards])
-    offsets = np.concatenate([[0]] + [s.offsets[1:] + start for s, start in zip(shards, starts, strict=False)]).astype(np.int64)
-    joined = {name: np.concatenate([getattr(s, name) for s in shards]) for name in ("ids", "scores_flat", "noise")}
-    about = {key: one.about[key] for key in ("corpus_digest", "inputs") if key in one.about}
-    return PairSet(joined["ids"], joined["scores_flat"], offsets, joined["noise"], one.spec, one.corpus_size, (0, 1), about)

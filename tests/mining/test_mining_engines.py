@@ -90,11 +90,11 @@ def test_memory_and_workers_change_nothing(features, spec, memory, workers):
 
 
 @by_method
-def test_merged_shards_are_the_whole(features, spec):
+def test_merged_shards_are_the_whole(features, spec, tmp_path):
     whole = mine(*features, spec)
     for n in (2, 5):
         parts = [mine(*features, spec, shard=(i, n)) for i in range(n)]
-        assert_identical(merge(parts[::-1]), whole)
+        assert_identical(merge(parts[::-1], tmp_path / str(n)), whole)
 
 
 def test_torch_kernel_under_a_tight_budget(features):

@@ -189,14 +189,15 @@ def test_a_set_in_which_all_is_noise(tmp_path):
     assert len(found.hard(3)) == 0
 
 
-def test_merge_refuses_what_does_not_belong_together(features):
+def test_merge_refuses_what_does_not_belong_together(features, tmp_path):
     parts = [mine(*features, SPEC, shard=(i, 3)) for i in range(3)]
     with pytest.raises(HelipError, match=r"expected shards 0/3 to 2/3, each once, got 0/3, 2/3"):
-        merge([parts[0], parts[2]])
+        merge([parts[0], parts[2]], tmp_path / "merged")
     with pytest.raises(HelipError, match="differ in spec"):
-        merge([parts[0], parts[1], mine(*features, MiningSpec(k=2), shard=(2, 3))])
+        merge([parts[0], parts[1], mine(*features, MiningSpec(k=2), shard=(2, 3))], tmp_path / "merged")
     with pytest.raises(HelipError, match="no shards"):
-        merge([])
+        merge([], tmp_path / "merged")
+    assert not (tmp_path / "merged").exists()
 
 
 def test_a_killed_shard_leaves_nothing_and_runs_again(tmp_path):

@@ -4,6 +4,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from helip.binding import encoders_of
 from helip.reporting.figures.style import FALSE_NEGATIVE, INK, METHODS, OTHER, TRULY_HARD
 from helip.reporting.mining_quality import Quality, selections, write_quality
 from helip.study import BoundStudy
@@ -28,7 +29,7 @@ def draw(study: BoundStudy) -> Figure:
 
 def _name(study: BoundStudy, q: Quality) -> str:
     spec = study.pairs_entry(q.pairs)[1]
-    encoders = {"image": q.image_encoder, "text": q.text_encoder}.get(q.method, f"{q.image_encoder} × {q.text_encoder}")
+    encoders = " × ".join(encoders_of(spec))
     return f"{METHODS[q.method]}{f', pool {spec.pool:,}' if spec.pool else ''} · {q.corpus}\n{encoders}"
 
 

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from helip.artefact import whole_file
 
 ARMS = {"start": "#7f7f7f", "control": "#0072b2", "cleaned": "#56b4e9", "helip": "#d55e00"}
-METHODS = {"hpm": "HPM", "fast_hpm": "FastHPM", "image": "IM", "text": "TM"}
+METHODS = {"hpm": "HPM", "fast_hpm": "FastHPM", "image": "IM", "text": "TM", "random": "random", "truth": "bound: true pairs"}
 FALSE_NEGATIVE, TRULY_HARD, OTHER, INK = "#d55e00", "#009e73", "#c9ced6", "#1c2430"
 
 _RC = {

@@ -6,7 +6,7 @@ from typing import Any
 import yaml
 from pydantic import TypeAdapter, ValidationError
 
-from helip.config import Declaration, Name, Pairs, Recipe, Refinement, Run, Selection, Study
+from helip.config import Declaration, Interpolation, Name, Pairs, Recipe, Refinement, Run, Selection, Study
 from helip.errors import HelipError
 
 
@@ -62,7 +62,10 @@ class Runs(Declaration):
 
 
 class BoundRun(Declaration):
-    """A run with every setting resolved in one study. `seeds` are labels: '2', or '2r1' for the second refinement of checkpoint 2."""
+    """A run with every setting resolved in one study. `seeds` are labels: '2', or '2r1' for the second refinement of checkpoint 2.
+
+    An interpolation has all settings of the refinement that it mixes with its start.
+    """
 
     name: str
     question: str
@@ -72,6 +75,8 @@ class BoundRun(Declaration):
     recipe: Refinement | Recipe
     pairs: Pairs | None
     select: Selection | None
+    false_negative_margin: float | None
+    interpolate: Interpolation | None = None
     seeds: tuple[str, ...]
     tables: dict[str, str]
 
@@ -83,7 +88,7 @@ class BoundRun(Declaration):
     def is_plain_control(self) -> bool:
         """Continued training and nothing else: what every other refinement of the same start must beat."""
         recipe = self.recipe
-        return self.arm == "control" and recipe.objective.name == "clip" and self.select is None and recipe.interpolate is None
+        return self.arm == "control" and recipe.objective.name == "clip" and self.select is None and self.interpolate is None
 
 
 def encoders_of(pairs: Pairs) -> tuple[str, ...]:
@@ -139,6 +144,8 @@ class Binding:
         """The run with its settings resolved; None when the study does not bind all it needs."""
         self._follow("start", name, chain)
         run = Run.model_validate(self._inherit(name))
+        if run.interpolate:
+            return self._interpolation(name, run, chain)
         start = self._bind(run.start, (*chain, name)) if run.start else None
         if (run.refine is None) == (run.objective is None) or (run.refine is None) != (run.start is None):
             raise HelipError(f"{self.file}: {name}: a run has either an objective (pre-training) or a start and a refine (refinement)")
@@ -160,9 +167,24 @@ class Binding:
             recipe=recipe or self.study.pretraining[run.objective],
             pairs=pairs,
             select=self._selection(name, run) if run.select is not None else None,
+            false_negative_margin=self._margin(name, run, recipe),
             seeds=self._seeds(run),
             tables=run.tables,
         )
+
+    def _interpolation(self, name: str, run: Run, chain: tuple[str, ...]) -> BoundRun | None:
+        self._follow("interpolate", run.interpolate.run, (*chain, name))
+        refined = self._bind(run.interpolate.run, (*chain, name))
+        if refined is None:
+            return None
+        if refined.start is None or refined.interpolate:
+            raise HelipError(f"{self.file}: {name}: interpolate names '{refined.name}', which is no refinement that has a start")
+        return refined.model_copy(update={"name": name, "question": run.question, "tables": run.tables, "interpolate": run.interpolate})
+
+    def _margin(self, name: str, run: Run, recipe: Refinement | None) -> float | None:
+        if run.false_negative_margin is not None and (recipe is None or recipe.arm != "helip"):
+            raise HelipError(f"{self.file}: {name}: false_negative_margin leaves out hard pairs, and only the arm helip draws any")
+        return run.false_negative_margin
 
     def _refinement(self, name: str, run: Run) -> Refinement:
         usual = self.study.refinement.model_dump(exclude_unset=True)

@@ -16,8 +16,8 @@ from helip.errors import HelipError
 
 # Raise a stage's number when its code changes what it makes: everything downstream is then made again.
 REVISIONS: dict[Stage, int] = {
-    "corpus": 1, "evaluation_set": 1, "train_encoder": 1, "encode": 1, "mine": 1, "select": 1, "train": 1, "evaluate": 1, "probe": 1,
-    "fingerprint": 1, "contamination": 1,
+    "corpus": 1, "evaluation_set": 1, "train_encoder": 1, "encode": 1, "mine": 1, "select": 1, "filter": 1, "train": 1, "evaluate": 2,
+    "probe": 1, "fingerprint": 1, "contamination": 1,
 }  # fmt: skip
 
 
@@ -163,6 +163,19 @@ class BoundStudy:
         """keep.npy and scores.npy of the corpus as the run's start checkpoint sees it; shared by runs that select alike."""
         return self.root / "selections" / self.run(run).start / f"seed{start_seed(seed)}" / self.selection_name(run)
 
+    def filtered_name(self, run: str) -> str:
+        """pairs.margin: cc3m.hpm.dino_vits8.sentence.margin0.0"""
+        return f"{self.pairs_name(self.run(run))}.margin{self.run(run).false_negative_margin}"
+
+    def filtered_dir(self, run: str, seed: str) -> Path:
+        """The run's pairs without those that its start checkpoint takes for matches; shared by runs that filter alike."""
+        return self.root / "filtered" / self.run(run).start / f"seed{start_seed(seed)}" / self.filtered_name(run)
+
+    def drawn_pairs(self, run: str, seed: str) -> Path:
+        """The folder of the pair set that a refinement draws from."""
+        r = self.run(run)
+        return self.pairs_dir(self.pairs_name(r)) if r.false_negative_margin is None else self.filtered_dir(run, seed)
+
     def model_dir(self, run: str, seed: str) -> Path:
         return self.root / "models" / run / f"seed{seed}"
 
@@ -205,8 +218,11 @@ class BoundStudy:
             raise HelipError(f"{self.file}: {run} has seeds {', '.join(r.seeds)}, not {seed}")
         if run in self.declaration.published:
             return []
+        if r.interpolate:
+            ends = self.model_dir(r.start, start_seed(seed)), self.model_dir(r.interpolate.run, seed)
+            return [folder / "open_clip_model.safetensors" for folder in ends]
         start = [self.model_dir(r.start, start_seed(seed)) / "open_clip_model.safetensors"] if r.start else []
-        pairs = [self.pairs_dir(self.pairs_name(r)) / "pairs.json"] if r.pairs else []
+        pairs = [self.drawn_pairs(run, seed) / "pairs.json"] if r.pairs else []
         selected = [self.selection_dir(run, seed) / "keep.npy"] if r.select else []
         retention = [self.evaluation_dir(r.recipe.retention.set) / "evaluation.json"] if getattr(r.recipe, "retention", None) else []
         return [self.manifest(r.corpus), *start, *pairs, *selected, *retention]
@@ -216,6 +232,21 @@ class BoundStudy:
         spec = self.selection_entry(start, name)
         target = [self.evaluation_dir(spec.target) / "evaluation.json"] if spec.target else []
         return [self.manifest(self.run(start).corpus), self.model_dir(start, seed) / "open_clip_model.safetensors", *target]
+
+    def filter_inputs(self, start: str, seed: str, name: str) -> list[Path]:
+        """The corpus, the checkpoint that judges, and the pairs."""
+        pairs, _ = self.filter_entry(start, name)
+        weights = self.model_dir(start, seed) / "open_clip_model.safetensors"
+        return [self.manifest(self.run(start).corpus), weights, self.pairs_dir(pairs) / "pairs.json"]
+
+    def filter_entry(self, start: str, name: str) -> tuple[str, float]:
+        """(pairs, margin) of the filtered pair set of that name, as some refinement of `start` declares it."""
+        runs = [r for r in self.runs.values() if r.start == start and r.false_negative_margin is not None]
+        known = {self.filtered_name(r.name): (self.pairs_name(r), r.false_negative_margin) for r in runs}
+        if name not in known:
+            said = ", ".join(known) or "none"
+            raise HelipError(f"{self.file}: no refinement of {start} draws from filtered pairs '{name}'; they draw from {said}")
+        return known[name]
 
     def selection_entry(self, start: str, name: str) -> Selection:
         """The selection of that name by that checkpoint, as some run of the study declares it."""
@@ -270,17 +301,29 @@ class BoundStudy:
         target = self.evaluation_digest(spec.target) if spec.target else None
         return self._digest("select", spec, self.run_digest(start, seed), target)
 
+    def filter_digest(self, start: str, seed: str, name: str) -> str:
+        pairs, margin = self.filter_entry(start, name)
+        return self._digest("filter", margin, self.pairs_digest(pairs), self.run_digest(start, seed))
+
     @functools.cache  # noqa: B019  a study lives as long as the process
     def run_digest(self, run: str, seed: str) -> str:
         r = self.run(run)
         if run in self.declaration.published:
             return self._digest("train", self.declaration.published[run])
+        if r.interpolate:
+            ends = self.run_digest(r.start, start_seed(seed)), self.run_digest(r.interpolate.run, seed)
+            return self._digest("train", r.interpolate.weight, *ends)
         start = self.run_digest(r.start, start_seed(seed)) if r.start else None
-        pairs = self.pairs_digest(self.pairs_name(r)) if r.pairs else None
+        pairs = self._drawn_digest(r, seed) if r.pairs else None
         parts = [r.recipe, self.model_declaration(run), self.corpus_digest(r.corpus), start, pairs, seed_number(seed)]
         if r.select:
             parts.append(self.selection_digest(r.start, start_seed(seed), self.selection_name(run)))
         return self._digest("train", *parts)
+
+    def _drawn_digest(self, r: BoundRun, seed: str) -> str:
+        if r.false_negative_margin is None:
+            return self.pairs_digest(self.pairs_name(r))
+        return self.filter_digest(r.start, start_seed(seed), self.filtered_name(r.name))
 
     def data_digest(self) -> str:
         """Of what `helip data check` looks at."""

@@ -192,3 +192,57 @@ def test_a_published_checkpoint_is_fetched_and_not_trained(project, monkeypatch,
 
     assert main(["train", "--study", "paper", "cc3m_slip", "--seed", "0"]) == 2
     assert "cc3m_slip is a published checkpoint in study paper: fetch it" in capsys.readouterr().err
+
+
+def added(experiments, **runs) -> BoundStudy:
+    edit(experiments / "studies/smoke.yaml", lambda c: c.setdefault("runs", {}).update(runs))
+    return smoke(experiments)
+
+
+def test_an_interpolation_is_made_of_a_refinement_and_its_start(experiments):
+    study = added(experiments, half={"interpolate": {"run": "cc3m_clip_helip", "weight": 0.5}}, cc3m_clip_helip={"repeats": 2})
+    run, refined = study.run("half"), study.run("cc3m_clip_helip")
+    assert (run.arm, run.start, run.seeds, run.recipe) == ("helip", "cc3m_clip", refined.seeds, refined.recipe)
+    assert [str(f.parent.relative_to(study.root)) for f in study.train_inputs("half", "1r0")] == [
+        "models/cc3m_clip/seed1",
+        "models/cc3m_clip_helip/seed1r0",
+    ]
+    assert study.control_of("half") == "cc3m_clip_control"
+    other = added(experiments, half={"interpolate": {"run": "cc3m_clip_helip", "weight": 0.25}})
+    assert study.run_digest("half", "0r0") != other.run_digest("half", "0r0")
+
+
+def test_an_interpolated_control_controls_nothing(experiments):
+    study = added(experiments, cc3m_clip_a={"interpolate": {"run": "cc3m_clip_control", "weight": 0.5}})
+    assert not study.run("cc3m_clip_a").is_plain_control
+    assert study.control_of("cc3m_clip_a") == "cc3m_clip_control"
+
+
+def test_filtered_pairs_are_of_a_start_and_a_margin(experiments):
+    runs = {name: {"base": "cc3m_clip_helip", "false_negative_margin": m} for name, m in (("some", 0.0), ("more", 0.05))}
+    study = added(experiments, **runs)
+    folders = {str(study.drawn_pairs(name, "1").relative_to(study.root)) for name in (*runs, "cc3m_clip_helip")}
+    pairs = study.pairs_name(study.run("some"))
+    assert folders == {f"pairs/{pairs}", f"filtered/cc3m_clip/seed1/{pairs}.margin0.0", f"filtered/cc3m_clip/seed1/{pairs}.margin0.05"}
+    assert study.drawn_pairs("some", "1") / "pairs.json" in study.train_inputs("some", "1")
+    assert study.filter_entry("cc3m_clip", f"{pairs}.margin0.05") == (pairs, 0.05)
+    assert len({study.run_digest(name, "1") for name in (*runs, "cc3m_clip_helip")}) == 3
+    with pytest.raises(HelipError, match="no refinement of cc3m_clip draws from filtered pairs 'other'"):
+        study.filter_entry("cc3m_clip", "other")
+
+
+@pytest.mark.parametrize(
+    ("entry", "words"),
+    [
+        ({"interpolate": {"run": "cc3m_clip", "weight": 0.5}}, "interpolate names 'cc3m_clip', which is no refinement"),
+        ({"interpolate": {"run": "nobody", "weight": 0.5}}, "interpolate names 'nobody', and there is no such run"),
+        ({"interpolate": {"run": "cc3m_clip_helip", "weight": 2}}, "weight"),
+        ({"interpolate": {"run": "cc3m_clip_helip", "weight": 0.5}, "start": "cc3m_clip"}, "takes everything from the run it names"),
+        ({"base": "cc3m_clip_control", "false_negative_margin": 0.0}, "only the arm helip draws any"),
+        ({"base": "cc3m_clip_helip", "refine": {"role": "negatives", "symmetric_margin": True}}, "role negatives"),
+        ({"base": "cc3m_clip_helip", "refine": {"role": "negatives", "objective": {"name": "cyclip"}}}, "role negatives"),
+    ],
+)
+def test_a_wrong_interpolation_or_filter_is_refused(experiments, entry, words):
+    with pytest.raises(HelipError, match=words):
+        added(experiments, wrong=entry)

@@ -9,7 +9,10 @@ from helip.errors import HelipError
 
 # Each module names its sub-commands in COMMANDS, {name: help}, and has add(name, parser), which adds the options of one and
 # returns run(arguments) -> exit code or None. Heavy imports happen inside run.
-MODULES = ("corpus", "download", "contamination", "encode", "select", "mine", "importing", "train", "evaluate", "report", "plan", "doctor")
+MODULES = (
+    "corpus", "download", "contamination", "encode", "select", "mine", "importing", "train", "checkpoints", "evaluate", "report", "plan",
+    "doctor",
+)  # fmt: skip
 
 
 def _modules() -> dict[str, object]:

@@ -33,7 +33,7 @@ def add(name, parser):
 FIELDS = {
     "arm": str, "steps": int, "epochs": float, "batch_size": int, "learning_rate": float, "weight_decay": float, "warmup_steps": int,
     "schedule": str, "precision": str, "clip_norm": float, "accumulate": int, "seed_fraction": float, "p": int, "gamma": float,
-    "ema": float, "interpolate": float, "save_every": int,
+    "ema": float, "save_every": int,
 }  # fmt: skip
 SWITCHES = ("symmetric_margin", "drop_noise", "checkpoint_gradients")
 
@@ -52,6 +52,8 @@ def _train(arguments):
 
     study = load(arguments.study)
     study.run_digest(arguments.run_name, arguments.seed)  # refuses unknown names before anything heavy is imported
+    if study.run(arguments.run_name).interpolate:
+        raise HelipError(f"{study.file}: {arguments.run_name} is an interpolation: make it with `helip interpolate`, which trains nothing")
     if arguments.run_name in study.declaration.published:
         what = f"{arguments.run_name} is a published checkpoint in study {study.name}"
         raise HelipError(f"{study.file}: {what}: fetch it (`helip fetch-model`), or remove it from `published` to train it")

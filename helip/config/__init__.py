@@ -8,7 +8,20 @@ from helip.config.base import Cosine, Declaration, Name, Share
 from helip.config.corpora import Corpus, DownloadedCorpus, GeneratedCorpus, ShardCorpus, TableCorpus, UnionCorpus
 from helip.config.encoders import Encoder, OpenClipEncoder, SelfSupervisedEncoder, SentenceEncoder, TimmEncoder, TorchvisionEncoder
 from helip.config.evaluation import BenchmarkSet, EvaluationSet, Expected, GeneratedSet, WdsSet
-from helip.config.experiments import Claim, Column, Comparison, Cost, PublishedCheckpoint, Resources, Row, Run, Stage, Study, Table
+from helip.config.experiments import (
+    Claim,
+    Column,
+    Comparison,
+    Cost,
+    Interpolation,
+    PublishedCheckpoint,
+    Resources,
+    Row,
+    Run,
+    Stage,
+    Study,
+    Table,
+)
 from helip.config.mining import MiningSpec, Pairs, Selection
 from helip.config.training import (
     Augmentation,
@@ -48,6 +61,7 @@ __all__ = [
     "GeneratedCorpus",
     "GeneratedSet",
     "HnNceObjective",
+    "Interpolation",
     "MiningSpec",
     "Model",
     "Name",

@@ -4,12 +4,19 @@ from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
-from helip.config.base import Declaration, Name
+from helip.config.base import Declaration, Name, Share
 from helip.config.corpora import Corpus, UnionCorpus
 from helip.config.encoders import Encoder
 from helip.config.evaluation import EvaluationSet
 from helip.config.mining import Pairs, Selection
 from helip.config.training import Model, Recipe, Refinement
+
+
+class Interpolation(Declaration):
+    """(1 - weight) start + weight refined, of the weights of a refinement and of its start (WiSE-FT, arXiv 2109.01903)."""
+
+    run: Name  # the refinement
+    weight: Share
 
 
 class Run(Declaration):
@@ -24,9 +31,18 @@ class Run(Declaration):
     refine: dict[str, Any] | None = None  # what differs from the study's refinement
     pairs: dict[str, Any] | None = None  # what differs from the study's mining
     select: dict[str, Any] | None = None  # what differs from the study's selection; {} takes it as it is
+    false_negative_margin: float | None = None  # leaves out hard pairs that the start checkpoint takes for matches, within this cosine
+    interpolate: Interpolation | None = None  # instead of a training: another run and its start, in one model
     seeds: tuple[int, ...] | None = None
     repeats: int = Field(1, gt=0)  # refinements of each start checkpoint, with different batches
     tables: dict[Name, str] = {}  # rows beyond those of tables.yaml: table name -> label
+
+    @model_validator(mode="after")
+    def _interpolation_is_all(self):
+        more = self.model_fields_set - {"interpolate", "question", "tables"}
+        if self.interpolate and more:
+            raise ValueError(f"interpolate takes everything from the run it names: remove {', '.join(sorted(more))}")
+        return self
 
 
 class Resources(Declaration):
@@ -39,8 +55,9 @@ class Resources(Declaration):
 
 
 Stage = Literal[
-    "corpus", "evaluation_set", "train_encoder", "encode", "mine", "select", "train", "evaluate", "probe", "fingerprint", "contamination"
-]
+    "corpus", "evaluation_set", "train_encoder", "encode", "mine", "select", "filter", "train", "evaluate", "probe",
+    "fingerprint", "contamination",
+]  # fmt: skip
 
 
 class PublishedCheckpoint(Declaration):

@@ -122,9 +122,17 @@ class Refinement(Recipe):
     arm: Literal["control", "cleaned", "helip"] = "helip"
     seed_fraction: Share = 1.0  # of the base samples that bring hard pairs (B' in section 3.3)
     p: int = Field(1, gt=0)  # hard pairs a seed brings
+    # batch: hard pairs are rows of the batch like others (algorithm 3). negatives: only their captions take part, as further columns
+    # of the image-to-text softmax (as in NegCLIP, arXiv 2210.01936); the batch of pairs is then the control's, of batch_size rows.
+    role: Literal["batch", "negatives"] = "batch"
     gamma: float = Field(1.0, ge=0)  # weight of the margin loss, eq. 7
     symmetric_margin: bool = False  # eq. 6 is image to text only
     drop_noise: bool = True  # section 3.2; False is algorithm 3 as printed
-    interpolate: float | None = Field(None, ge=0, le=1)  # weight of the refined model beside the start (WiSE-FT)
     early_stopping: EarlyStopping | None = None
     retention: Retention | None = None
+
+    @model_validator(mode="after")
+    def _negatives_are_captions(self):
+        if self.role == "negatives" and (self.symmetric_margin or not isinstance(self.objective, ClipObjective)):
+            raise ValueError("role negatives adds captions to the image-to-text softmax of objective clip: no symmetric_margin, no other")
+        return self

@@ -10,11 +10,18 @@ def info_nce(logits_BB: Tensor) -> Tensor:
     return cross_entropy(logits_BB, torch.arange(len(logits_BB), device=logits_BB.device))
 
 
-def symmetric_info_nce(logits_BB: Tensor) -> Tensor:
-    """Half of each direction: images over texts and texts over images."""
-    return (info_nce(logits_BB) + info_nce(logits_BB.T)) / 2
+def symmetric_info_nce(logits_BC: Tensor) -> Tensor:
+    """Half of each direction: images over texts and texts over images.
+
+    Columns beyond the B-th are captions of no image in the batch, negatives of every image (NegCLIP, arXiv 2210.01936): they enter
+    the softmax image to text; text to image is of the B pairs alone.
+    """
+    return (info_nce(logits_BC) + info_nce(logits_BC[:, : len(logits_BC)].T)) / 2
 
 
-def clip_loss(image_features_BD: Tensor, text_features_BD: Tensor, logit_scale: Tensor | float) -> Tensor:
-    """Symmetric InfoNCE of a batch of pairs; features unit norm, row i of one belongs to row i of the other. Returns a scalar."""
-    return symmetric_info_nce(logit_scale * image_features_BD @ text_features_BD.T)
+def clip_loss(image_features_BD: Tensor, text_features_CD: Tensor, logit_scale: Tensor | float) -> Tensor:
+    """Symmetric InfoNCE of a batch of pairs; features unit norm, row i of one belongs to row i of the other. Returns a scalar.
+
+    Texts beyond the B-th are negatives of every image and have no image themselves: see `symmetric_info_nce`.
+    """
+    return symmetric_info_nce(logit_scale * image_features_BD @ text_features_CD.T)

@@ -25,9 +25,10 @@ def _one_way(similarity_SB: Tensor, seeds_S: Tensor, hard_SP: Tensor) -> Tensor:
 def margin_of(similarity_BB: Tensor, seeds_S: Positions, hard_SP: Positions, symmetric: bool = False) -> Tensor:
     """HNML over a similarity matrix that is already there (images in rows, texts in columns, not scaled by the temperature).
 
-    seeds_S: row positions of the seeds. hard_SP: row positions of each seed's hard pairs, -1 where it has fewer than P.
+    seeds_S: row positions of the seeds. hard_SP: positions of each seed's hard pairs, -1 where it has fewer than P.
     A seed with no hard pair adds zero. Without seeds the loss is zero and still has a gradient. Symmetric: the mean of the loss
-    image to text and the loss text to image.
+    image to text and the loss text to image. Image to text, there may be more columns than rows: captions without their images, as
+    hard pairs or as further negatives.
     """
     seeds_S, hard_SP = (torch.as_tensor(positions, device=similarity_BB.device) for positions in (seeds_S, hard_SP))
     if hard_SP.numel() == 0:

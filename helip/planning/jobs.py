@@ -118,8 +118,14 @@ def _model(study: BoundStudy, name: str, seed: str) -> Iterator[Job]:
     yield from _corpus(study, run.corpus)
     if run.start:
         yield from _model(study, run.start, start_seed(seed))
+    if run.interpolate:
+        yield from _model(study, run.interpolate.run, seed)
+        yield Job("interpolate", f"{name} seed {seed}", out, Resources(), 0, 1, (f"train.{run.model}", "train"))
+        return
     if run.pairs:
         yield from _pairs(study, study.pairs_name(run))
+    if run.false_negative_margin is not None:
+        yield _filtered(study, name, seed)
     if run.select:
         yield _selection(study, name, seed)
     size, recipe = pairs_in(study, run.corpus), run.recipe
@@ -132,6 +138,11 @@ def _selection(study: BoundStudy, name: str, seed: str) -> Job:
     size = pairs_in(study, study.run(name).corpus)
     out = study.selection_dir(name, seed) / "keep.npy"
     return Job("select", f"{study.run(name).start} {out.parent.name}", out, study.resources("select"), size, size, ("select",))
+
+
+def _filtered(study: BoundStudy, name: str, seed: str) -> Job:
+    size, out = pairs_in(study, study.run(name).corpus), study.drawn_pairs(name, seed) / "pairs.json"
+    return Job("filter", f"{study.run(name).start} {out.parent.name}", out, study.resources("filter"), size, size, ("filter", "select"))
 
 
 def _metrics(study: BoundStudy, name: str, seed: str, stage: str) -> Job:
@@ -156,7 +167,7 @@ def _of_contamination(study: BoundStudy) -> Iterator[Job]:
 
 def check_costs(study: BoundStudy) -> None:
     """A cost that no job would look up is a misspelling."""
-    known = {"import", "corpus", "evaluation_set", "train_encoder", "encode", "mine", "select", "train", "evaluate", "probe"}
+    known = {"import", "corpus", "evaluation_set", "train_encoder", "encode", "mine", "select", "filter", "train", "evaluate", "probe"}
     known |= {"fingerprint", "contamination"}
     for key in study.declaration.costs:
         if key.partition(".")[0] not in known:

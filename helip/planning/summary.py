@@ -34,8 +34,8 @@ def summary(study: BoundStudy, jobs: Iterable[Job]) -> list[Line]:
     by_stage: dict[str, Line] = {}
     for job in jobs:
         _add(by_stage.setdefault(job.stage, Line(job.stage)), job, study)
-    order = ["corpus", "fingerprint", "evaluation_set", "contamination", "train_encoder", "encode", "mine", "select"]
-    order += ["import", "train", "evaluate", "probe", "table"]
+    order = ["corpus", "fingerprint", "evaluation_set", "contamination", "train_encoder", "encode", "mine", "select", "filter"]
+    order += ["import", "train", "interpolate", "evaluate", "probe", "table"]
     return sorted(by_stage.values(), key=lambda line: order.index(line.stage) if line.stage in order else len(order))
 
 

@@ -18,7 +18,9 @@ from torch.utils.data import DataLoader, Dataset
 from helip.training.augmentation import PER_VIEW, View, crop_and_flip, recolour, uniforms
 from helip.training.sampler import Batch
 
-Inputs = dict[str, Any]  # this process's rows on its device: images, a list of [b, 3, H, W] a view; tokens [b, L]; sample_seeds [b]
+# This process's rows on its device: images, a list of [b, 3, H, W] a view; tokens [b, L]; sample_seeds [b]; with role negatives also
+# captions [b, P, L], those that a row brings beside the batch.
+Inputs = dict[str, Any]
 CACHE_BYTES = 2**30  # of decoded images kept by a process that loads its own batches
 
 
@@ -37,21 +39,23 @@ class Corpus(Protocol):
 def cut(batch: Inputs, pieces: int) -> list[Inputs]:
     """The rows of a batch in equal micro-batches, in order."""
     images = zip(*(view.chunk(pieces) for view in batch["images"]), strict=True)
-    rest = zip(batch["tokens"].chunk(pieces), batch["sample_seeds"].chunk(pieces), strict=True)
-    return [{"images": list(i), "tokens": t, "sample_seeds": s} for i, (t, s) in zip(images, rest, strict=True)]
+    rest = {name: rows.chunk(pieces) for name, rows in batch.items() if name != "images"}
+    return [{"images": list(views)} | {name: rows[i] for name, rows in rest.items()} for i, views in enumerate(images)]
 
 
 @dataclass(frozen=True)
 class Loaded:
-    """Rows as they leave the loader: uint8 images [V, B, H, W, 3], tokens [B, L], the random numbers of each view [V, B, U]."""
+    """Rows as they leave the loader: uint8 images [V, B, H, W, 3], tokens [B, L], the random numbers of each view [V, B, U], and the
+    tokens of captions beside the batch [B, P, L]."""
 
     images: torch.Tensor
     tokens: torch.Tensor
     numbers: torch.Tensor
     sample_seeds: torch.Tensor
+    captions: torch.Tensor
 
     def pin_memory(self) -> "Loaded":
-        return Loaded(*(x.pin_memory() for x in (self.images, self.tokens, self.numbers, self.sample_seeds)))
+        return Loaded(*(x.pin_memory() for x in vars(self).values()))
 
 
 class Rows(Dataset):
@@ -86,7 +90,8 @@ class Rows(Dataset):
             for v, view in enumerate(self.views):
                 images[v, row] = crop_and_flip(image, u_BVU[row, v], self.image_size, view)
         numbers = torch.from_numpy(u_BVU.transpose(1, 0, 2).astype(np.float32))
-        return batch, Loaded(torch.from_numpy(images), self._captions(ids), numbers, torch.from_numpy(seeds))
+        tokens, captions = self._tokens_of(batch.ids[mine], batch.captions[mine])
+        return batch, Loaded(torch.from_numpy(images), tokens, numbers, torch.from_numpy(seeds), captions)
 
     def _image(self, i: int) -> Image.Image:
         image = self._images.get(i)
@@ -97,8 +102,14 @@ class Rows(Dataset):
                 self._images[i] = image
         return image
 
+    def _tokens_of(self, ids_B: np.ndarray, beside_BP: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
+        """[B, L] and [B, P, L]; where a row brings no further caption its own stands, which nothing looks at."""
+        beside_BP = np.where(beside_BP < 0, ids_B[:, None], beside_BP)
+        rows = self._captions([*ids_B.tolist(), *beside_BP.ravel().tolist()])
+        return rows[: len(ids_B)], rows[len(ids_B) :].view(*beside_BP.shape, rows.shape[1])
+
     def _captions(self, ids: list[int]) -> torch.Tensor:
-        new = [i for i in ids if i not in self._tokens]
+        new = [i for i in dict.fromkeys(ids) if i not in self._tokens]
         tokens = dict(zip(new, self.tokenize([self.corpus.caption(i) for i in new]), strict=True)) if new else {}
         rows = torch.stack([tokens[i] if i in tokens else self._tokens[i] for i in ids])
         if self._room >= 0:
@@ -138,10 +149,11 @@ class ToDevice:
         self._scale, self._shift = 1 / (255 * std_311), -mean_311 / std_311
 
     def __call__(self, loaded: Loaded) -> Inputs:
-        moved = [x.to(self._device, non_blocking=True) for x in (loaded.images, loaded.tokens, loaded.numbers, loaded.sample_seeds)]
-        images_VBHW3, tokens_BL, numbers_VBU, seeds_B = moved
-        images = [self._view(*one) for one in zip(images_VBHW3, numbers_VBU, self._views, strict=True)]
-        return {"images": images, "tokens": tokens_BL, "sample_seeds": seeds_B}
+        moved = {name: x.to(self._device, non_blocking=True) for name, x in vars(loaded).items()}
+        images = [self._view(*one) for one in zip(moved.pop("images"), moved.pop("numbers"), self._views, strict=True)]
+        if not moved["captions"].shape[1]:
+            del moved["captions"]
+        return {"images": images} | moved
 
     def _view(self, images_BHW3: torch.Tensor, numbers_BU: torch.Tensor, view: View) -> torch.Tensor:
         x = images_BHW3.permute(0, 3, 1, 2).float()

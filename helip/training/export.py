@@ -11,7 +11,8 @@ from torch import Tensor
 from helip.artefact import whole_folder, write_json
 from helip.training import tokenizer
 from helip.training.curve import Curve
-from helip.training.models import CONFIG, WEIGHTS, Clip
+from helip.training.layout import ABOUT, CONFIG, CURVE, WEIGHTS
+from helip.training.models import Clip
 
 
 def export(folder: Path, clip: Clip, weights: dict[str, Tensor], curve: Curve, about: dict[str, Any]) -> None:
@@ -26,5 +27,5 @@ def export(folder: Path, clip: Clip, weights: dict[str, Tensor], curve: Curve, a
             tokenizer.copy_files(clip.tokenizer_folder, temporary)
         elif isinstance(clip.tokenize, HFTokenizer):
             clip.tokenize.save_pretrained(temporary)
-        curve.write(temporary / "curve.csv")
-        write_json(temporary / "train.json", about)
+        curve.write(temporary / CURVE)
+        write_json(temporary / ABOUT, about)

@@ -22,7 +22,7 @@ def of_study(study: BoundStudy, run_name: str, seed: str, world: World) -> Job:
     state_dir, inputs = study.state_dir(run_name, seed), {"corpus": corpus.digest}
     pairs = None
     if run.pairs is not None:
-        folder = study.pairs_dir(study.pairs_name(run))
+        folder = study.drawn_pairs(run_name, seed)
         pairs = PairSet.open(folder, corpus_digest=corpus.digest)
         inputs["pairs"] = file_digest(folder / "pairs.json")
     keep = None

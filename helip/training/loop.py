@@ -29,7 +29,7 @@ from helip.training.distributed import World, check_divides
 from helip.training.export import export
 from helip.training.models import Clip
 from helip.training.objectives import build_objective
-from helip.training.optimisation import check_finite, interpolated, learning_rate, optimiser, total_steps
+from helip.training.optimisation import check_finite, learning_rate, optimiser, total_steps
 from helip.training.sampler import Batch, HardPairs, Sampler, held_out_mask
 from helip.training.state import REQUEUE
 from helip.training.step import Stepper
@@ -100,7 +100,6 @@ class Training:
         self._held_out = np.flatnonzero(held_out) if stopping else None
         self.best = Best(stopping) if stopping else None
 
-        self.start = {n: w.clone() for n, w in job.clip.model.state_dict().items()} if refining and recipe.interpolate is not None else None
         layout = torch.channels_last if world.device.type == "cuda" else torch.contiguous_format  # no gain on a CPU
         self.model = job.clip.model.to(world.device, memory_format=layout)
         torch.manual_seed(job.seed + 1)  # the heads'; the model had the seed itself
@@ -183,7 +182,7 @@ class Training:
         rate = learning_rate(self.job.recipe, self.step, self.steps)
         loss, parts = self.stepper(inputs, batch, rate, int(batch.sample_seeds[self.world.rank]))
         self.step += 1
-        self.draws = hashlib.sha256(self.draws.encode() + batch.ids.tobytes() + batch.hard.tobytes()).hexdigest()
+        self.draws = hashlib.sha256(self.draws.encode() + batch.ids.tobytes() + batch.hard.tobytes() + batch.captions.tobytes()).hexdigest()
         self._record(loss, parts, rate, time.monotonic() - before)
 
     def _record(self, loss: Tensor, parts: dict[str, Tensor], rate: float, seconds: float) -> None:
@@ -219,17 +218,15 @@ class Training:
             log.warning("%s: %s", self.job.name, self.warnings[-1])
 
     def _exported_weights(self) -> contextlib.AbstractContextManager:
-        """The model as it would be exported now, but for interpolation."""
+        """The model as it would be exported now."""
         return self.stepper.average.applied() if self.stepper.average else contextlib.nullcontext()
 
     def weights(self) -> dict[str, Tensor]:
-        """What is exported: the best on validation, or the last; averaged and interpolated as the recipe says."""
+        """What is exported: the best on validation, or the last; averaged where the recipe says so."""
         if self.best:
-            trained = self.best.weights
-        else:
-            with self._exported_weights():
-                trained = {name: w.detach().cpu().clone() for name, w in self.model.state_dict().items()}
-        return trained if self.start is None else interpolated(self.start, trained, self.job.recipe.interpolate)
+            return self.best.weights
+        with self._exported_weights():
+            return {name: w.detach().cpu().clone() for name, w in self.model.state_dict().items()}
 
     def export(self) -> None:
         stopped = {"best_step": self.best.step, "best_validation": self.best.score} if self.best else {}
@@ -244,4 +241,4 @@ def sampler_of(recipe: Recipe, size: int, seed: int, pairs: HardPairs | None, ke
     if not isinstance(recipe, Refinement):
         return Sampler(size, recipe.batch_size, seed, arm="control", keep=keep)
     pairs = None if recipe.arm == "control" else pairs
-    return Sampler(size, recipe.batch_size, seed, pairs, recipe.arm, recipe.seed_fraction, recipe.p, recipe.drop_noise, keep)
+    return Sampler(size, recipe.batch_size, seed, pairs, recipe.arm, recipe.seed_fraction, recipe.p, recipe.drop_noise, keep, recipe.role)

@@ -20,8 +20,7 @@ from helip.config import Model
 from helip.errors import HelipError
 from helip.training import tokenizer
 from helip.training.batches import Corpus
-
-CONFIG, WEIGHTS = "open_clip_config.json", "open_clip_model.safetensors"
+from helip.training.layout import CONFIG, WEIGHTS
 
 
 class ShortCaptionClip(open_clip.CLIP):

@@ -1,4 +1,4 @@
-"""AdamW on the recipe's terms, the learning rate of a step, the average of the weights, and interpolation towards the start."""
+"""AdamW on the recipe's terms, the learning rate of a step and the average of the weights."""
 
 import contextlib
 import math
@@ -79,9 +79,3 @@ class MovingAverage:
     def _copy(self, weights: list[Tensor]) -> None:
         for p, w in zip(self._model.parameters(), weights, strict=True):
             p.copy_(w)
-
-
-def interpolated(start: dict[str, Tensor], refined: dict[str, Tensor], weight: float) -> dict[str, Tensor]:
-    """(1 - weight) start + weight refined, of every floating-point entry of two state dicts (WiSE-FT, arXiv 2109.01903)."""
-    mixed = {name: torch.lerp(start[name].to(new.device), new, weight) for name, new in refined.items() if new.is_floating_point()}
-    return refined | mixed

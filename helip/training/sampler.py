@@ -15,7 +15,7 @@ import numpy as np
 
 from helip.errors import HelipError
 
-BASE, EPOCH, HELD_OUT = 0, 1, 2  # purposes: each has random streams of its own
+BASE, EPOCH, HELD_OUT, BESIDE = 0, 1, 2, 3  # purposes: each has random streams of its own
 
 
 class HardPairs(Protocol):
@@ -30,12 +30,14 @@ class HardPairs(Protocol):
 
 @dataclass(frozen=True)
 class Batch:
-    """The whole batch of one step, over all processes. `seeds` and `hard` are positions in `ids`."""
+    """The whole batch of one step, over all processes. `seeds` are positions in `ids`, and so is `hard`; a hard pair that is there by its
+    caption alone is B + n, the n-th of `captions` that are not -1, counted row by row."""
 
     ids: np.ndarray  # [B] int64, all different
     seeds: np.ndarray  # [S] int64
     hard: np.ndarray  # [S, P] int64
     sample_seeds: np.ndarray  # [B] int64: of everything random about a sample
+    captions: np.ndarray  # [B, P] int64 with role negatives, else [B, 0]: ids whose captions a row brings, all different, none in `ids`
 
 
 def random_stream(seed: int, purpose: int, index: int) -> np.random.Generator:
@@ -63,6 +65,8 @@ class Sampler:
     size: N, pairs in the corpus. arm: `control` draws from the whole corpus, `cleaned` leaves noise targets out, `helip` adds hard
     pairs (and leaves noise out if drop_noise). keep: [N] bool, what may be drawn at all. All arms have the same batch_size.
     A drawn hard pair that the batch already holds is used where it stands; the row so spared goes to a further base sample.
+    role: of the hard pairs. `batch`: rows like others. `negatives`: only their captions take part, beside the batch; all rows are base
+    samples, to their augmentation those of arm `control` on the same population.
     """
 
     def __init__(
@@ -76,6 +80,7 @@ class Sampler:
         p: int = 1,
         drop_noise: bool = True,
         keep: np.ndarray | None = None,
+        role: Literal["batch", "negatives"] = "batch",
     ):
         if arm != "control" and pairs is None:
             raise HelipError(f"arm '{arm}' needs a pair set: mine one, or train the arm 'control'")
@@ -91,9 +96,10 @@ class Sampler:
         if batch_size > len(self._population):
             raise HelipError(f"a batch of {batch_size} is larger than the {len(self._population)} pairs left to train on: lower batch_size")
         self.size, self.batch_size, self.seed, self.p = size, batch_size, seed, p
-        self._pairs = pairs
-        self._seeds = seed_count(batch_size, seed_fraction, p) if arm == "helip" else 0
-        self._base = batch_size - self._seeds * p
+        self._pairs, self._beside = pairs, arm == "helip" and role == "negatives"
+        rows = 0 if self._beside else p  # of the batch, that the hard pairs of a seed take
+        self._seeds = seed_count(batch_size, seed_fraction, rows) if arm == "helip" else 0
+        self._base = batch_size - self._seeds * rows
         self._epoch, self._order = -1, None
 
     @property
@@ -104,10 +110,10 @@ class Sampler:
     def __call__(self, step: int) -> Batch:
         rng = random_stream(self.seed, BASE, step)
         row_of = {i: row for row, i in enumerate(self._base_ids(step).tolist())}
-        seeds, hard = self._draw_hard(rng, row_of)
+        seeds, hard, captions = self._draw_hard(random_stream(self.seed, BESIDE, step) if self._beside else rng, row_of)
         self._fill(rng, row_of)
-        ids = np.fromiter(row_of, np.int64, self.batch_size)
-        return Batch(ids, seeds, hard, rng.integers(0, 2**63 - 1, self.batch_size))
+        ids = np.fromiter(row_of, np.int64)[: self.batch_size]  # captions beside the batch come after it
+        return Batch(ids, seeds, hard, rng.integers(0, 2**63 - 1, self.batch_size), captions)
 
     def _base_ids(self, step: int) -> np.ndarray:
         epoch, place = divmod(step, self.steps_per_epoch)
@@ -116,9 +122,9 @@ class Sampler:
             self._epoch, self._order = epoch, order.astype(np.int32 if self.size < 2**31 else np.int64)
         return self._population[self._order[place * self._base : (place + 1) * self._base]]
 
-    def _draw_hard(self, rng: np.random.Generator, row_of: dict[int, int]) -> tuple[np.ndarray, np.ndarray]:
-        """Seeds are the first base samples with at least p hard pairs; adds what they draw to row_of (id -> row)."""
-        seeds, hard = [], []
+    def _draw_hard(self, rng: np.random.Generator, row_of: dict[int, int]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Seeds are the first base samples with at least p hard pairs; adds what they draw to row_of (id -> position)."""
+        seeds, hard, captions = [], [], np.full((self.batch_size, self.p if self._beside else 0), -1, np.int64)
         if self._seeds:
             draws = rng.integers(0, 2**62, (self._base, self.p)).tolist()
             for row, i in enumerate(list(row_of)):
@@ -126,11 +132,14 @@ class Sampler:
                 if len(candidates) < self.p:
                     continue
                 drawn = [int(candidates[c]) for c in choose(draws[row], len(candidates))]
+                if self._beside:
+                    new = [j for j in drawn if j not in row_of]
+                    captions[row, : len(new)] = new
                 seeds.append(row)
                 hard.append([row_of.setdefault(j, len(row_of)) for j in drawn])
                 if len(seeds) == self._seeds:
                     break
-        return np.array(seeds, np.int64), np.array(hard, np.int64).reshape(-1, self.p)
+        return np.array(seeds, np.int64), np.array(hard, np.int64).reshape(-1, self.p), captions
 
     def _hard_pairs(self, i: int) -> np.ndarray:
         candidates = self._pairs.hard(i)

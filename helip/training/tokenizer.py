@@ -15,11 +15,11 @@ import torch
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 
 from helip.errors import HelipError
+from helip.training.layout import TOKENIZER
 
 Tokenize = Callable[[list[str]], torch.Tensor]  # captions -> [B, L] int64
 PAD, START, END = "<pad>", "<start>", "<end>"
 LEARN_FROM = 500_000  # captions are plenty for a few thousand merges
-FILES = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "vocab.txt", "vocab.json", "merges.txt", "spiece.model")
 
 
 def learn(captions: Iterable[str], vocabulary: int, folder: Path) -> int:
@@ -44,7 +44,7 @@ def learn(captions: Iterable[str], vocabulary: int, folder: Path) -> int:
 
 def copy_files(source: Path, target: Path) -> None:
     """Copies a tokenizer's files beside a model."""
-    for name in FILES:
+    for name in TOKENIZER:
         if (source / name).is_file():
             shutil.copyfile(source / name, target / name)
 

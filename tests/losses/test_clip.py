@@ -31,6 +31,17 @@ def test_by_hand():
     assert clip_loss(image, text, 1.0).item() == pytest.approx(0.63774, abs=1e-5)
 
 
+def test_further_captions_by_hand():
+    # The cosines above, and two captions of no image: e1 again, and one that is (0, 0.6, 0.8). Logit scale 1:
+    #   1  0.6  0  1  0          ln(e + 1.82212 + 1 + e + 1) - 1         = 1.22556
+    #   0  0.8  0  0  0.6        ln(1 + 2.22554 + 1 + 1 + 1.82212) - 0.8 = 1.15270
+    #   0  0    1  0  0.8        ln(1 + 1 + e + 1 + 2.22554) - 1         = 1.07239      mean 1.15022
+    # Text to image stays 0.64060: the further captions are nobody's to find.
+    image = torch.eye(3)
+    text = torch.tensor([[1.0, 0.0, 0.0], [0.6, 0.8, 0.0], [0.0, 0.0, 1.0], [1.0, 0.0, 0.0], [0.0, 0.6, 0.8]])
+    assert clip_loss(image, text, 1.0).item() == pytest.approx((1.15022 + 0.64060) / 2, abs=1e-5)
+
+
 def test_equal_features_cost_the_logarithm_of_the_batch():
     same = torch.ones(7, 4) / 2
     assert clip_loss(same, same, 100.0).item() == pytest.approx(math.log(7), rel=1e-6)

@@ -47,6 +47,13 @@ def test_by_hand_least_similar_hard_pair_and_missing_ones():
     assert margin_of(similarity, rows(0), rows([2, -1])).item() == pytest.approx(0.1)
 
 
+def test_by_hand_captions_without_images():
+    # Two pairs and two further captions. Seed 0's hard pair is caption 2 (0.4); negatives 1 and 3: (0.2 + 0) / 2. Seed 1's is caption 3
+    # (0.1); negatives 0 and 2: (0 + 0.2) / 2.
+    similarity = torch.tensor([[0.9, 0.6, 0.4, 0.2], [0.1, 0.8, 0.3, 0.1]])
+    assert margin_of(similarity, rows(0, 1), rows([2], [3])).item() == pytest.approx(0.1)
+
+
 def test_positive_and_own_hard_pairs_are_no_negatives():
     # The positive (0.9) is far above the hard pair (0.3), and the other hard pair (0.8) above the least one: neither may count.
     similarity = torch.tensor([[0.9, 0.3, 0.8, 0.1]] * 4)

@@ -82,12 +82,12 @@ def test_blur_keeps_a_flat_image_and_the_mean():
 
 @pytest.mark.parametrize("processes", [2, 8])
 def test_rows_of_many_processes_are_the_rows_of_one(processes):
-    batch = Sampler(120, 16, 0, ToyPairs(120))(3)
+    batch = Sampler(120, 16, 0, ToyPairs(120), role="negatives")(3)
     _, whole = rows()[batch]
     parts = [rows(rank=r, world_size=processes)[batch][1] for r in range(processes)]
     for name in ("images", "numbers"):
         assert torch.equal(torch.cat([getattr(part, name) for part in parts], 1), getattr(whole, name))
-    for name in ("tokens", "sample_seeds"):
+    for name in ("tokens", "sample_seeds", "captions"):
         assert torch.equal(torch.cat([getattr(part, name) for part in parts]), getattr(whole, name))
 
 

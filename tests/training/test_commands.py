@@ -39,7 +39,7 @@ def refine(own, out, *more: str) -> int:
 
 
 def test_refine_makes_a_model_and_says_what_it_will_do(own, tmp_path, capsys):
-    assert refine(own, tmp_path / "out", "--pairs", str(own / "pairs"), "--gamma", "0.5", "--symmetric-margin", "--interpolate", "0.7") == 0
+    assert refine(own, tmp_path / "out", "--pairs", str(own / "pairs"), "--gamma", "0.5", "--symmetric-margin") == 0
     about = read_json(tmp_path / "out/train.json")
     assert (about["declaration"]["gamma"], about["declaration"]["symmetric_margin"], about["declaration"]["arm"]) == (0.5, True, "helip")
     assert {"corpus", "pairs", "start"} == about["inputs"].keys()
@@ -72,6 +72,35 @@ def test_real_photographs(own, data_root, tmp_path):
     build_corpus(ShardCorpus(path=str(data_root / "flickr8k/pairs/00000.tar")), tmp_path / "photographs")
     assert refine(own, tmp_path / "out", "--arm", "control", "--corpus", str(tmp_path / "photographs")) == 0
     assert read_json(tmp_path / "out/train.json")["steps"] == 3
+
+
+def test_a_refined_model_and_its_start_in_one(own, tmp_path, capsys):
+    assert refine(own, tmp_path / "refined", "--arm", "control") == 0
+    ends = ["--start", str(own / "model"), "--refined", str(tmp_path / "refined")]
+    assert main(["interpolate", *ends, "--weight", "0.25", "--out", str(tmp_path / "mixed")]) == 0
+    start, refined, mixed = (models.open_start(f).model.state_dict() for f in (own / "model", tmp_path / "refined", tmp_path / "mixed"))
+    assert all(torch.allclose(w, 0.75 * start[n] + 0.25 * refined[n], atol=1e-6) for n, w in mixed.items() if w.is_floating_point())
+    assert all(torch.equal(w, refined[n]) for n, w in mixed.items() if not w.is_floating_point())
+    assert {p.name for p in (tmp_path / "mixed").iterdir()} == {p.name for p in (tmp_path / "refined").iterdir()}
+    about = read_json(tmp_path / "mixed/train.json")
+    assert (about["declaration"], about["steps"], about["inputs"].keys()) == ({"interpolate": {"weight": 0.25}}, 3, {"start", "refined"})
+    assert (tmp_path / "mixed/curve.csv").read_text() == "step,loss\n"
+    assert main(["interpolate", *ends, "--weight", "1.5", "--out", str(tmp_path / "beyond")]) == 2
+    assert "--weight 1.5: the refined model's share lies between 0 and 1" in capsys.readouterr().err
+    assert not (tmp_path / "beyond").exists()
+
+
+def test_pairs_without_what_the_start_takes_for_matches(own, tmp_path, capsys):
+    given = ["--corpus", str(own / "corpus"), "--pairs", str(own / "pairs"), "--model", f"local-dir:{own / 'model'}"]
+    assert main(["filter-pairs", *given, "--margin", "0.0", "--out", str(tmp_path / "filtered")]) == 0
+    before, after = PairSet.open(own / "pairs"), PairSet.open(tmp_path / "filtered", read_json(own / "corpus/manifest.json")["digest"])
+    features = {m: np.load(tmp_path / f"filtered.features/{m}/features.npy") for m in ("image", "text")}
+    cosine = features["image"] @ features["text"].T
+    wanted = [[j for j in before.hard(i) if cosine[i, j] < cosine[i, i] and cosine[j, i] < cosine[j, j]] for i in range(100)]
+    assert [after.hard(i).tolist() for i in range(100)] == wanted
+    assert 0 < len(after.ids) < 500 == after.about["entries_before"]
+    assert f"kept {len(after.ids)} of 500 hard pairs" in capsys.readouterr().out
+    assert refine(own, tmp_path / "out", "--pairs", str(tmp_path / "filtered")) == 0
 
 
 @pytest.mark.parametrize(

@@ -68,7 +68,7 @@ def whole_training(folder: Path, world: World, **said) -> dict:
     return {"draws": read_json(one.out / "train.json")["draws"], "losses": losses}
 
 
-@pytest.mark.parametrize("said", [{}, {"accumulate": 2}], ids=["whole", "accumulated"])
+@pytest.mark.parametrize("said", [{}, {"accumulate": 2, "role": "negatives"}], ids=["whole", "accumulated, captions beside the batch"])
 def test_gradients_agree(tmp_path, said):
     one, two = run(tmp_path / "one", gradient, 1, **said), run(tmp_path / "two", gradient, 2, **said)
     assert one["ids"] == two["ids"]

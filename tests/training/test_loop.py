@@ -25,12 +25,16 @@ def curve(folder) -> list[dict[str, str]]:
 
 
 def test_arms_take_the_same_steps_of_the_same_size(tmp_path):
-    curves = {}
-    for arm in ("control", "cleaned", "helip"):
-        one = job(tmp_path / arm, refinement(arm=arm, steps=None, epochs=1), pairs=ToyPairs(120, noise=range(10)))
+    arms = {name: {"arm": name} for name in ("control", "cleaned", "helip")} | {"negatives": {"role": "negatives"}}
+    curves, rows = {}, {}
+    for name, said in arms.items():
+        one = job(tmp_path / name, refinement(steps=None, epochs=1, **said), pairs=ToyPairs(120, noise=range(10)))
+        rows[name] = Training(one, World()).sampler(0).ids
         assert train(one, World()) == 0
-        curves[arm] = curve(tmp_path / arm)
-    assert [len(c) for c in curves.values()] == [10, 10, 10]
+        curves[name] = curve(tmp_path / name)
+    assert [len(c) for c in curves.values()] == [10, 10, 10, 10]
+    assert {len(ids) for ids in rows.values()} == {12}
+    assert np.array_equal(rows["negatives"], rows["cleaned"])  # captions beside the batch, noise left out
     assert len({tuple(r["lr"] for r in c) for c in curves.values()}) == 1
     assert "margin" in curves["helip"][0]
     assert "margin" not in curves["control"][0]
@@ -145,14 +149,12 @@ def test_retention_sees_the_model_in_eval_mode_and_leaves_training_alone(tmp_pat
     assert [r["loss"] for r in curve(tmp_path / "plain")] == [r["loss"] for r in curve(tmp_path / "watched")][1:]
 
 
-def test_average_and_interpolation_are_what_is_exported(tmp_path):
+def test_the_average_is_what_is_exported(tmp_path):
     start = {n: w.clone() for n, w in job(tmp_path / "start", recipe()).clip.model.state_dict().items()}
     exported = {}
-    for name, said in {"last": {}, "halfway": {"interpolate": 0.5}, "averaged": {"ema": 0.5}}.items():
+    for name, said in {"last": {}, "averaged": {"ema": 0.5}}.items():
         assert train(job(tmp_path / name, refinement(**said)), World()) == 0
         exported[name] = open_start(tmp_path / name / "model").model.state_dict()
-    for n, w in exported["halfway"].items():
-        assert torch.allclose(w, (start[n] + exported["last"][n]) / 2, atol=1e-6)
     moved = "transformer.resblocks.0.mlp.c_fc.weight"
     near, far = ((exported[n][moved] - start[moved]).norm() for n in ("averaged", "last"))
     assert 0 < near < far

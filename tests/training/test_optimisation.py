@@ -6,7 +6,7 @@ from torch import nn
 from toys import recipe, refinement
 
 from helip.errors import HelipError
-from helip.training.optimisation import MovingAverage, clamp_logit_scale, interpolated, learning_rate, optimiser, total_steps
+from helip.training.optimisation import MovingAverage, clamp_logit_scale, learning_rate, optimiser, total_steps
 
 
 def test_schedule_by_hand():
@@ -56,12 +56,3 @@ def test_moving_average_by_hand():
     with average.applied():
         assert model.weight.item() == pytest.approx(1.5)
     assert model.weight.item() == 3.0
-
-
-def test_interpolation_by_hand():
-    start, refined = {"w": torch.tensor([0.0, 2.0]), "n": torch.tensor(3)}, {"w": torch.tensor([4.0, 2.0]), "n": torch.tensor(5)}
-    mixed = interpolated(start, refined, 0.25)
-    assert mixed["w"].tolist() == [1.0, 2.0]
-    assert mixed["n"] == 5
-    assert torch.equal(interpolated(start, refined, 1.0)["w"], refined["w"])
-    assert torch.equal(interpolated(start, refined, 0.0)["w"], start["w"])

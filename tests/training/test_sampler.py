@@ -14,7 +14,7 @@ from helip.training.sampler import Sampler, choose, held_out_mask, seed_count
 
 
 def same(a, b) -> bool:
-    return all(np.array_equal(getattr(a, f), getattr(b, f)) for f in ("ids", "seeds", "hard", "sample_seeds"))
+    return all(np.array_equal(getattr(a, f), getattr(b, f)) for f in ("ids", "seeds", "hard", "sample_seeds", "captions"))
 
 
 def test_a_batch_by_hand():
@@ -32,27 +32,33 @@ def test_a_batch_by_hand():
 @given(
     size=st.integers(8, 60), batch_size=st.integers(2, 24), p=st.integers(1, 4), share=st.floats(0, 1), k=st.integers(0, 6),
     step=st.integers(0, 500), seed=st.integers(0, 3), arm=st.sampled_from(["control", "cleaned", "helip"]), noise=st.integers(0, 5),
+    role=st.sampled_from(["batch", "negatives"]),
 )  # fmt: skip
 @settings(max_examples=80, deadline=None)
-def test_any_batch_is_whole_and_without_repeats(size, batch_size, p, share, k, step, seed, arm, noise):
+def test_any_batch_is_whole_and_without_repeats(size, batch_size, p, share, k, step, seed, arm, noise, role):
     pairs = ToyPairs(size, k, noise=range(noise))
+    beside = arm == "helip" and role == "negatives"
     if batch_size > size - (noise if arm != "control" else 0):
         with pytest.raises(HelipError, match="larger than"):
-            Sampler(size, batch_size, seed, pairs, arm, share, p)
+            Sampler(size, batch_size, seed, pairs, arm, share, p, role=role)
         return
-    sampler = Sampler(size, batch_size, seed, pairs, arm, share, p)
+    sampler = Sampler(size, batch_size, seed, pairs, arm, share, p, role=role)
     batch = sampler(step)
     assert len(batch.ids) == len(set(batch.ids.tolist())) == len(batch.sample_seeds) == batch_size
     assert batch.hard.shape == (len(batch.seeds), p)
-    assert len(batch.seeds) <= seed_count(batch_size, share, p)
+    assert len(batch.seeds) <= seed_count(batch_size, share, 0 if beside else p)
+    further = batch.captions[batch.captions >= 0].tolist()
+    assert batch.captions.shape == (batch_size, p if beside else 0)
+    assert len(set(further)) == len(further) and not set(further) & set(batch.ids.tolist())
+    columns = np.array([*batch.ids, *further])
     if arm != "control":
-        assert not pairs.noise[batch.ids].any()
+        assert not pairs.noise[columns].any()
     if arm != "helip":
         assert len(batch.seeds) == 0
     for s, hard in zip(batch.seeds, batch.hard, strict=True):
         assert len(set(hard.tolist())) == p
-        assert set(batch.ids[hard].tolist()) <= set(pairs.hard(batch.ids[s]).tolist())
-    assert same(batch, Sampler(size, batch_size, seed, pairs, arm, share, p)(step))  # of (seed, step) alone
+        assert set(columns[hard].tolist()) <= set(pairs.hard(batch.ids[s]).tolist())
+    assert same(batch, Sampler(size, batch_size, seed, pairs, arm, share, p, role=role)(step))  # of (seed, step) alone
 
 
 def test_order_of_asking_changes_nothing():
@@ -88,6 +94,17 @@ def test_a_hard_pair_already_there_is_used_where_it_stands():
     batch = Sampler(6, 6, 0, ToyPairs(6, k=5), p=1)(0)  # the whole corpus: at least one of three drawn pairs is a base sample's or repeated
     assert sorted(batch.ids.tolist()) == list(range(6))
     assert len(batch.seeds) == 3
+
+
+def test_captions_beside_the_batch_leave_it_the_controls():
+    sampler, control = Sampler(60, 12, 0, ToyPairs(60, k=1), role="negatives"), Sampler(60, 12, 0, arm="control")
+    for step in range(8):
+        batch, plain = sampler(step), control(step)
+        assert np.array_equal(batch.ids, plain.ids) and np.array_equal(batch.sample_seeds, plain.sample_seeds)
+        # H_i is i + 1 alone: a row brings its caption unless the batch holds the pair itself
+        assert batch.captions[:, 0].tolist() == [-1 if (i + 1) % 60 in batch.ids else (i + 1) % 60 for i in batch.ids]
+        columns = np.array([*batch.ids, *batch.captions[batch.captions >= 0]])
+        assert columns[batch.hard[:, 0]].tolist() == ((batch.ids + 1) % 60).tolist()
 
 
 def test_hard_pairs_are_drawn_uniformly():

@@ -6,6 +6,8 @@ import pytest
 import torch
 from toys import RESNET, ToyCorpus, declaration, job, refinement
 
+from helip.losses.clip import symmetric_info_nce
+from helip.losses.hnml import margin_of
 from helip.training import models
 from helip.training.distributed import World
 from helip.training.loop import Training
@@ -30,10 +32,10 @@ def gradient(one: Training, double=True) -> tuple[torch.Tensor, torch.Tensor]:
     return torch.cat([p.grad.flatten() for p in trained]), loss
 
 
-@pytest.mark.parametrize("pieces", [2, 3, 12])
-def test_accumulation_gives_the_gradient_of_the_whole_batch(tmp_path, pieces):
-    whole, loss = gradient(training(tmp_path))
-    cut, cut_loss = gradient(training(tmp_path, accumulate=pieces))
+@pytest.mark.parametrize(("pieces", "role"), [(2, "batch"), (3, "batch"), (12, "batch"), (3, "negatives")])
+def test_accumulation_gives_the_gradient_of_the_whole_batch(tmp_path, pieces, role):
+    whole, loss = gradient(training(tmp_path, role=role))
+    cut, cut_loss = gradient(training(tmp_path, accumulate=pieces, role=role))
     assert torch.allclose(cut, whole, rtol=1e-9, atol=1e-12)
     assert torch.allclose(loss, cut_loss, rtol=1e-9)
     assert whole.abs().max() > 1e-3
@@ -111,6 +113,24 @@ def test_the_margin_is_part_of_the_gradient(tmp_path):
     with_margin, _ = gradient(training(tmp_path, gamma=1.0))
     without, _ = gradient(training(tmp_path, gamma=0.0))
     assert not torch.allclose(with_margin, without, rtol=1e-4, atol=1e-8)
+
+
+def test_captions_beside_the_batch_are_columns_of_the_loss(tmp_path):
+    one = training(tmp_path, role="negatives", p=2, gamma=0.5)
+    batch, inputs = next(one.batches())
+    inputs["images"] = [x.double() for x in inputs["images"]]
+    _, loss, parts = one.stepper.gradient(inputs, batch)
+    further = batch.captions[batch.captions >= 0].tolist()
+    assert len(further) >= 10
+    with torch.no_grad():
+        captions = [one.job.corpus.caption(i) for i in [*batch.ids.tolist(), *further]]
+        image = one.model.encode_image(inputs["images"][0], normalize=True)
+        text = one.model.encode_text(one.job.clip.tokenize(captions), normalize=True)
+        similarity, scale = image @ text.T, one.model.logit_scale.exp()
+        clip = symmetric_info_nce(scale * similarity)
+        margin = margin_of(similarity, batch.seeds, batch.hard)
+    assert parts["clip"].item() == pytest.approx(clip.item(), rel=1e-9)
+    assert loss.item() == pytest.approx((clip + 0.5 * margin).item(), rel=1e-9)
 
 
 def test_short_captions_have_the_same_features():

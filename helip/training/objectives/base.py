@@ -17,10 +17,14 @@ Features = dict[str, Tensor]  # name -> one row per sample
 
 
 class Plan(Protocol):
-    """Where the hard pairs of a batch are: seeds [S] and hard [S, P] row positions, -1 where a seed has fewer than P."""
+    """Where the hard pairs of a batch are: seeds [S] and hard [S, P] positions, -1 where a seed has fewer than P; see sampler.Batch.
+
+    captions [B, P]: where a row brings a caption beside the batch, -1 elsewhere; [B, 0] where none does.
+    """
 
     seeds: Any
     hard: Any
+    captions: Any
 
 
 class ObjectiveModule(nn.Module):
@@ -47,12 +51,15 @@ class ObjectiveModule(nn.Module):
         """Local outputs of one micro-batch, one row per sample: at least unit-norm `image_features` and `text_features`, [b, D].
 
         batch: `images`, a list of [b, 3, H, W], one per view; `tokens` [b, L], or a list of them, one per caption view;
-        `sample_seeds` [b] int64, the only source of randomness.
+        `sample_seeds` [b] int64, the only source of randomness; with role negatives `captions` [b, P, L], encoded as
+        `caption_features` [b, P, D].
         """
-        return {
-            "image_features": model.encode_image(batch["images"][0], normalize=True),
-            "text_features": model.encode_text(first_caption(batch), normalize=True),
-        }
+        image, text = model.encode_image(batch["images"][0], normalize=True), model.encode_text(first_caption(batch), normalize=True)
+        features = {"image_features": image, "text_features": text}
+        if "captions" in batch:
+            further = model.encode_text(batch["captions"].flatten(0, 1), normalize=True)
+            features["caption_features"] = further.unflatten(0, batch["captions"].shape[:2])
+        return features
 
     def loss(self, features: Features, logit_scale: Tensor, plan: Plan | None = None) -> tuple[Tensor, dict[str, Tensor]]:
         """The objective over the whole batch, and its parts by name (detached scalars).
@@ -63,11 +70,15 @@ class ObjectiveModule(nn.Module):
         features = self.project(features)
         with torch.autocast(features["image_features"].device.type, enabled=False):
             features = {name: rows.float() if rows.dtype in (torch.float16, torch.bfloat16) else rows for name, rows in features.items()}
-            similarity_BB = features["image_features"] @ features["text_features"].T
-            total, parts = self.contrast(features, similarity_BB, logit_scale)
+            text_CD = features["text_features"]
+            if "caption_features" in features:
+                present_BP = torch.as_tensor(plan.captions, device=text_CD.device) >= 0
+                text_CD = torch.cat([text_CD, features["caption_features"][present_BP]])
+            similarity_BC = features["image_features"] @ text_CD.T
+            total, parts = self.contrast(features, similarity_BC, logit_scale)
             if plan is not None and self.gamma:
                 seeds_S, hard_SP = (torch.as_tensor(rows, dtype=torch.int64, device=total.device) for rows in (plan.seeds, plan.hard))
-                parts["margin"] = margin_of(similarity_BB, seeds_S, hard_SP, self.symmetric_margin)
+                parts["margin"] = margin_of(similarity_BC, seeds_S, hard_SP, self.symmetric_margin)
                 total = total + self.gamma * parts["margin"]
         return total, {name: value.detach() for name, value in parts.items()}
 
@@ -76,7 +87,8 @@ class ObjectiveModule(nn.Module):
         return features
 
     def contrast(self, features: Features, similarity_BB: Tensor, logit_scale: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
-        """The objective without its margin, and its parts. similarity_BB: cosines of first images (rows) and first captions."""
+        """The objective without its margin, and its parts. similarity_BB: cosines of first images (rows) and first captions, followed in
+        role negatives (objective clip alone) by captions beside the batch."""
         raise NotImplementedError
 
     def after_step(self, features: Features) -> None:

@@ -7,9 +7,11 @@ import importlib.metadata
 import json
 import os
 import platform
+import resource
 import shutil
 import subprocess
 import tempfile
+import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,6 +20,7 @@ from typing import Any
 from helip.config import Declaration
 from helip.errors import HelipError
 
+_BEGUN, _BEGUN_AT = time.monotonic(), datetime.now(UTC).isoformat(timespec="seconds")
 PACKAGES = ("torch", "open_clip_torch", "timm", "sentence-transformers", "faiss-cpu", "clip-benchmark", "numpy", "snakemake")
 
 
@@ -118,11 +121,30 @@ def _surroundings() -> dict[str, Any]:
     for name in PACKAGES:
         with contextlib.suppress(importlib.metadata.PackageNotFoundError):
             versions[name] = importlib.metadata.version(name)
-    return {"commit": git.stdout.strip(), "host": platform.node(), "python": platform.python_version(), "versions": versions}
+    where = {"host": platform.node(), "machine": machine()}
+    return {"commit": git.stdout.strip(), **where, "python": platform.python_version(), "versions": versions}
+
+
+def machine() -> str:
+    """This machine's processor, and how many of its cores this process may use."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        lines = []
+    name = next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.machine())
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return f"{name}, {cores} core{'s' * (cores != 1)}"
+
+
+def _job() -> dict[str, Any]:
+    """What this process (and those of its children that have ended) took so far; the last artefact of a job says what the job took."""
+    used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    cost = {"wall_clock_seconds": time.monotonic() - _BEGUN, "cpu_seconds": sum(u.ru_utime + u.ru_stime for u in used)}
+    return {"pid": os.getpid(), "begun": _BEGUN_AT, **{name: round(seconds, 1) for name, seconds in cost.items()}}
 
 
 def provenance(declaration: Any, inputs: dict[str, str] | None = None, **more: Any) -> dict[str, Any]:
-    """The JSON that lies beside an artefact: the resolved declaration, digests of its inputs, versions, commit, host, time."""
+    """The JSON that lies beside an artefact: the resolved declaration, digests of its inputs, versions, commit, machine, time and cost."""
     said = declaration.model_dump(mode="json") if isinstance(declaration, Declaration) else declaration
     now = datetime.now(UTC).isoformat(timespec="seconds")
-    return {"declaration": said, "inputs": inputs or {}, "written": now, **_surroundings(), **more}
+    return {"declaration": said, "inputs": inputs or {}, "written": now, "job": _job(), **_surroundings(), **more}

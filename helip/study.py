@@ -60,11 +60,18 @@ class BoundStudy:
                 if table not in self.tables:
                     raise HelipError(f"{self._runs_file}: {run.name}: tables names '{table}', and there is no such table")
         for name, claim in self.claims.items():
-            for key in (claim.run, claim.over):
-                if key not in self.declared:
-                    raise HelipError(f"{folder / 'claims.yaml'}: {name}: names run '{key}', and there is no such run")
-            if claim.table not in self.tables:
-                raise HelipError(f"{folder / 'claims.yaml'}: {name}: names table '{claim.table}', and there is no such table")
+            self._check_claim(f"{folder / 'claims.yaml'}: {name}", claim)
+
+    def _check_claim(self, where: str, claim: Claim) -> None:
+        for key in (run for pair in claim.comparisons for run in (pair.run, pair.over)):
+            if key not in self.declared:
+                raise HelipError(f"{where}: names run '{key}', and there is no such run")
+        if claim.table not in self.tables:
+            raise HelipError(f"{where}: names table '{claim.table}', and there is no such table")
+        known = {column.key for column in self.tables[claim.table].columns}
+        for key in claim.columns:
+            if key not in known:
+                raise HelipError(f"{where}: names column '{key}', and {claim.table} has {', '.join(sorted(known))}")
 
     def _check_published(self) -> None:
         for name in self.declaration.published:

@@ -40,7 +40,7 @@ rule figure:
     output:
         multiext("results/{study}/{figure}", ".png", ".pdf"),
     params:
-        digest=ask(lambda s, w: digest([w.figure, *map(str, reporting.figure_inputs(s, w.figure))])),
+        digest=ask(lambda s, w: reporting.figure_digest(s, w.figure)),
     wildcard_constraints:
         figure=r"figure\d+",
     shell:
@@ -65,7 +65,7 @@ rule report:
     output:
         "results/{study}/report.html",
     params:
-        digest=ask(lambda s, w: digest([s.declaration.question, *map(str, reporting.report_inputs(s))])),
+        digest=ask(lambda s, w: reporting.report_digest(s)),
     shell:
         "helip report --study {wildcards.study}"
 

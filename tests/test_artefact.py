@@ -1,6 +1,7 @@
 """Artefacts are whole or absent, and say where they came from."""
 
 import json
+import os
 
 import pytest
 
@@ -57,7 +58,8 @@ def test_provenance_holds_the_whole_declaration_and_survives_json():
     written = json.loads(json.dumps(provenance(MiningSpec(k=7), {"corpus": "abc"}, seconds=1.5)))
     assert (written["declaration"]["k"], written["declaration"]["tau_image"]) == (7, 0.5)
     assert (written["inputs"], written["seconds"]) == ({"corpus": "abc"}, 1.5)
-    assert {"commit", "host", "written", "versions", "python"} <= set(written)
+    assert {"commit", "host", "machine", "written", "versions", "python"} <= set(written)
+    assert written["job"]["pid"] == os.getpid() and written["job"]["cpu_seconds"] > 0
 
 
 def test_the_digest_of_a_declaration_is_pinned():

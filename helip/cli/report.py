@@ -23,6 +23,7 @@ def add(name, parser):
             parser.add_argument("figure", help="figure4, figure5, figure6, figure7, figure8")
             return _figure
         case "report":
+            parser.add_argument("--markdown", type=Path, metavar="FOLDER", help="write it as Markdown and PNG into this folder instead")
             return _report
         case "track":
             parser.add_argument("--store", type=Path, help="the sqlite file (default: mlflow.db in the results folder)")
@@ -53,10 +54,16 @@ def _figure(arguments):
 
 
 def _report(arguments):
-    from helip.reporting.report import write_report
     from helip.study import load
 
-    print(write_report(load(arguments.study)))
+    if arguments.markdown:
+        from helip.reporting.pages import write_pages
+
+        print(write_pages(load(arguments.study), arguments.markdown))
+    else:
+        from helip.reporting.report import write_report
+
+        print(write_report(load(arguments.study)))
 
 
 def _track(arguments):

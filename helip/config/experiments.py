@@ -128,12 +128,32 @@ class Table(Declaration):
     title: str
     place: str  # where in the paper
     columns: tuple[Column, ...]
-    average: bool = False
+    average: bool | tuple[Name, ...] = False  # of all columns, or of those named
     rows: tuple[Row, ...]
     note: str = ""
 
 
 class Comparison(Declaration):
+    @model_validator(mode="after")
+    def _averages_what_it_has(self):
+        keys = {column.key for column in self.columns}
+        if unknown := [] if isinstance(self.average, bool) else [key for key in self.average if key not in keys]:
+            raise ValueError(f"average names '{unknown[0]}', which is no column; they are {', '.join(sorted(keys))}")
+        return self
+
+    @property
+    def averaged(self) -> tuple[Column, ...]:
+        """The columns that the average is of; none where the table has no average."""
+        match self.average:
+            case bool():
+                return self.columns if self.average else ()
+            case keys:
+                return tuple(column for column in self.columns if column.key in keys)
+
+    def chosen(self, keys: tuple[Name, ...]) -> tuple[Column, ...]:
+        """The columns of those keys; of no keys, those that the average is of, or all."""
+        return tuple(c for c in self.columns if (c.key in keys if keys else c in (self.averaged or self.columns)))
+
     run: Name
     over: Name
 
@@ -154,3 +174,7 @@ class Claim(Declaration):
     # accuracy: of the columns. attribute_overlap: share of a generated image's attributes that its hard pairs show too, percent.
     # mining_minutes: wall-clock of the mining job. epochs: passes over the corpus that the refinement took.
     measure: Literal["accuracy", "attribute_overlap", "mining_minutes", "epochs"] = "accuracy"
+
+    @property
+    def comparisons(self) -> tuple[Comparison, ...]:
+        return (Comparison(run=self.run, over=self.over), *self.also)

@@ -23,6 +23,7 @@ class Result:
 
     metrics: dict[str, float]
     hits: dict[str, torch.Tensor]
+    together: dict[str, int] = field(default_factory=dict, kw_only=True)  # so many items in a row are of one image: not independent
     n: int  # images
     split: str
     digests: dict[str, str] = field(default_factory=dict)
@@ -90,14 +91,14 @@ def retrieval(extractor: Extractor, data: EvaluationSet) -> Result:
     scores_TN = normalize(texts_TD, dim=-1) @ normalize(features.images, dim=-1).T
     positive_TN = torch.zeros_like(scores_TN, dtype=torch.bool)
     positive_TN[torch.arange(len(captions)), image_of_T] = True
-    metrics, hits = {}, {}
+    hits = {}
     for name, scores, positive in (("image", scores_TN, positive_TN), ("text", scores_TN.T, positive_TN.T)):
         for k in RECALLS:
-            found = batchify(recall_at_k, scores, positive, BATCH, "cpu", k=min(k, scores.shape[1])) > 0
-            metrics[f"{name}_recall_at_{k}"] = 100 * found.double().mean().item()
-            if k == 1:
-                hits[f"{name}_recall_at_1"] = found
-    return Result(metrics, hits, len(features.captions), data.test_split, {"images": features.digest})
+            hits[f"{name}_recall_at_{k}"] = batchify(recall_at_k, scores, positive, BATCH, "cpu", k=min(k, scores.shape[1])) > 0
+    metrics = {name: 100 * found.double().mean().item() for name, found in hits.items()}
+    counts = {len(one) for one in features.captions}
+    together = {f"image_recall_at_{k}": len(features.captions[0]) for k in RECALLS} if len(counts) == 1 else {}
+    return Result(metrics, hits, len(features.captions), data.test_split, {"images": features.digest}, together=together)
 
 
 def mean_per_class_recall(labels_N: torch.Tensor, predicted_N: torch.Tensor) -> float:

@@ -50,13 +50,14 @@ def write_metrics(path: Path, said: dict[str, str], result: Result, extractor: E
         "split": result.split,
         "n": result.n,
         "metrics": result.metrics,
-        "per_item": {name: packed(hits) for name, hits in result.hits.items()},
+        "per_item": {name: packed(hits, result.together.get(name, 1)) for name, hits in result.hits.items()},
         "details": result.details,
         "digests": digests,
     }
     write_json(path, content | provenance(declaration, digests))
 
 
-def packed(hits_N: torch.Tensor) -> dict[str, Any]:
-    """Eight items a byte, the first in the highest bit (np.packbits), as base64; `length` is the number of items."""
-    return {"bits": base64.b64encode(np.packbits(hits_N.numpy())).decode(), "length": len(hits_N)}
+def packed(hits_N: torch.Tensor, together: int = 1) -> dict[str, Any]:
+    """Eight items a byte, the first in the highest bit (np.packbits), as base64; `length` is the number of items, of which each
+    `together` in a row are of one image."""
+    return {"bits": base64.b64encode(np.packbits(hits_N.numpy())).decode(), "length": len(hits_N), "together": together}

@@ -10,7 +10,6 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from helip.config import Claim, Comparison
-from helip.errors import HelipError
 from helip.reporting.effects import Effect, NotRunError, effect
 from helip.reporting.measured import Measured
 from helip.reporting.statistics import holm
@@ -34,15 +33,11 @@ class Decision:
     note: str = ""
 
 
-def comparisons(claim: Claim) -> list[Comparison]:
-    return [Comparison(run=claim.run, over=claim.over), *claim.also]
-
-
 def against_control(study: BoundStudy, claim: Claim) -> Claim | None:
     """The claim with each start replaced by its control; None where it is not about refinements measured from their start."""
     if claim.measure != "accuracy" or claim.expect != "higher":
         return None
-    bound = [c for c in comparisons(claim) if c.run in study.runs]
+    bound = [c for c in claim.comparisons if c.run in study.runs]
     if not bound or any(study.run(c.run).start != c.over or study.control_of(c.run) in (None, c.over) for c in bound):
         return None
     first, *also = [Comparison(run=c.run, over=study.control_of(c.run)) for c in bound]
@@ -51,7 +46,6 @@ def against_control(study: BoundStudy, claim: Claim) -> Claim | None:
 
 def decide(study: BoundStudy) -> list[Decision]:
     """The verdicts of all claims, in the order of the file."""
-    check(study)
     measured = Measured(study)
     decisions = [_measure(study, measured, name, claim) for name, claim in study.claims.items()]
     tests = [(i, w) for i, d in enumerate(decisions) for w in ("effect", "control") if getattr(d, w) and getattr(d, w).interval]
@@ -71,7 +65,7 @@ def _verdict(p_for: float, p_against: float) -> Verdict:
 def _measure(study: BoundStudy, measured: Measured, name: str, claim: Claim) -> Decision:
     """Without the correction: what has no interval is decided here, by arithmetic."""
     try:
-        found = effect(study, measured, claim, comparisons(claim))
+        found = effect(study, measured, claim)
     except NotRunError as reason:
         return Decision(name, claim, "not run", note=str(reason))
     decision = Decision(name, claim, _verdict(found.p_for, found.p_against), found, note=found.note)
@@ -79,18 +73,6 @@ def _measure(study: BoundStudy, measured: Measured, name: str, claim: Claim) -> 
     if fair is None:
         return decision
     try:
-        return replace(decision, control=effect(study, measured, fair, comparisons(fair)), control_verdict="underpowered")
+        return replace(decision, control=effect(study, measured, fair), control_verdict="underpowered")
     except NotRunError:
         return replace(decision, control_verdict="not run")
-
-
-def check(study: BoundStudy) -> None:
-    """Names in claims.yaml that nothing answers to are the user's to know about, whatever the study binds."""
-    file = study.file.parent.parent / "paper" / "claims.yaml"
-    for name, claim in study.claims.items():
-        known = {column.key for column in study.tables[claim.table].columns}
-        if unknown := [c for c in claim.columns if c not in known]:
-            raise HelipError(f"{file}: {name}: names column '{unknown[0]}', and {claim.table} has {', '.join(sorted(known))}")
-        for pair in claim.also:
-            if unknown := [r for r in (pair.run, pair.over) if r not in study.declared]:
-                raise HelipError(f"{file}: {name}: also names run '{unknown[0]}', and there is no such run")

@@ -5,7 +5,7 @@ from collections import Counter
 from pathlib import Path
 
 from helip.artefact import whole_file
-from helip.reporting.claims import Decision, comparisons, decide
+from helip.reporting.claims import Decision, decide
 from helip.reporting.effects import Effect
 from helip.reporting.published import published
 from helip.study import BoundStudy
@@ -46,7 +46,7 @@ def how(decisions: list[Decision]) -> str:
 
 
 def row(study: BoundStudy, d: Decision) -> dict[str, object]:
-    claim, printed = d.claim, published(study, d.claim, comparisons(d.claim))
+    claim, printed = d.claim, published(study, d.claim)
     said = {field: getattr(claim, field) for field in ("place", "text", "expect", "margin", "measure", "run", "over")}
     said |= {"claim": d.name, "verdict": d.verdict, "p_holm": d.p_holm, "verdict_over_control": d.control_verdict, "note": d.note}
     if d.effect:
@@ -82,7 +82,7 @@ def markdown(study: BoundStudy, decisions: list[Decision]) -> str:
         "| --- | --- | --- | --- | --- | --- |",
     ]
     for d in decisions:
-        printed = published(study, d.claim, comparisons(d.claim))
+        printed = published(study, d.claim)
         paper = f"{printed.difference:+.2f}" if printed else ""
         control = f"{d.control_verdict}: {measured(d.control, d.claim.measure)}" if d.control else d.control_verdict or ""
         ours = measured(d.effect, d.claim.measure) if d.effect else ""

@@ -1,14 +1,13 @@
 """The measured side of a claim: an estimate, its interval, and the two one-sided p-values that its verdict rests on."""
 
 import statistics
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
 
 from helip.artefact import read_json
-from helip.config import Claim, Column, Comparison
+from helip.config import Claim, Comparison
 from helip.errors import HelipError
 from helip.reporting.inputs import quality_pairs
 from helip.reporting.measured import Difference, Measured
@@ -41,8 +40,9 @@ class Effect:
     note: str = ""
 
 
-def effect(study: BoundStudy, measured: Measured, claim: Claim, pairs: Sequence[Comparison]) -> Effect:
+def effect(study: BoundStudy, measured: Measured, claim: Claim) -> Effect:
     """What the study measured of a claim; NotRunError says what is missing."""
+    pairs = claim.comparisons
     bound = [c for c in pairs if c.run in study.runs and c.over in study.runs]
     if not bound:
         raise NotRunError(
@@ -67,12 +67,8 @@ def _weakest(bound: list[Comparison], each: list[float]) -> str:
 # ---------------------------------------------------------------- accuracy
 
 
-def claim_columns(study: BoundStudy, claim: Claim) -> list[Column]:
-    return [c for c in study.tables[claim.table].columns if not claim.columns or c.key in claim.columns]
-
-
 def _accuracy(study: BoundStudy, measured: Measured, claim: Claim, bound: list[Comparison], of: int) -> Effect:
-    wanted = claim_columns(study, claim)
+    wanted = study.tables[claim.table].chosen(claim.columns)
     columns = measured.columns(wanted)
     if not columns:
         raise NotRunError(f"the study evaluates none of {', '.join(c.label for c in wanted)}")

@@ -2,10 +2,14 @@
 
 from pathlib import Path
 
+from helip.artefact import digest, file_digest
 from helip.config import GeneratedCorpus, Table
 from helip.study import BoundStudy
 
 TIMES = "mine.minutes"
+# Does refinement beat plain continued training? Made by its own word (`make table11`): the report shows it where it is there, and what
+# it alone needs is never made for the report.
+QUESTION = "table11"
 # figure -> the mining methods whose pairs it shows side by side
 SHEETS = {"figure5": ("hpm", "image", "text"), "figure6": ("hpm", "fast_hpm"), "figure7": ("hpm", "image", "text")}
 
@@ -33,7 +37,7 @@ def table_inputs(study: BoundStudy, table: str) -> list[Path]:
 
 def tables(study: BoundStudy) -> list[str]:
     """The tables that the study has something to put into, as the paper numbers them; figure 4's numbers are one."""
-    return [name for name in study.tables if table_inputs(study, name)]
+    return [n for n in study.tables if n != QUESTION and not n.startswith("first/") and table_inputs(study, n)]
 
 
 def figures(study: BoundStudy) -> list[str]:
@@ -65,14 +69,32 @@ def _is_usual(study: BoundStudy, name: str, usual) -> bool:
 
 
 def quality_pairs(study: BoundStudy) -> list[str]:
-    """The pair sets of a study that truth exists for."""
+    """The pair sets that truth exists for and that the tables need."""
+    needed = {study.pairs_name(study.run(r)) for name in tables(study) for r in runs_of(study, name) if study.run(r).pairs}
+    return [n for n in _with_truth(study) if n in needed]
+
+
+def _with_truth(study: BoundStudy) -> list[str]:
     return [n for n, (corpus, _) in study.pairs.items() if isinstance(study.declaration.corpora[corpus], GeneratedCorpus)]
 
 
+def measurable_pairs(study: BoundStudy) -> list[str]:
+    """Those, and whatever else of the kind was made."""
+    needed = quality_pairs(study)
+    return [n for n in _with_truth(study) if n in needed or _pairs(study, n).exists()]
+
+
 def selection_files(study: BoundStudy) -> list[Path]:
-    """What each kind of selection says of itself, by the first seed's checkpoint."""
+    """What each kind of selection that was made says of itself, by the first seed's checkpoint."""
     found = (study.selection_dir(r.name, r.seeds[0]) / "selection.json" for r in study.runs.values() if r.select)
-    return list(dict.fromkeys(found))
+    return [path for path in dict.fromkeys(found) if path.exists()]
+
+
+def shown_if_there(study: BoundStudy) -> list[tuple[str, str]]:
+    """(file, digest) of what figure 8 and the report show where it was made and do not wait for."""
+    question = [path for path in (study.root / f"{QUESTION}.csv",) if path.exists()]
+    extra = [_pairs(study, n) for n in measurable_pairs(study) if n not in quality_pairs(study)]
+    return [(str(path), file_digest(path)) for path in (*question, *extra, *selection_files(study))]
 
 
 def figure_inputs(study: BoundStudy, figure: str) -> list[Path]:
@@ -81,7 +103,7 @@ def figure_inputs(study: BoundStudy, figure: str) -> list[Path]:
             corpora = [study.manifest(study.run(r).corpus) for r in runs_of(study, "figure4")]
             return [*dict.fromkeys(corpora), *table_inputs(study, "figure4")]
         case "figure8":
-            return [*(_pairs(study, n) for n in quality_pairs(study)), *selection_files(study)]
+            return [_pairs(study, n) for n in quality_pairs(study)]
         case _ if figure in SHEETS:
             names = sheet_pairs(study, figure)
             return [*dict.fromkeys(study.manifest(study.pairs_entry(n)[0]) for n in names), *(_pairs(study, n) for n in names)]
@@ -98,7 +120,17 @@ def report_inputs(study: BoundStudy) -> list[Path]:
     """The finished pages and pictures; `claims.csv` brings the rest."""
     made = [study.root / f"{name}.{kind}" for name in tables(study) for kind in ("csv", "md", "tex")]
     made += [study.root / f"{name}.png" for name in figures(study)]
+    made += [study.contamination_file] if study.contamination_file else []
     return [study.root / "claims.csv", *made, *([ledger(study)] if ledger(study).exists() else [])]
+
+
+def figure_digest(study: BoundStudy, figure: str) -> str:
+    """Of what a figure is drawn from beyond its files' times."""
+    return digest([figure, *map(str, figure_inputs(study, figure)), *(shown_if_there(study) if figure == "figure8" else [])])
+
+
+def report_digest(study: BoundStudy) -> str:
+    return digest([study.declaration.question, *map(str, report_inputs(study)), *shown_if_there(study)])
 
 
 def ledger(study: BoundStudy) -> Path:

@@ -1,13 +1,11 @@
 """What a reader needs to trust or repeat the numbers: machines, times, versions and digests, from the JSON beside every artefact."""
 
-import os
-import platform
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
-from helip.artefact import provenance, read_json
-from helip.reporting.html import details, escape, section, words
+from helip.artefact import machine, provenance, read_json
+from helip.reporting.costs import costs, made
+from helip.reporting.html import details, escape, markdown, section, words
 from helip.study import BoundStudy
 
 
@@ -18,17 +16,6 @@ def facts(study: BoundStudy) -> str:
     return "<ul class='facts'>" + "".join(f"<li>{k} <b>{escape(str(v))}</b></li>" for k, v in said.items()) + "</ul>"
 
 
-def machine() -> str:
-    """This machine's processor, and how many it may use."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        lines = []
-    name = next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.machine())
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return f"{name}, {cores} core{'s' * (cores != 1)}"
-
-
 def _trainings(study: BoundStudy) -> Iterator[tuple[str, str, dict[str, Any]]]:
     for run in study.runs.values():
         for seed in run.seeds:
@@ -37,28 +24,15 @@ def _trainings(study: BoundStudy) -> Iterator[tuple[str, str, dict[str, Any]]]:
                 yield run.name, seed, read_json(file)
 
 
-def _minings(study: BoundStudy) -> Iterator[tuple[str, dict[str, Any]]]:
-    for name in study.pairs:
-        file = study.pairs_dir(name) / "pairs.json"
-        if file.exists():
-            yield name, read_json(file)
-
-
 def times(study: BoundStudy) -> str:
-    """Wall-clock of trainings by run and of mining jobs: what their JSON says, nothing estimated."""
-    trained: dict[str, list[float]] = {}
-    for run, _, about in _trainings(study):
-        if "wall_clock_seconds" in about:
-            trained.setdefault(run, []).append(about["wall_clock_seconds"])
-    rows = [[f"train `{run}`", str(len(s)), f"{sum(s) / len(s):.0f}", f"{sum(s) / 60:.1f}"] for run, s in trained.items()]
-    mined = [(name, about["wall_clock_seconds"]) for name, about in _minings(study) if "wall_clock_seconds" in about]
-    rows += [[f"mine `{name}`", "1", f"{s:.1f}", f"{s / 60:.1f}"] for name, s in mined]
-    if not rows:
+    """What the jobs took: what their artefacts say, nothing estimated."""
+    cost = costs(study)
+    if not cost.jobs:
         return ""
-    whole = sum(map(sum, trained.values())) + sum(s for _, s in mined)
-    jobs = f"{sum(map(len, trained.values()))} trainings and {len(mined)} mining jobs"
-    said = f"<p>{jobs} took {whole / 3600:.2f} hours of wall-clock together.</p>"
-    return section("times", "Times", said, details("By job", words(["Job", "Jobs", "Seconds each", "Minutes in all"], rows)))
+    rows = [[stage, str(n), f"{cost.wall[stage] / n:.0f}", f"{cost.wall[stage] / 60:.1f}", f"{cost.cpu[stage] / 60:.1f}"]
+            for stage, n in cost.jobs.items()]  # fmt: skip
+    head = ["What", "Jobs", "Seconds each", "Minutes in all", "CPU-minutes in all"]
+    return section("times", "Times", markdown(made(cost)), details("By what the jobs do", words(head, rows)))
 
 
 def digests(study: BoundStudy) -> str:

@@ -9,7 +9,7 @@ import numpy as np
 
 from helip.config import Column
 from helip.reporting.metrics import Metrics
-from helip.reporting.statistics import paired_draws
+from helip.reporting.statistics import chance, chance_over_seeds, paired_draws
 from helip.study import BoundStudy, start_seed
 
 
@@ -25,6 +25,15 @@ class Difference:
     @property
     def delta(self) -> float:
         return self.value - self.over_value
+
+    @property
+    def p(self) -> float | None:
+        """Two-sided p-value of "there is no difference": the larger of the bootstrap's and of Student's t over independent trainings."""
+        if self.draws is None:
+            return None
+        each = list(self.by_cluster.values())
+        sides = (max(chance(self.draws, 0.0, above), chance_over_seeds(each, 0.0, above)) for above in (True, False))
+        return min(1.0, 2 * min(sides))
 
 
 class Measured:
@@ -55,7 +64,7 @@ class Measured:
         return [statistics.fmean(m.value(k) for c in columns for m, k in [self.read(run, s, c)]) for s in seeds]
 
     def hits(self, run: str, seeds: Sequence[str], column: Column) -> np.ndarray | None:
-        """bool [seeds, items], or None where some file counts no items."""
+        """[seeds, items], or None where some file counts no items."""
         hits = [m.hits(k) for s in seeds for m, k in [self.read(run, s, column)]]
         return None if any(h is None for h in hits) else np.stack(hits)
 

@@ -10,7 +10,8 @@ from helip.errors import HelipError
 
 
 class Metrics:
-    """One model on one set and task. `value(name)` is in percent, `hits(name)` a bool array [n] of the items it got right."""
+    """One model on one set and task. `value(name)` is in percent, `hits(name)` [n] the share of each independent item that it got
+    right: 0 or 1, and in between for an image of several captions, which are one item."""
 
     def __init__(self, path: Path):
         self.path, self.content = path, read_json(path)
@@ -27,4 +28,6 @@ class Metrics:
         if packed is None:
             return None
         bits = np.frombuffer(base64.b64decode(packed["bits"]), np.uint8)
-        return np.unpackbits(bits, count=packed["length"]).astype(bool)
+        hits = np.unpackbits(bits, count=packed["length"]).astype(bool)
+        together = packed.get("together", 1)
+        return hits if together == 1 else hits.reshape(-1, together).mean(1)

@@ -10,7 +10,7 @@ import numpy as np
 from helip.artefact import read_json, whole_file
 from helip.data.world.truth import Truth
 from helip.mining.pairs import PairSet
-from helip.reporting.inputs import quality_pairs, selection_files
+from helip.reporting.inputs import measurable_pairs, selection_files
 from helip.study import BoundStudy
 
 ATTRIBUTES = 11
@@ -73,7 +73,7 @@ def _percent(values: np.ndarray) -> float:
 
 def write_quality(study: BoundStudy, path: Path) -> list[Quality]:
     """One row per pair set, as results/<study>/mining_quality.csv."""
-    found = [quality(study, name) for name in quality_pairs(study)]
+    found = [quality(study, name) for name in measurable_pairs(study)]
     with whole_file(path) as temporary, open(temporary, "w", newline="") as f:
         writer = csv.DictWriter(f, [field.name for field in fields(Quality)], lineterminator="\n")
         writer.writeheader()
@@ -84,5 +84,5 @@ def write_quality(study: BoundStudy, path: Path) -> list[Quality]:
 def selections(study: BoundStudy) -> Iterator[tuple[str, dict[str, float | None]]]:
     """(selection, its detection of mismatches) of every first-seed selection that was made and that truth exists for."""
     for file in selection_files(study):
-        if file.exists() and "truth" in (about := read_json(file)):
+        if "truth" in (about := read_json(file)):
             yield file.parent.name, about["truth"]

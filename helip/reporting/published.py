@@ -1,10 +1,9 @@
 """What the paper printed, from tables.yaml: the numbers that a claim rests on. None is typed in twice."""
 
 import statistics
-from collections.abc import Sequence
 from dataclasses import dataclass
 
-from helip.config import Claim, Comparison
+from helip.config import Claim
 from helip.reporting.inputs import is_of_times
 from helip.study import BoundStudy
 
@@ -26,14 +25,14 @@ class Published:
         return 100 * self.difference / self.over_value
 
 
-def published(study: BoundStudy, claim: Claim, pairs: Sequence[Comparison]) -> Published | None:
+def published(study: BoundStudy, claim: Claim) -> Published | None:
     rows = {row.run: row.published for row in study.tables[claim.table].rows if row.run and row.published}
-    columns = claim.columns or tuple(column.key for column in study.tables[claim.table].columns)
+    columns = [column.key for column in study.tables[claim.table].chosen(claim.columns)]
     if claim.measure == "mining_minutes" and not is_of_times(study.tables[claim.table]):
         return None
     if claim.measure in ("attribute_overlap", "epochs"):
         return None
-    known = [(rows[p.run], rows[p.over]) for p in pairs if p.run in rows and p.over in rows]
+    known = [(rows[p.run], rows[p.over]) for p in claim.comparisons if p.run in rows and p.over in rows]
     both = [(ours[c], theirs[c]) for ours, theirs in known for c in columns if c in ours and c in theirs]
     if not both:
         return None

@@ -8,6 +8,7 @@ import numpy as np
 
 RESAMPLES = 10_000
 LEVEL = 0.95
+BLOCK = 1 << 22  # numbers drawn at a time
 
 
 class Interval(NamedTuple):
@@ -41,9 +42,9 @@ def paired_draws(
 ) -> np.ndarray:
     """float64 [resamples]: the mean difference in percentage points as each resample sees it.
 
-    `ours[c]` and `reference[c]` are hits [S, n_c] on set c: S trainings paired row by row, n_c test items paired column by column. A
-    resample draws the trainings once for all sets (a training shows on every set alike) and each set's items by themselves; sets
-    weigh the same. `clusters` [S] names the start checkpoint of each training: those that share one are drawn together, as they
+    `ours[c]` and `reference[c]` are hits [S, n_c], in 0 to 1, on set c: S trainings paired row by row, n_c test items paired column by
+    column. A resample draws the trainings once for all sets (a training shows on every set alike) and each set's items by themselves;
+    sets weigh the same. `clusters` [S] names the start checkpoint of each training: those that share one are drawn together, as they
     are not independent. With one seed only the items vary. Few seeds make a narrow interval: read it beside n_seeds.
     """
     rng = np.random.default_rng(seed)
@@ -53,9 +54,11 @@ def paired_draws(
     for a_Sn, b_Sn in zip(ours, reference, strict=True):
         # Items that differ alike in every seed are exchangeable: drawing how many of each kind is drawing the items, only faster.
         kinds_SK, count_K = np.unique(a_Sn.astype(np.float64) - b_Sn, axis=1, return_counts=True)
-        n = int(count_K.sum())
-        item_draws_RK = rng.multinomial(n, count_K / n, size=resamples)
-        total_R += ((weights_RS @ kinds_SK) * item_draws_RK).sum(1) / n
+        n, room = int(count_K.sum()), max(1, BLOCK // len(count_K))
+        for first in range(0, resamples, room):
+            weights_rS = weights_RS[first : first + room]
+            item_draws_rK = rng.multinomial(n, count_K / n, size=len(weights_rS))
+            total_R[first : first + room] += ((weights_rS @ kinds_SK) * item_draws_rK).sum(1) / n
     return 100 * total_R / len(ours)
 
 

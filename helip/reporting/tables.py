@@ -3,12 +3,12 @@
 import csv
 import math
 import statistics
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from helip.artefact import read_json, whole_file
-from helip.config import Column
+from helip.config import Column, Table
 from helip.reporting.inputs import is_of_times
 from helip.reporting.measured import Measured
 from helip.reporting.statistics import interval
@@ -16,7 +16,7 @@ from helip.study import BoundStudy
 
 FIELDS = (
     "corpus", "data", "recovered", "method", "run", "arm", "column", "metric", "value", "std", "n_seeds", "published", "reference", "delta",
-    "delta_ci_low", "delta_ci_high", "minus_published", "ours", "machine",
+    "delta_ci_low", "delta_ci_high", "delta_p", "minus_published", "ours", "machine",
 )  # fmt: skip
 
 
@@ -40,6 +40,7 @@ class Cell:
     delta: float | None = None
     delta_ci_low: float | None = None
     delta_ci_high: float | None = None
+    delta_p: float | None = None  # two-sided, uncorrected
     ours: bool = False  # a row that the paper does not have
     machine: str = ""  # of a time
 
@@ -61,7 +62,7 @@ class TableBuilder:
         if found is None:
             return {}
         low, high = interval(found.draws) if found.draws is not None else (None, None)
-        return {"reference": reference, "delta": found.delta, "delta_ci_low": low, "delta_ci_high": high}
+        return {"reference": reference, "delta": found.delta, "delta_ci_low": low, "delta_ci_high": high, "delta_p": found.p}
 
     def _cell(
         self, corpus: str, label: str, run: str, key: str, metric: str, columns: list[Column], published: float | None, ours: bool
@@ -79,10 +80,12 @@ class TableBuilder:
                 continue
             for column in self.columns:
                 yield self._cell(corpus, label, run, column.key, column.metric, [column], published.get(column.key), ours)
-            if self.table.average and len(self.columns) > 1:
-                whole = len(published) == len(self.table.columns) == len(self.columns)
-                average = round(statistics.fmean(published.values()), 2) if whole else None
-                yield self._cell(corpus, label, run, "average", "mean", self.columns, average, ours)
+            averaged = [c for c in self.table.averaged if c in self.columns]
+            if len(averaged) > 1:
+                printed = [published[c.key] for c in self.table.averaged if c.key in published]
+                whole = len(printed) == len(averaged) == len(self.table.averaged)
+                average = round(statistics.fmean(printed), 2) if whole else None
+                yield self._cell(corpus, label, run, "average", "mean", averaged, average, ours)
 
 
 def cells_of(study: BoundStudy, name: str) -> list[Cell]:
@@ -103,8 +106,16 @@ def rows_of(cells: list[Cell]) -> list[list[Cell]]:
 
 def labels_of(study: BoundStudy, name: str, cells: list[Cell]) -> dict[str, str]:
     """column key -> what the paper prints above it, in order."""
-    labels = {c.key: c.label for c in study.tables[name].columns} | {"average": "Average"}
-    return {key: labels[key] for key in dict.fromkeys(c.column for c in cells)}
+    return column_labels(study.tables[name], [c.column for c in cells])
+
+
+def column_labels(table: Table, keys: Iterable[str]) -> dict[str, str]:
+    """The same of the columns that are there; an average of fewer than all says of how many."""
+    there = dict.fromkeys(keys)
+    averaged = sum(c.key in there for c in table.averaged)
+    average = "Average" if averaged == len(there) - 1 else f"Average of {averaged} sets"
+    labels = {c.key: c.label for c in table.columns} | {"average": average}
+    return {key: labels[key] for key in there}
 
 
 def write_csv(cells: list[Cell], path: Path) -> None:

@@ -44,6 +44,15 @@ def test_recall_counts_any_caption_of_an_image_and_each_caption_for_itself():
     assert result.hits["image_recall_at_1"].tolist() == [True, False, True]
     assert result.hits["text_recall_at_1"].tolist() == [True, True]
     assert result.metrics["image_recall_at_10"] == 100  # of two images, one is always among ten
+    assert result.hits["image_recall_at_10"].all()
+    assert result.together == {}  # two captions and one: no blocks of a common length
+
+
+def test_captions_of_an_image_are_counted_together_where_all_have_as_many():
+    made = Made([[1.0, 0.0], [0.0, 1.0]], captions=[["a", "b"], ["b", "b"]], table={"a": [1.0, 0.0], "b": [0.0, 1.0]})
+    result = metrics.retrieval(made, made_set())
+    assert result.hits["image_recall_at_1"].tolist() == [True, False, True, True]
+    assert result.together["image_recall_at_1"] == 2 and "text_recall_at_1" not in result.together
 
 
 def test_zeroshot_averages_the_prompts_of_a_class_as_unit_vectors():

@@ -1,16 +1,19 @@
 import csv
 import json
+import shutil
 
 import numpy as np
 import pytest
+import yaml
 from wide import write_metrics
 
 from helip.config import Claim
 from helip.errors import HelipError
-from helip.reporting.claims import comparisons, decide
+from helip.reporting.claims import decide
 from helip.reporting.claims_table import write_claims
 from helip.reporting.measured import independent, paired_seeds
 from helip.reporting.published import published
+from helip.study import BoundStudy
 
 SETS = ("imagenet", "cifar10", "cifar100")
 
@@ -134,8 +137,8 @@ def test_epochs_are_arithmetic(trained):
 
 def test_published_numbers_come_from_the_table(study):
     relative = study.claims["abstract_fine_grained_zero_shot_clip"]
-    assert published(study, relative, comparisons(relative)).over_value == pytest.approx(14.45, abs=0.01)
-    assert published(study, relative, comparisons(relative)).relative == pytest.approx(8.4, abs=0.1)
+    assert published(study, relative).over_value == pytest.approx(14.45, abs=0.01)
+    assert published(study, relative).relative == pytest.approx(8.4, abs=0.1)
 
 
 @pytest.mark.parametrize(
@@ -155,7 +158,7 @@ def test_published_numbers_come_from_the_table(study):
     ],
 )
 def test_the_papers_sentences_against_its_tables(study, name, difference):
-    assert published(study, study.claims[name], comparisons(study.claims[name])).difference == pytest.approx(difference, abs=0.015)
+    assert published(study, study.claims[name]).difference == pytest.approx(difference, abs=0.015)
 
 
 def test_claims_csv_and_page_carry_the_decision(trained):
@@ -175,13 +178,17 @@ def test_claims_csv_and_page_carry_the_decision(trained):
 @pytest.mark.parametrize(
     ("said", "message"),
     [
-        ({"columns": ("mnist",)}, "names column 'mnist', and table1 has"),
-        ({"also": ({"run": "nobody", "over": "cc3m_clip"},)}, "also names run 'nobody'"),
+        ({"columns": ["mnist"]}, r"claims.yaml: wrong: names column 'mnist', and table1 has cifar10, cifar100, imagenet"),
+        ({"also": [{"run": "nobody", "over": "cc3m_clip"}]}, r"claims.yaml: wrong: names run 'nobody', and there is no such run"),
+        ({"table": "table12"}, r"claims.yaml: wrong: names table 'table12', and there is no such table"),
     ],
 )
-def test_names_that_nothing_answers_to_are_refused(study, said, message):
+def test_names_that_nothing_answers_to_are_refused_when_the_study_is_loaded(project, tmp_path, said, message):
+    experiments = tmp_path / "experiments"
+    shutil.copytree(project / "experiments", experiments)
+    (experiments / "paper" / "claims.yaml").write_text(yaml.safe_dump({"wrong": claim().model_dump(mode="json") | said}))
     with pytest.raises(HelipError, match=message):
-        decided(study, wrong=claim(**said))
+        BoundStudy("smoke", experiments)
 
 
 def test_seeds_are_paired_and_grouped_by_what_they_are_draws_of():

@@ -37,6 +37,7 @@ def reported(project, tmp_path_factory):
     write_claims(study)
     for name in figures(study):
         draw(study, name)
+    write_table(study, "table11")
     write_report(study)
     return study
 
@@ -59,9 +60,9 @@ def test_everything_the_rule_waits_for_is_there(reported):
     assert all(path.exists() for path in report_inputs(reported))
 
 
-def test_verdicts_come_first_then_the_question_tables_figures_ledger_and_versions(reported):
+def test_the_answer_comes_first_then_verdicts_tables_figures_ledger_and_versions(reported):
     order = [m[1] for m in re.finditer(r'<section id="(\w+)"', page_of(reported))]
-    assert order == ["verdicts", "question", "tables", "figures", "ledger", "times", "versions"]
+    assert order == ["answer", "verdicts", "question", "tables", "figures", "ledger", "times", "versions"]
     assert page_of(reported).count('<article class="claim') == len(reported.claims)
     assert "eq. 6 &lt;b&gt;" in page_of(reported)
 

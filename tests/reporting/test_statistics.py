@@ -1,6 +1,11 @@
+import json
+
 import numpy as np
 import pytest
+import torch
 
+from helip.evaluation.run import packed
+from helip.reporting.metrics import Metrics
 from helip.reporting.statistics import chance, chance_over_seeds, holm, paired_bootstrap, paired_draws
 
 
@@ -58,6 +63,22 @@ def test_trainings_that_share_a_start_are_drawn_together():
     assert set(np.unique(together)) == {0.0, 50.0, 100.0}
     apart = paired_draws([ours], [reference])
     assert {25.0, 75.0} < set(np.unique(apart))
+
+
+def test_captions_of_an_image_are_one_item(measured):
+    """Two images of two captions each, hits 1 0 and 1 1: the items are 0.5 and 1."""
+    path = measured.metrics_file("cc3m_clip", "0", "imagenet", "zeroshot")
+    said = json.loads(path.read_text())
+    said["per_item"]["acc1"] = packed(torch.tensor([True, False, True, True]), together=2)
+    path.write_text(json.dumps(said))
+    assert Metrics(path).hits("acc1").tolist() == [0.5, 1.0]
+
+
+def test_items_that_stand_for_several_draw_as_wide_as_they_are_few():
+    """100 images, half won with all five captions: the interval is that of 100 items, not of 500."""
+    won = np.repeat([[1.0, 0.0]], 50, axis=1)
+    low, high = paired_bootstrap([won], [np.zeros_like(won)], resamples=20_000)
+    assert (low, high) == (pytest.approx(40, abs=1), pytest.approx(60, abs=1))  # 50 -+ 1.96 x 5
 
 
 def test_holm_by_hand():

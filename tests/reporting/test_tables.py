@@ -1,7 +1,10 @@
 import csv
 
+import numpy as np
 import pytest
+from wide import write_metrics
 
+from helip.config import Table
 from helip.errors import HelipError
 from helip.reporting.tables import write_table
 
@@ -62,3 +65,19 @@ def test_a_metric_nobody_measured_is_named(measured):
     path.write_text(path.read_text().replace("acc1", "acc7"))
     with pytest.raises(HelipError, match="has no metric 'acc1' \\(it has acc7\\)"):
         write_table(measured, "table1")
+
+
+def test_an_average_may_leave_columns_out(measured):
+    """CLIP: 10, 11 of 40 right on all three sets; with cifar100 at 40 of 40 and left out, the average is still 26.25."""
+    for seed in ("0", "1"):
+        write_metrics(measured, "cc3m_clip", seed, "cifar100", np.ones(40))
+    measured.tables["table1"] = measured.tables["table1"].model_copy(update={"average": ("imagenet", "cifar10")})
+    assert "| ImageNet | CIFAR10 | CIFAR100 | Average of 2 sets | Seeds |" in write_table(measured, "table1")
+    found = rows(measured)["CLIP", "average"]
+    assert (found["value"], found["published"]) == ("26.2500", "26.0500")  # (19.04 + 33.06) / 2
+    assert rows(measured)["CLIP", "cifar100"]["value"] == "100.0000"
+
+
+def test_an_average_of_a_column_that_is_not_there_is_refused(measured):
+    with pytest.raises(ValueError, match="average names 'mnist', which is no column"):
+        Table.model_validate(measured.tables["table1"].model_dump() | {"average": ("mnist",)})

@@ -1,0 +1,102 @@
+"""The paper's open question, answered first: does refinement beat plain continued training? Markdown, from claims.csv and table 11."""
+
+import csv
+from pathlib import Path
+
+from helip.reporting.inputs import QUESTION
+from helip.reporting.statistics import holm
+from helip.study import BoundStudy
+
+CLAIM = "clip_cc3m_beats_continued_training"  # HELIP as printed over its control, on every corpus that the study has
+ALPHA = 0.05
+SAID = {
+    "reproduced": "Yes, for HELIP as printed",
+    "not reproduced": "No, not for HELIP as printed",
+    "underpowered": "Not shown for HELIP as printed, and not excluded",
+    "not run": "This study does not say: it did not run HELIP beside its control",
+}
+
+
+def answer(study: BoundStudy, claims: list[dict[str, str]]) -> str:
+    """Paragraphs of Markdown, from the rows of claims.csv and of table11.csv where that was made."""
+    lines = [_as_printed(next(r for r in claims if r["claim"] == CLAIM))] if any(r["claim"] == CLAIM for r in claims) else []
+    return "\n\n".join([*lines, *_others(study, question_rows(study))])
+
+
+def question_rows(study: BoundStudy) -> list[dict[str, str]]:
+    """The rows of table 11, none where it was not made."""
+    path: Path = study.root / f"{QUESTION}.csv"
+    if not path.exists():
+        return []
+    with open(path, newline="") as f:
+        return list(csv.DictReader(f))
+
+
+def out_of_reach(study: BoundStudy, run: str) -> bool:
+    """Whether a run was told the truth about its corpus: a bound, and no method."""
+    r = study.runs[run]
+    if r.interpolate:
+        return out_of_reach(study, r.interpolate.run)
+    return (r.select is not None and r.select.score == "truth") or (r.pairs is not None and r.pairs.method == "truth")
+
+
+def refinements(study: BoundStudy, rows: list[dict[str, str]]) -> list[dict[str, str]]:
+    """The averages of what is measured against a control, each with its p-value corrected over those within reach."""
+    compared = [r for r in rows if r["column"] == "average" and r["run"] in study.runs and r["delta_p"]]
+    compared = [r for r in compared if study.run(r["reference"]).arm != "start"]
+    fair = [r for r in compared if not out_of_reach(study, r["run"])]
+    corrected = dict(zip(map(id, fair), holm([float(r["delta_p"]) for r in fair]), strict=True))
+    return [r | {"p_holm": corrected.get(id(r))} for r in compared]
+
+
+def between(r: dict[str, str]) -> str:
+    return f"{float(r['delta']):+.2f} [{float(r['delta_ci_low']):+.2f}, {float(r['delta_ci_high']):+.2f}]"
+
+
+def _as_printed(claim: dict[str, str]) -> str:
+    said = f"**{SAID[claim['verdict']]}.**"
+    if not claim["ci_low"]:
+        return said
+    low, high, value = (float(claim[k]) for k in ("ci_low", "ci_high", "estimate"))
+    how_many = f"the mean of {claim['compared']} starts" if int(claim["compared"]) > 1 else "one start"
+    return (
+        f"{said} Over plain continued training (the same steps, batch size and data, no hard pairs) it gains {value:+.2f} points "
+        f"[{low:+.2f}, {high:+.2f}] on table 1's sets, {how_many}, {claim['n_seeds']} trainings of each."
+    )
+
+
+def _others(study: BoundStudy, rows: list[dict[str, str]]) -> list[str]:
+    found = refinements(study, rows)
+    fair, bounds = ([r for r in found if (r["p_holm"] is None) == bound] for bound in (False, True))
+    if not found:
+        return []
+    shown = [r for r in fair if r["p_holm"] <= ALPHA]
+    better, worse = _named([r for r in shown if float(r["delta"]) > 0]), _named([r for r in shown if float(r["delta"]) < 0])
+    lines = [
+        f"Of the {len(fair)} refinements that table 11 sets beside their control, these are above it: {better}. Below it: {worse}. "
+        "The others cannot be told from it. (Averages of the classification sets in points; Holm's correction over all of them at "
+        "5 %, Student's t over independent trainings must agree; the intervals are 95 % each.)"
+    ]
+    return lines + ([f"Out of a miner's reach, told by the generator: {_named(bounds)}."] if bounds else [])
+
+
+def _named(rows: list[dict[str, str]]) -> str:
+    rows = sorted(rows, key=lambda r: -float(r["delta"]))
+    return ", ".join(f"{r['method']} on {r['corpus']} {between(r)}" for r in rows) or "none"
+
+
+def matrix(study: BoundStudy) -> str:
+    """Table 11 in short: its refinements down, corpora across, the difference to the control on average; bold where it is shown."""
+    found = refinements(study, question_rows(study))
+    if not found:
+        return ""
+    corpora = list(dict.fromkeys(r["corpus"] for r in found))
+    lines = [f"| {' | '.join(['Refinement', *corpora])} |", f"|{' --- |' * (len(corpora) + 1)}"]
+    for method in dict.fromkeys(r["method"] for r in found):
+        cells = {r["corpus"]: _cell(r) for r in found if r["method"] == method}
+        lines.append(f"| {' | '.join([method, *(cells.get(c, '') for c in corpora)])} |")
+    return "\n".join(lines)
+
+
+def _cell(r: dict[str, str]) -> str:
+    return f"**{between(r)}**" if (r["p_holm"] or 1.0) <= ALPHA else between(r)

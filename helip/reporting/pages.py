@@ -1,0 +1,68 @@
+"""The report as a folder of Markdown and PNG, for a repository: README.md with everything in it, and the figures beside it."""
+
+import re
+import shutil
+from pathlib import Path
+
+from helip.artefact import whole_folder
+from helip.errors import HelipError
+from helip.reporting.answer import answer, matrix, question_rows
+from helip.reporting.contamination import contamination
+from helip.reporting.costs import costs, made
+from helip.reporting.figures import TITLES
+from helip.reporting.inputs import QUESTION, figures, tables
+from helip.reporting.report import read_rows
+from helip.study import BoundStudy
+
+
+def write_pages(study: BoundStudy, folder: Path) -> Path:
+    """Builds the folder from a study's finished report; HelipError names what is not built yet."""
+    if folder.exists() and not (folder / "README.md").exists() and any(folder.iterdir()):
+        raise HelipError(f"{folder}: holds other files than a report's, and would be replaced; name another folder")
+    drawn = [study.root / f"{name}.png" for name in figures(study)]
+    if missing := [path for path in drawn if not path.exists()]:
+        raise HelipError(f"{missing[0]}: not found; build it first (`snakemake {missing[0]}`)")
+    page = _page(study)
+    with whole_folder(folder) as temporary:
+        (temporary / "README.md").write_text(page)
+        for path in drawn:
+            shutil.copyfile(path, temporary / path.name)
+    return folder / "README.md"
+
+
+def _page(study: BoundStudy) -> str:
+    claims = read_rows(study.root / "claims.csv")
+    parts = [
+        f"# HELIP, reproduced: study `{study.name}`",
+        study.declaration.question,
+        made(costs(study)),
+        f"Made by `helip report --study {study.name} --markdown`; no number in it was typed in.",
+        "## Does refinement beat plain continued training?",
+        answer(study, claims),
+        matrix(study),
+        "## The paper's claims",
+        *_text(study, "claims.md").split("\n\n")[1:],
+        "## Figures",
+        *(f"![{TITLES[name]}]({name}.png)\n\n{_number(name)}. {TITLES[name]}." for name in figures(study)),
+        *(_table(study, name) for name in [*([QUESTION] if question_rows(study) else []), *tables(study)]),
+    ]
+    counted = contamination(study)
+    parts += ["## Evaluation images among the training images", counted] if counted else []
+    return "\n\n".join(part.strip() for part in parts if part.strip()) + "\n"
+
+
+def _number(name: str) -> str:
+    return re.sub(r"(\D+)(\d+)", r"\1 \2", name).capitalize()
+
+
+def _table(study: BoundStudy, name: str) -> str:
+    """The table's own page, its headings one level deeper."""
+    text = re.sub(r"^#(?=#* )", "##", _text(study, f"{name}.md"), flags=re.MULTILINE)
+    return text.replace("## ", f"## {_number(name)}. ", 1)
+
+
+def _text(study: BoundStudy, file: str) -> str:
+    path = study.root / file
+    if not path.exists():
+        raise HelipError(f"{path}: not found; build it first (`snakemake {path.with_suffix('.csv')}`)")
+    return path.read_text()

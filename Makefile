@@ -3,6 +3,7 @@ PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+DOWNLOAD := .venv-download
 TARGETS ?=
 
 .PHONY: setup table1 miniature flickr8k test lint lock bench ui doctor clean
@@ -37,9 +38,19 @@ lint: $(READY)
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports
 
+# What crawls corpora (`helip download`), in an environment of its own: it wants older packages than ours.
+.PHONY: download-tools
+download-tools: $(DOWNLOAD)/.ready
+
+$(DOWNLOAD)/.ready: requirements-download.lock
+	test -x $(DOWNLOAD)/bin/python || $(PYTHON) -m venv $(DOWNLOAD)
+	$(DOWNLOAD)/bin/python -m pip install --quiet --no-compile --disable-pip-version-check --require-hashes -r requirements-download.lock
+	@touch $@
+
 # The requirements of pyproject.toml, pinned and hashed, without naming a registry.
 lock:
 	uv pip compile --quiet --generate-hashes --no-header --no-annotate --python-version 3.11 pyproject.toml --extra test --extra build -o requirements.lock
+	uv pip compile --quiet --generate-hashes --no-header --no-annotate --python-version 3.11 requirements-download.in -o requirements-download.lock
 
 bench: $(READY)
 	for file in benchmarks/[a-z]*.py; do echo "== $$file"; $(BIN)/python $$file || exit 1; done

@@ -20,6 +20,7 @@ from helip.download.tables import write_addresses
 from helip.errors import HelipError
 
 VERSION = "1.47.0"  # of img2dataset, the one that was tried
+TOOL = Path(__file__).resolve().parents[2] / ".venv-download" / "bin" / "img2dataset"  # of a checkout
 CONNECTIONS = 64  # of each process
 
 
@@ -42,13 +43,12 @@ def crawl(declaration: DownloadedCorpus, folder: Path, processes: int | None = N
 
 
 def executable() -> list[str]:
-    """$HELIP_IMG2DATASET, or img2dataset beside our Python, or on the PATH."""
-    beside = Path(sys.executable).with_name("img2dataset")
-    found = os.environ.get("HELIP_IMG2DATASET") or (str(beside) if beside.exists() else shutil.which("img2dataset"))
-    if not found or not shutil.which(found):
+    """$HELIP_IMG2DATASET, or what `make download-tools` installed, or img2dataset beside our Python or on the PATH."""
+    named, beside = os.environ.get("HELIP_IMG2DATASET"), Path(sys.executable).with_name("img2dataset")
+    found = shutil.which(named) if named else next(filter(None, map(shutil.which, (str(TOOL), str(beside), "img2dataset"))), None)
+    if not found:
         raise HelipError(
-            f"{found or 'img2dataset'}: not found; give it an environment of its own (python3 -m venv .venv-download && "
-            f".venv-download/bin/pip install img2dataset=={VERSION}) and set HELIP_IMG2DATASET to its bin/img2dataset"
+            f"{named or 'img2dataset'}: not found; run `make download-tools`, or set HELIP_IMG2DATASET to an img2dataset {VERSION}"
         )
     return [found]
 

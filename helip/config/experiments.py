@@ -52,6 +52,7 @@ class Resources(Declaration):
     mem_mb: int = Field(2000, gt=0)
     runtime: int = Field(60, gt=0)  # minutes
     gpu: int = Field(0, ge=0)
+    pairs_per_shard: int | None = Field(None, gt=0)  # mine: targets of a job; a larger corpus is mined by several, and joined
 
 
 Stage = Literal[
@@ -95,6 +96,7 @@ class Study(Declaration):
     mining: Pairs
     selection: Selection = Selection()
     evaluation: dict[Name, EvaluationSet]
+    first: tuple[Name, ...] = ()  # the runs of `first/table1`: what the first command of a newcomer builds
     runs: dict[Name, dict[str, Any]] = {}  # what this study sets differently in a run, or runs of its own
     published: dict[Name, PublishedCheckpoint] = {}  # runs whose model is fetched instead of trained
     resources: dict[Stage, Resources] = {}
@@ -132,8 +134,6 @@ class Table(Declaration):
     rows: tuple[Row, ...]
     note: str = ""
 
-
-class Comparison(Declaration):
     @model_validator(mode="after")
     def _averages_what_it_has(self):
         keys = {column.key for column in self.columns}
@@ -154,6 +154,8 @@ class Comparison(Declaration):
         """The columns of those keys; of no keys, those that the average is of, or all."""
         return tuple(c for c in self.columns if (c.key in keys if keys else c in (self.averaged or self.columns)))
 
+
+class Comparison(Declaration):
     run: Name
     over: Name
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from helip.artefact import digest
 from helip.binding import Binding, BoundRun, encoders_of, read_yaml
-from helip.config import Claim, Model, Name, Pairs, Resources, Selection, Stage, Study, Table, UnionCorpus
+from helip.config import Claim, DownloadedCorpus, GeneratedCorpus, Model, Name, Pairs, Resources, Selection, Stage, Study, Table, UnionCorpus
 from helip.errors import HelipError
 
 # Raise a stage's number when its code changes what it makes: everything downstream is then made again.
@@ -114,6 +114,24 @@ class BoundStudy:
             raise HelipError(f"{self.file}: no run of this study uses pairs '{name}'; it uses {', '.join(sorted(self.pairs))}")
         return self.pairs[name]
 
+    def declared_size(self, corpus: str) -> int | None:
+        """Pairs of a corpus as declared or published: an upper bound, since addresses rot; None where nobody has said."""
+        match self._known("corpora", corpus):
+            case GeneratedCorpus(size=size):
+                return size
+            case DownloadedCorpus(sample=int(sample)):
+                return sample
+            case UnionCorpus(of=members, published_size=None):
+                sizes = [self.declared_size(m) for m in members]
+                return None if None in sizes else sum(sizes)
+            case declared:
+                return declared.published_size
+
+    def mining_shards(self, pairs: str) -> int:
+        """Jobs that mine a pair set together. It is the same bytes however many there are, so no digest knows of them."""
+        size, most = self.declared_size(self.pairs_entry(pairs)[0]), self.resources("mine").pairs_per_shard
+        return 1 if size is None or most is None else -(-size // most)
+
     @property
     def own_corpora(self) -> list[str]:
         """The corpora that some run trains on or that a union of them is made of, unions left out: each holds samples of its own."""
@@ -155,6 +173,10 @@ class BoundStudy:
 
     def pairs_dir(self, pairs: str) -> Path:
         return self.root / "pairs" / pairs
+
+    def pair_shard_dir(self, pairs: str, shard: tuple[int, int]) -> Path:
+        """One shard (i, n) of a mining job, until they are merged."""
+        return self.root / "pair_shards" / pairs / f"{shard[0]}of{shard[1]}"
 
     def selection_name(self, run: str) -> str:
         """score.keep, then whatever the run sets differently from the defaults: s_clip_loss.keep0.9"""
@@ -218,6 +240,11 @@ class BoundStudy:
     def mine_inputs(self, pairs: str) -> list[Path]:
         corpus, spec = self.pairs_entry(pairs)
         return [self.features_dir(corpus, e) / "features.npy" for e in encoders_of(spec)] or [self.manifest(corpus)]
+
+    def mine_shards(self, pairs: str) -> list[Path]:
+        """The folders that a pair set is joined from; nothing where one job mines it."""
+        n = self.mining_shards(pairs)
+        return [self.pair_shard_dir(pairs, (i, n)) for i in range(n)] if n > 1 else []
 
     def train_inputs(self, run: str, seed: str) -> list[Path]:
         r = self.run(run)

@@ -1,6 +1,43 @@
+MERGING = helip.config.Resources(mem_mb=8000, runtime=240)
+
+
+def mining(resource):
+    """What the job that makes a pair set asks of the scheduler: to mine it, or only to join its shards."""
+
+    def answer(wildcards):
+        study = bound(wildcards.study)
+        return getattr(MERGING if study.mining_shards(wildcards.pairs) > 1 else study.resources("mine"), resource)
+
+    return answer
+
+
+# A pair set of a large corpus (`pairs_per_shard` of the study's resources) is mined by many of these, each on its own.
+rule mine_shard:
+    input:
+        ask(lambda s, w: s.mine_inputs(w.pairs)),
+        checked("mine"),
+    output:
+        temp(directory("results/{study}/pair_shards/{pairs}/{i}of{n}")),
+    log:
+        "results/{study}/logs/mine/{pairs}.{i}of{n}.log",
+    params:
+        digest=ask(lambda s, w: s.pairs_digest(w.pairs)),
+    wildcard_constraints:
+        i=r"\d+",
+        n=r"\d+",
+    threads: need("mine", "threads")
+    resources:
+        mem_mb=need("mine", "mem_mb"),
+        runtime=need("mine", "runtime"),
+        gpu=need("mine", "gpu"),
+    shell:
+        "python -m helip.launch --gpus {resources.gpu} helip mine --study {wildcards.study} --shard {wildcards.i}/{wildcards.n} {wildcards.pairs} &>> {log}"
+
+
 rule mine:
     input:
         ask(lambda s, w: s.mine_inputs(w.pairs)),
+        ask(lambda s, w: s.mine_shards(w.pairs)),
         checked("mine"),
     output:
         multiext("results/{study}/pairs/{pairs}/", "pairs.json", "ids.npy", "scores.npy", "offsets.npy", "noise.npy"),
@@ -8,10 +45,11 @@ rule mine:
         "results/{study}/logs/mine/{pairs}.log",
     params:
         digest=ask(lambda s, w: s.pairs_digest(w.pairs)),
-    threads: need("mine", "threads")
+        command=ask(lambda s, w: "merge-pairs" if s.mine_shards(w.pairs) else "mine"),
+    threads: mining("threads")
     resources:
-        mem_mb=need("mine", "mem_mb"),
-        runtime=need("mine", "runtime"),
-        gpu=need("mine", "gpu"),
+        mem_mb=mining("mem_mb"),
+        runtime=mining("runtime"),
+        gpu=mining("gpu"),
     shell:
-        "python -m helip.launch --gpus {resources.gpu} helip mine --study {wildcards.study} {wildcards.pairs} &>> {log}"
+        "python -m helip.launch --gpus {resources.gpu} helip {params.command} --study {wildcards.study} {wildcards.pairs} &>> {log}"

@@ -11,7 +11,7 @@ from helip.artefact import digest, file_digest, read_json, write_json
 from helip.binding import encoders_of
 from helip.config import MiningSpec, Resources
 from helip.errors import HelipError
-from helip.study import BoundStudy, load
+from helip.study import load
 
 COMMANDS = {
     "mine": "find the hard pairs of every image-text pair",
@@ -33,7 +33,6 @@ def add(name: str, parser: argparse.ArgumentParser):
             return _mine
         case "merge-pairs":
             parser.add_argument("--study")
-            parser.add_argument("--shards", type=int, help="of a study's job: how many it was cut into")
             parser.add_argument("--out", type=Path)
             parser.add_argument("pairs", nargs="+", help="the name of a study's pairs, or the folders of the shards")
             return _merge
@@ -155,18 +154,13 @@ def _study_job(a: argparse.Namespace) -> dict[str, Any]:
         "encoders": used,
         "corpus_digest": opened.digest,
         "how": _resources(study.resources("mine")),
-        "out": study.pairs_dir(a.pairs) if a.shard == (0, 1) else shard_dir(study, a.pairs, a.shard),
+        "out": study.pairs_dir(a.pairs) if a.shard == (0, 1) else study.pair_shard_dir(a.pairs, a.shard),
     }
 
 
 def _resources(r: Resources) -> dict[str, Any]:
     """What the study asks of the scheduler is what mining may use; Python, torch and faiss take about 700 MB of it."""
     return {"memory": f"{max(r.mem_mb - 700, r.mem_mb // 2)}MB", "workers": r.threads, "device": "cuda" if r.gpu else None}
-
-
-def shard_dir(study: BoundStudy, pairs: str, shard: tuple[int, int]) -> Path:
-    """Where a study keeps one shard of a mining job until they are merged."""
-    return study.root / "pair_shards" / pairs / f"{shard[0]}of{shard[1]}"
 
 
 def _refuse_other_corpus(folder: Path, corpus_digest: str) -> None:
@@ -223,11 +217,10 @@ def _merge(a: argparse.Namespace) -> None:
 
     folders, out, job = [Path(p) for p in a.pairs], a.out, None
     if a.study:
-        if not a.shards:
-            raise HelipError("merge-pairs --study needs --shards, the number of shards the job was cut into")
-        name = a.pairs[0]
-        job = _study_job(argparse.Namespace(study=a.study, pairs=name, shard=(0, 1)))
-        folders, out = [shard_dir(load(a.study), name, (i, a.shards)) for i in range(a.shards)], job["out"]
+        job = _study_job(argparse.Namespace(study=a.study, pairs=a.pairs[0], shard=(0, 1)))
+        folders, out = load(a.study).mine_shards(a.pairs[0]), job["out"]
+        if not folders:
+            raise HelipError(f"merge-pairs: the study mines '{a.pairs[0]}' in one job; resources -> mine -> pairs_per_shard cuts it")
     if out is None:
         raise HelipError("merge-pairs needs --out DIR")
     merged = merge([PairSet.open(folder) for folder in folders], out)

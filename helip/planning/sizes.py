@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from helip.artefact import read_json
-from helip.config import DownloadedCorpus, GeneratedCorpus, GeneratedSet, Pairs, UnionCorpus
+from helip.config import GeneratedSet, Pairs, UnionCorpus
 from helip.study import BoundStudy
 
 
@@ -13,15 +13,10 @@ def pairs_in(study: BoundStudy, corpus: str) -> int | None:
     if manifest.exists():
         return read_json(manifest)["size"]
     match study.declaration.corpora[corpus]:
-        case GeneratedCorpus(size=size):
-            return size
         case UnionCorpus(of=members):
             sizes = [pairs_in(study, m) for m in members]
             return None if None in sizes else sum(sizes)
-        case DownloadedCorpus(sample=sample, published_size=published):
-            return sample or published
-        case declared:
-            return declared.published_size
+    return study.declared_size(corpus)
 
 
 def images_in(study: BoundStudy, name: str) -> tuple[int | None, int | None]:

@@ -99,3 +99,18 @@ def test_a_failing_job_shows_its_sentence_and_loses_nothing(smoke, tmp_path):
     assert done.returncode != 0
     assert "helip mine: k = 5000: a target has only 599 candidates" in done.stdout
     assert (broken.folder / "results/smoke/features/cc3m/sentence/features.npy").exists()
+
+
+def test_a_mining_job_cut_into_shards_makes_the_same_bytes(smoke, tmp_path):
+    cut = copy(smoke, tmp_path / "cut")
+    study, pairs = cut.folder / "experiments/studies/smoke.yaml", "pairs/cc3m.hpm.dino_vits8.sentence"
+    study.write_text(study.read_text() + "\nresources: {mine: {pairs_per_shard: 300}}\n")
+    whole = {path.name: path.read_bytes() for path in (cut.folder / "results/smoke" / pairs).glob("*.npy")}
+    shutil.rmtree(cut.folder / "results/smoke/pairs")
+    assert cut.planned(f"results/smoke/{pairs}/pairs.json") == {"mine_shard": 2, "mine": 1}
+    cut.snakemake(f"results/smoke/pair_shards/{pairs.removeprefix('pairs/')}/1of2")
+    assert cut.planned(f"results/smoke/{pairs}/pairs.json") == {"mine_shard": 1, "mine": 1}  # the other was killed: it runs alone
+    cut.snakemake(f"results/smoke/{pairs}/pairs.json")
+    assert {path.name: path.read_bytes() for path in (cut.folder / "results/smoke" / pairs).glob("*.npy")} == whole
+    assert len(whole) == 4
+    assert not list((cut.folder / "results/smoke/pair_shards").rglob("*.npy"))

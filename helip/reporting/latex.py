@@ -8,11 +8,12 @@ _SPECIAL = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textas
 
 
 def latex(study: BoundStudy, name: str, cells: list[Cell]) -> str:
-    r"""A whole `table*` environment; it needs \usepackage{booktabs}."""
+    r"""A whole `table*` environment, no wider than the page; it needs \usepackage{booktabs,graphicx}."""
     table, labels = study.tables[name], labels_of(study, name, cells)
     caption = f"{escaped(table.title)} {escaped(table.place)} of arXiv 2305.05208, study {escaped(study.name)}."
     meaning = r"Value $\pm$ standard deviation over $n$ seeds; below it the published number and ours minus it. Rows in italics are ours."
-    lines = [r"\begin{table*}", r"\centering", rf"\begin{{tabular}}{{ll{'r' * len(labels)}r}}", r"\toprule"]
+    lines = [r"\begin{table*}", r"\centering", r"\resizebox{\ifdim\width>\textwidth\textwidth\else\width\fi}{!}{%"]
+    lines += [rf"\begin{{tabular}}{{ll{'r' * len(labels)}r}}", r"\toprule"]
     lines += [" & ".join(["Data", "Method", *map(escaped, labels.values()), "$n$"]) + r" \\", r"\midrule"]
     before = None
     for row in rows_of(cells):
@@ -20,7 +21,7 @@ def latex(study: BoundStudy, name: str, cells: list[Cell]) -> str:
             lines.append(r"\midrule")
         lines += _row(row, first=row[0].corpus != before)
         before = row[0].corpus
-    lines += [r"\bottomrule", r"\end{tabular}", rf"\caption{{{caption} {meaning}}}", rf"\label{{tab:{name}}}", r"\end{table*}", ""]
+    lines += [r"\bottomrule", r"\end{tabular}}", rf"\caption{{{caption} {meaning}}}", rf"\label{{tab:{name}}}", r"\end{table*}", ""]
     return "\n".join(lines)
 
 

@@ -4,8 +4,13 @@ import json
 
 import numpy as np
 import pytest
-from wide import write_metrics
+from wide import build_corpora, mine_pairs, wide_study, write_all_metrics, write_metrics
 
+from helip.reporting.claims_table import write_claims
+from helip.reporting.figures import draw
+from helip.reporting.inputs import figures, tables
+from helip.reporting.report import write_report
+from helip.reporting.tables import write_table
 from helip.study import BoundStudy
 
 
@@ -24,4 +29,25 @@ def measured(study):
         for seed in ("0", "1"):
             for name in ("imagenet", "cifar10", "cifar100"):
                 write_metrics(study, run, seed, name, np.arange(40) < level + int(seed))
+    return study
+
+
+@pytest.fixture(scope="session")
+def reported(project, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("reported")
+    study = wide_study(project, folder)
+    (folder / "docs").mkdir()
+    (folder / "docs" / "discrepancies.md").write_text("# Ledger\n\n| What | Test |\n| --- | --- |\n| eq. 6 <b> | `test_x` |\n")
+    study.runs = {name: run for name, run in study.runs.items() if run.corpus in ("cc3m", "cc12m")}
+    build_corpora(study, ("cc3m", "cc12m"))
+    mine_pairs(study, study.pairs)
+    write_all_metrics(study, items=60)
+    for name in tables(study):
+        write_table(study, name)
+    write_claims(study)
+    for name in figures(study):
+        draw(study, name)
+    study.tables["table11"] = study.tables["table11"].model_copy(update={"rows": study.tables["table11"].rows[:9]})  # enough to be shown
+    write_table(study, "table11")
+    write_report(study)
     return study

@@ -1,10 +1,7 @@
 """Tables in LaTeX, table 10, and the little Markdown that the report reads."""
 
 import csv
-import shutil
-import subprocess
 
-import pytest
 from wide import mine_pairs, wide_study
 
 from helip.reporting import html
@@ -19,15 +16,6 @@ def test_latex_carries_value_spread_published_and_difference(measured):
     assert r"{\scriptsize 19.86 ($+8.89$)}" in text
     assert r"\textit{CLIP, control}" in text
     assert text.count(r"\begin{tabular}") == text.count(r"\end{tabular}") == 1
-
-
-def test_latex_is_accepted_by_latex(measured, tmp_path):
-    if not shutil.which("pdflatex"):
-        pytest.skip("no pdflatex on this machine")
-    write_table(measured, "table1")
-    page = r"\documentclass{article}\usepackage{booktabs}\begin{document}" + (measured.root / "table1.tex").read_text() + r"\end{document}"
-    (tmp_path / "page.tex").write_text(page)
-    subprocess.run(["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "page.tex"], cwd=tmp_path, check=True, capture_output=True)
 
 
 def test_what_means_something_to_latex_is_escaped():

@@ -5,14 +5,12 @@ import shutil
 import subprocess
 
 import pytest
-from wide import build_corpora, mine_pairs, wide_study, write_all_metrics
 
 from helip.errors import HelipError
-from helip.reporting.claims_table import write_claims
-from helip.reporting.figures import draw
+from helip.reporting.figures import TITLES
 from helip.reporting.inputs import figures, report_inputs, tables
+from helip.reporting.pages import write_pages
 from helip.reporting.report import write_report
-from helip.reporting.tables import write_table
 
 FLAGS = ("--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking", "--disable-component-update",
          "--disable-sync", "--hide-scrollbars", "--enable-logging=stderr", "--virtual-time-budget=10000")  # fmt: skip
@@ -20,26 +18,6 @@ FLAGS = ("--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--dis
 
 FRAME = """<!doctype html><body style="margin:0"><iframe src="report.html" width="WIDTH" height="900" style="border:0"></iframe>
 <script>addEventListener("load", () => setTimeout(() => document.body.dataset.seen = frames[0].document.title, 500))</script>"""
-
-
-@pytest.fixture(scope="module")
-def reported(project, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("reported")
-    study = wide_study(project, folder)
-    (folder / "docs").mkdir()
-    (folder / "docs" / "discrepancies.md").write_text("# Ledger\n\n| What | Test |\n| --- | --- |\n| eq. 6 <b> | `test_x` |\n")
-    study.runs = {name: run for name, run in study.runs.items() if run.corpus in ("cc3m", "cc12m")}
-    build_corpora(study, ("cc3m", "cc12m"))
-    mine_pairs(study, study.pairs)
-    write_all_metrics(study, items=60)
-    for name in tables(study):
-        write_table(study, name)
-    write_claims(study)
-    for name in figures(study):
-        draw(study, name)
-    write_table(study, "table11")
-    write_report(study)
-    return study
 
 
 def page_of(study) -> str:
@@ -106,3 +84,43 @@ def test_a_browser_shows_it_without_errors_and_with_all_images(reported, tmp_pat
 def test_a_report_without_its_claims_says_what_to_build(study):
     with pytest.raises(HelipError, match=r"claims.csv: not found; build it first"):
         write_report(study)
+
+
+def test_pages_hold_the_tables_the_verdicts_and_the_figures(reported, tmp_path):
+    page = write_pages(reported, tmp_path / "docs" / "wide").read_text()
+    question = reported.tables["table11"].title
+    table = (reported.root / "table1.md").read_text()
+    row = next(line for line in table.splitlines() if line.startswith("| CC3M") and "CLIP-HELIP" in line)
+    assert row in page
+    headings = re.findall(r"^## (.*)", page, re.MULTILINE)
+    assert headings[:4] == ["Does refinement beat plain continued training?", "The paper's claims", "Figures", f"Table 11. {question}"]
+    assert f"![{TITLES['figure5']}](figure5.png)" in page
+    assert (tmp_path / "docs" / "wide" / "figure5.png").read_bytes() == (reported.root / "figure5.png").read_bytes()
+    write_pages(reported, tmp_path / "docs" / "wide")  # its own pages may be replaced
+
+
+def test_a_folder_of_other_things_is_not_replaced(reported, tmp_path):
+    (tmp_path / "notes.txt").write_text("mine")
+    with pytest.raises(HelipError, match="holds other files than a report's"):
+        write_pages(reported, tmp_path)
+    assert (tmp_path / "notes.txt").read_text() == "mine"
+
+
+def test_every_table_in_latex_has_whole_rows(reported):
+    for name in tables(reported):
+        text = (reported.root / f"{name}.tex").read_text()
+        columns = len(re.search(r"begin{tabular}{(\w+)}", text)[1])
+        rows = [line for line in text.splitlines() if line.endswith(r"\\")]
+        assert len(rows) > 1 and {len(re.findall(r"(?<!\\)&", row)) for row in rows} == {columns - 1}, name
+        assert text.count("{") - text.count(r"\{") == text.count("}") - text.count(r"\}"), name
+
+
+def test_every_table_is_accepted_by_latex_and_no_wider_than_the_page(reported, tmp_path):
+    if not shutil.which("pdflatex"):
+        pytest.skip("no pdflatex on this machine: apt-get install texlive-latex-recommended")
+    bodies = [(reported.root / f"{name}.tex").read_text() for name in tables(reported)]
+    head = r"\documentclass{article}\usepackage{booktabs,graphicx}\begin{document}"
+    (tmp_path / "page.tex").write_text("\n".join([head, *bodies, r"\end{document}"]))
+    command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "page.tex"]
+    said = subprocess.run(command, cwd=tmp_path, check=True, capture_output=True, text=True).stdout
+    assert "Overfull" not in said

@@ -12,7 +12,7 @@ from helip.study import BoundStudy
 
 def draw(study: BoundStudy) -> Figure:
     """Also writes results/<study>/mining_quality.csv, the numbers that it shows. One row per pair set, then per selection."""
-    found = write_quality(study, study.root / "mining_quality.csv")
+    found = sorted(write_quality(study, study.root / "mining_quality.csv"), key=lambda q: q.corpus)  # methods of a corpus together
     chosen = list(selections(study))
     names = [_name(study, q) for q in found] + [f"selection\n{name}" for name, _ in chosen]
     detectors = [(q.noise_precision, q.noise_recall) for q in found]
@@ -21,7 +21,7 @@ def draw(study: BoundStudy) -> Figure:
     axes = figure.subplots(1, 3, sharey=True, width_ratios=(1.25, 0.8, 1))
     _kinds(axes[0], found)
     _overlap(axes[1], found)
-    _noise(axes[2], detectors, found[0].mismatched)
+    _noise(axes[2], detectors, [q.mismatched for q in found])
     axes[0].set_yticks(range(len(names)), names, fontsize=7.5)
     axes[0].set_ylim(len(names) - 0.4, -0.6)  # the first at the top
     return figure
@@ -59,13 +59,14 @@ def _overlap(axes: Axes, found: list[Quality]) -> None:
     axes.legend(loc="upper left", bbox_to_anchor=(-0.02, -0.05), fontsize=8, handlelength=1)
 
 
-def _noise(axes: Axes, detectors: list[tuple[float | None, float | None]], mismatched: float) -> None:
+def _noise(axes: Axes, detectors: list[tuple[float | None, float | None]], mismatched: list[float]) -> None:
     for y, (precision, recall) in enumerate(detectors):
         axes.plot([min(precision or 0, recall or 0), max(precision or 0, recall or 0)], [y, y], color=OTHER, lw=2, zorder=1)
         for value, colour, label in ((precision, "#cc79a7", "precision"), (recall, "#0072b2", "recall")):
             if value is not None:
                 axes.scatter(value, y, s=42, color=colour, zorder=2, label=label if y == 0 else None)
-    axes.axvline(mismatched, color=INK, lw=1, ls=":", label=f"mismatched: {mismatched:.0f} %")
+    for y, share in enumerate(mismatched):
+        axes.plot([share] * 2, [y - 0.3, y + 0.3], color=INK, lw=1.6, zorder=0, label="pairs at random" if y == 0 else None)
     _titled(axes, "Mismatched pairs found (%)")
     axes.set_xlim(-3, 103)
     axes.legend(loc="upper left", bbox_to_anchor=(-0.02, -0.05), ncols=3, fontsize=8, handletextpad=0.3)

@@ -1,0 +1,76 @@
+"""The paper's open question: what the report says first, from claims.csv and table 11."""
+
+import csv
+
+import pytest
+
+from helip.reporting.answer import answer, matrix, question_rows, refinements
+from helip.reporting.tables import FIELDS
+
+DECIDED = {"claim": "clip_cc3m_beats_continued_training", "verdict": "underpowered", "estimate": "0.4", "ci_low": "-0.2", "ci_high": "0.9",
+           "compared": "7", "n_seeds": "3"}  # fmt: skip
+
+
+def compared(run, method, delta, p, reference="cc3m_clip_control", column="average"):
+    interval = {"delta": delta, "delta_ci_low": delta - 0.5, "delta_ci_high": delta + 0.5, "delta_p": p}
+    return {"corpus": "CC3M", "method": method, "run": run, "column": column, "reference": reference, **interval}
+
+
+@pytest.fixture
+def asked(study):
+    """p-values .0025, .02 and .9 of three refinements, times 3, 2 and 1; the control is measured against its start and is none of them."""
+    rows = [
+        compared("cc3m_clip_control", "control", 3.0, 0.001, reference="cc3m_clip"),
+        compared("cc3m_clip_select_sclip10", "selected", 1.5, 0.0025),
+        compared("cc3m_clip_cleaned", "cleaned", -1.0, 0.02),
+        compared("cc3m_clip_helip", "HELIP", 0.25, 0.9),
+        compared("cc3m_clip_helip", "HELIP", 9.0, 0.001, column="imagenet"),
+    ]
+    study.root.mkdir(parents=True, exist_ok=True)
+    with open(study.root / "table11.csv", "w", newline="") as f:
+        writer = csv.DictWriter(f, FIELDS)
+        writer.writeheader()
+        writer.writerows(rows)
+    return study
+
+
+def test_p_values_are_corrected_over_the_refinements_and_the_control_is_none(asked):
+    found = {r["run"]: r["p_holm"] for r in refinements(asked, question_rows(asked))}
+    assert found == {
+        "cc3m_clip_select_sclip10": pytest.approx(0.0075),
+        "cc3m_clip_cleaned": pytest.approx(0.04),
+        "cc3m_clip_helip": pytest.approx(0.9),
+    }
+
+
+def test_what_the_generator_told_is_a_bound_and_takes_part_in_no_correction(asked):
+    told = asked.run("cc3m_clip_select_sclip10")
+    asked.runs["cc3m_clip_select_sclip10"] = told.model_copy(update={"select": told.select.model_copy(update={"score": "truth"})})
+    found = {r["run"]: r["p_holm"] for r in refinements(asked, question_rows(asked))}
+    assert found == {"cc3m_clip_select_sclip10": None, "cc3m_clip_cleaned": pytest.approx(0.04), "cc3m_clip_helip": pytest.approx(0.9)}
+    assert "Out of a miner's reach, told by the generator: selected on CC3M +1.50 [+1.00, +2.00]." in answer(asked, [DECIDED])
+
+
+def test_the_answer_says_the_verdict_then_what_is_above_and_below(asked):
+    first, *more = answer(asked, [DECIDED]).split("\n\n")
+    assert first.startswith("**Not shown for HELIP as printed, and not excluded.** Over plain continued training")
+    assert "it gains +0.40 points [-0.20, +0.90] on table 1's sets, the mean of 7 starts, 3 trainings of each" in first
+    assert more[0].startswith("Table 11 sets 3 refinements beside their control")
+    assert more[1].endswith("above the control selected on CC3M +1.50 [+1.00, +2.00]; below it cleaned on CC3M -1.00 [-1.50, -0.50].")
+    assert more[2] == "Each by itself, uncorrected: above the control none; below it none."
+
+
+@pytest.mark.parametrize(("verdict", "said"), [("reproduced", "Yes, for"), ("not reproduced", "No, not for"), ("not run", "does not say")])
+def test_each_verdict_is_said_in_words(study, verdict, said):
+    assert said in answer(study, [DECIDED | {"verdict": verdict, "ci_low": "" if verdict == "not run" else "0.1"}])
+    assert question_rows(study) == [] and matrix(study) == ""
+
+
+def test_the_short_table_has_refinements_down_and_marks_what_is_shown(asked):
+    assert matrix(asked).splitlines() == [
+        "| Refinement | CC3M |",
+        "| --- | --- |",
+        "| selected | **+1.50 [+1.00, +2.00]** |",
+        "| cleaned | **-1.00 [-1.50, -0.50]** |",
+        "| HELIP | +0.25 [-0.25, +0.75] |",
+    ]

@@ -7,7 +7,8 @@
 Each method runs in a process of its own and reports wall and CPU seconds, preparation counted, and the peak of its own memory (what
 the process allocated above the interpreter, its libraries and the mapped features). The ratio is of CPU seconds to those of `released`,
 which a loaded machine distorts less than wall time. Recall is of the hard pairs that `released` finds. targets_run says
-how many targets a row really ran where --released-share spares the rest.
+how many targets a row really ran where --released-share spares the rest. A sample of the miner's targets is compared with a float64
+brute force: float32_ties are targets that differ because float32 cannot tell, true_differences all others.
 """
 
 import argparse
@@ -23,12 +24,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
+from exactness import against_float64
 
 METHODS = ("released", "helip", "torch", "ivf")
 
 
 def released(
-    image: np.ndarray, text: np.ndarray, k: int, device: str, share: float = 1.0, batch: int = 600
+    image: np.ndarray, text: np.ndarray, k: int, tau: float, device: str, share: float = 1.0, batch: int = 600
 ) -> tuple[np.ndarray, np.ndarray]:
     """The released algorithm with the paper's tau: for 600 targets at a time both modalities' cosines with the whole corpus in float32,
     what is not above tau zeroed, their product, topk. `share`: of the targets, the first ones; the work for each is the same."""
@@ -43,7 +45,7 @@ def released(
             similarity = []
             for x, base in ((image, image_base), (text, text_base)):
                 cosine = x[rows] @ base
-                cosine[cosine <= 0.5] = 0
+                cosine[cosine <= tau] = 0
                 similarity.append(cosine)
             product = similarity[0] * similarity[1]
             product[torch.arange(len(product)), torch.arange(start, start + len(product))] = 0
@@ -59,7 +61,7 @@ def ours(method: str, image: np.ndarray, text: np.ndarray, a: argparse.Namespace
 
     if method == "torch":  # the kernel that needs no compiler
         build.library = lambda: None
-    spec = MiningSpec(k=a.k[0], ivf_candidates=10 * a.k[0] if method == "ivf" else None)
+    spec = MiningSpec(k=a.k[0], tau_image=a.tau, tau_text=a.tau, ivf_candidates=10 * a.k[0] if method == "ivf" else None)
     found = mine(image, text, spec, memory=a.memory, workers=a.workers, device=a.device)
     ids, scores = np.full((len(found), spec.k), -1, np.int32), np.zeros((len(found), spec.k), np.float32)
     ids[~found.noise], scores[~found.noise] = found.ids.reshape(-1, spec.k), found.scores_flat.reshape(-1, spec.k)
@@ -98,7 +100,7 @@ def one(a: argparse.Namespace) -> None:
         torch.cuda.init()
     memory, wall, cpu = Memory(), time.perf_counter(), time.process_time()
     run = (
-        (lambda: released(image, text, a.k[0], a.device, a.released_share))
+        (lambda: released(image, text, a.k[0], a.tau, a.device, a.released_share))
         if a.one == "released"
         else (lambda: ours(a.one, image, text, a))
     )
@@ -139,7 +141,7 @@ def measured(method: str, k: int, image: Path, text: Path, folder: Path, a: argp
     result = folder / f"{method}.npy"
     command = [sys.executable, __file__, "--one", method, "--k", str(k), "--image-features", str(image), "--text-features", str(text)]
     command += ["--device", a.device, "--memory", a.memory, "--workers", str(a.workers), "--result", str(result)]
-    command += ["--released-share", str(a.released_share)]
+    command += ["--released-share", str(a.released_share), "--tau", str(a.tau)]
     threads = {name: str(a.workers) for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")}
     done = subprocess.run(command, capture_output=True, text=True, env=os.environ | threads, check=False)
     if done.returncode:
@@ -160,18 +162,21 @@ def compare(label: str, count: int, k: int, image: Path, text: Path, folder: Pat
         row, ids = measured(method, k, image, text, folder, a)
         if method == "released":
             base = row
-            reference = np.where(released_noise(image, text, ids)[:, None], -1, ids)
-        row = {"features": label, "n": count, "k": k, "method": method, "device": a.device, "workers": a.workers, "budget": a.memory} | row
+            reference = np.where(released_noise(image, text, ids, a.tau)[:, None], -1, ids)
+        said = {"features": label, "n": count, "k": k, "tau": a.tau, "method": method}
+        row = said | {"device": a.device, "workers": a.workers, "budget": a.memory} | row
         if base:
             row |= {"cpu_ratio": round(base["cpu"] / row["cpu"], 1), "wall_ratio": round(base["wall"] / row["wall"], 1)}
             row["recall"] = recall(ids, reference)
+        if method in ("helip", "torch"):
+            row |= against_float64(image, text, ids, a.tau)
         print(json.dumps(row), flush=True)
         if a.out:
             with open(a.out, "a") as f:
                 f.write(json.dumps(row | machine()) + "\n")
 
 
-def released_noise(image: Path, text: Path, ids: np.ndarray) -> np.ndarray:
+def released_noise(image: Path, text: Path, ids: np.ndarray, tau: float) -> np.ndarray:
     """Targets whose k-th pair does not count: topk fills their lists with zeros."""
     x, y = np.load(image, mmap_mode="r"), np.load(text, mmap_mode="r")
     out = np.empty(len(ids), bool)
@@ -180,7 +185,7 @@ def released_noise(image: Path, text: Path, ids: np.ndarray) -> np.ndarray:
             float(m[i].astype(np.float64) @ m[last] / np.linalg.norm(m[i].astype(float)) / np.linalg.norm(m[last].astype(float)))
             for m in (x, y)
         ]
-        out[i] = min(cosine) <= 0.5 or i == last
+        out[i] = min(cosine) <= tau or i == last
     return out
 
 
@@ -194,6 +199,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--n", type=int, nargs="+", default=[20_000, 50_000, 100_000])
     parser.add_argument("--k", type=int, nargs="+", default=[50, 500])
+    parser.add_argument("--tau", type=float, default=0.5, help="of both modalities")
     parser.add_argument("--methods", nargs="+", choices=METHODS, default=["released", "helip", "torch", "ivf"])
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--memory", default="2GiB")

@@ -152,6 +152,27 @@ def test_command_line_refuses(files, arguments, words, capsys):
     assert not (files / "pairs").exists()
 
 
+def test_features_that_say_what_they_are_of(files, capsys):
+    image, text = ({"corpus_digest": digest, "declaration": {"model": "vit"}} for digest in ("one", "other"))
+    for name, about in (("image", image | {"logits": True}), ("text", text)):
+        (files / f"{name}.json").write_text(json.dumps(about))
+    assert main(command(files)) == 2
+    assert "not of one corpus" in capsys.readouterr().err
+    assert not (files / "pairs").exists()
+    (files / "text.json").write_text(json.dumps(text | {"corpus_digest": "one"}))
+    assert main(command(files, "--workers", "1")) == 0
+    assert "'vit' gave classifier logits" in capsys.readouterr().out
+    assert PairSet.open(files / "pairs", corpus_digest="one").about["inputs"].keys() == {"image_features", "text_features"}
+
+
+def test_presets_of_the_command(files):
+    assert main(command(files, "--preset", "released_code", "--workers", "1")) == 0
+    spec = PairSet.open(files / "pairs").spec
+    assert (spec.k, spec.tau_image, spec.tau_text, spec.max_similarity) == (3, None, None, 0.98)
+    assert main(command(files, "--preset", "released_code", "--tau-text", "0.4", "--workers", "1")) == 0
+    assert PairSet.open(files / "pairs").spec.tau_text == 0.4
+
+
 def test_truncated_feature_file(files, capsys):
     whole = (files / "image.npy").read_bytes()
     for length in (len(whole) // 2, 20, 0):

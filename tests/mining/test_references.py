@@ -8,7 +8,6 @@ from helip.config import MiningSpec
 from helip.data.world.truth import Truth
 from helip.errors import HelipError
 from helip.mining import PairSet, mine
-from helip.mining.audit import audit
 from helip.mining.pairs import merge
 from helip.mining.references import random_pairs, true_pairs
 
@@ -90,17 +89,6 @@ def test_shards_are_the_whole(make, tmp_path):
     merged, whole = merge([PairSet.open(tmp_path / str(i)) for i in range(3)], tmp_path / "merged"), make((0, 1))
     for name in ("ids", "scores_flat", "offsets", "noise"):
         np.testing.assert_array_equal(getattr(merged, name), getattr(whole, name))
-
-
-def test_the_audit_of_lists_of_any_length():
-    truth = toy_truth()
-    found = true_pairs(truth, MiningSpec(method="truth", k=200))
-    assert len(set(np.diff(found.offsets).tolist())) > 1
-    features = np.random.default_rng(0).standard_normal((300, 8)).astype(np.float32)
-    report = audit(found, features, features, truth)
-    assert report["hard_pairs_false_negative"] == 0
-    assert report["noise_precision"] is None
-    assert 0 <= report["image_repeats_in_list"] < 0.1
 
 
 def test_the_command_makes_them_of_a_corpus_and_refuses_what_cannot_be(tmp_path, capsys):

@@ -1,0 +1,130 @@
+"""What `helip mine` is asked to do: a study's pair set, or a user's own files."""
+
+import argparse
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from helip.artefact import digest, file_digest, read_json
+from helip.binding import encoders_of
+from helip.config import MiningSpec, Resources
+from helip.data.corpus import Corpus
+from helip.errors import HelipError
+from helip.study import load
+
+FIELDS = tuple(MiningSpec.model_fields)
+
+
+@dataclass(frozen=True)
+class Job:
+    """features: a file for each modality that is used. how: memory, workers and device, where a study says. corpus: what the audit shows
+    and references draw from; None for features that come from elsewhere."""
+
+    spec: MiningSpec
+    features: dict[str, Path]
+    inputs: dict[str, str]
+    corpus: Corpus | None
+    corpus_digest: str
+    out: Path
+    encoders: dict[str, str] = field(default_factory=dict)
+    how: dict[str, Any] = field(default_factory=dict)
+
+    def arrays(self) -> dict[str, Any]:
+        """Memory-mapped; None for a modality that is not used."""
+        from helip.mining.features import load as load_features
+
+        return {name: load_features(self.features[name]) if name in self.features else None for name in ("image", "text")}
+
+    def truth(self) -> Any:
+        """What a generated corpus knows of itself; None for others."""
+        from helip.data.world.corpus import TRUTH
+        from helip.data.world.truth import Truth
+
+        known = self.corpus is not None and (self.corpus.folder / TRUTH).is_file()
+        return Truth.open(self.corpus.folder) if known else None
+
+
+def of_study(name: str, pairs: str | None, shard: tuple[int, int] = (0, 1)) -> Job:
+    if not pairs:
+        raise HelipError("mine --study needs the name of the pairs to mine")
+    study = load(name)
+    corpus_name, spec = study.pairs_entry(pairs)
+    by_modality = {"image": spec.image_encoder, "text": spec.text_encoder}
+    encoders = {modality: encoder for modality, encoder in by_modality.items() if encoder in encoders_of(spec)}
+    features = {modality: study.features_dir(corpus_name, encoder) / "features.npy" for modality, encoder in encoders.items()}
+    inputs = {f"{modality}_features": study.features_digest(corpus_name, encoder) for modality, encoder in encoders.items()}
+    corpus = Corpus.open(study.corpus_dir(corpus_name))  # its digest is of its content
+    return Job(
+        spec=MiningSpec.model_validate({name: getattr(spec, name) for name in FIELDS}),
+        features=features,
+        inputs=inputs or {"corpus": study.corpus_digest(corpus_name)},
+        corpus=corpus,
+        corpus_digest=_common_digest(features, corpus),
+        out=study.pairs_dir(pairs) if shard == (0, 1) else study.pair_shard_dir(pairs, shard),
+        encoders=encoders,
+        how=_resources(study.resources("mine")),
+    )
+
+
+def _resources(r: Resources) -> dict[str, Any]:
+    """What the study asks of the scheduler is what mining may use; Python, torch and faiss take about 700 MB of it."""
+    return {"memory": f"{max(r.mem_mb - 700, r.mem_mb // 2)}MB", "workers": r.threads, "device": "cuda" if r.gpu else None}
+
+
+def of_files(a: argparse.Namespace) -> Job:
+    given = {"image": a.image_features, "text": a.text_features}
+    reference = a.method in ("random", "truth")
+    if not a.out or not (a.corpus if reference else any(given.values())):
+        wanted = "--corpus DIR" if reference else "--image-features FILE --text-features FILE"
+        raise HelipError(f"mine needs --study S PAIRS, or {wanted} --out DIR")
+    spec = _spec(a, given)
+    unused = {"image": ("text",), "text": ("image",), "random": tuple(given), "truth": tuple(given)}.get(spec.method, ())
+    features = {modality: path for modality, path in given.items() if path and modality not in unused}
+    inputs = {f"{modality}_features": file_digest(path) for modality, path in features.items() if path.is_file()}
+    corpus = Corpus.open(a.corpus) if a.corpus else None
+    if reference:
+        inputs["corpus"] = corpus.digest
+    return Job(spec, features, inputs, corpus, _common_digest(features, corpus) or digest(inputs), a.out)
+
+
+def _spec(a: argparse.Namespace, features: dict[str, Path | None]) -> MiningSpec:
+    """The preset, and what was said otherwise."""
+    said = {name: value for name in FIELDS if (value := getattr(a, name)) is not None}
+    if a.tau is not None or a.no_tau:
+        said |= dict.fromkeys(("tau_image", "tau_text"), None if a.no_tau else a.tau)
+    try:
+        return MiningSpec.model_validate(_preset(a.preset, features).model_dump() | said)
+    except ValidationError as error:
+        one = error.errors()[0]
+        raise HelipError(f"--{'-'.join(map(str, one['loc'])).replace('_', '-') or 'pool'}: {one['msg']}") from None
+
+
+def _preset(name: str, features: dict[str, Path | None]) -> MiningSpec:
+    from helip.mining import presets
+    from helip.mining.features import load as load_features
+
+    if name == "paper":
+        return presets.PAPER
+    path = next((path for path in features.values() if path), None)
+    if path is None:
+        raise HelipError(f"--preset {name} depends on how many pairs there are: give --image-features or --text-features")
+    return presets.released_code(len(load_features(path)))
+
+
+def _common_digest(features: dict[str, Path], corpus: Corpus | None) -> str | None:
+    """Of the corpus that all these are of; None where none of them says. A file from elsewhere, with no features.json, says nothing."""
+    found = {str(corpus.folder): corpus.digest} if corpus is not None else {}
+    for path in features.values():
+        beside = path.with_suffix(".json")
+        about = read_json(beside) if beside.is_file() else {}
+        if about.get("corpus_digest"):
+            found[str(path)] = about["corpus_digest"]
+        if about.get("logits"):
+            encoder = about.get("declaration", {}).get("model", "its encoder")
+            print(f"warning: {path}: '{encoder}' gave classifier logits, not features: its labels decide what counts as alike")
+    if len(set(found.values())) > 1:
+        which = ", ".join(f"{path} (digest {one})" for path, one in found.items())
+        raise HelipError(f"not of one corpus: {which}; extract the features of this corpus again")
+    return next(iter(found.values()), None)

@@ -28,6 +28,8 @@ def main(argv: list[str] | None = None) -> int:
         one.set_defaults(run=module.add(name, one))
     arguments = parser.parse_args(argv)
     signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+    if signal.getsignal(signal.SIGTERM) is signal.SIG_IGN:  # a cluster job has its shells ignore it: a command without state to save ends
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
     try:
         return arguments.run(arguments) or 0
     except HelipError as error:

@@ -178,7 +178,7 @@ class Executor(RemoteExecutor):
         if result is None:  # it left no word
             state = self.queue.epitaph(info.external_jobid) or state
         log = self._paths(info).stdout
-        self._fail(info, reasons.why(info.external_jobid, state, result), reasons.tail(info.job.name, log, info.job.log))
+        self._fail(info, reasons.why(info.external_jobid, state, result, log), reasons.tail(info.job.name, log, info.job.log))
 
     def _fail(self, info: SubmittedJobInfo, message: str, tail: str = "") -> None:
         self.logger.error(f"rule {info.job.name}: {message}{tail}")  # a group's error would drop the message

@@ -45,6 +45,7 @@ def plan(job: JobExecutorInterface, command: str, cwd: str, site: Site, settings
         parameters = slurm_parameters(job_name(job.name), threads, gpus, wish, warning)
     else:
         parameters = local_parameters(wish, warning)
-    shell = ShellJob(command, cwd, grace, gpus, offered=gpu_ids() if settings.cluster == "local" else None)
+    offered = gpu_ids() if settings.cluster == "local" else None
+    shell = ShellJob(command, cwd, grace, gpus, offered, [str(log) for part in parts_of(job) for log in part.log])
     requeues = settings.requeues if wish.requeues is None else wish.requeues
     return Submission(blank_record(job), shell, parameters, requeues)

@@ -1,12 +1,14 @@
 """Why a job died, for its user: a sentence and the last lines of its log."""
 
+import re
 from collections.abc import Iterable
 from pathlib import Path
 
 from .queue import Result
 
+MORE_MEMORY = "raise mem_mb of the rule (`rules:` in slurm/site.yaml)"
 REMEDIES = {
-    "OUT_OF_MEMORY": "it ran out of memory; raise mem_mb of the rule (`rules:` in slurm/site.yaml)",
+    "OUT_OF_MEMORY": f"it ran out of memory; {MORE_MEMORY}",
     "TIMEOUT": "it reached its time limit more often than `requeues` allows; raise runtime or requeues of the rule",
     "CANCELLED": "it was cancelled (scancel, or a limit of the site)",
     "NODE_FAIL": "its nodes failed more often than `requeues` allows",
@@ -17,13 +19,24 @@ REMEDIES = {
 }
 
 
-def why(job_id: str, state: str | None, result: Result | None) -> str:
+# What Slurm, submitit's srun and Snakemake write when the kernel has killed a process: often the only trace, Slurm calls the job FAILED.
+KILLED = re.compile(r"oom[-_]kill|Out Of Memory|SIGKILL|exit status 137|task \d+: Killed")
+
+
+def why(job_id: str, state: str | None, result: Result | None, job_log: Path) -> str:
+    killed = f"; a process of it was killed, as happens when memory runs out: {MORE_MEMORY}" if _was_killed(job_log) else ""
     if result is not None and result.error is not None:
         lines = [line for line in result.error.strip().splitlines() if line.strip()]
-        return f"job {job_id} failed: {lines[-1].strip() if lines else 'it gave no reason'}"
+        return f"job {job_id} failed: {lines[-1].strip() if lines else 'it gave no reason'}{killed}"
     word = (state or "").split()[0] if state else ""
-    reason = REMEDIES.get(word, "it left the queue without a result")
+    reason = REMEDIES.get(word, f"it left the queue without a result{killed}")
     return f"job {job_id} died{f' ({state})' if state else ''}: {reason}"
+
+
+def _was_killed(job_log: Path) -> bool:
+    """In its last start: Slurm kills what is left of a job before it requeues it."""
+    start = "\n".join(_last_lines(job_log, 500)).rpartition("Starting with JobEnvironment")[2]
+    return KILLED.search(start) is not None
 
 
 def _last_lines(file: Path, count: int) -> list[str]:

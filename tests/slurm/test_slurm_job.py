@@ -81,17 +81,45 @@ def test_nothing_outlives_a_killed_job(tmp_path):
     until(lambda: not sleeper.exists(), 10, "its end")
 
 
-def test_job_that_is_told_to_stop_leaves_no_verdict_on_slurm(tmp_path, monkeypatch):
-    """Slurm says TERM when it takes the node away: the job waits for its end instead of calling itself failed."""
+def test_job_that_is_told_to_stop_lets_who_listens_save_and_leaves_no_verdict(tmp_path, monkeypatch):
+    """Slurm says TERM when it takes the node away: bash must not end before the training; then the job waits for its end."""
     monkeypatch.setattr("snakemake_executor_plugin_submitit.job.TERM_PATIENCE_S", 1.5)
-    one = job(tmp_path, "touch up; sleep 100")
+    saves = "import pathlib, signal, sys, time; signal.signal(15, lambda *a: (time.sleep(1), sys.exit(75))); "
+    saves += "pathlib.Path('up').touch(); signal.pause()"
+    one = job(tmp_path, f'{sys.executable} -c "{saves}"; echo $? > code')
 
     def stop():
         until((tmp_path / "up").exists, 20, "the command")
+        os.killpg(one._child.pid, signal.SIGTERM)  # as Slurm does, and tells the job too
         os.kill(os.getpid(), signal.SIGTERM)
 
     threading.Thread(target=stop).start()
+    assert one() == 0
+    assert (tmp_path / "code").read_text() == "75\n"
+
     begin = time.monotonic()
-    with pytest.raises(RuntimeError):
+    (tmp_path / "up").unlink()
+    one.command = f'{sys.executable} -c "{saves}"'
+    threading.Thread(target=stop).start()
+    with pytest.raises(RuntimeError, match="exit status 75"):
         one()
-    assert time.monotonic() - begin > 1.5
+    assert time.monotonic() - begin > 1 + 1.5
+
+
+def test_job_that_is_told_to_stop_and_does_not_is_killed(tmp_path):
+    one = job(tmp_path, "touch up; sleep 100", offered=[])
+    one.grace_s = 0.5
+    threading.Thread(target=lambda: (until((tmp_path / "up").exists, 20, "it"), os.kill(os.getpid(), signal.SIGTERM))).start()
+    with pytest.raises(RuntimeError, match="exit status -9"):
+        one()
+
+
+def test_log_of_an_earlier_start_is_kept(tmp_path):
+    """Snakemake removes a rule's log before it runs the rule."""
+    one = job(tmp_path, "rm -f log; echo $RANDOM-start > log", logs=["log", "absent.log"])
+    said = []
+    for _ in range(3):
+        one()
+        said.append((tmp_path / "log").read_text())
+    assert (tmp_path / "log.earlier").read_text() == said[0] + said[1]
+    assert not (tmp_path / "absent.log.earlier").exists()

@@ -58,16 +58,36 @@ def test_job_that_squeue_has_forgotten_is_gone_and_a_silent_slurm_says_nothing(p
     assert "Unable to contact" in queue.trouble
 
 
-def test_reason_of_a_death_comes_from_sacct_where_there_is_one(programs):
+def test_reason_of_a_death_comes_from_sacct_where_there_is_one(programs, tmp_path):
+    log = tmp_path / "log"
     programs("sacct", "echo OUT_OF_MEMORY")
     assert SlurmQueue().epitaph("7") == "OUT_OF_MEMORY"
-    assert reasons.why("7", "OUT_OF_MEMORY", None) == (
+    assert reasons.why("7", "OUT_OF_MEMORY", None, log) == (
         "job 7 died (OUT_OF_MEMORY): it ran out of memory; raise mem_mb of the rule (`rules:` in slurm/site.yaml)"
     )
     programs("sacct", "echo 'Slurm accounting storage is disabled' >&2; exit 1")
     assert SlurmQueue().epitaph("7") == ""
-    assert reasons.why("7", "CANCELLED by 1000", None).startswith("job 7 died (CANCELLED by 1000): it was cancelled")
-    assert reasons.why("7", None, None) == "job 7 died: it left the queue without a result"
+    assert reasons.why("7", "CANCELLED by 1000", None, log).startswith("job 7 died (CANCELLED by 1000): it was cancelled")
+    assert reasons.why("7", None, None, log) == "job 7 died: it left the queue without a result"
+
+
+@pytest.mark.parametrize(
+    ("line", "killed"),
+    [
+        ("slurmstepd: error: Detected 1 oom-kill event(s) in StepId=7.0. Some of your processes may have been killed", True),
+        ("srun: error: n1: task 0: Out Of Memory", True),
+        ("srun: error: n1: task 0: Killed", True),
+        ("Command 'helip mine' died with <Signals.SIGKILL: 9>.", True),
+        ("Command 'helip mine' returned non-zero exit status 137.", True),
+        ("Command 'helip mine' returned non-zero exit status 2.", False),
+        ("srun: error: n1: task 0: Killed\nStarting with JobEnvironment(job_id=7)\nValueError: boom", False),  # of an earlier start
+    ],
+)
+def test_killed_process_is_seen_without_sacct_in_the_jobs_log(tmp_path, line, killed):
+    log = tmp_path / "log"
+    log.write_text(f"Starting with JobEnvironment(job_id=7)\n{line}\nWorkflowError: \n")
+    for said in (reasons.why("7", "FAILED", None, log), reasons.why("7", "RUNNING", Result("RuntimeError: exit status 1"), log)):
+        assert said.endswith("when memory runs out: raise mem_mb of the rule (`rules:` in slurm/site.yaml)") is killed
 
 
 def test_process_ids_that_were_given_to_another_program_are_not_ours():
@@ -98,5 +118,5 @@ def test_results_of_many_jobs_cost_one_listing_a_folder(tmp_path, monkeypatch):
     found = read_results(jobs)
     assert listed == [tmp_path]
     assert [i for i, result in enumerate(found) if result] == [3, 4]
-    assert reasons.why("7_4", "RUNNING", found[4]) == "job 7_4 failed: ValueError: boom"
+    assert reasons.why("7_4", "RUNNING", found[4], tmp_path / "log") == "job 7_4 failed: ValueError: boom"
     assert read_result(JobPaths(tmp_path / "gone", job_id="1", task_id=0)) is None

@@ -1,13 +1,17 @@
 """What the executor plugin costs a job beside Snakemake's own start: a chain of jobs that do nothing, through submitit and without.
 
-python benchmarks/slurm_overhead.py [--cluster slurm] [--jobs 3] [--repeats 3]
+python benchmarks/slurm_overhead.py [--cluster slurm] [--jobs 3] [--repeats 3]      (for slurm: on a login node, or see docs/cluster.md)
 
 A job through the plugin starts a Snakemake of its own, as with every cluster executor; that start is measured too, as a local run of one
 job, and taken off. What is left is the plugin's: pickling, sbatch, submitit's start on the node, and noticing the end.
+
+On Slurm also what it costs to submit 200 jobs that are ready together, as one array and one by one; they are held, and cancelled.
 """
 
 import argparse
 import os
+import re
+import signal
 import statistics
 import subprocess
 import sys
@@ -30,6 +34,15 @@ rule step:
     shell: "touch {{output}}"
 """
 
+MANY = """
+rule all:
+    localrule: True
+    input: expand("{{n}}.txt", n=range({jobs}))
+rule one:
+    output: "{{n}}.txt"
+    shell: "touch {{output}}"
+"""
+
 
 def seconds(jobs: int, *arguments: str) -> float:
     """Wall-clock seconds of a snakemake that runs a chain of so many jobs."""
@@ -39,6 +52,30 @@ def seconds(jobs: int, *arguments: str) -> float:
         command = [sys.executable, "-m", "snakemake", "--quiet", "all", *arguments]
         subprocess.run(command, cwd=folder, env={**os.environ, "OMP_NUM_THREADS": "1"}, capture_output=True, check=True)
         return time.perf_counter() - begin
+
+
+def submission_seconds(jobs: int, array: int) -> float:
+    """From the first sbatch to when Slurm has given the last of so many jobs its id, arrays of at most `array` of them."""
+    with tempfile.TemporaryDirectory(dir=Path.cwd()) as folder:
+        Path(folder, "Snakefile").write_text(MANY.format(jobs=jobs))
+        Path(folder, "site.yaml").write_text("default: {extra: {hold: true}}\n")
+        said = Path(folder, "said")
+        held = ["--submitit-site", "site.yaml", "--submitit-array", str(array)]
+        with open(said, "w") as out:
+            controller = subprocess.Popen(
+                [sys.executable, "-m", "snakemake", "--profile", str(PROFILE), *held], cwd=folder, stdout=out, stderr=out
+            )
+        begin = None
+        while (found := len(re.findall("^one: slurm job", said.read_text(), re.M))) < jobs:
+            if begin is None and any(Path(folder, ".snakemake/submitit/jobs").glob("*.json")):
+                begin = time.perf_counter()  # noted before sbatch is called
+            if controller.poll() is not None:
+                sys.exit(f"snakemake ended after {found} jobs:\n{said.read_text()[-2000:]}")
+            time.sleep(0.01)
+        taken = time.perf_counter() - begin
+        controller.send_signal(signal.SIGINT)
+        controller.wait()
+    return taken
 
 
 def main() -> None:
@@ -54,6 +91,9 @@ def main() -> None:
         results.append(((plugin - many) / a.jobs - one, one))
     overhead, start = (statistics.median(column) for column in zip(*results, strict=True))
     print(f"{a.cluster}: {overhead:.2f} s a job by the plugin, {start:.2f} s by Snakemake's own start: ratio {overhead / start:.2f}")
+    if a.cluster == "slurm":
+        together, singly = submission_seconds(200, 500), submission_seconds(200, 1)
+        print(f"200 jobs are submitted in {together:.1f} s as one array, in {singly:.1f} s one by one: ratio {together / singly:.2f}")
 
 
 if __name__ == "__main__":

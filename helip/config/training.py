@@ -49,6 +49,7 @@ class DeclipObjective(Declaration):
     masked_weight: float = 0.2
     queue: int = 65536
     masked_share: Share = 0.15
+    head: tuple[int, int] = (1024, 512)  # width of SimSiam's projector, and of its predictor's hidden layer
 
 
 class CyclipObjective(Declaration):

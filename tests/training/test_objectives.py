@@ -35,7 +35,7 @@ OBJECTIVES = {
     for o in (
         ClipObjective(),
         SlipObjective(head=(24, 16)),
-        DeclipObjective(queue=10),
+        DeclipObjective(queue=10, head=(24, 12)),
         CyclipObjective(),
         CloobObjective(),
         HnNceObjective(),

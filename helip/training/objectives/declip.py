@@ -1,8 +1,8 @@
 """DeCLIP (arXiv 2110.05208): two image views, two caption views, a queue of texts, SimSiam and masked language.
 
-As in the released code the first caption view is the one with hidden words, the heads of SimSiam (widths 1024 and 512) stand on the
-image embedding, and neighbours are looked up for images only. Other than there, the mask is an embedding of the objective's own,
-so the model keeps its vocabulary.
+As in the released code the first caption view is the one with hidden words, the heads of SimSiam stand on the image embedding, and
+neighbours are looked up for images only. Other than there, the mask is an embedding of the objective's own, so the model keeps its
+vocabulary.
 """
 
 from typing import Any
@@ -29,9 +29,10 @@ class Declip(ObjectiveModule):
         width, embedding, vocabulary = text_widths(model)
         self.mask = nn.Parameter(torch.randn(width) * 0.02)
         self.guess = nn.Linear(width, vocabulary)
-        self.projector = mlp(embedding, 1024, 1024, 1024, normalised_output=True)
+        wide, hidden = declaration.head
+        self.projector = mlp(embedding, wide, wide, wide, normalised_output=True)
         self.projector[-1].bias.requires_grad_(False)  # the predictor's normalisation takes a shift away: its gradient is noise
-        self.predictor = mlp(1024, 512, 1024)
+        self.predictor = mlp(wide, hidden, wide)
         self.register_buffer("queue", torch.zeros(declaration.queue, embedding))
         self.register_buffer("queued", torch.tensor(0))  # texts ever put into the queue
 

@@ -57,7 +57,7 @@ rule failing:
     log:
         "failing.log",
     shell:
-        "echo last words: $((6 * 7)) > {log}; exit 3"
+        "echo last words: $((6 * 7)) > {log}; kill -9 $$"
 
 
 rule lost:
@@ -86,8 +86,10 @@ rule wide:
         "wide.out",
     resources:
         gpu=2,
+        runtime=2,
+        requeues=20,
     shell:
-        "{sys.executable} -m helip.launch --gpus {resources.gpu} {sys.executable} '{HERE}/gather.py' {output}"
+        "{sys.executable} -m helip.launch --gpus {resources.gpu} {sys.executable} '{HERE}/gather.py' wide"
 
 
 rule shard:

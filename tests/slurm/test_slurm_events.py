@@ -79,9 +79,17 @@ def test_cancelled_job_is_called_cancelled(events):
     assert re.search(r"rule cancelled: job \d+ died \(CANCELLED\): it was cancelled", flow.said)
 
 
+def test_job_that_was_killed_shows_the_end_of_its_log_and_may_have_lacked_memory(events):
+    flow, _ = events
+    told = flow.said[flow.said.index("rule lost: job") :]
+    assert re.match(r"rule lost: job \d+ died \(FAILED\): .* was killed, as happens when memory runs out: raise mem_mb of the rule", told)
+    assert "task 0: Killed" in told[: told.index("--- rule lost\n")]
+
+
 def test_failure_shows_the_end_of_the_rules_log(events):
     flow, _ = events
     told = flow.said[flow.said.index("rule failing: job") :]
+    assert re.match(r"rule failing: job \d+ failed: .* was killed, as happens when memory runs out: raise mem_mb of the rule", told)
     assert "last words: 42" in told[: told.index("--- rule failing\n")]
 
 
@@ -91,9 +99,9 @@ def test_two_jobs_at_once_see_different_gpus(events):
     assert seen == {"0", "1"}
 
 
-def test_two_nodes_meet(events):
+def test_two_nodes_meet_are_warned_together_and_meet_again(events):
     flow, _ = events
-    assert flow.read("wide.out") == "3 of 2\n"
+    assert flow.read("wide.out") == "warned: 3 of 2\n3 of 2\n"
 
 
 def test_shards_that_are_ready_together_are_one_array(events):

@@ -15,6 +15,7 @@ include: "rules/train.smk"
 include: "rules/evaluate.smk"
 include: "rules/contamination.smk"
 include: "rules/report.smk"
+include: "rules/doctor.smk"
 
 
 localrules:
@@ -27,4 +28,4 @@ localrules:
 rule all:
     default_target: True
     input:
-        "results/miniature/table1.csv",
+        "results/miniature/first/table1.csv",

@@ -11,13 +11,28 @@ from typing import Any
 
 from helip.artefact import digest
 from helip.binding import Binding, BoundRun, encoders_of, read_yaml
-from helip.config import Claim, DownloadedCorpus, GeneratedCorpus, Model, Name, Pairs, Resources, Selection, Stage, Study, Table, UnionCorpus
+from helip.config import (
+    Claim,
+    DownloadedCorpus,
+    GeneratedCorpus,
+    Model,
+    Name,
+    Pairs,
+    Resources,
+    RunEncoder,
+    Selection,
+    SelfSupervisedEncoder,
+    Stage,
+    Study,
+    Table,
+    UnionCorpus,
+)
 from helip.errors import HelipError
 
 # Raise a stage's number when its code changes what it makes: everything downstream is then made again.
 REVISIONS: dict[Stage, int] = {
     "corpus": 1, "evaluation_set": 1, "train_encoder": 1, "encode": 1, "mine": 1, "select": 1, "filter": 1, "train": 1, "evaluate": 2,
-    "probe": 1, "fingerprint": 1, "contamination": 1,
+    "probe": 2, "fingerprint": 1, "contamination": 1,
 }  # fmt: skip
 
 
@@ -49,6 +64,8 @@ class BoundStudy:
         self.declared, self.runs = set(binding.declared), binding.runs()
         self._check_tables(experiments / "paper")
         self._check_published()
+        self._check_encoders()
+        self.tables |= {f"first/{n}": t for n, table in self.tables.items() if (t := self._first_rows(table)).rows}
 
     def _check_tables(self, folder: Path) -> None:
         for name, table in self.tables.items():
@@ -79,6 +96,20 @@ class BoundStudy:
                 raise HelipError(f"{self.file}: published -> {name}: there is no such run")
             if name in self.runs and (self.runs[name].start or len(self.runs[name].seeds) > 1):
                 raise HelipError(f"{self.file}: published -> {name}: one checkpoint stands for one pre-training: give the run one seed")
+
+    def _check_encoders(self) -> None:
+        for name, encoder in self.declaration.encoders.items():
+            if isinstance(encoder, RunEncoder) and (
+                (r := self.runs.get(encoder.run)) is None or r.start or str(encoder.seed) not in r.seeds
+            ):
+                which = f"'{encoder.run}' seed {encoder.seed}"
+                raise HelipError(f"{self.file}: encoders -> {name}: run names {which}, which is no pre-training that the study binds")
+            if isinstance(encoder, SelfSupervisedEncoder) and encoder.corpus not in (None, *self.declaration.corpora):
+                raise HelipError(f"{self.file}: encoders -> {name}: corpus names '{encoder.corpus}', and the study binds no such corpus")
+
+    def _first_rows(self, table: Table) -> Table:
+        """The rows of a table that stand first in the study: `first/table1` is what `make table1` builds."""
+        return table.model_copy(update={"rows": tuple(row for row in table.rows if row.run in self.declaration.first)})
 
     def run(self, name: str) -> BoundRun:
         if name in self.runs:
@@ -166,6 +197,12 @@ class BoundStudy:
         return self.root / "evaluation" / name
 
     def encoder_dir(self, corpus: str, encoder: str) -> Path:
+        """The weights of an encoder that comes from the study itself: trained on a corpus, or the image or text tower of a run."""
+        match self._known("encoders", encoder):
+            case RunEncoder(run=run, seed=seed):
+                return self.model_dir(run, str(seed))
+            case SelfSupervisedEncoder(corpus=home):
+                return self.root / "encoders" / (home or corpus) / encoder
         return self.root / "encoders" / corpus / encoder
 
     def features_dir(self, corpus: str, encoder: str) -> Path:
@@ -233,9 +270,21 @@ class BoundStudy:
         declared = self._known("corpora", corpus)
         return [self.manifest(c) for c in declared.of] if isinstance(declared, UnionCorpus) else []
 
+    def joined_corpora(self, corpus: str, encoder: str) -> tuple[str, ...]:
+        """The members of a union whose features are those of its members; none where the encoder or the mean is each corpus' own."""
+        declared, one = self._known("corpora", corpus), self._known("encoders", encoder)
+        own = one.centre or (isinstance(one, SelfSupervisedEncoder) and one.corpus is None)
+        return declared.of if isinstance(declared, UnionCorpus) and not own else ()
+
     def encode_inputs(self, corpus: str, encoder: str) -> list[Path]:
-        trained = self._known("encoders", encoder).library == "simclr"
-        return [self.encoder_dir(corpus, encoder) / "model.safetensors"] if trained else []
+        if members := self.joined_corpora(corpus, encoder):
+            return [self.features_dir(member, encoder) / "features.npy" for member in members]
+        match self._known("encoders", encoder):
+            case RunEncoder():
+                return [self.encoder_dir(corpus, encoder) / "open_clip_model.safetensors"]
+            case SelfSupervisedEncoder():
+                return [self.encoder_dir(corpus, encoder) / "model.safetensors"]
+        return []
 
     def mine_inputs(self, pairs: str) -> list[Path]:
         corpus, spec = self.pairs_entry(pairs)
@@ -317,10 +366,16 @@ class BoundStudy:
         return self._digest("evaluation_set", self._known("evaluation", name))
 
     def encoder_digest(self, corpus: str, encoder: str) -> str:
-        return self._digest("train_encoder", self._known("encoders", encoder), self.corpus_digest(corpus))
+        """Of the encoder that a corpus is encoded with."""
+        match declared := self._known("encoders", encoder):
+            case RunEncoder(run=run, seed=seed):
+                return self._digest("train_encoder", declared, self.run_digest(run, str(seed)))
+            case SelfSupervisedEncoder(corpus=home):
+                return self._digest("train_encoder", declared, self.corpus_digest(home or corpus))
+        return self._digest("train_encoder", declared)
 
     def features_digest(self, corpus: str, encoder: str) -> str:
-        return self._digest("encode", self.encoder_digest(corpus, encoder))
+        return self._digest("encode", self.encoder_digest(corpus, encoder), self.corpus_digest(corpus))
 
     def pairs_digest(self, name: str) -> str:
         corpus, spec = self.pairs_entry(name)

@@ -9,8 +9,9 @@ from snakemake.exceptions import WorkflowError
 import helip.study
 from helip.errors import HelipError
 
-# The commands are those of the Python that runs Snakemake; idle threads sleep, so that jobs can share cores.
-shell.prefix(f"export PATH={shlex.quote(str(Path(sys.executable).parent))}:\"$PATH\" OMP_WAIT_POLICY=passive; ")
+# The commands are those of the Python that runs Snakemake; idle threads sleep, so that jobs can share cores; hundreds of jobs start
+# sooner where Python may keep what it compiled.
+shell.prefix(f"export PATH={shlex.quote(str(Path(sys.executable).parent))}:\"$PATH\" OMP_WAIT_POLICY=passive PYTHONDONTWRITEBYTECODE=; ")
 
 
 wildcard_constraints:
@@ -22,7 +23,7 @@ wildcard_constraints:
     run="[a-z0-9_]+",
     seed=r"\d+(r\d+)?",
     set="[a-z0-9_]+",
-    table=r"table\d+",
+    table=r"(first/)?table\d+",
 
 
 @functools.cache

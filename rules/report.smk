@@ -16,7 +16,7 @@ rule table:
     params:
         digest=ask(lambda s, w: s.table_digest(w.table)),
     wildcard_constraints:
-        table=r"table\d+|figure4",  # figure 4 plots numbers, and they are a table too
+        table=r"(first/)?table\d+|figure4",  # figure 4 plots numbers, and they are a table too
     shell:
         "helip table --study {wildcards.study} {wildcards.table}"
 

@@ -108,7 +108,7 @@ WRONG = {
     "a bad override in a run": (
         "paper/runs.yaml",
         lambda c: c["runs"]["cc3m_clip_helip"]["refine"].update(gama=2),
-        "cc3m_clip_helip -> refine: gama: unknown key",
+        "refine: gama: unknown key",
     ),
     "an unknown encoder": (
         "paper/runs.yaml",

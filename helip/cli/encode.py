@@ -59,8 +59,10 @@ def _encode(arguments):
     from helip.data.corpus import Corpus
     from helip.encoders.cache import encode
 
-    declaration, folder, trained, out = _of_study(arguments) if arguments.study else _of_user(arguments)
+    declaration, folder, trained, out, members = _of_study(arguments) if arguments.study else _of_user(arguments)
     corpus = Corpus.open(folder)
+    if members:
+        return _join(declaration, members, corpus, out)
     device = "cuda" if torch.cuda.is_available() else "cpu"
     workers = arguments.workers if arguments.workers is not None else min(8, os.cpu_count()) if device == "cuda" else 0
     encoder = encoders.load(declaration, trained, device)
@@ -68,13 +70,24 @@ def _encode(arguments):
     print(f"{out}: {len(corpus)} features of {encoder.dim} dimensions")
 
 
+def _join(declaration, members, corpus, out):
+    from helip.encoders.features import Features
+    from helip.encoders.union import join
+
+    rows = join(declaration, [Features.open(folder, digest) for folder, digest in members], corpus.digest, out)
+    print(f"{out}: {rows} features of {len(members)} corpora")
+
+
 def _of_study(arguments):
+    from helip.data.corpus import Corpus
     from helip.study import load
 
     study, (corpus, encoder) = load(arguments.study), _names(arguments)
     study.features_digest(corpus, encoder)  # refuses unknown names
     folders = study.corpus_dir(corpus), study.encoder_dir(corpus, encoder), study.features_dir(corpus, encoder)
-    return study.declaration.encoders[encoder], *folders
+    joined = study.joined_corpora(corpus, encoder)
+    members = [(study.features_dir(c, encoder), Corpus.open(study.corpus_dir(c)).digest) for c in joined]
+    return study.declaration.encoders[encoder], *folders, members
 
 
 def _of_user(arguments):
@@ -86,4 +99,4 @@ def _of_user(arguments):
     declaration = encoders.parse(arguments.encoder)
     if arguments.centre:
         declaration = declaration.model_copy(update={"centre": True})
-    return declaration, arguments.corpus, None, arguments.out
+    return declaration, arguments.corpus, None, arguments.out, []

@@ -6,7 +6,15 @@ binds those names to corpora, architectures, encoders, schedules and evaluation 
 
 from helip.config.base import Cosine, Declaration, Name, Share
 from helip.config.corpora import Corpus, DownloadedCorpus, GeneratedCorpus, ShardCorpus, TableCorpus, UnionCorpus
-from helip.config.encoders import Encoder, OpenClipEncoder, SelfSupervisedEncoder, SentenceEncoder, TimmEncoder, TorchvisionEncoder
+from helip.config.encoders import (
+    Encoder,
+    OpenClipEncoder,
+    RunEncoder,
+    SelfSupervisedEncoder,
+    SentenceEncoder,
+    TimmEncoder,
+    TorchvisionEncoder,
+)
 from helip.config.evaluation import BenchmarkSet, EvaluationSet, Expected, GeneratedSet, WdsSet
 from helip.config.experiments import (
     Claim,
@@ -75,6 +83,7 @@ __all__ = [
     "Retention",
     "Row",
     "Run",
+    "RunEncoder",
     "Selection",
     "SelfSupervisedEncoder",
     "SentenceEncoder",

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from helip.config.base import Declaration
+from helip.config.base import Declaration, Name
 
 
 class TimmEncoder(Declaration):
@@ -38,14 +38,16 @@ class SentenceEncoder(Declaration):
     library: Literal["sentence_transformers"] = "sentence_transformers"
     modality: Literal["text"] = "text"
     model: str  # a hub name, a folder, or package:NAME for weights inside an installed package
+    layers: int | None = Field(None, gt=0)  # only the first so many of its transformer layers, mean-pooled; None: all
     centre: bool = False
 
 
 class SelfSupervisedEncoder(Declaration):
-    """A small SimCLR encoder (arXiv 2002.05709) trained on the corpus itself: for places with no downloads."""
+    """A small SimCLR encoder (arXiv 2002.05709) trained here: for places with no downloads."""
 
     library: Literal["simclr"] = "simclr"
     modality: Literal["image"] = "image"
+    corpus: Name | None = None  # the corpus of the study that it is trained on, to serve them all; None: on each corpus its own
     width: int = 32
     dim: int = 128  # of the features
     image_size: int = Field(32, ge=16)  # pixels a side that images are resized to
@@ -57,6 +59,17 @@ class SelfSupervisedEncoder(Declaration):
     centre: bool = True  # uncentred SimCLR cosines have a median of about 0.7: tau would mean nothing
 
 
+class RunEncoder(Declaration):
+    """A tower of a CLIP that the study itself pre-trains, as the paper took one of OpenAI's: for places with no downloads."""
+
+    library: Literal["run"] = "run"
+    modality: Literal["image", "text"]
+    run: Name  # a pre-training of the study
+    seed: int = 0
+    centre: bool = False
+
+
 Encoder = Annotated[
-    TimmEncoder | TorchvisionEncoder | OpenClipEncoder | SentenceEncoder | SelfSupervisedEncoder, Field(discriminator="library")
+    TimmEncoder | TorchvisionEncoder | OpenClipEncoder | SentenceEncoder | SelfSupervisedEncoder | RunEncoder,
+    Field(discriminator="library"),
 ]

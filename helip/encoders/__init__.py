@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from helip.config import Encoder as Declaration
-from helip.config import OpenClipEncoder, SelfSupervisedEncoder, SentenceEncoder, TimmEncoder, TorchvisionEncoder
+from helip.config import OpenClipEncoder, RunEncoder, SelfSupervisedEncoder, SentenceEncoder, TimmEncoder, TorchvisionEncoder
 from helip.encoders.network import offline_if_unreachable
 from helip.errors import HelipError
 
@@ -17,8 +17,9 @@ FORMS = "timm:NAME, torchvision:NAME@TAG, sentence_transformers:NAME, open_clip-
 def load(declaration: Declaration, folder: Path | None = None, device: str = "cpu", pretrained: bool = True) -> "Encoder":
     """The encoder that a declaration names.
 
-    folder: of a self-supervised encoder, where `helip train-encoder` put it. pretrained=False builds the network with random
-    weights, for tests of everything but the numbers. HelipError where the name is unknown or the weights cannot be had.
+    folder: of an encoder that the study itself makes, where `helip train-encoder` or `helip train` put it. pretrained=False builds
+    the network with random weights, for tests of everything but the numbers. HelipError where the name is unknown or the weights
+    cannot be had.
     """
     offline_if_unreachable()
     match declaration:  # each library is imported only when it is asked for: they take seconds
@@ -44,6 +45,12 @@ def load(declaration: Declaration, folder: Path | None = None, device: str = "cp
             if folder is None:
                 raise HelipError("a simclr encoder has no weights before `helip train-encoder` made them; say where they are")
             return simclr.load(declaration, folder, device)
+        case RunEncoder(modality=modality):
+            from helip.encoders import clip_encoder
+
+            if folder is None:
+                raise HelipError("a run's tower is of a study; for a model of your own write open_clip-image:local-dir:FOLDER")
+            return clip_encoder.load(OpenClipEncoder(modality=modality, model=f"local-dir:{folder}"), device)
 
 
 def parse(text: str) -> Declaration:

@@ -16,6 +16,8 @@ def load(declaration: SentenceEncoder, device: str) -> Encoder:
     """features_BD of captions; `embed` takes a list of any length and batches it as given, so sort it by length for speed."""
     where = where_is(declaration.model)
     model = _model(declaration.model, where, device)
+    if declaration.layers is not None:
+        _shorten(model, declaration)
     return Encoder(
         modality="text",
         dim=model.get_embedding_dimension(),
@@ -35,6 +37,14 @@ def _embed(model, device: str):
             return model(inputs)["sentence_embedding"].float().cpu()
 
     return embed
+
+
+def _shorten(model, declaration: SentenceEncoder) -> None:
+    """Drop the transformer's last layers; what is left is pooled as before."""
+    layers = getattr(getattr(model[0].auto_model, "encoder", None), "layer", ())
+    if len(layers) < declaration.layers:
+        raise HelipError(f"sentence encoder '{declaration.model}' has {len(layers)} transformer layers to cut, not {declaration.layers}")
+    del layers[declaration.layers :]
 
 
 def _model(name: str, where: str, device: str):

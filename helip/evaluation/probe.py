@@ -40,22 +40,30 @@ def probe(extractor: Extractor, data: EvaluationSet) -> Result:
     return Result(metrics, {"acc1": hits_N}, len(hits_N), data.test_split, digests, details | {"train_items": len(y)})
 
 
-def fit(x_ND: np.ndarray, y_N: np.ndarray, strength: float):
+def fit(x_ND: np.ndarray, y_N: np.ndarray, strength: float, near=None):
+    """A logistic regression; begun at the weights of `near`, one of another strength that is then changed, it gets there sooner."""
     from sklearn.linear_model import LogisticRegression
 
+    model = near or LogisticRegression(max_iter=ITERATIONS, warm_start=True)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # 1,000 iterations are the paper's protocol, enough or not; so are few images a class
-        return LogisticRegression(C=1 / strength, max_iter=ITERATIONS).fit(x_ND, y_N)
+        return model.set_params(C=1 / strength).fit(x_ND, y_N)
 
 
 def choose_strength(x_ND: np.ndarray, y_N: np.ndarray) -> tuple[float, float]:
-    """(the strength with the best accuracy on the held-out part, that accuracy in percent); ties go to the stronger."""
+    """(the strength with the best accuracy on the held-out part, that accuracy in percent); ties go to the stronger.
+
+    From the strongest on, each fit begins where the one before ended: the optimum is the same, and fewer iterations stop short of it.
+    """
     from sklearn.model_selection import train_test_split
 
     _, counts = np.unique(y_N, return_counts=True)
     held_out = round(VALIDATION * len(y_N))
     stratify = y_N if counts.min() > 1 and held_out >= len(counts) else None
     fit_x, held_x, fit_y, held_y = train_test_split(x_ND, y_N, test_size=held_out, random_state=SPLIT_SEED, stratify=stratify)
-    accuracies = [fit(fit_x, fit_y, s).score(held_x, held_y) for s in STRENGTHS]
-    best = len(STRENGTHS) - 1 - int(np.argmax(accuracies[::-1]))
-    return float(STRENGTHS[best]), 100 * float(accuracies[best])
+    falling, model, accuracies = STRENGTHS[::-1], None, []
+    for strength in falling:
+        model = fit(fit_x, fit_y, strength, model)
+        accuracies.append(model.score(held_x, held_y))
+    best = int(np.argmax(accuracies))
+    return float(falling[best]), 100 * float(accuracies[best])

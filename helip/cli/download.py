@@ -69,8 +69,7 @@ def _join(arguments: argparse.Namespace) -> None:
 
 
 def _say(out: Path, corpus) -> None:
-    share = corpus.manifest["recovered_share"]
-    recovered = f", {share:.4f} of the published ones" if share else ""
+    recovered = f", {corpus.recovered_share:.4f} of the published ones" if corpus.recovered_share else ""
     left_out = sum(corpus.manifest["quarantined"].values())
     print(f"{out}: {len(corpus)} pairs{recovered}, {left_out} quarantined, digest {corpus.digest[:16]}", file=sys.stderr)
 

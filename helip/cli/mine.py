@@ -77,8 +77,8 @@ def _mine(a: argparse.Namespace) -> None:
     how = job.how | {name: value for name in ("memory", "workers", "device") if (value := getattr(a, name)) is not None}
     begun = time.monotonic()
     found = _found(job, a.shard, how)
-    cost = {"wall_clock_seconds": round(time.monotonic() - begun, 3)}
-    found.save(job.out, inputs=job.inputs, corpus_digest=job.corpus_digest, encoders=job.encoders, **cost)
+    said = {"wall_clock_seconds": round(time.monotonic() - begun, 3), "recovered_share": getattr(job.corpus, "recovered_share", None)}
+    found.save(job.out, inputs=job.inputs, corpus_digest=job.corpus_digest, encoders=job.encoders, **said)
     print(f"{job.out}: {len(found)} targets, {len(found.ids)} hard pairs, {found.noise.mean():.1%} of the targets are noise")
     if a.shard == (0, 1):
         _audit(found, job)

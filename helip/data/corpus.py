@@ -42,6 +42,11 @@ class Corpus:
             raise HelipError(f"{self.folder}: index.npy or captions.bin does not match manifest.json; index the corpus again")
         self._start_reading()
 
+    @property
+    def recovered_share(self) -> float | None:
+        """How much of the published corpus this is; None where nothing is published. Every number that comes of it carries this on."""
+        return self.manifest.get("recovered_share")
+
     @classmethod
     def open(cls, folder: Path | str) -> "Corpus":
         return cls(folder)

@@ -77,7 +77,7 @@ def _indexed(folder: Path) -> str:
         path = corpus.shard_path(number)
         if not path.is_file() or path.stat().st_size != entry["size"]:
             raise HelipError(f"{path}: is gone or has changed since {folder} was indexed; restore it or index the corpus again")
-    share = corpus.manifest.get("recovered_share")
+    share = corpus.recovered_share
     return f"{len(corpus)} pairs, digest {corpus.digest[:16]}" + (f", {share:.4f} of the published ones" if share else "")
 
 

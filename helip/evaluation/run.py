@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from helip.artefact import provenance, write_json
+from helip.artefact import provenance, read_json, write_json
 from helip.evaluation import metrics, probe
 from helip.evaluation.extraction import Extractor
 from helip.evaluation.metrics import Result
@@ -19,13 +19,15 @@ from helip.study import BoundStudy
 def evaluate_run(study: BoundStudy, run: str, seed: str, stage: str, workers: int = 0) -> list[Path]:
     """Write the metrics files of `stage` (evaluate or probe) for one checkpoint of a study; returns their paths."""
     study.train_inputs(run, seed)  # refuses unknown names and seeds
-    model = load(f"local-dir:{study.model_dir(run, seed)}")
+    folder = study.model_dir(run, seed)
+    model, trained = load(f"local-dir:{folder}"), read_json(folder / "train.json")
     extractor = Extractor(model, study.root / "cache", workers)
     written = []
     for name, task in study.tasks(stage):
         declaration = study.declaration.evaluation[name]
         data = of_declaration(name, declaration, study.evaluation_dir(name))
         said = {"study": study.name, "run": run, "seed": seed, "set": name, "task": task}
+        said["recovered_share"] = trained.get("recovered_share")  # of the corpus that it was trained on, if that is known
         path = study.metrics_file(run, seed, name, task)
         write_metrics(path, said, result_of(extractor, data, task), extractor, declaration)
         written.append(path)
@@ -43,7 +45,7 @@ def result_of(extractor: Extractor, data: EvaluationSet, task: str) -> Result:
     raise ValueError(task)
 
 
-def write_metrics(path: Path, said: dict[str, str], result: Result, extractor: Extractor, declaration: Any) -> None:
+def write_metrics(path: Path, said: dict[str, Any], result: Result, extractor: Extractor, declaration: Any) -> None:
     model = extractor.model
     digests = result.digests | {"checkpoint": model.checkpoint, "preprocessing": model.preprocessing}
     content = said | {

@@ -63,6 +63,10 @@ class Measured:
         seeds = seeds or self.study.run(run).seeds
         return [statistics.fmean(m.value(k) for c in columns for m, k in [self.read(run, s, c)]) for s in seeds]
 
+    def recovered_share(self, run: str, column: Column) -> float | None:
+        """How much of the published corpus the model was trained on, as its evaluation says."""
+        return self.read(run, self.study.run(run).seeds[0], column)[0].content.get("recovered_share")
+
     def hits(self, run: str, seeds: Sequence[str], column: Column) -> np.ndarray | None:
         """[seeds, items], or None where some file counts no items."""
         hits = [m.hits(k) for s in seeds for m, k in [self.read(run, s, column)]]

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from helip.artefact import read_json, whole_file
+from helip.artefact import whole_file
 from helip.config import Column, Table
 from helip.reporting.inputs import is_of_times
 from helip.reporting.measured import Measured
@@ -68,11 +68,11 @@ class TableBuilder:
         self, corpus: str, label: str, run: str, key: str, metric: str, columns: list[Column], published: float | None, ours: bool
     ) -> Cell:
         bound, values = self.study.run(run), self.measured.values(run, columns)
-        manifest = read_json(self.study.manifest(bound.corpus))
+        recovered = self.measured.recovered_share(run, columns[0])
         std = statistics.stdev(values) if len(values) > 1 else None
         data = self.study.declaration.corpora[bound.corpus].label
-        return Cell(corpus, data, manifest.get("recovered_share"), label, run, bound.arm, key, metric, statistics.fmean(values), std,
-                    len(values), published, ours=ours, **self._delta(run, columns))  # fmt: skip
+        return Cell(corpus, data, recovered, label, run, bound.arm, key, metric, statistics.fmean(values), std, len(values), published,
+                    ours=ours, **self._delta(run, columns))  # fmt: skip
 
     def cells(self) -> Iterator[Cell]:
         for corpus, label, run, published, ours in self.study.table_rows(self.name):

@@ -34,7 +34,7 @@ def time_cells(study: BoundStudy, name: str) -> Iterator[Cell]:
         if "wall_clock_seconds" not in about:  # pairs that were joined from shards, or mined elsewhere: nobody timed them
             continue
         bound, minutes = study.run(run), mining_minutes(study, run)
-        manifest, data = read_json(study.manifest(bound.corpus)), study.declaration.corpora[bound.corpus].label
+        data = study.declaration.corpora[bound.corpus].label
         for column in study.tables[name].columns:
-            yield Cell(corpus, data, manifest.get("recovered_share"), label, run, bound.arm, column.key, column.metric, minutes, None, 1,
+            yield Cell(corpus, data, about.get("recovered_share"), label, run, bound.arm, column.key, column.metric, minutes, None, 1,
                        published.get(column.key), ours=ours, machine=machine(about))  # fmt: skip

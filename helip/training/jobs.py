@@ -38,6 +38,7 @@ def of_study(study: BoundStudy, run_name: str, seed: str, world: World) -> Job:
     return Job(
         recipe=run.recipe, clip=clip, corpus=corpus, pairs=pairs, keep=keep, seed=seed_number(seed), inputs=inputs,
         digest=study.run_digest(run_name, seed), state_dir=state_dir, out=study.model_dir(run_name, seed), name=f"{run_name} seed {seed}",
+        recovered_share=corpus.recovered_share,
     )  # fmt: skip
 
 
@@ -57,6 +58,7 @@ def of_own_data(
     return Job(
         recipe=recipe, clip=models.open_start(start), corpus=opened, pairs=found, keep=kept, seed=seed, inputs=inputs,
         digest=stands_for, state_dir=out.with_name(f"{out.name}.state-{stands_for}"), out=out, name=out.name,
+        recovered_share=opened.recovered_share,
     )  # fmt: skip
 
 

@@ -22,6 +22,7 @@ def study(project, tmp_path_factory):
     for name, declaration in study.declaration.evaluation.items():
         build_evaluation_set(name, declaration, study.evaluation_dir(name))
     write_model(study.model_dir(RUN, SEED))
+    (study.model_dir(RUN, SEED) / "train.json").write_text('{"recovered_share": 0.63}')
     return study
 
 
@@ -42,7 +43,7 @@ def check(metrics):
     said = metrics.content
     assert (said["study"], said["run"], said["seed"], said["split"], said["n"]) == ("smoke", RUN, SEED, "test", 60)
     assert f"{said['set']}.{said['task']}.json" == metrics.path.name
-    assert len(said["digests"]["checkpoint"]) == 64
+    assert len(said["digests"]["checkpoint"]) == 64 and said["recovered_share"] == 0.63
     assert said["declaration"]["kind"] == "generated"
     wanted = {
         "zeroshot": {"acc1", "acc5", "mean_per_class_recall"},

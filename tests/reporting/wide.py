@@ -18,10 +18,10 @@ RECALLS = tuple(f"{way}_recall_at_{k}" for way in ("image", "text") for k in (1,
 GAINS = {"start": 0.0, "control": 0.02, "cleaned": 0.025, "helip": 0.06}
 
 
-def write_metrics(study, run, seed, name, hits, task="zeroshot", metric="acc1"):
+def write_metrics(study, run, seed, name, hits, task="zeroshot", metric="acc1", **more):
     hits = np.asarray(hits, bool)
     packed = {"bits": base64.b64encode(np.packbits(hits).tobytes()).decode(), "length": len(hits)}
-    content = {"set": name, "task": task, "n": len(hits), "metrics": {metric: 100 * float(hits.mean())}, "per_item": {metric: packed}}
+    content = {"set": name, "task": task, "n": len(hits), "metrics": {metric: 100 * float(hits.mean())}, "per_item": {metric: packed}} | more
     path = study.metrics_file(run, seed, name, task)
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(content))

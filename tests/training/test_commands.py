@@ -7,7 +7,7 @@ import pytest
 import torch
 from toys import RESNET, declaration, job, recipe
 
-from helip.artefact import read_json
+from helip.artefact import read_json, write_json
 from helip.cli import main
 from helip.config import GeneratedCorpus, GeneratedSet, MiningSpec, ShardCorpus
 from helip.data.build import build_corpus
@@ -23,6 +23,8 @@ def own(tmp_path_factory):
     """A corpus folder, a pair set on it, and a checkpoint trained on it."""
     folder = tmp_path_factory.mktemp("own")
     corpus = build_corpus(GeneratedCorpus(size=100, samples_per_shard=50), folder / "corpus")
+    manifest = read_json(folder / "corpus/manifest.json")
+    write_json(folder / "corpus/manifest.json", manifest | {"recovered_share": 0.63})
     ids = ((np.arange(100)[:, None] + np.arange(1, 6)) % 100).astype(np.int32).ravel()
     pairs = PairSet(ids, np.ones(500, np.float32), np.arange(0, 501, 5), np.zeros(100, bool), MiningSpec(k=5), 100)
     pairs.save(folder / "pairs", corpus_digest=corpus.digest)
@@ -42,7 +44,7 @@ def test_refine_makes_a_model_and_says_what_it_will_do(own, tmp_path, capsys):
     assert refine(own, tmp_path / "out", "--pairs", str(own / "pairs"), "--gamma", "0.5", "--symmetric-margin") == 0
     about = read_json(tmp_path / "out/train.json")
     assert (about["declaration"]["gamma"], about["declaration"]["symmetric_margin"], about["declaration"]["arm"]) == (0.5, True, "helip")
-    assert {"corpus", "pairs", "start"} == about["inputs"].keys()
+    assert {"corpus", "pairs", "start"} == about["inputs"].keys() and about["recovered_share"] == 0.63
     with open(tmp_path / "out/curve.csv", newline="") as f:
         assert [row["margin"] != "" for row in csv.DictReader(f)] == [True] * 3
     assert [p.name for p in tmp_path.iterdir()] == ["out"]
@@ -84,6 +86,7 @@ def test_a_refined_model_and_its_start_in_one(own, tmp_path, capsys):
     assert {p.name for p in (tmp_path / "mixed").iterdir()} == {p.name for p in (tmp_path / "refined").iterdir()}
     about = read_json(tmp_path / "mixed/train.json")
     assert (about["declaration"], about["steps"], about["inputs"].keys()) == ({"interpolate": {"weight": 0.25}}, 3, {"start", "refined"})
+    assert about["recovered_share"] == 0.63
     assert (tmp_path / "mixed/curve.csv").read_text() == "step,loss\n"
     assert main(["interpolate", *ends, "--weight", "1.5", "--out", str(tmp_path / "beyond")]) == 2
     assert "--weight 1.5: the refined model's share lies between 0 and 1" in capsys.readouterr().err

@@ -121,8 +121,8 @@ def _data_check(arguments: argparse.Namespace) -> None:
     missing = [f for f in findings if f.state == "missing"]
     if missing:
         raise HelipError(
-            f"{bound.file}: {len(missing)} of {len(findings)} sources are missing or not what they should be (above); put them there, or take "
-            "them out of the study, which then leaves out what needs them"
+            f"{bound.file}: {len(missing)} of {len(findings)} sources are missing or not what they should be (above); put them there, or "
+            "take them out of the study, which then leaves out what needs them"
         )
     if arguments.out:
         inputs = {"data_digest": bound.data_digest()}

@@ -10,15 +10,16 @@ from helip.errors import HelipError
 from helip.planning.sizes import compared_billions, images_in, pairs_in
 from helip.study import BoundStudy, start_seed
 
-IMPORT = Resources(mem_mb=8000, runtime=240)  # as in rules/download.smk
+IMPORT = MERGE = Resources(mem_mb=8000, runtime=240)  # as in rules/download.smk and rules/mine.smk
 
 
 @dataclass(frozen=True)
 class Job:
     """`units` say how long it takes, `items` how much it keeps; None: nobody has said how large its data are.
 
-    corpus, fingerprint, encode: pairs. mine: billions of compared pairs, and kept neighbours. train: samples seen, and one model.
-    evaluate: test images, and so many results. probe: images trained on. import: one checkpoint. evaluation_set: images.
+    corpus, fingerprint, encode: pairs. mine: billions of compared pairs, and kept neighbours; mine_shard: the same of a part, whose
+    files the merge removes; a merge: kept neighbours. train: samples seen, and one model. evaluate: test images, and so many results.
+    probe: images trained on. import: one checkpoint. evaluation_set, check_data: images.
     """
 
     stage: str
@@ -45,6 +46,9 @@ def jobs(study: BoundStudy, tables: Iterable[str] | None = None) -> list[Job]:
     if tables is None and study.contamination_file:
         for job in _of_contamination(study):
             found.setdefault(job.output, job)
+    if any(job.resources.gpu for job in found.values()):
+        check = _check_data(study)
+        found[check.output] = check
     return list(found.values())
 
 
@@ -91,6 +95,12 @@ def _evaluation_set(study: BoundStudy, name: str) -> Job:
     return Job("evaluation_set", name, out, study.resources("evaluation_set"), size, size, (f"evaluation_set.{name}", "evaluation_set"))
 
 
+def _check_data(study: BoundStudy) -> Job:
+    sets = [_evaluation_set(study, name).units for name in study.declaration.evaluation]
+    images, asks = None if None in sets else sum(sets), study.resources("evaluation_set")
+    return Job("check_data", "all", study.root / "data.json", asks, images, 0, ("check_data", "evaluation_set"))
+
+
 def _features(study: BoundStudy, corpus: str, encoder: str) -> Iterator[Job]:
     size, both = pairs_in(study, corpus), f"{corpus} {encoder}"
     members = study.joined_corpora(corpus, encoder)
@@ -122,7 +132,13 @@ def _pairs(study: BoundStudy, name: str) -> Iterator[Job]:
         yield from _features(study, corpus, encoder)
     size = pairs_in(study, corpus)
     units, items = (None, None) if size is None else (compared_billions(spec, size), size * spec.k)
-    yield Job("mine", name, study.pairs_dir(name) / "pairs.json", study.resources("mine"), units, items, (f"mine.{corpus}", "mine"))
+    shards, out, costs = study.mine_shards(name), study.pairs_dir(name) / "pairs.json", (f"mine.{corpus}", "mine")
+    for shard in shards:
+        yield Job("mine_shard", f"{name} {shard.name}", shard, study.resources("mine"), units and units / len(shards), 0, costs)
+    if shards:
+        yield Job("mine", name, out, MERGE, items, items, ("merge",))
+    else:
+        yield Job("mine", name, out, study.resources("mine"), units, items, costs)
 
 
 def _model(study: BoundStudy, name: str, seed: str) -> Iterator[Job]:
@@ -182,8 +198,8 @@ def _of_contamination(study: BoundStudy) -> Iterator[Job]:
 
 def check_costs(study: BoundStudy) -> None:
     """A cost that no job would look up is a misspelling."""
-    known = {"import", "corpus", "evaluation_set", "train_encoder", "encode", "mine", "select", "filter", "train", "evaluate", "probe"}
-    known |= {"fingerprint", "contamination"}
+    known = {"import", "corpus", "evaluation_set", "train_encoder", "encode", "mine", "merge", "select", "filter", "train", "evaluate"}
+    known |= {"probe", "fingerprint", "contamination", "check_data"}
     for key in study.declaration.costs:
         if key.partition(".")[0] not in known:
             raise HelipError(f"{study.file}: costs -> {key}: there is no such stage; the stages are {', '.join(sorted(known))}")

@@ -34,7 +34,19 @@ def summary(study: BoundStudy, jobs: Iterable[Job]) -> list[Line]:
     by_stage: dict[str, Line] = {}
     for job in jobs:
         _add(by_stage.setdefault(job.stage, Line(job.stage)), job, study)
-    order = ["corpus", "fingerprint", "evaluation_set", "contamination", "train_encoder", "encode", "mine", "select", "filter"]
+    order = [
+        "corpus",
+        "fingerprint",
+        "evaluation_set",
+        "contamination",
+        "check_data",
+        "train_encoder",
+        "encode",
+        "mine_shard",
+        "mine",
+        "select",
+        "filter",
+    ]
     order += ["import", "train", "interpolate", "evaluate", "probe", "table"]
     return sorted(by_stage.values(), key=lambda line: order.index(line.stage) if line.stage in order else len(order))
 
@@ -42,7 +54,8 @@ def summary(study: BoundStudy, jobs: Iterable[Job]) -> list[Line]:
 def _add(line: Line, job: Job, study: BoundStudy) -> None:
     line.jobs, line.left = line.jobs + 1, line.left + (not job.output.exists())
     line.gpus, line.threads = max(line.gpus, job.resources.gpu), max(line.threads, job.resources.threads)
-    line.memory_gb, line.limit_hours = max(line.memory_gb, job.resources.mem_mb / 1000), job.resources.runtime / 60
+    line.memory_gb = max(line.memory_gb, job.resources.mem_mb / 1000)
+    line.limit_hours = max(line.limit_hours, job.resources.runtime / 60)
     cost = job.cost(study)
     if job.stage == "table":
         return
@@ -97,7 +110,7 @@ def _remarks(study: BoundStudy, lines: list[Line]) -> list[str]:
         if line.longest_hours > line.limit_hours > 0:
             how = "goes on after its time limit" if line.stage == "train" else "would meet its time limit: raise resources"
             said.append(f"{line.stage}: the longest job {how} ({line.longest_hours:.1f} of {line.limit_hours:.1f} hours).")
-    origins = [f"  {origin}" for line in lines for origin in line.origins]
+    origins = dict.fromkeys(f"  {origin}" for line in lines for origin in line.origins)
     return [
         "",
         *said,

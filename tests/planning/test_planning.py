@@ -135,7 +135,16 @@ def test_every_paper_stage_is_priced_and_no_training_but_resumable_ones_outlast_
     lines = summary(bound, jobs(bound))
     assert all(line.unpriced == 0 for line in lines)
     assert all(line.longest_hours <= line.limit_hours for line in lines if line.stage not in ("train", "table"))
-    assert {line.stage for line in lines if line.gpus} == {"encode", "mine", "select", "train", "evaluate", "probe"}
+    assert {line.stage for line in lines if line.gpus} == {"encode", "mine", "mine_shard", "select", "train", "evaluate", "probe"}
+
+
+def test_a_large_corpus_is_mined_by_several_jobs_that_share_the_work(experiments):
+    bound = study(experiments, "paper")
+    of29m = [job for job in jobs(bound) if "open29m.hpm.dino_vits8" in job.name and job.stage in ("mine", "mine_shard")]
+    shards, (merge,) = of29m[:-1], of29m[-1:]
+    assert len(shards) == 7 and {job.resources.gpu for job in shards} == {1}  # 30.6 million targets, 5 million a job
+    assert sum(job.units for job in shards) == pytest.approx(0.030571103e9 * 0.030571103)  # billions of compared pairs
+    assert (merge.stage, merge.resources.gpu, merge.items) == ("mine", 0, 30571103 * 500)
 
 
 def test_planning_imports_no_torch(project):

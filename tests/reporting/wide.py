@@ -21,10 +21,10 @@ GAINS = {"start": 0.0, "control": 0.02, "cleaned": 0.025, "helip": 0.06}
 def write_metrics(study, run, seed, name, hits, task="zeroshot", metric="acc1", **more):
     hits = np.asarray(hits, bool)
     packed = {"bits": base64.b64encode(np.packbits(hits).tobytes()).decode(), "length": len(hits)}
-    content = {"set": name, "task": task, "n": len(hits), "metrics": {metric: 100 * float(hits.mean())}, "per_item": {metric: packed}} | more
+    content = {"set": name, "task": task, "n": len(hits), "metrics": {metric: 100 * float(hits.mean())}, "per_item": {metric: packed}}
     path = study.metrics_file(run, seed, name, task)
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(content))
+    path.write_text(json.dumps(content | more))
 
 
 def wide_study(project, folder) -> BoundStudy:

@@ -9,18 +9,29 @@ COMMANDS = {"doctor": "say what this machine offers: GPUs and kernels for them, 
 
 def add(name, parser):
     parser.add_argument("--results", type=Path, default=Path(os.environ.get("HELIP_RESULTS", "results")), help="where results go")
+    parser.add_argument("--out", type=Path, help="a file to write it to as well")
     return _doctor
 
 
 def _doctor(arguments) -> int:
+    from helip.artefact import whole_file
     from helip.doctor import examine
 
     findings = examine(arguments.results)
-    print(f"{platform.node()}, Python {platform.python_version()}, {len(os.sched_getaffinity(0))} cores for this process")
-    for finding in findings:
-        print(f"{'ok     ' if finding.ok else 'PROBLEM'}  {finding.about}: {finding.said}")
-        if not finding.ok:
-            print(f"         -> {finding.remedy}")
     problems = sum(not finding.ok for finding in findings)
-    print(f"{problems} problem{'' if problems == 1 else 's'}")
+    said = "\n".join([_here(), *map(_lines, findings), f"{problems} problem{'' if problems == 1 else 's'}"])
+    print(said)
+    if arguments.out:
+        with whole_file(arguments.out) as temporary:
+            temporary.write_text(f"{said}\n")
     return 1 if problems else 0
+
+
+def _here() -> str:
+    return f"{platform.node()}, Python {platform.python_version()}, {len(os.sched_getaffinity(0))} cores for this process"
+
+
+def _lines(finding) -> str:
+    if finding.ok:
+        return f"ok       {finding.about}: {finding.said}"
+    return f"PROBLEM  {finding.about}: {finding.said}\n         -> {finding.remedy}"

@@ -426,11 +426,15 @@ class BoundStudy:
     # ------------------------------------------------------------ tables
 
     def table_rows(self, name: str) -> list[tuple[str, str, str | None, dict[str, float], bool]]:
-        """(corpus label, method label, run or None, published, ours) of a table, ablations of runs.yaml at its end."""
+        """(corpus label, method label, run or None, published, ours) of a table; rows that runs add, after the others of their corpus."""
         table = self.tables[name]
         rows = [(r.corpus, r.label, r.run, dict(r.published), r.ours) for r in table.rows if r.run is None or r.run in self.runs]
-        added = [(r.corpus, r.tables[name], r.name, {}, True) for r in self.runs.values() if name in r.tables]
-        return rows + added
+        labels = {self.runs[run].corpus: corpus for corpus, _, run, _, _ in rows if run}
+        for run in (r for r in self.runs.values() if name in r.tables):
+            corpus = labels.get(run.corpus, run.corpus)
+            end = max((n for n, row in enumerate(rows, 1) if row[0] == corpus), default=len(rows))
+            rows.insert(end, (corpus, run.tables[name], run.name, {}, True))
+        return rows
 
     def table_metrics(self, name: str) -> list[Path]:
         """The metrics files a table is made of."""

@@ -12,6 +12,14 @@ def test_the_first_rows_of_table1_are_the_whole_way_for_one_corpus(workspace):
     }  # fmt: skip
 
 
+def test_the_report_of_the_miniature_study_is_every_model_of_the_paper(workspace):
+    planned = workspace.planned("results/miniature/report.html")
+    pretrainings, refinements = 12, 39  # as runs.yaml has them, less those whose pairs alone are wanted (table 10)
+    assert planned["train"] == planned["evaluate_miniature"] == 3 * (pretrainings + refinements)
+    assert planned["table"] == 11  # tables 1 to 10, and figure 4's numbers
+    assert not {"select", "interpolate"} & planned.keys()  # table 11 has a target of its own
+
+
 @pytest.mark.parametrize(
     "target",
     [

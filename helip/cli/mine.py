@@ -50,7 +50,7 @@ def _add_mine(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--pool", type=int, help="fast_hpm: candidates a target is given")
     parser.add_argument("--pool-block", type=int, help="fast_hpm: targets that share a pool (4096)")
     parser.add_argument("--seed", type=int, help="fast_hpm: of the pools; random, truth: of what is drawn (0)")
-    parser.add_argument("--ivf-candidates", type=int, help="approximate: score only this many nearest by the first modality")
+    parser.add_argument("--ivf-candidates", type=int, help="approximate: score only this many, by the sum of their cosines")
     parser.add_argument("--ivf-probes", type=int, help="approximate: inverted lists looked into (32)")
     parser.add_argument("--memory", help="what mining may allocate (2GiB; of a study: its mem_mb less the interpreter)")
     parser.add_argument("--workers", type=int, help="threads (all cores; of a study: its threads)")

@@ -22,7 +22,7 @@ class MiningSpec(Declaration):
     pool: int | None = Field(None, gt=0)  # fast_hpm: candidates C drawn uniformly per block of targets
     pool_block: int = Field(4096, gt=0)  # fast_hpm: targets that share a pool
     seed: int = 0  # fast_hpm: of the pools; random, truth: of what is drawn
-    ivf_candidates: int | None = Field(None, gt=0)  # approximate: only this many nearest by the first modality are scored; None is exact
+    ivf_candidates: int | None = Field(None, gt=0)  # approximate: only this many, by the sum of their cosines, are scored; None is exact
     ivf_probes: int = Field(32, gt=0)  # approximate: inverted lists looked into
 
     @model_validator(mode="after")

@@ -59,7 +59,8 @@ class Candidates:
         score = torch.cat([exact_scores(self.operands, self.criterion, i, j) for i, j in chunks])
         keep = score > 0
         score = score[keep]
-        self._hold(Entries(row[keep], ids[keep], tuple(score for _ in self.operands), score, torch.ones_like(score).bool()))
+        self.parts.append(Entries(row[keep], ids[keep], tuple(score for _ in self.operands), score, torch.ones_like(score).bool()))
+        self.waiting += len(score)
 
     def trim(self) -> torch.Tensor:
         """Drop what cannot be among a row's k largest, and raise the floors. Returns which rows have k candidates or more."""

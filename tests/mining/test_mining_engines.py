@@ -97,6 +97,23 @@ def test_merged_shards_are_the_whole(features, spec, tmp_path):
         assert_identical(merge(parts[::-1], tmp_path / str(n)), whole)
 
 
+@pytest.mark.parametrize("spec", SPECS[:5], ids=lambda s: f"{s.method}{s.k}")
+def test_ivf_that_looks_everywhere_is_exact(features, spec):
+    everywhere = spec.model_copy(update={"ivf_candidates": 1099, "ivf_probes": 1000})
+    assert_identical(mine(*features, everywhere, workers=1), mine(*features, spec))
+
+
+def test_ivf_misses_little_of_clustered_features():
+    image, text = world(3000, seed=2)
+    exact, near = (mine(image, text, MiningSpec(k=10, ivf_candidates=c, ivf_probes=16), workers=1) for c in (None, 100))
+    kept = [np.isin(exact.hard(i), near.hard(i)).mean() for i in np.flatnonzero(~exact.noise)]
+    assert len(kept) > 1000
+    assert np.mean(kept) > 0.9
+    for i in np.flatnonzero(~near.noise)[:50]:
+        here = np.isin(near.hard(i), exact.hard(i))  # what both have, both score alike
+        np.testing.assert_array_equal(near.scores(i)[here], exact.scores(i)[np.isin(exact.hard(i), near.hard(i))])
+
+
 def test_torch_kernel_under_a_tight_budget(features):
     for spec in SPECS[:3]:
         assert_identical(by_blocks(features, spec, memory=6 << 20), by_blocks(features, spec))

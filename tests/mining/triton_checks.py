@@ -16,7 +16,7 @@ SPECS = [
     MiningSpec(k=6, tau_image=0.2, tau_text=0.1, max_similarity=0.8),
     MiningSpec(k=20, tau_image=None, tau_text=None),
     MiningSpec(k=5, method="text", tau_text=0.3),
-    MiningSpec(k=3, method="fast_hpm", pool=120, pool_block=170),
+    MiningSpec(k=3, method="fast_hpm", pool=70, pool_block=100),
 ]
 
 
@@ -43,10 +43,10 @@ def exact_kernel_has_the_bits_of_the_definition(features: np.ndarray) -> None:
 
 
 if __name__ == "__main__":
-    features = world(260, seed=9, image_dim=130, text_dim=70)
+    features = world(150, seed=9, image_dim=130, text_dim=70)
     for spec in SPECS:
-        same_as_the_other_kernels(features, spec, gpu.Sizes(panel=140, slab=100, capacity=1 << 14))
-    same_as_the_other_kernels(features, SPECS[2], gpu.Sizes(panel=140, slab=200, capacity=3000))  # the list overflows: slabs are cut
+        same_as_the_other_kernels(features, spec, gpu.Sizes(panel=140, slab=60, capacity=1 << 14))
+    same_as_the_other_kernels(features, SPECS[2], gpu.Sizes(panel=140, slab=140, capacity=1500))  # the list overflows: slabs are cut
     exact_kernel_has_the_bits_of_the_definition(features[0])
     exact_kernel_has_the_bits_of_the_definition(features[0].astype(np.float16))
     print("identical")

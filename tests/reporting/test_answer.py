@@ -26,12 +26,16 @@ def asked(study):
         compared("cc3m_clip_helip", "HELIP", 0.25, 0.9),
         compared("cc3m_clip_helip", "HELIP", 9.0, 0.001, column="imagenet"),
     ]
+    _write(study, rows)
+    return study
+
+
+def _write(study, rows):
     study.root.mkdir(parents=True, exist_ok=True)
     with open(study.root / "table11.csv", "w", newline="") as f:
         writer = csv.DictWriter(f, FIELDS)
         writer.writeheader()
         writer.writerows(rows)
-    return study
 
 
 def test_p_values_are_corrected_over_the_refinements_and_the_control_is_none(asked):
@@ -58,6 +62,17 @@ def test_the_answer_says_the_verdict_then_what_is_above_and_below(asked):
     assert more[0].startswith("Table 11 sets 3 refinements beside their control")
     assert more[1].endswith("above the control selected on CC3M +1.50 [+1.00, +2.00]; below it cleaned on CC3M -1.00 [-1.50, -0.50].")
     assert more[2] == "Each by itself, uncorrected: above the control none; below it none."
+
+
+@pytest.mark.parametrize(("p", "says"), [(0.02, "is above"), (0.2, "cannot be told from")])
+def test_what_was_declared_the_best_is_asked_once(asked, p, says):
+    asked.runs["helip_plus"] = asked.run("cc3m_clip_select_sclip10")
+    rows = [compared("helip_plus", "plus", 0.8, p) | {"n_seeds": "8"}, compared("cc3m_clip_cleaned", "cleaned", 1.0, 0.02)]
+    _write(asked, rows)
+    assert {r["run"]: r["p_holm"] for r in refinements(asked, question_rows(asked))} == {"helip_plus": p, "cc3m_clip_cleaned": 0.02}
+    _, second, third, *_ = answer(asked, [DECIDED]).split("\n\n")
+    assert second.startswith(f"**`helip_plus` {says} plain continued training:** +0.80 [+0.30, +1.30] points on CC3M, 8 trainings, p {p}.")
+    assert third.startswith("Table 11 sets 1 refinement beside")
 
 
 @pytest.mark.parametrize(("verdict", "said"), [("reproduced", "Yes, for"), ("not reproduced", "No, not for"), ("not run", "does not say")])

@@ -1,7 +1,7 @@
 """`python -m helip.launch --gpus N COMMAND...`: run a command with N GPUs of its own. Light: standard library only.
 
 On one machine: N of its GPUs (or of the job's) are leased (helip.gpus), CUDA_VISIBLE_DEVICES names them, and the command takes this
-process's place; `helip train` then starts a process on each. In a Slurm job of several nodes: srun starts one torchrun on each node,
+process's place; `helip train` then starts a process on each. In a Slurm job of several nodes: srun starts one launcher on each node,
 and they meet at an address made of Slurm's variables.
 """
 
@@ -16,7 +16,7 @@ from contextlib import ExitStack
 from helip.errors import HelipError
 from helip.gpus import gpu_ids, lease
 
-TORCHRUN = (sys.executable, "-m", "torch.distributed.run")
+PROCESSES = (sys.executable, "-m", "helip.training.processes")  # torchrun, with the exit codes of the training
 
 
 def first_host(node_list: str) -> str:
@@ -36,11 +36,11 @@ def rendezvous(environ: Mapping[str, str]) -> tuple[str, int]:
     return address, int(environ.get("HELIP_MASTER_PORT") or 20000 + int(job) % 20000)
 
 
-def torchrun(command: list[str], processes: int, environ: Mapping[str, str]) -> list[str]:
-    """The torchrun line of one node of a Slurm job, with its rank among the nodes."""
+def worker_line(command: list[str], processes: int, environ: Mapping[str, str]) -> list[str]:
+    """What one node of a Slurm job runs, with its rank among the nodes."""
     (address, port), nodes = rendezvous(environ), environ["SLURM_JOB_NUM_NODES"]
     where = [f"--nnodes={nodes}", f"--node-rank={environ['SLURM_PROCID']}", f"--master-addr={address}", f"--master-port={port}"]
-    return [*TORCHRUN, *where, f"--nproc-per-node={processes}", "--no-python", *command]
+    return [*PROCESSES, *where, f"--nproc-per-node={processes}", *command]
 
 
 def srun(command: list[str], gpus: int, nodes: int, environ: Mapping[str, str]) -> list[str]:
@@ -61,8 +61,8 @@ def _run(command: list[str], environ: Mapping[str, str]) -> None:
 def launch(command: list[str], gpus: int, worker: bool = False, environ: Mapping[str, str] = os.environ) -> None:
     nodes = int(environ.get("SLURM_JOB_NUM_NODES", 1)) if "SLURM_JOB_ID" in environ else 1
     if worker:
-        signal.signal(signal.SIGUSR2, signal.SIG_IGN)  # Slurm warns every process; the training's own handler is the one that listens
-        _run(torchrun(command, max(1, gpus // nodes), environ), environ)
+        signal.signal(signal.SIGUSR2, signal.SIG_IGN)  # until the launcher listens, which passes signals on to the training
+        _run(worker_line(command, max(1, gpus // nodes), environ), environ)
     if nodes > 1:
         _run(srun(command, gpus, nodes, environ), environ)
     with ExitStack() as held:  # exec keeps the lease's files open

@@ -128,7 +128,7 @@ def _train_here(arguments, make_job, retention_set):
         if (watched := getattr(job.recipe, "retention", None)) is not None:
             job = dataclasses.replace(job, retention_score=_retention_score(job.clip, retention_set(watched.set), str(world.device)))
         if world.leads:
-            prepare(job)
+            job = dataclasses.replace(job, warnings=prepare(job))
         return train(job, world)
     finally:
         leave()

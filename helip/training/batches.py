@@ -15,6 +15,7 @@ import torch
 from PIL import Image
 from torch.utils.data import DataLoader, Dataset
 
+from helip.errors import HelipError
 from helip.training.augmentation import PER_VIEW, View, crop_and_flip, recolour, uniforms
 from helip.training.sampler import Batch
 
@@ -121,9 +122,34 @@ def loading(rows: Rows, batches: Iterable[Batch], workers: int, pin: bool) -> It
     """The batches in order, loaded ahead by worker processes, or here when workers is 0."""
     if workers == 0:
         return (rows[batch] for batch in batches)
-    return iter(
-        DataLoader(rows, batch_size=None, sampler=batches, num_workers=workers, pin_memory=pin, prefetch_factor=4, worker_init_fn=_quiet)
-    )
+    ahead = {"num_workers": workers, "prefetch_factor": 4, "worker_init_fn": _quiet}
+    return _raising(DataLoader(_Telling(rows), batch_size=None, sampler=batches, pin_memory=pin, **ahead))
+
+
+class _Telling(Dataset):
+    """Rows whose bad input comes back as a value: raised in a loader process, it would arrive as that process's whole traceback."""
+
+    def __init__(self, rows: Rows):
+        self._rows = rows
+
+    def __getitem__(self, batch: Batch) -> tuple[Batch, Loaded] | HelipError:
+        try:
+            return self._rows[batch]
+        except HelipError as error:
+            return error
+
+
+def _raising(loader: DataLoader) -> Iterator[tuple[Batch, Loaded]]:
+    try:
+        for found in loader:
+            if isinstance(found, HelipError):
+                raise found
+            yield found
+    except RuntimeError as error:
+        if "DataLoader worker" not in str(error):
+            raise
+        why = "a loader process was killed, most likely for want of memory"
+        raise HelipError(f"{why}: give the job more, or use fewer loader processes (--workers)") from error
 
 
 def _quiet(worker: int) -> None:

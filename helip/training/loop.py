@@ -55,6 +55,7 @@ class Job:
     keep: np.ndarray | None = None  # [N] bool: the pairs selected for training; None: all
     retention_score: Callable[[nn.Module], float] | None = None  # of the recipe's retention set; points, higher is better
     inputs: dict[str, str] = field(default_factory=dict)  # digests, for train.json
+    warnings: tuple[str, ...] = ()  # of the preparation, for train.json
     workers: int | None = None  # loader processes; None: none on a CPU, up to 8 beside a GPU
 
 
@@ -231,7 +232,8 @@ class Training:
 
     def export(self) -> None:
         stopped = {"best_step": self.best.step, "best_validation": self.best.score} if self.best else {}
-        facts = {"digest": self.job.digest, "seed": self.job.seed, "steps": self.step, "draws": self.draws, "warnings": self.warnings}
+        warnings = [*self.job.warnings, *self.warnings]
+        facts = {"digest": self.job.digest, "seed": self.job.seed, "steps": self.step, "draws": self.draws, "warnings": warnings}
         cost = {"wall_clock_seconds": round(self.seconds, 1), "processes": self.world.size, "device": str(self.world.device)}
         about = provenance(self.job.recipe, self.job.inputs, recovered_share=self.job.recovered_share, **facts, **cost, **stopped)
         export(self.job.out, self.job.clip, self.weights(), self.curve, about)

@@ -10,8 +10,8 @@ from helip.training.optimisation import total_steps
 log = logging.getLogger(__name__)
 
 
-def prepare(job: Job) -> None:
-    """Looks at the first 1,000 samples and at the schedule; HelipError for what cannot work, a warning for what may not."""
+def prepare(job: Job) -> tuple[str, ...]:
+    """Looks at the first 1,000 samples and at the schedule; HelipError for what cannot work, and the warnings of what may not."""
     steps = total_steps(job.recipe, len(job.corpus))
     sampler = sampler_of(job.recipe, len(job.corpus), job.seed, job.pairs, job.keep)
     found = preflight(job.corpus, job.clip.tokenize, job.clip.config["text_cfg"].get("vocab_size", 49408))
@@ -20,3 +20,4 @@ def prepare(job: Job) -> None:
     print(f"{job.name}: {schedule}; {data}", file=sys.stderr, flush=True)
     for warning in found.warnings:
         log.warning("%s: %s", job.name, warning)
+    return tuple(found.warnings)

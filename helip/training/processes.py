@@ -1,9 +1,20 @@
-"""One training process per GPU: the command runs itself again under torch's elastic launcher and keeps its exit code."""
+"""One training process per GPU, on one node or many: torch's elastic launcher, but signals and exit codes are the training's own.
 
+torchrun makes 1 of any exit code and kills what has not ended 30 s after a signal. Slurm's requeue depends on the code, and a large
+state takes its time to be saved.
+"""
+
+import argparse
+import contextlib
 import os
 import signal
 import sys
+import time
+from collections.abc import Callable
+from types import FrameType
+from typing import NamedTuple
 
+import psutil
 import torch
 from torch.distributed.elastic.multiprocessing.api import SignalException
 from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
@@ -11,7 +22,23 @@ from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
 from helip.training.state import REQUEUE
 
-SIGNALS = "SIGTERM,SIGINT,SIGHUP,SIGQUIT,SIGUSR2"  # that end the launcher after each process has had them
+FORWARDED = (signal.SIGTERM, signal.SIGUSR2)  # the trainings save and leave; other signals end the launcher and them
+GRACE = 10.0  # seconds in which all nodes leave with the same code: srun kills those that are left
+
+
+class Node(NamedTuple):
+    """This machine among those that train together, and where they meet."""
+
+    nodes: int = 1
+    rank: int = 0
+    meeting: str = "localhost:0"  # host:port; port 0 is any free one
+
+    def config(self, processes: int) -> LaunchConfig:
+        alone = self.nodes == 1
+        meeting = {"rdzv_backend": "c10d" if alone else "static", "rdzv_endpoint": self.meeting, "run_id": "helip"}
+        others = "SIGINT,SIGHUP,SIGQUIT"
+        known = {} if alone else {"rank": self.rank}
+        return LaunchConfig(self.nodes, self.nodes, processes, max_restarts=0, signals_to_handle=others, rdzv_configs=known, **meeting)
 
 
 def processes_wanted() -> int:
@@ -20,15 +47,61 @@ def processes_wanted() -> int:
 
 
 def relaunch(processes: int, arguments: list[str], entry: tuple[str, ...] = ("-m", "helip")) -> int:
-    """Runs `python ENTRY ARGUMENTS` in that many processes; the exit code of the one that failed first, or REQUEUE after a signal."""
+    """Runs `python ENTRY ARGUMENTS` in that many processes of this machine; see `run`."""
+    return run([sys.executable, *entry, *arguments], processes)
+
+
+ALONE = Node()
+
+
+def run(command: list[str], processes: int, node: Node = ALONE) -> int:
+    """Runs the command in that many processes. Returns REQUEUE when one of them did or a signal ended them, else the code of the first
+    that failed, else 0."""
     os.environ.setdefault("OMP_NUM_THREADS", "1")
-    meeting = {"rdzv_backend": "c10d", "rdzv_endpoint": "localhost:0", "run_id": "helip"}
-    config = LaunchConfig(1, 1, processes, max_restarts=0, signals_to_handle=SIGNALS, **meeting)
+    stopped: list[int] = []
+    before = {number: signal.signal(number, _forwarding(stopped)) for number in FORWARDED}
     try:
-        elastic_launch(config, sys.executable)(*entry, *arguments)
+        elastic_launch(node.config(processes), command[0])(*command[1:])
+        return 0
     except ChildFailedError as error:
-        return error.get_first_failure()[1].exitcode
-    except SignalException as error:
-        # The launcher has passed it on and waited, 30 s at most: each process saved its state if it had begun.
-        return REQUEUE if error.sigval in (signal.SIGTERM, signal.SIGUSR2) else 130
-    return 0
+        code = _code(error, bool(stopped))
+        if code == REQUEUE and node.nodes > 1:
+            time.sleep(GRACE)
+        return code
+    except SignalException:
+        return 130
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _forwarding(stopped: list[int]) -> Callable[[int, FrameType | None], None]:
+    def forward(number: int, frame: FrameType | None) -> None:
+        stopped.append(number)
+        for child in psutil.Process().children():
+            with contextlib.suppress(psutil.NoSuchProcess):
+                child.send_signal(number)
+
+    return forward
+
+
+def _code(error: ChildFailedError, stopped: bool) -> int:
+    codes = [failure.exitcode for failure in error.failures.values()]
+    ended = [code for code in codes if code in (-signal.SIGTERM, -signal.SIGUSR2)]  # before it could listen: nothing was begun
+    if REQUEUE in codes or (stopped and len(ended) == len(codes)):
+        return REQUEUE
+    first = error.get_first_failure()[1].exitcode
+    return first if first >= 0 else 128 - first  # of a process that a signal killed, as a shell says it
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m helip.training.processes", description=__doc__.partition("\n")[0])
+    for name, kind in (("nnodes", int), ("node-rank", int), ("master-addr", str), ("master-port", int), ("nproc-per-node", int)):
+        parser.add_argument(f"--{name}", type=kind, required=True)
+    parser.add_argument("command", nargs=argparse.REMAINDER)
+    a = parser.parse_args()
+    return run(a.command, a.nproc_per_node, Node(a.nnodes, a.node_rank, f"{a.master_addr}:{a.master_port}"))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

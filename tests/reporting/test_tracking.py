@@ -6,14 +6,21 @@ import pytest
 from helip.reporting.tracking import import_study
 
 
+TRAINED = ("cc3m_clip", "cc3m_clip_control", "cc3m_clip_cleaned", "cc3m_clip_helip")
+
+
 @pytest.fixture
 def trained(measured):
-    for run in measured.runs.values():
+    """Four runs, as if their trainings had ended."""
+    for run in map(measured.run, TRAINED):
         for seed in run.seeds:
             folder = measured.model_dir(run.name, seed)
             folder.mkdir(parents=True)
             folder.joinpath("train.json").write_text(
-                json.dumps({"declaration": run.recipe.model_dump(mode="json"), "commit": "abc", "host": "here", "written": "now"})
+                json.dumps(
+                    {"declaration": run.recipe.model_dump(mode="json"), "commit": "abc", "host": "here", "written": "now"}
+                    | ({"warnings": ["step 4: retention fell", "captions cut"]} if run.arm == "helip" else {})
+                )
             )
             folder.joinpath("curve.csv").write_text("step,loss,samples_per_second\n0,4.5,100\n1,4.25,110\n")
     return measured
@@ -29,8 +36,7 @@ def stored(store):
 
 def test_runs_are_imported_once_with_parameters_curves_metrics_and_lineage(trained, tmp_path):
     store = tmp_path / "store.db"
-    trainings = sum(len(run.seeds) for run in trained.runs.values())
-    assert trainings >= 10
+    trainings = sum(len(trained.run(name).seeds) for name in TRAINED)
     assert import_study(trained, store) == {"imported": trainings, "unchanged": 0}
     assert import_study(trained, store) == {"imported": 0, "unchanged": trainings}
     client, runs = stored(store)
@@ -41,6 +47,9 @@ def test_runs_are_imported_once_with_parameters_curves_metrics_and_lineage(train
     assert [(m.step, m.value) for m in client.get_metric_history(run.info.run_id, "train.loss")] == [(0, 4.5), (1, 4.25)]
     assert run.data.tags["helip.start"] == "smoke/cc3m_clip/seed1"
     assert run.data.tags["helip.pairs"] == "cc3m.hpm.dino_vits8.sentence"
+    assert run.data.tags["helip.warnings"] == "step 4: retention fell\ncaptions cut"
+    assert "retention fell" in run.data.tags["mlflow.note.content"]
+    assert "helip.warnings" not in runs["smoke/cc3m_clip/seed1"].data.tags
 
     path = trained.metrics_file("cc3m_clip", "0", "imagenet", "zeroshot")
     path.write_text(path.read_text().replace("25.0", "26.0"))

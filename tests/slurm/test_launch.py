@@ -11,7 +11,7 @@ import pytest
 
 from helip.errors import HelipError
 from helip.gpus import gpu_ids, lease
-from helip.launch import first_host, rendezvous, srun, torchrun
+from helip.launch import first_host, rendezvous, srun, worker_line
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -29,14 +29,13 @@ def test_nodes_meet_where_srun_was_called_at_a_port_of_the_job():
     assert rendezvous({**environ, "SLURM_LAUNCH_NODE_IPADDR": "10.0.0.7"})[0] == "10.0.0.7"
     with pytest.raises(HelipError, match="several nodes need a Slurm job"):
         rendezvous({})
-    line = torchrun(["helip", "train"], 8, environ)
-    assert line[-8:] == [
+    line = worker_line(["helip", "train"], 8, environ)
+    assert line[-7:] == [
         "--nnodes=2",
         "--node-rank=1",
         "--master-addr=n1",
         "--master-port=23456",
         "--nproc-per-node=8",
-        "--no-python",
         "helip",
         "train",
     ]

@@ -1,5 +1,8 @@
 """Views of an image: a pure function of (image, sample seed)."""
 
+import os
+import signal
+
 import numpy as np
 import pytest
 import torch
@@ -7,6 +10,7 @@ from PIL import Image
 from toys import ToyCorpus, ToyPairs
 
 from helip.config import Augmentation
+from helip.errors import HelipError
 from helip.training.augmentation import PER_VIEW, STRONG, View, crop_and_flip, crop_box, luminance, recolour, uniforms, views
 from helip.training.batches import Rows, ToDevice, cut, loading
 from helip.training.sampler import Sampler
@@ -104,6 +108,28 @@ def test_workers_and_caches_change_nothing():
         for name in ("images", "tokens", "numbers", "sample_seeds"):
             assert torch.equal(getattr(x, name), getattr(y, name))
             assert torch.equal(getattr(x, name), getattr(z, name))
+
+
+class Broken(ToyCorpus):
+    """Image 7 cannot be read, and image 8 takes the process with it."""
+
+    def image(self, i: int) -> Image.Image:
+        if i == 7:
+            raise HelipError("shard 00000.tar: image 7 is truncated; download it again")
+        if i == 8:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return super().image(i)
+
+
+@pytest.mark.parametrize(
+    ("bad", "words"), [(7, r"^shard 00000.tar: image 7 is truncated; download it again$"), (8, "loader process was killed")]
+)
+def test_what_goes_wrong_in_a_loader_process_is_one_sentence(bad, words):
+    keep = np.zeros(40, bool)
+    keep[[bad, *range(20, 30)]] = True
+    batches = [Sampler(40, 11, 0, arm="control", keep=keep)(0)]
+    with pytest.raises(HelipError, match=words):
+        list(loading(rows(Broken(40)), batches, 1, False))
 
 
 def test_a_cache_holds_what_it_may():

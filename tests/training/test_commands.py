@@ -46,6 +46,7 @@ def test_refine_makes_a_model_and_says_what_it_will_do(own, tmp_path, capsys):
     assert about["recovered_share"] == 0.63
     assert (about["declaration"]["gamma"], about["declaration"]["symmetric_margin"], about["declaration"]["arm"]) == (0.5, True, "helip")
     assert {"corpus", "pairs", "start"} == about["inputs"].keys()
+    assert any("captions fill the context of 32 tokens" in warning for warning in about["warnings"])
     with open(tmp_path / "out/curve.csv", newline="") as f:
         assert [row["margin"] != "" for row in csv.DictReader(f)] == [True] * 3
     assert [p.name for p in tmp_path.iterdir()] == ["out"]

@@ -1,6 +1,7 @@
 """The launcher keeps exit codes: Slurm's requeue depends on one."""
 
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -12,32 +13,61 @@ from helip.training.processes import processes_wanted, relaunch
 
 SAYS_AND_WAITS = """
 import pathlib, signal, sys, time, os
+def leave(*_):
+    time.sleep(float(sys.argv[2]))
+    sys.exit(75)
 for number in (signal.SIGTERM, signal.SIGUSR2):
-    signal.signal(number, lambda *_: sys.exit(75))
+    signal.signal(number, leave)
 pathlib.Path(sys.argv[1], os.environ["RANK"]).touch()
 time.sleep(60)
 """
-LAUNCHES = """
+ALONE = """
 import sys
 from helip.training.processes import relaunch
-sys.exit(relaunch(2, [sys.argv[2]], ("-c", sys.argv[1])))
+sys.exit(relaunch(2, sys.argv[2:], ("-c", sys.argv[1])))
+"""
+ONE_OF_TWO = """
+import sys
+from helip.training import processes
+processes.GRACE = 0.5
+node = processes.Node(2, int(sys.argv[1]), f"localhost:{sys.argv[2]}")
+sys.exit(processes.run([sys.executable, "-c", *sys.argv[3:]], 1, node))
 """
 
 
-@pytest.mark.parametrize("code", [0, 2, 75])
-def test_exit_codes_are_kept(code):
-    assert relaunch(2, [], ("-c", f"import sys; sys.exit({code})")) == code
+def python(code: str, *arguments: str | int) -> subprocess.Popen:
+    return subprocess.Popen([sys.executable, "-c", code, *map(str, arguments)], stderr=subprocess.DEVNULL)
+
+
+def wait_for_two(folder: Path) -> None:
+    until = time.monotonic() + 120
+    while len(list(folder.iterdir())) < 2:
+        assert time.monotonic() < until
+        time.sleep(0.1)
+
+
+@pytest.mark.parametrize(("code", "says"), [("sys.exit(0)", 0), ("sys.exit(2)", 2), ("sys.exit(75)", 75), ("os.kill(os.getpid(), 9)", 137)])
+def test_exit_codes_are_kept(code, says):
+    assert relaunch(2, [], ("-c", f"import os, sys; {code}")) == says
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR2])
 def test_a_signal_reaches_every_process_and_asks_to_be_requeued(tmp_path: Path, number):
-    launcher = subprocess.Popen([sys.executable, "-c", LAUNCHES, SAYS_AND_WAITS, str(tmp_path)], stderr=subprocess.DEVNULL)
-    until = time.monotonic() + 120
-    while len(list(tmp_path.iterdir())) < 2:
-        assert time.monotonic() < until
-        time.sleep(0.1)
+    launcher = python(ALONE, SAYS_AND_WAITS, tmp_path, 1 if number == signal.SIGTERM else 0)
+    wait_for_two(tmp_path)
     launcher.send_signal(number)
     assert launcher.wait(40) == 75
+
+
+def test_both_of_two_nodes_ask_to_be_requeued(tmp_path: Path):
+    with socket.socket() as free:
+        free.bind(("localhost", 0))
+        port = free.getsockname()[1]
+    nodes = [python(ONE_OF_TWO, rank, port, SAYS_AND_WAITS, tmp_path, 0) for rank in range(2)]
+    wait_for_two(tmp_path)  # ranks 0 and 1 of two: the nodes have met
+    for node in nodes:
+        node.send_signal(signal.SIGUSR2)
+    assert [node.wait(40) for node in nodes] == [75, 75]
 
 
 def test_inside_torchrun_nothing_is_launched_again(monkeypatch):

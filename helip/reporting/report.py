@@ -50,7 +50,7 @@ def _page(study: BoundStudy, parts: dict[str, str]) -> str:
 <title>{escape(title)}</title><link rel="icon" href="data:,"><style>
 {css}</style></head><body>
 <header><h1>{escape(title)}</h1><p>{escape(study.declaration.question)}</p>
-<p class="quiet">“Boosting Visual-Language Models by Exploiting Hard Pairs”,
+<p class="quiet">“Getting More Juice Out of Your Data: Hard Pair Refinement Enhances Visual-Language Models Without Extra Data”,
 <a href="https://arxiv.org/abs/2305.05208">arXiv 2305.05208</a>: every number below is measured here or printed there.</p>
 {facts(study)}</header>
 <nav aria-label="Sections"><div>{links}</div></nav>

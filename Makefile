@@ -18,7 +18,7 @@ $(READY): requirements.lock pyproject.toml
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $@
 
-# Table 1 of the runs that the study names first: CLIP on the smallest corpus, in all its arms.
+# Table 1 of what the study names first: CLIP on the smallest corpus, in all its arms.
 table1: $(READY)
 	$(BIN)/snakemake --quiet rules -- results/miniature/first/table1.csv results/miniature/tracking/first/table1.json
 	@cat results/miniature/first/table1.md
@@ -27,10 +27,10 @@ table1: $(READY)
 miniature: $(READY)
 	$(BIN)/snakemake --quiet rules -- results/miniature/report.html
 
-# The paper's open question, with more arms and seeds than its own tables; the report made afterwards shows it too.
+# The paper's open question, on the same corpus, with more arms and seeds than its own tables; a report made afterwards shows it too.
 table11: $(READY)
-	$(BIN)/snakemake --quiet rules -- results/miniature/table11.csv
-	@cat results/miniature/table11.md
+	$(BIN)/snakemake --quiet rules -- results/miniature/first/table11.csv
+	@cat results/miniature/first/table11.md
 
 flickr8k: $(READY)
 	$(BIN)/snakemake --quiet rules -- results/flickr8k/report.html results/flickr8k/tracking/table1.json

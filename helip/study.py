@@ -108,8 +108,11 @@ class BoundStudy:
                 raise HelipError(f"{self.file}: encoders -> {name}: corpus names '{encoder.corpus}', and the study binds no such corpus")
 
     def _first_rows(self, table: Table) -> Table:
-        """The rows of a table that stand first in the study: `first/table1` is what `make table1` builds."""
-        return table.model_copy(update={"rows": tuple(row for row in table.rows if row.run in self.declaration.first)})
+        """The rows of what the study names first: `first/table1` is what `make table1` builds."""
+        return table.model_copy(update={"rows": tuple(row for row in table.rows if self._is_first(row.run))})
+
+    def _is_first(self, run: str | None) -> bool:
+        return run in self.runs and (self.runs[run].start or run) in self.declaration.first
 
     def run(self, name: str) -> BoundRun:
         if name in self.runs:
@@ -430,10 +433,11 @@ class BoundStudy:
         table = self.tables[name]
         rows = [(r.corpus, r.label, r.run, dict(r.published), r.ours) for r in table.rows if r.run is None or r.run in self.runs]
         labels = {self.runs[run].corpus: corpus for corpus, _, run, _, _ in rows if run}
-        for run in (r for r in self.runs.values() if name in r.tables):
+        first, _, whole = name.rpartition("/")
+        for run in (r for r in self.runs.values() if whole in r.tables and (not first or self._is_first(r.name))):
             corpus = labels.get(run.corpus, run.corpus)
             end = max((n for n, row in enumerate(rows, 1) if row[0] == corpus), default=len(rows))
-            rows.insert(end, (corpus, run.tables[name], run.name, {}, True))
+            rows.insert(end, (corpus, run.tables[whole], run.name, {}, True))
         return rows
 
     def table_metrics(self, name: str) -> list[Path]:

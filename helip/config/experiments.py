@@ -96,7 +96,7 @@ class Study(Declaration):
     mining: Pairs
     selection: Selection = Selection()
     evaluation: dict[Name, EvaluationSet]
-    first: tuple[Name, ...] = ()  # the runs of `first/table1`: what the first command of a newcomer builds
+    first: tuple[Name, ...] = ()  # pre-trainings that come first: `first/table1` has their rows and their refinements' alone
     runs: dict[Name, dict[str, Any]] = {}  # what this study sets differently in a run, or runs of its own
     published: dict[Name, PublishedCheckpoint] = {}  # runs whose model is fetched instead of trained
     resources: dict[Stage, Resources] = {}

@@ -3,7 +3,7 @@
 import csv
 from pathlib import Path
 
-from helip.reporting.inputs import QUESTION
+from helip.reporting.inputs import question
 from helip.reporting.statistics import holm
 from helip.study import BoundStudy
 
@@ -26,7 +26,7 @@ def answer(study: BoundStudy, claims: list[dict[str, str]]) -> str:
 
 def question_rows(study: BoundStudy) -> list[dict[str, str]]:
     """The rows of table 11, none where it was not made."""
-    path: Path = study.root / f"{QUESTION}.csv"
+    path: Path = study.root / f"{question(study)}.csv"
     if not path.exists():
         return []
     with open(path, newline="") as f:

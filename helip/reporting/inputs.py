@@ -35,6 +35,12 @@ def table_inputs(study: BoundStudy, table: str) -> list[Path]:
     return metrics
 
 
+def question(study: BoundStudy) -> str:
+    """Table 11; where the whole was not made, its first rows."""
+    first = f"first/{QUESTION}"
+    return first if (study.root / f"{first}.csv").exists() and not (study.root / f"{QUESTION}.csv").exists() else QUESTION
+
+
 def tables(study: BoundStudy) -> list[str]:
     """The tables that the study has something to put into, as the paper numbers them; figure 4's numbers are one."""
     return [n for n in study.tables if n != QUESTION and not n.startswith("first/") and table_inputs(study, n)]
@@ -92,9 +98,9 @@ def selection_files(study: BoundStudy) -> list[Path]:
 
 def shown_if_there(study: BoundStudy) -> list[tuple[str, str]]:
     """(file, digest) of what figure 8 and the report show where it was made and do not wait for."""
-    question = [path for path in (study.root / f"{QUESTION}.csv",) if path.exists()]
+    asked = [path for path in (study.root / f"{question(study)}.csv",) if path.exists()]
     extra = [_pairs(study, n) for n in measurable_pairs(study) if n not in quality_pairs(study)]
-    return [(str(path), file_digest(path)) for path in (*question, *extra, *selection_files(study))]
+    return [(str(path), file_digest(path)) for path in (*asked, *extra, *selection_files(study))]
 
 
 def figure_inputs(study: BoundStudy, figure: str) -> list[Path]:

@@ -10,7 +10,7 @@ from helip.reporting.answer import answer, matrix, question_rows
 from helip.reporting.contamination import contamination
 from helip.reporting.costs import costs, made
 from helip.reporting.figures import TITLES
-from helip.reporting.inputs import QUESTION, figures, tables
+from helip.reporting.inputs import figures, question, tables
 from helip.reporting.report import read_rows
 from helip.study import BoundStudy
 
@@ -44,7 +44,7 @@ def _page(study: BoundStudy) -> str:
         *_text(study, "claims.md").split("\n\n")[1:],
         "## Figures",
         *(f"![{TITLES[name]}]({name}.png)\n\n{_number(name)}. {TITLES[name]}." for name in figures(study)),
-        *(_table(study, name) for name in [*([QUESTION] if question_rows(study) else []), *tables(study)]),
+        *(_table(study, name) for name in [*([question(study)] if question_rows(study) else []), *tables(study)]),
     ]
     counted = contamination(study)
     parts += ["## Evaluation images among the training images", counted] if counted else []
@@ -52,7 +52,7 @@ def _page(study: BoundStudy) -> str:
 
 
 def _number(name: str) -> str:
-    return re.sub(r"(\D+)(\d+)", r"\1 \2", name).capitalize()
+    return re.sub(r"(\D+)(\d+)", r"\1 \2", name.removeprefix("first/")).capitalize()
 
 
 def _table(study: BoundStudy, name: str) -> str:

@@ -12,7 +12,7 @@ from helip.reporting.answer import answer, matrix
 from helip.reporting.contamination import contamination
 from helip.reporting.figures import TITLES
 from helip.reporting.html import details, escape, markdown, section, words
-from helip.reporting.inputs import QUESTION, figures, is_of_times, ledger, tables
+from helip.reporting.inputs import figures, is_of_times, ledger, question, tables
 from helip.reporting.machinery import digests, facts, times
 from helip.reporting.tables import column_labels
 from helip.reporting.verdicts import verdicts
@@ -105,7 +105,7 @@ def _question(study: BoundStudy) -> str:
         "<p>The same steps and batch size for all, settings fixed before looking. Differences to the control in points, averaged over "
         "the classification sets, with 95 % intervals; bold: the difference is shown with Holm’s correction over all of them.</p>"
     )
-    whole = details("Every number of table 11", _tables_note() + _table(study, QUESTION))
+    whole = details("Every number of table 11", _tables_note() + _table(study, question(study)))
     return section("question", "Table 11: what beats plain continued training?", said, markdown(short), whole)
 
 

@@ -49,7 +49,7 @@ def test_arms_differ_in_nothing_but_where_their_batches_come_from(paper):
     for run in paper.runs.values():
         if run.arm == "helip" and run.recipe.gamma == 1.0 and run.recipe.objective.name == "clip":
             control = paper.run(paper.control_of(run.name))
-            assert run.recipe.model_copy(update={"arm": "control"}) == control.recipe, run.name
+            assert run.recipe.model_copy(update={"arm": "control", "role": "batch"}) == control.recipe, run.name
             assert run.seeds == control.seeds
         if run.select and run.arm == "control":
             assert run.recipe == paper.run(paper.control_of(run.name)).recipe, run.name

@@ -98,8 +98,9 @@ def test_exit_code_says_whether_there_is_a_problem(monkeypatch, tmp_path, capsys
     monkeypatch.setattr(doctor, "slurm_findings", lambda: [doctor.Finding("Slurm", "broken", "mend it")] if broken else [])
     monkeypatch.setattr(doctor, "LEAST_DISK_GB", 0)
     monkeypatch.delenv("HELIP_DATA", raising=False)
-    assert main(["doctor", "--results", str(tmp_path)]) == code
+    assert main(["doctor", "--results", str(tmp_path), "--out", str(tmp_path / "out")]) == code
     said = capsys.readouterr().out
+    assert (tmp_path / "out").read_text() == said
     assert ("PROBLEM  Slurm: broken\n         -> mend it" in said) is broken
     assert said.splitlines()[-1] == ("1 problem" if broken else "0 problems")
 

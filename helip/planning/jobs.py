@@ -18,8 +18,9 @@ class Job:
     """`units` say how long it takes, `items` how much it keeps; None: nobody has said how large its data are.
 
     corpus, fingerprint, encode: pairs. mine: billions of compared pairs, and kept neighbours; mine_shard: the same of a part, whose
-    files the merge removes; a merge: kept neighbours. train: samples seen, and one model. evaluate: test images, and so many results.
-    probe: images trained on. import: one checkpoint. evaluation_set, check_data: images.
+    files the merge removes; a merge: kept neighbours. select, filter: their share of the pairs that are encoded once for all of them;
+    a filter keeps neighbours. train: samples seen, and one model. evaluate: test images, and so many results. probe: images trained on.
+    import: one checkpoint. evaluation_set, check_data: images.
     """
 
     stage: str
@@ -165,15 +166,25 @@ def _model(study: BoundStudy, name: str, seed: str) -> Iterator[Job]:
     yield Job("train", f"{name} seed {seed}", out, study.resources("train"), seen, 1, costs)
 
 
+def _judgements(study: BoundStudy, start: str) -> int:
+    """Selections and filters by a start checkpoint, which encodes the corpus once for all of them."""
+    runs = [r for r in study.runs.values() if r.start == start]
+    selections = {study.selection_name(r.name) for r in runs if r.select}
+    return len(selections | {study.filtered_name(r.name) for r in runs if r.false_negative_margin is not None})
+
+
 def _selection(study: BoundStudy, name: str, seed: str) -> Job:
-    size = pairs_in(study, study.run(name).corpus)
-    out = study.selection_dir(name, seed) / "keep.npy"
-    return Job("select", f"{study.run(name).start} {out.parent.name}", out, study.resources("select"), size, size, ("select",))
+    run, out = study.run(name), study.selection_dir(name, seed) / "keep.npy"
+    size = pairs_in(study, run.corpus)
+    share = size and size / _judgements(study, run.start)
+    return Job("select", f"{run.start} {out.parent.name}", out, study.resources("select"), share, share, ("select",))
 
 
 def _filtered(study: BoundStudy, name: str, seed: str) -> Job:
-    size, out = pairs_in(study, study.run(name).corpus), study.drawn_pairs(name, seed) / "pairs.json"
-    return Job("filter", f"{study.run(name).start} {out.parent.name}", out, study.resources("filter"), size, size, ("filter", "select"))
+    run, out = study.run(name), study.drawn_pairs(name, seed) / "pairs.json"
+    size = pairs_in(study, run.corpus)
+    share, kept = size and size / _judgements(study, run.start), size and size * run.pairs.k
+    return Job("filter", f"{run.start} {out.parent.name}", out, study.resources("filter"), share, kept, ("filter",))
 
 
 def _metrics(study: BoundStudy, name: str, seed: str, stage: str) -> Job:

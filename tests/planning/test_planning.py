@@ -57,7 +57,7 @@ def test_the_plan_of_the_paper_has_the_jobs_that_snakemake_would_run(project, tm
     found = Counter()
     for rule, count in listed.items():
         name = rule.removesuffix("_paper")
-        found[{"download": "corpus", "join": "corpus"}.get(name, name)] += int(count)
+        found[{"download": "corpus", "join": "corpus", "filter_pairs": "filter"}.get(name, name)] += int(count)
     found.pop("total")
     assert counted(study(experiments, "paper"), target) == dict(found)
 
@@ -135,7 +135,7 @@ def test_every_paper_stage_is_priced_and_no_training_but_resumable_ones_outlast_
     lines = summary(bound, jobs(bound))
     assert all(line.unpriced == 0 for line in lines)
     assert all(line.longest_hours <= line.limit_hours for line in lines if line.stage not in ("train", "table"))
-    assert {line.stage for line in lines if line.gpus} == {"encode", "mine", "mine_shard", "select", "train", "evaluate", "probe"}
+    assert {line.stage for line in lines if line.gpus} == {"encode", "mine", "mine_shard", "select", "filter", "train", "evaluate", "probe"}
 
 
 def test_a_large_corpus_is_mined_by_several_jobs_that_share_the_work(experiments):

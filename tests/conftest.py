@@ -24,6 +24,11 @@ def data_root() -> Path:
 
 @pytest.hookimpl(tryfirst=True)  # before xdist reads the marks
 def pytest_collection_modifyitems(items):
-    """On several workers a file's tests stay together, as their fixtures do; and one machine has room for one test cluster."""
+    """On several workers a file's tests stay together, as their fixtures do, and those of the one test cluster; the longest start first."""
     for item in items:
-        item.add_marker(pytest.mark.xdist_group("slurm" if item.path.parent.name == "slurm" else str(item.path)))
+        item.add_marker(pytest.mark.xdist_group("slurm" if _on_cluster(item) else str(item.path)))
+    items.sort(key=lambda item: (not _on_cluster(item), item.path.parent.name != "workflow"))
+
+
+def _on_cluster(item) -> bool:
+    return "slurm" in getattr(item, "fixturenames", ())

@@ -1,66 +1,10 @@
 """A Slurm of one machine for the whole session, and workflows to run on it."""
 
 import os
-import re
-import subprocess
-import sys
-import time
-from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 from cluster import Slurm, why_not
-
-HERE = Path(__file__).parent
-PROFILE = HERE.parent.parent / "slurm"
-
-
-class Workflow:
-    """A Snakefile of ours in a folder of its own, and the snakemake that runs it under the tracked profile."""
-
-    def __init__(self, folder: Path, snakefile: str, environ: dict[str, str]):
-        folder.mkdir(parents=True)
-        self.folder, self.snakefile, self.process = folder, HERE / snakefile, None
-        self.environ = {**environ, "HERE": str(HERE), "PYTHONPATH": str(HERE.parent.parent), "OMP_NUM_THREADS": "1"}
-        self.output = folder / "snakemake.out"
-
-    def start(self, *arguments: str) -> "Workflow":
-        fast = ["--submitit-poll-s", "2", "--seconds-between-status-checks", "1", "--latency-wait", "5"]
-        command = [sys.executable, "-m", "snakemake", "--snakefile", str(self.snakefile), "--profile", str(PROFILE), *fast, *arguments]
-        with open(self.output, "a") as out:
-            self.process = subprocess.Popen(
-                command, cwd=self.folder, env=self.environ, stdout=out, stderr=subprocess.STDOUT, start_new_session=True
-            )
-        return self
-
-    def finish(self, seconds: float) -> int:
-        try:
-            return self.process.wait(timeout=seconds)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-            raise AssertionError(f"snakemake still ran after {seconds} s:\n{self.said[-6000:]}") from None
-
-    def run(self, *arguments: str, seconds: float = 120) -> int:
-        return self.start(*arguments).finish(seconds)
-
-    @property
-    def said(self) -> str:
-        return self.output.read_text()
-
-    def job_id(self, rule: str) -> str | None:
-        """The id of the last job submitted for a rule."""
-        words = re.findall(rf"^{rule}: \w+ job (\w+), log ", self.said, re.M)
-        return words[-1] if words else None
-
-    def read(self, name: str) -> str:
-        return (self.folder / name).read_text()
-
-
-def until(true: Callable[[], object], seconds: float, what: str) -> None:
-    deadline = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < deadline, f"waited {seconds} s in vain for {what}"
-        time.sleep(0.1)
+from workflows import Workflow
 
 
 @pytest.fixture(scope="session")

@@ -3,7 +3,7 @@
 import re
 import signal
 
-from conftest import until
+from workflows import until
 
 
 def test_next_controller_takes_up_what_still_counts(slurm, workflow):

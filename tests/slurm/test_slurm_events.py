@@ -9,7 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from conftest import HERE, Workflow, until
+from workflows import HERE, Workflow, until
 
 
 def process_of(flow: Workflow, rule: str) -> int:

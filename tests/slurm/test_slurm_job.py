@@ -10,8 +10,8 @@ import time
 from pathlib import Path
 
 import pytest
-from conftest import until
 from snakemake_executor_plugin_submitit.job import ShellJob
+from workflows import until
 
 
 @pytest.fixture(autouse=True)

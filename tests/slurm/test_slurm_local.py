@@ -8,9 +8,9 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from conftest import HERE, PROFILE, until
 from snakemake.common.tests import TestWorkflowsLocalStorageBase
 from snakemake_executor_plugin_submitit import ExecutorSettings
+from workflows import HERE, PROFILE, until
 
 LOCAL = ("--submitit-cluster", "local")
 

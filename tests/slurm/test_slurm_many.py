@@ -7,7 +7,7 @@ import sys
 import time
 
 import pytest
-from conftest import Workflow
+from workflows import Workflow
 
 # After 8 seconds does the work of its job or array: the outputs and submitit's result files. $FATES, {n: states}: what instead becomes
 # of the job that makes done/n, the first time it is submitted, the second time...
@@ -21,7 +21,6 @@ array = re.search(r"--array=0-(\\d+)", script)
 main = os.getpid()
 ids = [f"{main}_{i}" for i in range(int(array[1]) + 1)] if array else [str(main)]
 print("Submitted batch job", main, flush=True)
-time.sleep(0.2)  # submitit names the submitted files by the id
 if os.fork() == 0:
     os.close(1), os.close(2)  # submitit waits for both
     fates = json.loads(os.environ.get("FATES", "{}"))
@@ -51,18 +50,9 @@ ids = next(word for word in sys.argv if word.startswith("--jobs="))[7:].split(",
 file = pathlib.Path(os.environ["CALLS"] + ".dead")
 dead = dict(line.split("|") for line in file.read_text().splitlines()) if file.exists() else {}
 """
-SQUEUE = (
-    DEAD
-    + """
-print("\\n".join(f"{one}|{dead.get(one, 'RUNNING')}" for one in ids if not dead.get(one, "").startswith("OUT_OF")))
-"""
-)  # of an older Slurm it has forgotten some; sacct has not
-SACCT = (
-    DEAD
-    + """
-print(dead[ids[0]])
-"""
-)
+# Slurm has forgotten what ran out of memory; its accounting has not.
+SQUEUE = DEAD + "print(*(f\"{i}|{dead.get(i, 'RUNNING')}\" for i in ids if dead.get(i) != 'OUT_OF_MEMORY'), sep='\\n')\n"
+SACCT = DEAD + "print(dead[ids[0]])\n"
 
 
 @pytest.fixture

@@ -22,20 +22,20 @@ def drop_false_negatives(pairs: PairSet, image_ND: np.ndarray, text_ND: np.ndarr
             f"pairs of {pairs.corpus_size} targets (shard {pairs.shard[0]}/{pairs.shard[1]}) and features of {len(image_ND)} and "
             f"{len(text_ND)} pairs do not belong together; give a whole pair set and the features of its corpus"
         )
-    own_N = _cosines(image_ND, text_ND, np.arange(len(image_ND)), np.arange(len(image_ND)))
-    i_E, j_E = np.repeat(np.arange(len(pairs)), np.diff(pairs.offsets)), np.asarray(pairs.ids)
-    fits_E = _cosines(image_ND, text_ND, i_E, j_E) >= own_N[i_E] - margin
-    fits_E |= _cosines(image_ND, text_ND, j_E, i_E) >= own_N[j_E] - margin
-    counts_N = np.bincount(i_E[~fits_E], minlength=len(pairs))
+    N, E = len(image_ND), len(pairs.ids)
+    own_N = np.concatenate([_cosines(image_ND, text_ND, ids, ids) for ids in np.array_split(np.arange(N), max(1, N // BLOCK))])
+    keep_E, counts_N = np.empty(E, bool), np.zeros(N, np.int64)
+    for start in range(0, E, BLOCK):  # one byte an entry is held, and a block of features
+        entries = np.arange(start, min(start + BLOCK, E))
+        i, j = np.searchsorted(pairs.offsets, entries, side="right") - 1, pairs.ids[entries]
+        fits = _cosines(image_ND, text_ND, i, j) >= own_N[i] - margin
+        fits |= _cosines(image_ND, text_ND, j, i) >= own_N[j] - margin
+        keep_E[entries] = ~fits
+        np.add.at(counts_N, i, ~fits)
     offsets = np.concatenate([[0], np.cumsum(counts_N)]).astype(np.int64)
-    return replace(pairs, ids=j_E[~fits_E], scores_flat=np.asarray(pairs.scores_flat)[~fits_E], offsets=offsets)
+    return replace(pairs, ids=np.asarray(pairs.ids)[keep_E], scores_flat=np.asarray(pairs.scores_flat)[keep_E], offsets=offsets)
 
 
-def _cosines(image_ND: np.ndarray, text_ND: np.ndarray, images_E: np.ndarray, texts_E: np.ndarray) -> np.ndarray:
-    """float32 [E]: of image images_E[e] and caption texts_E[e]."""
-    found_E = np.empty(len(images_E), np.float32)
-    for start in range(0, len(images_E), BLOCK):
-        block = slice(start, start + BLOCK)
-        image_BD, text_BD = (x[ids[block]].astype(np.float32) for x, ids in ((image_ND, images_E), (text_ND, texts_E)))
-        found_E[block] = np.einsum("bd,bd->b", image_BD, text_BD)
-    return found_E
+def _cosines(image_ND: np.ndarray, text_ND: np.ndarray, images_B: np.ndarray, texts_B: np.ndarray) -> np.ndarray:
+    """float32 [B]: of image images_B[b] and caption texts_B[b]."""
+    return np.einsum("bd,bd->b", image_ND[images_B].astype(np.float32), text_ND[texts_B].astype(np.float32))

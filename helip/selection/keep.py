@@ -22,12 +22,26 @@ def keep_top(scores: np.ndarray, share: float) -> np.ndarray:
 
 def read_column(path: Path, size: int) -> np.ndarray:
     """A user's own scores, one number per pair of the corpus, as float32 [N]."""
-    try:
-        column = np.load(path, allow_pickle=False)
-    except FileNotFoundError:
-        raise HelipError(f"{path}: not found; write one score per pair there with numpy.save") from None
-    except (ValueError, OSError, EOFError) as error:
-        raise HelipError(f"{path}: not readable as a .npy array of numbers ({error}); write it with numpy.save") from None
+    column = _array(path, "write one score per pair there with numpy.save")
     if column.shape != (size,) or column.dtype.kind not in "fiu":
         raise HelipError(f"{path}: holds {column.dtype} {list(column.shape)}, and the corpus needs one number for each of its {size} pairs")
     return column.astype(np.float32)
+
+
+def read_keep(path: Path, size: int) -> np.ndarray:
+    """The mask [N] that `helip select` writes: the pairs to train on."""
+    keep = _array(path, "run `helip select` first")
+    if keep.dtype != bool or keep.shape != (size,):
+        raise HelipError(
+            f"{path}: holds {keep.dtype} {list(keep.shape)}, and the corpus needs bool [{size}]: select from this corpus again"
+        )
+    return keep
+
+
+def _array(path: Path, remedy: str) -> np.ndarray:
+    try:
+        return np.load(path, allow_pickle=False)
+    except FileNotFoundError:
+        raise HelipError(f"{path}: not found; {remedy}") from None
+    except (ValueError, OSError, EOFError) as error:
+        raise HelipError(f"{path}: not readable as a .npy array ({error}); {remedy}") from None

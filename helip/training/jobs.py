@@ -2,13 +2,11 @@
 
 from pathlib import Path
 
-import numpy as np
-
 from helip.artefact import digest, file_digest
 from helip.config import Refinement
 from helip.data.corpus import Corpus
-from helip.errors import HelipError
 from helip.mining import PairSet
+from helip.selection.keep import read_keep
 from helip.study import BoundStudy, seed_number, start_seed
 from helip.training import models
 from helip.training.distributed import World
@@ -60,21 +58,6 @@ def of_own_data(
         digest=stands_for, state_dir=out.with_name(f"{out.name}.state-{stands_for}"), out=out, name=out.name,
         recovered_share=opened.recovered_share,
     )  # fmt: skip
-
-
-def read_keep(path: Path, size: int) -> np.ndarray:
-    """[N] bool: the mask that `helip select` writes."""
-    try:
-        keep = np.load(path, allow_pickle=False)
-    except FileNotFoundError:
-        raise HelipError(f"{path}: not found; run `helip select` first") from None
-    except (ValueError, OSError, EOFError) as error:
-        raise HelipError(f"{path}: not readable as a .npy array ({error}); run `helip select` again") from None
-    if keep.dtype != bool or keep.shape != (size,):
-        raise HelipError(
-            f"{path}: holds {keep.dtype} {list(keep.shape)}, and the corpus needs bool [{size}]: select from this corpus again"
-        )
-    return keep
 
 
 def _start_digest(start: str) -> str:

@@ -6,7 +6,7 @@ from slow_selection import slow_auc
 
 from helip.errors import HelipError
 from helip.selection import keep_top
-from helip.selection.keep import read_column
+from helip.selection.keep import read_column, read_keep
 from helip.selection.quality import detection
 
 
@@ -37,7 +37,7 @@ def test_scores_that_are_no_numbers_are_refused():
         (np.zeros(3), r"holds float64 \[3\], and the corpus needs one number for each of its 4 pairs"),
         (np.zeros((4, 1)), r"holds float64 \[4, 1\]"),
         (np.array(["a", "b", "c", "d"]), "holds <U1"),
-        (np.array([{}] * 4, object), "not readable as a .npy array of numbers"),
+        (np.array([{}] * 4, object), "not readable as a .npy array"),
     ],
 )
 def test_a_column_that_does_not_fit_the_corpus_is_refused(tmp_path, array, message):
@@ -49,6 +49,13 @@ def test_a_column_that_does_not_fit_the_corpus_is_refused(tmp_path, array, messa
 def test_a_column_that_is_absent_is_named(tmp_path):
     with pytest.raises(HelipError, match=r"column.npy: not found; write one score per pair"):
         read_column(tmp_path / "column.npy", 4)
+
+
+@pytest.mark.parametrize(("array", "found"), [(np.ones(4), "float64"), (np.ones(3, bool), r"bool \[3\]")])
+def test_a_mask_that_is_none_of_this_corpus_is_refused(tmp_path, array, found):
+    np.save(tmp_path / "keep.npy", array)
+    with pytest.raises(HelipError, match=f"holds {found}.*needs bool .4.: select from this corpus again"):
+        read_keep(tmp_path / "keep.npy", 4)
 
 
 def test_detection_by_hand():

@@ -1,6 +1,7 @@
 """`helip mine`, `merge-pairs` and `export-pairs`: hard pairs of a study's corpus, or of a user's own features."""
 
 import argparse
+import io
 import time
 from pathlib import Path
 from typing import Any, get_args
@@ -109,8 +110,16 @@ def _audit(found: Any, job: Any) -> None:
     write_json(job.out / "audit.json", report)
     print("\n".join(f"  {line}" for line in lines(report)))
     if corpus is not None:
-        sheet(found, lambda i: (corpus.image_bytes(i), corpus.caption(i)), job.out / "audit.html", title=job.out.name)
+        sheet(found, lambda i: (_thumbnail(corpus, i), corpus.caption(i)), job.out / "audit.html", title=job.out.name)
         print(f"{job.out / 'audit.html'}: targets with their hard pairs, to look at")
+
+
+def _thumbnail(corpus: Any, i: int) -> bytes:
+    """A small JPEG: five hundred photographs in full would make a page that no browser likes."""
+    image, data = corpus.image(i), io.BytesIO()
+    image.thumbnail((192, 192))
+    image.save(data, "JPEG", quality=85)
+    return data.getvalue()
 
 
 def _merge(a: argparse.Namespace) -> None:

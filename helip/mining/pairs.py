@@ -127,7 +127,8 @@ def merge(shards: list[PairSet], folder: Path | str, **more: Any) -> PairSet:
         "offsets": [np.zeros(1, np.int64)] + [s.offsets[1:] + end - len(s.ids) for s, end in zip(shards, ends, strict=True)],
         "noise": [s.noise for s in shards],
     }
-    about = {key: shards[0].about[key] for key in ("corpus_digest", "inputs", "encoders") if key in shards[0].about}
+    same = ("corpus_digest", "inputs", "encoders", "recovered_share")
+    about = {key: shards[0].about[key] for key in same if key in shards[0].about}
     if all("wall_clock_seconds" in s.about for s in shards):
         about["wall_clock_seconds"] = round(sum(s.about["wall_clock_seconds"] for s in shards), 3)
     _write(Path(folder), arrays, shards[0], (0, 1), **about, **more)

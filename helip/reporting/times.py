@@ -31,7 +31,7 @@ def machine(about: dict[str, Any]) -> str:
 def time_cells(study: BoundStudy, name: str) -> Iterator[Cell]:
     for corpus, label, run, published, ours in study.table_rows(name):
         about = read_json(pairs_file(study, run)) if run is not None else {}
-        if "wall_clock_seconds" not in about:  # pairs that were joined from shards, or mined elsewhere: nobody timed them
+        if "wall_clock_seconds" not in about:  # pairs that were mined elsewhere: nobody timed them
             continue
         bound, minutes = study.run(run), mining_minutes(study, run)
         data = study.declaration.corpora[bound.corpus].label

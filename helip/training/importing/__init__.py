@@ -12,10 +12,11 @@ from helip.training.importing.declip import is_declip, published_declip
 from helip.training.importing.published import Published, check
 from helip.training.importing.reading import read_weights
 from helip.training.importing.slip import is_slip, published_slip
+from helip.training.layout import CONFIG, WEIGHTS
 
 __all__ = ["Published", "import_checkpoint", "read_published"]
 
-CONFIG, WEIGHTS, ABOUT = "open_clip_config.json", "open_clip_model.safetensors", "import.json"
+ABOUT = "import.json"
 
 
 def read_published(file: Path) -> Published:

@@ -4,6 +4,7 @@ GPUs are posed by character devices (clones of /dev/null): Slurm counts them, ha
 Node n1 has eight "v100" and node n2 two; both believe in more cores than the machine has. There is no accounting, so no `sacct`.
 """
 
+import ctypes
 import os
 import shutil
 import signal
@@ -75,6 +76,11 @@ def free_ports(count: int) -> list[int]:
             s.close()
 
 
+def _die_with_parent() -> None:
+    """A killed pytest leaves no Slurm behind."""
+    ctypes.CDLL(None).prctl(1, signal.SIGTERM)  # PR_SET_PDEATHSIG
+
+
 class Slurm:
     def __init__(self, run: Path):
         self.run, self.daemons = run, []
@@ -98,7 +104,8 @@ class Slurm:
 
     def _spawn(self, *command: str) -> None:
         with open(self.run / "daemons.log", "ab") as log:
-            self.daemons.append(subprocess.Popen(command, stdout=log, stderr=log, env=self.environ, start_new_session=True))
+            streams = {"stdout": log, "stderr": log, "preexec_fn": _die_with_parent}
+            self.daemons.append(subprocess.Popen(command, **streams, env=self.environ, start_new_session=True))
 
     def _wait(self, what: str, ready, seconds: float = 20) -> None:
         deadline = time.monotonic() + seconds

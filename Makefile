@@ -18,9 +18,11 @@ $(READY): requirements.lock pyproject.toml
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $@
 
-# Table 1 of what the study names first: CLIP on the smallest corpus, in all its arms.
+# Table 1 of what the study names first: CLIP on the smallest corpus, in all its arms. Until the whole of results/miniature/table1.csv is
+# made it has these rows, with a date before everything: snakemake makes it when it is asked for.
 table1: $(READY)
 	$(BIN)/snakemake --quiet rules -- results/miniature/first/table1.csv results/miniature/tracking/first/table1.json
+	@cd results/miniature && if [ $$(stat -c %Y table1.csv 2> /dev/null || echo 0) = 0 ]; then cp first/table1.* . && touch -d @0 table1.*; fi
 	@cat results/miniature/first/table1.md
 
 # Every table, figure and verdict that the miniature study binds, on one page: results/miniature/report.html.

@@ -16,6 +16,7 @@ def add(name, parser):
     match name:
         case "table":
             parser.add_argument("table", help="table1, table2, ...")
+            parser.add_argument("--finished", action="store_true", help="while runs are under way: only rows whose numbers are all there")
             return _table
         case "claims":
             return _claims
@@ -35,7 +36,7 @@ def _table(arguments):
     from helip.reporting.tables import write_table
     from helip.study import load
 
-    print(write_table(load(arguments.study), arguments.table))
+    print(write_table(load(arguments.study), arguments.table, arguments.finished))
 
 
 def _claims(arguments):

@@ -52,6 +52,10 @@ class Measured:
     def file(self, run: str, seed: str, column: Column) -> Path:
         return self.study.metrics_file(run, seed, column.set, column.metric.partition(".")[0])
 
+    def is_there(self, run: str | None, columns: Sequence[Column]) -> bool:
+        """Whether every metrics file of a run's columns was made."""
+        return run is not None and all(self.file(run, s, c).exists() for s in self.study.run(run).seeds for c in columns)
+
     def read(self, run: str, seed: str, column: Column) -> tuple[Metrics, str]:
         path = self.file(run, seed, column)
         if path not in self._metrics:

@@ -50,8 +50,8 @@ class Cell:
 
 
 class TableBuilder:
-    def __init__(self, study: BoundStudy, name: str):
-        self.study, self.name, self.table = study, name, study.tables[name]
+    def __init__(self, study: BoundStudy, name: str, finished: bool = False):
+        self.study, self.name, self.table, self.finished = study, name, study.tables[name], finished
         self.measured = Measured(study)
         self.columns = self.measured.columns(self.table.columns)
 
@@ -74,9 +74,13 @@ class TableBuilder:
         return Cell(corpus, data, recovered, label, run, bound.arm, key, metric, statistics.fmean(values), std, len(values), published,
                     ours=ours, **self._delta(run, columns))  # fmt: skip
 
+    def _is_finished(self, run: str) -> bool:
+        runs = [run, self.study.control_of(run) or run]
+        return all(self.measured.is_there(r, self.columns) for r in runs)
+
     def cells(self) -> Iterator[Cell]:
         for corpus, label, run, published, ours in self.study.table_rows(self.name):
-            if run is None or not self.columns:
+            if run is None or not self.columns or (self.finished and not self._is_finished(run)):
                 continue
             for column in self.columns:
                 yield self._cell(corpus, label, run, column.key, column.metric, [column], published.get(column.key), ours)
@@ -88,12 +92,12 @@ class TableBuilder:
                 yield self._cell(corpus, label, run, "average", "mean", averaged, average, ours)
 
 
-def cells_of(study: BoundStudy, name: str) -> list[Cell]:
-    """Every number of a table; an unknown table is an error with the known ones in it."""
+def cells_of(study: BoundStudy, name: str, finished: bool = False) -> list[Cell]:
+    """Every number of a table; an unknown table is an error with the known ones in it. finished: without rows that lack a number yet."""
     study.table_metrics(name)
     from helip.reporting.times import time_cells
 
-    return list(time_cells(study, name) if is_of_times(study.tables[name]) else TableBuilder(study, name).cells())
+    return list(time_cells(study, name) if is_of_times(study.tables[name]) else TableBuilder(study, name, finished).cells())
 
 
 def rows_of(cells: list[Cell]) -> list[list[Cell]]:
@@ -131,12 +135,12 @@ def _number(value) -> str:
     return f"{value:.4f}" if isinstance(value, float) else str(value)
 
 
-def write_table(study: BoundStudy, name: str) -> str:
-    """Builds results/<study>/<name>.csv, .md and .tex; returns the Markdown."""
+def write_table(study: BoundStudy, name: str, finished: bool = False) -> str:
+    """Builds results/<study>/<name>.csv, .md and .tex; returns the Markdown. finished: of the rows whose runs are done."""
     from helip.reporting.latex import latex
     from helip.reporting.markdown import markdown
 
-    cells = cells_of(study, name)
+    cells = cells_of(study, name, finished)
     pages = {"md": markdown(study, name, cells), "tex": latex(study, name, cells)}
     write_csv(cells, study.root / f"{name}.csv")
     for ending, text in pages.items():

@@ -60,6 +60,15 @@ def test_a_missing_metrics_file_is_named_and_no_table_is_written(measured):
     assert not (measured.root / "table1.csv").exists()
 
 
+def test_while_runs_are_under_way_a_table_can_have_the_rows_that_are_whole(measured):
+    measured.metrics_file("cc3m_clip_cleaned", "1", "cifar100", "zeroshot").unlink()
+    write_table(measured, "table1", finished=True)
+    assert {r["run"] for r in rows(measured).values()} == {"cc3m_clip", "cc3m_clip_control", "cc3m_clip_helip"}
+    measured.metrics_file("cc3m_clip_control", "0", "cifar10", "zeroshot").unlink()  # and with it what the others are measured against
+    write_table(measured, "table1", finished=True)
+    assert {r["run"] for r in rows(measured).values()} == {"cc3m_clip"}
+
+
 def test_a_metric_nobody_measured_is_named(measured):
     path = measured.metrics_file("cc3m_clip", "0", "imagenet", "zeroshot")
     path.write_text(path.read_text().replace("acc1", "acc7"))

@@ -57,7 +57,7 @@ def write_index(
     manifest = provenance(
         declaration, inputs, size=index.size, digest=index.digest, quarantined=dict(sorted(index.bad.items())),
         read=index.size + index.bad.total(), published_size=published, recovered_share=index.size / published if published else None,
-        captions_bytes=index.text_size, shards=index.shards,
+        duplicates=index.duplicates, captions_bytes=index.text_size, shards=index.shards,
     )  # fmt: skip
     write_json(folder / "manifest.json", manifest)
 

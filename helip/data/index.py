@@ -15,13 +15,14 @@ Left = list[tuple[str, str, str]]  # samples left out: key, reason, detail
 
 
 class IndexWriter:
-    """`add` each shard in order; `size`, `text_size`, `bad`, `shards` and `digest` then say what there is."""
+    """`add` each shard in order; `size`, `text_size`, `bad`, `shards`, `duplicates` and `digest` then say what there is."""
 
     def __init__(self, folder: Path):
         self.size = self.text_size = 0
         self.bad: collections.Counter[str] = collections.Counter()  # by reason
         self.shards: list[dict[str, Any]] = []
         self._folder, self._digest = folder, hashlib.sha256()
+        self._seen: list[np.ndarray] = []  # 8 bytes a sample, all that is kept of it in memory
         with contextlib.ExitStack() as files:
             self._rows = files.enter_context(open(folder / "index.npy", "wb"))
             self._text = files.enter_context(open(folder / "captions.bin", "wb"))
@@ -41,12 +42,18 @@ class IndexWriter:
     def digest(self) -> str:
         return self._digest.hexdigest()
 
+    @property
+    def duplicates(self) -> int:
+        """Samples whose image and caption are those of an earlier one, byte for byte."""
+        return self.size - len(np.unique(np.concatenate(self._seen))) if self._seen else 0
+
     def add(self, shard: ShardIndex) -> None:
         shard.rows["shard"] = len(self.shards)
         shard.rows["caption_offset"] += np.uint64(self.text_size)
         self._rows.write(shard.rows.tobytes())
         self._text.write(shard.text)
         self._digest.update(shard.digests)
+        self._seen.append(np.frombuffer(shard.digests, np.uint64)[::4].copy())
         self.leave_out(shard.quarantined, shard.path.name)
         own = shard.path.is_relative_to(self._folder)  # then the corpus can be moved
         path = shard.path.relative_to(self._folder) if own else shard.path

@@ -16,6 +16,7 @@ from helip.download.mirrors import fetch_shards
 from helip.errors import HelipError
 
 BLOCK = 1 << 20  # index rows in memory at a time
+CARRIED = ("recovered_share", "duplicates", "download")  # of a member's manifest, in that of the union
 
 
 def download(
@@ -95,9 +96,7 @@ def _manifest(declaration: UnionCorpus, members: list[Corpus], size: int, text: 
         for why, n in member.manifest["quarantined"].items():
             bad[why] = bad.get(why, 0) + n
     published = declaration.published_size
-    of = [
-        {"folder": str(m.folder), "size": len(m), "digest": m.digest, "recovered_share": m.manifest.get("recovered_share")} for m in members
-    ]
+    of = [{"folder": str(m.folder), "size": len(m), "digest": m.digest} | {n: m.manifest.get(n) for n in CARRIED} for m in members]
     return provenance(
         declaration, inputs, size=size, digest=digest([m.digest for m in members]), quarantined=bad, read=size + sum(bad.values()),
         published_size=published, recovered_share=size / published if published else None, captions_bytes=text, shards=shards,

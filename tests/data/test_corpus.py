@@ -248,9 +248,9 @@ def test_more_shards_than_open_files(tmp_path, monkeypatch):
 
 
 def test_the_manifest_says_what_the_corpus_is(tmp_path):
-    manifest = json.loads((indexed(tmp_path, pairs(2), published_size=4).folder / "manifest.json").read_text())
-    assert manifest["size"] == 2
-    assert manifest["recovered_share"] == 0.5
+    again = [(f"again.{name.rpartition('.')[2]}", data) for name, data in pairs(1)]
+    manifest = json.loads((indexed(tmp_path, pairs(2) + again, published_size=4).folder / "manifest.json").read_text())
+    assert (manifest["size"], manifest["duplicates"], manifest["recovered_share"]) == (3, 1, 0.75)
     assert manifest["declaration"]["kind"] == "webdataset"
     assert manifest["versions"]["numpy"]
     assert len(bytes.fromhex(manifest["digest"])) == 32

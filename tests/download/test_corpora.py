@@ -88,7 +88,7 @@ def test_a_union_has_the_samples_of_its_members_in_order(members, tmp_path):
         j = len(first) + i
         assert (union.key(j), union.caption(j), union.image_bytes(j)) == (second.key(i), second.caption(i), second.image_bytes(i))
     assert union.manifest["recovered_share"] == len(union) / 4000
-    assert [m["recovered_share"] for m in union.manifest["members"]] == [len(first) / 3000, None]
+    assert [(m["recovered_share"], m["duplicates"]) for m in union.manifest["members"]] == [(len(first) / 3000, 0), (None, 0)]
     assert union.digest not in (first.digest, second.digest)
 
 

@@ -5,7 +5,6 @@ import pytest
 
 from helip.reporting.tracking import import_study
 
-
 TRAINED = ("cc3m_clip", "cc3m_clip_control", "cc3m_clip_cleaned", "cc3m_clip_helip")
 
 

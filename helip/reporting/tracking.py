@@ -70,6 +70,8 @@ def _log(client, run_id: str, train: dict[str, Any], curve: Path, metrics: list[
 
     params = [Param(k, str(v)[:6000]) for k, v in _flat(train["declaration"])]
     tags = [RunTag(f"helip.{k}", str(train.get(k, ""))) for k in ("commit", "host", "written", "digest")]
+    if (share := train.get("recovered_share")) is not None:
+        tags.append(RunTag("helip.recovered_share", f"{share:.4f}"))
     if warnings := "\n".join(train.get("warnings", [])):  # as MLflow's description of the run, which its page shows first
         tags += [RunTag("helip.warnings", warnings[:5000]), RunTag("mlflow.note.content", f"Warnings\n\n{warnings[:5000]}")]
     client.log_batch(run_id, params=params[:100], tags=tags)

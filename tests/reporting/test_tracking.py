@@ -17,7 +17,13 @@ def trained(measured):
             folder.mkdir(parents=True)
             folder.joinpath("train.json").write_text(
                 json.dumps(
-                    {"declaration": run.recipe.model_dump(mode="json"), "commit": "abc", "host": "here", "written": "now"}
+                    {
+                        "declaration": run.recipe.model_dump(mode="json"),
+                        "commit": "abc",
+                        "host": "here",
+                        "written": "now",
+                        "recovered_share": 0.63,
+                    }
                     | ({"warnings": ["step 4: retention fell", "captions cut"]} if run.arm == "helip" else {})
                 )
             )
@@ -47,6 +53,7 @@ def test_runs_are_imported_once_with_parameters_curves_metrics_and_lineage(train
     assert run.data.tags["helip.start"] == "smoke/cc3m_clip/seed1"
     assert run.data.tags["helip.pairs"] == "cc3m.hpm.dino_vits8.sentence"
     assert run.data.tags["helip.warnings"] == "step 4: retention fell\ncaptions cut"
+    assert run.data.tags["helip.recovered_share"] == "0.6300"
     assert "retention fell" in run.data.tags["mlflow.note.content"]
     assert "helip.warnings" not in runs["smoke/cc3m_clip/seed1"].data.tags
 

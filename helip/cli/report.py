@@ -25,6 +25,7 @@ def add(name, parser):
             return _figure
         case "report":
             parser.add_argument("--markdown", type=Path, metavar="FOLDER", help="write it as Markdown and PNG into this folder instead")
+            parser.add_argument("--finished", action="store_true", help="while the study is under way: make and show what can be shown")
             return _report
         case "track":
             parser.add_argument("--store", type=Path, help="the sqlite file (default: mlflow.db in the results folder)")
@@ -55,16 +56,14 @@ def _figure(arguments):
 
 
 def _report(arguments):
+    from helip.reporting.contents import everything, finished
+    from helip.reporting.pages import write_pages
+    from helip.reporting.report import write_report
     from helip.study import load
 
-    if arguments.markdown:
-        from helip.reporting.pages import write_pages
-
-        print(write_pages(load(arguments.study), arguments.markdown))
-    else:
-        from helip.reporting.report import write_report
-
-        print(write_report(load(arguments.study)))
+    study = load(arguments.study)
+    shown = finished(study) if arguments.finished else everything(study)
+    print(write_pages(study, arguments.markdown, shown) if arguments.markdown else write_report(study, shown))
 
 
 def _track(arguments):

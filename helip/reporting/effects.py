@@ -16,6 +16,8 @@ from helip.reporting.statistics import RESAMPLES, Interval, chance, chance_over_
 from helip.reporting.times import mining_minutes, pairs_file
 from helip.study import BoundStudy
 
+FEW = 20  # targets: of fewer, a bootstrap is too sure
+
 
 class NotRunError(Exception):
     """The study did not make what a claim needs; the text says what."""
@@ -150,8 +152,8 @@ def _overlap(study: BoundStudy, claim: Claim, bound: list[Comparison], of: int) 
     for ours, theirs in names:
         a, b = overlap_by_target(study, ours), overlap_by_target(study, theirs)
         both = np.isfinite(a) & np.isfinite(b)
-        if not both.any():
-            raise NotRunError("no target has hard pairs by both methods")
+        if both.sum() < FEW:
+            raise NotRunError(f"{both.sum()} targets have hard pairs by both methods, too few to say anything")
         values.append((a[both], b[both]))
     draws = [_draws_of_mean(a - b, seed=i) for i, (a, b) in enumerate(values)]
     sides = [tuple(one_sided(claim, lambda bound, above, d=d: chance(d, bound, above), so) for so in (True, False)) for d in draws]

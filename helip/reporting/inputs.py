@@ -85,9 +85,8 @@ def _with_truth(study: BoundStudy) -> list[str]:
 
 
 def measurable_pairs(study: BoundStudy) -> list[str]:
-    """Those, and whatever else of the kind was made."""
-    needed = quality_pairs(study)
-    return [n for n in _with_truth(study) if n in needed or _pairs(study, n).exists()]
+    """All pair sets that truth exists for and that were made."""
+    return [n for n in _with_truth(study) if _pairs(study, n).exists()]
 
 
 def selection_files(study: BoundStudy) -> list[Path]:
@@ -99,7 +98,8 @@ def selection_files(study: BoundStudy) -> list[Path]:
 def shown_if_there(study: BoundStudy) -> list[tuple[str, str]]:
     """(file, digest) of what figure 8 and the report show where it was made and do not wait for."""
     asked = [path for path in (study.root / f"{question(study)}.csv",) if path.exists()]
-    extra = [_pairs(study, n) for n in measurable_pairs(study) if n not in quality_pairs(study)]
+    needed = quality_pairs(study)
+    extra = [_pairs(study, n) for n in measurable_pairs(study) if n not in needed]
     return [(str(path), file_digest(path)) for path in (*asked, *extra, *selection_files(study))]
 
 

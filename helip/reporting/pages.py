@@ -8,21 +8,23 @@ from helip.artefact import whole_folder
 from helip.errors import HelipError
 from helip.reporting.answer import answer, matrix, question_rows
 from helip.reporting.contamination import contamination
+from helip.reporting.contents import Contents, everything
 from helip.reporting.costs import costs, made
 from helip.reporting.figures import TITLES
-from helip.reporting.inputs import figures, question, tables
+from helip.reporting.inputs import question
 from helip.reporting.report import read_rows
 from helip.study import BoundStudy
 
 
-def write_pages(study: BoundStudy, folder: Path) -> Path:
-    """Builds the folder from a study's finished report; HelipError names what is not built yet."""
+def write_pages(study: BoundStudy, folder: Path, shown: Contents | None = None) -> Path:
+    """Builds the folder from a study's tables, claims and figures; HelipError names what is not built yet."""
+    shown = shown or everything(study)
     if folder.exists() and not (folder / "README.md").exists() and any(folder.iterdir()):
         raise HelipError(f"{folder}: holds other files than a report's, and would be replaced; name another folder")
-    drawn = [study.root / f"{name}.png" for name in figures(study)]
+    drawn = [study.root / f"{name}.png" for name in shown.figures]
     if missing := [path for path in drawn if not path.exists()]:
         raise HelipError(f"{missing[0]}: not found; build it first (`snakemake {missing[0]}`)")
-    page = _page(study)
+    page = _page(study, shown)
     with whole_folder(folder) as temporary:
         (temporary / "README.md").write_text(page)
         for path in drawn:
@@ -30,7 +32,7 @@ def write_pages(study: BoundStudy, folder: Path) -> Path:
     return folder / "README.md"
 
 
-def _page(study: BoundStudy) -> str:
+def _page(study: BoundStudy, shown: Contents) -> str:
     claims = read_rows(study.root / "claims.csv")
     parts = [
         f"# HELIP, reproduced: study `{study.name}`",
@@ -38,13 +40,14 @@ def _page(study: BoundStudy) -> str:
         made(costs(study)),
         f"Made by `helip report --study {study.name} --markdown`; no number in it was typed in.",
         "## Does refinement beat plain continued training?",
+        shown.note,
         answer(study, claims),
         matrix(study),
         "## The paper's claims",
         *_text(study, "claims.md").split("\n\n")[1:],
         "## Figures",
-        *(f"![{TITLES[name]}]({name}.png)\n\n{_number(name)}. {TITLES[name]}." for name in figures(study)),
-        *(_table(study, name) for name in [*([question(study)] if question_rows(study) else []), *tables(study)]),
+        *(f"![{TITLES[name]}]({name}.png)\n\n{_number(name)}. {TITLES[name]}." for name in shown.figures),
+        *(_table(study, name) for name in [*([question(study)] if question_rows(study) else []), *shown.tables]),
     ]
     counted = contamination(study)
     parts += ["## Evaluation images among the training images", counted] if counted else []

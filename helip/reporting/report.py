@@ -10,24 +10,27 @@ from helip.artefact import whole_file
 from helip.errors import HelipError
 from helip.reporting.answer import answer, matrix
 from helip.reporting.contamination import contamination
+from helip.reporting.contents import Contents, everything
 from helip.reporting.figures import TITLES
 from helip.reporting.html import details, escape, markdown, section, words
-from helip.reporting.inputs import figures, is_of_times, ledger, question, tables
+from helip.reporting.inputs import is_of_times, ledger, question
 from helip.reporting.machinery import digests, facts, times
 from helip.reporting.tables import column_labels
 from helip.reporting.verdicts import verdicts
 from helip.study import BoundStudy
 
 
-def write_report(study: BoundStudy) -> Path:
-    """Builds results/<study>/report.html."""
+def write_report(study: BoundStudy, shown: Contents | None = None) -> Path:
+    """Builds results/<study>/report.html, of everything unless `shown` says what."""
+    shown = shown or everything(study)
+    numbered = [name for name in shown.tables if name != "figure4"]
     claims = read_rows(study.root / "claims.csv")
     parts = {
-        "answer": section("answer", "Does refinement beat plain continued training?", markdown(answer(study, claims))),
+        "answer": section("answer", "Does refinement beat plain continued training?", markdown(_first(study, claims, shown))),
         "verdicts": verdicts(claims, _how(study)),
         "question": _question(study),
-        "tables": section("tables", "Tables", _contents(study), _tables_note(), *(_table(study, name) for name in _shown(study))),
-        "figures": _figures(study),
+        "tables": section("tables", "Tables", _contents(numbered), _tables_note(), *(_table(study, name) for name in numbered)),
+        "figures": _figures(study, shown.figures),
         "contamination": _contamination(study),
         "ledger": _ledger(study),
         "times": times(study),
@@ -37,6 +40,10 @@ def write_report(study: BoundStudy) -> Path:
     with whole_file(path) as temporary:
         temporary.write_text(_page(study, {k: v for k, v in parts.items() if v}), encoding="utf-8")
     return path
+
+
+def _first(study: BoundStudy, claims: list[dict[str, str]], shown: Contents) -> str:
+    return "\n\n".join(part for part in (answer(study, claims), shown.note) if part)
 
 
 def _page(study: BoundStudy, parts: dict[str, str]) -> str:
@@ -80,10 +87,6 @@ def _how(study: BoundStudy) -> str:
 # ---------------------------------------------------------------- tables
 
 
-def _shown(study: BoundStudy) -> list[str]:
-    return [name for name in tables(study) if name != "figure4"]
-
-
 def _tables_note() -> str:
     return (
         "<p>In each cell: our mean ± standard deviation over seeds; the published number in small type; for refinements, the difference to "
@@ -91,8 +94,8 @@ def _tables_note() -> str:
     )
 
 
-def _contents(study: BoundStudy) -> str:
-    links = (f"<a href='#{name}'>{name.removeprefix('table')}</a>" for name in _shown(study))
+def _contents(names: list[str]) -> str:
+    links = (f"<a href='#{name}'>{name.removeprefix('table')}</a>" for name in names)
     return f"<p>Table {' · '.join(links)}</p>"
 
 
@@ -170,8 +173,8 @@ def _minutes(cell: dict[str, str] | None) -> str:
 # ---------------------------------------------------------------- figures and the ledger
 
 
-def _figures(study: BoundStudy) -> str:
-    drawn = [(name, study.root / f"{name}.png") for name in figures(study)]
+def _figures(study: BoundStudy, names: list[str]) -> str:
+    drawn = [(name, study.root / f"{name}.png") for name in names]
     if missing := [path for _, path in drawn if not path.exists()]:
         raise HelipError(f"{missing[0]}: not found; build it first (`snakemake {missing[0]}`)")
     shown = "".join(_figure(name, path) for name, path in drawn)

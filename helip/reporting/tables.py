@@ -97,7 +97,8 @@ def cells_of(study: BoundStudy, name: str, finished: bool = False) -> list[Cell]
     study.table_metrics(name)
     from helip.reporting.times import time_cells
 
-    return list(time_cells(study, name) if is_of_times(study.tables[name]) else TableBuilder(study, name, finished).cells())
+    times = is_of_times(study.tables[name])
+    return list(time_cells(study, name, finished) if times else TableBuilder(study, name, finished).cells())
 
 
 def rows_of(cells: list[Cell]) -> list[list[Cell]]:

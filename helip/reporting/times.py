@@ -28,8 +28,10 @@ def machine(about: dict[str, Any]) -> str:
     return about.get("machine") or about.get("host", "")
 
 
-def time_cells(study: BoundStudy, name: str) -> Iterator[Cell]:
+def time_cells(study: BoundStudy, name: str, finished: bool = False) -> Iterator[Cell]:
     for corpus, label, run, published, ours in study.table_rows(name):
+        if finished and run is not None and not pairs_file(study, run).exists():
+            continue
         about = read_json(pairs_file(study, run)) if run is not None else {}
         if "wall_clock_seconds" not in about:  # pairs that were mined elsewhere: nobody timed them
             continue

@@ -49,6 +49,13 @@ def test_the_table_has_a_row_for_each_pair_set(known, tmp_path):
     assert (row["pairs"], row["method"], row["false_negatives"]) == (HPM, "hpm", "33.3333")
 
 
+def test_few_targets_say_nothing(known):
+    same = {"run": "cc3m_clip_helip", "over": "cc3m_clip_helip", "table": "table6", "measure": "attribute_overlap"}
+    known.claims = {"same": Claim(text="the same pairs", place="here", **same)}
+    (decision,) = decide(known)
+    assert (decision.verdict, decision.note) == ("not run", "2 targets have hard pairs by both methods, too few to say anything")
+
+
 def test_a_claim_on_mined_pairs_is_decided_over_targets(project, tmp_path):
     from wide import build_corpora, mine_pairs, wide_study
 

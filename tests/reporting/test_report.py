@@ -1,14 +1,19 @@
-"""report.html in a real browser: it loads whole, without a word on the console, on a phone and on a desk."""
+"""The whole report of a study and its figures; in a real browser it loads whole, without a word on the console, on phone and desk."""
 
 import re
 import shutil
 import subprocess
 
+import numpy as np
 import pytest
+from PIL import Image
 
+from helip.config import MiningSpec
 from helip.errors import HelipError
-from helip.reporting.figures import TITLES
-from helip.reporting.inputs import figures, report_inputs, tables
+from helip.mining.pairs import PairSet
+from helip.reporting.figures import TITLES, draw
+from helip.reporting.figures.pair_sheets import drawn_targets
+from helip.reporting.inputs import figure_inputs, figures, report_inputs, sheet_pairs, tables
 from helip.reporting.pages import write_pages
 from helip.reporting.report import write_report
 
@@ -124,3 +129,46 @@ def test_every_table_is_accepted_by_latex_and_no_wider_than_the_page(reported, t
     command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "page.tex"]
     said = subprocess.run(command, cwd=tmp_path, check=True, capture_output=True, text=True).stdout
     assert "Overfull" not in said
+
+
+# ---------------------------------------------------------------- figures
+
+
+def test_a_study_draws_what_it_has_runs_for(study, reported):
+    assert figures(reported) == ["figure4", "figure5", "figure6", "figure7", "figure8"]
+    assert figures(study) == ["figure4", "figure8"]  # the smoke study mines by one method alone
+    assert "table9" not in tables(study) and "table9" in tables(reported)
+    with pytest.raises(HelipError, match="'figure6' is no figure, or the study lacks what it shows; it can draw figure4, figure8"):
+        draw(study, "figure6")
+
+
+def test_figures_are_drawn_as_png_and_pdf_and_the_same_figure_is_the_same_file(reported):
+    for name in figures(reported):
+        assert all(path.exists() for path in figure_inputs(reported, name))
+        pixels = np.asarray(Image.open(reported.root / f"{name}.png").convert("L"))
+        assert min(pixels.shape) > 400 and (pixels < 250).mean() > 0.01  # something is on the paper
+        assert (reported.root / f"{name}.pdf").read_bytes().startswith(b"%PDF")
+    before = [(reported.root / f"figure4.{kind}").read_bytes() for kind in ("png", "pdf")]
+    assert [path.read_bytes() for path in draw(reported, "figure4")] == before
+
+
+def test_sheets_compare_the_methods_of_one_corpus_with_the_studys_own_encoders(reported):
+    assert sheet_pairs(reported, "figure5") == ["cc3m.hpm.dino_vits8.sentence", "cc3m.image.resnet50", "cc3m.text.bert"]
+    full, *pools = sheet_pairs(reported, "figure6")
+    assert full == "cc12m.hpm.dino_vits8.sentence"
+    assert [reported.pairs_entry(name)[1].pool for name in pools] == [180, 90]
+
+
+def test_targets_are_drawn_first_among_those_that_every_method_has_pairs_for(reported):
+    sets = [PairSet.open(reported.pairs_dir(name)) for name in sheet_pairs(reported, "figure5")]
+    targets = drawn_targets(sets, 6)
+    assert len(set(targets)) == 6 and targets == drawn_targets(sets, 6)
+    assert all(len(s.hard(i)) for s in sets for i in targets)
+    assert drawn_targets(sets, 2) == targets[:2]
+
+
+def test_a_sheet_is_drawn_though_a_method_found_nothing():
+    """Three targets: the first method has pairs for 0 and 1, the second for 1 alone. 1 comes first, 2 last."""
+    first = PairSet(np.array([1, 0], np.int32), np.ones(2, np.float32), np.array([0, 1, 2, 2]), np.zeros(3, bool), MiningSpec(k=1), 3)
+    second = PairSet(np.array([2], np.int32), np.ones(1, np.float32), np.array([0, 0, 1, 1]), np.zeros(3, bool), MiningSpec(k=1), 3)
+    assert drawn_targets([first, second], 3) == [1, 0, 2]

@@ -1,4 +1,5 @@
 import csv
+import re
 
 import numpy as np
 import pytest
@@ -6,6 +7,8 @@ from wide import write_metrics
 
 from helip.config import Table
 from helip.errors import HelipError
+from helip.reporting.contents import finished
+from helip.reporting.report import write_report
 from helip.reporting.tables import write_table
 
 
@@ -90,3 +93,15 @@ def test_an_average_may_leave_columns_out(measured):
 def test_an_average_of_a_column_that_is_not_there_is_refused(measured):
     with pytest.raises(ValueError, match="average names 'mnist', which is no column"):
         Table.model_validate(measured.tables["table1"].model_dump() | {"average": ("mnist",)})
+
+
+def test_a_report_of_a_study_under_way_shows_what_is_there(measured):
+    measured.manifest("cc3m").write_text('{"size": 600}')
+    shown = finished(measured)
+    assert (shown.tables, shown.figures) == (["table1", "table6", "table8", "figure4"], ["figure4"])
+    there, wanted = re.search(r"(\d+) of (\d+) files are there", shown.note).groups()
+    assert 24 <= int(there) < int(wanted)  # 4 arms, 2 seeds, 3 sets
+    arms = {row["run"] for row in rows(measured, "table6").values()}
+    assert arms == {f"cc3m_clip{arm}" for arm in ("", "_control", "_cleaned", "_helip")}
+    page = write_report(measured, shown).read_text()
+    assert "<b>Under way:</b>" in page and "id='table6'" in page and "id='table4'" not in page

@@ -35,7 +35,7 @@ def _points(study: BoundStudy) -> Iterator[tuple[int, str, str, float, float, fl
     """(pairs, corpus, arm, value, low, high): the interval over seeds and test items."""
     measured, column = Measured(study), study.tables["figure4"].columns[0]
     for corpus, _, run, _, _ in study.table_rows("figure4"):
-        if run is None:
+        if not measured.is_there(run, [column]):  # the study is under way
             continue
         bound = study.run(run)
         hits, clusters = measured.hits(run, bound.seeds, column), independent(bound.seeds)
@@ -46,39 +46,34 @@ def _points(study: BoundStudy) -> Iterator[tuple[int, str, str, float, float, fl
 
 def _ours(axes: Axes, points: list[tuple[int, str, str, float, float, float]]) -> None:
     arms = [arm for arm in ARMS if any(p[2] == arm for p in points)]
-    for place, arm in enumerate(arms):
-        size, value, low, high = (np.array([p[k] for p in points if p[2] == arm], float) for k in (0, 3, 4, 5))
-        aside = size * 1.025 ** (place - (len(arms) - 1) / 2)  # arms stand beside each other, so that intervals can be read
+    sizes = {corpus: size for size, corpus, *_ in points}
+    place = {corpus: n for n, corpus in enumerate(sizes)}
+    for k, arm in enumerate(arms):
+        at, value, low, high = (np.array(c, float) for c in zip(*((place[p[1]], *p[3:]) for p in points if p[2] == arm), strict=True))
+        aside = at + 0.09 * (k - (len(arms) - 1) / 2)  # arms stand beside each other, so that intervals can be read
         error = np.clip([value - low, high - value], 0, None)
         axes.errorbar(aside, value, error, color=ARMS[arm], label=LABELS[arm], marker="o", ms=5, lw=1.6, capsize=3, elinewidth=1.1)
-    sizes = {p[0]: p[1] for p in points}
     _corpora(axes, sizes)
-    axes.set_xlabel("pairs in the corpus; bars are 95 % intervals over seeds and test items")
+    axes.set_xlabel("corpora by number of pairs; bars are 95 % intervals over seeds and test items")
 
 
 def _paper(axes: Axes, printed: list[tuple[str, str, float]]) -> None:
+    place = {name: n for n, name in enumerate(PAPER_SIZES)}
     for arm in ("start", "helip"):
-        found = sorted((PAPER_SIZES[c], v) for c, a, v in printed if a == arm and c in PAPER_SIZES)
+        found = sorted((place[c], v) for c, a, v in printed if a == arm and c in place)
         axes.plot(*zip(*found, strict=True), color=ARMS[arm], label=LABELS[arm], marker="o", ms=5, lw=1.6, ls="--")
-    _corpora(axes, {size: name for name, size in PAPER_SIZES.items()})
-    axes.set_xlabel("pairs in the corpus; no intervals given")
+    _corpora(axes, PAPER_SIZES)
+    axes.set_xlabel("corpora by number of pairs; no intervals given")
 
 
-def _corpora(axes: Axes, sizes: dict[float, str]) -> None:
-    """Names and sizes under the ticks; a name too near the one before stands lower."""
-    labels, before, low = [], 0.0, False
-    for size, name in sorted(sizes.items()):
-        low = size < 1.5 * before and not low
-        labels.append(("\n\n" if low else "") + f"{name}\n{_short(size)}")
-        before = size
-    axes.set_xscale("log")
-    axes.set_xticks(sorted(sizes), labels, fontsize=8)
-    axes.set_xticks([], minor=True)
-    axes.set_xlim(min(sizes) / 1.25, max(sizes) * 1.25)
+def _corpora(axes: Axes, sizes: dict[str, float]) -> None:
+    """Names and sizes under the ticks, evenly spaced: sizes may lie as near to each other as CC12M and YFCC15M."""
+    axes.set_xticks(range(len(sizes)), [f"{name}\n{_short(size)}" for name, size in sizes.items()], fontsize=8)
+    axes.set_xlim(-0.5, len(sizes) - 0.5)
 
 
 def _short(size: float) -> str:
     for unit, letter in ((1e6, "M"), (1e3, "k")):
         if size >= unit:
-            return f"{size / unit:g}{letter}"
+            return f"{size / unit:.3g}{letter}"
     return f"{size:g}"

@@ -45,6 +45,8 @@ def _kinds(axes: Axes, found: list[Quality]) -> None:
                 ink = INK if label == "neither" else "white"
                 axes.text(start + value / 2, y, f"{value:.0f}", ha="center", va="center", fontsize=7.5, color=ink)
         left = left + values
+    for y in (y for y, q in enumerate(found) if q.noise_targets == q.targets):
+        axes.text(1, y, "none: every target counts as noise", va="center", fontsize=7.5)
     _titled(axes, "What the mined pairs are (%)")
     axes.set_xlim(0, 100)
     axes.legend(loc="upper left", bbox_to_anchor=(-0.02, -0.05), ncols=3, fontsize=8, handlelength=1)

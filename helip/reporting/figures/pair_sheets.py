@@ -9,7 +9,6 @@ from matplotlib.figure import Figure, SubFigure
 from helip.config import GeneratedCorpus
 from helip.data.corpus import Corpus
 from helip.data.world.truth import Truth
-from helip.errors import HelipError
 from helip.mining.pairs import PairSet
 from helip.reporting.figures.style import FALSE_NEGATIVE, INK, METHODS, OTHER, TRULY_HARD
 from helip.reporting.inputs import sheet_pairs
@@ -27,8 +26,6 @@ def draw(study: BoundStudy, name: str) -> Figure:
     truth = _truth(study, corpus_name)
     first, end = TARGETS[name]
     targets = drawn_targets(list(sets.values()), end)[first:]
-    if not targets:
-        raise HelipError(f"{study.root / 'pairs'}: no target has hard pairs by all of {', '.join(sets)}: nothing for {name} to show")
     height = 1.95 * len(sets) + 0.25
     figure = Figure(figsize=(1.55 * (SHOWN + 1) + 0.3, height * len(targets) + 0.45))
     head, *parts = figure.subfigures(len(targets) + 1, 1, height_ratios=[0.45] + [height] * len(targets), hspace=0)
@@ -39,10 +36,10 @@ def draw(study: BoundStudy, name: str) -> Figure:
 
 
 def drawn_targets(sets: list[PairSet], count: int) -> list[int]:
-    """Targets drawn at random (seed 0) among those that every method has hard pairs for."""
+    """Targets drawn at random (seed 0), first of those that every method has hard pairs for, then of those that fewer have them for."""
     order = np.random.default_rng(0).permutation(len(sets[0]))
-    have = np.all([np.diff(s.offsets) > 0 for s in sets], axis=0)
-    return [int(i) for i in order if have[i]][:count]
+    have = np.sum([np.diff(s.offsets) > 0 for s in sets], axis=0)
+    return [int(i) for i in order[np.argsort(-have[order], kind="stable")]][:count]
 
 
 def _label(study: BoundStudy, name: str) -> str:
@@ -70,6 +67,8 @@ def _target(part: SubFigure, corpus: Corpus, sets: dict[str, PairSet], target: i
         row[0].text(-0.16, 0.5, label, transform=row[0].transAxes, rotation=90, ha="center", va="center", fontweight="bold", fontsize=9)
         for one, j in zip(row[1:], pairs.hard(target)[:SHOWN], strict=False):
             _pair(one, corpus, int(j), _frame(truth, target, int(j)))
+        if not len(pairs.hard(target)):
+            row[1].text(0, 0.5, "none: too few pairs are near enough, and it counts as noise", transform=row[1].transAxes, fontsize=8)
     _pair(axes[0, 0], corpus, target, INK)
     axes[0, 0].set_title("target", fontsize=8.5, fontweight="bold", pad=3)
 

@@ -35,6 +35,8 @@ REVISIONS: dict[Stage, int] = {
     "probe": 2, "fingerprint": 1, "contamination": 1,
 }  # fmt: skip
 
+WITHOUT_MINING = Resources(mem_mb=8000, runtime=240)
+
 
 def start_seed(seed: str) -> str:
     """The seed of the checkpoint that a refinement begins from: '2r1' is the second refinement of pre-training 2."""
@@ -163,8 +165,14 @@ class BoundStudy:
 
     def mining_shards(self, pairs: str) -> int:
         """Jobs that mine a pair set together. It is the same bytes however many there are, so no digest knows of them."""
-        size, most = self.declared_size(self.pairs_entry(pairs)[0]), self.resources("mine").pairs_per_shard
-        return 1 if size is None or most is None else -(-size // most)
+        corpus, spec = self.pairs_entry(pairs)
+        size, most = self.declared_size(corpus), self.resources("mine").pairs_per_shard
+        return 1 if size is None or most is None or not encoders_of(spec) else -(-size // most)
+
+    def mining_resources(self, pairs: str) -> Resources:
+        """Of the job that makes a pair set: to mine it, or only to join its shards or to draw what no miner made."""
+        mines = encoders_of(self.pairs_entry(pairs)[1]) and not self.mine_shards(pairs)
+        return self.resources("mine") if mines else WITHOUT_MINING
 
     @property
     def own_corpora(self) -> list[str]:

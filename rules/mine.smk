@@ -1,14 +1,6 @@
-MERGING = helip.config.Resources(mem_mb=8000, runtime=240)
-
-
 def mining(resource):
-    """What the job that makes a pair set asks of the scheduler: to mine it, or only to join its shards."""
-
-    def answer(wildcards):
-        study = bound(wildcards.study)
-        return getattr(MERGING if study.mining_shards(wildcards.pairs) > 1 else study.resources("mine"), resource)
-
-    return answer
+    """What the job that makes a pair set asks of the scheduler: need("mine", resource) where it does the mining itself."""
+    return ask(lambda s, w: getattr(s.mining_resources(w.pairs), resource))
 
 
 # A pair set of a large corpus (`pairs_per_shard` of the study's resources) is mined by many of these, each on its own.

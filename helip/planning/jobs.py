@@ -10,7 +10,7 @@ from helip.errors import HelipError
 from helip.planning.sizes import compared_billions, images_in, pairs_in
 from helip.study import BoundStudy, start_seed
 
-IMPORT = MERGE = Resources(mem_mb=8000, runtime=240)  # as in rules/download.smk and rules/mine.smk
+IMPORT = Resources(mem_mb=8000, runtime=240)  # as in rules/download.smk
 
 
 @dataclass(frozen=True)
@@ -136,10 +136,9 @@ def _pairs(study: BoundStudy, name: str) -> Iterator[Job]:
     shards, out, costs = study.mine_shards(name), study.pairs_dir(name) / "pairs.json", (f"mine.{corpus}", "mine")
     for shard in shards:
         yield Job("mine_shard", f"{name} {shard.name}", shard, study.resources("mine"), units and units / len(shards), 0, costs)
-    if shards:
-        yield Job("mine", name, out, MERGE, items, items, ("merge",))
-    else:
-        yield Job("mine", name, out, study.resources("mine"), units, items, costs)
+    if shards or not encoders_of(spec):
+        units, costs = items, ("merge",)
+    yield Job("mine", name, out, study.mining_resources(name), units, items, costs)
 
 
 def _model(study: BoundStudy, name: str, seed: str) -> Iterator[Job]:

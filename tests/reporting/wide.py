@@ -8,6 +8,7 @@ import shutil
 import numpy as np
 import yaml
 
+from helip.binding import encoders_of
 from helip.data.build import build_corpus
 from helip.data.world.truth import Truth
 from helip.study import BoundStudy
@@ -60,6 +61,8 @@ def mine_pairs(study: BoundStudy, names) -> None:
 
     for name in names:
         corpus, spec = study.pairs_entry(name)
+        if not encoders_of(spec):  # table 11's references read no features
+            continue
         truth, rng = Truth.open(study.corpus_dir(corpus)), np.random.default_rng(0)
         features = [_one_hot(rows) + rng.normal(0, 0.3, (len(rows), 11 * 16)) for rows in (truth.attributes, truth.caption_attributes)]
         said = {f: getattr(spec, f) for f in ("method", "k", "pool", "pool_block", "seed")} | {"tau_image": 0.2, "tau_text": 0.2}

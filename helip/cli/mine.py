@@ -91,7 +91,7 @@ def _found(job: Any, shard: tuple[int, int], how: dict[str, Any]) -> Any:
 
     match job.spec.method:
         case "random":
-            return references.random_pairs(len(job.corpus), job.spec, shard)
+            return references.random_pairs(len(job.corpus), job.spec, shard, progress=True)
         case "truth":
             if (truth := job.truth()) is None:
                 raise HelipError(f"{job.corpus.folder}: method 'truth' needs a generated corpus, and this one does not know its truth")

@@ -98,7 +98,8 @@ def _spec(a: argparse.Namespace, features: dict[str, Path | None]) -> MiningSpec
         return MiningSpec.model_validate(_preset(a.preset, features).model_dump() | said)
     except ValidationError as error:
         one = error.errors()[0]
-        raise HelipError(f"--{'-'.join(map(str, one['loc'])).replace('_', '-') or 'pool'}: {one['msg']}") from None
+        option = "-".join(map(str, one["loc"])).replace("_", "-") or "pool"
+        raise HelipError(f"--{'tau' if a.tau is not None and option.startswith('tau') else option}: {one['msg']}") from None
 
 
 def _preset(name: str, features: dict[str, Path | None]) -> MiningSpec:

@@ -83,14 +83,14 @@ def _recurrence(pairs: PairSet) -> dict[str, Any]:
 
 def _near(name: str, values: np.ndarray, pairs: PairSet, targets: np.ndarray) -> dict[str, Any]:
     """Of one modality: pairs that are nearly the same sample, and lists that name nearly the same sample twice."""
-    near, twice = [], []
+    near, twice, together = [], [], max(1, BLOCK // pairs.spec.k)
     with torch.inference_mode():
-        for t in targets:
-            hard = pairs.hard(t)
-            x_KD = checked(name, values[hard]).rows(slice(None))
-            target_1D = checked(name, values[t + pairs.first, None]).rows(slice(None))
-            near.append((cosines(target_1D, x_KD) > NEAR).numpy())
-            twice.append(_named_twice(x_KD))
+        for start in range(0, len(targets), together):
+            i, j = _entries(pairs, targets[start : start + together])
+            x_ED = checked(name, values[j]).rows(slice(None))
+            own, place = np.unique(i, return_inverse=True)
+            near.append((cosines(checked(name, values[own]).rows(slice(None))[place], x_ED) > NEAR).numpy())
+            twice += [_named_twice(x_KD) for x_KD in x_ED.split(np.bincount(place).tolist())]
     return {f"{name}_nearly_the_same": _share(np.concatenate(near)), f"{name}_repeats_in_list": _share(np.concatenate(twice))}
 
 

@@ -3,16 +3,15 @@
 import contextlib
 import os
 import re
-import sys
 from collections.abc import Iterator
 
 import numpy as np
 import torch
-from tqdm import tqdm
 
 from helip.config import MiningSpec
 from helip.errors import HelipError
 from helip.mining import blocks, build, fused, ivf
+from helip.mining.bar import bar
 from helip.mining.criterion import Criterion
 from helip.mining.features import Features, checked, shaped
 from helip.mining.jobs import Block, blocks_of
@@ -64,19 +63,14 @@ def _mined(features: list[Features], spec: MiningSpec, budget: int, workers: int
     held = [a for a in (ids, scores) if not isinstance(a, np.memmap)] + [f.scale for f in features]
     budget -= WORKING + sum(a.nbytes for a in held)
     work = blocks_of(spec, corpus_size, first, end)
-    with _bar(end - first, progress) as bar:
+    with bar(end - first, progress) as seen:
         for step in _engine(features, spec, work, budget, workers):
             match step:
                 case (targets, found_ids, found_scores):
                     ids[targets - first], scores[targets - first] = found_ids, found_scores
                 case done:
-                    bar.update(int(done) - bar.n)
+                    seen.update(int(done) - seen.n)
     return _pair_set(ids, scores, spec, corpus_size, shard)
-
-
-def _bar(total: int, progress: bool) -> tqdm:
-    """Alive on a terminal, a line a minute in a log."""
-    return tqdm(total=total, unit=" pairs", disable=not progress, mininterval=0.2 if sys.stderr.isatty() else 60)
 
 
 def _engine(features: list[Features], spec: MiningSpec, work: Iterator[Block], memory: int, workers: int) -> Steps:

@@ -7,6 +7,7 @@ import numpy as np
 
 from helip.config import MiningSpec
 from helip.errors import HelipError
+from helip.mining.bar import bar
 from helip.mining.pairs import PairSet, shard_rows
 from helip.mining.scratch import scratch
 from helip.mining.truth import Truth
@@ -16,7 +17,7 @@ APART = 2  # attributes in which a true hard pair may differ: what Truth.truly_h
 TARGETS = 256  # compared with the corpus together
 
 
-def random_pairs(corpus_size: int, spec: MiningSpec, shard: tuple[int, int] = (0, 1)) -> PairSet:
+def random_pairs(corpus_size: int, spec: MiningSpec, shard: tuple[int, int] = (0, 1), *, progress: bool = False) -> PairSet:
     """k other pairs for each target, drawn uniformly without replacement by the stream of (spec.seed, target); scores are 0.
 
     HelipError for k >= corpus_size.
@@ -25,9 +26,11 @@ def random_pairs(corpus_size: int, spec: MiningSpec, shard: tuple[int, int] = (0
         raise HelipError(f"k = {spec.k}: a target has only {corpus_size - 1} candidates; choose a smaller k")
     first, end = shard_rows(corpus_size, shard)
     ids, scores = (scratch((end - first, spec.k), dtype, SPARE) for dtype in (np.int32, np.float32))
-    for row, i in enumerate(range(first, end)):
-        drawn = np.random.default_rng([spec.seed, i]).choice(corpus_size - 1, spec.k, replace=False, shuffle=False)
-        ids[row] = np.sort(drawn + (drawn >= i))  # of all but i
+    with bar(end - first, progress) as seen:
+        for row, i in enumerate(range(first, end)):
+            drawn = np.random.default_rng([spec.seed, i]).choice(corpus_size - 1, spec.k, replace=False, shuffle=False)
+            ids[row] = np.sort(drawn + (drawn >= i))  # of all but i
+            seen.update()
     offsets = np.arange(end - first + 1, dtype=np.int64) * spec.k
     return PairSet(ids.reshape(-1), scores.reshape(-1), offsets, np.zeros(end - first, bool), spec, corpus_size, shard)
 

@@ -139,7 +139,7 @@ def test_command_line_mines_exports_and_merges(files, features, capsys):
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["--tau", "1.5"], "less than or equal to 1"),
+        (["--tau", "1.5"], "--tau: Input should be less than or equal to 1"),
         (["--method", "fast_hpm"], "fast_hpm needs a pool"),
         (["--k", "0"], "--k"),
         (["--shard", "3/2"], "correct --shard"),

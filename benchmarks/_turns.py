@@ -5,6 +5,7 @@ wall clock where a GPU or loader processes work too. Ratios are of neighbours in
 """
 
 import statistics
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -54,6 +55,8 @@ def take_turns(contestants: dict[str, Callable[[], float]], rounds: int) -> dict
     for k in range(rounds):
         for name in names[k % len(names) :] + names[: k % len(names)]:
             rates[name].append(contestants[name]())
+        latest = ", ".join(f"{name} {seen[-1]:.0f}" for name, seen in rates.items())
+        print(f"round {k + 1} of {rounds}, samples/s: {latest}", file=sys.stderr, flush=True)
     return rates
 
 

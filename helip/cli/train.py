@@ -107,15 +107,18 @@ def _recipe(arguments):
 
 
 def _run(arguments, make_job, retention_set):
-    from helip.training.processes import processes_wanted, relaunch
+    from helip.training.interrupts import Interrupts
 
-    wanted = 1 if arguments.device == "cpu" else processes_wanted()
-    if wanted > 1:
-        return relaunch(wanted, sys.argv[1:])
-    return _train_here(arguments, make_job, retention_set)
+    with Interrupts() as listening:  # before torch is imported: whenever the signal comes, the exit code asks to be requeued
+        from helip.training.processes import processes_wanted, relaunch
+
+        wanted = 1 if arguments.device == "cpu" else processes_wanted()
+        if wanted > 1:
+            return relaunch(wanted, sys.argv[1:])
+        return _train_here(arguments, make_job, retention_set, listening)
 
 
-def _train_here(arguments, make_job, retention_set):
+def _train_here(arguments, make_job, retention_set, listening):
     import dataclasses
 
     from helip.training.distributed import join, leave
@@ -129,7 +132,7 @@ def _train_here(arguments, make_job, retention_set):
             job = dataclasses.replace(job, retention_score=_retention_score(job.clip, retention_set(watched.set), str(world.device)))
         if world.leads:
             job = dataclasses.replace(job, warnings=prepare(job))
-        return train(job, world)
+        return train(job, world, listening)
     finally:
         leave()
 

@@ -8,7 +8,6 @@ import contextlib
 import hashlib
 import logging
 import shutil
-import signal
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -27,6 +26,7 @@ from helip.training.batches import CACHE_BYTES, Corpus, Inputs, Rows, ToDevice, 
 from helip.training.curve import Curve, Meter
 from helip.training.distributed import World, check_divides
 from helip.training.export import export
+from helip.training.interrupts import Interrupts
 from helip.training.models import Clip
 from helip.training.objectives import build_objective
 from helip.training.optimisation import check_finite, learning_rate, optimiser, total_steps
@@ -59,9 +59,12 @@ class Job:
     workers: int | None = None  # loader processes; None: none on a CPU, up to 8 beside a GPU
 
 
-def train(job: Job, world: World) -> int:
-    """Trains from the last state, or from the start, to the end; returns 0, or REQUEUE after SIGTERM or SIGUSR2."""
-    with Interrupts() as interrupts:
+def train(job: Job, world: World, listening: Interrupts | None = None) -> int:
+    """Trains from the last state, or from the start, to the end; returns 0, or REQUEUE after SIGTERM or SIGUSR2.
+
+    listening: interrupts that have been listened for since the command began.
+    """
+    with contextlib.nullcontext(listening) if listening else Interrupts() as interrupts:
         training = Training(job, world)
         done = training.run(interrupts)
     if not done:
@@ -71,22 +74,6 @@ def train(job: Job, world: World) -> int:
         shutil.rmtree(job.state_dir, ignore_errors=True)
     world.barrier()
     return 0
-
-
-class Interrupts:
-    """Remembers that SIGTERM or SIGUSR2 came, from entering to leaving."""
-
-    def __enter__(self) -> "Interrupts":
-        self.seen = False
-        self._before = {number: signal.signal(number, self._see) for number in (signal.SIGTERM, signal.SIGUSR2)}
-        return self
-
-    def _see(self, number: int, frame: Any) -> None:
-        self.seen = True
-
-    def __exit__(self, *error: object) -> None:
-        for number, handler in self._before.items():
-            signal.signal(number, handler)
 
 
 class Training:

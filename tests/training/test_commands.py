@@ -1,6 +1,8 @@
 """`helip refine` on somebody's own data, and the one sentence it says when something is wrong."""
 
 import csv
+import os
+import signal
 
 import numpy as np
 import pytest
@@ -13,7 +15,7 @@ from helip.config import GeneratedCorpus, GeneratedSet, MiningSpec, ShardCorpus
 from helip.data.build import build_corpus
 from helip.data.evaluation_sets import build_evaluation_set
 from helip.mining import PairSet
-from helip.training import models
+from helip.training import models, preparation
 from helip.training.distributed import World
 from helip.training.loop import train
 
@@ -70,6 +72,14 @@ def test_a_retention_set_is_watched_from_the_start(own, tmp_path, name, task):
         seen = {row["step"]: float(row["retention"]) for row in csv.DictReader(f) if row["retention"]}
     assert seen.keys() == {"0", "2"}
     assert all(0 <= score <= 100 for score in seen.values())
+
+
+def test_a_signal_before_the_first_step_asks_to_be_requeued_too(own, tmp_path, monkeypatch):
+    with monkeypatch.context() as early:
+        early.setattr(preparation, "prepare", lambda job: os.kill(os.getpid(), signal.SIGUSR2) or ())
+        assert refine(own, tmp_path / "out", "--arm", "control") == 75
+    assert refine(own, tmp_path / "out", "--arm", "control") == 0
+    assert read_json(tmp_path / "out/train.json")["steps"] == 3
 
 
 def test_real_photographs(own, data_root, tmp_path):

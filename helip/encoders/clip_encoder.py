@@ -8,7 +8,7 @@ import torch
 
 from helip.config import OpenClipEncoder
 from helip.encoders.encoder import Encoder, feature_width, frozen, in_words, inference, weights_digest
-from helip.encoders.network import reason
+from helip.encoders.network import reason, unlogged
 from helip.errors import HelipError
 
 
@@ -34,9 +34,10 @@ def create(name: str, pretrained: str | None = None, need_weights: bool = True) 
     """An open_clip model and its evaluation transform. HelipError for an unknown name, a folder that is none, weights not at hand."""
     _check(name, pretrained, need_weights)
     try:
-        model, _, transform = open_clip.create_model_and_transforms(
-            name, pretrained=pretrained, load_weights=need_weights, weights_only=True
-        )
+        with unlogged():
+            model, _, transform = open_clip.create_model_and_transforms(
+                name, pretrained=pretrained, load_weights=need_weights, weights_only=True
+            )
     except Exception as error:  # open_clip, huggingface_hub, safetensors and torch each raise their own
         raise HelipError(f"open_clip model '{name}' could not be loaded ({reason(error)}); {_remedy(name, pretrained)}") from error
     return model, transform

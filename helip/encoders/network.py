@@ -1,7 +1,10 @@
 """Where weights cannot be had: quick to find out, and said in one sentence."""
 
+import contextlib
+import logging
 import os
 import socket
+from collections.abc import Iterator
 
 PROXIES = ("HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy", "HF_ENDPOINT")
 
@@ -14,6 +17,17 @@ def offline_if_unreachable() -> None:
         socket.getaddrinfo("huggingface.co", 443)
     except OSError:
         os.environ["HF_HUB_OFFLINE"] = "1"
+
+
+@contextlib.contextmanager
+def unlogged() -> Iterator[None]:
+    """For a library that logs an error and then raises it: the exception says it once."""
+    before = logging.root.manager.disable
+    logging.disable(logging.ERROR)
+    try:
+        yield
+    finally:
+        logging.disable(before)
 
 
 def reason(error: Exception) -> str:

@@ -53,9 +53,16 @@ def _model(name: str, where: str, device: str):
     try:
         return SentenceTransformer(where, device=device, local_files_only=os.path.isdir(where)).eval()
     except (OSError, ValueError, RuntimeError) as error:
-        download = f"where there is network, run `hf download {name} --local-dir DIR` and set model: DIR"
+        download = f"where there is network, run `hf download {_repository(name)} --local-dir DIR` and set model: DIR"
         remedy = "it must be a folder that sentence-transformers or transformers saved" if os.path.isdir(where) else download
         raise HelipError(f"sentence encoder '{name}' could not be read ({reason(error)}); {remedy}") from error
+
+
+def _repository(name: str) -> str:
+    """Where sentence-transformers looks for a name without an owner."""
+    from sentence_transformers.util.misc import ORIGINAL_TRANSFORMER_MODELS
+
+    return name if "/" in name or name.lower() in ORIGINAL_TRANSFORMER_MODELS else f"sentence-transformers/{name}"
 
 
 def where_is(name: str) -> str:

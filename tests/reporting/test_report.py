@@ -138,7 +138,8 @@ def test_a_study_draws_what_it_has_runs_for(study, reported):
     assert figures(reported) == ["figure4", "figure5", "figure6", "figure7", "figure8"]
     assert figures(study) == ["figure4", "figure5", "figure7", "figure8"]  # the smoke study has no FastHPM
     assert "table9" not in tables(study) and "table9" in tables(reported)
-    with pytest.raises(HelipError, match="'figure6' is no figure, or the study lacks what it shows; it can draw figure4, figure5, figure7, figure8"):
+    lacks = "'figure6' is no figure, or the study lacks what it shows; it can draw figure4, figure5, figure7, figure8"
+    with pytest.raises(HelipError, match=lacks):
         draw(study, "figure6")
 
 

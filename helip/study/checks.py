@@ -1,0 +1,56 @@
+"""What study, runs, tables and claims say of each other must exist: each mistake is one sentence."""
+
+from pathlib import Path
+
+from helip.config import Claim, RunEncoder, SelfSupervisedEncoder
+from helip.errors import HelipError
+from helip.study.declared import Declared
+
+
+def check(study: Declared, folder: Path) -> None:
+    """folder: experiments/paper, whose tables and claims are meant. HelipError names file, entry and remedy."""
+    _check_tables(study, folder)
+    _check_published(study)
+    _check_encoders(study)
+
+
+def _check_tables(study: Declared, folder: Path) -> None:
+    for name, table in study.tables.items():
+        for row in table.rows:
+            if row.run is not None and row.run not in study.declared:
+                raise HelipError(f"{folder / 'tables.yaml'}: {name}: row '{row.label}' names run '{row.run}', and there is no such run")
+    for run in study.runs.values():
+        for table in run.tables:
+            if table not in study.tables:
+                raise HelipError(f"{study.runs_file}: {run.name}: tables names '{table}', and there is no such table")
+    for name, claim in study.claims.items():
+        _check_claim(study, f"{folder / 'claims.yaml'}: {name}", claim)
+
+
+def _check_claim(study: Declared, where: str, claim: Claim) -> None:
+    for key in (run for pair in claim.comparisons for run in (pair.run, pair.over)):
+        if key not in study.declared:
+            raise HelipError(f"{where}: names run '{key}', and there is no such run")
+    if claim.table not in study.tables:
+        raise HelipError(f"{where}: names table '{claim.table}', and there is no such table")
+    known = {column.key for column in study.tables[claim.table].columns}
+    for key in claim.columns:
+        if key not in known:
+            raise HelipError(f"{where}: names column '{key}', and {claim.table} has {', '.join(sorted(known))}")
+
+
+def _check_published(study: Declared) -> None:
+    for name in study.declaration.published:
+        if name not in study.declared:
+            raise HelipError(f"{study.file}: published -> {name}: there is no such run")
+        if name in study.runs and (study.runs[name].start or len(study.runs[name].seeds) > 1):
+            raise HelipError(f"{study.file}: published -> {name}: one checkpoint stands for one pre-training: give the run one seed")
+
+
+def _check_encoders(study: Declared) -> None:
+    for name, encoder in study.declaration.encoders.items():
+        if isinstance(encoder, RunEncoder) and ((r := study.runs.get(encoder.run)) is None or r.start or str(encoder.seed) not in r.seeds):
+            which = f"'{encoder.run}' seed {encoder.seed}"
+            raise HelipError(f"{study.file}: encoders -> {name}: run names {which}, which is no pre-training that the study binds")
+        if isinstance(encoder, SelfSupervisedEncoder) and encoder.corpus not in (None, *study.declaration.corpora):
+            raise HelipError(f"{study.file}: encoders -> {name}: corpus names '{encoder.corpus}', and the study binds no such corpus")

@@ -3,48 +3,9 @@
 from pathlib import Path
 from typing import Any
 
-import yaml
-from pydantic import TypeAdapter, ValidationError
-
 from helip.config import Declaration, Interpolation, Name, Pairs, Recipe, Refinement, Run, Selection, Study
+from helip.declarations import read_yaml, validate
 from helip.errors import HelipError
-
-
-class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):
-    """YAML that refuses a key given twice instead of keeping the last."""
-
-    def construct_mapping(self, node, deep=False):
-        keys = [self.construct_object(k, deep=True) for k, _ in node.value if k.tag != "tag:yaml.org,2002:merge"]
-        for key in keys:
-            if keys.count(key) > 1:
-                raise yaml.constructor.ConstructorError(None, None, f"'{key}' is given twice", node.start_mark)
-        return super().construct_mapping(node, deep)
-
-
-def read_yaml(path: Path, kind: Any) -> Any:
-    """A YAML file as a typed declaration, or one sentence naming file, entry and key."""
-    try:
-        content = yaml.load(path.read_text(), _Loader)
-    except FileNotFoundError:
-        raise HelipError(f"{path}: not found") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise HelipError(f"{path}: not readable as YAML: {' '.join(str(error).split())}") from None
-    return _validate(kind, {} if content is None else content, str(path))
-
-
-def _validate(kind: Any, value: Any, where: str) -> Any:
-    try:
-        return TypeAdapter(kind).validate_python(value)
-    except ValidationError as error:
-        raise HelipError(f"{where}: {_sentence(error)}") from None
-
-
-def _sentence(error: ValidationError) -> str:
-    one = error.errors()[0]
-    entry = " -> ".join(str(part) for part in one["loc"]) or "the file"
-    what = {"extra_forbidden": "unknown key: remove it or correct its spelling", "missing": "is missing"}.get(one["type"], one["msg"])
-    more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
-    return f"{entry}: {what}{more}"
 
 
 class Names(Declaration):
@@ -120,7 +81,7 @@ class Binding:
         self.names, self.declared = read.names, dict(read.runs)
         for name, entry in study.runs.items():
             known = self.declared[name].model_dump(exclude_unset=True) if name in self.declared else {}
-            self.declared[name] = _validate(Run, merge(known, entry), f"{study_file}: runs -> {name}")
+            self.declared[name] = validate(Run, merge(known, entry), f"{study_file}: runs -> {name}")
 
     def runs(self) -> dict[str, BoundRun]:
         return {name: run for name in self.declared if (run := self._bind(name)) is not None}
@@ -188,17 +149,17 @@ class Binding:
 
     def _refinement(self, name: str, run: Run) -> Refinement:
         usual = self.study.refinement.model_dump(exclude_unset=True)
-        return _validate(Refinement, merge(usual, run.refine), f"{self.file}: {name} -> refine")
+        return validate(Refinement, merge(usual, run.refine), f"{self.file}: {name} -> refine")
 
     def _pairs(self, name: str, run: Run) -> Pairs:
         usual = self.study.mining.model_dump(exclude_unset=True)
-        return _validate(Pairs, merge(usual, run.pairs or {}), f"{self.file}: {name} -> pairs")
+        return validate(Pairs, merge(usual, run.pairs or {}), f"{self.file}: {name} -> pairs")
 
     def _selection(self, name: str, run: Run) -> Selection:
         if run.start is None:
             raise HelipError(f"{self.file}: {name}: select scores pairs with the start checkpoint, and a pre-training has none")
         usual = self.study.selection.model_dump(exclude_unset=True)
-        return _validate(Selection, merge(usual, run.select), f"{self.file}: {name} -> select")
+        return validate(Selection, merge(usual, run.select), f"{self.file}: {name} -> select")
 
     def _seeds(self, run: Run) -> tuple[str, ...]:
         seeds = [str(s) for s in run.seeds or self.study.seeds]

@@ -8,8 +8,8 @@ import sys
 import pytest
 import yaml
 
-from helip.binding import read_yaml
 from helip.config import Encoder, Run
+from helip.declarations import read_yaml
 
 
 def blocks(project, language: str) -> list[str]:

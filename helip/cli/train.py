@@ -93,8 +93,8 @@ def _refine(arguments):
 def _recipe(arguments):
     from pydantic import ValidationError
 
-    from helip.binding import read_yaml
     from helip.config import Refinement
+    from helip.declarations import read_yaml
 
     said = read_yaml(arguments.recipe, dict) if arguments.recipe else {}
     said |= {field: value for field in (*FIELDS, *SWITCHES) if (value := getattr(arguments, field)) is not None}

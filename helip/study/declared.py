@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from helip.artefact import digest
-from helip.binding import Binding, BoundRun, encoders_of, read_yaml
+from helip.binding import Binding, BoundRun, encoders_of
 from helip.config import (
     Claim,
     DownloadedCorpus,
@@ -20,6 +20,7 @@ from helip.config import (
     Table,
     UnionCorpus,
 )
+from helip.declarations import read_yaml
 from helip.errors import HelipError
 
 WITHOUT_MINING = Resources(mem_mb=8000, runtime=240)

@@ -2,7 +2,8 @@
 
 import pytest
 
-from helip.binding import Names, read_yaml
+from helip.binding import Names
+from helip.declarations import read_yaml
 from helip.study import BoundStudy
 
 

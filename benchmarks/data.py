@@ -4,16 +4,16 @@
     python benchmarks/data.py --shards "$HELIP_DATA/flickr8k/pairs" --workers 4
 
 Both decode, crop and tokenise with the same functions and cache nothing: what differs is the order of reading, and who finds the
-bytes. They take turns, a block of batches each; the ratio is the median over the blocks. Blocks start from a warm page cache unless
---cold drops it (as root).
+bytes. They take turns, a block of batches each (benchmarks/_turns.py). Blocks start from a warm page cache unless --cold drops it (as
+root).
 """
 
 import argparse
+import collections
+import functools
 import itertools
-import statistics
 import sys
 import tempfile
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -21,6 +21,7 @@ import numpy as np
 import open_clip
 import torch
 import webdataset
+from _turns import Clock, RandomPairs, compare, rows, take_turns
 
 from helip.config import GeneratedCorpus, ShardCorpus
 from helip.data.build import build_corpus
@@ -30,20 +31,6 @@ from helip.training.batches import Rows, loading
 from helip.training.sampler import Sampler
 
 VIEW = View(crop_scale=(0.9, 1.0))
-
-
-class RandomPairs:
-    """50 random hard pairs for every target."""
-
-    def __init__(self, size: int):
-        self.noise = np.zeros(size, bool)
-        self._ids = np.random.default_rng(0).integers(0, size, (size, 50), dtype=np.int32)
-
-    def __len__(self) -> int:
-        return len(self.noise)
-
-    def hard(self, i: int) -> np.ndarray:
-        return self._ids[i]
 
 
 def random_access(corpus: Corpus, tokenize, a: argparse.Namespace, arm: str) -> Iterator:
@@ -97,10 +84,8 @@ def rate(make: Callable[[], Iterator], a: argparse.Namespace) -> float:
         drop_page_cache()
     batches = make()
     next(batches)
-    before = time.perf_counter()
-    for _ in range(a.batches):
-        next(batches)
-    return a.batches * a.batch_size / (time.perf_counter() - before)
+    spent = Clock(a.workers)(lambda: collections.deque(itertools.islice(batches, a.batches), maxlen=0))
+    return a.batches * a.batch_size / spent
 
 
 def main() -> None:
@@ -109,30 +94,26 @@ def main() -> None:
     parser.add_argument("--size", type=int, default=128, help="of the crops, pixels")
     parser.add_argument("--batch-size", type=int, default=256)
     parser.add_argument("--batches", type=int, default=20, help="of a block; many more than workers read ahead")
-    parser.add_argument("--blocks", type=int, default=7)
+    parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--workers", type=int, default=0)
     parser.add_argument("--cold", action="store_true", help="drop the page cache before each block")
     a = parser.parse_args()
     tokenize = open_clip.SimpleTokenizer(context_length=77)
     with tempfile.TemporaryDirectory() as scratch:
-        declared = ShardCorpus(path=a.shards) if a.shards else GeneratedCorpus(size=6000, image_size=128, samples_per_shard=1000)
+        declared = ShardCorpus(path=a.shards) if a.shards else GeneratedCorpus(size=1500, image_size=128, samples_per_shard=250)
         corpus = build_corpus(declared, Path(scratch) / "corpus")
         readers = {
             "webdataset, sequential": lambda: sequential(corpus, tokenize, a),
             "ours, shuffled": lambda: random_access(corpus, tokenize, a, "control"),
             "ours, with hard pairs": lambda: random_access(corpus, tokenize, a, "helip"),
         }
-        rates = {name: [] for name in readers}
-        for block in range(a.blocks + 1):
-            for name, make in readers.items():
-                seen = rate(make, a)
-                rates[name] += [seen] if block else []  # the first block warms the page cache
-    print(f"{len(corpus)} samples of {a.shards or 'a generated corpus'}, {a.workers} workers, {'cold' if a.cold else 'warm'} page cache")
-    for name, seen in rates.items():
-        print(f"{name:24} {statistics.median(seen):9.0f} samples/s")
+        contestants = {name: functools.partial(rate, make, a) for name, make in readers.items()}
+        take_turns(contestants, 1)  # warms the page cache
+        rates = take_turns(contestants, a.rounds)
+    source, cache = a.shards or "a generated corpus", "cold" if a.cold else "warm"
+    print(f"{len(corpus)} samples of {source}, {a.workers} workers, {cache} page cache, {Clock(a.workers).name}\n{rows(rates)}")
     for name in list(readers)[1:]:
-        ratios = [x / y for x, y in zip(rates[name], rates["webdataset, sequential"], strict=True)]
-        print(f"{name} / sequential: {statistics.median(ratios):.3f} (blocks {min(ratios):.2f} to {max(ratios):.2f}; wanted 0.95)")
+        print(compare(rates, name, "webdataset, sequential", 0.95))
 
 
 if __name__ == "__main__":

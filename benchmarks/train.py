@@ -3,8 +3,8 @@
     python benchmarks/train.py                                      # a small model on a generated world, this CPU
     python benchmarks/train.py --model ViT-B-32 --precision bf16 --batch-size 512 --image-size 224 --workers 12   # a GPU
 
-The contestants take turns, a block of steps each, so that whatever else the machine does hits all of them; a ratio is the median
-over the blocks. Nobody's images are cached. open_clip gets its shuffle buffer filled before the clock starts.
+The contestants take turns, a block of steps each (benchmarks/_turns.py). Nobody's images are cached. open_clip gets its shuffle buffer
+filled before the clock starts.
 """
 
 import argparse
@@ -21,10 +21,10 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import numpy as np
 import open_clip
 import torch
 import webdataset
+from _turns import Clock, RandomPairs, compare, rows, take_turns
 from open_clip_train import data as open_clip_data
 from open_clip_train.params import parse_args
 from open_clip_train.train import train_one_epoch
@@ -43,20 +43,6 @@ SMALL = {
     "text_cfg": {"context_length": 77, "vocab_size": 49408, "width": 128, "heads": 4, "layers": 2},
 }
 Block = Callable[[int], None]  # takes that many steps
-
-
-class RandomPairs:
-    """50 random hard pairs for every target: as dear to draw as mined ones."""
-
-    def __init__(self, size: int):
-        self.noise = np.zeros(size, bool)
-        self._ids = np.random.default_rng(0).integers(0, size, (size, 50), dtype=np.int32)
-
-    def __len__(self) -> int:
-        return len(self.noise)
-
-    def hard(self, i: int) -> np.ndarray:
-        return self._ids[i]
 
 
 def ours(arm: str, corpus: Corpus, config: dict, a: argparse.Namespace, world: World, folder: Path) -> tuple[Block, Training]:
@@ -120,15 +106,7 @@ def open_clips(corpus: Corpus, config: dict, a: argparse.Namespace, device: torc
     return block
 
 
-def seconds(block: Block, steps: int, device: torch.device) -> float:
-    before = time.perf_counter()
-    block(steps)
-    if device.type == "cuda":
-        torch.cuda.synchronize()
-    return time.perf_counter() - before
-
-
-def loss_share(training: Training, step_seconds: float, device: torch.device) -> float:
+def loss_share(training: Training, step_seconds: float, clock: Clock) -> float:
     """Of the step: the objective and its gradient by the features, towers left out."""
     batch, inputs = next(training.batches(cache_bytes=0))
     with torch.no_grad():
@@ -140,7 +118,7 @@ def loss_share(training: Training, step_seconds: float, device: torch.device) ->
             training.objective.loss(leaves, training.model.logit_scale.exp(), batch)[0].backward()
 
     block(3)
-    return seconds(block, 20, device) / 20 / step_seconds
+    return clock(lambda: block(20)) / 20 / step_seconds
 
 
 def main() -> None:
@@ -152,7 +130,7 @@ def main() -> None:
     parser.add_argument("--precision", choices=["fp32", "fp16", "bf16"], default="fp32")
     parser.add_argument("--workers", type=int, default=0)
     parser.add_argument("--steps", type=int, default=10, help="of a block")
-    parser.add_argument("--blocks", type=int, default=7)
+    parser.add_argument("--rounds", type=int, default=15)
     a = parser.parse_args()
     logging.disable(logging.WARNING)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -163,27 +141,22 @@ def main() -> None:
         corpus = Corpus.open(a.corpus) if a.corpus else build_corpus(generated, folder / "corpus")
         plain, _ = ours("control", corpus, config, a, World(device=device), folder)
         helip, with_pairs = ours("helip", corpus, config, a, World(device=device), folder)
-        contestants = {"open_clip_train": open_clips(corpus, config, a, device, folder), "ours, CLIP": plain, "ours, HELIP": helip}
-        for block in contestants.values():
+        blocks = {"open_clip_train": open_clips(corpus, config, a, device, folder), "ours, CLIP": plain, "ours, HELIP": helip}
+        for block in blocks.values():
             block(5)  # warm
-        times = {name: [] for name in contestants}
-        for _ in range(a.blocks):
-            for name, block in contestants.items():
-                times[name].append(seconds(block, a.steps, device))
-        report(times, a)
-        step = statistics.median(times["ours, HELIP"]) / a.steps
-        print(f"share of the loss in HELIP's step: {100 * loss_share(with_pairs, step, device):.1f} %")
+        clock = Clock(a.workers, device.type == "cuda")
 
+        def rate(block: Block) -> float:
+            return a.steps * a.batch_size / clock(lambda: block(a.steps))
 
-def report(times: dict[str, list[float]], a: argparse.Namespace) -> None:
-    device = torch.cuda.get_device_name() if torch.cuda.is_available() else f"CPU, {torch.get_num_threads()} threads"
-    print(f"{a.model or 'small ViT'}, batch {a.batch_size}, {a.precision}, {a.workers} workers, {device}, torch {torch.__version__}")
-    for name, seen in times.items():
-        print(f"{name:16} {a.steps * a.batch_size / statistics.median(seen):9.0f} samples/s")
-    for over, under, least in (("open_clip_train", "ours, CLIP", 1.0), ("ours, CLIP", "ours, HELIP", 0.98)):
-        ratios = [x / y for x, y in zip(times[over], times[under], strict=True)]
-        low, high = min(ratios), max(ratios)
-        print(f"{under} / {over}: {statistics.median(ratios):.3f} times the samples/s (blocks {low:.2f} to {high:.2f}; wanted {least:g})")
+        rates = take_turns({name: functools.partial(rate, block) for name, block in blocks.items()}, a.rounds)
+        where = torch.cuda.get_device_name() if device.type == "cuda" else f"CPU, {torch.get_num_threads()} threads"
+        print(f"{a.model or 'small ViT'}, batch {a.batch_size}, {a.precision}, {a.workers} workers, {where}, torch {torch.__version__}")
+        print(f"{clock.name}, {a.rounds} rounds of {a.steps} steps\n{rows(rates)}")
+        print(compare(rates, "ours, CLIP", "open_clip_train", 1.0))
+        print(compare(rates, "ours, HELIP", "ours, CLIP", 0.98))
+        step = a.batch_size / statistics.median(rates["ours, HELIP"])
+        print(f"share of the loss in HELIP's step: {100 * loss_share(with_pairs, step, clock):.1f} %")
 
 
 if __name__ == "__main__":

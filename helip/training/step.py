@@ -110,11 +110,14 @@ def _still_statistics(module: nn.Module) -> Iterator[None]:
     """Batch normalisation that does not count the rows of the first of two passes over them."""
     norms = [m for m in module.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
     momenta = [m.momentum for m in norms]
-    counts = [m.num_batches_tracked for m in norms]
+    counters = [m.num_batches_tracked for m in norms if m.num_batches_tracked is not None]  # SyncBatchNorm insists on having one
+    counts = [counter.clone() for counter in counters]
     for m in norms:
-        m.momentum, m.num_batches_tracked = 0.0, None
+        m.momentum = 0.0
     try:
         yield
     finally:
-        for m, momentum, count in zip(norms, momenta, counts, strict=True):
-            m.momentum, m.num_batches_tracked = momentum, count
+        for m, momentum in zip(norms, momenta, strict=True):
+            m.momentum = momentum
+        for counter, count in zip(counters, counts, strict=True):
+            counter.copy_(count)

@@ -58,9 +58,13 @@ def test_every_objective_accumulates(tmp_path, objective):
     assert (cut - whole).norm() <= 1e-6 * whole.norm()
 
 
-def test_accumulation_counts_batch_statistics_once(tmp_path):
+@pytest.mark.parametrize("synchronised", [False, True], ids=["one GPU", "several GPUs"])
+def test_accumulation_counts_batch_statistics_once(tmp_path, synchronised):
     one = training(tmp_path, RESNET, accumulate=2)
+    if synchronised:
+        torch.nn.SyncBatchNorm.convert_sync_batchnorm(one.model)
     norm = one.model.visual.bn1
+    assert isinstance(norm, torch.nn.SyncBatchNorm) == synchronised
     batch, inputs = next(one.batches())
     inputs["images"] = [x.double() for x in inputs["images"]]
     by_hand = copy.deepcopy(one.model).train()
@@ -68,6 +72,7 @@ def test_accumulation_counts_batch_statistics_once(tmp_path):
         by_hand.encode_image(half)
     one.stepper.gradient(inputs, batch)
     assert norm.num_batches_tracked == 2
+    assert norm.momentum == 0.1
     assert torch.allclose(norm.running_mean, by_hand.visual.bn1.running_mean)
 
 

@@ -1,6 +1,6 @@
 """A table as LaTeX (booktabs): our value, its standard deviation, the published number and the difference to it."""
 
-from helip.reporting.markdown import data_of
+from helip.reporting.markdown import data_of, source
 from helip.reporting.tables import Cell, labels_of, rows_of
 from helip.study import BoundStudy
 
@@ -10,7 +10,7 @@ _SPECIAL = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textas
 def latex(study: BoundStudy, name: str, cells: list[Cell]) -> str:
     r"""A whole `table*` environment, no wider than the page; it needs \usepackage{booktabs,graphicx}."""
     table, labels = study.tables[name], labels_of(study, name, cells)
-    caption = f"{escaped(table.title)} {escaped(table.place)} of arXiv 2305.05208, study {escaped(study.name)}."
+    caption = f"{escaped(table.title)} {escaped(source(table))}, study {escaped(study.name)}."
     meaning = r"Value $\pm$ standard deviation over $n$ seeds; below it the published number and ours minus it. Rows in italics are ours."
     lines = [r"\begin{table*}", r"\centering", r"\resizebox{\ifdim\width>\textwidth\textwidth\else\width\fi}{!}{%"]
     lines += [rf"\begin{{tabular}}{{ll{'r' * len(labels)}r}}", r"\toprule"]
@@ -45,7 +45,7 @@ def _row(row: list[Cell], first: bool) -> list[str]:
 
 
 def _value(cell: Cell) -> str:
-    return f"{cell.value:.2f}" if cell.std is None else rf"{cell.value:.2f} $\pm$ {cell.std:.2f}"
+    return f"{cell.value:.2f}{cell.summed}" if cell.std is None else rf"{cell.value:.2f} $\pm$ {cell.std:.2f}"
 
 
 def _published(cell: Cell) -> str:

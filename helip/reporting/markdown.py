@@ -1,5 +1,6 @@
 """A table as a Markdown page: as the paper prints it, then every refinement against plain continued training."""
 
+from helip.config import Table
 from helip.reporting.inputs import is_of_times
 from helip.reporting.tables import Cell, labels_of, rows_of
 from helip.study import BoundStudy
@@ -9,7 +10,7 @@ def markdown(study: BoundStudy, name: str, cells: list[Cell]) -> str:
     table = study.tables[name]
     times = is_of_times(table)
     said = "Minutes of wall-clock, ours (published)." if times else "Ours ± std over seeds (published)."
-    lines = [f"# {table.title}", "", f"{table.place} of arXiv 2305.05208, study `{study.name}`. {said}", ""]
+    lines = [f"# {table.title}", "", f"{source(table)}, study `{study.name}`. {said}", ""]
     lines += _times(cells) if times else _values(study, name, cells)
     if any(cell.ours for cell in cells):
         lines += ["", "Rows in *italics* are ours: the paper does not have them."]
@@ -18,6 +19,11 @@ def markdown(study: BoundStudy, name: str, cells: list[Cell]) -> str:
         lines += ["", "## Differences", "", "Percentage points with a 95 % interval: paired bootstrap over seeds and test items.", ""]
         lines += _differences(labels_of(study, name, cells), compared)
     return "\n".join([*lines, *(["", table.note] if table.note else []), ""])
+
+
+def source(table: Table) -> str:
+    """Where in the paper a table stands, or that it does not."""
+    return table.place if table.place.startswith("Not in the paper") else f"{table.place} of arXiv 2305.05208"
 
 
 def _values(study: BoundStudy, name: str, cells: list[Cell]) -> list[str]:
@@ -32,7 +38,7 @@ def _times(cells: list[Cell]) -> list[str]:
     lines = [_row(["Method", *corpora]), _row(["---"] * (len(corpora) + 1))]
     for method in dict.fromkeys(c.method for c in cells):
         found = {data_of(c): c for c in cells if c.method == method}
-        lines.append(_row([method, *(_value(found[d]) if d in found else "-" for d in corpora)]))
+        lines.append(_row([method, *(_value(found[d]) + found[d].summed if d in found else "-" for d in corpora)]))
     return [*lines, "", f"Measured on {', '.join(machines)}; one timing each."]
 
 

@@ -11,12 +11,13 @@ from helip.artefact import whole_file
 from helip.config import Column, Table
 from helip.reporting.inputs import is_of_times
 from helip.reporting.measured import Measured
+from helip.reporting.published import printed_average
 from helip.reporting.statistics import interval
 from helip.study import BoundStudy
 
 FIELDS = (
     "corpus", "data", "recovered", "method", "run", "arm", "column", "metric", "value", "std", "n_seeds", "published", "reference", "delta",
-    "delta_ci_low", "delta_ci_high", "delta_p", "minus_published", "ours", "machine",
+    "delta_ci_low", "delta_ci_high", "delta_p", "minus_published", "ours", "machine", "jobs",
 )  # fmt: skip
 
 
@@ -43,10 +44,15 @@ class Cell:
     delta_p: float | None = None  # two-sided, uncorrected
     ours: bool = False  # a row that the paper does not have
     machine: str = ""  # of a time
+    jobs: int | None = None  # that a time is summed over
 
     @property
     def minus_published(self) -> float | None:
         return None if self.published is None else self.value - self.published
+
+    @property
+    def summed(self) -> str:
+        return f", summed over {self.jobs} jobs" if self.jobs and self.jobs > 1 else ""
 
 
 class TableBuilder:
@@ -86,10 +92,8 @@ class TableBuilder:
                 yield self._cell(corpus, label, run, column.key, column.metric, [column], published.get(column.key), ours)
             averaged = [c for c in self.table.averaged if c in self.columns]
             if len(averaged) > 1:
-                printed = [published[c.key] for c in self.table.averaged if c.key in published]
-                whole = len(printed) == len(averaged) == len(self.table.averaged)
-                average = round(statistics.fmean(printed), 2) if whole else None
-                yield self._cell(corpus, label, run, "average", "mean", averaged, average, ours)
+                printed = printed_average(self.table, published) if len(averaged) == len(self.table.averaged) else None
+                yield self._cell(corpus, label, run, "average", "mean", averaged, printed, ours)
 
 
 def cells_of(study: BoundStudy, name: str, finished: bool = False) -> list[Cell]:

@@ -25,10 +25,24 @@ def test_every_name_and_every_run_is_bound(paper, project):
 def test_every_number_of_the_papers_tables_will_be_computed(paper):
     from helip.planning import jobs
 
-    assert {f"table{n}" for n in range(1, 10)} <= {j.name for j in jobs(paper) if j.stage == "table"}
+    planned = jobs(paper)
+    assert {f"table{n}" for n in range(1, 11)} <= {j.name for j in planned if j.stage == "table"}
     wanted = {(c.set, c.metric.partition(".")[0]) for n in range(1, 10) for c in paper.tables[f"table{n}"].columns}
     assert wanted <= {*paper.tasks("evaluate"), *paper.tasks("probe")}
     assert len(paper.declaration.evaluation) == 12
+    mined = {j.name for j in planned if j.stage == "mine"}
+    assert all(paper.pairs_name(paper.run(row.run)) in mined for row in paper.tables["table10"].rows)
+
+
+def test_the_times_of_table_10_are_the_printed_ones(paper):
+    printed = {
+        "HELIP-3M": {"CC12M": "2h18min", "YFCC15M": "3h27min"},
+        "HELIP-6M": {"CC12M": "5h3min", "YFCC15M": "6h19min"},
+        "HELIP-Full": {"CC3M": "1h9min", "CC12M": "9h11min", "YFCC15M": "17h41min"},
+    }
+    found = {(r.label, r.corpus): r.published["minutes"] for r in paper.tables["table10"].rows}
+    times = {(label, corpus): time.removesuffix("min").split("h") for label, row in printed.items() for corpus, time in row.items()}
+    assert found == {key: 60 * int(h) + int(m) for key, (h, m) in times.items()}
 
 
 def test_section_4_1(paper):

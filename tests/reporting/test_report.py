@@ -6,12 +6,13 @@ import subprocess
 
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 from PIL import Image
 
 from helip.config import MiningSpec
 from helip.errors import HelipError
 from helip.mining.pairs import PairSet
-from helip.reporting.figures import TITLES, draw
+from helip.reporting.figures import TITLES, accuracy_by_size, draw
 from helip.reporting.figures.pair_sheets import drawn_targets
 from helip.reporting.inputs import figure_inputs, figures, report_inputs, sheet_pairs, tables
 from helip.reporting.pages import write_pages
@@ -173,3 +174,14 @@ def test_a_sheet_is_drawn_though_a_method_found_nothing():
     first = PairSet(np.array([1, 0], np.int32), np.ones(2, np.float32), np.array([0, 1, 2, 2]), np.zeros(3, bool), MiningSpec(k=1), 3)
     second = PairSet(np.array([2], np.int32), np.ones(1, np.float32), np.array([0, 0, 1, 1]), np.zeros(3, bool), MiningSpec(k=1), 3)
     assert drawn_targets([first, second], 3) == [1, 0, 2]
+
+
+def test_figure_4_has_the_papers_one_control_beside_its_start(study):
+    axes = Figure().subplots()
+    printed = [(r.corpus, accuracy_by_size._arm(r.label), v) for r in study.tables["figure4"].rows for v in r.published.values()]
+    accuracy_by_size._paper(axes, printed)
+    assert [(line.get_label(), list(line.get_ydata())) for line in axes.lines] == [
+        ("CLIP", [19.04, 30.27, 25.46, 42.32]),
+        ("CLIP, control", [42.25]),
+        ("CLIP-HELIP", [19.86, 32.05, 26.45, 46.33]),
+    ]

@@ -90,6 +90,22 @@ def test_an_average_may_leave_columns_out(measured):
     assert rows(measured)["CLIP", "cifar100"]["value"] == "100.0000"
 
 
+def test_a_printed_average_is_published_as_it_was_printed(measured):
+    table = measured.tables["table1"]
+    rows_ = [r.model_copy(update={"published": r.published | {"average": 21.5}}) if r.run == "cc3m_clip" else r for r in table.rows]
+    measured.tables["table1"] = table.model_copy(update={"average": True, "rows": tuple(rows_)})
+    write_table(measured, "table1")
+    assert rows(measured)["CLIP", "average"]["published"] == "21.5000"
+    assert rows(measured)["CLIP-HELIP", "average"]["published"] == "22.6800"  # of its cells
+
+
+def test_a_table_that_is_not_in_the_paper_does_not_say_that_it_is(measured):
+    table = measured.tables["table1"]
+    measured.tables["table1"] = table.model_copy(update={"place": "Not in the paper: a question"})
+    assert "\nNot in the paper: a question, study `smoke`." in write_table(measured, "table1")
+    assert " Not in the paper: a question, study smoke." in (measured.root / "table1.tex").read_text()
+
+
 def test_an_average_of_a_column_that_is_not_there_is_refused(measured):
     with pytest.raises(ValueError, match="average names 'mnist', which is no column"):
         Table.model_validate(measured.tables["table1"].model_dump() | {"average": ("mnist",)})

@@ -10,6 +10,7 @@ import platform
 import resource
 import shutil
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -121,19 +122,31 @@ def _surroundings() -> dict[str, Any]:
     for name in PACKAGES:
         with contextlib.suppress(importlib.metadata.PackageNotFoundError):
             versions[name] = importlib.metadata.version(name)
-    where = {"host": platform.node(), "machine": machine()}
-    return {"commit": git.stdout.strip(), **where, "python": platform.python_version(), "versions": versions}
+    return {"commit": git.stdout.strip(), "host": platform.node(), "python": platform.python_version(), "versions": versions}
 
 
 def machine() -> str:
-    """This machine's processor, and how many of its cores this process may use."""
+    """This machine's processor, how many of its cores this process may use, and the GPUs that it has computed on."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return ", ".join([_processor(), f"{cores} core{'s' * (cores != 1)}", *_gpus()])
+
+
+@functools.cache
+def _processor() -> str:
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:
         lines = []
-    name = next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.machine())
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return f"{name}, {cores} core{'s' * (cores != 1)}"
+    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.machine())
+
+
+def _gpus() -> list[str]:
+    """Names of the GPUs on which this process has held anything. torch is asked only where the process uses it."""
+    torch = sys.modules.get("torch")
+    if torch is None or not torch.cuda.is_initialized():
+        return []
+    used = [i for i in range(torch.cuda.device_count()) if torch.cuda.max_memory_allocated(i)]
+    return list(dict.fromkeys(torch.cuda.get_device_name(i) for i in used))
 
 
 def _job() -> dict[str, Any]:
@@ -147,4 +160,5 @@ def provenance(declaration: Any, inputs: dict[str, str] | None = None, **more: A
     """The JSON that lies beside an artefact: the resolved declaration, digests of its inputs, versions, commit, machine, time and cost."""
     said = declaration.model_dump(mode="json") if isinstance(declaration, Declaration) else declaration
     now = datetime.now(UTC).isoformat(timespec="seconds")
-    return {"declaration": said, "inputs": inputs or {}, "written": now, "job": _job(), **_surroundings(), **more}
+    what = {"declaration": said, "inputs": inputs or {}, "written": now}
+    return what | {"machine": machine(), "job": _job()} | _surroundings() | more

@@ -2,10 +2,12 @@
 
 import json
 import os
+import sys
+from types import SimpleNamespace
 
 import pytest
 
-from helip.artefact import digest, file_digest, provenance, read_json, whole_file, whole_folder, write_json
+from helip.artefact import digest, file_digest, machine, provenance, read_json, whole_file, whole_folder, write_json
 from helip.config import MiningSpec
 from helip.errors import HelipError
 
@@ -60,6 +62,21 @@ def test_provenance_holds_the_whole_declaration_and_survives_json():
     assert (written["inputs"], written["seconds"]) == ({"corpus": "abc"}, 1.5)
     assert {"commit", "host", "machine", "written", "versions", "python"} <= set(written)
     assert written["job"]["pid"] == os.getpid() and written["job"]["cpu_seconds"] > 0
+
+
+def test_a_gpu_is_named_by_the_process_that_computed_on_it(monkeypatch):
+    """Of two GPUs only the second was used; a process that never began with CUDA, or has no torch, names none."""
+    held, names = [0, 512], ["V100", "H100"]
+    cuda = SimpleNamespace(is_initialized=lambda: True, device_count=lambda: 2, max_memory_allocated=held.__getitem__,
+                           get_device_name=names.__getitem__)  # fmt: skip
+    monkeypatch.setitem(sys.modules, "torch", SimpleNamespace(cuda=cuda))
+    assert machine().endswith(", H100") and "V100" not in machine()
+    assert provenance(None)["machine"] == machine()
+    cuda.is_initialized = lambda: False
+    idle = machine()
+    assert "H100" not in idle
+    monkeypatch.delitem(sys.modules, "torch")
+    assert machine() == idle
 
 
 def test_the_digest_of_a_declaration_is_pinned():

@@ -14,6 +14,7 @@ from helip.errors import HelipError
 
 ARRAYS = {"ids": np.int32, "scores": np.float32, "offsets": np.int64, "noise": np.bool_}
 COPIED = 1 << 20  # entries copied together
+OF_A_JOB = ("host", "machine", "commit", "written", "job", "wall_clock_seconds")
 
 
 @dataclass(frozen=True, eq=False)
@@ -117,7 +118,8 @@ def shard_rows(corpus_size: int, shard: tuple[int, int]) -> tuple[int, int]:
 
 def merge(shards: list[PairSet], folder: Path | str, **more: Any) -> PairSet:
     """Writes the shards (any order) of one mining job to `folder` as the pair set that one process would have made, and opens it.
-    Its pairs.json says what theirs say, and `more`; its `wall_clock_seconds` is what they took one after the other."""
+    Its pairs.json says what theirs say, and `more`; its `wall_clock_seconds` is what they took one after the other, and `mined_by` what
+    each job says of itself."""
     shards = sorted(shards, key=lambda s: s.shard)
     _refuse_unlike(shards)
     ends = np.cumsum([len(s.ids) for s in shards])
@@ -131,6 +133,8 @@ def merge(shards: list[PairSet], folder: Path | str, **more: Any) -> PairSet:
     about = {key: shards[0].about[key] for key in same if key in shards[0].about}
     if all("wall_clock_seconds" in s.about for s in shards):
         about["wall_clock_seconds"] = round(sum(s.about["wall_clock_seconds"] for s in shards), 3)
+    if all("job" in s.about for s in shards):  # they were saved
+        about["mined_by"] = [{key: s.about[key] for key in OF_A_JOB if key in s.about} for s in shards]
     _write(Path(folder), arrays, shards[0], (0, 1), **about, **more)
     return PairSet.open(folder)
 

@@ -75,3 +75,4 @@ def _artefacts(root: Path) -> Iterator[tuple[str, dict[str, Any]]]:
             about = json.loads(path.read_text())
             if isinstance(about, dict) and "job" in about:
                 yield stage, about
+                yield from ((STAGES["pair_shards"], one) for one in about.get("mined_by", ()))  # their own files are gone

@@ -15,7 +15,7 @@ def pairs_file(study: BoundStudy, run: str) -> Path:
 
 
 def mining_minutes(study: BoundStudy, run: str) -> float:
-    """Wall-clock of the job that mined a run's pairs."""
+    """Wall-clock of the job that mined a run's pairs, or the sum over its jobs."""
     path = pairs_file(study, run)
     seconds = read_json(path).get("wall_clock_seconds")
     if seconds is None:
@@ -23,9 +23,14 @@ def mining_minutes(study: BoundStudy, run: str) -> float:
     return seconds / 60
 
 
-def machine(about: dict[str, Any]) -> str:
-    """The machine as the artefact names it."""
-    return about.get("machine") or about.get("host", "")
+def mining_jobs(about: dict[str, Any]) -> list[dict[str, Any]]:
+    """What the jobs that mined a pair set say of themselves: its shards', or the one that made it."""
+    return about.get("mined_by") or [about]
+
+
+def machines(about: dict[str, Any]) -> str:
+    """The machines that mined a pair set, as its jobs name them."""
+    return " and ".join(sorted({job.get("machine") or job.get("host", "") for job in mining_jobs(about)}))
 
 
 def time_cells(study: BoundStudy, name: str, finished: bool = False) -> Iterator[Cell]:
@@ -39,4 +44,4 @@ def time_cells(study: BoundStudy, name: str, finished: bool = False) -> Iterator
         data = study.declaration.corpora[bound.corpus].label
         for column in study.tables[name].columns:
             yield Cell(corpus, data, about.get("recovered_share"), label, run, bound.arm, column.key, column.metric, minutes, None, 1,
-                       published.get(column.key), ours=ours, machine=machine(about))  # fmt: skip
+                       published.get(column.key), ours=ours, machine=machines(about), jobs=len(mining_jobs(about)))  # fmt: skip

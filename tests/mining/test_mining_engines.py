@@ -16,7 +16,7 @@ from helip.mining.criterion import Criterion
 from helip.mining.features import checked, cosines
 from helip.mining.jobs import blocks_of
 from helip.mining.miner import _pair_set, mine
-from helip.mining.pairs import merge
+from helip.mining.pairs import PairSet, merge
 
 SPECS = [
     MiningSpec(k=5),
@@ -95,6 +95,18 @@ def test_merged_shards_are_the_whole(features, spec, tmp_path):
     for n in (2, 5):
         parts = [mine(*features, spec, shard=(i, n)) for i in range(n)]
         assert_identical(merge(parts[::-1], tmp_path / str(n)), whole)
+
+
+def test_merged_shards_say_who_mined_them(features, tmp_path):
+    parts = []
+    for i in range(2):
+        mine(*features, SPECS[0], shard=(i, 2)).save(tmp_path / str(i), wall_clock_seconds=i + 0.5, machine=f"machine {i}")
+        parts.append(PairSet.open(tmp_path / str(i)))
+    about = merge(parts[::-1], tmp_path / "merged").about
+    assert about["wall_clock_seconds"] == 2.0
+    assert [(one["machine"], one["wall_clock_seconds"]) for one in about["mined_by"]] == [("machine 0", 0.5), ("machine 1", 1.5)]
+    assert all(one["job"]["pid"] == os.getpid() for one in about["mined_by"])
+    assert "mined_by" not in merge([mine(*features, SPECS[0], shard=(i, 2)) for i in range(2)], tmp_path / "unsaved").about
 
 
 @pytest.mark.parametrize("spec", SPECS[:5], ids=lambda s: f"{s.method}{s.k}")

@@ -2,11 +2,17 @@
 
 import csv
 
+import numpy as np
 from wide import mine_pairs, wide_study
 
+from helip.config import MiningSpec
+from helip.mining import mine
+from helip.mining.pairs import PairSet, merge
 from helip.reporting import html
+from helip.reporting.costs import costs
 from helip.reporting.latex import escaped
 from helip.reporting.tables import write_table
+from helip.reporting.times import machines, mining_jobs, pairs_file
 
 
 def test_latex_carries_value_spread_published_and_difference(measured):
@@ -44,6 +50,28 @@ def test_table_10_is_the_wall_clock_of_the_mining_jobs_with_methods_down_and_cor
     assert "| HELIP-3M | 0.60 (138.00) |" in page
     assert "| HELIP-Full | 2.67 (551.00) |" in page
     assert "Measured on a test machine; one timing each." in page
+
+
+def test_table_10_says_how_many_jobs_a_time_is_summed_over_and_on_what_they_ran(project, tmp_path):
+    study = wide_study(project, tmp_path)
+    row = next(r for r in study.tables["table10"].rows if r.run == "cc3m_clip_helip")
+    study.tables["table10"] = study.tables["table10"].model_copy(update={"rows": (row,)})
+    shards, features = [], [np.random.default_rng(0).random((60, 8), np.float32)] * 2
+    for i, where in enumerate(("a processor, 8 cores, a GPU", "a processor, 8 cores", "a processor, 8 cores, a GPU")):
+        mine(*features, MiningSpec(k=2), shard=(i, 3)).save(tmp_path / str(i), wall_clock_seconds=60.0, machine=where, host=f"n{i}")
+        shards.append(PairSet.open(tmp_path / str(i)))
+    merge(shards, pairs_file(study, "cc3m_clip_helip").parent)
+    page = write_table(study, "table10")
+    assert "| HELIP-Full | 3.00 (69.00), summed over 3 jobs |" in page
+    assert "Measured on a processor, 8 cores and a processor, 8 cores, a GPU; one timing each." in page
+    assert "3.00, summed over 3 jobs" in (study.root / "table10.tex").read_text()
+    cost = costs(study)  # the shards' files are gone: their jobs are not
+    assert (cost.jobs["mine a shard"], "a processor, 8 cores, a GPU" in cost.machines) == (3, True)
+
+
+def test_pairs_that_do_not_name_their_jobs_are_of_one():
+    assert machines({"host": "here"}) == "here"
+    assert mining_jobs({"machine": "a processor", "wall_clock_seconds": 2.0}) == [{"machine": "a processor", "wall_clock_seconds": 2.0}]
 
 
 def test_markdown_of_our_documents_becomes_html():

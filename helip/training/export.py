@@ -13,13 +13,13 @@ from helip.training import tokenizer
 from helip.training.curve import Curve
 from helip.training.layout import ABOUT, CONFIG, CURVE, WEIGHTS
 from helip.training.models import Clip
+from helip.training.weights import save_weights
 
 
 def export(folder: Path, clip: Clip, weights: dict[str, Tensor], curve: Curve, about: dict[str, Any]) -> None:
     """Writes open_clip_model.safetensors, open_clip_config.json, curve.csv, train.json and tokenizer files; the folder appears whole."""
     with whole_folder(folder) as temporary:
-        save_file({name: w.detach().cpu().contiguous() for name, w in weights.items()}, temporary / WEIGHTS)
-        (temporary / WEIGHTS).chmod(0o644)  # safetensors makes it the owner's alone
+        save_weights(save_file, {name: w.detach().cpu().contiguous() for name, w in weights.items()}, temporary / WEIGHTS)
         size = clip.image_size[0] if clip.image_size[0] == clip.image_size[1] else clip.image_size
         said = {"model_cfg": clip.config, "preprocess_cfg": clip.preprocess | {"size": size}}
         (temporary / CONFIG).write_text(json.dumps(said, indent=1) + "\n")

@@ -11,6 +11,7 @@ from safetensors.numpy import load_file, save_file
 from helip.artefact import whole_folder, write_json
 from helip.errors import HelipError
 from helip.training.layout import ABOUT, CONFIG, CURVE, EMPTY_CURVE, TOKENIZER, WEIGHTS
+from helip.training.weights import save_weights
 
 Weights = dict[str, np.ndarray]
 
@@ -35,8 +36,7 @@ def write(start: Weights, refined: Path, weight: float, out: Path, about: dict[s
     """The model folder `out`: files of a training, with the refined folder's config and tokenizer and a curve without steps."""
     mixed = interpolated(start, weights_of(refined), weight)
     with whole_folder(out) as folder:
-        save_file(mixed, folder / WEIGHTS)
-        (folder / WEIGHTS).chmod(0o644)  # safetensors makes it the owner's alone
+        save_weights(save_file, mixed, folder / WEIGHTS)
         for name in (CONFIG, *TOKENIZER):
             if (refined / name).is_file():
                 shutil.copyfile(refined / name, folder / name)

@@ -19,9 +19,19 @@ log = logging.getLogger(__name__)
 def save(folder: Path, step: int, digest: str, payload: dict[str, Any]) -> None:
     """Writes `step<n>.pt` and removes all but the last two. payload: tensors and plain values only."""
     with whole_file(folder / f"step{step:09d}.pt") as temporary:
-        torch.save({"digest": digest, "step": step, **payload}, temporary)
+        _write({"digest": digest, "step": step, **payload}, temporary)
     for old in _files(folder)[:-KEPT]:
         old.unlink(missing_ok=True)
+
+
+def _write(value: dict[str, Any], path: Path) -> None:
+    try:
+        with open(path, "wb") as file:  # given a path, torch keeps the system's reason to itself
+            torch.save(value, file)
+    except RuntimeError as error:
+        if isinstance(error.__context__, OSError):  # after it torch only misses the bytes
+            raise error.__context__ from None
+        raise
 
 
 def latest(folder: Path, digest: str) -> dict[str, Any] | None:

@@ -2,6 +2,8 @@
 
 import os
 import random
+import re
+import resource
 import signal
 import sys
 import threading
@@ -10,14 +12,18 @@ from pathlib import Path
 import pytest
 import torch
 from forks import processes, quiet
+from safetensors.numpy import load_file as load_numpy
 from safetensors.torch import load_file
 from toys import job, recipe, refinement
 
 from helip.artefact import read_json
 from helip.config import EarlyStopping
 from helip.errors import HelipError
-from helip.training import state
+from helip.training import importing, interpolation, state
+from helip.training.curve import Curve
 from helip.training.distributed import World
+from helip.training.export import export
+from helip.training.layout import WEIGHTS
 from helip.training.loop import REQUEUE, train
 
 KILLS = 20
@@ -26,6 +32,9 @@ EVERYTHING = PLAIN | {
     "steps": 24, "ema": 0.9, "accumulate": 2, "early_stopping": EarlyStopping(every=8, patience=9, held_out=0.2),
     "augmentation": {"crop_scale": (0.5, 1.0), "flip": 0.5, "jitter": 0.3},
 }  # fmt: skip
+
+DECLIP = PLAIN | {"steps": 24, "objective": {"name": "declip", "queue": 64, "head": (16, 8)}, "precision": "fp16"}
+SAID = {"plain": PLAIN, "everything": EVERYTHING, "declip in half precision": DECLIP}
 
 
 def attempt(folder: Path, said: dict, moment: float | None, number: int = signal.SIGKILL) -> int:
@@ -64,13 +73,13 @@ def assert_same(a: tuple, b: tuple) -> None:
 def whole(tmp_path_factory) -> dict[str, Path]:
     """Folders of trainings that nobody interrupted."""
     folders = {}
-    for name, said in {"plain": PLAIN, "everything": EVERYTHING}.items():
+    for name, said in SAID.items():
         folders[name] = tmp_path_factory.mktemp(name)
         assert attempt(folders[name], said, None) == 0
     return folders
 
 
-@pytest.mark.parametrize(("name", "said"), [("plain", PLAIN), ("everything", EVERYTHING)])
+@pytest.mark.parametrize(("name", "said"), SAID.items())
 def test_sigkill_at_random_moments_changes_nothing(tmp_path, whole, name, said):
     expected, moments = result(whole[name]), random.Random(0)
     seconds = read_json(whole[name] / "model/train.json")["wall_clock_seconds"]
@@ -90,10 +99,11 @@ def test_sigkill_at_random_moments_changes_nothing(tmp_path, whole, name, said):
     assert_same(result(folder), expected)
 
 
-def half_saved(value, path) -> None:
+def half_saved(value, file) -> None:
     """A process that dies in the middle of writing its state."""
-    torch_save(value, path)
-    os.truncate(path, os.path.getsize(path) // 2)
+    torch_save(value, file)
+    file.flush()
+    os.truncate(file.fileno(), file.tell() // 2)
     os.kill(os.getpid(), signal.SIGKILL)
 
 
@@ -103,7 +113,7 @@ torch_save = torch.save
 def dies_while_saving(folder: Path, said: dict, step: int) -> None:
     quiet(folder)
     torch.set_num_threads(1)
-    torch.save = lambda value, path: half_saved(value, path) if value.get("step") == step else torch_save(value, path)
+    torch.save = lambda value, file: half_saved(value, file) if value.get("step") == step else torch_save(value, file)
     train(job(folder, refinement(**said)), World())
     sys.exit(0)
 
@@ -165,13 +175,33 @@ def test_code_in_a_state_does_not_run(tmp_path, monkeypatch):
     assert not (tmp_path / "ran").exists()
 
 
-def test_a_full_disk_is_one_sentence_and_loses_nothing(tmp_path, monkeypatch):
-    def full(value, path):
-        raise OSError(28, "No space left on device")
+def on_a_full_disk(folder: Path, what: str) -> None:
+    """Writes it where a file may have 10,000 bytes, and what was said into `folder`."""
+    quiet(folder)
+    one = job(folder / "toy", recipe())
+    weights = one.clip.model.state_dict()
+    state.save(one.state_dir, 1, "toy", {"x": torch.zeros(10)})
+    export(folder / "refined", one.clip, weights, Curve(), {})
+    start = load_numpy(folder / "refined" / WEIGHTS)
+    importing.read_published = lambda file: importing.Published("toy", {}, {}, weights)
+    write = {
+        "state": lambda: state.save(one.state_dir, 2, "toy", weights),
+        "model": lambda: export(folder / "model", one.clip, weights, Curve(), {}),
+        "interpolation": lambda: interpolation.write(start, folder / "refined", 0.5, folder / "mixed", {}),
+        "import": lambda: importing.import_checkpoint(folder / "refined" / WEIGHTS, folder / "imported"),
+    }
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, 10_000))
+    try:
+        write[what]()
+    except HelipError as error:
+        (folder / "error").write_text(str(error))
 
-    one = job(tmp_path, recipe())
-    state.save(one.state_dir, 1, "toy", {"x": 1})
-    monkeypatch.setattr(state.torch, "save", full)
-    with pytest.raises(HelipError, match="No space left on device"):
-        state.save(one.state_dir, 2, "toy", {"x": 2})
-    assert [p.name for p in one.state_dir.iterdir()] == ["step000000001.pt"]
+
+@pytest.mark.parametrize("what", ["state", "model", "interpolation", "import"])
+def test_a_full_disk_is_one_sentence_and_loses_nothing(tmp_path, what):
+    process = processes().Process(target=on_a_full_disk, args=(tmp_path, what))
+    process.start()
+    process.join(60)
+    assert re.search(r"could not be written \(.*File too large.*\); free space", (tmp_path / "error").read_text())
+    assert [p.name for p in (tmp_path / "toy/state").glob("*")] == ["step000000001.pt"]
+    assert {p.name for p in tmp_path.iterdir()} - {"error", "toy", "refined"} == {p.name for p in tmp_path.glob("said.*")}

@@ -13,6 +13,7 @@ from helip.training.importing.published import Published, check
 from helip.training.importing.reading import read_weights
 from helip.training.importing.slip import is_slip, published_slip
 from helip.training.layout import CONFIG, WEIGHTS
+from helip.training.weights import save_weights
 
 __all__ = ["Published", "import_checkpoint", "read_published"]
 
@@ -47,7 +48,8 @@ def import_checkpoint(file: Path, folder: Path) -> Published:
     published = read_published(file)
     said = {"model_cfg": published.model_cfg, "preprocess_cfg": published.preprocess_cfg}
     with whole_folder(folder) as temporary:
-        save_file({name: w.clone(memory_format=torch.contiguous_format) for name, w in published.weights.items()}, temporary / WEIGHTS)
+        contiguous = {name: w.clone(memory_format=torch.contiguous_format) for name, w in published.weights.items()}
+        save_weights(save_file, contiguous, temporary / WEIGHTS)
         (temporary / CONFIG).write_text(json.dumps(said, indent=1) + "\n")
         write_json(temporary / ABOUT, provenance({"layout": published.layout} | said, inputs={file.name: file_digest(file)}))
     return published

@@ -10,6 +10,7 @@ from helip.config import BenchmarkSet, Declaration, GeneratedSet, WdsSet
 from helip.data.locations import located
 from helip.data.tars import samples, write
 from helip.errors import HelipError
+from helip.evaluation.sets import of_declaration
 
 PER_SHARD = 5000
 IMAGES = frozenset({"webp", "png", "jpg", "jpeg"})  # what CLIP benchmark decodes
@@ -156,20 +157,10 @@ def _check_archive(tar: Path, classes: int) -> int:
 
 
 def _benchmark(name: str, declaration: BenchmarkSet) -> dict[str, Any]:
-    from clip_benchmark.datasets.builder import build_dataset
-
     root = located(declaration.root, declaration.obtain)
-    task = {"classification": "zeroshot_classification", "retrieval": "zeroshot_retrieval"}[declaration.task]
-    try:
-        data = build_dataset(declaration.name, root=str(root), split=declaration.split, task=task, download=False)
-        items = len(data)
-    except Exception as error:  # each of CLIP benchmark's loaders fails in its own way
-        what = f"{type(error).__name__}: {error}".splitlines()[0][:300]
-        raise HelipError(
-            f"{root}: CLIP benchmark cannot load '{declaration.name}' for evaluation -> {name} ({what}); put its files there"
-        ) from None
+    data = of_declaration(name, declaration, root).open(None, declaration.split)
     words = {"class_names": data.classes, "templates": data.templates} if declaration.task == "classification" else {}
-    return {"dataset": declaration.name, "root": str(root), "split": declaration.split, "items": items, "train_items": 0,
+    return {"dataset": declaration.name, "root": str(root), "split": declaration.split, "items": len(data), "train_items": 0,
             "classes": len(words.get("class_names", ())), **_digests(words), "archives": {}}  # fmt: skip
 
 

@@ -59,8 +59,8 @@ class EvaluationSet:
                 needed = [f"{split}/nshards.txt", *words]
             case "mscoco_captions":
                 needed = ["train2014" if split == "train" else "val2014", f"coco_{split}_karpathy.json"]
-            case "flickr30k":
-                needed = [f"flickr30k_{split}_karpathy.txt"]
+            case "flickr30k" | "flickr8k" as name:
+                needed = [f"{name}_{split}_karpathy.txt"]
             case _:
                 needed = ["."]
         return [self.root / name for name in needed]

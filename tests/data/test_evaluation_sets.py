@@ -186,7 +186,7 @@ def test_a_set_that_is_not_there_is_said(tmp_path, monkeypatch):
     monkeypatch.delenv("HELIP_DATA", raising=False)
     with pytest.raises(HelipError, match=r"\$HELIP_DATA is not set"):
         build_evaluation_set("mine", WdsSet(task="retrieval", path="$HELIP_DATA/x"), tmp_path / "out")
-    with pytest.raises(HelipError, match="CLIP benchmark cannot load 'cifar10' for evaluation -> mine"):
+    with pytest.raises(HelipError, match=r"evaluation set 'mine' \(test\) cannot be opened"):
         build_evaluation_set("mine", BenchmarkSet(task="classification", name="cifar10", root=str(tmp_path)), tmp_path / "out")
 
 

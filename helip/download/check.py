@@ -7,14 +7,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from helip.artefact import file_digest, read_json
+from helip.artefact import file_digest
 from helip.config import BenchmarkSet, DownloadedCorpus, Expected, GeneratedCorpus, GeneratedSet, ShardCorpus, TableCorpus, UnionCorpus
 from helip.data.build import shard_files
 from helip.data.corpus import Corpus
 from helip.data.evaluation_sets import build_evaluation_set
 from helip.data.locations import located
+from helip.download.checkpoints import place
 from helip.download.crawling import executable
+from helip.download.fetching import agreed
 from helip.errors import HelipError
+from helip.evaluation.sets import of_declaration
 from helip.study import BoundStudy
 
 State = Literal["there", "will be made", "will be fetched", "missing"]
@@ -115,21 +118,10 @@ def _evaluation_set(study: BoundStudy, name: str) -> tuple[State, str]:
     with tempfile.TemporaryDirectory() as place:
         said = build_evaluation_set(name, declaration, Path(place) / name)
     if isinstance(declaration, BenchmarkSet) and declaration.probe:
-        said = said | {"train_items": _train_items(declaration)}
+        said = said | {"train_items": len(of_declaration(name, declaration, study.evaluation_dir(name)).open(None, "train"))}
     _compare(name, declaration.expected, said)
     train = f", {said['train_items']} for the probe" if said.get("train_items") else ""
     return "there", f"{said['items']} items{train}, {said.get('classes', 0)} classes"
-
-
-def _train_items(declaration: BenchmarkSet) -> int:
-    from clip_benchmark.datasets.builder import build_dataset
-
-    root = located(declaration.root)
-    try:
-        return len(build_dataset(declaration.name, root=str(root), split="train", download=False, task="zeroshot_classification"))
-    except Exception as error:  # each of its data sets raises its own kinds
-        what = f"{type(error).__name__}: {error}".splitlines()[0][:300]
-        raise HelipError(f"{root}: the training split of '{declaration.name}' cannot be loaded for the probe ({what})") from None
 
 
 def _compare(name: str, expected: Expected, said: dict) -> None:
@@ -146,13 +138,11 @@ def _compare(name: str, expected: Expected, said: dict) -> None:
 
 
 def _checkpoint(study: BoundStudy, run: str) -> tuple[State, str]:
-    checkpoint, folder = study.declaration.published[run], study.root / "checkpoints"
-    file = folder / checkpoint.url.rpartition("/")[2] if checkpoint.url else _present(checkpoint.path, checkpoint.obtain)
+    checkpoint = study.declaration.published[run]
+    if checkpoint.path:
+        _present(checkpoint.path, checkpoint.obtain)
+    file, record = place(checkpoint, run, study.root / "checkpoints")
     if not file.exists():
         return "will be fetched", f"{checkpoint.url}, sha256 {checkpoint.sha256 or 'recorded then'}"
-    record = folder / f"{file.name if checkpoint.url else run}.json"
-    found = file_digest(file)
-    expected = checkpoint.sha256 or (read_json(record)["sha256"] if record.exists() else found)
-    if found != expected:
-        raise HelipError(f"{file}: its sha256 is {found}, and {expected} is declared or recorded; fetch it again")
+    found = agreed(file, file_digest(file), checkpoint.sha256, record)
     return "there", f"{file.stat().st_size} bytes, sha256 {found}"

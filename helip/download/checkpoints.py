@@ -4,29 +4,31 @@ import csv
 import tempfile
 from pathlib import Path
 
-from helip.artefact import file_digest, provenance, read_json, whole_folder, write_json
+from helip.artefact import digest, file_digest, provenance, whole_folder, write_json
 from helip.config import PublishedCheckpoint
 from helip.data.locations import located
-from helip.download.fetching import fetch
+from helip.download.fetching import agreed, fetch
 from helip.errors import HelipError
+
+
+def place(checkpoint: PublishedCheckpoint, run: str, folder: Path) -> tuple[Path, Path]:
+    """The file, and the record of the first sha256 seen. A fetched one is named by its whole address: many end in the same word."""
+    if checkpoint.path:
+        return located(checkpoint.path, checkpoint.obtain), folder / f"{run}.json"
+    file = folder / f"{digest(checkpoint.url)}-{checkpoint.url.rpartition('/')[2]}"
+    return file, Path(f"{file}.json")
 
 
 def obtain(checkpoint: PublishedCheckpoint, run: str, folder: Path) -> tuple[Path, str]:
     """The file and its sha256, fetched into `folder` where it has an address; `folder` keeps the first sha256 seen."""
+    file, record = place(checkpoint, run, folder)
     if checkpoint.url:
-        file = folder / checkpoint.url.rpartition("/")[2]
         return file, fetch(checkpoint.url, file, checkpoint.sha256)
-    file, record = located(checkpoint.path, checkpoint.obtain), folder / f"{run}.json"
     if not file.is_file():
         raise HelipError(
             f"{file}: the published checkpoint of {run} is not there; {checkpoint.obtain or 'put it there or correct the path'}"
         )
-    found = file_digest(file)
-    expected = checkpoint.sha256 or (read_json(record)["sha256"] if record.exists() else found)
-    if found != expected:
-        raise HelipError(
-            f"{file}: its sha256 is {found}, and {expected} is declared or was recorded in {record}; fetch it again, or correct that"
-        )
+    found = agreed(file, file_digest(file), checkpoint.sha256, record)
     write_json(record, {"path": checkpoint.path, "sha256": found, "bytes": file.stat().st_size, "pinned": checkpoint.sha256 is not None})
     return file, found
 

@@ -1,5 +1,6 @@
 """One file from a web address: resumed where an earlier try stopped, checked against its sha256, whole or absent."""
 
+import errno
 import http.client
 import os
 import re
@@ -13,6 +14,7 @@ from helip.errors import HelipError
 
 BLOCK = 1 << 20
 FINAL = frozenset({400, 401, 403, 404, 410, 451})  # asking again gives the same answer
+FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 
 class Interrupted(Exception):  # noqa: N818  a try that another try may complete
@@ -37,11 +39,18 @@ def fetch(url: str, path: Path, sha256: str | None = None, timeout: float = 60, 
         os.replace(f"{path}.part", path)
         Path(f"{path}.part.etag").unlink(missing_ok=True)
     else:
-        found = known["sha256"] if known.get("bytes") == path.stat().st_size else file_digest(path)
-        if expected and found != expected:
-            raise HelipError(f"{path}: its sha256 is {found}, and {expected} is declared or recorded; delete the file to fetch it again")
+        found = agreed(path, known["sha256"] if known.get("bytes") == path.stat().st_size else file_digest(path), sha256, recorded)
     if known.get("sha256") != found or known.get("bytes") != path.stat().st_size:
         write_json(recorded, {"url": url, "sha256": found, "bytes": path.stat().st_size, "pinned": sha256 is not None})
+    return found
+
+
+def agreed(path: Path, found: str, sha256: str | None, recorded: Path) -> str:
+    """The sha256 found of a file that is there, if it is the declared one, or without one the one recorded at first."""
+    expected = sha256 or (read_json(recorded)["sha256"] if recorded.exists() else found)
+    if found != expected:
+        said = "declared" if sha256 else f"recorded in {recorded}"
+        raise HelipError(f"{path}: its sha256 is {found}, and {expected} is {said}; delete the file and fetch it again, or correct that")
     return found
 
 
@@ -89,8 +98,9 @@ def _complete(url: str, part: Path, timeout: float, tries: int, pause: float) ->
             if error.code == 416:  # nothing beyond what we have: whole, but nobody checked it
                 _forget(part)
         except (Interrupted, http.client.HTTPException, OSError) as error:
-            if isinstance(error, OSError) and error.filename:  # a file of ours, not the network
-                raise HelipError(f"{error.filename}: could not be written ({error.strerror}); free space or fix the permissions") from None
+            if isinstance(error, OSError) and (error.filename or error.errno in FULL):  # a file of ours, not the network
+                where = error.filename or part
+                raise HelipError(f"{where}: could not be written ({error.strerror}); free space or fix the permissions") from None
             reason = str(getattr(error, "reason", error)) or type(error).__name__
         except ValueError as error:
             raise HelipError(f"{url}: not a web address ({error}); correct it") from None

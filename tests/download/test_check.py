@@ -98,9 +98,24 @@ def test_a_truncated_evaluation_archive_is_found(study):
     assert states(study())["set cifar10"][0] == "missing"
 
 
+@pytest.mark.parametrize("name", ["mscoco_captions", "flickr30k", "flickr8k"])
+def test_a_missing_file_is_said_and_no_shell_fetches_it(study, tmp_path, monkeypatch, name):
+    """CLIP benchmark runs wget, unzip and kaggle for what it misses, whatever it is told of downloads."""
+    (tmp_path / "bin").mkdir()
+    for program in ("wget", "unzip", "kaggle"):
+        (tmp_path / "bin" / program).write_text(f"#!/bin/sh\ntouch {tmp_path}/ran\n")
+        (tmp_path / "bin" / program).chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}{os.pathsep}{os.environ['PATH']}")
+    (study.mine / "set").mkdir()
+    declared = {"kind": "clip_benchmark", "task": "retrieval", "name": name, "root": "$MINE/set"}
+    state, said = states(study(lambda c: c["evaluation"].update(cifar10=declared)))["set cifar10"]
+    assert state == "missing" and f"{study.mine / 'set'}" in said
+    assert not (tmp_path / "ran").exists()
+
+
 def test_a_checkpoint_that_is_not_the_pinned_one_is_found(study):
     change = lambda c: c["published"]["cc3m_clip"].update(sha256="0" * 64)  # noqa: E731
-    assert "is declared or recorded" in states(study(change))["cc3m_clip"][1]
+    assert f"{'0' * 64} is declared" in states(study(change))["cc3m_clip"][1]
 
 
 def test_an_indexed_corpus_whose_shard_changed_is_found(study):

@@ -151,8 +151,16 @@ def test_a_file_that_changed_on_disk_is_refused(site, tmp_path):
     site.pages["a.pt"] = DATA
     quick(site, "a.pt", tmp_path / "a.pt")
     (tmp_path / "a.pt").write_bytes(DATA + b"!")
-    with pytest.raises(HelipError, match="delete the file to fetch it again"):
+    with pytest.raises(HelipError, match="delete the file and fetch it again"):
         quick(site, "a.pt", tmp_path / "a.pt")
+
+
+def test_a_full_disk_is_no_network_failure(site, tmp_path):
+    site.pages["a.tar"] = DATA
+    (tmp_path / "a.tar.part").symlink_to("/dev/full")
+    with pytest.raises(HelipError, match=r"a.tar.part: could not be written \(No space left on device\); free space"):
+        quick(site, "a.tar", tmp_path / "a.tar")
+    assert site.asked["a.tar"] == 1
 
 
 def test_what_is_no_web_address_is_refused(tmp_path):

@@ -90,7 +90,8 @@ class Recipe(Declaration):
     schedule: Literal["cosine", "constant"] = "cosine"
     precision: Literal["fp32", "fp16", "bf16"] = "fp32"
     clip_norm: float | None = Field(None, gt=0)
-    accumulate: int = Field(1, gt=0)  # micro-batches a batch is cut into; the gradient is that of the whole batch
+    # micro-batches a batch is cut into; the gradient is that of the whole batch, but that batch normalisation in a tower sees one of them
+    accumulate: int = Field(1, gt=0)
     checkpoint_gradients: bool = False
     augmentation: Augmentation = Augmentation()
     ema: float | None = Field(None, gt=0, lt=1)
@@ -105,7 +106,7 @@ class Recipe(Declaration):
 
 class EarlyStopping(Declaration):
     patience: int = Field(5, gt=0)  # validations without a gain (section 4.1: 5 epochs)
-    every: int = Field(gt=0)  # steps
+    every: int = Field(gt=0)  # steps; the start and the last step are validated too
     held_out: Share = 0.02  # of the corpus, never trained on
 
 

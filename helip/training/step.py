@@ -1,4 +1,7 @@
-"""One optimiser step: the gradient of the whole batch, whatever the processes and micro-batches it is cut into."""
+"""One optimiser step: the gradient of the whole batch, whatever the processes and micro-batches it is cut into.
+
+Only batch normalisation within a tower (a ResNet's) sees no more than one micro-batch, of all GPUs together.
+"""
 
 import contextlib
 from collections.abc import Iterator

@@ -7,6 +7,7 @@ import importlib.metadata
 import json
 import os
 import platform
+import re
 import resource
 import shutil
 import subprocess
@@ -17,6 +18,8 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+
+import psutil
 
 from helip.config import Declaration
 from helip.errors import HelipError
@@ -81,22 +84,66 @@ def whole_file(path: Path) -> Iterator[Path]:
 
 
 @contextlib.contextmanager
-def whole_folder(path: Path) -> Iterator[Path]:
-    """A temporary folder beside `path` that takes its place when the block ends well and vanishes when it does not."""
+def whole_folder(path: Path, later: tuple[str, ...] = ()) -> Iterator[Path]:
+    """A temporary folder beside `path` that takes its place when the block ends well and vanishes when it does not.
+
+    later: names that are written into the folder once it stands. HelipError rather than delete a folder that holds none of them and
+    nothing of what would take its place.
+    """
     path = Path(path)
     with _writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
+        _sweep(path)
+        temporary = _hidden(path)
         os.chmod(temporary, 0o755)
         try:
             yield temporary
-            if path.exists():
-                old = Path(tempfile.mkdtemp(prefix=f".{path.name}.old.", dir=path.parent))
-                path.replace(old)
-                shutil.rmtree(old)
+            old = _set_aside(path, {p.name for p in temporary.iterdir()} | {*later})
             temporary.replace(path)
+            if old:
+                shutil.rmtree(old, ignore_errors=True)
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _hidden(path: Path) -> Path:
+    """A new folder beside `path`, named so that others can tell when its maker is gone."""
+    return Path(tempfile.mkdtemp(prefix=f".{path.name}.{platform.node()}.{os.getpid()}.", dir=path.parent))
+
+
+def _sweep(path: Path) -> None:
+    """Removes what processes of this machine left of `path` when they were killed."""
+    made = re.compile(re.escape(f".{path.name}.{platform.node()}.") + r"(\d+)\.\w+")
+    for left in path.parent.iterdir():
+        if (found := made.fullmatch(left.name)) and not psutil.pid_exists(int(found[1])):
+            shutil.rmtree(left, ignore_errors=True)
+
+
+def _set_aside(path: Path, ours: set[str]) -> Path | None:
+    """Moves an earlier folder of the same kind out of the way."""
+    if not path.exists():
+        return None
+    held = {p.name for p in path.iterdir() if not p.name.startswith(".nfs")}  # .nfs: deleted, and still open in some process
+    if held and not held & ours:
+        raise HelipError(f"{path}: holds {min(held)} and nothing of what would replace it ({min(ours)}, ...); name another folder")
+    return path.replace(_hidden(path))
+
+
+def check_replaceable(out: Path, about: str, *inputs: Path | str | None) -> None:
+    """Whether a user's `out` may be replaced by `whole_folder`: asked before hours of work.
+
+    about: the JSON in every folder of the kind that will be made. inputs: what is read; a name that is no path is none, and
+    `local-dir:` may stand before a folder. HelipError where `out` holds something else, or one of the inputs.
+    """
+    with _writing(out):
+        if out.name in ("", "..") or out.is_symlink() or (out.exists() and not out.is_dir()):
+            raise HelipError(f"{out}: is no folder that can be replaced; name one that does not exist yet")
+        if out.exists() and any(out.iterdir()) and not (out / about).is_file():
+            raise HelipError(f"{out}: has no {about}, so it holds something else, and all of it would be deleted; name another folder")
+        for given in filter(None, inputs):
+            place = Path(str(given).rpartition("local-dir:")[2])
+            if place.exists() and place.resolve().is_relative_to(out.resolve()):
+                raise HelipError(f"{out}: holds {place}, which is read, and would be deleted with it; name another folder")
 
 
 def write_json(path: Path, value: Any) -> None:

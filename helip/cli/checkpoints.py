@@ -2,7 +2,9 @@
 
 from pathlib import Path
 
+from helip.artefact import check_replaceable
 from helip.errors import HelipError
+from helip.training.layout import ABOUT, WEIGHTS
 
 COMMANDS = {
     "interpolate": "mix the weights of a refined model and of its start (WiSE-FT); nothing is trained",
@@ -67,25 +69,25 @@ def _runs_of_study(a):
 def _folders_of_user(a):
     if a.names or not (a.start and a.refined and a.out):
         raise HelipError("give --study S --seed N RUN, or --start NAME --refined DIR --out DIR")
+    check_replaceable(a.out, ABOUT, a.refined, a.start, a.start.partition(":")[2])
     return a.start, a.refined, a.weight, a.out, {}
 
 
 def _about(start, refined, weight, facts):
     """What train.json says: the refined model's own facts, and what was done to it."""
     from helip.artefact import file_digest, provenance, read_json
-    from helip.training.layout import ABOUT, WEIGHTS
+    from helip.training.interpolation import weights_file
 
     trained = read_json(refined / ABOUT) if (refined / ABOUT).exists() else {}
     kept = {name: trained[name] for name in ("seed", "steps", "recovered_share") if name in trained}
     file = Path(start.removeprefix("local-dir:")) / WEIGHTS
-    inputs = {"start": file_digest(file) if file.exists() else start, "refined": file_digest(refined / WEIGHTS)}
+    inputs = {"start": file_digest(file) if file.exists() else start, "refined": file_digest(weights_file(refined))}
     return provenance({"interpolate": {"weight": weight, **facts}}, inputs, **kept, **facts)
 
 
 def _weights(start):
     """Of a folder, read without torch; of an open_clip name or another layout, through open_clip."""
     from helip.training.interpolation import weights_of
-    from helip.training.layout import WEIGHTS
 
     folder = Path(start.removeprefix("local-dir:"))
     if (folder / WEIGHTS).exists():
@@ -149,5 +151,6 @@ def _pairs_of_study(a):
 def _pairs_of_user(a):
     if a.names or not (a.corpus and a.pairs and a.model and a.out):
         raise HelipError("give --study S --seed N RUN PAIRS, or --corpus DIR --pairs DIR --model NAME --out DIR")
+    check_replaceable(a.out, "pairs.json", a.corpus, a.pairs, a.model, a.pretrained)
     given = {name: getattr(a, name) for name in ("corpus", "pairs", "model", "pretrained", "margin", "out")}
     return given | {"cache": a.out.with_name(f"{a.out.name}.features"), "facts": {}}

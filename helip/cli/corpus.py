@@ -6,7 +6,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 from helip import study
+from helip.artefact import check_replaceable
 from helip.config import ShardCorpus, TableCorpus
+from helip.data.locations import located
 from helip.errors import HelipError
 
 COMMANDS = {
@@ -54,6 +56,8 @@ def _own(arguments: argparse.Namespace) -> ShardCorpus | TableCorpus:
         raise HelipError("give --study STUDY NAME, or --shards PATH --out FOLDER, or --table FILE --out FOLDER")
     if not 0 <= arguments.max_quarantined <= 1:
         raise HelipError(f"--max-quarantined {arguments.max_quarantined}: must be a share between 0 and 1")
+    source = located(arguments.shards or arguments.table)
+    check_replaceable(arguments.out, "manifest.json", source, source.parent)  # the parent of a glob
     usual = {"published_size": arguments.published_size, "max_quarantined": arguments.max_quarantined}
     if arguments.shards:
         return ShardCorpus(path=arguments.shards, **usual)

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from helip import study
+from helip.artefact import check_replaceable
 from helip.config import DownloadedCorpus, UnionCorpus
 from helip.errors import HelipError
 
@@ -104,6 +105,7 @@ def _pack_set(arguments: argparse.Namespace) -> None:
             from helip.download.packing.caltech101 import read_caltech101
 
             read = functools.partial(read_caltech101, arguments.source)
+    check_replaceable(arguments.out, "packed.json", arguments.source, arguments.partition)
     counts = pack(arguments.name, read, arguments.out)
     print(f"{arguments.out}: {', '.join(f'{n} {split}' for split, n in counts.items())}", file=sys.stderr)
 

@@ -92,11 +92,13 @@ def _of_study(arguments):
 
 def _of_user(arguments):
     from helip import encoders
+    from helip.artefact import check_replaceable
     from helip.errors import HelipError
 
     if arguments.names or not (arguments.corpus and arguments.encoder and arguments.out):
         raise HelipError("give either --study S CORPUS ENCODER, or --corpus DIR --encoder LIBRARY:NAME --out DIR")
     declaration = encoders.parse(arguments.encoder)
+    check_replaceable(arguments.out, "features.json", arguments.corpus, arguments.encoder)
     if arguments.centre:
         declaration = declaration.model_copy(update={"centre": True})
     return declaration, arguments.corpus, None, arguments.out, []

@@ -6,7 +6,7 @@ import time
 from pathlib import Path
 from typing import Any, get_args
 
-from helip.artefact import write_json
+from helip.artefact import check_replaceable, write_json
 from helip.config import MiningSpec
 from helip.errors import HelipError
 
@@ -133,8 +133,10 @@ def _merge(a: argparse.Namespace) -> None:
         folders, out = load(a.study).mine_shards(a.pairs[0]), job.out
         if not folders:
             raise HelipError(f"merge-pairs: the study mines '{a.pairs[0]}' in one job; resources -> mine -> pairs_per_shard cuts it")
-    if out is None:
+    elif out is None:
         raise HelipError("merge-pairs needs --out DIR")
+    else:
+        check_replaceable(out, "pairs.json", *folders)
     merged = merge([PairSet.open(folder) for folder in folders], out)
     print(f"{out}: {len(merged)} targets from {len(folders)} shards")
     if job:

@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from helip.artefact import digest, file_digest, read_json
+from helip.artefact import check_replaceable, digest, file_digest, read_json
 from helip.binding import encoders_of
 from helip.config import MiningSpec, Resources
 from helip.data.corpus import Corpus
@@ -79,6 +79,7 @@ def of_files(a: argparse.Namespace) -> Job:
     if not a.out or not (a.corpus if reference else any(given.values())):
         wanted = "--corpus DIR" if reference else "--image-features FILE --text-features FILE"
         raise HelipError(f"mine needs --study S PAIRS, or {wanted} --out DIR")
+    check_replaceable(a.out, "pairs.json", *given.values(), a.corpus)
     spec = _spec(a, given)
     unused = {"image": ("text",), "text": ("image",), "random": tuple(given), "truth": tuple(given)}.get(spec.method, ())
     features = {modality: path for modality, path in given.items() if path and modality not in unused}

@@ -85,6 +85,7 @@ def _target(name, declaration, folder):
 
 
 def _of_user(a):
+    from helip.artefact import check_replaceable
     from helip.data.corpus import Corpus
     from helip.errors import HelipError
 
@@ -94,6 +95,7 @@ def _of_user(a):
         raise HelipError(
             "give --study S --seed N RUN SELECTION, or --corpus DIR --out DIR with --model NAME (and --target SET) or --column FILE"
         )
+    check_replaceable(a.out, "selection.json", a.corpus, a.model, a.pretrained, a.column, a.target)
     said = {"spec": _spec(a, scored), "corpus": Corpus.open(a.corpus), "out": a.out, "cache": a.out.parent / f"{a.out.name}.features"}
     said |= {"model": a.model or "", "pretrained": a.pretrained}
     if a.target:

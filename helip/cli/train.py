@@ -74,12 +74,15 @@ def _train(arguments):
 
 
 def _refine(arguments):
-    recipe = _recipe(arguments)
+    from helip.artefact import check_replaceable
+    from helip.training.layout import ABOUT
+
+    recipe, a = _recipe(arguments), arguments
+    check_replaceable(a.out, ABOUT, a.corpus, a.pairs, a.keep, a.recipe, a.start, a.start.partition(":")[2])
 
     def job(world):
         from helip.training.jobs import of_own_data
 
-        a = arguments
         return of_own_data(recipe, a.corpus, a.pairs, a.start, a.out, a.seed, a.keep)
 
     def retention_set(name):

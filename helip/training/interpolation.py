@@ -44,11 +44,17 @@ def write(start: Weights, refined: Path, weight: float, out: Path, about: dict[s
         write_json(folder / ABOUT, about)
 
 
+def weights_file(folder: Path) -> Path:
+    file = folder / WEIGHTS
+    if not file.is_file():
+        raise HelipError(f"{file}: not found; train it first")
+    return file
+
+
 def weights_of(folder: Path) -> Weights:
     """What a model folder holds."""
+    file = weights_file(folder)
     try:
-        return load_file(folder / WEIGHTS)
-    except FileNotFoundError:
-        raise HelipError(f"{folder / WEIGHTS}: not found; train it first") from None
+        return load_file(file)
     except (SafetensorError, TypeError, KeyError) as error:
-        raise HelipError(f"{folder / WEIGHTS}: not readable ({error}); it must hold float32 or float16 weights: train it again") from None
+        raise HelipError(f"{file}: not readable ({error}); it must hold float32 or float16 weights: train it again") from None

@@ -350,14 +350,14 @@ def test_folders_that_must_not_be_replaced(tmp_path):
     file = declip_file(tmp_path, seeded(DeclipCopy, "encode_text"))
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.txt").write_text("years of work")
-    with pytest.raises(HelipError, match="exists and is no earlier import"):
+    with pytest.raises(HelipError, match="mine: has no import.json, so it holds something else"):
         import_checkpoint(file, tmp_path / "mine")
-    with pytest.raises(HelipError, match="exists and is no earlier import|holds the checkpoint itself"):
+    with pytest.raises(HelipError, match="has no import.json"):
         import_checkpoint(file, tmp_path)
     import_checkpoint(file, tmp_path / "out")
     inside = tmp_path / "out" / "declip.pth.tar"
     file.rename(inside)
-    with pytest.raises(HelipError, match="holds the checkpoint itself"):
+    with pytest.raises(HelipError, match="declip.pth.tar, which is read, and would be deleted with it"):
         import_checkpoint(inside, tmp_path / "out")
     assert inside.exists()
 

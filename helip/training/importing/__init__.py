@@ -6,7 +6,7 @@ from pathlib import Path
 import torch
 from safetensors.torch import save_file
 
-from helip.artefact import file_digest, provenance, whole_folder, write_json
+from helip.artefact import check_replaceable, file_digest, provenance, whole_folder, write_json
 from helip.errors import HelipError
 from helip.training.importing.declip import is_declip, published_declip
 from helip.training.importing.published import Published, check
@@ -41,10 +41,7 @@ def import_checkpoint(file: Path, folder: Path) -> Published:
 
     HelipError for a file that `read_published` refuses and for a folder that holds anything but an earlier import.
     """
-    if folder.exists() and not (folder / ABOUT).exists():
-        raise HelipError(f"{folder}: exists and is no earlier import; name a folder that does not exist yet")
-    if file.resolve().is_relative_to(folder.resolve()):
-        raise HelipError(f"{folder}: holds the checkpoint itself and would be replaced; name another folder")
+    check_replaceable(folder, ABOUT, file)
     published = read_published(file)
     said = {"model_cfg": published.model_cfg, "preprocess_cfg": published.preprocess_cfg}
     with whole_folder(folder) as temporary:

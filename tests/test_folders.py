@@ -1,0 +1,69 @@
+"""Folders that are whole or absent, never in place of what is somebody else's."""
+
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from helip.artefact import check_replaceable, whole_folder, write_json
+from helip.errors import HelipError
+
+
+def test_a_folder_of_something_else_is_never_replaced(tmp_path):
+    path = tmp_path / "folder"
+    path.mkdir()
+    (path / "thesis.txt").write_text("years of work")
+    with pytest.raises(HelipError, match="folder: holds thesis.txt and nothing of what would replace it"), whole_folder(path) as temporary:
+        (temporary / "made").write_text("1")
+    assert [p.name for p in tmp_path.rglob("*")] == ["folder", "thesis.txt"]
+    (path / "thesis.txt").rename(path / "audit.json")  # what is known to be written later does not protect a folder
+    with whole_folder(path, later=("audit.json",)) as temporary:
+        (temporary / "made").write_text("1")
+    assert [p.name for p in tmp_path.rglob("*")] == ["folder", "made"]
+
+
+def test_a_users_folder_is_judged_before_the_work(tmp_path):
+    out, start = tmp_path / "out", tmp_path / "out" / "start"
+    check_replaceable(out, "train.json", "ViT-B-32:laion2b_s34b_b79k", tmp_path / "not_there", None)
+    start.mkdir(parents=True)
+    with pytest.raises(HelipError, match="out: has no train.json, so it holds something else"):
+        check_replaceable(out, "train.json")
+    write_json(out / "train.json", {})
+    check_replaceable(out, "train.json", tmp_path)
+    for inside in (start, out, f"local-dir:{start}", f"open_clip-image:local-dir:{tmp_path}/x/../out/start"):
+        (tmp_path / "x").mkdir(exist_ok=True)
+        with pytest.raises(HelipError, match="out: holds .*, which is read, and would be deleted with it"):
+            check_replaceable(out, "train.json", inside)
+    (tmp_path / "link").symlink_to(tmp_path / "x")
+    for place in (out / "train.json", tmp_path / "link", Path("."), Path("..")):
+        with pytest.raises(HelipError, match="is no folder that can be replaced"):
+            check_replaceable(place, "train.json")
+    check_replaceable(tmp_path / "x", "train.json")  # empty
+
+
+def killed_within(path: Path) -> None:
+    """A process that dies while it writes the folder `path`."""
+    code = """
+import os, signal, sys
+from helip.artefact import whole_folder
+with whole_folder(sys.argv[1]) as temporary:
+    (temporary / "half").touch()
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+    assert subprocess.run([sys.executable, "-c", code, path], check=False).returncode == -signal.SIGKILL
+
+
+def test_what_a_killed_process_left_is_swept_by_the_next(tmp_path):
+    for name in ("a", "a.b"):
+        killed_within(tmp_path / name)
+    assert len(list(tmp_path.iterdir())) == 2
+    with whole_folder(tmp_path / "a") as alive:
+        (alive / "made").touch()
+        (left_of_another,) = (p for p in tmp_path.iterdir() if p != alive)
+        assert left_of_another.name.startswith(".a.b.")
+        with whole_folder(tmp_path / "a") as second:
+            (second / "made").touch()
+        assert alive.exists()  # its process lives
+    assert {p.name for p in tmp_path.iterdir()} == {"a", left_of_another.name}

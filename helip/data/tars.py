@@ -76,6 +76,8 @@ def members(archive: BinaryIO, path: Path) -> Iterator[Member]:
         try:
             name, size, kind = _header(block)
             size = int(said.get("size", size))
+            if size < 0:
+                raise ValueError("size")  # the next header would be this one again
             start = offset + BLOCK
             if start + size > total:
                 raise _broken(path, f"it ends at byte {total} inside '{name}'")

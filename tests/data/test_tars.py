@@ -1,6 +1,7 @@
 """Archives: the same samples as Python's tarfile and webdataset see, and a sentence for broken ones."""
 
 import io
+import itertools
 import tarfile
 
 import pytest
@@ -86,6 +87,21 @@ def test_what_is_no_archive_is_named(tmp_path):
         _members(path)
     with pytest.raises(HelipError, match="cannot be read"):
         list(samples(tmp_path / "absent.tar", frozenset()))
+
+
+@pytest.mark.parametrize("said_by", ["header", "pax"])
+def test_a_negative_size_ends_the_reading(tmp_path, said_by):
+    """It would lead back to the header it stands in, for ever."""
+    info, path = tarfile.TarInfo("0.jpg"), tmp_path / "t.tar"
+    if said_by == "pax":
+        info.pax_headers = {"size": "-512"}
+    block = bytearray(info.tobuf(tarfile.PAX_FORMAT))
+    if said_by == "header":
+        block[124:136], block[148:156] = b"-00000001000", b" " * 8
+        block[148:156] = b"%06o\0 " % sum(block)
+    path.write_bytes(bytes(block) + bytes(1024))
+    with open(path, "rb") as archive, pytest.raises(HelipError, match=r"t\.tar: not a whole tar archive \(no member header at byte"):
+        list(itertools.islice(members(archive, path), 9))
 
 
 def test_sizes_over_8_gib_are_read(tmp_path):

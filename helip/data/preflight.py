@@ -1,8 +1,10 @@
 """What the first samples of a corpus say before a GPU is spent on them: in seconds, and in one sentence when it is bad news."""
 
 import collections
+import hashlib
+import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -23,29 +25,44 @@ class Preflight:
     full_share: float | None = None  # of captions that fill the context: cut, or just fitting
     warnings: list[str] = field(default_factory=list)
 
-    def as_json(self) -> dict[str, Any]:
-        return asdict(self)
-
 
 def preflight(
-    corpus: Corpus, tokenize: Callable[[list[str]], Any] | None = None, vocabulary: int | None = None, first: int = 1000
+    corpus: Corpus,
+    tokenize: Callable[[list[str]], Any] | None = None,
+    vocabulary: int | None = None,
+    first: int = 1000,
+    seconds: float = 30.0,
 ) -> Preflight:
-    """Decode and tokenize the first samples. `tokenize` gives [n, context] ids padded with 0; `vocabulary` is how many the model embeds.
+    """Decode and tokenize the first samples, as many as can be decoded in `seconds`; at least one, and where they are fewer, a warning
+    says so. `tokenize` gives [n, context] ids padded with 0; `vocabulary` is how many the model embeds.
 
     Raises HelipError for an undecodable image, one caption or image that makes up most of the corpus, captions without tokens,
     and ids that the model has no row for.
     """
-    ids = range(min(first, len(corpus)))
-    captions = corpus.captions(ids)
-    sides = [min(corpus.image(i).size) for i in ids]
-    images = [corpus.image_bytes(i) for i in ids]
+    wanted = min(first, len(corpus))
+    images, sides = _images(corpus, wanted, seconds)
+    captions = corpus.captions(range(len(images)))
     said = {
-        "samples": len(ids),
+        "samples": len(images),
         "distinct_captions": _varied(corpus, captions, "caption"),
         "distinct_images": _varied(corpus, images, "image"),
         "median_side": int(np.median(sides)),
     }
-    return Preflight(**said, **(_tokens(corpus, captions, tokenize, vocabulary) if tokenize else {}))
+    found = _tokens(corpus, captions, tokenize, vocabulary) if tokenize else {}
+    slow = [f"{len(images)} of the first {wanted} samples were looked at: no more could be decoded in {seconds:g} s"]
+    return Preflight(**said, **found | {"warnings": slow * (len(images) < wanted) + found.get("warnings", [])})
+
+
+def _images(corpus: Corpus, wanted: int, seconds: float) -> tuple[list[bytes], list[int]]:
+    """(what stands for the pixels, shorter side) of each image that there is time for; no image is kept."""
+    begun, digests, sides = time.monotonic(), [], []
+    for i in range(wanted):
+        image = corpus.image(i)
+        digests.append(hashlib.sha256(image.tobytes()).digest())
+        sides.append(min(image.size))
+        if time.monotonic() - begun >= seconds:
+            break
+    return digests, sides
 
 
 def _varied(corpus: Corpus, values: list, what: str) -> int:

@@ -1,9 +1,12 @@
 """The pre-flight: what would waste a GPU is said before it starts."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from conftest import indexed, noisy, pairs
 
+from helip.data import preflight as preflight_module
 from helip.data.preflight import preflight
 from helip.errors import HelipError
 
@@ -22,7 +25,18 @@ def test_a_good_corpus_is_described(tmp_path):
     assert (said.samples, said.distinct_captions, said.distinct_images, said.median_side) == (4, 4, 4, 64)
     assert (said.median_tokens, said.most_tokens, said.context_length, said.full_share) == (4.0, 4, 8, 0.0)  # start, caption, number, end
     assert said.warnings == []
-    assert said.as_json()["samples"] == 4
+
+
+def test_it_takes_bounded_time_and_reads_nothing_twice(tmp_path, monkeypatch):
+    corpus, read, clock = indexed(tmp_path, pairs(9)), [], iter(range(0, 100, 10))
+    monkeypatch.setattr(preflight_module, "time", SimpleNamespace(monotonic=lambda: next(clock)))  # ten seconds an image
+    image_bytes = corpus.image_bytes
+    monkeypatch.setattr(corpus, "image_bytes", lambda i: read.append(i) or image_bytes(i))
+    said = preflight(corpus, lambda c: words(c, 4), first=6)
+    assert read == [0, 1, 2]
+    assert (said.samples, said.distinct_captions, said.distinct_images) == (3, 3, 3)
+    assert said.warnings[0] == "3 of the first 6 samples were looked at: no more could be decoded in 30 s"
+    assert "100% of the first 3 captions fill the context" in said.warnings[1]
 
 
 def test_without_a_tokenizer_only_captions_and_images_count(tmp_path):

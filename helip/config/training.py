@@ -6,6 +6,11 @@ from pydantic import Field, model_validator
 
 from helip.config.base import Declaration, Share
 
+Positive = Annotated[float, Field(gt=0)]
+Weight = Annotated[float, Field(ge=0)]  # of a term of a loss
+Width = Annotated[int, Field(gt=0)]
+Beta = Annotated[float, Field(ge=0, lt=1)]
+
 
 class Model(Declaration):
     """An open_clip architecture: by name, or by its config (`embed_dim`, `vision_cfg`, `text_cfg`)."""
@@ -29,6 +34,13 @@ class Augmentation(Declaration):
     flip: Share = 0.0
     jitter: float = Field(0.0, ge=0)
 
+    @model_validator(mode="after")
+    def _shares_of_the_area(self):
+        low, high = self.crop_scale
+        if not 0 < low <= high <= 1:
+            raise ValueError("crop_scale is the smallest and the largest share of the image's area: 0 < smallest <= largest <= 1")
+        return self
+
 
 class ClipObjective(Declaration):
     name: Literal["clip"] = "clip"
@@ -36,38 +48,38 @@ class ClipObjective(Declaration):
 
 class SlipObjective(Declaration):
     name: Literal["slip"] = "slip"
-    simclr_weight: float = 1.0
-    simclr_temperature: float = 0.1
-    head: tuple[int, int] = (4096, 256)  # hidden and output width of the SimCLR MLP
+    simclr_weight: Weight = 1.0
+    simclr_temperature: Positive = 0.1
+    head: tuple[Width, Width] = (4096, 256)  # hidden and output width of the SimCLR MLP
 
 
 class DeclipObjective(Declaration):
     name: Literal["declip"] = "declip"
-    clip_weight: float = 0.4
-    nearest_weight: float = 0.2
-    simsiam_weight: float = 0.2
-    masked_weight: float = 0.2
-    queue: int = 65536
+    clip_weight: Weight = 0.4
+    nearest_weight: Weight = 0.2
+    simsiam_weight: Weight = 0.2
+    masked_weight: Weight = 0.2
+    queue: Width = 65536
     masked_share: Share = 0.15
-    head: tuple[int, int] = (1024, 512)  # width of SimSiam's projector, and of its predictor's hidden layer
+    head: tuple[Width, Width] = (1024, 512)  # width of SimSiam's projector, and of its predictor's hidden layer
 
 
 class CyclipObjective(Declaration):
     name: Literal["cyclip"] = "cyclip"
-    in_modal: float = 0.25
-    cross_modal: float = 0.25
+    in_modal: Weight = 0.25
+    cross_modal: Weight = 0.25
 
 
 class CloobObjective(Declaration):
     name: Literal["cloob"] = "cloob"
-    hopfield_beta: float = 8.0
-    inverse_temperature: float = 30.0
+    hopfield_beta: Positive = 8.0
+    inverse_temperature: Positive = 30.0
 
 
 class HnNceObjective(Declaration):
     name: Literal["hn_nce"] = "hn_nce"
-    alpha: float = 1.0
-    beta: float = 0.25
+    alpha: Weight = 1.0
+    beta: Weight = 0.25
 
 
 Objective = Annotated[
@@ -84,8 +96,8 @@ class Recipe(Declaration):
     batch_size: int = Field(gt=1)
     learning_rate: float = Field(gt=0)
     weight_decay: float = Field(0.1, ge=0)  # on matrices only
-    betas: tuple[float, float] = (0.9, 0.98)
-    eps: float = 1e-6
+    betas: tuple[Beta, Beta] = (0.9, 0.98)
+    eps: Positive = 1e-6
     warmup_steps: int = Field(0, ge=0)
     schedule: Literal["cosine", "constant"] = "cosine"
     precision: Literal["fp32", "fp16", "bf16"] = "fp32"
@@ -107,7 +119,7 @@ class Recipe(Declaration):
 class EarlyStopping(Declaration):
     patience: int = Field(5, gt=0)  # validations without a gain (section 4.1: 5 epochs)
     every: int = Field(gt=0)  # steps; the start and the last step are validated too
-    held_out: Share = 0.02  # of the corpus, never trained on
+    held_out: float = Field(0.02, gt=0, lt=1)  # of the corpus, never trained on
 
 
 class Retention(Declaration):

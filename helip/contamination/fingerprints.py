@@ -2,8 +2,6 @@
 
 import functools
 import io
-import multiprocessing
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +10,7 @@ from scipy.fft import dctn
 
 from helip.artefact import provenance, whole_folder, write_json
 from helip.data.corpus import Corpus
-from helip.data.progress import progress
+from helip.data.parallel import each
 
 # Two hashes that err in different ways: flat and gradient images have nearly equal `dct`, and few also equal `gradient`.
 FINGERPRINT = np.dtype([("dct", "<u8"), ("gradient", "<u8")])
@@ -48,21 +46,13 @@ def fingerprint_corpus(corpus: Corpus, out: Path, workers: int = 1, inputs: dict
     with whole_folder(out) as folder:
         found = np.lib.format.open_memmap(folder / "fingerprints.npy", "w+", FINGERPRINT, (len(corpus),))
         blocks = [(i, min(i + BLOCK, len(corpus))) for i in range(0, len(corpus), BLOCK)]
-        for (first, end), values in zip(blocks, _each(corpus, blocks, workers), strict=True):
+        what, unit = f"fingerprints of {corpus.folder.name}", f"x {BLOCK} images"
+        for (first, end), values in zip(blocks, each(functools.partial(_block, corpus), blocks, what, unit, workers), strict=True):
             found[first:end] = values
         found.flush()
         said = {"size": len(corpus), "corpus_digest": corpus.digest, "duplicates": len(found) - len(np.unique(found))}
         write_json(folder / "fingerprints.json", provenance({"hashes": FINGERPRINT.names}, inputs, **said))
     return said
-
-
-def _each(corpus: Corpus, blocks: list[tuple[int, int]], workers: int) -> Iterator[np.ndarray]:
-    work, what = functools.partial(_block, corpus), f"fingerprints of {corpus.folder.name}"
-    if workers <= 1 or len(blocks) <= 1:
-        yield from progress(map(work, blocks), len(blocks), what, f"x {BLOCK} images")
-        return
-    with multiprocessing.get_context("spawn").Pool(min(workers, len(blocks))) as pool:
-        yield from progress(pool.imap(work, blocks, chunksize=4), len(blocks), what, f"x {BLOCK} images")
 
 
 def _block(corpus: Corpus, ids: tuple[int, int]) -> np.ndarray:

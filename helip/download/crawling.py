@@ -1,12 +1,15 @@
 """img2dataset over a list of addresses, and what became of each. It runs as a command of its own: its packages are not ours."""
 
 import collections
+import contextlib
+import fcntl
 import json
 import math
 import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -32,8 +35,9 @@ def crawl(declaration: DownloadedCorpus, folder: Path, processes: int | None = N
     counts = _addresses(declaration, folder)
     shards = folder / "shards"
     wanted = math.ceil((counts["rows"] - counts["unusable_rows"]) / declaration.samples_per_shard)
-    if len(list(shards.glob("*_stats.json"))) < wanted:
-        _run([*tool, *_options(declaration, folder, processes or declaration.processes)], folder / "img2dataset.log")
+    with _alone(folder) as lock:
+        if len(list(shards.glob("*_stats.json"))) < wanted:
+            _run([*tool, *_options(declaration, folder, processes or declaration.processes)], folder / "img2dataset.log", lock)
     whole = sorted(shards.glob("*_stats.json"))
     if len(whole) < wanted:
         raise HelipError(
@@ -85,11 +89,25 @@ def _options(declaration: DownloadedCorpus, folder: Path, processes: int) -> lis
     return [f"--{name}={value}" for name, value in options.items()]
 
 
-def _run(command: list[str], log: Path) -> None:
+@contextlib.contextmanager
+def _alone(folder: Path) -> Iterator[int]:
+    """A lock for img2dataset to inherit: one that has outlived its `helip download` is waited for, as two would write the same shards."""
+    with open(folder / "lock", "w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            print(f"{folder}: an earlier img2dataset is still at work there; waiting until it ends", file=sys.stderr, flush=True)
+            fcntl.flock(file, fcntl.LOCK_EX)
+        except OSError:  # a file system without locks
+            pass
+        yield file.fileno()
+
+
+def _run(command: list[str], log: Path, lock: int) -> None:
     (log.parent / "shards").mkdir(exist_ok=True)
     quiet = {"NO_ALBUMENTATIONS_UPDATE": "1", "WANDB_MODE": "disabled", "PYTHONUNBUFFERED": "1"}
     with open(log, "a") as file:
-        done = subprocess.run(command, stdout=file, stderr=subprocess.STDOUT, env=os.environ | quiet, check=False)
+        done = subprocess.run(command, stdout=file, stderr=subprocess.STDOUT, env=os.environ | quiet, pass_fds=[lock], check=False)
     if done.returncode:
         tail = log.read_text(errors="replace").strip().splitlines()[-1:] or ["no output"]
         raise HelipError(f"{log}: img2dataset ended with code {done.returncode} ({tail[0][:300]}); run again to go on")

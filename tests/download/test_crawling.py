@@ -4,6 +4,9 @@ import hashlib
 import io
 import json
 import stat
+import subprocess
+import sys
+import time
 
 import pytest
 from PIL import Image
@@ -113,6 +116,26 @@ def test_a_tool_that_dies_or_leaves_shards_undone_is_said_with_its_last_words(si
     with pytest.raises(HelipError, match="img2dataset left 1 of 1 shards undone"):
         download(declared(tmp_path / "list.csv"), tmp_path / "corpus", tmp_path / "fetched")
     assert not (tmp_path / "corpus").exists()
+
+
+def test_a_tool_that_outlives_its_download_is_waited_for(tmp_path, monkeypatch):
+    (tmp_path / "list.csv").write_text("url,caption,md5\nhttp://127.0.0.1:1/a.jpg,words,00\n")
+    said = tmp_path / "said"
+    stand_in(tmp_path / "tool", f"echo begin >> {said}; sleep 2; echo end >> {said}", monkeypatch)
+    wanted, places = declared(tmp_path / "list.csv"), (tmp_path / "corpus", tmp_path / "fetched")
+    code = (
+        "import sys; from pathlib import Path; from helip.config import DownloadedCorpus; from helip.download.corpora import download;"
+        "download(DownloadedCorpus.model_validate_json(sys.argv[1]), *map(Path, sys.argv[2:]))"
+    )
+    first = subprocess.Popen([sys.executable, "-c", code, wanted.model_dump_json(), *map(str, places)])
+    while not said.exists():
+        assert first.poll() is None
+        time.sleep(0.05)
+    first.kill()
+    first.wait()
+    with pytest.raises(HelipError, match="left 1 of 1 shards undone"):
+        download(wanted, *places)
+    assert said.read_text().split() == ["begin", "end", "begin", "end"]
 
 
 def test_without_img2dataset_or_the_table_a_sentence_says_what_to_do(tmp_path, monkeypatch):

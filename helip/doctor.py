@@ -98,7 +98,8 @@ def room_findings(results: Path) -> Iterator[Finding]:
     for about, folder, least in (("disk for results", results, LEAST_DISK_GB), ("/dev/shm", Path("/dev/shm"), 1)):
         here = next(p for p in (folder, *folder.absolute().parents) if p.exists())
         free = shutil.disk_usage(here).free / 2**30
-        remedy = "" if free >= least else f"free at least {least} GiB there{', or set HELIP_RESULTS' if folder is results else ''}"
+        more = f", or make {results} a link to a larger disk" if folder is results else ""
+        remedy = "" if free >= least else f"free at least {least} GiB there{more}"
         yield Finding(about, f"{free:.0f} GiB free at {here}", remedy)
     available = memory_gb()
     yield Finding("memory", f"{available:.0f} GiB free", "" if available >= LEAST_MEMORY_GB else f"free at least {LEAST_MEMORY_GB} GiB")
@@ -133,7 +134,10 @@ def slurm_findings() -> Iterator[Finding]:
 
 
 FOLDERS = {
-    "HELIP_DATA": ("real corpora and evaluation sets", "studies of generated data need none"),
+    "HELIP_DATA": ("the photographs of the study flickr8k", "studies of generated data need none"),
+    "HELIP_SOURCES": ("training data of the study paper that no rule can fetch", "only that study needs it"),
+    "HELIP_SETS": ("evaluation sets of the study paper", "only that study needs it"),
+    "HELIP_CHECKPOINTS": ("checkpoints of the study paper behind a download page", "only that study needs it"),
     "HF_HOME": ("downloaded encoders", "the default is ~/.cache/huggingface"),
     "TORCH_HOME": ("downloaded weights", "the default is ~/.cache/torch"),
 }

@@ -10,8 +10,11 @@ import helip.study
 from helip.errors import HelipError
 
 # The commands are those of the Python that runs Snakemake; idle threads sleep, so that jobs can share cores; hundreds of jobs start
-# sooner where Python may keep what it compiled.
-shell.prefix(f"export PATH={shlex.quote(str(Path(sys.executable).parent))}:\"$PATH\" OMP_WAIT_POLICY=passive PYTHONDONTWRITEBYTECODE=; ")
+# sooner where Python may keep what it compiled. Rules declare ./results: commands must not follow $HELIP_RESULTS elsewhere.
+shell.prefix(
+    f"unset HELIP_RESULTS; export PATH={shlex.quote(str(Path(sys.executable).parent))}:\"$PATH\""
+    " OMP_WAIT_POLICY=passive PYTHONDONTWRITEBYTECODE=; "
+)
 
 
 wildcard_constraints:

@@ -1,6 +1,7 @@
 """helip doctor: kernels for GPUs, findings with remedies, exit codes. Runs anywhere."""
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -59,12 +60,17 @@ def test_folder_that_is_not_there_is_a_problem(monkeypatch, tmp_path):
     assert found["HF_HOME"].ok
 
 
+def test_every_variable_that_a_study_names_is_looked_at(project):
+    named = {v for file in (project / "experiments/studies").glob("*.yaml") for v in re.findall(r"\$(\w+)", file.read_text())}
+    assert "HELIP_SETS" in named and named <= doctor.FOLDERS.keys()
+
+
 def test_full_disk_and_little_memory_are_problems(monkeypatch, tmp_path):
     monkeypatch.setattr(doctor, "LEAST_DISK_GB", 10**6)
     monkeypatch.setattr(doctor, "LEAST_MEMORY_GB", 10**6)
     found = {f.about: f for f in doctor.room_findings(tmp_path / "not/yet/there")}
     assert not found["disk for results"].ok
-    assert str(tmp_path) in found["disk for results"].said
+    assert str(tmp_path) in found["disk for results"].said and "link to a larger disk" in found["disk for results"].remedy
     assert not found["memory"].ok
 
 

@@ -40,6 +40,11 @@ def test_a_second_run_schedules_nothing(smoke):
     assert smoke.planned("results/smoke/table1.csv", "results/smoke/tracking/table1.json") == {}
 
 
+def test_where_other_results_go_is_no_matter_of_the_graph(workspace, tmp_path):
+    workspace.snakemake("results/smoke/evaluation/cifar10/evaluation.json", HELIP_RESULTS=str(tmp_path / "elsewhere"))
+    assert not (tmp_path / "elsewhere").exists()
+
+
 def test_a_changed_setting_runs_again_what_depends_on_it_and_nothing_else(smoke, tmp_path):
     changed = copy(smoke, tmp_path / "changed")
     study = changed.folder / "experiments/studies/smoke.yaml"

@@ -1,5 +1,6 @@
 """Studies: resolution, digests, and one sentence for every kind of wrong declaration."""
 
+import re
 import shutil
 import subprocess
 import sys
@@ -51,6 +52,25 @@ def test_refinement_settings_come_from_the_study_and_the_run_lays_its_own_upon_t
     run = smoke(experiments).run("cc3m_clip_helip")
     assert (run.recipe.gamma, run.recipe.batch_size, run.recipe.arm) == (0.25, 64, "helip")
     assert (run.corpus, run.model, run.start) == ("cc3m", "rn50", "cc3m_clip")  # inherited from the start
+
+
+def test_pairs_without_a_tau_have_a_name_that_the_rules_accept(project, experiments):
+    edit(experiments / "paper/runs.yaml", lambda c: c["runs"]["cc3m_clip_helip"].update(pairs={"tau_image": None}))
+    study = smoke(experiments)
+    name = study.pairs_name(study.run("cc3m_clip_helip"))
+    assert name == "cc3m.hpm.dino_vits8.sentence.tau_imagenone"
+    (accepted,) = re.findall(r'^    pairs=r"(.*)",$', (project / "rules/common.smk").read_text(), re.MULTILINE)
+    assert re.fullmatch(accepted, name)
+
+
+def test_what_a_set_is_expected_to_hold_makes_the_data_check_run_again_and_nothing_else(experiments):
+    declared = {"kind": "wds", "task": "classification", "path": "/x", "expected": {"items": 1}}
+    edit(experiments / "studies/smoke.yaml", lambda c: c["evaluation"].update(cifar10=declared))
+    before = smoke(experiments)
+    edit(experiments / "studies/smoke.yaml", lambda c: c["evaluation"]["cifar10"]["expected"].update(items=2))
+    after = smoke(experiments)
+    assert before.data_digest() != after.data_digest()
+    assert before.evaluation_digest("cifar10") == after.evaluation_digest("cifar10")
 
 
 def test_an_encoder_ablation_is_one_entry(experiments):

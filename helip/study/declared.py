@@ -72,7 +72,7 @@ class Declared:
         """corpus.method.encoders, then whatever the run sets differently from the study: cc3m.hpm.dino_vits8.sentence.k100"""
         usual = self.declaration.mining
         own = {f: v for f in Pairs.model_fields if (v := getattr(run.pairs, f)) != getattr(usual, f)}
-        said = [f"{f}{v}" for f, v in own.items() if f not in ("method", "image_encoder", "text_encoder")]
+        said = [f"{f}{'none' if v is None else v}" for f, v in own.items() if f not in ("method", "image_encoder", "text_encoder")]
         return ".".join([run.corpus, run.pairs.method, *encoders_of(run.pairs), *said])
 
     @functools.cached_property

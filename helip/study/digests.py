@@ -5,7 +5,7 @@ from typing import Any
 
 from helip.artefact import digest
 from helip.binding import BoundRun, encoders_of
-from helip.config import RunEncoder, SelfSupervisedEncoder, Stage, UnionCorpus
+from helip.config import GeneratedSet, RunEncoder, SelfSupervisedEncoder, Stage, UnionCorpus
 from helip.study.declared import Declared, seed_number, start_seed
 
 # Raise a stage's number when its code changes what it makes: everything downstream is then made again.
@@ -85,7 +85,8 @@ class Digests(Declared):
     def data_digest(self) -> str:
         """Of what `helip data check` looks at."""
         declared = self.declaration
-        return digest([declared.corpora, declared.evaluation, declared.published])
+        expected = {n: s.expected.model_dump() for n, s in declared.evaluation.items() if not isinstance(s, GeneratedSet)}
+        return digest([declared.corpora, declared.evaluation, declared.published, expected])
 
     def metrics_digest(self, run: str, seed: str, stage: Stage) -> str:
         sets = [self.evaluation_digest(n) for n, _ in self.tasks(stage)]

@@ -1,6 +1,7 @@
 """A published table of image addresses and captions as the one parquet file that img2dataset reads. Streamed: nothing of it stays in memory
 but 8 bytes an address."""
 
+import contextlib
 import hashlib
 from collections.abc import Iterator
 from pathlib import Path
@@ -77,7 +78,8 @@ def _wanted(batch: pa.RecordBatch, first: int, drawn: np.ndarray | None) -> pa.R
 
 def count_rows(table: Path, declaration: DownloadedCorpus) -> int:
     if _is_parquet(table):
-        return sum(pq.ParquetFile(f).metadata.num_rows for f in _parquet_files(table))
+        with _readable(table):
+            return sum(pq.ParquetFile(f).metadata.num_rows for f in _parquet_files(table))
     return sum(batch.num_rows for batch in _batches(table, declaration.header, [declaration.url_column]))
 
 
@@ -87,8 +89,14 @@ def count_rows(table: Path, declaration: DownloadedCorpus) -> int:
 def _batches(table: Path, header: tuple[str, ...] | None, columns: list[str]) -> Iterator[pa.RecordBatch]:
     if not table.exists():
         raise HelipError(f"{table}: there is no such table; put it there")
-    try:
+    with _readable(table):
         yield from _parquet(table, columns) if _is_parquet(table) else _delimited(table, header, columns)
+
+
+@contextlib.contextmanager
+def _readable(table: Path) -> Iterator[None]:
+    try:
+        yield
     except (pa.ArrowException, OSError) as error:
         raise HelipError(f"{table}: not readable ({str(error).splitlines()[0]}); fetch it again") from None
 

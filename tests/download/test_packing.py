@@ -77,6 +77,11 @@ def test_a_broken_archive_is_refused_and_nothing_is_left(cub, tmp_path):
     (cub / "images/002.Laysan_Albatross/2.jpg").write_bytes(b"not an image")
     with pytest.raises(HelipError, match=r"2.jpg: undecodable image .*unpack the archive again"):
         pack("cub", lambda: read_cub(cub), tmp_path / "set")
+    labels = (cub / "image_class_labels.txt").read_text()
+    for wrong in ("one", "9", "0"):
+        (cub / "image_class_labels.txt").write_text(labels.replace("1 1\n", f"1 {wrong}\n", 1))
+        with pytest.raises(HelipError, match=rf"image_class_labels.txt: '{wrong}' is no class of classes.txt; unpack the archive again"):
+            read_cub(cub)
     (cub / "train_test_split.txt").write_text("1 1\n")
     with pytest.raises(HelipError, match="list different images"):
         read_cub(cub)

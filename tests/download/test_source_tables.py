@@ -74,6 +74,8 @@ def test_a_broken_or_empty_table_is_a_sentence(tmp_path):
     (tmp_path / "a.parquet").write_bytes(b"PAR1 not")
     with pytest.raises(HelipError, match=r"a.parquet: not readable .*fetch it again"):
         write_addresses(DownloadedCorpus(table="t"), tmp_path / "a.parquet", tmp_path / "out.parquet")
+    with pytest.raises(HelipError, match=r"a.parquet: not readable .*fetch it again"):
+        write_addresses(DownloadedCorpus(table="t", sample=2), tmp_path / "a.parquet", tmp_path / "out.parquet")
     (tmp_path / "a.csv").write_text("url,caption\n,\n")
     with pytest.raises(HelipError, match="holds no address"):
         write_addresses(DownloadedCorpus(table="t"), tmp_path / "a.csv", tmp_path / "out.parquet")

@@ -19,9 +19,15 @@ def read_cub(folder: Path) -> Unpacked:
     splits: dict[str, list[Item]] = {"train": [], "test": []}
     for number, image in images.items():
         split = "train" if training[number] == "1" else "test"
-        splits[split].append(Item(folder / "images" / image, int(labels[number]) - 1))
+        splits[split].append(Item(folder / "images" / image, _label(labels[number], classes, folder)))
     names = [c.partition(".")[2].replace("_", " ") for c in classes.values()]  # 001.Black_footed_Albatross
     return Unpacked(names, TEMPLATES, splits, "train_test_split.txt of the authors")
+
+
+def _label(said: str, classes: dict[int, str], folder: Path) -> int:
+    if not (said.isdecimal() and int(said) in classes):
+        raise HelipError(f"{folder / 'image_class_labels.txt'}: '{said}' is no class of classes.txt; unpack the archive again")
+    return int(said) - 1
 
 
 def _numbered(path: Path) -> dict[int, str]:

@@ -54,8 +54,8 @@ def lease(count: int, ids: list[str] | None = None, poll_s: float = 0.5) -> Iter
     Raises:
         HelipError: the machine has fewer than `count`.
     """
-    ids = gpu_ids() if ids is None else ids
-    if count > len(ids):
+    ids = list(dict.fromkeys(gpu_ids() if ids is None else ids))  # named twice, a GPU is still one
+    if not 0 <= count <= len(ids):
         raise HelipError(
             f"a job asks for {count} GPUs and this machine offers {len(ids)} ({', '.join(ids) or 'none'}); "
             "set HELIP_GPUS, or lower `gpu` in the study's resources"

@@ -43,8 +43,10 @@ class Site(BaseModel):
     def wish(self, rules: list[str], gpus: int) -> Wish:
         """What the site says of a job of these rules (several in a group) that wants so many GPUs."""
         wish = self.gpu.over(self.default) if gpus else self.default
+        studies = {path.stem for path in Path("experiments/studies").glob("*.yaml")}
         for name in sorted(self.rules, key=len):
-            if any(rule == name or rule.startswith(f"{name}_") for rule in rules):  # evaluate: evaluate_paper, evaluate_miniature, ...
+            # evaluate means evaluate_paper as well, but train not train_encoder
+            if any(rule == name or rule.removeprefix(f"{name}_") in studies for rule in rules):
                 wish = self.rules[name].over(wish)
         return wish
 

@@ -63,6 +63,14 @@ def test_lease_gives_each_its_own_and_too_many_are_refused(tmp_path, monkeypatch
         pass
 
 
+@pytest.mark.timeout(60)
+def test_a_gpu_named_twice_is_one_and_less_than_none_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setenv("HELIP_LEASES", str(tmp_path))
+    for count, ids in ((2, ["0", "0"]), (-1, ["0"])):
+        with pytest.raises(HelipError, match=rf"asks for {count} GPUs and this machine offers 1 \(0\)"), lease(count, ids):
+            pass
+
+
 def test_four_commands_on_two_gpus_never_share_one(tmp_path):
     """Each command notes when it had which GPU; the intervals of one GPU must not overlap."""
     note = "import os, sys, time; a = time.time(); time.sleep(0.4); print(os.environ['CUDA_VISIBLE_DEVICES'], a, time.time())"

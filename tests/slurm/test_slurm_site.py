@@ -25,11 +25,14 @@ def test_later_layers_of_the_site_win_and_all_win_over_the_rule():
     assert wish_for(["train"], {"slurm_partition": "x"}, site()).partition == "x"
 
 
-def test_a_rule_of_the_site_also_means_its_rules_per_study():
-    ours = site(rules={"evaluate": {"runtime": 5}, "evaluate_paper": {"runtime": 9}})
+def test_a_rule_of_the_site_also_means_its_rules_per_study_and_no_other(monkeypatch):
+    monkeypatch.chdir(ROOT)
+    ours = site(rules={"evaluate": {"runtime": 5}, "evaluate_paper": {"runtime": 9}, "train": {"runtime": 7}, "mine": {"runtime": 8}})
     assert wish_for(["evaluate_smoke"], {}, ours).runtime == 5
     assert wish_for(["evaluate_paper"], {}, ours).runtime == 9
     assert wish_for(["evaluated"], {}, ours).runtime is None
+    assert wish_for(["train_encoder"], {}, ours).runtime is None
+    assert wish_for(["mine_shard"], {}, ours).runtime is None
 
 
 def test_extra_flags_of_all_layers_are_joined():

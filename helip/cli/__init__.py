@@ -5,6 +5,7 @@ import importlib
 import signal
 import sys
 
+from helip.cli.options import refuse_own
 from helip.errors import HelipError
 
 # Each module names its sub-commands in COMMANDS, {name: help}, and has add(name, parser), which adds the options of one and
@@ -31,6 +32,7 @@ def main(argv: list[str] | None = None) -> int:
     if signal.getsignal(signal.SIGTERM) is signal.SIG_IGN:  # a cluster job has its shells ignore it: a command without state to save ends
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
     try:
+        refuse_own(arguments)
         return arguments.run(arguments) or 0
     except HelipError as error:
         print(f"helip {arguments.command}: {error}", file=sys.stderr)

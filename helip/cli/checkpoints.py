@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from helip.artefact import check_replaceable
+from helip.cli.options import at_least, loader_workers, own_group
 from helip.errors import HelipError
 from helip.training.layout import ABOUT, WEIGHTS
 
@@ -15,7 +16,7 @@ COMMANDS = {
 def add(name, parser):
     parser.add_argument("--study", help="a study of experiments/studies")
     parser.add_argument("--seed", default="0", help="with --study: of the run")
-    own = parser.add_argument_group("for your own files, instead of --study")
+    own = own_group(parser, "files")
     own.add_argument("--out", type=Path, help="the folder to make")
     if name == "interpolate":
         parser.add_argument("names", nargs="*", metavar="RUN", help="with --study: an interpolation of runs.yaml")
@@ -31,8 +32,8 @@ def add(name, parser):
     own.add_argument(
         "--margin", type=float, default=0.0, help="cosine: a caption this much worse than the true one is still taken for a match"
     )
-    parser.add_argument("--batch-size", type=int, default=64, help="of the encoder")
-    parser.add_argument("--workers", type=int, help="processes that decode images (default: none on a CPU, up to 8 for a GPU)")
+    parser.add_argument("--batch-size", type=at_least(1), default=64, help="of the encoder")
+    parser.add_argument("--workers", type=at_least(0), help="processes that decode images (default: none on a CPU, up to 8 for a GPU)")
     parser.add_argument("--device", help="cpu, cuda, cuda:1 (default: cuda where there is one)")
     return _filter
 
@@ -101,8 +102,6 @@ def _weights(start):
 
 
 def _filter(a):
-    import os
-
     import torch
 
     from helip.data.corpus import Corpus
@@ -112,7 +111,7 @@ def _filter(a):
 
     said = _pairs_of_study(a) if a.study else _pairs_of_user(a)
     device = a.device or ("cuda" if torch.cuda.is_available() else "cpu")
-    workers = a.workers if a.workers is not None else min(8, os.cpu_count()) if device.startswith("cuda") else 0
+    workers = loader_workers(a.workers, device)
     corpus = Corpus.open(said["corpus"])
     pairs = PairSet.open(said["pairs"], corpus.digest)
     (image, image_tower), (text, text_tower) = (

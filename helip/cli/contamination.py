@@ -5,6 +5,7 @@ import sys
 from collections.abc import Callable
 
 from helip import study
+from helip.cli.options import at_least
 from helip.errors import HelipError
 
 COMMANDS = {
@@ -18,7 +19,7 @@ def add(name: str, parser: argparse.ArgumentParser) -> Callable[[argparse.Namesp
     if name == "contamination":
         return _contamination
     parser.add_argument("name", help="a corpus of the study")
-    parser.add_argument("--workers", type=int, help="processes; by default the study's threads for the stage")
+    parser.add_argument("--workers", type=at_least(1), help="processes; by default the study's threads for the stage")
     return _fingerprint
 
 

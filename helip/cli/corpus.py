@@ -7,6 +7,7 @@ from pathlib import Path
 
 from helip import study
 from helip.artefact import check_replaceable
+from helip.cli.options import at_least, own_group
 from helip.config import ShardCorpus, TableCorpus
 from helip.data.locations import located
 from helip.errors import HelipError
@@ -22,17 +23,17 @@ def add(name: str, parser: argparse.ArgumentParser) -> Callable[[argparse.Namesp
     parser.add_argument("--study", help="a file of experiments/studies, without .yaml")
     if name == "evaluation-set":
         return _evaluation_set
-    own = parser.add_argument_group("for your own data, instead of --study")
+    own = own_group(parser, "data")
     own.add_argument("--shards", help="a folder or a glob of WebDataset .tar files: key.jpg|png|webp and key.txt")
     own.add_argument("--table", help="a .csv, .tsv or .parquet file of image paths and captions")
     own.add_argument("--image-column", default=TableCorpus.model_fields["image_column"].default)
     own.add_argument("--caption-column", default=TableCorpus.model_fields["caption_column"].default)
-    own.add_argument("--published-size", type=int, help="pairs in the published corpus, to state the recovered share")
+    own.add_argument("--published-size", type=at_least(1), help="pairs in the published corpus, to state the recovered share")
     own.add_argument(
         "--max-quarantined", type=float, default=TableCorpus.model_fields["max_quarantined"].default, help="share of bad samples that fails"
     )
     own.add_argument("--out", type=Path, help="the corpus folder to write")
-    parser.add_argument("--workers", type=int, help="processes; by default the study's threads for the stage, or 1")
+    parser.add_argument("--workers", type=at_least(1), help="processes; by default the study's threads for the stage, or 1")
     return _corpus
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from helip import study
 from helip.artefact import check_replaceable
+from helip.cli.options import at_least
 from helip.config import DownloadedCorpus, UnionCorpus
 from helip.errors import HelipError
 
@@ -37,7 +38,7 @@ def add(name: str, parser: argparse.ArgumentParser) -> Callable[[argparse.Namesp
     if name == "fetch-model":
         parser.add_argument("--seed", required=True)
         return _fetch_model
-    parser.add_argument("--workers", type=int, help="processes; by default the study's threads for the stage")
+    parser.add_argument("--workers", type=at_least(1), help="processes; by default the study's threads for the stage")
     return {"download": _download, "join": _join}[name]
 
 

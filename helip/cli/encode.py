@@ -1,7 +1,8 @@
 """`helip train-encoder` and `helip encode`: features of a corpus, by a study's declarations or for a folder of your own."""
 
-import os
 from pathlib import Path
+
+from helip.cli.options import at_least, loader_workers, own_group
 
 COMMANDS = {
     "train-encoder": "train a study's self-supervised image encoder on a corpus",
@@ -16,15 +17,15 @@ def add(name, parser):
     parser.add_argument("names", nargs="*", metavar="CORPUS ENCODER")
     if name == "train-encoder":
         return _train_encoder
-    own = parser.add_argument_group("for your own data, instead of --study")
+    own = own_group(parser, "data")
     own.add_argument("--corpus", type=Path, help="a corpus folder made by `helip corpus`")
     own.add_argument(
         "--encoder", help="timm:NAME, torchvision:NAME@TAG, sentence_transformers:NAME, open_clip-image:NAME@PRETRAINED, open_clip-text:..."
     )
     own.add_argument("--centre", action="store_true", help="subtract the corpus mean before normalising")
     own.add_argument("--out", type=Path, help="folder for features.npy and features.json")
-    parser.add_argument("--batch-size", type=int, default=64)
-    parser.add_argument("--workers", type=int, help="processes that decode images (default: none on a CPU, up to 8 for a GPU)")
+    parser.add_argument("--batch-size", type=at_least(1), default=64)
+    parser.add_argument("--workers", type=at_least(0), help="processes that decode images (default: none on a CPU, up to 8 for a GPU)")
     parser.add_argument("--dtype", choices=["float16", "float32"], default="float16", help="of the stored features")
     return _encode
 
@@ -64,7 +65,7 @@ def _encode(arguments):
     if members:
         return _join(declaration, members, corpus, out)
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    workers = arguments.workers if arguments.workers is not None else min(8, os.cpu_count()) if device == "cuda" else 0
+    workers = loader_workers(arguments.workers, device)
     encoder = encoders.load(declaration, trained, device)
     encode(declaration, encoder, corpus, out, batch_size=arguments.batch_size, workers=workers, dtype=arguments.dtype)
     print(f"{out}: {len(corpus)} features of {encoder.dim} dimensions")

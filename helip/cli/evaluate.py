@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+from helip.cli.options import at_least, own_group
+
 COMMANDS = {
     "evaluate": "zero-shot classification and retrieval of a model",
     "probe": "linear probe of a model's image features",
@@ -12,12 +14,12 @@ def add(name, parser):
     parser.add_argument("--study", help="a study of experiments/studies; then RUN is one of its runs")
     parser.add_argument("run_name", nargs="?", metavar="RUN")
     parser.add_argument("--seed", help="of the run's checkpoint")
-    own = parser.add_argument_group("for your own model, instead of --study")
+    own = own_group(parser, "model")
     own.add_argument("--model", help="a folder that open_clip loads, or ARCHITECTURE@PRETRAINED")
     own.add_argument("--set", type=Path, help="a folder in CLIP benchmark's wds layout")
     own.add_argument("--out", type=Path, help="the metrics file (JSON)")
     own.add_argument("--cache", type=Path, help="a folder that keeps features for the next evaluation")
-    parser.add_argument("--workers", type=int, default=0, help="processes that decode images")
+    parser.add_argument("--workers", type=at_least(0), default=0, help="processes that decode images")
     return lambda arguments: _run(arguments, name)
 
 

@@ -2,11 +2,13 @@
 
 import argparse
 import io
+import sys
 import time
 from pathlib import Path
 from typing import Any, get_args
 
 from helip.artefact import check_replaceable, write_json
+from helip.cli.options import at_least, own_group, shard
 from helip.config import MiningSpec
 from helip.errors import HelipError
 
@@ -24,7 +26,7 @@ def add(name: str, parser: argparse.ArgumentParser):
             return _mine
         case "merge-pairs":
             parser.add_argument("--study")
-            parser.add_argument("--out", type=Path)
+            own_group(parser, "shards").add_argument("--out", type=Path)
             parser.add_argument("pairs", nargs="+", help="the name of a study's pairs, or the folders of the shards")
             return _merge
         case "export-pairs":
@@ -36,39 +38,33 @@ def add(name: str, parser: argparse.ArgumentParser):
 def _add_mine(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--study")
     parser.add_argument("pairs", nargs="?", help="the name of a study's pairs")
-    parser.add_argument("--image-features", type=_features_file, help="a folder made by `helip encode`, or an .npy file [N, D]")
-    parser.add_argument("--text-features", type=_features_file, help="the same")
-    parser.add_argument("--corpus", type=Path, help="a corpus folder, for the audit sheet; random and truth draw from it")
-    parser.add_argument("--out", type=Path, help="the folder to make")
-    parser.add_argument("--preset", choices=("paper", "released_code"), default="paper", help="what is meant by what you do not say")
-    parser.add_argument("--method", choices=get_args(MiningSpec.model_fields["method"].annotation), help="hpm")
-    parser.add_argument("--k", type=int, help="hard pairs kept for a target (500)")
-    parser.add_argument("--tau", type=float, help="both thresholds at once (0.5)")
-    parser.add_argument("--tau-image", type=float)
-    parser.add_argument("--tau-text", type=float)
-    parser.add_argument("--no-tau", action="store_true", help="every cosine counts, as in the released code")
-    parser.add_argument("--max-similarity", type=float, help="drop candidates nearer than this in either modality")
-    parser.add_argument("--pool", type=int, help="fast_hpm: candidates a target is given")
-    parser.add_argument("--pool-block", type=int, help="fast_hpm: targets that share a pool (4096)")
-    parser.add_argument("--seed", type=int, help="fast_hpm: of the pools; random, truth: of what is drawn (0)")
-    parser.add_argument("--ivf-candidates", type=int, help="approximate: score only this many, by the sum of their cosines")
-    parser.add_argument("--ivf-probes", type=int, help="approximate: inverted lists looked into (32)")
+    own = own_group(parser, "data")
+    own.add_argument("--image-features", type=_features_file, help="a folder made by `helip encode`, or an .npy file [N, D]")
+    own.add_argument("--text-features", type=_features_file, help="the same")
+    own.add_argument("--corpus", type=Path, help="a corpus folder, for the audit sheet; random and truth draw from it")
+    own.add_argument("--out", type=Path, help="the folder to make")
+    own.add_argument("--preset", choices=("paper", "released_code"), default="paper", help="what is meant by what you do not say")
+    own.add_argument("--method", choices=get_args(MiningSpec.model_fields["method"].annotation), help="hpm")
+    own.add_argument("--k", type=int, help="hard pairs kept for a target (500)")
+    own.add_argument("--tau", type=float, help="both thresholds at once (0.5)")
+    own.add_argument("--tau-image", type=float)
+    own.add_argument("--tau-text", type=float)
+    own.add_argument("--no-tau", action="store_true", help="every cosine counts, as in the released code")
+    own.add_argument("--max-similarity", type=float, help="drop candidates nearer than this in either modality")
+    own.add_argument("--pool", type=int, help="fast_hpm: candidates a target is given")
+    own.add_argument("--pool-block", type=int, help="fast_hpm: targets that share a pool (4096)")
+    own.add_argument("--seed", type=int, help="fast_hpm: of the pools; random, truth: of what is drawn (0)")
+    own.add_argument("--ivf-candidates", type=int, help="approximate: score only this many, by the sum of their cosines")
+    own.add_argument("--ivf-probes", type=int, help="approximate: inverted lists looked into (32)")
     parser.add_argument("--memory", help="what mining may allocate (2GiB; of a study: its mem_mb less the interpreter)")
-    parser.add_argument("--workers", type=int, help="threads (all cores; of a study: its threads)")
+    parser.add_argument("--workers", type=at_least(1), help="threads (all cores; of a study: its threads)")
     parser.add_argument("--device", help="cpu, cuda, cuda:1 (cpu; of a study: cuda where it declares a gpu)")
-    parser.add_argument("--shard", type=_shard, default=(0, 1), metavar="i/n", help="mine only part i of n; merge-pairs joins the parts")
+    parser.add_argument("--shard", type=shard, default=(0, 1), metavar="i/n", help="mine only part i of n; merge-pairs joins the parts")
 
 
 def _features_file(given: str) -> Path:
     path = Path(given)
     return path / "features.npy" if path.is_dir() else path
-
-
-def _shard(text: str) -> tuple[int, int]:
-    i, _, n = text.partition("/")
-    if not (i.isdigit() and n.isdigit()):
-        raise argparse.ArgumentTypeError(f"'{text}' is not of the form i/n, for example 0/4")
-    return int(i), int(n)
 
 
 def _mine(a: argparse.Namespace) -> None:
@@ -82,7 +78,7 @@ def _mine(a: argparse.Namespace) -> None:
     found.save(job.out, inputs=job.inputs, corpus_digest=job.corpus_digest, encoders=job.encoders, **said)
     print(f"{job.out}: {len(found)} targets, {len(found.ids)} hard pairs, {found.noise.mean():.1%} of the targets are noise")
     if a.shard == (0, 1):
-        _audit(found, job)
+        _audited(found, job)
 
 
 def _found(job: Any, shard: tuple[int, int], how: dict[str, Any]) -> Any:
@@ -98,6 +94,14 @@ def _found(job: Any, shard: tuple[int, int], how: dict[str, Any]) -> Any:
             return references.true_pairs(truth, job.spec, shard)
     arrays = job.arrays()
     return mine(arrays["image"], arrays["text"], job.spec, shard=shard, progress=True, **how)
+
+
+def _audited(found: Any, job: Any) -> None:
+    """The pairs are saved by now: an audit that fails must not cost hours of mining."""
+    try:
+        _audit(found, job)
+    except Exception as error:
+        print(f"warning: {job.out}: the pairs are whole, their audit failed ({type(error).__name__}: {error})", file=sys.stderr)
 
 
 def _audit(found: Any, job: Any) -> None:
@@ -140,7 +144,7 @@ def _merge(a: argparse.Namespace) -> None:
     merged = merge([PairSet.open(folder) for folder in folders], out)
     print(f"{out}: {len(merged)} targets from {len(folders)} shards")
     if job:
-        _audit(merged, job)
+        _audited(merged, job)
 
 
 def _export(a: argparse.Namespace) -> None:

@@ -1,8 +1,8 @@
 """`helip select`: which pairs of a study's corpus, or of your own, are worth training on."""
 
-import argparse
-import os
 from pathlib import Path
+
+from helip.cli.options import at_least, loader_workers, own_group, shard
 
 COMMANDS = {"select": "score the pairs of a corpus with a CLIP model and keep the best"}
 
@@ -11,7 +11,7 @@ def add(name, parser):
     parser.add_argument("--study", help="a study of experiments/studies; then RUN is the start checkpoint's and SELECTION a name of it")
     parser.add_argument("names", nargs="*", metavar="RUN SELECTION")
     parser.add_argument("--seed", default="0", help="of the start checkpoint; for your own data, of the random batches")
-    own = parser.add_argument_group("for your own data, instead of --study")
+    own = own_group(parser, "data")
     own.add_argument("--corpus", type=Path, help="a corpus folder made by `helip corpus`")
     own.add_argument("--model", help="the model you will refine: an open_clip name or local-dir:PATH")
     own.add_argument("--pretrained", help="weights of an open_clip name")
@@ -24,18 +24,11 @@ def add(name, parser):
     own.add_argument("--random-batch-size", type=int, default=32768, help="s_clip_loss: pairs in a random batch")
     own.add_argument("--temperature", type=float, default=0.01, help="s_clip_loss")
     own.add_argument("--out", type=Path, help="folder for keep.npy, scores.npy, selection.json; features lie in OUT.features beside it")
-    parser.add_argument("--batch-size", type=int, default=64, help="of the encoder")
-    parser.add_argument("--workers", type=int, help="processes that decode images (default: none on a CPU, up to 8 for a GPU)")
+    parser.add_argument("--batch-size", type=at_least(1), default=64, help="of the encoder")
+    parser.add_argument("--workers", type=at_least(0), help="processes that decode images (default: none on a CPU, up to 8 for a GPU)")
     parser.add_argument("--device", help="cpu, cuda, cuda:1 (default: cuda where there is one)")
-    parser.add_argument("--shard", type=_shard, default=(0, 1), metavar="i/n", help="s_clip_loss: compute only part i of n of the shuffles")
+    parser.add_argument("--shard", type=shard, default=(0, 1), metavar="i/n", help="s_clip_loss: compute only part i of n of the shuffles")
     return _select
-
-
-def _shard(text: str) -> tuple[int, int]:
-    i, _, n = text.partition("/")
-    if not (i.isdigit() and n.isdigit()):
-        raise argparse.ArgumentTypeError(f"'{text}' is not of the form i/n, for example 0/4")
-    return int(i), int(n)
 
 
 def _select(a):
@@ -43,8 +36,7 @@ def _select(a):
 
     said, inputs = _of_study(a) if a.study else _of_user(a)
     said["device"] = a.device or _device(said["spec"])
-    workers = a.workers if a.workers is not None else min(8, os.cpu_count()) if said["device"].startswith("cuda") else 0
-    found = run(Job(**said, batch_size=a.batch_size, workers=workers), a.shard, inputs)
+    found = run(Job(**said, batch_size=a.batch_size, workers=loader_workers(a.workers, said["device"])), a.shard, inputs)
     if found is None:
         print(f"{said['out']}: shard {a.shard[0]}/{a.shard[1]} is done; the same command without --shard joins the shards")
         return

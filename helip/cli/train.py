@@ -3,6 +3,7 @@
 import sys
 from pathlib import Path
 
+from helip.cli.options import at_least
 from helip.errors import HelipError
 
 COMMANDS = {
@@ -12,7 +13,7 @@ COMMANDS = {
 
 
 def add(name, parser):
-    parser.add_argument("--workers", type=int, help="loader processes (default: none on a CPU, up to 8 beside a GPU)")
+    parser.add_argument("--workers", type=at_least(0), help="loader processes (default: none on a CPU, up to 8 beside a GPU)")
     parser.add_argument("--device", choices=["cpu", "cuda"], help="default: cuda where there is one")
     if name == "train":
         parser.add_argument("--study", required=True)

@@ -99,15 +99,7 @@ def test_a_users_own_model_and_set(classification, retrieval, model_folder, tmp_
         assert f"{metric} {Metrics(out).value(metric):.2f}" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize(
-    "arguments",
-    [
-        [],
-        ["--study", "smoke", RUN],
-        ["--model", "m", "--set", "s"],
-        ["--study", "smoke", RUN, "--seed", "0", "--model", "m", "--set", "s", "--out", "o"],
-    ],
-)
+@pytest.mark.parametrize("arguments", [[], ["--study", "smoke", RUN], ["--model", "m", "--set", "s"]])
 def test_half_said_is_refused(arguments, capsys):
     assert main(["evaluate", *arguments]) == 2
     assert "give either --study S RUN --seed N, or --model MODEL --set FOLDER --out FILE" in capsys.readouterr().err

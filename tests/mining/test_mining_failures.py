@@ -4,7 +4,6 @@ import json
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -142,6 +141,7 @@ def test_command_line_mines_exports_and_merges(files, features, capsys):
         (["--tau", "1.5"], "--tau: Input should be less than or equal to 1"),
         (["--method", "fast_hpm"], "fast_hpm needs a pool"),
         (["--k", "0"], "--k"),
+        (["--method", "fast_hpm", "--pool", "10", "--seed", "-1"], "--seed: Input should be greater than or equal to 0"),
         (["--shard", "3/2"], "correct --shard"),
         (["--memory", "1KiB"], "more are needed"),
     ],
@@ -150,6 +150,16 @@ def test_command_line_refuses(files, arguments, words, capsys):
     assert main(command(files, *arguments)) == 2
     assert words in capsys.readouterr().err
     assert not (files / "pairs").exists()
+
+
+def test_a_failed_audit_is_a_warning_and_the_pairs_stay(files, monkeypatch, capsys):
+    def fail(*_):
+        raise MemoryError("no room for the sheet")
+
+    monkeypatch.setattr("helip.mining.audit.audit", fail)
+    assert main(command(files, "--workers", "1")) == 0
+    assert "the pairs are whole, their audit failed (MemoryError: no room for the sheet)" in capsys.readouterr().err
+    assert len(PairSet.open(files / "pairs")) == 60
 
 
 def test_features_that_say_what_they_are_of(files, capsys):
@@ -224,11 +234,18 @@ def test_merge_refuses_what_does_not_belong_together(features, tmp_path):
 def test_a_killed_shard_leaves_nothing_and_runs_again(tmp_path):
     for name, x in zip(("image", "text"), world(4000, seed=1), strict=True):
         np.save(tmp_path / f"{name}.npy", x)
-    shard = [sys.executable, "-m", "helip", *command(tmp_path, "--shard", "1/2", "--workers", "1", "--tau", "0.1", "--k", "1000")]
-    killed = subprocess.Popen(shard, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
-    time.sleep(1.5)
+    given = sorted(path.name for path in tmp_path.iterdir())
+    shard = command(tmp_path, "--shard", "1/2", "--workers", "1", "--tau", "0.1", "--k", "1000")
+    # it stops in its first answers, as long as it takes to be killed
+    stopped = (
+        "import sys, time; from helip.cli import main; from helip.mining import miner; engine = miner._engine\n"
+        "def slow(*a):\n    for step in engine(*a):\n        print('mined', flush=True); time.sleep(600); yield step\n"
+        "miner._engine = slow; main(sys.argv[1:])"
+    )
+    killed = subprocess.Popen([sys.executable, "-c", stopped, *shard], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    assert killed.stdout.readline() == "mined\n"
     killed.send_signal(signal.SIGKILL)
     killed.wait()
-    assert not (tmp_path / "pairs" / "pairs.json").exists()
-    assert subprocess.run(shard, capture_output=True, check=False).returncode == 0
+    assert sorted(path.name for path in tmp_path.iterdir()) == given
+    assert subprocess.run([sys.executable, "-m", "helip", *shard], capture_output=True, check=False).returncode == 0
     assert PairSet.open(tmp_path / "pairs").shard == (1, 2)

@@ -7,6 +7,7 @@ import numpy as np
 import torch
 
 from helip.mining import tiles
+from helip.mining.blocks import whole_sums
 from helip.mining.candidates import Candidates
 from helip.mining.criterion import Criterion
 from helip.mining.features import Features
@@ -98,7 +99,8 @@ class Slabs:
 def make_slab(operands: list[Operand], ids: np.ndarray) -> Slab:
     device = operands[0].device
     at = torch.from_numpy(np.asarray(ids, np.int64)).to(device)
-    low = [torch.cat([operand.low(part, half=True) for part in at.split(8192)]) for operand in operands]
+    with whole_sums():  # the rotation is a product
+        low = [torch.cat([operand.low(part, half=True) for part in at.split(8192)]) for operand in operands]
     tails = low[0][:, check_of(operands[0]) :].float().norm(dim=1) * 1.00001
     return Slab(at, low, tails)
 

@@ -37,11 +37,11 @@ def run(features: list[Features], criterion: Criterion, work: Iterator[Block], w
 def _rows(features: list[Features], ids: np.ndarray | slice) -> np.ndarray:
     """float32 [n, D of all modalities] unit rows side by side."""
     where = ids if isinstance(ids, slice) else torch.from_numpy(ids)
-    return torch.cat([one.rows(where).cpu() for one in features], 1).numpy()
+    return torch.cat([one.rows(where) for one in features], 1).numpy()
 
 
 def _index(features: list[Features], workers: int, probes: int):
-    """Rows in half precision, 2 N D bytes; faiss-gpu takes the same index where it is installed."""
+    """Rows in half precision: 2 N D bytes, whatever the budget."""
     import faiss
 
     faiss.omp_set_num_threads(workers)

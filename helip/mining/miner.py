@@ -50,7 +50,8 @@ def mine(
         raise HelipError(f"method '{spec.method}' reads no features: helip/mining/references.py makes such pairs")
     criterion, budget, workers = Criterion.of(spec), parse_memory(memory), workers or os.cpu_count() or 1
     with torch.inference_mode(), _threads(workers):
-        features = _features(image_features, text_features, criterion, _device(device))
+        approximate = spec.ivf_candidates is not None  # a faiss index, on the CPU
+        features = _features(image_features, text_features, criterion, _device(None if approximate else device))
         return _mined(features, spec, budget, workers, shard, progress)
 
 

@@ -115,6 +115,11 @@ def test_ivf_that_looks_everywhere_is_exact(features, spec):
     assert_identical(mine(*features, everywhere, workers=1), mine(*features, spec))
 
 
+def test_ivf_works_on_the_cpu_whatever_device_is_asked_for(features):
+    spec = MiningSpec(k=5, ivf_candidates=100)
+    assert_identical(mine(*features, spec, workers=1, device="cuda"), mine(*features, spec, workers=1))
+
+
 def test_ivf_misses_little_of_clustered_features():
     image, text = world(3000, seed=2)
     exact, near = (mine(image, text, MiningSpec(k=10, ivf_candidates=c, ivf_probes=16), workers=1) for c in (None, 100))

@@ -42,6 +42,17 @@ def exact_kernel_has_the_bits_of_the_definition(features: np.ndarray) -> None:
     np.testing.assert_array_equal(gpu.FusedOperand(one, np.float32(0.5)).cosines(i, j), cosines(one.rows(i), one.rows(j)))
 
 
+class Watchful(gpu.FusedOperand):
+    def low(self, ids_P: torch.Tensor, half: bool | None = None) -> torch.Tensor:
+        assert not torch.backends.cuda.matmul.allow_tf32
+        return super().low(ids_P, half)
+
+
+def rows_are_rotated_in_whole_float32(features: np.ndarray) -> None:
+    torch.set_float32_matmul_precision("high")  # as a caller may have it
+    gpu.make_slab([Watchful(checked("image", features), np.float32(0.5))], np.arange(10))
+
+
 if __name__ == "__main__":
     features = world(150, seed=9, image_dim=130, text_dim=70)
     for spec in SPECS:
@@ -49,4 +60,5 @@ if __name__ == "__main__":
     same_as_the_other_kernels(features, SPECS[2], gpu.Sizes(panel=140, slab=140, capacity=1500))  # the list overflows: slabs are cut
     exact_kernel_has_the_bits_of_the_definition(features[0])
     exact_kernel_has_the_bits_of_the_definition(features[0].astype(np.float16))
+    rows_are_rotated_in_whole_float32(features[0])
     print("identical")

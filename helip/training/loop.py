@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from helip.artefact import provenance
 from helip.config import Recipe, Refinement, Retention
+from helip.errors import HelipError
 from helip.training import state
 from helip.training.augmentation import views
 from helip.training.batches import CACHE_BYTES, Corpus, Inputs, Rows, ToDevice, loading, worker_count
@@ -117,6 +118,10 @@ class Training:
             state.sweep(self.job.state_dir)
         self.world.barrier()
         found = state.latest(self.job.state_dir, self.job.digest)
+        step = found["step"] if found else 0
+        if self.world.any(self.world.agreed(step) != step):
+            why = f"{self.job.state_dir}: the processes do not find the same state there (this one that of step {step})"
+            raise HelipError(f"{why}; give the file system a moment and run the same command again")
         if found is None:
             return
         for name, part in self._stateful().items():
@@ -182,11 +187,11 @@ class Training:
     # ------------------------------------------------------------ watching
 
     def _watch(self) -> bool:
-        """Retention and validation where they are due; True when early stopping says so."""
+        """Retention and validation where they are due, validation at the end too; True when early stopping says so."""
         stopping = self.best and self.job.recipe.early_stopping
         if self.retention and self.step % self.retention.every == 0:
             self._watch_retention(self.retention)
-        if stopping and self.step % stopping.every == 0:
+        if stopping and (self.step % stopping.every == 0 or self.step == self.steps):
             with self._exported_weights():
                 score = self.world.agreed(held_out_recall(self.job.clip, self.job.corpus, self._held_out, self.world.device))
                 self.best.see(self.model, score, self.step)
@@ -201,10 +206,11 @@ class Training:
         self.curve.note(self.step, retention=score)
         first = next(row["retention"] for row in self.curve.rows if "retention" in row)
         if score < first - retention.tolerance:
-            self.warnings.append(
-                f"step {self.step}: retention fell from {first:.2f} to {score:.2f}, more than {retention.tolerance:g} points"
-            )
-            log.warning("%s: %s", self.job.name, self.warnings[-1])
+            self._warn(f"step {self.step}: retention fell from {first:.2f} to {score:.2f}, more than {retention.tolerance:g} points")
+
+    def _warn(self, what: str) -> None:
+        self.warnings.append(what)
+        log.warning("%s: %s", self.job.name, what)
 
     def _exported_weights(self) -> contextlib.AbstractContextManager:
         """The model as it would be exported now."""
@@ -219,6 +225,8 @@ class Training:
 
     def export(self) -> None:
         stopped = {"best_step": self.best.step, "best_validation": self.best.score} if self.best else {}
+        if self.best and self.best.step == 0:
+            self._warn("no validation was better than the start's: what is exported is the start, as it was")
         warnings = [*self.job.warnings, *self.warnings]
         facts = {"digest": self.job.digest, "seed": self.job.seed, "steps": self.step, "draws": self.draws, "warnings": warnings}
         cost = {"wall_clock_seconds": round(self.seconds, 1), "processes": self.world.size, "device": str(self.world.device)}

@@ -3,7 +3,7 @@
 import pytest
 from pydantic import ValidationError
 
-from helip.config import MiningSpec, Recipe, Refinement, Selection
+from helip.config import GeneratedCorpus, GeneratedSet, MiningSpec, Recipe, Refinement, Selection, SelfSupervisedEncoder
 
 RECIPE = {"steps": 4, "batch_size": 8, "learning_rate": 1e-3}
 
@@ -31,8 +31,14 @@ def test_what_lies_at_the_bounds_is_taken():
     assert Recipe.model_validate(RECIPE | edges | {"objective": {"name": "hn_nce", "alpha": 0, "beta": 0}}).betas == (0, 0.999)
 
 
-@pytest.mark.parametrize("kind", [MiningSpec, Selection])
-def test_a_negative_seed(kind):
-    kind.model_validate({"seed": 0})
-    with pytest.raises(ValidationError, match="seed"):
-        kind.model_validate({"seed": -1})
+@pytest.mark.parametrize(
+    ("kind", "field", "needs"),
+    [
+        (MiningSpec, "seed", {}), (Selection, "seed", {}), (SelfSupervisedEncoder, "seed", {}), (GeneratedCorpus, "seed", {"size": 9}),
+        (GeneratedCorpus, "world_seed", {"size": 9}), (GeneratedSet, "seed", {"task": "retrieval"}),
+    ],
+)  # fmt: skip
+def test_a_negative_seed(kind, field, needs):
+    kind.model_validate(needs | {field: 0})
+    with pytest.raises(ValidationError, match=field):
+        kind.model_validate(needs | {field: -1})

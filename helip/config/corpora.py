@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
-from helip.config.base import Declaration, Name, Share
+from helip.config.base import Declaration, Name, Seed, Share
 
 
 class GeneratedCorpus(Declaration):
@@ -15,8 +15,8 @@ class GeneratedCorpus(Declaration):
     size: int = Field(gt=0)  # pairs
     image_size: int = Field(32, ge=16)  # pixels a side
     mismatched: Share = 0.12  # share of pairs whose caption belongs to another scene
-    world_seed: int = 0  # the concepts: shared by all corpora and evaluation sets of a study
-    seed: int = 0  # the scenes drawn from them
+    world_seed: Seed = 0  # the concepts: shared by all corpora and evaluation sets of a study
+    seed: Seed = 0  # the scenes drawn from them
     samples_per_shard: int = Field(2000, gt=0)
 
 
@@ -57,7 +57,7 @@ class DownloadedCorpus(Declaration):
     hash_column: str | None = None  # of the image's bytes as published: an image of another hash is refused and counted
     hash: Literal["md5", "sha256", "sha512"] | None = None
     sample: int | None = Field(None, gt=0)  # rows drawn from the table, uniformly without replacement
-    sample_seed: int = 0
+    sample_seed: Seed = 0
     mirror: str | None = None  # address of ready-made shards with one {0000..0575}: then the table is not read
     image_size: int = Field(256, gt=0)  # pixels of the shorter side; smaller images stay as they are
     samples_per_shard: int = Field(10000, gt=0)

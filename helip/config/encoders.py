@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from helip.config.base import Declaration, Name
+from helip.config.base import Declaration, Name, Seed
 
 
 class TimmEncoder(Declaration):
@@ -55,7 +55,7 @@ class SelfSupervisedEncoder(Declaration):
     batch_size: int = Field(256, gt=1)
     learning_rate: float = 1e-3
     temperature: float = 0.2
-    seed: int = 0
+    seed: Seed = 0
     centre: bool = True  # uncentred SimCLR cosines have a median of about 0.7: tau would mean nothing
 
 
@@ -65,7 +65,7 @@ class RunEncoder(Declaration):
     library: Literal["run"] = "run"
     modality: Literal["image", "text"]
     run: Name  # a pre-training of the study
-    seed: int = 0
+    seed: Seed = 0
     centre: bool = False
 
 

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from helip.config.base import Declaration
+from helip.config.base import Declaration, Seed
 
 
 class GeneratedSet(Declaration):
@@ -16,8 +16,8 @@ class GeneratedSet(Declaration):
     items: int = Field(1000, gt=0)  # test images
     train_items: int = Field(0, ge=0)  # for the linear probe
     image_size: int = Field(32, ge=16)
-    world_seed: int = 0
-    seed: int = 1
+    world_seed: Seed = 0
+    seed: Seed = 1
 
 
 class Expected(Declaration):

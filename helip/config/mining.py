@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from helip.config.base import Cosine, Declaration, Name
+from helip.config.base import Cosine, Declaration, Name, Seed
 
 
 class MiningSpec(Declaration):
@@ -21,7 +21,7 @@ class MiningSpec(Declaration):
     max_similarity: Cosine | None = None  # drops candidates nearer than this in either modality: near-duplicates
     pool: int | None = Field(None, gt=0)  # fast_hpm: candidates C drawn uniformly per block of targets
     pool_block: int = Field(4096, gt=0)  # fast_hpm: targets that share a pool
-    seed: int = Field(0, ge=0)  # fast_hpm: of the pools; random, truth: of what is drawn
+    seed: Seed = 0  # fast_hpm: of the pools; random, truth: of what is drawn
     ivf_candidates: int | None = Field(None, gt=0)  # approximate: only this many, by the sum of their cosines, are scored; None is exact
     ivf_probes: int = Field(32, gt=0)  # approximate: inverted lists looked into
 
@@ -51,7 +51,7 @@ class Selection(Declaration):
     target: Name | None = None  # norm_sim: an evaluation set whose train images stand for the target
     p: Literal["2", "inf"] = "2"  # norm_sim: the norm over the target set
     column: str | None = None  # column: an .npy file [N] of scores of your own
-    seed: int = Field(0, ge=0)  # s_clip_loss: of the batches
+    seed: Seed = 0  # s_clip_loss: of the batches
 
     @model_validator(mode="after")
     def _score_has_what_it_needs(self):

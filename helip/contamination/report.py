@@ -21,30 +21,29 @@ COLUMNS = ("set", "item", "corpus", "sample", "distance")
 def contamination(study: BoundStudy, out: Path, matches: Path) -> list[dict]:
     """Write counts to `out` (JSON) and every match to `matches` (CSV); return the counts: for each set and corpus the test items, how many
     of them have a near-duplicate among the training images, their share, and how many training images those are."""
-    counts = []
+    sets = {n: of_set(of_declaration(n, declared, study.evaluation_dir(n))) for n, declared in study.declaration.evaluation.items()}
+    together = np.concatenate(list(sets.values()))  # so that a corpus is sorted once for all sets
+    found = {corpus: near_duplicates(together, _of_corpus(study, corpus)) for corpus in study.own_corpora}
+    counts, first = [], 0
     with whole_file(matches) as temporary, open(temporary, "w", newline="") as file:
         table = csv.writer(file)
         table.writerow(COLUMNS)
-        for name, declaration in study.declaration.evaluation.items():
-            items = of_set(of_declaration(name, declaration, study.evaluation_dir(name)))
-            for corpus in study.own_corpora:
-                found = near_duplicates(items, _of_corpus(study, corpus))
-                table.writerows((name, *row[:1], corpus, *row[1:]) for row in zip(*(column.tolist() for column in found), strict=True))
-                hit = len(np.unique(found.item))
-                share = hit / len(items) if len(items) else 0.0
-                counts.append(
-                    {
-                        "set": name,
-                        "corpus": corpus,
-                        "items": len(items),
-                        "found": hit,
-                        "share": share,
-                        "samples": len(np.unique(found.sample)),
-                    }
-                )
+        for name, items in sets.items():
+            for corpus, all_of_it in found.items():
+                of_it = slice(*np.searchsorted(all_of_it.item, [first, first + len(items)]))
+                item, sample, distance = (column[of_it] for column in all_of_it)
+                rows = zip((item - first).tolist(), sample.tolist(), distance.tolist(), strict=True)
+                table.writerows((name, i, corpus, j, bits) for i, j, bits in rows)
+                counts.append({"set": name, "corpus": corpus, "items": len(items), **_counted(item, sample, len(items))})
+            first += len(items)
     limits = {"dct_bits": DCT_BITS, "gradient_bits": GRADIENT_BITS}
     write_json(out, provenance(limits, {"contamination_digest": study.contamination_digest()}, counts=counts))
     return counts
+
+
+def _counted(item: np.ndarray, sample: np.ndarray, items: int) -> dict:
+    hit = len(np.unique(item))
+    return {"found": hit, "share": hit / items if items else 0.0, "samples": len(np.unique(sample))}
 
 
 def _of_corpus(study: BoundStudy, corpus: str) -> np.ndarray:

@@ -30,6 +30,11 @@ class Job:
     units: float | None
     items: float | None
     costs: tuple[str, ...]  # keys of the study's costs, the most particular first
+    merged: Path | None = None  # of a shard: what it becomes a part of, and vanishes
+
+    @property
+    def is_done(self) -> bool:
+        return self.output.exists() or (self.merged is not None and self.merged.exists())
 
     def cost(self, study: BoundStudy) -> Cost | None:
         return next((study.declaration.costs[key] for key in self.costs if key in study.declaration.costs), None)
@@ -135,7 +140,8 @@ def _pairs(study: BoundStudy, name: str) -> Iterator[Job]:
     units, items = (None, None) if size is None else (compared_billions(spec, size), size * spec.k)
     shards, out, costs = study.mine_shards(name), study.pairs_dir(name) / "pairs.json", (f"mine.{corpus}", "mine")
     for shard in shards:
-        yield Job("mine_shard", f"{name} {shard.name}", shard, study.resources("mine"), units and units / len(shards), 0, costs)
+        part = units and units / len(shards)
+        yield Job("mine_shard", f"{name} {shard.name}", shard, study.resources("mine"), part, 0, costs, merged=out)
     if shards or not encoders_of(spec):
         units, costs = items, ("merge",)
     yield Job("mine", name, out, study.mining_resources(name), units, items, costs)

@@ -1,7 +1,5 @@
 """How large things are: from an artefact that is there, else as declared. None where nobody has said."""
 
-from pathlib import Path
-
 from helip.artefact import read_json
 from helip.config import GeneratedSet, Pairs, UnionCorpus
 from helip.study import BoundStudy
@@ -25,7 +23,7 @@ def images_in(study: BoundStudy, name: str) -> tuple[int | None, int | None]:
     declared = study.declaration.evaluation[name]
     if isinstance(declared, GeneratedSet):
         return declared.items, declared.train_items
-    said = read_json(Path(written)) if written.exists() else {}
+    said = read_json(written) if written.exists() else {}
     train = declared.expected.train_items or said.get("train_items") or (None if declared.probe else 0)
     return said.get("items") or declared.expected.items, train
 

@@ -52,7 +52,7 @@ def summary(study: BoundStudy, jobs: Iterable[Job]) -> list[Line]:
 
 
 def _add(line: Line, job: Job, study: BoundStudy) -> None:
-    line.jobs, line.left = line.jobs + 1, line.left + (not job.output.exists())
+    line.jobs, line.left = line.jobs + 1, line.left + (not job.is_done)
     line.gpus, line.threads = max(line.gpus, job.resources.gpu), max(line.threads, job.resources.threads)
     line.memory_gb = max(line.memory_gb, job.resources.mem_mb / 1000)
     line.limit_hours = max(line.limit_hours, job.resources.runtime / 60)

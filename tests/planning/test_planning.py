@@ -48,8 +48,6 @@ def test_the_smoke_table_needs_what_can_be_counted_by_hand(experiments):
 def test_the_plan_of_the_paper_has_the_jobs_that_snakemake_would_run(project, tmp_path, experiments, target):
     for part in ("Snakefile", "rules", "profiles"):
         (shutil.copytree if (project / part).is_dir() else shutil.copy)(project / part, tmp_path / part)
-    if "download.smk" not in (tmp_path / "Snakefile").read_text():
-        pytest.skip("the Snakefile does not include rules/download.smk yet")
     command = [Path(sys.executable).with_name("snakemake"), "-n", "--quiet", "reason", "--", f"results/paper/{target}.csv"]
     out = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert out.returncode == 0, (out.stdout + out.stderr)[-3000:]
@@ -145,6 +143,15 @@ def test_a_large_corpus_is_mined_by_several_jobs_that_share_the_work(experiments
     assert len(shards) == 7 and {job.resources.gpu for job in shards} == {1}  # 30.6 million targets, 5 million a job
     assert sum(job.units for job in shards) == pytest.approx(0.030571103e9 * 0.030571103)  # billions of compared pairs
     assert (merge.stage, merge.resources.gpu, merge.items) == ("mine", 0, 30571103 * 500)
+
+
+def test_shards_that_were_merged_are_not_left(experiments, tmp_path):
+    bound = study(experiments, "paper", tmp_path / "results")
+    merged = bound.pairs_dir("open29m.hpm.dino_vits8.sentence") / "pairs.json"
+    merged.parent.mkdir(parents=True)
+    merged.touch()
+    lines = {line.stage: line for line in summary(bound, jobs(bound))}
+    assert [lines[stage].jobs - lines[stage].left for stage in ("mine_shard", "mine")] == [7, 1]
 
 
 def test_planning_imports_no_torch(project):

@@ -118,7 +118,7 @@ def _run(arguments, make_job, retention_set):
 
         wanted = 1 if arguments.device == "cpu" else processes_wanted()
         if wanted > 1:
-            return relaunch(wanted, sys.argv[1:])
+            return relaunch(wanted, sys.argv[1:], listening=listening)
         return _train_here(arguments, make_job, retention_set, listening)
 
 

@@ -7,6 +7,7 @@ state takes its time to be saved.
 import argparse
 import contextlib
 import os
+import resource
 import signal
 import sys
 import time
@@ -20,6 +21,7 @@ from torch.distributed.elastic.multiprocessing.api import SignalException
 from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
+from helip.training.interrupts import Interrupts
 from helip.training.state import REQUEUE
 
 FORWARDED = (signal.SIGTERM, signal.SIGUSR2)  # the trainings save and leave; other signals end the launcher and them
@@ -46,49 +48,70 @@ def processes_wanted() -> int:
     return 1 if "WORLD_SIZE" in os.environ else max(1, torch.cuda.device_count())
 
 
-def relaunch(processes: int, arguments: list[str], entry: tuple[str, ...] = ("-m", "helip")) -> int:
+def relaunch(processes: int, arguments: list[str], entry: tuple[str, ...] = ("-m", "helip"), listening: Interrupts | None = None) -> int:
     """Runs `python ENTRY ARGUMENTS` in that many processes of this machine; see `run`."""
-    return run([sys.executable, *entry, *arguments], processes)
+    return run([sys.executable, *entry, *arguments], processes, listening=listening)
 
 
 ALONE = Node()
 
 
-def run(command: list[str], processes: int, node: Node = ALONE) -> int:
+def run(command: list[str], processes: int, node: Node = ALONE, listening: Interrupts | None = None) -> int:
     """Runs the command in that many processes. Returns REQUEUE when one of them did or a signal ended them, else the code of the first
-    that failed, else 0."""
+    that failed, else 0.
+
+    listening: interrupts that have been listened for since before torch was imported.
+    """
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     stopped: list[int] = []
-    before = {number: signal.signal(number, _forwarding(stopped)) for number in FORWARDED}
+    forward, before = _forwarding(stopped), {}
     try:
-        elastic_launch(node.config(processes), command[0])(*command[1:])
-        return 0
-    except ChildFailedError as error:
-        code = _code(error, bool(stopped))
+        for number in FORWARDED:
+            before[number] = signal.signal(number, forward)
+        if listening and listening.seen:
+            return REQUEUE
+        code = _launched(command, node.config(processes), stopped)
         if code == REQUEUE and node.nodes > 1:
             time.sleep(GRACE)
         return code
-    except SignalException:
-        return 130
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
 
 
+def _launched(command: list[str], config: LaunchConfig, stopped: list[int]) -> int:
+    try:
+        elastic_launch(config, command[0])(*command[1:])
+        return 0
+    except ChildFailedError as error:
+        return _code(error, stopped)
+    except SignalException as error:
+        return REQUEUE if error.sigval in FORWARDED else 130
+
+
 def _forwarding(stopped: list[int]) -> Callable[[int, FrameType | None], None]:
+    ended = _children_ended()
+
     def forward(number: int, frame: FrameType | None) -> None:
         stopped.append(number)
-        for child in psutil.Process().children():
+        children = psutil.Process().children()
+        for child in children:
             with contextlib.suppress(psutil.NoSuchProcess):
                 child.send_signal(number)
+        if not children and _children_ended() == ended:  # there is none yet
+            raise SignalException("a signal came before the processes were started", signal.Signals(number))
 
     return forward
 
 
-def _code(error: ChildFailedError, stopped: bool) -> int:
+def _children_ended() -> int:
+    """Grows whenever a child of this process ends: what those that ended took of the machine."""
+    return resource.getrusage(resource.RUSAGE_CHILDREN).ru_minflt
+
+
+def _code(error: ChildFailedError, stopped: list[int]) -> int:
     codes = [failure.exitcode for failure in error.failures.values()]
-    ended = [code for code in codes if code in (-signal.SIGTERM, -signal.SIGUSR2)]  # before it could listen: nothing was begun
-    if REQUEUE in codes or (stopped and len(ended) == len(codes)):
+    if REQUEUE in codes or any(-number in codes for number in stopped):  # the latter before it could listen: nothing was begun
         return REQUEUE
     first = error.get_first_failure()[1].exitcode
     return first if first >= 0 else 128 - first  # of a process that a signal killed, as a shell says it

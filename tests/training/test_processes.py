@@ -1,5 +1,6 @@
 """The launcher keeps exit codes: Slurm's requeue depends on one."""
 
+import os
 import signal
 import socket
 import subprocess
@@ -8,7 +9,10 @@ import time
 from pathlib import Path
 
 import pytest
+from torch.distributed.elastic.multiprocessing.errors import ChildFailedError, ProcessFailure
 
+from helip.training import processes
+from helip.training.interrupts import Interrupts
 from helip.training.processes import processes_wanted, relaunch
 
 SAYS_AND_WAITS = """
@@ -32,6 +36,21 @@ from helip.training import processes
 processes.GRACE = 0.5
 node = processes.Node(2, int(sys.argv[1]), f"localhost:{sys.argv[2]}")
 sys.exit(processes.run([sys.executable, "-c", *sys.argv[3:]], 1, node))
+"""
+# a signal comes right before the processes are started, or right after they have ended
+AT_THE_EDGES = """
+import os, signal, sys
+from helip.training import processes
+launch = processes.elastic_launch
+def launched(config, command):
+    def run(*arguments):
+        if sys.argv[2] == "before":
+            os.kill(os.getpid(), int(sys.argv[1]))
+        launch(config, command)(*arguments)
+        os.kill(os.getpid(), int(sys.argv[1]))
+    return run
+processes.elastic_launch = launched
+sys.exit(processes.relaunch(1, [], ("-c", "pass")))
 """
 
 
@@ -57,6 +76,29 @@ def test_a_signal_reaches_every_process_and_asks_to_be_requeued(tmp_path: Path, 
     wait_for_two(tmp_path)
     launcher.send_signal(number)
     assert launcher.wait(40) == 75
+
+
+@pytest.mark.parametrize(("when", "says"), [("before", 75), ("after", 0)])
+def test_a_signal_before_there_are_processes_asks_to_be_requeued_and_one_after_them_does_not(when, says):
+    assert python(AT_THE_EDGES, int(signal.SIGUSR2), when).wait(120) == says
+
+
+def test_a_signal_while_the_launcher_was_imported_asks_to_be_requeued(monkeypatch):
+    monkeypatch.setattr(processes, "elastic_launch", None)  # nothing is launched
+    with Interrupts() as listening:
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert relaunch(2, [], listening=listening) == 75
+
+
+@pytest.mark.parametrize(
+    ("codes", "stopped", "says"),
+    [([-15, 1], [15], 75), ([-12, -9], [12], 75), ([1, -15], [], 1), ([1, 1], [15], 1), ([-15, -15], [], 143), ([-15, -9], [12], 143)],
+)
+def test_one_process_ended_by_the_signal_is_enough(codes, stopped, says):
+    failures = {rank: ProcessFailure(rank, 1, code, "") for rank, code in enumerate(codes)}
+    for rank, failure in failures.items():
+        failure.timestamp = rank
+    assert processes._code(ChildFailedError("a training", failures), stopped) == says
 
 
 def test_both_of_two_nodes_ask_to_be_requeued(tmp_path: Path):

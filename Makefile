@@ -70,5 +70,7 @@ ui: $(READY)
 doctor: $(READY)
 	$(BIN)/helip doctor
 
+# Everything made but what was fetched, which may take days and come back in another order.
 clean:
-	rm -rf results/*/ results/*.csv .snakemake
+	find results/ -mindepth 2 -maxdepth 2 ! -name downloads ! -name checkpoints -exec rm -rf {} +
+	rm -rf results/*.csv .snakemake

@@ -90,6 +90,6 @@ def local_parameters(wish: Wish, warning_s: int) -> dict[str, Any]:
 
 
 def job_name(rule: str, *wildcards: Any) -> str:
-    """What `squeue` shows: train.cc3m_clip_helip.0"""
+    """What `squeue` shows: train.paper.cc3m_clip_helip.0"""
     words = [re.sub(r"[^A-Za-z0-9._-]+", "-", str(word)) for word in (rule, *wildcards)]
     return ".".join(words)[:100]

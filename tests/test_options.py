@@ -1,8 +1,13 @@
 """What several sub-commands take alike: numbers, and options of one's own beside a study."""
 
 import pytest
+import torch
 
 from helip.cli import main
+from helip.cli.options import torch_device
+from helip.config import GeneratedCorpus
+from helip.data.build import build_corpus
+from helip.errors import HelipError
 
 OWN = {
     "corpus": "cc3m --shards x",
@@ -33,6 +38,7 @@ def test_an_option_of_ones_own_beside_a_study_is_refused(command, said, project,
         ("encode --workers -1", "argument --workers: '-1' is no whole number of 0 or more"),
         ("select --workers two", "argument --workers: 'two' is no whole number of 0 or more"),
         ("corpus --published-size 0", "argument --published-size: '0' is no whole number of 1 or more"),
+        ("refine --seed -1", "argument --seed: '-1' is no whole number of 0 or more"),
         ("select --shard 1/x", "argument --shard: '1/x' is not of the form i/n"),
     ],
 )
@@ -41,3 +47,30 @@ def test_a_number_that_cannot_be_is_refused_as_it_is_read(arguments, says, capsy
         main(arguments.split())
     assert left.value.code == 2
     assert says in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("command", "more"),
+    [
+        ("refine", "--corpus x --start x --out x --batch-size 8 --steps 1 --learning-rate 1"),
+        ("filter-pairs", "--corpus x --pairs x --model x --out x"),
+        ("select", "--corpus CORPUS --model x --out x"),
+    ],
+)
+def test_a_device_that_is_not_there_is_one_sentence(command, more, tmp_path, monkeypatch, capsys):
+    build_corpus(GeneratedCorpus(size=4), tmp_path / "corpus")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
+    assert main([command, *more.replace("CORPUS", "corpus").split(), "--device", "cuda"]) == 2
+    said = capsys.readouterr().err
+    assert said == f"helip {command}: --device cuda: torch sees 0 GPUs here; leave --device out, or run where there are more\n"
+
+
+def test_devices(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    assert [torch_device(asked) for asked in (None, "cpu", "cuda", "cuda:1")] == ["cuda", "cpu", "cuda", "cuda:1"]
+    for asked, says in {"cuda:2": "torch sees 2 GPUs", "cuba": "none that torch knows"}.items():
+        with pytest.raises(HelipError, match=f"--device {asked}: {says}"):
+            torch_device(asked)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
+    assert torch_device(None) == "cpu"

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from helip.artefact import check_replaceable
-from helip.cli.options import at_least, loader_workers, own_group
+from helip.cli.options import at_least, loader_workers, own_group, torch_device
 from helip.errors import HelipError
 from helip.training.layout import ABOUT, WEIGHTS
 
@@ -102,15 +102,13 @@ def _weights(start):
 
 
 def _filter(a):
-    import torch
-
     from helip.data.corpus import Corpus
     from helip.mining import PairSet
     from helip.selection.false_negatives import drop_false_negatives
     from helip.selection.features import joint_features
 
     said = _pairs_of_study(a) if a.study else _pairs_of_user(a)
-    device = a.device or ("cuda" if torch.cuda.is_available() else "cpu")
+    device = torch_device(a.device)
     workers = loader_workers(a.workers, device)
     corpus = Corpus.open(said["corpus"])
     pairs = PairSet.open(said["pairs"], corpus.digest)

@@ -32,6 +32,22 @@ def loader_workers(asked: int | None, device: str) -> int:
     return min(8, os.cpu_count() or 1) if device.startswith("cuda") else 0
 
 
+def torch_device(asked: str | None) -> str:
+    """As asked, else cuda where there is one; HelipError for one that torch does not see."""
+    import torch
+
+    seen = torch.cuda.device_count()
+    if asked is None:
+        return "cuda" if seen else "cpu"
+    try:
+        device = torch.device(asked)
+    except RuntimeError:
+        raise HelipError(f"--device {asked}: none that torch knows; write cpu, cuda or cuda:1") from None
+    if device.type == "cuda" and (device.index or 0) >= seen:
+        raise HelipError(f"--device {asked}: torch sees {seen} GPUs here; leave --device out, or run where there are more")
+    return asked
+
+
 def own_group(parser: argparse.ArgumentParser, what: str) -> argparse._ArgumentGroup:
     """The options that say themselves what a study says otherwise; `refuse_own` refuses them beside one."""
     group = parser.add_argument_group(f"for your own {what}, instead of --study")

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from helip.cli.options import at_least, loader_workers, own_group, shard
+from helip.cli.options import at_least, loader_workers, own_group, shard, torch_device
 
 COMMANDS = {"select": "score the pairs of a corpus with a CLIP model and keep the best"}
 
@@ -35,7 +35,7 @@ def _select(a):
     from helip.selection.job import Job, run
 
     said, inputs = _of_study(a) if a.study else _of_user(a)
-    said["device"] = a.device or _device(said["spec"])
+    said["device"] = "cpu" if said["spec"].score == "column" else torch_device(a.device)  # a column is read without torch
     found = run(Job(**said, batch_size=a.batch_size, workers=loader_workers(a.workers, said["device"])), a.shard, inputs)
     if found is None:
         print(f"{said['out']}: shard {a.shard[0]}/{a.shard[1]} is done; the same command without --shard joins the shards")
@@ -43,14 +43,6 @@ def _select(a):
     truth = found.get("truth")
     against = f"; against truth: precision {truth['precision']}, recall {truth['recall']}, AUC {truth['auc']}" if truth else ""
     print(f"{said['out']}: kept {found['kept']} of {found['size']} pairs, those scored at least {found['threshold']:.4f}{against}")
-
-
-def _device(spec) -> str:
-    if spec.score == "column":
-        return "cpu"
-    import torch
-
-    return "cuda" if torch.cuda.is_available() else "cpu"
 
 
 def _of_study(a):

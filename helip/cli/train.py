@@ -3,7 +3,7 @@
 import sys
 from pathlib import Path
 
-from helip.cli.options import at_least
+from helip.cli.options import at_least, torch_device
 from helip.errors import HelipError
 
 COMMANDS = {
@@ -25,7 +25,7 @@ def add(name, parser):
     parser.add_argument("--keep", type=Path, help="keep.npy of `helip select`: the pairs to train on")
     parser.add_argument("--start", required=True, help="an open_clip folder, or NAME:PRETRAINED")
     parser.add_argument("--out", type=Path, required=True, help="the model folder to make")
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--seed", type=at_least(0), default=0)
     parser.add_argument("--recipe", type=Path, help="a YAML file of Refinement fields; the options below override it")
     _add_fields(parser.add_argument_group("refinement"))
     return _refine
@@ -116,6 +116,7 @@ def _run(arguments, make_job, retention_set):
     with Interrupts() as listening:  # before torch is imported: whenever the signal comes, the exit code asks to be requeued
         from helip.training.processes import processes_wanted, relaunch
 
+        torch_device(arguments.device)  # refuses a GPU that is not there
         wanted = 1 if arguments.device == "cpu" else processes_wanted()
         if wanted > 1:
             return relaunch(wanted, sys.argv[1:], listening=listening)

@@ -6,10 +6,13 @@ from pathlib import Path
 import open_clip
 import torch
 
+from helip.artefact import read_json
 from helip.config import OpenClipEncoder
 from helip.encoders.encoder import Encoder, feature_width, frozen, in_words, inference, weights_digest
 from helip.encoders.network import reason, unlogged
 from helip.errors import HelipError
+from helip.training.layout import CONFIG
+from helip.training.tokenizer import check_words
 
 
 def load(declaration: OpenClipEncoder, device: str, pretrained: bool = True) -> Encoder:
@@ -46,11 +49,15 @@ def create(name: str, pretrained: str | None = None, need_weights: bool = True) 
 def tokenizer(name: str):
     """The tokenizer of an open_clip name or local-dir folder: captions -> [B, L] int64. HelipError where its files are not at hand."""
     try:
-        return open_clip.get_tokenizer(name)
+        found = open_clip.get_tokenizer(name)
     except Exception as error:  # transformers and huggingface_hub raise many kinds
         where = f"where there is network, open_clip.get_tokenizer('{name}') fills ~/.cache/huggingface: copy that folder here"
         remedy = "export the model again" if name.startswith("local-dir:") else where
         raise HelipError(f"the tokenizer of open_clip model '{name}' could not be loaded ({reason(error)}); {remedy}") from error
+    if name.startswith("local-dir:"):
+        text = read_json(Path(name.removeprefix("local-dir:")) / CONFIG)["model_cfg"].get("text_cfg", {})
+        check_words(found, text.get("vocab_size", open_clip.CLIPTextCfg.vocab_size), name)
+    return found
 
 
 def _check(name: str, pretrained: str | None, need_weights: bool) -> None:

@@ -60,3 +60,13 @@ def check(tokenize: Tokenize, text_config: dict, where: str) -> None:
         raise HelipError(
             f"{where}: the tokenizer has id {highest} beyond text_cfg.vocab_size {config.vocab_size}: use the model's own tokenizer"
         )
+    check_words(tokenize, config.vocab_size, where)
+
+
+def check_words(tokenize: Tokenize, vocabulary: int, where: str) -> None:
+    """Refuses CLIP's own tokenizer for a text tower with other words: DeCLIP's mask moves all ids behind it, and nothing would fail."""
+    if isinstance(tokenize, open_clip.SimpleTokenizer) and tokenize.vocab_size != vocabulary:
+        raise HelipError(
+            f"{where}: text_cfg.vocab_size is {vocabulary} and CLIP's tokenizer, which open_clip would use, has "
+            f"{tokenize.vocab_size} words: some of its ids would mean others; `helip import` a DeCLIP's published file"
+        )

@@ -9,6 +9,7 @@ from PIL import Image
 
 from helip import encoders
 from helip.config import OpenClipEncoder, SelfSupervisedEncoder, SentenceEncoder, TimmEncoder, TorchvisionEncoder
+from helip.encoders import clip_encoder
 from helip.encoders.sentence_encoder import where_is
 from helip.errors import HelipError
 
@@ -132,6 +133,10 @@ def test_open_clip_reads_a_folder_of_ours(tmp_path):
     torch.testing.assert_close(image.embed(batch), model.encode_image(batch).detach())
     torch.testing.assert_close(text.embed(["a cat"]), model.encode_text(open_clip.SimpleTokenizer(context_length=16)(["a cat"])).detach())
     assert image.weights == text.weights
+    config["text_cfg"]["vocab_size"] = 49409  # a DeCLIP's, brought here by other means than `helip import`
+    (tmp_path / "open_clip_config.json").write_text(json.dumps({"model_cfg": config, "preprocess_cfg": {}}))
+    with pytest.raises(HelipError, match="vocab_size is 49409 and CLIP's tokenizer, .* has 49408 words"):
+        clip_encoder.tokenizer(name)
 
 
 MISSING = [

@@ -61,8 +61,12 @@ def of_own_data(
 
 
 def _start_digest(start: str) -> str:
-    weights = Path(start.removeprefix("local-dir:")) / models.WEIGHTS
-    return file_digest(weights) if weights.exists() else start
+    """Of the weights where they are a file: in a folder, or of NAME:FILE."""
+    name, _, pretrained = start.partition(":")
+    if Path(start.removeprefix("local-dir:")).is_dir():
+        file = models.weights_file(Path(start.removeprefix("local-dir:")))
+        return file_digest(file) if file else start
+    return f"{name}:{file_digest(Path(pretrained))}" if Path(pretrained).is_file() else start
 
 
 def _in_turn(world: World, make):

@@ -22,6 +22,9 @@ from helip.training import tokenizer
 from helip.training.batches import Corpus
 from helip.training.layout import CONFIG, WEIGHTS
 
+PICKLES = ("open_clip_pytorch_model.bin", "open_clip_model.pt", "pytorch_model.bin")  # weights that are no safetensors
+SUFFIXES = (".pt", ".pth", ".tar", ".bin", ".ckpt", ".safetensors")
+
 
 class ShortCaptionClip(open_clip.CLIP):
     """open_clip's CLIP that also takes captions without the padding all of them share, for the same features at less cost.
@@ -76,9 +79,7 @@ def build(config: dict[str, Any]) -> nn.Module:
 def new(declaration: Model, corpus: Corpus, tokenizer_folder: Path, seed: int) -> Clip:
     """A model to pre-train; a corpus tokenizer is learnt into tokenizer_folder unless an earlier start of this run left it there."""
     config = named(declaration.open_clip) if declaration.open_clip else copy.deepcopy(declaration.config)
-    for part in ("embed_dim", "vision_cfg", "text_cfg"):
-        if part not in config:
-            raise HelipError(f"models: config has no {part}; an open_clip architecture has embed_dim, vision_cfg and text_cfg")
+    _check_parts(config, "models: config")
     match declaration.tokenizer:
         case "clip":
             folder, tokenize = None, open_clip.SimpleTokenizer(context_length=config["text_cfg"].get("context_length", 77))
@@ -88,6 +89,12 @@ def new(declaration: Model, corpus: Corpus, tokenizer_folder: Path, seed: int) -
             tokenize = _tokenizer_in(folder, config)
     torch.manual_seed(seed)
     return _whole(Clip(build(config), config, preprocess_of({}), tokenize, folder), "models")
+
+
+def _check_parts(config: dict[str, Any], where: str) -> None:
+    for part, kind in {"embed_dim": int, "vision_cfg": dict, "text_cfg": dict}.items():
+        if not isinstance(config.get(part), kind):
+            raise HelipError(f"{where} has no {part}; an open_clip architecture has embed_dim, vision_cfg and text_cfg")
 
 
 def named(name: str) -> dict[str, Any]:
@@ -120,8 +127,14 @@ def _tokenizer_in(folder: Path, config: dict[str, Any]) -> tokenizer.Tokenize:
 
 def open_start(start: str | Path) -> Clip:
     """A checkpoint to refine: a folder of ours or of open_clip (`local-dir:` may stand before it), or an open_clip name[:pretrained]."""
-    path = Path(str(start).removeprefix("local-dir:"))
-    return open_folder(path) if path.is_dir() else open_named(str(start))
+    path, architecture = Path(str(start).removeprefix("local-dir:")), str(start).partition(":")[0]
+    if path.is_dir():
+        return open_folder(path)
+    if path.is_file():
+        raise HelipError(f"{path}: is a file, not a model folder; `helip import` makes one of a published SLIP or DeCLIP checkpoint")
+    if architecture == "local-dir" or "/" in architecture or architecture.endswith(SUFFIXES):
+        raise HelipError(f"{path}: is not there; give an open_clip folder, or NAME:PRETRAINED, e.g. ViT-B-32:laion2b_s34b_b79k")
+    return open_named(str(start))
 
 
 def existing(folder: Path) -> Path:
@@ -134,9 +147,10 @@ def existing(folder: Path) -> Path:
 def open_folder(path: Path) -> Clip:
     """A folder in open_clip's local-dir layout, weights as safetensors, or a pickle that weights_only accepts."""
     said = read_json(path / CONFIG)
-    config = said.get("model_cfg")
-    if config is None:
+    config = said.get("model_cfg") if isinstance(said, dict) else None
+    if not isinstance(config, dict):
         raise HelipError(f"{path / CONFIG}: has no model_cfg; it is not an open_clip folder")
+    _check_parts(config, f"{path / CONFIG}: model_cfg")
     model = build(config)
     _load(model, path)
     has_files = bool(config["text_cfg"].get("hf_tokenizer_name"))
@@ -144,20 +158,24 @@ def open_folder(path: Path) -> Clip:
     return _whole(Clip(model, config, preprocess_of(said.get("preprocess_cfg", {})), tokenize, path if has_files else None), str(path))
 
 
+def weights_file(path: Path) -> Path | None:
+    """Which file a folder's weights are read from."""
+    return next((path / name for name in (WEIGHTS, *PICKLES) if (path / name).exists()), None)
+
+
 def _load(model: nn.Module, path: Path) -> None:
+    file = weights_file(path)
+    if file is None:
+        raise HelipError(f"{path}: has no {WEIGHTS}; give a folder that open_clip can load")
     try:
-        if (path / WEIGHTS).exists():
-            model.load_state_dict(load_file(path / WEIGHTS))
-            return
-        for name in ("open_clip_pytorch_model.bin", "open_clip_model.pt", "pytorch_model.bin"):
-            if (path / name).exists():
-                load_checkpoint(model, str(path / name), weights_only=True)
-                return
+        if file.name == WEIGHTS:
+            model.load_state_dict(load_file(file))
+        else:
+            load_checkpoint(model, str(file), weights_only=True)
     except Exception as error:  # torch, safetensors and pickle each raise their own kinds
         raise HelipError(
             f"{path}: its weights do not load ({str(error).splitlines()[0]}); the file is broken or of another model"
         ) from error
-    raise HelipError(f"{path}: has no {WEIGHTS}; give a folder that open_clip can load")
 
 
 def open_named(name: str) -> Clip:

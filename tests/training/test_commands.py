@@ -5,17 +5,18 @@ import os
 import signal
 
 import numpy as np
+import open_clip
 import pytest
 import torch
-from toys import RESNET, declaration, job, recipe
+from toys import RESNET, TEXT, declaration, job, recipe
 
 from helip.artefact import read_json, write_json
 from helip.cli import main
-from helip.config import GeneratedCorpus, GeneratedSet, MiningSpec, ShardCorpus
+from helip.config import GeneratedCorpus, GeneratedSet, MiningSpec, Refinement, ShardCorpus
 from helip.data.build import build_corpus
 from helip.data.evaluation_sets import build_evaluation_set
 from helip.mining import PairSet
-from helip.training import models, preparation
+from helip.training import jobs, models, preparation
 from helip.training.distributed import World
 from helip.training.loop import train
 
@@ -103,6 +104,8 @@ def test_a_refined_model_and_its_start_in_one(own, tmp_path, capsys):
     assert main(["interpolate", *ends, "--weight", "1.5", "--out", str(tmp_path / "beyond")]) == 2
     assert "--weight 1.5: the refined model's share lies between 0 and 1" in capsys.readouterr().err
     assert not (tmp_path / "beyond").exists()
+    assert main(["interpolate", "--start", str(own / "model"), "--refined", str(tmp_path / "gone"), "--out", str(tmp_path / "no")]) == 2
+    assert "gone/open_clip_model.safetensors: not found; train it first" in capsys.readouterr().err
 
 
 def test_pairs_without_what_the_start_takes_for_matches(own, tmp_path, capsys):
@@ -128,6 +131,7 @@ def test_pairs_without_what_the_start_takes_for_matches(own, tmp_path, capsys):
         (["--arm", "hard"], "options: arm: Input should be 'control', 'cleaned' or 'helip'"),
         (["--arm", "control", "--start", "{own}/corpus"], "open_clip_config.json: not found"),
         (["--arm", "control", "--start", "ViT-Z-99"], "open_clip knows no architecture 'ViT-Z-99'"),
+        (["--arm", "control", "--start", "{own}/modle"], "modle: is not there; give an open_clip folder"),
         (["--arm", "control", "--corpus", "{own}/nowhere"], "manifest.json: not found"),
         (["--arm", "control", "--keep", "{own}/nowhere.npy"], "nowhere.npy: not found; run `helip select` first"),
         (["--arm", "control", "--accumulate", "3"], "batch_size 8 does not divide into 1 processes x 3 micro-batches"),
@@ -139,6 +143,24 @@ def test_bad_input_is_one_sentence_and_leaves_nothing(own, tmp_path, capsys, mor
     assert len(said) == 1
     assert words in said[0]
     assert list(tmp_path.iterdir()) == []
+
+
+def test_weights_changed_at_the_same_path_are_another_start(own, tmp_path):
+    """Else the state of a training interrupted before the change would be gone on from."""
+    config = {"embed_dim": 16, "vision_cfg": RESNET, "text_cfg": TEXT | {"vocab_size": 49408, "context_length": 77}}
+    write_json(tmp_path / "configs/own_by_name.json", config)
+    write_json(tmp_path / "start/open_clip_config.json", {"model_cfg": config})
+    open_clip.add_model_config(tmp_path / "configs")
+
+    def state_of(start, seed):
+        torch.manual_seed(seed)
+        for file in ("start/open_clip_pytorch_model.bin", "weights.pt"):
+            torch.save(models.build(config).state_dict(), tmp_path / file)
+        recipe = Refinement(arm="control", batch_size=8, steps=1, learning_rate=1e-3)
+        return jobs.of_own_data(recipe, own / "corpus", None, str(start), tmp_path / "out").state_dir
+
+    for start in (tmp_path / "start", f"local-dir:{tmp_path}/start", f"own_by_name:{tmp_path}/weights.pt"):
+        assert state_of(start, 0) == state_of(start, 0) != state_of(start, 1)
 
 
 def test_features_of_the_export_are_the_models(own, tmp_path):

@@ -97,6 +97,9 @@ def test_tokenizer_and_context_length_must_agree():
         tokenizer.check(open_clip.SimpleTokenizer(), {"context_length": 16}, "here")
     with pytest.raises(HelipError, match="has id 49407 beyond text_cfg.vocab_size 1000"):
         tokenizer.check(open_clip.SimpleTokenizer(), {"vocab_size": 1000}, "here")
+    with pytest.raises(HelipError, match="vocab_size is 49409 and CLIP's tokenizer, .* has 49408 words"):  # a DeCLIP's
+        tokenizer.check(open_clip.SimpleTokenizer(), {"vocab_size": 49409}, "here")
+    tokenizer.check(open_clip.SimpleTokenizer(), {}, "here")
 
 
 @pytest.mark.parametrize(
@@ -135,13 +138,31 @@ def test_a_start_that_is_not_there_is_refused(name):
         models.open_start(name)
 
 
+@pytest.mark.parametrize("start", ["mine/modle", "local-dir:nope", "local-dir:/nope", "slip_base_cc3m.pt", "mine/modle:x"])
+def test_a_path_that_is_not_there_is_called_a_path(start, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(HelipError, match=f"^{start.removeprefix('local-dir:')}: is not there; give an open_clip folder"):
+        models.open_start(start)
+
+
+def test_a_published_file_is_to_be_imported_first(tmp_path):
+    (tmp_path / "slip_base_cc3m.pt").touch()
+    for start in (tmp_path / "slip_base_cc3m.pt", f"local-dir:{tmp_path}/slip_base_cc3m.pt"):
+        with pytest.raises(HelipError, match=r"slip_base_cc3m\.pt: is a file, not a model folder; `helip import`"):
+            models.open_start(start)
+
+
 def test_broken_starts_are_refused(trained, tmp_path):
-    for broken in ("weights", "config", "no_weights"):
+    for broken in ("weights", "config", "no_weights", "no_vision", "a_list"):
         shutil.copytree(trained, tmp_path / broken)
     (tmp_path / "weights" / models.WEIGHTS).write_bytes((trained / models.WEIGHTS).read_bytes()[:1000])
     (tmp_path / "config" / models.CONFIG).write_text("{}")
     (tmp_path / "no_weights" / models.WEIGHTS).unlink()
-    for broken, words in {"weights": "do not load", "config": "has no model_cfg", "no_weights": "has no open_clip_model"}.items():
+    (tmp_path / "no_vision" / models.CONFIG).write_text('{"model_cfg": {"embed_dim": 8, "text_cfg": {}}}')
+    (tmp_path / "a_list" / models.CONFIG).write_text("[]")
+    refused = {"weights": "do not load", "config": "has no model_cfg", "no_weights": "has no open_clip_model"}
+    refused |= {"no_vision": "open_clip_config.json: model_cfg has no vision_cfg", "a_list": "has no model_cfg"}
+    for broken, words in refused.items():
         with pytest.raises(HelipError, match=words):
             models.open_start(tmp_path / broken)
     with pytest.raises(HelipError, match="not found; train it first"):

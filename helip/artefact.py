@@ -84,21 +84,21 @@ def whole_file(path: Path) -> Iterator[Path]:
 
 
 @contextlib.contextmanager
-def whole_folder(path: Path, later: tuple[str, ...] = ()) -> Iterator[Path]:
+def whole_folder(path: Path, over: tuple[str, ...] = ()) -> Iterator[Path]:
     """A temporary folder beside `path` that takes its place when the block ends well and vanishes when it does not.
 
-    later: names that are written into the folder once it stands. HelipError rather than delete a folder that holds none of them and
-    nothing of what would take its place.
+    over: names of which a folder that is to be replaced must hold one, where nobody else has made sure that it may be.
     """
     path = Path(path)
     with _writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
+        _refuse_others(path, over)
         _sweep(path)
         temporary = _hidden(path)
         os.chmod(temporary, 0o755)
         try:
             yield temporary
-            old = _set_aside(path, {p.name for p in temporary.iterdir()} | {*later})
+            old = path.replace(_hidden(path)) if path.exists() else None
             temporary.replace(path)
             if old:
                 shutil.rmtree(old, ignore_errors=True)
@@ -119,14 +119,12 @@ def _sweep(path: Path) -> None:
             shutil.rmtree(left, ignore_errors=True)
 
 
-def _set_aside(path: Path, ours: set[str]) -> Path | None:
-    """Moves an earlier folder of the same kind out of the way."""
-    if not path.exists():
-        return None
+def _refuse_others(path: Path, over: tuple[str, ...]) -> None:
+    if not over or not path.exists():
+        return
     held = {p.name for p in path.iterdir() if not p.name.startswith(".nfs")}  # .nfs: deleted, and still open in some process
-    if held and not held & ours:
-        raise HelipError(f"{path}: holds {min(held)} and nothing of what would replace it ({min(ours)}, ...); name another folder")
-    return path.replace(_hidden(path))
+    if held and not held & {*over}:
+        raise HelipError(f"{path}: holds {min(held)} and nothing of what would replace it ({over[0]}, ...); name another folder")
 
 
 def check_replaceable(out: Path, about: str, *inputs: Path | str | None) -> None:

@@ -5,23 +5,29 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from helip.artefact import check_replaceable, whole_folder, write_json
+from helip.config import MiningSpec
 from helip.errors import HelipError
+from helip.mining import PairSet
 
 
 def test_a_folder_of_something_else_is_never_replaced(tmp_path):
     path = tmp_path / "folder"
     path.mkdir()
     (path / "thesis.txt").write_text("years of work")
-    with pytest.raises(HelipError, match="folder: holds thesis.txt and nothing of what would replace it"), whole_folder(path) as temporary:
-        (temporary / "made").write_text("1")
+    pairs = PairSet(np.zeros(1, np.int32), np.ones(1, np.float32), np.array([0, 1, 1]), np.zeros(2, bool), MiningSpec(k=1), 2)
+    with pytest.raises(HelipError, match="folder: holds thesis.txt and nothing of what would replace it"):
+        pairs.save(path)
     assert [p.name for p in tmp_path.rglob("*")] == ["folder", "thesis.txt"]
-    (path / "thesis.txt").rename(path / "audit.json")  # what is known to be written later does not protect a folder
-    with whole_folder(path, later=("audit.json",)) as temporary:
-        (temporary / "made").write_text("1")
-    assert [p.name for p in tmp_path.rglob("*")] == ["folder", "made"]
+    (path / "thesis.txt").rename(path / "audit.json")  # what Snakemake leaves: it deletes the files that its rule names
+    pairs.save(path)
+    assert {p.name for p in path.iterdir()} == {"pairs.json", "ids.npy", "scores.npy", "offsets.npy", "noise.npy"}
+    (path / "notes.txt").touch()
+    pairs.save(path)
+    assert not (path / "notes.txt").exists()
 
 
 def test_a_users_folder_is_judged_before_the_work(tmp_path):

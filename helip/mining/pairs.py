@@ -14,7 +14,7 @@ from helip.errors import HelipError
 
 ARRAYS = {"ids": np.int32, "scores": np.float32, "offsets": np.int64, "noise": np.bool_}
 COPIED = 1 << 20  # entries copied together
-AUDIT = ("audit.json", "audit.html")  # which `helip mine` writes beside them
+FILES = ("pairs.json", *(f"{name}.npy" for name in ARRAYS), "audit.json", "audit.html")  # `helip mine` writes the audit beside them
 OF_A_JOB = ("host", "machine", "commit", "written", "job", "wall_clock_seconds")
 
 
@@ -80,7 +80,7 @@ def _write(folder: Path, arrays: dict[str, list[np.ndarray]], of: PairSet, shard
     """arrays: name -> its parts, one behind the other; copied some megabytes at a time, so memory-mapped parts stay on disk."""
     targets, entries = (sum(len(part) for part in arrays[name]) for name in ("noise", "ids"))
     noise = sum(int(part.sum()) for part in arrays["noise"])
-    with whole_folder(folder, later=AUDIT) as temporary:
+    with whole_folder(folder, over=FILES) as temporary:
         for name, parts in arrays.items():
             with open(temporary / f"{name}.npy", "wb") as f:
                 shape = (sum(len(part) for part in parts),)

@@ -12,9 +12,7 @@ from helip.artefact import digest, file_digest
 from helip.encoders.clip_encoder import create, tokenizer
 from helip.encoders.encoder import frozen, in_words, weights_digest
 from helip.errors import HelipError
-
-WEIGHTS = "open_clip_model.safetensors"
-TOKENIZER = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "vocab.txt", "vocab.json", "merges.txt", "spiece.model")
+from helip.training.layout import CONFIG, TOKENIZER, WEIGHTS
 
 
 @dataclass(frozen=True)
@@ -60,11 +58,11 @@ def load(name: str, device: str | None = None) -> ClipModel:
 def _of_folder(folder: Path, device: str) -> ClipModel:
     weights = folder / WEIGHTS
     if not weights.is_file():
-        raise HelipError(f"{weights}: not found; train the run first, or name a folder that holds {WEIGHTS} and open_clip_config.json")
+        raise HelipError(f"{weights}: not found; train the run first, or name a folder that holds {WEIGHTS} and {CONFIG}")
     checkpoint = file_digest(weights)
     network, transform = create(f"local-dir:{folder}")
     if file_digest(weights) != checkpoint:
         raise HelipError(f"{weights}: was overwritten while it was read; run again when its training has ended")
-    files = [folder / "open_clip_config.json", *(folder / name for name in TOKENIZER)]
+    files = [folder / CONFIG, *(folder / name for name in TOKENIZER)]
     surroundings = digest({f.name: file_digest(f) for f in files if f.is_file()})
     return ClipModel(frozen(network, device), transform, tokenizer(f"local-dir:{folder}"), checkpoint, surroundings, device)

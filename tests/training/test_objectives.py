@@ -1,3 +1,4 @@
+import inspect
 import math
 from types import SimpleNamespace
 
@@ -18,6 +19,10 @@ from helip.config import (
 )
 from helip.errors import HelipError
 from helip.losses import clip_loss, hard_negative_margin_loss
+from helip.losses.cloob import cloob_loss
+from helip.losses.cyclip import cyclip_loss
+from helip.losses.declip import multi_view_clip_loss, nearest_text_loss, simsiam_loss
+from helip.losses.hn_nce import hn_nce_loss
 from helip.losses.slip import slip_loss
 from helip.training.objectives import build_objective
 from helip.training.objectives.captions import disturb, hide_words, words_of
@@ -61,7 +66,7 @@ def captions(count: int, seed: int = 0) -> torch.Tensor:
 
 def batch_of(objective, count: int, size: int = 32, seed: int = 0) -> dict:
     generator = torch.Generator().manual_seed(seed)
-    images = [torch.randn(count, 3, size, size, generator=generator) for _ in range(objective.views)]
+    images = [torch.randn(count, 3, size, size, generator=generator) for _ in objective.augmentations]
     return {"images": images, "tokens": captions(count, seed), "sample_seeds": torch.arange(count) * 7919 + seed}
 
 
@@ -175,16 +180,74 @@ def test_gamma_0_and_an_empty_plan_are_the_control():
 def test_a_pretraining_recipe_has_no_margin():
     objective = build_objective(Recipe(steps=1, batch_size=6, learning_rate=1e-3), tiny())
     assert objective.gamma == 0
-    assert objective.views == 1
+    assert objective.augmentations == ("plain",)
 
 
-def test_slip_is_its_loss_over_the_heads():
-    model = tiny()
-    objective = build_objective(refinement("slip", arm="control"), model).eval()
-    features = objective.encode(model, batch_of(objective, 6))
-    views = [normalize(objective.head(features[f"backbone_{i}"]), dim=1) for i in (1, 2)]
-    expected = slip_loss(features["image_features"], features["text_features"], model.logit_scale.exp(), *views)
-    assert objective.loss(features, model.logit_scale.exp())[0].item() == pytest.approx(expected.item(), rel=1e-6)
+def slip_by_hand(objective, f, image, text, scale):
+    views = [normalize(objective.head(f[f"backbone_{i}"]), dim=1) for i in (1, 2)]
+    return slip_loss(image, text, scale, *views, simclr_weight=0.3, temperature=0.2)
+
+
+def declip_by_hand(objective, f, image, text, scale):
+    images, texts = [image, normalize(f["second_embedding"], dim=1)], [text, f["second_text_features"]]
+    projected = [objective.projector(f[f"{view}_embedding"]) for view in ("first", "second")]
+    predicted = [objective.predictor(z) for z in projected]
+    masked = f["masked_loss"].sum() / f["masked_count"].sum()
+    simsiam = simsiam_loss(predicted[0], projected[0], predicted[1], projected[1])
+    clip, nearest = multi_view_clip_loss(images, texts, scale), nearest_text_loss(images, texts, objective.queue, scale)
+    return 0.1 * clip + 0.5 * nearest + 0.3 * simsiam + 0.7 * masked
+
+
+UNEQUAL = [  # weights and constants that no other of the objective has, and the sum they stand for
+    (SlipObjective(head=(24, 16), simclr_weight=0.3, simclr_temperature=0.2), slip_by_hand),
+    (
+        DeclipObjective(queue=10, head=(24, 12), clip_weight=0.1, nearest_weight=0.5, simsiam_weight=0.3, masked_weight=0.7),
+        declip_by_hand,
+    ),
+    (CyclipObjective(in_modal=0.1, cross_modal=0.7), lambda _, f, image, text, scale: cyclip_loss(image, text, scale, 0.1, 0.7)),
+    (CloobObjective(hopfield_beta=5.0, inverse_temperature=12.0), lambda _, f, image, text, scale: cloob_loss(image, text, 12.0, 5.0)),
+    (HnNceObjective(alpha=0.6, beta=0.4), lambda _, f, image, text, scale: hn_nce_loss(image, text, scale, 0.6, 0.4)),
+]
+
+
+@pytest.mark.parametrize(("declared", "by_hand"), UNEQUAL, ids=[declared.name for declared, _ in UNEQUAL])
+def test_an_objective_is_the_weighted_sum_it_declares(declared, by_hand):
+    model = tiny().double()
+    model.logit_scale.data.fill_(math.log(12))
+    objective = build_objective(Recipe(objective=declared, steps=1, batch_size=6, learning_rate=1e-3), model).double().eval()
+    steps = [batch_of(objective, 6, seed=seed) for seed in (0, 1)]
+    for batch in steps:
+        batch["images"] = [x.double() for x in batch["images"]]
+    earlier, features = (objective.encode(model, batch) for batch in steps)
+    objective.after_step(earlier)  # DeCLIP's queue is full
+    scale = model.logit_scale.exp()
+    expected = by_hand(objective, features, features["image_features"], features["text_features"], scale)
+    assert objective.loss(features, scale)[0].item() == pytest.approx(expected.item(), rel=1e-9)
+
+
+def test_defaults_are_the_published_constants():
+    published = {
+        ClipObjective: {},
+        SlipObjective: {"simclr_weight": 1.0, "simclr_temperature": 0.1, "head": (4096, 256)},
+        DeclipObjective: {
+            "clip_weight": 0.4, "nearest_weight": 0.2, "simsiam_weight": 0.2, "masked_weight": 0.2, "queue": 65536, "masked_share": 0.15,
+            "head": (1024, 512),
+        },
+        CyclipObjective: {"in_modal": 0.25, "cross_modal": 0.25},
+        CloobObjective: {"inverse_temperature": 30.0, "hopfield_beta": 8.0},
+        HnNceObjective: {"alpha": 1.0, "beta": 0.25},
+    }  # fmt: skip
+    for kind, constants in published.items():
+        assert kind().model_dump(exclude={"name"}) == constants
+    functions = {
+        SlipObjective: (slip_loss, {"simclr_temperature": "temperature"}),
+        CyclipObjective: (cyclip_loss, {}),
+        CloobObjective: (cloob_loss, {}),
+        HnNceObjective: (hn_nce_loss, {}),
+    }
+    for kind, (function, renamed) in functions.items():
+        said = {p.name: p.default for p in inspect.signature(function).parameters.values() if p.default is not p.empty}
+        assert said == {renamed.get(name, name): value for name, value in published[kind].items() if name != "head"}
 
 
 def test_slip_head_is_the_published_one():
@@ -252,7 +315,7 @@ def test_the_papers_architectures(name, width):
     with torch.device("meta"):
         model = open_clip.CLIP(**open_clip.get_model_config(name))
         for objective in (build_objective(refinement(n), model) for n in ("clip", "slip")):
-            images = [torch.empty(2, 3, 224, 224) for _ in range(objective.views)]
+            images = [torch.empty(2, 3, 224, 224) for _ in objective.augmentations]
             batch = {"images": images, "tokens": torch.zeros(2, 77, dtype=torch.int64), "sample_seeds": torch.arange(2)}
             features = objective.encode(model, batch)
         assert features["image_features"].shape == (2, 1024 if name == "RN50" else 512)
@@ -302,16 +365,14 @@ def test_a_batch_larger_than_the_queue():
     assert int(objective.queued) == 10
 
 
-def test_declip_takes_a_second_caption_where_there_is_one():
+def test_declips_second_caption_is_the_first_disturbed():
     model = tiny()
     objective = build_objective(refinement("declip"), model)
-    batch, others = batch_of(objective, 4), captions(4, seed=9)
-    features = objective.encode(model, batch | {"tokens": [batch["tokens"], others]})
-    torch.testing.assert_close(features["second_text_features"], model.encode_text(others, normalize=True))
-    own = objective.encode(model, batch)
+    batch = batch_of(objective, 4)
     disturbed = disturb(batch["tokens"], batch["sample_seeds"])
-    torch.testing.assert_close(own["second_text_features"], model.encode_text(disturbed, normalize=True))
-    torch.testing.assert_close(own["text_features"], features["text_features"])
+    features = objective.encode(model, batch)
+    torch.testing.assert_close(features["second_text_features"], model.encode_text(disturbed, normalize=True))
+    assert not torch.equal(disturbed, batch["tokens"])
 
 
 def test_objectives_leave_no_trace_in_the_model():

@@ -2,7 +2,8 @@
 
 A step is: `encode` each micro-batch of each process, gather its outputs over the whole batch, `loss` once on every process, send the
 gradients of the gathered features back through `encode`, then `after_step`. Whatever mixes samples (contrast, batch normalisation of
-a head, a queue) happens in `loss`, over the whole batch, so the result depends neither on the number of processes nor of micro-batches.
+a head, a queue) happens in `loss`, over the whole batch, so the result depends neither on the number of processes nor of micro-batches,
+but for batch normalisation within a tower (a ResNet's), which sees one micro-batch.
 """
 
 from typing import Any, Literal, Protocol
@@ -30,31 +31,25 @@ class Plan(Protocol):
 class ObjectiveModule(nn.Module):
     """A training objective: its own heads as parameters, its queues as buffers. Dropped on export.
 
-    augmentations: what each image view of a sample wants; captions: how many caption views `encode` takes at most.
+    augmentations: what each image view of a sample wants.
     fixed_logit_scale: the multiplier of an objective that does not learn it, else None.
     gamma, symmetric_margin: the margin loss added where the batch plan has seeds (HELIP, eq. 7); gamma 0 adds nothing.
     """
 
     augmentations: tuple[View, ...] = ("plain",)
-    captions: int = 1
     fixed_logit_scale: float | None = None
 
     def __init__(self, gamma: float = 0.0, symmetric_margin: bool = False):
         super().__init__()
         self.gamma, self.symmetric_margin = gamma, symmetric_margin
 
-    @property
-    def views(self) -> int:
-        return len(self.augmentations)
-
     def encode(self, model: nn.Module, batch: dict[str, Any]) -> Features:
         """Local outputs of one micro-batch, one row per sample: at least unit-norm `image_features` and `text_features`, [b, D].
 
-        batch: `images`, a list of [b, 3, H, W], one per view; `tokens` [b, L], or a list of them, one per caption view;
-        `sample_seeds` [b] int64, the only source of randomness; with role negatives `captions` [b, P, L], encoded as
-        `caption_features` [b, P, D].
+        batch: `images`, a list of [b, 3, H, W], one per view; `tokens` [b, L]; `sample_seeds` [b] int64, the only source of
+        randomness; with role negatives `captions` [b, P, L], encoded as `caption_features` [b, P, D].
         """
-        image, text = model.encode_image(batch["images"][0], normalize=True), model.encode_text(first_caption(batch), normalize=True)
+        image, text = model.encode_image(batch["images"][0], normalize=True), model.encode_text(batch["tokens"], normalize=True)
         features = {"image_features": image, "text_features": text}
         if "captions" in batch:
             further = model.encode_text(batch["captions"].flatten(0, 1), normalize=True)
@@ -93,8 +88,3 @@ class ObjectiveModule(nn.Module):
 
     def after_step(self, features: Features) -> None:
         """Called once after each optimiser step with the gathered features: the place to update queues."""
-
-
-def first_caption(batch: dict[str, Any]) -> Tensor:
-    tokens = batch["tokens"]
-    return tokens if isinstance(tokens, Tensor) else tokens[0]

@@ -13,7 +13,7 @@ from torch.nn.functional import normalize
 
 from helip.config import DeclipObjective
 from helip.losses.declip import masked_word_losses, multi_view_clip_loss, nearest_text_loss, simsiam_loss
-from helip.training.objectives.base import Features, ObjectiveModule, first_caption
+from helip.training.objectives.base import Features, ObjectiveModule
 from helip.training.objectives.captions import disturb, hide_words
 from helip.training.objectives.heads import mlp
 from helip.training.objectives.towers import encode_hidden_text, text_widths
@@ -21,7 +21,6 @@ from helip.training.objectives.towers import encode_hidden_text, text_widths
 
 class Declip(ObjectiveModule):
     augmentations = ("strong", "strong")
-    captions = 2
 
     def __init__(self, declaration: DeclipObjective, model: nn.Module, **margin):
         super().__init__(**margin)
@@ -38,16 +37,14 @@ class Declip(ObjectiveModule):
 
     def encode(self, model: nn.Module, batch: dict[str, Any]) -> Features:
         first, second = (model.encode_image(images) for images in batch["images"])
-        tokens, seeds = first_caption(batch), batch["sample_seeds"]
-        given = not isinstance(batch["tokens"], Tensor) and len(batch["tokens"]) > 1
-        other = batch["tokens"][1] if given else disturb(tokens, seeds)
+        tokens, seeds = batch["tokens"], batch["sample_seeds"]
         replaced, hidden, guess = hide_words(tokens, seeds, self.declaration.masked_share)
         text, words = encode_hidden_text(model, replaced, hidden, self.mask)
         masked_loss, masked_count = masked_word_losses(self.guess(words[guess]), tokens[guess], guess)
         return {
             "image_features": normalize(first, dim=1),
             "text_features": normalize(text, dim=1),
-            "second_text_features": model.encode_text(other, normalize=True),
+            "second_text_features": model.encode_text(disturb(tokens, seeds), normalize=True),
             "first_embedding": first,
             "second_embedding": second,
             "masked_loss": masked_loss,

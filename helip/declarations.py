@@ -9,6 +9,7 @@ may stand within blocks:
         have: {"{start}_gamma2": {base: "{start}_helip", refine: {gamma: 2.0}}}
 """
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -71,7 +72,7 @@ def _written_out(value: Any, where: str) -> Any:
     entries = {key: _written_out(entry, f"{where}: {key}") for key, entry in value.items() if key != "for_each"}
     for block in validate(list[ForEach], value.get("for_each", []), f"{where}: for_each"):
         for names in block.of:
-            more = _written_out(_filled_in(block.have, names), where)
+            more = _whole(_written_out(_filled_in(block.have, names), where), where)
             if not isinstance(more, dict):
                 raise HelipError(f"{where}: for_each: have is a list here; in a mapping it has entries")
             if twice := entries.keys() & more.keys():
@@ -84,7 +85,7 @@ def _rows(item: dict, where: str) -> list:
     block = validate(ForEach, item["for_each"], f"{where}: for_each")
     if len(item) > 1 or not isinstance(block.have, list):
         raise HelipError(f"{where}: for_each: stands alone in a list, and its have is a list")
-    return [row for names in block.of for row in _written_out(_filled_in(block.have, names), where)]
+    return [row for names in block.of for row in _whole(_written_out(_filled_in(block.have, names), where), where)]
 
 
 def _filled_in(value: Any, names: dict[str, str]) -> Any:
@@ -96,4 +97,13 @@ def _filled_in(value: Any, names: dict[str, str]) -> Any:
         return [_filled_in(item, names) for item in value]
     if isinstance(value, dict):
         return {_filled_in(key, names): _filled_in(item, names) for key, item in value.items()}
+    return value
+
+
+def _whole(value: Any, where: str) -> Any:
+    """The value, in which nothing may be left to fill in."""
+    if isinstance(value, str) and (left := re.search(r"\{\w+\}", value)):
+        raise HelipError(f"{where}: for_each: no item of `of` says what {left[0]} is")
+    for part in [*value, *value.values()] if isinstance(value, dict) else value if isinstance(value, list) else []:
+        _whole(part, where)
     return value

@@ -1,5 +1,4 @@
 import helip.reporting.inputs as reporting
-from helip.artefact import digest
 
 
 localrules:
@@ -54,7 +53,7 @@ rule claims:
         "results/{study}/claims.csv",
         "results/{study}/claims.md",
     params:
-        digest=ask(lambda s, w: digest(s.claims)),
+        digest=ask(lambda s, w: reporting.claims_digest(s)),
     shell:
         "helip claims --study {wildcards.study}"
 

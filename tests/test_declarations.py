@@ -34,6 +34,8 @@ def test_blocks_within_blocks(tmp_path):
         ("for_each: [{of: [{x: a}], have: ['{x}']}]", "for_each: have is a list here"),
         ("rows: [{for_each: {of: [{x: a}], have: {b: 1}}}]", "rows: for_each: stands alone in a list, and its have is a list"),
         ("rows: [{for_each: {of: [{x: a}], have: []}, more: 1}]", "rows: for_each: stands alone in a list"),
+        ("for_each: [{of: [{x: a}], have: {'{x}_{y}': 1}}]", "for_each: no item of `of` says what {y} is"),
+        ("rows: [{for_each: {of: [{x: a}], have: [{n: ['{z}']}]}}]", "rows: for_each: no item of `of` says what {z} is"),
         ("for_each: [{off: [{x: a}], have: {}}]", "for_each: 0 -> of: is missing"),
         ("for_each: [{of: [{x: [a]}], have: {}}]", "for_each: 0 -> of -> 0 -> x: Input should be a valid string"),
     ],

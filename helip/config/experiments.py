@@ -121,7 +121,7 @@ class Column(Declaration):
 class Row(Declaration):
     corpus: str  # the group the paper prints the row in
     label: str
-    run: Name | None = None  # None: the paper quotes a number nobody here computes
+    run: Name
     published: dict[Name, float] = {}
     ours: bool = False  # a row the paper does not have
 
@@ -172,7 +172,8 @@ class Claim(Declaration):
     also: tuple[Comparison, ...] = ()  # further pairs that the sentence speaks of
     together: Literal["each", "mean"] = "each"  # with `also`: true of each pair, or of their mean
     expect: Literal["higher", "not_lower", "equal"] = "higher"
-    margin: float = Field(0.5, ge=0)  # points: the smallest difference that counts
+    margin: float = Field(0.5, ge=0)  # points (minutes, epochs): the smallest difference that counts
+    presumes: tuple[Name, ...] = ()  # claims without which this one says nothing
     # accuracy: of the columns. attribute_overlap: share of a generated image's attributes that its hard pairs show too, percent.
     # mining_minutes: wall-clock of the mining job. epochs: passes over the corpus that the refinement took.
     measure: Literal["accuracy", "attribute_overlap", "mining_minutes", "epochs"] = "accuracy"

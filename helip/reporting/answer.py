@@ -3,9 +3,10 @@
 import csv
 from pathlib import Path
 
+from helip.binding import BoundRun
 from helip.reporting.inputs import question
 from helip.reporting.statistics import holm
-from helip.study import BoundStudy
+from helip.study import BoundStudy, start_seed
 
 CLAIM = "clip_cc3m_beats_continued_training"  # HELIP as printed over its control, on every corpus that the study has
 PLUS = "helip_plus"  # the best of what was tried, chosen before, on pre-trainings of its own: one question, asked once
@@ -61,9 +62,10 @@ def _as_printed(claim: dict[str, str]) -> str:
         return said
     low, high, value = (float(claim[k]) for k in ("ci_low", "ci_high", "estimate"))
     how_many = f"the mean of {claim['compared']} starts" if int(claim["compared"]) > 1 else "one start"
+    excluded = f" A gain of {float(claim['margin']):g} points or more is excluded." if claim["verdict"] == "not reproduced" else ""
     return (
         f"{said} Over plain continued training (the same steps, batch size and data, no hard pairs) it gains {value:+.2f} points "
-        f"[{low:+.2f}, {high:+.2f}] on table 1's sets, {how_many}, {claim['n_seeds']} trainings of each."
+        f"[{low:+.2f}, {high:+.2f}] on table 1's sets, {how_many}, {claim['n_seeds']} trainings of each.{excluded}"
     )
 
 
@@ -80,22 +82,40 @@ def _others(study: BoundStudy, rows: list[dict[str, str]]) -> list[str]:
     many = f"{len(fair)} refinement{'s' * (len(fair) != 1)}"
     asked = (
         f"Table 11 sets {many} beside their control, on the average of the classification sets, in points with 95 % intervals; the "
-        "bootstrap over seeds and items and Student's t over independent trainings must agree."
+        f"bootstrap over trainings and items and Student's t must agree.{_unfinished(study, rows)}"
     )
-    lines = [*map(_plus, plus), asked]
+    lines = [*(_plus(study, r) for r in plus), asked]
     for how, shown in sides.items():
         above, below = ([r for r in shown if (float(r["delta"]) > 0) == up] for up in (True, False))
         lines.append(f"{how}: above the control {_named(above)}; below it {_named(below)}.")
     return lines + ([f"Out of a miner's reach, told by the generator: {_named(bounds)}."] if bounds else [])
 
 
-def _plus(r: dict[str, str]) -> str:
-    said = "is above" if float(r["delta"]) > 0 else "is below"
-    said = said if r["p_holm"] <= ALPHA else "cannot be told from"
-    return (
-        f"**`{PLUS}` {said} plain continued training:** {between(r)} points on {r['corpus']}, {r['n_seeds']} trainings, "
-        f"p {r['p_holm']:.2g}. It was chosen before, and decided on pre-trainings of its own."
+def _unfinished(study: BoundStudy, rows: list[dict[str, str]]) -> str:
+    """How much of the table was made, where that is not all."""
+    declared = {run for _, _, run, _, _ in study.table_rows(question(study))}
+    done = {r["run"] for r in rows}
+    return f" Only {len(done)} of the {len(declared)} rows that the study declares were made; the correction is over these." * (
+        done < declared
     )
+
+
+def _plus(study: BoundStudy, r: dict[str, str]) -> str:
+    run, over = study.run(r["run"]), "is above" if float(r["delta"]) > 0 else "is below"
+    starts = {start_seed(seed) for seed in run.seeds}
+    others = {start_seed(seed) for other in study.runs.values() if other.start != run.start for seed in other.seeds}
+    own = "" if starts & others else ", on pre-trainings that no other row was looked at with"
+    said = over if r["p_holm"] <= ALPHA else "cannot be told from"
+    return (
+        f"**`{PLUS}` {said} plain continued training:** {between(r)} points on {r['corpus']}, {len(run.seeds)} refinements of "
+        f"{len(starts)} pre-trainings{own}; p {r['p_holm']:.2g}, asked once and not corrected. It is {_described(run)}."
+    )
+
+
+def _described(run: BoundRun) -> str:
+    what = {"control": "plain continued training", "cleaned": "continued training without noise targets", "helip": "HELIP"}[run.arm]
+    kept = f" on the {run.select.keep:.0%} of the pairs that the start scores highest by `{run.select.score}`" if run.select else ""
+    return what + kept
 
 
 def _named(rows: list[dict[str, str]]) -> str:
@@ -113,7 +133,8 @@ def matrix(study: BoundStudy) -> str:
     for method in dict.fromkeys(r["method"] for r in found):
         cells = {r["corpus"]: _cell(r) for r in found if r["method"] == method}
         lines.append(f"| {' | '.join([method, *(cells.get(c, '') for c in corpora)])} |")
-    return "\n".join(lines)
+    note = f"Bold: shown at 5 %, with Holm's correction over all rows but `{PLUS}`, which is asked once; bounds are not asked."
+    return "\n".join([*lines, "", note])
 
 
 def _cell(r: dict[str, str]) -> str:

@@ -1,9 +1,8 @@
 """A verdict on every claim of the paper (claims.yaml), decided from what a study measured.
 
-A claim is a comparison; `expect` and `margin` make it two one-sided questions: is it so, and is the contrary so? Each has a p-value
-from the paired bootstrap, and Holm's correction runs over all claims of the study that could be decided, for each question by itself,
-at 5 %. As the bootstrap of a few seeds is too sure, Student's t over independent trainings must agree (5 %, uncorrected). What is shown
-neither way is underpowered, however the estimate looks.
+A claim is a comparison; `expect` and `margin` make it two one-sided questions: is it so, and is the contrary so? Each has a p-value,
+the larger of the paired bootstrap's and of Student's t's, and Holm's correction runs over all claims of the study that could be
+decided, for each question by itself, at 5 %. What is shown neither way is underpowered, however the estimate looks.
 """
 
 from dataclasses import dataclass, replace
@@ -27,7 +26,8 @@ class Decision:
     claim: Claim
     verdict: Verdict
     effect: Effect | None = None
-    p_holm: float | None = None
+    p_holm: float | None = None  # corrected, against "it is not so"
+    p_holm_contrary: float | None = None  # and against "it may yet be so"
     control_verdict: Verdict | None = None  # None: the claim is not about a refinement and its start
     control: Effect | None = None
     note: str = ""
@@ -52,10 +52,18 @@ def decide(study: BoundStudy) -> list[Decision]:
     effects = [getattr(decisions[i], which) for i, which in tests]
     p_for, p_against = (holm([getattr(e, side) for e in effects]) for side in ("p_for", "p_against"))
     for (i, which), p, q in zip(tests, p_for, p_against, strict=True):
-        verdict = _verdict(max(p, getattr(decisions[i], which).t_for), max(q, getattr(decisions[i], which).t_against))
-        said = {"verdict": verdict, "p_holm": p} if which == "effect" else {"control_verdict": verdict}
+        said = {"verdict": _verdict(p, q), "p_holm": p, "p_holm_contrary": q} if which == "effect" else {"control_verdict": _verdict(p, q)}
         decisions[i] = replace(decisions[i], **said)
-    return decisions
+    return [_presuming(d, {other.name: other for other in decisions}) for d in decisions]
+
+
+def _presuming(d: Decision, known: dict[str, Decision]) -> Decision:
+    """A claim that presumes others ("these improvements ...") holds only where they do."""
+    doubtful = [known[name] for name in d.claim.presumes if known[name].verdict != "reproduced"]
+    if d.verdict != "reproduced" or not doubtful:
+        return d
+    said = f"presumes {', '.join(other.name for other in doubtful)}, not shown here"
+    return replace(d, verdict="underpowered", note=f"{d.note}; {said}" if d.note else said)
 
 
 def _verdict(p_for: float, p_against: float) -> Verdict:

@@ -5,6 +5,7 @@ from collections import Counter
 from pathlib import Path
 
 from helip.artefact import whole_file
+from helip.config import Claim
 from helip.reporting.claims import Decision, decide
 from helip.reporting.effects import Effect
 from helip.reporting.published import published
@@ -12,17 +13,19 @@ from helip.study import BoundStudy
 
 FIELDS = (
     "claim", "verdict", "place", "text", "expect", "margin", "measure", "run", "over", "compared", "of", "columns", "estimate", "ci_low",
-    "ci_high", "p_holm", "n_seeds", "relative", "published", "published_relative", "verdict_over_control", "control_estimate",
-    "control_ci_low", "control_ci_high", "weakest", "note",
+    "ci_high", "p_holm", "p_holm_contrary", "n_seeds", "relative", "published", "published_relative", "verdict_over_control",
+    "control_estimate", "control_ci_low", "control_ci_high", "weakest", "note",
 )  # fmt: skip
 VERDICTS = ("reproduced", "not reproduced", "underpowered", "not run")
 UNITS = {"accuracy": "points", "attribute_overlap": "points", "mining_minutes": "minutes", "epochs": "epochs"}
 HOW = (
     "A claim is *reproduced* when its statement is shown (corrected p at most 0.05), *not reproduced* when the contrary is: for a gain, "
-    "that any gain is smaller than the margin. Otherwise the seeds and items were too few to tell: *underpowered*. p-values are "
-    "one-sided and from the paired bootstrap over seeds and test items; Holm's correction runs over the {decided} comparisons of this "
-    "study that have an interval, for each of the two questions by itself. Student's t over independent trainings must agree (5 %, "
-    "uncorrected), as the bootstrap of a few seeds is too sure. Intervals are the bootstrap's 95 %, uncorrected."
+    "that any gain is smaller than the margin, {margin:g} points where nothing else is said. Otherwise the seeds and items were too few "
+    "to tell: *underpowered*. Of a gain its direction is decided, over the columns and comparisons taken together or each comparison, "
+    "as claims.yaml says; its size and words like *consistently* are not: those the tables show. p-values are one-sided, the larger of "
+    "the paired bootstrap's over trainings and test items and of Student's t with the trainings' degrees of freedom: the bootstrap of a "
+    "few trainings is too sure. Holm's correction runs over the {decided} comparisons of this study that have an interval, for each of "
+    "the two questions by itself. Intervals are the bootstrap's 95 %, uncorrected."
 )
 
 
@@ -42,13 +45,15 @@ def counts(decisions: list[Decision], field: str = "verdict") -> dict[str, int]:
 
 def how(decisions: list[Decision]) -> str:
     """How verdicts came about, in words."""
-    return HOW.format(decided=sum(e is not None and e.interval is not None for d in decisions for e in (d.effect, d.control)))
+    decided = sum(e is not None and e.interval is not None for d in decisions for e in (d.effect, d.control))
+    return HOW.format(decided=decided, margin=Claim.model_fields["margin"].default)
 
 
 def row(study: BoundStudy, d: Decision) -> dict[str, object]:
     claim, printed = d.claim, published(study, d.claim)
     said = {field: getattr(claim, field) for field in ("place", "text", "expect", "margin", "measure", "run", "over")}
-    said |= {"claim": d.name, "verdict": d.verdict, "p_holm": d.p_holm, "verdict_over_control": d.control_verdict, "note": d.note}
+    said |= {"claim": d.name, "verdict": d.verdict, "p_holm": d.p_holm, "p_holm_contrary": d.p_holm_contrary}
+    said |= {"verdict_over_control": d.control_verdict, "note": d.note}
     if d.effect:
         e = d.effect
         low, high = e.interval or (None, None)
@@ -86,7 +91,8 @@ def markdown(study: BoundStudy, decisions: list[Decision]) -> str:
         paper = f"{printed.difference:+.2f}" if printed else ""
         control = f"{d.control_verdict}: {measured(d.control, d.claim.measure)}" if d.control else d.control_verdict or ""
         ours = measured(d.effect, d.claim.measure) if d.effect else ""
-        note = f" ({d.note})" if d.note else ""
+        notes = [n for n in (d.note, f"least: {d.effect.weakest}" if d.effect and d.effect.weakest else "") if n]
+        note = f" ({'; '.join(notes)})" if notes else ""
         lines.append(f"| **{d.verdict}** | {d.claim.text} | {d.claim.place} | {ours}{note} | {paper} | {control} |")
     return "\n".join([*lines, ""])
 

@@ -2,7 +2,6 @@
 
 import statistics
 from dataclasses import dataclass
-from functools import partial
 
 import numpy as np
 
@@ -10,9 +9,9 @@ from helip.artefact import read_json
 from helip.config import Claim, Comparison
 from helip.errors import HelipError
 from helip.reporting.inputs import quality_pairs
-from helip.reporting.measured import Difference, Measured
+from helip.reporting.measured import Measured
 from helip.reporting.mining_quality import overlap_by_target
-from helip.reporting.statistics import RESAMPLES, Interval, chance, chance_over_seeds, interval
+from helip.reporting.statistics import RESAMPLES, Gain, Interval, chance, gain, interval
 from helip.reporting.times import mining_minutes, pairs_file
 from helip.study import BoundStudy
 
@@ -29,14 +28,12 @@ class Effect:
 
     estimate: float
     interval: Interval | None
-    p_for: float  # the bootstrap's, against "it is not so"
+    p_for: float  # against "it is not so"
     p_against: float  # and against "it may yet be so"
     over_value: float | None
     n_seeds: int | None  # independent trainings
     compared: int  # comparisons that the study has, of those the claim speaks of
     of: int
-    t_for: float = 0.0  # the same by Student's t over independent trainings, where there are trainings
-    t_against: float = 0.0
     columns: tuple[str, ...] = ()
     weakest: str = ""  # of several comparisons, the one that gained least
     note: str = ""
@@ -56,13 +53,14 @@ def effect(study: BoundStudy, measured: Measured, claim: Claim) -> Effect:
         case "attribute_overlap":
             return _overlap(study, claim, bound, len(pairs))
         case "mining_minutes":
-            return _minutes(study, bound, len(pairs))
+            return _minutes(study, claim, bound, len(pairs))
         case "epochs":
             return _epochs(study, claim, bound, len(pairs))
 
 
-def _weakest(bound: list[Comparison], each: list[float]) -> str:
-    least = bound[int(np.argmin(each))]
+def _weakest(claim: Claim, bound: list[Comparison], each: list[float]) -> str:
+    """Of several comparisons, the one that speaks most against the claim."""
+    least = bound[int(np.argmin(-np.abs(each) if claim.expect == "equal" else each))]
     return f"{least.run} over {least.over}" if len(bound) > 1 else ""
 
 
@@ -77,46 +75,23 @@ def _accuracy(study: BoundStudy, measured: Measured, claim: Claim, bound: list[C
     files = [measured.file(r, s, c) for p in bound for r in (p.run, p.over) for s in study.run(r).seeds for c in columns]
     if missing := [f for f in files if not f.exists()]:
         raise NotRunError(f"{len(missing)} of {len(files)} metrics files are not there yet")
-    found = [measured.difference(c.run, c.over, columns, seed=i) for i, c in enumerate(bound)]
-    if any(d is None or d.draws is None for d in found):
+    found = [measured.difference(c.run, c.over, columns) for c in bound]
+    if any(d is None or d.gain is None for d in found):
         raise NotRunError("the runs share no seed, or a metric has no hits per item")
-    each = [d.delta for d in found]
+    mean = gain([d.paired for d in found])
+    p_for, p_against = _p_values(claim, [mean] if claim.together == "mean" else [d.gain for d in found])
     notes = [f"{len(columns)} of {len(wanted)} columns"] if len(columns) < len(wanted) else []
     notes += [f"{len(bound)} of {of} comparisons"] if len(bound) < of else []
     return Effect(
-        statistics.fmean(each), interval(np.mean([d.draws for d in found], 0)), over_value=statistics.fmean(d.over_value for d in found),
-        n_seeds=min(len(d.by_cluster) for d in found), compared=len(bound), of=of, columns=tuple(c.key for c in columns),
-        weakest=_weakest(bound, each), note=", ".join(notes), **_p_values(claim, found),
+        mean.value, interval(mean.draws), p_for, p_against, statistics.fmean(d.over_value for d in found), mean.n_trainings, len(bound), of,
+        tuple(c.key for c in columns), _weakest(claim, bound, [d.delta for d in found]), ", ".join(notes),
     )  # fmt: skip
 
 
-def _p_values(claim: Claim, found: list[Difference]) -> dict[str, float]:
-    """Of several comparisons `each`: all must be so, any may be the contrary. Of their `mean`: it is one comparison."""
-    if claim.together == "mean" and len(found) > 1:
-        found = [_mean(found)]
-
-    def sides(p) -> tuple[float, float]:
-        each = [tuple(one_sided(claim, partial(p, d), is_so) for is_so in (True, False)) for d in found]
-        return max(so for so, _ in each), min(1.0, len(each) * min(not_so for _, not_so in each))
-
-    def bootstrap(d: Difference, bound: float, above: bool) -> float:
-        return chance(d.draws, bound, above)
-
-    def student(d: Difference, bound: float, above: bool) -> float:
-        return chance_over_seeds(list(d.by_cluster.values()), bound, above)
-
-    (p_for, p_against), (t_for, t_against) = sides(bootstrap), sides(student)
-    return {"p_for": p_for, "p_against": p_against, "t_for": t_for, "t_against": t_against}
-
-
-def _mean(found: list[Difference]) -> Difference:
-    shared = set.intersection(*(set(d.by_cluster) for d in found))
-    return Difference(
-        statistics.fmean(d.value for d in found),
-        statistics.fmean(d.over_value for d in found),
-        np.mean([d.draws for d in found], 0),
-        {g: statistics.fmean(d.by_cluster[g] for d in found) for g in shared},
-    )
+def _p_values(claim: Claim, gains: list[Gain]) -> tuple[float, float]:
+    """Of several comparisons all must be so, and any may be the contrary."""
+    sides = [tuple(one_sided(claim, g.p, is_so) for is_so in (True, False)) for g in gains]
+    return max(so for so, _ in sides), min(1.0, len(sides) * min(contrary for _, contrary in sides))
 
 
 def one_sided(claim: Claim, p, is_so: bool) -> float:
@@ -161,7 +136,7 @@ def _overlap(study: BoundStudy, claim: Claim, bound: list[Comparison], of: int) 
     return Effect(
         statistics.fmean(each), interval(np.mean(draws, 0)), max(p for p, _ in sides), min(1.0, len(sides) * min(q for _, q in sides)),
         statistics.fmean(float(b.mean()) for _, b in values), None, len(bound), of,
-        weakest=_weakest(bound, each), note="over the targets of one mining job",
+        weakest=_weakest(claim, bound, each), note="over the targets of one mining job",
     )  # fmt: skip
 
 
@@ -173,27 +148,28 @@ def _draws_of_mean(values_n: np.ndarray, seed: int, resamples: int = RESAMPLES, 
     return rng.multinomial(len(values_n), np.full(len(values_n), 1 / len(values_n)), resamples) @ values_n / len(values_n)
 
 
-def _minutes(study: BoundStudy, bound: list[Comparison], of: int) -> Effect:
-    """One timing each: a comparison without an interval."""
+def _minutes(study: BoundStudy, claim: Claim, bound: list[Comparison], of: int) -> Effect:
+    """One timing each: a comparison without an interval, which decides where the times differ by more than the margin."""
     if missing := [r for c in bound for r in (c.run, c.over) if not pairs_file(study, r).exists()]:
         raise NotRunError(f"the pairs of {missing[0]} are not mined yet")
     try:
         times = [(mining_minutes(study, c.run), mining_minutes(study, c.over)) for c in bound]
     except HelipError as error:
         raise NotRunError(str(error)) from None
-    is_so = all(a < b for a, b in times)
-    saved, usual = statistics.fmean(a - b for a, b in times), statistics.fmean(b for _, b in times)
+    each = [b - a for a, b in times]
+    shorter, longer = min(each) > claim.margin, min(each) < -claim.margin
     note = f"{statistics.fmean(a / b for a, b in times):.2f} of the time; one timing each, no interval"
-    return Effect(saved, None, float(not is_so), float(is_so), usual, None, len(bound), of, note=note)
+    return Effect(-statistics.fmean(each), None, float(not shorter), float(not longer), statistics.fmean(b for _, b in times), None,
+                  len(bound), of, weakest=_weakest(claim, bound, each), note=note)  # fmt: skip
 
 
 def _epochs(study: BoundStudy, claim: Claim, bound: list[Comparison], of: int) -> Effect:
-    """At most `margin` passes over the corpus: arithmetic, decided from what the trainings say they did."""
+    """At most `margin` passes over the corpus: arithmetic, decided from what the longest trainings say they did."""
     passes = []
-    for run in (c.run for c in bound):
-        file, manifest = study.model_dir(run, study.run(run).seeds[0]) / "train.json", study.manifest(study.run(run).corpus)
+    for run, seed in ((study.run(c.run), seed) for c in bound for seed in study.run(c.run).seeds):
+        file, manifest = study.model_dir(run.name, seed) / "train.json", study.manifest(run.corpus)
         if not file.exists() or not manifest.exists():
-            raise NotRunError(f"{run} is not trained yet")
-        passes.append(read_json(file)["steps"] * study.run(run).recipe.batch_size / read_json(manifest)["size"])
+            raise NotRunError(f"{run.name} is not trained yet")
+        passes.append(read_json(file)["steps"] * run.recipe.batch_size / read_json(manifest)["size"])
     is_so = max(passes) <= claim.margin
     return Effect(max(passes), None, float(not is_so), float(is_so), None, None, len(bound), of, note="passes over the corpus")

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from helip.artefact import digest, file_digest
 from helip.config import GeneratedCorpus, Table
-from helip.study import BoundStudy
+from helip.study import REPORTING, BoundStudy
 
 TIMES = "mine.minutes"
 # Does refinement beat plain continued training? Made by its own word (`make table11`): the report shows it where it is there, and what
@@ -19,7 +19,7 @@ def _pairs(study: BoundStudy, name: str) -> Path:
 
 
 def runs_of(study: BoundStudy, table: str) -> list[str]:
-    return list(dict.fromkeys(run for _, _, run, _, _ in study.table_rows(table) if run is not None))
+    return list(dict.fromkeys(run for _, _, run, _, _ in study.table_rows(table)))
 
 
 def is_of_times(table: Table) -> bool:
@@ -132,11 +132,17 @@ def report_inputs(study: BoundStudy) -> list[Path]:
 
 def figure_digest(study: BoundStudy, figure: str) -> str:
     """Of what a figure is drawn from beyond its files' times."""
-    return digest([figure, *map(str, figure_inputs(study, figure)), *(shown_if_there(study) if figure == "figure8" else [])])
+    drawn = [study.tables.get(figure), *map(str, figure_inputs(study, figure))]
+    return digest([REPORTING, figure, *drawn, *(shown_if_there(study) if figure == "figure8" else [])])
+
+
+def claims_digest(study: BoundStudy) -> str:
+    """Of what the paper says and prints: what was measured is in the files."""
+    return digest([REPORTING, study.claims, study.tables])
 
 
 def report_digest(study: BoundStudy) -> str:
-    return digest([study.declaration.question, *map(str, report_inputs(study)), *shown_if_there(study)])
+    return digest([REPORTING, study.declaration.question, *map(str, report_inputs(study)), *shown_if_there(study)])
 
 
 def ledger(study: BoundStudy) -> Path:

@@ -9,18 +9,18 @@ import numpy as np
 
 from helip.config import Column
 from helip.reporting.metrics import Metrics
-from helip.reporting.statistics import chance, chance_over_seeds, paired_draws
+from helip.reporting.statistics import Gain, Paired, gain
 from helip.study import BoundStudy, start_seed
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Difference:
     """`run` minus `over` in percentage points, averaged over columns."""
 
     value: float  # of run
     over_value: float
-    draws: np.ndarray | None  # [resamples] of the bootstrap; None where a metric has no hits per item
-    by_cluster: dict[str, float]  # the difference of each start checkpoint, over its refinements
+    paired: Paired | None  # None where a metric has no hits per item
+    gain: Gain | None
 
     @property
     def delta(self) -> float:
@@ -28,12 +28,8 @@ class Difference:
 
     @property
     def p(self) -> float | None:
-        """Two-sided p-value of "there is no difference": the larger of the bootstrap's and of Student's t over independent trainings."""
-        if self.draws is None:
-            return None
-        each = list(self.by_cluster.values())
-        sides = (max(chance(self.draws, 0.0, above), chance_over_seeds(each, 0.0, above)) for above in (True, False))
-        return min(1.0, 2 * min(sides))
+        """Two-sided p-value of "there is no difference"."""
+        return None if self.gain is None else min(1.0, 2 * min(self.gain.p(0.0, above) for above in (True, False)))
 
 
 class Measured:
@@ -52,15 +48,16 @@ class Measured:
     def file(self, run: str, seed: str, column: Column) -> Path:
         return self.study.metrics_file(run, seed, column.set, column.metric.partition(".")[0])
 
-    def is_there(self, run: str | None, columns: Sequence[Column]) -> bool:
+    def is_there(self, run: str, columns: Sequence[Column]) -> bool:
         """Whether every metrics file of a run's columns was made."""
-        return run is not None and all(self.file(run, s, c).exists() for s in self.study.run(run).seeds for c in columns)
+        return all(self.file(run, s, c).exists() for s in self.study.run(run).seeds for c in columns)
 
     def read(self, run: str, seed: str, column: Column) -> tuple[Metrics, str]:
         path = self.file(run, seed, column)
+        task, _, name = column.metric.partition(".")
         if path not in self._metrics:
-            self._metrics[path] = Metrics(path)
-        return self._metrics[path], column.metric.partition(".")[2]
+            self._metrics[path] = Metrics(path, run=run, seed=seed, set=column.set, task=task)
+        return self._metrics[path], name
 
     def values(self, run: str, columns: Sequence[Column], seeds: Sequence[str] | None = None) -> list[float]:
         """Percent per seed, averaged over the columns."""
@@ -76,25 +73,31 @@ class Measured:
         hits = [m.hits(k) for s in seeds for m, k in [self.read(run, s, column)]]
         return None if any(h is None for h in hits) else np.stack(hits)
 
-    def difference(self, run: str, over: str, columns: Sequence[Column], seed: int = 0) -> Difference | None:
-        """On paired seeds; None where the two share none. `seed` is of the bootstrap. Claims share many: each is drawn once."""
-        asked = (run, over, tuple(c.key for c in columns), tuple(c.metric for c in columns), seed)
+    def difference(self, run: str, over: str, columns: Sequence[Column]) -> Difference | None:
+        """On paired seeds; None where the two share none. Claims share many: each is drawn once."""
+        asked = (run, over, tuple((c.key, c.metric) for c in columns))
         if asked not in self._differences:
-            self._differences[asked] = self._difference(run, over, columns, seed)
+            self._differences[asked] = self._difference(run, over, columns)
         return self._differences[asked]
 
-    def _difference(self, run: str, over: str, columns: Sequence[Column], seed: int) -> Difference | None:
-        paired = paired_seeds(self.study.run(run).seeds, self.study.run(over).seeds)
-        if paired is None:
+    def _difference(self, run: str, over: str, columns: Sequence[Column]) -> Difference | None:
+        seeds = paired_seeds(self.study.run(run).seeds, self.study.run(over).seeds)
+        if seeds is None:
             return None
-        ours, theirs = paired
-        a, b = self.values(run, columns, ours), self.values(over, columns, theirs)
-        hits = [(self.hits(run, ours, c), self.hits(over, theirs, c)) for c in columns]
-        clusters = independent(max(paired, key=lambda p: len(set(p))))
-        whole = all(x is not None and y is not None for x, y in hits)
-        draws = paired_draws([x for x, _ in hits], [y for _, y in hits], seed=seed, clusters=clusters) if whole else None
-        by_cluster = {g: statistics.fmean(x - y for x, y, c in zip(a, b, clusters, strict=True) if c == g) for g in dict.fromkeys(clusters)}
-        return Difference(statistics.fmean(a), statistics.fmean(b), draws, by_cluster)
+        ours, theirs = seeds
+        paired = self._paired(run, over, ours, theirs, columns)
+        values = (statistics.fmean(self.values(r, columns, s)) for r, s in ((run, ours), (over, theirs)))
+        return Difference(*values, paired, gain([paired]) if paired else None)
+
+    def _paired(self, run: str, over: str, ours: list[str], theirs: list[str], columns: Sequence[Column]) -> Paired | None:
+        hits = [(c.set, self.hits(run, ours, c), self.hits(over, theirs, c)) for c in columns]
+        if any(x is None or y is None for _, x, y in hits):
+            return None
+        start = self.study.run(run).start or run
+        # A start stands for all its refinements, which vary; another run that has one training is one training.
+        fewer, more = sorted((ours, theirs), key=lambda s: len(set(s)))
+        clusters = independent(more if over == start else fewer)
+        return Paired(tuple((name, x.astype(np.float32) - y) for name, x, y in hits), tuple(clusters), start)
 
 
 def independent(seeds: Sequence[str]) -> list[str]:

@@ -13,8 +13,11 @@ class Metrics:
     """One model on one set and task. `value(name)` is in percent, `hits(name)` [n] the share of each independent item that it got
     right: 0 or 1, and in between for an image of several captions, which are one item."""
 
-    def __init__(self, path: Path):
+    def __init__(self, path: Path, **of: str):
         self.path, self.content = path, read_json(path)
+        if wrong := [key for key, name in of.items() if self.content.get(key, name) != name]:
+            said = ", ".join(f"{key} '{self.content[key]}'" for key in wrong)
+            raise HelipError(f"{path}: is of {said}: it was put in another's place; remove it, and the next run makes it again")
 
     def value(self, name: str) -> float:
         try:
@@ -29,5 +32,7 @@ class Metrics:
             return None
         bits = np.frombuffer(base64.b64decode(packed["bits"]), np.uint8)
         hits = np.unpackbits(bits, count=packed["length"]).astype(bool)
+        if abs(100 * hits.mean() - self.value(name)) > 1e-3:
+            raise HelipError(f"{self.path}: {name} is not the share of the hits beside it; remove it, and the next run makes it again")
         together = packed.get("together", 1)
         return hits if together == 1 else hits.reshape(-1, together).mean(1)

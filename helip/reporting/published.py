@@ -34,7 +34,7 @@ def printed_average(table: Table, row: dict[str, float]) -> float | None:
 
 def published(study: BoundStudy, claim: Claim) -> Published | None:
     table = study.tables[claim.table]
-    rows = {row.run: row.published for row in table.rows if row.run and row.published}
+    rows = {row.run: row.published for row in table.rows if row.published}
     if claim.measure == "mining_minutes" and not is_of_times(table):
         return None
     if claim.measure in ("attribute_overlap", "epochs"):

@@ -106,7 +106,7 @@ def _question(study: BoundStudy) -> str:
         return ""
     said = (
         "<p>The same steps and batch size for all, settings fixed before looking. Differences to the control in points, averaged over "
-        "the classification sets, with 95 % intervals; bold: the difference is shown with Holm’s correction over all of them.</p>"
+        "the classification sets, with 95 % intervals.</p>"
     )
     whole = details("Every number of table 11", _tables_note() + _table(study, question(study)))
     return section("question", "Table 11: what beats plain continued training?", said, markdown(short), whole)
@@ -167,7 +167,8 @@ def _of_times(cells: list[dict[str, str]]) -> str:
 def _minutes(cell: dict[str, str] | None) -> str:
     if cell is None:
         return "-"
-    return f"{float(cell['value']):.2f}" + (f" ({float(cell['published']):.0f})" if cell["published"] else "")
+    summed = f"<br><small class='quiet'>summed over {cell['jobs']} jobs</small>" if int(cell["jobs"] or 1) > 1 else ""
+    return f"{float(cell['value']):.2f}" + (f" ({float(cell['published']):.0f})" if cell["published"] else "") + summed
 
 
 # ---------------------------------------------------------------- figures and the ledger

@@ -67,7 +67,7 @@ class TableBuilder:
         found = self.measured.difference(run, reference, columns) if reference else None
         if found is None:
             return {}
-        low, high = interval(found.draws) if found.draws is not None else (None, None)
+        low, high = interval(found.gain.draws) if found.gain else (None, None)
         return {"reference": reference, "delta": found.delta, "delta_ci_low": low, "delta_ci_high": high, "delta_p": found.p}
 
     def _cell(
@@ -86,7 +86,7 @@ class TableBuilder:
 
     def cells(self) -> Iterator[Cell]:
         for corpus, label, run, published, ours in self.study.table_rows(self.name):
-            if run is None or not self.columns or (self.finished and not self._is_finished(run)):
+            if not self.columns or (self.finished and not self._is_finished(run)):
                 continue
             for column in self.columns:
                 yield self._cell(corpus, label, run, column.key, column.metric, [column], published.get(column.key), ours)

@@ -35,9 +35,9 @@ def machines(about: dict[str, Any]) -> str:
 
 def time_cells(study: BoundStudy, name: str, finished: bool = False) -> Iterator[Cell]:
     for corpus, label, run, published, ours in study.table_rows(name):
-        if finished and run is not None and not pairs_file(study, run).exists():
+        if finished and not pairs_file(study, run).exists():
             continue
-        about = read_json(pairs_file(study, run)) if run is not None else {}
+        about = read_json(pairs_file(study, run))
         if "wall_clock_seconds" not in about:  # pairs that were mined elsewhere: nobody timed them
             continue
         bound, minutes = study.run(run), mining_minutes(study, run)

@@ -44,7 +44,9 @@ def _card(r: dict[str, str]) -> str:
     if r["estimate"] and not r["ci_low"]:
         facts.append(f"measured: {float(r['estimate']):.2f} {UNITS[r['measure']]}")
     if r["n_seeds"]:
-        facts.append(f"{r['n_seeds']} trainings, corrected p {float(r['p_holm']):.2g}")
+        contrary = r["verdict"] == "not reproduced"
+        p = float(r["p_holm_contrary" if contrary else "p_holm"])
+        facts.append(f"{r['n_seeds']} trainings, corrected p {p:.2g}{' of the contrary' if contrary else ''}")
     if r["note"]:
         facts.append(escape(r["note"]))
     if r["weakest"]:

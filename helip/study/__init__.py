@@ -12,10 +12,10 @@ from helip.config import Table
 from helip.errors import HelipError
 from helip.study.checks import check
 from helip.study.declared import seed_number, start_seed
-from helip.study.digests import REVISIONS
+from helip.study.digests import REPORTING, REVISIONS
 from helip.study.layout import Layout
 
-__all__ = ["REVISIONS", "BoundStudy", "load", "seed_number", "start_seed"]
+__all__ = ["REPORTING", "REVISIONS", "BoundStudy", "load", "seed_number", "start_seed"]
 
 
 class BoundStudy(Layout):
@@ -30,14 +30,14 @@ class BoundStudy(Layout):
         """The rows of what the study names first: `first/table1` is what `make table1` builds."""
         return table.model_copy(update={"rows": tuple(row for row in table.rows if self._is_first(row.run))})
 
-    def _is_first(self, run: str | None) -> bool:
+    def _is_first(self, run: str) -> bool:
         return run in self.runs and (self.runs[run].start or run) in self.declaration.first
 
-    def table_rows(self, name: str) -> list[tuple[str, str, str | None, dict[str, float], bool]]:
-        """(corpus label, method label, run or None, published, ours) of a table; rows that runs add, after the others of their corpus."""
+    def table_rows(self, name: str) -> list[tuple[str, str, str, dict[str, float], bool]]:
+        """(corpus label, method label, run, published, ours) of a table; rows that runs add, after the others of their corpus."""
         table = self.tables[name]
-        rows = [(r.corpus, r.label, r.run, dict(r.published), r.ours) for r in table.rows if r.run is None or r.run in self.runs]
-        labels = {self.runs[run].corpus: corpus for corpus, _, run, _, _ in rows if run}
+        rows = [(r.corpus, r.label, r.run, dict(r.published), r.ours) for r in table.rows if r.run in self.runs]
+        labels = {self.runs[run].corpus: corpus for corpus, _, run, _, _ in rows}
         first, _, whole = name.rpartition("/")
         for run in (r for r in self.runs.values() if whole in r.tables and (not first or self._is_first(r.name))):
             corpus = labels.get(run.corpus, run.corpus)
@@ -50,12 +50,12 @@ class BoundStudy(Layout):
         if name not in self.tables:
             raise HelipError(f"{self.file}: there is no '{name}'; the tables are {', '.join(self.tables)}")
         wanted = {(c.set, c.metric.partition(".")[0]) for c in self.tables[name].columns} & {*self.tasks("evaluate"), *self.tasks("probe")}
-        runs = {run for _, _, run, _, _ in self.table_rows(name) if run is not None}
+        runs = {run for _, _, run, _, _ in self.table_rows(name)}
         return [self.metrics_file(r, s, *w) for r in sorted(runs) for s in self.runs[r].seeds for w in sorted(wanted)]
 
     def table_digest(self, name: str) -> str:
         metrics = [str(path) for path in self.table_metrics(name)]
-        return digest([self.tables[name], self.table_rows(name), metrics])
+        return digest([REPORTING, self.tables[name], self.table_rows(name), metrics])
 
 
 def load(name: str, results: Path | None = None) -> BoundStudy:

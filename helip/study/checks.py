@@ -17,7 +17,7 @@ def check(study: Declared, folder: Path) -> None:
 def _check_tables(study: Declared, folder: Path) -> None:
     for name, table in study.tables.items():
         for row in table.rows:
-            if row.run is not None and row.run not in study.declared:
+            if row.run not in study.declared:
                 raise HelipError(f"{folder / 'tables.yaml'}: {name}: row '{row.label}' names run '{row.run}', and there is no such run")
     for run in study.runs.values():
         for table in run.tables:
@@ -31,6 +31,9 @@ def _check_claim(study: Declared, where: str, claim: Claim) -> None:
     for key in (run for pair in claim.comparisons for run in (pair.run, pair.over)):
         if key not in study.declared:
             raise HelipError(f"{where}: names run '{key}', and there is no such run")
+    for name in claim.presumes:
+        if name not in study.claims:
+            raise HelipError(f"{where}: presumes '{name}', and there is no such claim")
     if claim.table not in study.tables:
         raise HelipError(f"{where}: names table '{claim.table}', and there is no such table")
     known = {column.key for column in study.tables[claim.table].columns}

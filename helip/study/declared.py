@@ -13,6 +13,7 @@ from helip.config import (
     Model,
     Name,
     Pairs,
+    Recipe,
     Resources,
     Selection,
     Stage,
@@ -35,6 +36,10 @@ def seed_number(seed: str) -> int:
     """The integer that all randomness of a training flows from."""
     pretraining, _, repeat = seed.partition("r")
     return int(pretraining) + 1000 * int(repeat or 0)
+
+
+def _as_long(a: Recipe, b: Recipe) -> bool:
+    return (a.steps, a.epochs, a.batch_size) == (b.steps, b.epochs, b.batch_size)
 
 
 class Declared:
@@ -158,9 +163,9 @@ class Declared:
         return self._known("models", self.run(run).model)
 
     def control_of(self, run: str) -> str | None:
-        """The run a refinement is measured against: the plain control of the same start; a control, against its start."""
+        """The run a refinement is measured against: the plain control of the same start, steps and batch; a control, against its start."""
         r = self.run(run)
         if r.start is None:
             return None
-        controls = [c.name for c in self.runs.values() if c.start == r.start and c.is_plain_control]
+        controls = [c.name for c in self.runs.values() if c.start == r.start and c.is_plain_control and _as_long(c.recipe, r.recipe)]
         return r.start if run in controls[:1] or not controls else controls[0]

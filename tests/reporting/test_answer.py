@@ -8,7 +8,7 @@ from helip.reporting.answer import answer, matrix, question_rows, refinements
 from helip.reporting.tables import FIELDS
 
 DECIDED = {"claim": "clip_cc3m_beats_continued_training", "verdict": "underpowered", "estimate": "0.4", "ci_low": "-0.2", "ci_high": "0.9",
-           "compared": "7", "n_seeds": "3"}  # fmt: skip
+           "compared": "7", "n_seeds": "3", "margin": "0.5"}  # fmt: skip
 
 
 def compared(run, method, delta, p, reference="cc3m_clip_control", column="average"):
@@ -71,13 +71,29 @@ def test_what_was_declared_the_best_is_asked_once(asked, p, says):
     _write(asked, rows)
     assert {r["run"]: r["p_holm"] for r in refinements(asked, question_rows(asked))} == {"helip_plus": p, "cc3m_clip_cleaned": 0.02}
     _, second, third, *_ = answer(asked, [DECIDED]).split("\n\n")
-    assert second.startswith(f"**`helip_plus` {says} plain continued training:** +0.80 [+0.30, +1.30] points on CC3M, 8 trainings, p {p}.")
+    plus = "+0.80 [+0.30, +1.30] points on CC3M, 2 refinements of 2 pre-trainings; "
+    assert second.startswith(f"**`helip_plus` {says} plain continued training:** {plus}p {p}, asked once and not corrected.")
+    assert second.endswith("It is plain continued training on the 90% of the pairs that the start scores highest by `s_clip_loss`.")
     assert third.startswith("Table 11 sets 1 refinement beside")
+
+
+def test_pre_trainings_of_its_own_are_said_to_be_so(asked):
+    fresh = {"start": "fresh", "seeds": ("10r0", "10r1", "11r0", "11r1")}
+    asked.runs["helip_plus"] = asked.run("cc3m_clip_select_sclip10").model_copy(update=fresh)
+    _write(asked, [compared("helip_plus", "plus", 0.8, 0.02)])
+    assert "4 refinements of 2 pre-trainings, on pre-trainings that no other row was looked at with; p 0.02" in answer(asked, [DECIDED])
+
+
+def test_rows_that_were_not_made_are_counted(asked):
+    declared = len({run for _, _, run, _, _ in asked.table_rows("table11") if run})
+    assert f"Only 4 of the {declared} rows that the study declares were made" in answer(asked, [DECIDED])
 
 
 @pytest.mark.parametrize(("verdict", "said"), [("reproduced", "Yes, for"), ("not reproduced", "No, not for"), ("not run", "does not say")])
 def test_each_verdict_is_said_in_words(study, verdict, said):
-    assert said in answer(study, [DECIDED | {"verdict": verdict, "ci_low": "" if verdict == "not run" else "0.1"}])
+    text = answer(study, [DECIDED | {"verdict": verdict, "ci_low": "" if verdict == "not run" else "0.1"}])
+    assert said in text
+    assert ("A gain of 0.5 points or more is excluded." in text) == (verdict == "not reproduced")
     assert question_rows(study) == [] and matrix(study) == ""
 
 
@@ -88,4 +104,6 @@ def test_the_short_table_has_refinements_down_and_marks_what_is_shown(asked):
         "| selected | **+1.50 [+1.00, +2.00]** |",
         "| cleaned | **-1.00 [-1.50, -0.50]** |",
         "| HELIP | +0.25 [-0.25, +0.75] |",
+        "",
+        "Bold: shown at 5 %, with Holm's correction over all rows but `helip_plus`, which is asked once; bounds are not asked.",
     ]

@@ -4,9 +4,25 @@ import numpy as np
 import pytest
 import torch
 
+from helip.errors import HelipError
 from helip.evaluation.run import packed
 from helip.reporting.metrics import Metrics
-from helip.reporting.statistics import chance, chance_over_seeds, holm, paired_bootstrap, paired_draws
+from helip.reporting.statistics import Gain, Paired, chance, gain, holm, interval
+
+
+def paired(ours, reference, clusters=None, sets=None, start="start"):
+    """Columns of one comparison; each of a test set of its own where nothing else is said."""
+    rows = len(ours[0])
+    columns = zip(sets or map(str, range(len(ours))), ours, reference, strict=True)
+    return Paired(tuple((name, a.astype(float) - b) for name, a, b in columns), tuple(clusters or map(str, range(rows))), start)
+
+
+def paired_draws(ours, reference, clusters=None):
+    return gain([paired(ours, reference, clusters)]).draws
+
+
+def paired_bootstrap(ours, reference, resamples=10_000):
+    return interval(gain([paired(ours, reference)], resamples).draws)
 
 
 def test_equal_methods_have_an_interval_of_nothing():
@@ -48,11 +64,46 @@ def test_the_average_of_sets_weighs_sets_not_items():
     assert (low, high) == (50.0, 50.0)
 
 
-def test_the_same_seed_gives_the_same_interval():
+def test_the_same_numbers_give_the_same_interval():
     rng = np.random.default_rng(2)
     a, b = rng.random((3, 100)) < 0.5, rng.random((3, 100)) < 0.4
     assert paired_bootstrap([a], [b]) == paired_bootstrap([a], [b])
-    assert paired_bootstrap([a], [b]) != paired_bootstrap([a], [b], seed=1)
+
+
+def test_columns_of_one_test_set_share_its_items():
+    """The same hits twice say nothing new: of one set the interval stays, of two sets it shrinks by the root of 2."""
+    won = np.random.default_rng(3).random((1, 400)) < 0.5
+    nothing = np.zeros_like(won)
+    alone = gain([paired([won], [nothing], sets=["flickr30k"])])
+    same = gain([paired([won, won], [nothing, nothing], sets=["flickr30k", "flickr30k"])])
+    other = gain([paired([won, won], [nothing, nothing], sets=["flickr30k", "mscoco"])])
+    assert np.allclose(same.draws, alone.draws)
+    assert same.items == pytest.approx(alone.items)
+    assert other.items == pytest.approx(alone.items / 2)
+    assert other.draws.std() == pytest.approx(alone.draws.std() / 2**0.5, rel=0.05)
+
+
+def test_comparisons_of_one_start_share_its_trainings_and_those_of_two_do_not():
+    won = np.array([[True] * 50, [False] * 50, [True] * 25 + [False] * 25])
+    nothing = np.zeros_like(won)
+    alone = gain([paired([won], [nothing])])
+    same = gain([paired([won], [nothing]), paired([won], [nothing])])
+    other = gain([paired([won], [nothing], start="one"), paired([won], [nothing], start="another")])
+    assert np.allclose(same.draws, alone.draws)
+    assert same.trainings == alone.trainings
+    assert sum(v for v, _ in other.trainings) == pytest.approx(alone.trainings[0][0] / 2)
+    assert other.draws.std() < alone.draws.std()
+
+
+def test_a_shared_control_makes_two_comparisons_go_together():
+    """Two arms that are as good as each other, against one lucky control: their mean is no surer than either."""
+    rng = np.random.default_rng(4)
+    control = rng.random((1, 300)) < 0.5
+    arms = [rng.random((1, 300)) < 0.5 for _ in range(2)]
+    joint = gain([paired([arm], [control], sets=["imagenet"]) for arm in arms])
+    by_hand = 100**2 * np.var((arms[0].astype(float) + arms[1]).mean(0) / 2 - control[0], ddof=1) / 300
+    assert joint.items == pytest.approx(by_hand)
+    assert joint.draws.std() ** 2 == pytest.approx(by_hand, rel=0.05)
 
 
 def test_trainings_that_share_a_start_are_drawn_together():
@@ -70,8 +121,20 @@ def test_captions_of_an_image_are_one_item(measured):
     path = measured.metrics_file("cc3m_clip", "0", "imagenet", "zeroshot")
     said = json.loads(path.read_text())
     said["per_item"]["acc1"] = packed(torch.tensor([True, False, True, True]), together=2)
+    said["metrics"]["acc1"] = 75.0
     path.write_text(json.dumps(said))
     assert Metrics(path).hits("acc1").tolist() == [0.5, 1.0]
+
+
+def test_a_metrics_file_that_contradicts_itself_or_its_place_is_refused(measured):
+    path = measured.metrics_file("cc3m_clip", "0", "imagenet", "zeroshot")
+    assert Metrics(path, set="imagenet", task="zeroshot").hits("acc1").mean() == 0.25
+    with pytest.raises(HelipError, match="imagenet.zeroshot.json: is of set 'imagenet': it was put in another's place"):
+        Metrics(path, set="cub", task="zeroshot")
+    said = json.loads(path.read_text())
+    path.write_text(json.dumps(said | {"metrics": {"acc1": 26.0}}))
+    with pytest.raises(HelipError, match="acc1 is not the share of the hits beside it"):
+        Metrics(path).hits("acc1")
 
 
 def test_items_that_stand_for_several_draw_as_wide_as_they_are_few():
@@ -88,12 +151,35 @@ def test_holm_by_hand():
     assert holm([]) == []
 
 
-def test_student_t_over_seeds_by_hand():
-    """Differences 1, 2, 3: mean 2, standard error 1 / sqrt(3), t = 3.4641 at 2 degrees of freedom: one-sided p 0.0371."""
-    assert chance_over_seeds([1, 2, 3], 0.0) == pytest.approx(0.0371, abs=1e-4)
-    assert chance_over_seeds([1, 2, 3], 2.0, above=False) == pytest.approx(0.5)
-    assert chance_over_seeds([5.0], 0.0) == 1.0
-    assert (chance_over_seeds([2, 2], 0.0), chance_over_seeds([2, 2], 2.0), chance_over_seeds([2, 2], 3.0, above=False)) == (0.0, 1.0, 0.0)
+def test_student_t_by_hand():
+    """Differences 1, 2, 3 on the same items: variance 1 / 3, t = 2 / sqrt(1 / 3) = 3.4641 at 2 degrees of freedom: one-sided p 0.0371.
+
+    With as much variance of the items beside it: t = 2.4495 at still 2 degrees of freedom, p 0.0669.
+    """
+    sure = np.full(10_000, 2.0)
+    assert Gain(2.0, sure, ((1 / 3, 3),), 0.0).p(0.0) == pytest.approx(0.0371, abs=1e-4)
+    assert Gain(2.0, sure, ((1 / 3, 3),), 1 / 3).p(0.0) == pytest.approx(0.0669, abs=1e-4)
+    assert Gain(2.0, sure, ((1 / 6, 3), (1 / 6, 3)), 0.0).p(0.0) == pytest.approx(0.0129, abs=1e-4)  # 4 degrees of freedom
+    assert Gain(2.0, sure, ((1 / 3, 3),), 0.0).p(2.0, above=False) == 1.0  # the bootstrap's, which is the larger
+    assert Gain(5.0, sure, ((0.0, 1),), 0.0).p(0.0) == 1.0  # one training proves nothing
+    assert Gain(2.0, sure, ((0.0, 3),), 1 / 3).p(0.0) == pytest.approx(0.0371, abs=1e-4)  # trainings that agree by chance
+
+
+@pytest.mark.parametrize("items", [0.0025, 0.05, 1.0])
+def test_a_family_of_nothing_is_held_to_its_level(items):
+    """60 differences that are nothing, in 100 worlds of 3 trainings: where the trainings' noise is most of it, and where the items' is."""
+    rng = np.random.default_rng(5)
+    shown = {"ours": 0, "bootstrap alone": 0}
+    for _ in range(100):
+        trainings, by_items = rng.normal(0, 0.5, (60, 3)), rng.normal(0, items**0.5, 60)
+        gains = []
+        for x, y in zip(trainings, by_items, strict=True):
+            drawn = y + rng.choice(x, (2000, 3)).mean(1) + rng.normal(0, items**0.5, 2000)
+            gains.append(Gain(x.mean() + y, drawn, ((x.var(ddof=1) / 3, 3),), items))
+        shown["ours"] += min(holm([g.p(0.0) for g in gains])) <= 0.05
+        shown["bootstrap alone"] += min(holm([chance(g.draws, 0.0) for g in gains])) <= 0.05
+    assert shown["ours"] <= 0.05 * 100
+    assert items > 0.01 or shown["bootstrap alone"] > 0.5 * 100
 
 
 def test_chance_is_the_share_of_resamples_that_disagree():

@@ -50,8 +50,7 @@ def test_the_markdown_carries_the_same_numbers_and_the_recovered_share(measured)
 def test_a_changed_metrics_file_changes_the_table(measured):
     write_table(measured, "table1")
     before = rows(measured)["CLIP", "cifar100"]["value"]
-    path = measured.metrics_file("cc3m_clip", "0", "cifar100", "zeroshot")
-    path.write_text(path.read_text().replace("25.0", "75.0"))
+    write_metrics(measured, "cc3m_clip", "0", "cifar100", np.arange(40) < 30)
     write_table(measured, "table1")
     assert (before, rows(measured)["CLIP", "cifar100"]["value"]) == ("26.2500", "51.2500")
 

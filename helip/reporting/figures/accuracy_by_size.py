@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from helip.artefact import read_json
 from helip.reporting.figures.style import ARMS
 from helip.reporting.measured import Measured, independent
-from helip.reporting.statistics import paired_bootstrap
+from helip.reporting.statistics import Paired, gain, interval
 from helip.study import BoundStudy
 
 LABELS = {"start": "CLIP", "control": "CLIP, control", "cleaned": "CLIP, cleaned (ours)", "helip": "CLIP-HELIP"}
@@ -40,7 +40,8 @@ def _points(study: BoundStudy) -> Iterator[tuple[int, str, str, float, float, fl
         bound = study.run(run)
         hits, clusters = measured.hits(run, bound.seeds, column), independent(bound.seeds)
         value = float(np.mean(measured.values(run, [column])))
-        low, high = (value, value) if hits is None else paired_bootstrap([hits], [np.zeros_like(hits)], clusters=clusters)
+        alone = Paired(((column.set, hits),), tuple(clusters), bound.start or run) if hits is not None else None
+        low, high = interval(gain([alone]).draws) if alone else (value, value)
         yield read_json(study.manifest(bound.corpus))["size"], corpus, bound.arm, value, low, high
 
 

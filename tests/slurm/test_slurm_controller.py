@@ -42,7 +42,7 @@ def test_two_controllers_never_share_a_folder(slurm, workflow):
     first.send_signal(signal.SIGINT)  # Ctrl-C ends the jobs
     first.wait(timeout=60)
     job = flow.job_id("outdated")
-    until(lambda: slurm.jobs()[job] == "CANCELLED", 30, "Ctrl-C to cancel the job")
+    until(lambda: slurm.jobs()[job] == "CANCELLED", 90, "Ctrl-C to cancel the job")
 
 
 def test_small_jobs_go_to_the_queue_in_groups(slurm, workflow):

@@ -4,7 +4,7 @@ import csv
 from pathlib import Path
 
 from helip.binding import BoundRun
-from helip.reporting.inputs import question
+from helip.reporting.inputs import QUESTION, question
 from helip.reporting.statistics import holm
 from helip.study import BoundStudy, start_seed
 
@@ -93,7 +93,7 @@ def _others(study: BoundStudy, rows: list[dict[str, str]]) -> list[str]:
 
 def _unfinished(study: BoundStudy, rows: list[dict[str, str]]) -> str:
     """How much of the table was made, where that is not all."""
-    declared = {run for _, _, run, _, _ in study.table_rows(question(study))}
+    declared = {run for _, _, run, _, _ in study.table_rows(QUESTION)}
     done = {r["run"] for r in rows}
     return f" Only {len(done)} of the {len(declared)} rows that the study declares were made; the correction is over these." * (
         done < declared
@@ -103,8 +103,7 @@ def _unfinished(study: BoundStudy, rows: list[dict[str, str]]) -> str:
 def _plus(study: BoundStudy, r: dict[str, str]) -> str:
     run, over = study.run(r["run"]), "is above" if float(r["delta"]) > 0 else "is below"
     starts = {start_seed(seed) for seed in run.seeds}
-    others = {start_seed(seed) for other in study.runs.values() if other.start != run.start for seed in other.seeds}
-    own = "" if starts & others else ", on pre-trainings that no other row was looked at with"
+    own = "" if starts & set(map(str, study.declaration.seeds)) else " kept for this question"
     said = over if r["p_holm"] <= ALPHA else "cannot be told from"
     return (
         f"**`{PLUS}` {said} plain continued training:** {between(r)} points on {r['corpus']}, {len(run.seeds)} refinements of "
@@ -114,7 +113,7 @@ def _plus(study: BoundStudy, r: dict[str, str]) -> str:
 
 def _described(run: BoundRun) -> str:
     what = {"control": "plain continued training", "cleaned": "continued training without noise targets", "helip": "HELIP"}[run.arm]
-    kept = f" on the {run.select.keep:.0%} of the pairs that the start scores highest by `{run.select.score}`" if run.select else ""
+    kept = f" on the {100 * run.select.keep:g} % of the pairs that the start scores highest by `{run.select.score}`" if run.select else ""
     return what + kept
 
 

@@ -73,7 +73,7 @@ def test_what_was_declared_the_best_is_asked_once(asked, p, says):
     _, second, third, *_ = answer(asked, [DECIDED]).split("\n\n")
     plus = "+0.80 [+0.30, +1.30] points on CC3M, 2 refinements of 2 pre-trainings; "
     assert second.startswith(f"**`helip_plus` {says} plain continued training:** {plus}p {p}, asked once and not corrected.")
-    assert second.endswith("It is plain continued training on the 90% of the pairs that the start scores highest by `s_clip_loss`.")
+    assert second.endswith("It is plain continued training on the 90 % of the pairs that the start scores highest by `s_clip_loss`.")
     assert third.startswith("Table 11 sets 1 refinement beside")
 
 
@@ -81,7 +81,7 @@ def test_pre_trainings_of_its_own_are_said_to_be_so(asked):
     fresh = {"start": "fresh", "seeds": ("10r0", "10r1", "11r0", "11r1")}
     asked.runs["helip_plus"] = asked.run("cc3m_clip_select_sclip10").model_copy(update=fresh)
     _write(asked, [compared("helip_plus", "plus", 0.8, 0.02)])
-    assert "4 refinements of 2 pre-trainings, on pre-trainings that no other row was looked at with; p 0.02" in answer(asked, [DECIDED])
+    assert "4 refinements of 2 pre-trainings kept for this question; p 0.02" in answer(asked, [DECIDED])
 
 
 def test_rows_that_were_not_made_are_counted(asked):

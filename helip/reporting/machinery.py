@@ -3,15 +3,16 @@
 from collections.abc import Iterator
 from typing import Any
 
-from helip.artefact import machine, provenance, read_json
+from helip.artefact import provenance, read_json
 from helip.reporting.costs import costs, made
 from helip.reporting.html import details, escape, markdown, section, words
 from helip.study import BoundStudy
 
 
 def facts(study: BoundStudy) -> str:
+    """Of this page; `times` says when, where and by which commits the measurements were made."""
     now, trained = provenance(None), len(list(_trainings(study)))
-    said = {"Date": now["written"][:10], "Commit": now["commit"] or "unknown", "Machine": machine(), "Trainings": trained,
+    said = {"Page written": now["written"][:10], "by commit": now["commit"] or "unknown", "Trainings": trained,
             "Seeds": ", ".join(map(str, study.declaration.seeds))}  # fmt: skip
     return "<ul class='facts'>" + "".join(f"<li>{k} <b>{escape(str(v))}</b></li>" for k, v in said.items()) + "</ul>"
 

@@ -5,6 +5,7 @@ from toys import RESNET, VIT, ToyCorpus, declaration, job, recipe, refinement
 
 from helip.errors import HelipError
 from helip.training import models
+from helip.training.loop import sampler_of
 from helip.training.preparation import prepare
 
 
@@ -16,9 +17,20 @@ def test_an_arm_helip_without_hard_pairs_is_refused(tmp_path, said, batch_size):
         prepare(job(tmp_path, refinement(batch_size=batch_size, **said)))
 
 
-@pytest.mark.parametrize("said", [{"p": 5}, {"seed_fraction": 0.0}, {"arm": "control", "p": 6}, {"role": "negatives", "batch_size": 2}])
-def test_an_arm_that_has_them_or_wants_none_is_not(tmp_path, said):
-    prepare(job(tmp_path, refinement(**said)))
+@pytest.mark.parametrize(
+    ("said", "has_them"),
+    [
+        ({"p": 5}, True),
+        ({"seed_fraction": 0.0}, False),
+        ({"arm": "control", "p": 6}, False),
+        ({"role": "negatives", "batch_size": 2}, True),
+    ],
+)
+def test_an_arm_that_has_them_or_wants_none_is_not(tmp_path, said, has_them):
+    asked = job(tmp_path, refinement(**said))
+    assert prepare(asked) == ()
+    sampler = sampler_of(asked.recipe, len(asked.corpus), asked.seed, asked.pairs, asked.keep)
+    assert any(len(sampler(step).hard) for step in range(5)) == has_them
 
 
 @pytest.mark.parametrize(("vision", "warned"), [(RESNET, 1), (VIT, 0)])

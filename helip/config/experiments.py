@@ -131,6 +131,7 @@ class Table(Declaration):
     place: str  # where in the paper
     columns: tuple[Column, ...]
     average: bool | tuple[Name, ...] = False  # of all columns, or of those named
+    pooled: bool = False  # also the mean over corpora of the rows of one label
     rows: tuple[Row, ...]
     note: str = ""
 

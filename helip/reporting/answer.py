@@ -42,13 +42,20 @@ def out_of_reach(study: BoundStudy, run: str) -> bool:
     return (r.select is not None and r.select.score == "truth") or (r.pairs is not None and r.pairs.method == "truth")
 
 
+def is_pooled(r: dict[str, str]) -> bool:
+    """Whether a row is the mean over corpora: `run` names them all."""
+    return " " in r["run"]
+
+
 def refinements(study: BoundStudy, rows: list[dict[str, str]]) -> list[dict[str, str]]:
-    """The averages of what is measured against a control. `p_holm` is corrected over those within a miner's reach, None for bounds;
-    helip_plus, asked once, has its own."""
-    compared = [r for r in rows if r["column"] == "average" and r["run"] in study.runs and r["delta_p"]]
-    compared = [r for r in compared if study.run(r["reference"]).arm != "start"]
-    fair = [r for r in compared if r["run"] != PLUS and not out_of_reach(study, r["run"])]
-    corrected = dict(zip(map(id, fair), holm([float(r["delta_p"]) for r in fair]), strict=True))
+    """The averages of what is measured against a control. `p_holm` is corrected over those within a miner's reach, the means over corpora
+    and the single corpora each by themselves, None for bounds; helip_plus, asked once, has its own."""
+    compared = [r for r in rows if r["column"] == "average" and r["delta_p"] and set(r["run"].split()) <= study.runs.keys()]
+    compared = [r for r in compared if study.run(r["reference"].split()[0]).arm != "start"]
+    fair = [r for r in compared if r["run"] != PLUS and not out_of_reach(study, r["run"].split()[0])]
+    corrected = {}
+    for family in ([r for r in fair if is_pooled(r)], [r for r in fair if not is_pooled(r)]):
+        corrected |= zip(map(id, family), holm([float(r["delta_p"]) for r in family]), strict=True)
     return [r | {"p_holm": float(r["delta_p"]) if r["run"] == PLUS else corrected.get(id(r))} for r in compared]
 
 
@@ -75,20 +82,34 @@ def _others(study: BoundStudy, rows: list[dict[str, str]]) -> list[str]:
         return []
     plus, bounds = [r for r in found if r["run"] == PLUS], [r for r in found if r["p_holm"] is None]
     fair = [r for r in found if r not in plus + bounds]
-    sides = {
-        "Shown with Holm's correction over all of them at 5 %": [r for r in fair if r["p_holm"] <= ALPHA],
-        "Each by itself, uncorrected": [r for r in fair if r["p_holm"] > ALPHA >= float(r["delta_p"])],
-    }
-    many = f"{len(fair)} refinement{'s' * (len(fair) != 1)}"
+    pooled, single = ([r for r in fair if is_pooled(r) == together] for together in (True, False))
     asked = (
-        f"Table 11 sets {many} beside their control, on the average of the classification sets, in points with 95 % intervals; the "
-        f"bootstrap over trainings and items and Student's t must agree.{_unfinished(study, rows)}"
+        f"Table 11 sets {_count(pooled or single)} beside their control, on the average of the classification sets, in points with 95 % "
+        f"intervals.{_unfinished(study, rows)}"
     )
     lines = [*(_plus(study, r) for r in plus), asked]
+    if pooled:
+        lines += [f"**Over corpora together.** {' '.join(_shown(pooled))}", f"On one corpus alone: {_shown(single)[0]}"]
+    else:
+        lines += _shown(single)
+    told = [r for r in bounds if is_pooled(r)] or bounds
+    return lines + ([f"Out of a miner's reach, told by the generator: {_named(told)}."] if told else [])
+
+
+def _count(fair: list[dict[str, str]]) -> str:
+    return f"{len(fair)} refinement{'s' * (len(fair) != 1)}"
+
+
+def _shown(fair: list[dict[str, str]]) -> list[str]:
+    sides = {
+        f"Shown with Holm's correction over {'all ' * (len(fair) > 1)}{len(fair)} at 5 %": [r for r in fair if r["p_holm"] <= ALPHA],
+        "Each by itself, uncorrected": [r for r in fair if r["p_holm"] > ALPHA >= float(r["delta_p"])],
+    }
+    lines = []
     for how, shown in sides.items():
         above, below = ([r for r in shown if (float(r["delta"]) > 0) == up] for up in (True, False))
         lines.append(f"{how}: above the control {_named(above)}; below it {_named(below)}.")
-    return lines + ([f"Out of a miner's reach, told by the generator: {_named(bounds)}."] if bounds else [])
+    return lines
 
 
 def _unfinished(study: BoundStudy, rows: list[dict[str, str]]) -> str:
@@ -127,12 +148,13 @@ def matrix(study: BoundStudy) -> str:
     found = refinements(study, question_rows(study))
     if not found:
         return ""
-    corpora = list(dict.fromkeys(r["corpus"] for r in found))
+    corpora = list(dict.fromkeys(r["corpus"] for r in sorted(found, key=is_pooled, reverse=True)))
     lines = [f"| {' | '.join(['Refinement', *corpora])} |", f"|{' --- |' * (len(corpora) + 1)}"]
     for method in dict.fromkeys(r["method"] for r in found):
         cells = {r["corpus"]: _cell(r) for r in found if r["method"] == method}
         lines.append(f"| {' | '.join([method, *(cells.get(c, '') for c in corpora)])} |")
-    note = f"Bold: shown at 5 %, with Holm's correction over all rows but `{PLUS}`, which is asked once; bounds are not asked."
+    by = "the means over corpora, and over all single corpora, by themselves" if any(map(is_pooled, found)) else "all rows"
+    note = f"Bold: shown at 5 %, with Holm's correction over {by}; `{PLUS}` is asked once, and bounds are not asked."
     return "\n".join([*lines, "", note])
 
 

@@ -1,7 +1,7 @@
 """A verdict on every claim of the paper (claims.yaml), decided from what a study measured.
 
 A claim is a comparison; `expect` and `margin` make it two one-sided questions: is it so, and is the contrary so? Each has a p-value,
-the larger of the paired bootstrap's and of Student's t's, and Holm's correction runs over all claims of the study that could be
+the larger of the paired bootstrap's and of Student's t's (statistics.py), and Holm's correction runs over all claims of the study that could be
 decided, for each question by itself, at 5 %. What is shown neither way is underpowered, however the estimate looks.
 """
 
@@ -44,9 +44,8 @@ def against_control(study: BoundStudy, claim: Claim) -> Claim | None:
     return claim.model_copy(update={"run": first.run, "over": first.over, "also": tuple(also)})
 
 
-def decide(study: BoundStudy) -> list[Decision]:
+def decide(study: BoundStudy, measured: Measured) -> list[Decision]:
     """The verdicts of all claims, in the order of the file."""
-    measured = Measured(study)
     decisions = [_measure(study, measured, name, claim) for name, claim in study.claims.items()]
     tests = [(i, w) for i, d in enumerate(decisions) for w in ("effect", "control") if getattr(d, w) and getattr(d, w).interval]
     effects = [getattr(decisions[i], which) for i, which in tests]

@@ -2,12 +2,16 @@
 
 import csv
 from collections import Counter
+from dataclasses import asdict
 from pathlib import Path
 
 from helip.artefact import whole_file
 from helip.config import Claim
 from helip.reporting.claims import Decision, decide
 from helip.reporting.effects import Effect
+from helip.reporting.inputs import tables
+from helip.reporting.measured import Measured
+from helip.reporting.noise import Noise
 from helip.reporting.published import published
 from helip.study import BoundStudy
 
@@ -23,18 +27,24 @@ HOW = (
     "that any gain is smaller than the margin, {margin:g} points where nothing else is said. Otherwise the seeds and items were too few "
     "to tell: *underpowered*. Of a gain its direction is decided, over the columns and comparisons taken together or each comparison, "
     "as claims.yaml says; its size and words like *consistently* are not: those the tables show. p-values are one-sided, the larger of "
-    "the paired bootstrap's over trainings and test items and of Student's t with the trainings' degrees of freedom: the bootstrap of a "
-    "few trainings is too sure. Holm's correction runs over the {decided} comparisons of this study that have an interval, for each of "
-    "the two questions by itself. Intervals are the bootstrap's 95 %, uncorrected."
+    "the paired bootstrap's over trainings and test items and of Student's t. {noise}Holm's correction runs over the {decided} comparisons "
+    "of this study that have an interval, for each of the two questions by itself. Intervals are the bootstrap's 95 %, as wide as "
+    "Student's, uncorrected."
+)
+NOISE = (
+    "How far trainings scatter is told by {comparisons} comparisons of the study together, as the few trainings of one cannot: "
+    "{factor:.2f} times what independent errors on the test items would make it, known with {freedom:g} degrees of freedom besides a "
+    "comparison's own. "
 )
 
 
 def write_claims(study: BoundStudy) -> list[Decision]:
     """Builds results/<study>/claims.csv and claims.md."""
-    decisions = decide(study)
+    measured = Measured(study, tables(study))
+    decisions = decide(study, measured)
     _write_csv(study, decisions, study.root / "claims.csv")
     with whole_file(study.root / "claims.md") as temporary:
-        temporary.write_text(markdown(study, decisions))
+        temporary.write_text(markdown(study, decisions, measured.noise))
     return decisions
 
 
@@ -43,10 +53,11 @@ def counts(decisions: list[Decision], field: str = "verdict") -> dict[str, int]:
     return {verdict: found[verdict] for verdict in VERDICTS}
 
 
-def how(decisions: list[Decision]) -> str:
+def how(decisions: list[Decision], noise: Noise) -> str:
     """How verdicts came about, in words."""
     decided = sum(e is not None and e.interval is not None for d in decisions for e in (d.effect, d.control))
-    return HOW.format(decided=decided, margin=Claim.model_fields["margin"].default)
+    known = NOISE.format(**asdict(noise)) if noise.comparisons else ""
+    return HOW.format(decided=decided, margin=Claim.model_fields["margin"].default, noise=known)
 
 
 def row(study: BoundStudy, d: Decision) -> dict[str, object]:
@@ -78,10 +89,10 @@ def _cell(value: object) -> object:
     return "" if value is None else f"{value:.4f}" if isinstance(value, float) else value
 
 
-def markdown(study: BoundStudy, decisions: list[Decision]) -> str:
+def markdown(study: BoundStudy, decisions: list[Decision], noise: Noise) -> str:
     lines = [f"# The paper's claims, in study `{study.name}`", "", ", ".join(f"{n} {v}" for v, n in counts(decisions).items()) + ".", ""]
     lines += [
-        how(decisions),
+        how(decisions, noise),
         "",
         "| Verdict | Claim | Place | Ours [95 %] | Published | Over the control |",
         "| --- | --- | --- | --- | --- | --- |",
@@ -89,15 +100,15 @@ def markdown(study: BoundStudy, decisions: list[Decision]) -> str:
     for d in decisions:
         printed = published(study, d.claim)
         paper = f"{printed.difference:+.2f}" if printed else ""
-        control = f"{d.control_verdict}: {measured(d.control, d.claim.measure)}" if d.control else d.control_verdict or ""
-        ours = measured(d.effect, d.claim.measure) if d.effect else ""
+        control = f"{d.control_verdict}: {in_words(d.control, d.claim.measure)}" if d.control else d.control_verdict or ""
+        ours = in_words(d.effect, d.claim.measure) if d.effect else ""
         notes = [n for n in (d.note, f"least: {d.effect.weakest}" if d.effect and d.effect.weakest else "") if n]
         note = f" ({'; '.join(notes)})" if notes else ""
         lines.append(f"| **{d.verdict}** | {d.claim.text} | {d.claim.place} | {ours}{note} | {paper} | {control} |")
     return "\n".join([*lines, ""])
 
 
-def measured(effect: Effect, measure: str) -> str:
+def in_words(effect: Effect, measure: str) -> str:
     """An estimate with its interval and unit."""
     number = f"{effect.estimate:+.2f}" if measure != "epochs" else f"{effect.estimate:.2f}"
     between = f" [{effect.interval.low:+.2f}, {effect.interval.high:+.2f}]" if effect.interval else ""

@@ -2,6 +2,7 @@
 
 import statistics
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
@@ -11,6 +12,7 @@ from helip.errors import HelipError
 from helip.reporting.inputs import quality_pairs
 from helip.reporting.measured import Measured
 from helip.reporting.mining_quality import overlap_by_target
+from helip.reporting.noise import Noise
 from helip.reporting.statistics import RESAMPLES, Gain, Interval, chance, gain, interval
 from helip.reporting.times import mining_minutes, pairs_file
 from helip.study import BoundStudy
@@ -79,18 +81,18 @@ def _accuracy(study: BoundStudy, measured: Measured, claim: Claim, bound: list[C
     if any(d is None or d.gain is None for d in found):
         raise NotRunError("the runs share no seed, or a metric has no hits per item")
     mean = gain([d.paired for d in found])
-    p_for, p_against = _p_values(claim, [mean] if claim.together == "mean" else [d.gain for d in found])
+    p_for, p_against = _p_values(claim, [mean] if claim.together == "mean" else [d.gain for d in found], measured.noise)
     notes = [f"{len(columns)} of {len(wanted)} columns"] if len(columns) < len(wanted) else []
     notes += [f"{len(bound)} of {of} comparisons"] if len(bound) < of else []
     return Effect(
-        mean.value, interval(mean.draws), p_for, p_against, statistics.fmean(d.over_value for d in found), mean.n_trainings, len(bound), of,
-        tuple(c.key for c in columns), _weakest(claim, bound, [d.delta for d in found]), ", ".join(notes),
+        mean.value, mean.interval(measured.noise), p_for, p_against, statistics.fmean(d.over_value for d in found), mean.n_trainings,
+        len(bound), of, tuple(c.key for c in columns), _weakest(claim, bound, [d.delta for d in found]), ", ".join(notes),
     )  # fmt: skip
 
 
-def _p_values(claim: Claim, gains: list[Gain]) -> tuple[float, float]:
+def _p_values(claim: Claim, gains: list[Gain], noise: Noise) -> tuple[float, float]:
     """Of several comparisons all must be so, and any may be the contrary."""
-    sides = [tuple(one_sided(claim, g.p, is_so) for is_so in (True, False)) for g in gains]
+    sides = [tuple(one_sided(claim, partial(g.p, noise=noise), is_so) for is_so in (True, False)) for g in gains]
     return max(so for so, _ in sides), min(1.0, len(sides) * min(contrary for _, contrary in sides))
 
 

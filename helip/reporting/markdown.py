@@ -16,7 +16,13 @@ def markdown(study: BoundStudy, name: str, cells: list[Cell]) -> str:
         lines += ["", "Rows in *italics* are ours: the paper does not have them."]
     compared = [row for row in rows_of(cells) if row[0].delta is not None]
     if compared:
-        lines += ["", "## Differences", "", "Percentage points with a 95 % interval: paired bootstrap over seeds and test items.", ""]
+        lines += [
+            "",
+            "## Differences",
+            "",
+            "Percentage points with a 95 % interval: paired bootstrap over seeds and test items, as wide as Student's.",
+            "",
+        ]
         lines += _differences(labels_of(study, name, cells), compared)
     return "\n".join([*lines, *(["", table.note] if table.note else []), ""])
 
@@ -44,7 +50,11 @@ def _times(cells: list[Cell]) -> list[str]:
 
 def _differences(labels: dict[str, str], rows: list[list[Cell]]) -> list[str]:
     lines = [_row(["Method", "minus", *labels.values()]), _row(["---"] * (len(labels) + 2))]
-    return lines + [_row([f"{r[0].corpus} {r[0].method}", f"`{r[0].reference}`", *map(difference, r)]) for r in rows]
+    return lines + [_row([f"{r[0].corpus} {r[0].method}", _reference(r[0]), *map(difference, r)]) for r in rows]
+
+
+def _reference(cell: Cell) -> str:
+    return "each one's own" if " " in cell.reference else f"`{cell.reference}`"
 
 
 def _row(values: list) -> str:

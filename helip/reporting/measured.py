@@ -1,15 +1,18 @@
 """What a study measured of its runs, read from metrics files: values per seed, and paired differences between two runs."""
 
 import statistics
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 
 from helip.config import Column
 from helip.reporting.metrics import Metrics
-from helip.reporting.statistics import Gain, Paired, gain
+from helip.reporting.noise import Noise, training_noise
+from helip.reporting.paired import Paired, Spread, spread
+from helip.reporting.statistics import Gain, gain
 from helip.study import BoundStudy, start_seed
 
 
@@ -26,17 +29,17 @@ class Difference:
     def delta(self) -> float:
         return self.value - self.over_value
 
-    @property
-    def p(self) -> float | None:
-        """Two-sided p-value of "there is no difference"."""
-        return None if self.gain is None else min(1.0, 2 * min(self.gain.p(0.0, above) for above in (True, False)))
+
+def two_sided(gain: Gain, noise: Noise) -> float:
+    """p-value of "there is no difference"."""
+    return min(1.0, 2 * min(gain.p(0.0, above, noise) for above in (True, False)))
 
 
 class Measured:
-    """The metrics files of a study, each read once."""
+    """The metrics files of a study, each read once. tables: those whose comparisons say how far trainings scatter."""
 
-    def __init__(self, study: BoundStudy):
-        self.study = study
+    def __init__(self, study: BoundStudy, tables: Sequence[str] = ()):
+        self.study, self.tables = study, tables
         self._known = {*study.tasks("evaluate"), *study.tasks("probe")}
         self._metrics: dict[Path, Metrics] = {}
         self._differences: dict[tuple, Difference | None] = {}
@@ -81,13 +84,15 @@ class Measured:
         return self._differences[asked]
 
     def _difference(self, run: str, over: str, columns: Sequence[Column]) -> Difference | None:
-        seeds = paired_seeds(self.study.run(run).seeds, self.study.run(over).seeds)
+        seeds = self._seeds(run, over)
         if seeds is None:
             return None
-        ours, theirs = seeds
-        paired = self._paired(run, over, ours, theirs, columns)
-        values = (statistics.fmean(self.values(r, columns, s)) for r, s in ((run, ours), (over, theirs)))
+        paired = self._paired(run, over, *seeds, columns)
+        values = (statistics.fmean(self.values(r, columns, s)) for r, s in zip((run, over), seeds, strict=True))
         return Difference(*values, paired, gain([paired]) if paired else None)
+
+    def _seeds(self, run: str, over: str) -> tuple[list[str], list[str]] | None:
+        return paired_seeds(self.study.run(run).seeds, self.study.run(over).seeds)
 
     def _paired(self, run: str, over: str, ours: list[str], theirs: list[str], columns: Sequence[Column]) -> Paired | None:
         hits = [(c.set, self.hits(run, ours, c), self.hits(over, theirs, c)) for c in columns]
@@ -98,6 +103,21 @@ class Measured:
         fewer, more = sorted((ours, theirs), key=lambda s: len(set(s)))
         clusters = independent(more if over == start else fewer)
         return Paired(tuple((name, x.astype(np.float32) - y) for name, x, y in hits), tuple(clusters), start)
+
+    @cached_property
+    def noise(self) -> Noise:
+        """How far trainings scatter, by every row of the tables beside what it is measured against, column by column."""
+        return training_noise(self._spreads())
+
+    def _spreads(self) -> Iterator[Spread]:
+        rows = [(run, column) for name in self.tables for _, _, run, _, _ in self.study.table_rows(name)
+                for column in self.columns(self.study.tables[name].columns)]  # fmt: skip
+        for run, column in {(run, c.set, c.metric): (run, c) for run, c in rows}.values():
+            over = self.study.control_of(run)
+            if over and self._seeds(run, over) and self.is_there(run, [column]) and self.is_there(over, [column]):
+                paired = self._paired(run, over, *self._seeds(run, over), [column])
+                if paired:
+                    yield spread([paired])
 
 
 def independent(seeds: Sequence[str]) -> list[str]:

@@ -7,9 +7,13 @@ from typing import NamedTuple
 
 import numpy as np
 
+from helip.reporting.noise import ALONE, Noise
+from helip.reporting.paired import Paired, Spread, spread
+
 RESAMPLES = 10_000
 LEVEL = 0.95
 BLOCK = 1 << 22  # numbers drawn at a time
+NOTHING = 1e-6  # points: less is rounding
 
 
 class Interval(NamedTuple):
@@ -18,68 +22,68 @@ class Interval(NamedTuple):
 
 
 @dataclass(frozen=True, eq=False)
-class Paired:
-    """Two runs on the same trainings and the same test items.
-
-    columns: for each column its test set and the difference of the hits, ours minus theirs [S trainings, n items], in -1 to 1.
-    clusters [S]: what each training is an independent draw of; refinements of one start checkpoint share theirs.
-    start: where the trainings come from. Comparisons of one start are of the same trainings, those of two starts are independent.
-    """
-
-    columns: tuple[tuple[str, np.ndarray], ...]
-    clusters: tuple[str, ...]
-    start: str = ""
-
-    def by_cluster(self) -> dict[str, float]:
-        """Percentage points of each independent training, averaged over columns and over the rows it has."""
-        mean_S = 100 * np.mean([d_Sn.mean(1) for _, d_Sn in self.columns], 0)
-        member_S = np.array(self.clusters)
-        return {c: float(mean_S[member_S == c].mean()) for c in dict.fromkeys(self.clusters)}
-
-
-@dataclass(frozen=True, eq=False)
 class Gain:
     """The mean of one or more comparisons, in percentage points."""
 
     value: float
     draws: np.ndarray  # [resamples], of the bootstrap
-    trainings: tuple[tuple[float, int], ...]  # by start: the variance of its mean over independent trainings, and how many these are
-    items: float  # the variance of the mean over test items
+    trainings: tuple[Spread, ...]  # of each start, as it enters the mean
+    items: float  # the variance of the mean over test items, without what the trainings' own errors make of it
 
     @property
     def n_trainings(self) -> int:
-        return min(n for _, n in self.trainings)
+        return min(s.n for s in self.trainings)
 
-    def p(self, bound: float, above: bool = True) -> float:
+    def interval(self, noise: Noise = ALONE) -> Interval:
+        """95 %, in -100 to 100."""
+        return interval(np.clip(self._drawn(noise), -100, 100))
+
+    def p(self, bound: float, above: bool = True, noise: Noise = ALONE) -> float:
         """One-sided p-value against "the truth is not above `bound`" (not below it): the bootstrap's or Student's, whichever is larger.
 
-        The bootstrap of a few trainings is too sure. One training proves nothing.
+        One training proves nothing.
         """
-        return max(chance(self.draws, bound, above), self._student(bound, above))
+        return 1.0 if self.n_trainings < 2 else max(chance(self._drawn(noise), bound, above), self._student(bound, above, noise))
 
-    def _student(self, bound: float, above: bool) -> float:
-        """The variances of trainings and of items add up. The degrees of freedom are the trainings' alone (Satterthwaite, Biometrics
-        1946, where there are several starts): to count the items' would show, of sixty differences that are nothing, one in every
-        second study of three trainings whose noise is the trainings' (`test_a_family_of_nothing_is_held_to_its_level`)."""
-        if self.n_trainings < 2:
-            return 1.0
-        distance = (self.value - bound) * (1 if above else -1)
-        between = sum(v for v, _ in self.trainings)
-        if between + self.items < 1e-12:  # no spread at all: rounding, of which t would make certainty
-            return 0.0 if distance > 1e-9 else 1.0
+    def _variance(self, noise: Noise) -> tuple[float, float]:
+        """Of the mean, and its degrees of freedom: the variances of trainings, moderated by what the study knows of them, and of items
+        add up. The degrees of freedom are the trainings' alone (Satterthwaite, Biometrics 1946, where there are several starts): to
+        count the items' would show, of sixty differences that are nothing, one in every second study of three trainings whose noise is
+        the trainings' (`test_a_family_of_nothing_is_held_to_its_level`)."""
+        known = [(variance / s.n, freedom) for s in self.trainings for variance, freedom in [noise.moderated(s)]]
+        between, wobble = sum(v for v, _ in known), sum(v**2 / freedom for v, freedom in known)
+        return between + self.items, between**2 / wobble if wobble > 0 else sum(freedom for _, freedom in known)
+
+    def _drawn(self, noise: Noise) -> np.ndarray:
+        """The bootstrap's draws, as wide as Student's interval. To draw trainings and items both counts their interaction three times
+        (Owen, Annals of Applied Statistics 2007), and of few trainings the bootstrap is too sure: the first makes it too wide, the
+        second too narrow."""
+        width = self.draws.std()
+        if self.n_trainings < 2 or width < NOTHING:
+            return self.draws
+        from scipy.special import ndtri, stdtrit
+
+        variance, freedom = self._variance(noise)
+        edge = (1 + LEVEL) / 2
+        return self.value + (self.draws - self.value) * (variance**0.5 / width * stdtrit(freedom, edge) / ndtri(edge))
+
+    def _student(self, bound: float, above: bool, noise: Noise) -> float:
         from scipy.special import stdtr
 
-        wobble = sum(v**2 / (n - 1) for v, n in self.trainings)
-        freedom = between**2 / wobble if wobble > 0 else sum(n - 1 for _, n in self.trainings)
-        return float(stdtr(freedom, -distance / (between + self.items) ** 0.5))
+        variance, freedom = self._variance(noise)
+        distance = (self.value - bound) * (1 if above else -1)
+        if variance < NOTHING**2:  # no spread at all: rounding, of which t would make certainty
+            return 0.0 if distance > NOTHING else 1.0
+        return float(stdtr(freedom, -distance / variance**0.5))
 
 
 def gain(compared: Sequence[Paired], resamples: int = RESAMPLES) -> Gain:
     """The mean over comparisons, which weigh the same, as do the columns of each."""
     draws, items = _bootstrap(compared, resamples)
-    trainings = tuple(_over_trainings(compared, start) for start in dict.fromkeys(p.start for p in compared))
+    by_start = [[p for p in compared if p.start == start] for start in dict.fromkeys(p.start for p in compared)]
+    trainings = tuple(spread(of_one).scaled(len(of_one) / len(compared)) for of_one in by_start)
     value = float(np.mean([np.mean([100 * d_Sn.mean() for _, d_Sn in p.columns]) for p in compared]))
-    return Gain(value, draws, trainings, items)
+    return Gain(value, draws, trainings, max(0.0, items - sum(s.expected / s.n for s in trainings if s.n)))
 
 
 def interval(draws_R: np.ndarray, level: float = LEVEL) -> Interval:
@@ -125,16 +129,6 @@ def _training_draws(p: Paired, resamples: int) -> np.ndarray:
 
 def _generator(*key: str) -> np.random.Generator:
     return np.random.default_rng(list("\0".join(key).encode()))
-
-
-def _over_trainings(compared: Sequence[Paired], start: str) -> tuple[float, int]:
-    """The variance of what a start's comparisons add to the mean, over the independent trainings that they share."""
-    each = [p.by_cluster() for p in compared if p.start == start]
-    shared = [c for c in each[0] if all(c in other for other in each)]
-    if len(shared) < 2:
-        return 0.0, len(shared)
-    means = [np.mean([e[c] for e in each]) for c in shared]
-    return (len(each) / len(compared)) ** 2 * float(np.var(means, ddof=1)) / len(shared), len(shared)
 
 
 def chance(draws_R: np.ndarray, bound: float, above: bool = True) -> float:

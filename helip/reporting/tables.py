@@ -10,9 +10,9 @@ from pathlib import Path
 from helip.artefact import whole_file
 from helip.config import Column, Table
 from helip.reporting.inputs import is_of_times
-from helip.reporting.measured import Measured
+from helip.reporting.measured import Measured, two_sided
 from helip.reporting.published import printed_average
-from helip.reporting.statistics import interval
+from helip.reporting.statistics import Gain, gain
 from helip.study import BoundStudy
 
 FIELDS = (
@@ -58,17 +58,20 @@ class Cell:
 class TableBuilder:
     def __init__(self, study: BoundStudy, name: str, finished: bool = False):
         self.study, self.name, self.table, self.finished = study, name, study.tables[name], finished
-        self.measured = Measured(study)
+        self.measured = Measured(study, [name])
         self.columns = self.measured.columns(self.table.columns)
 
     def _delta(self, run: str, columns: list[Column]) -> dict[str, float | str | None]:
         """Difference to the run it is measured against, on shared seeds; a start's checkpoint stands for all its refinements."""
         reference = self.study.control_of(run)
         found = self.measured.difference(run, reference, columns) if reference else None
-        if found is None:
+        return {"reference": reference, "delta": found.delta} | self._how_sure(found.gain) if found else {}
+
+    def _how_sure(self, gain: Gain | None) -> dict[str, float]:
+        if gain is None:
             return {}
-        low, high = interval(found.gain.draws) if found.gain else (None, None)
-        return {"reference": reference, "delta": found.delta, "delta_ci_low": low, "delta_ci_high": high, "delta_p": found.p}
+        low, high = gain.interval(self.measured.noise)
+        return {"delta_ci_low": low, "delta_ci_high": high, "delta_p": two_sided(gain, self.measured.noise)}
 
     def _cell(
         self, corpus: str, label: str, run: str, key: str, metric: str, columns: list[Column], published: float | None, ours: bool
@@ -84,16 +87,36 @@ class TableBuilder:
         runs = [run, self.study.control_of(run) or run]
         return all(self.measured.is_there(r, self.columns) for r in runs)
 
-    def cells(self) -> Iterator[Cell]:
-        for corpus, label, run, published, ours in self.study.table_rows(self.name):
-            if not self.columns or (self.finished and not self._is_finished(run)):
+    def _pooled(self, label: str, runs: list[str]) -> Iterator[Cell]:
+        """The mean over corpora of the rows of one label, which weigh the same; `run` and `reference` hold all their names."""
+        against = [self.study.control_of(r) for r in runs]
+        if len({self.study.run(r).corpus for r in runs}) < 2 or None in against:
+            return
+        for key, metric, columns in self._columns():
+            found = [self.measured.difference(r, o, columns) for r, o in zip(runs, against, strict=True)]
+            if any(d is None or d.paired is None for d in found):
                 continue
-            for column in self.columns:
-                yield self._cell(corpus, label, run, column.key, column.metric, [column], published.get(column.key), ours)
-            averaged = [c for c in self.table.averaged if c in self.columns]
-            if len(averaged) > 1:
-                printed = printed_average(self.table, published) if len(averaged) == len(self.table.averaged) else None
-                yield self._cell(corpus, label, run, "average", "mean", averaged, printed, ours)
+            values, pooled = [self.measured.values(r, columns) for r in runs], gain([d.paired for d in found])
+            value = statistics.fmean(map(statistics.fmean, values))
+            yield Cell(f"{len(runs)} corpora", "", None, label, " ".join(runs), self.study.run(runs[0]).arm, key, metric, value, None,
+                       sum(map(len, values)), None, " ".join(against), pooled.value, ours=True, **self._how_sure(pooled))  # fmt: skip
+
+    def _columns(self) -> list[tuple[str, str, list[Column]]]:
+        """(key, metric, columns): each by itself, then the average."""
+        averaged = [c for c in self.table.averaged if c in self.columns]
+        return [(c.key, c.metric, [c]) for c in self.columns] + [("average", "mean", averaged)] * (len(averaged) > 1)
+
+    def cells(self) -> Iterator[Cell]:
+        rows = [r for r in self.study.table_rows(self.name) if self.columns and (not self.finished or self._is_finished(r[2]))]
+        for corpus, label, run, published, ours in rows:
+            for key, metric, columns in self._columns():
+                printed = published.get(key)
+                if key == "average":
+                    printed = printed_average(self.table, published) if len(columns) == len(self.table.averaged) else None
+                yield self._cell(corpus, label, run, key, metric, columns, printed, ours)
+        if self.table.pooled:
+            for label in dict.fromkeys(label for _, label, _, _, _ in rows):
+                yield from self._pooled(label, [run for _, other, run, _, _ in rows if other == label])
 
 
 def cells_of(study: BoundStudy, name: str, finished: bool = False) -> list[Cell]:

@@ -11,7 +11,8 @@ from helip.config import Claim
 from helip.errors import HelipError
 from helip.reporting.claims import decide
 from helip.reporting.claims_table import write_claims
-from helip.reporting.measured import independent, paired_seeds
+from helip.reporting.inputs import tables
+from helip.reporting.measured import Measured, independent, paired_seeds
 from helip.reporting.published import printed_average, published
 from helip.study import BoundStudy
 
@@ -33,7 +34,7 @@ def level(study, run, levels, items=400):
 
 def decided(study, **claims):
     study.claims = claims
-    return {d.name: d for d in decide(study)}
+    return {d.name: d for d in decide(study, Measured(study, tables(study)))}
 
 
 @pytest.fixture

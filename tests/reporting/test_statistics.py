@@ -7,7 +7,9 @@ import torch
 from helip.errors import HelipError
 from helip.evaluation.run import packed
 from helip.reporting.metrics import Metrics
-from helip.reporting.statistics import Gain, Paired, chance, gain, holm, interval
+from helip.reporting.noise import Noise, training_noise
+from helip.reporting.paired import Paired, Spread, spread
+from helip.reporting.statistics import Gain, chance, gain, holm, interval
 
 
 def paired(ours, reference, clusters=None, sets=None, start="start"):
@@ -91,7 +93,7 @@ def test_comparisons_of_one_start_share_its_trainings_and_those_of_two_do_not():
     other = gain([paired([won], [nothing], start="one"), paired([won], [nothing], start="another")])
     assert np.allclose(same.draws, alone.draws)
     assert same.trainings == alone.trainings
-    assert sum(v for v, _ in other.trainings) == pytest.approx(alone.trainings[0][0] / 2)
+    assert sum(s.variance for s in other.trainings) == pytest.approx(alone.trainings[0].variance / 2)
     assert other.draws.std() < alone.draws.std()
 
 
@@ -151,35 +153,107 @@ def test_holm_by_hand():
     assert holm([]) == []
 
 
+def gained(value, *trainings, items=0.0, draws=None):
+    return Gain(value, np.full(10_000, value) if draws is None else draws, trainings, items)
+
+
 def test_student_t_by_hand():
-    """Differences 1, 2, 3 on the same items: variance 1 / 3, t = 2 / sqrt(1 / 3) = 3.4641 at 2 degrees of freedom: one-sided p 0.0371.
+    """Differences 1, 2, 3 on the same items: variance 1, t = 2 / sqrt(1 / 3) = 3.4641 at 2 degrees of freedom: one-sided p 0.0371.
 
     With as much variance of the items beside it: t = 2.4495 at still 2 degrees of freedom, p 0.0669.
     """
-    sure = np.full(10_000, 2.0)
-    assert Gain(2.0, sure, ((1 / 3, 3),), 0.0).p(0.0) == pytest.approx(0.0371, abs=1e-4)
-    assert Gain(2.0, sure, ((1 / 3, 3),), 1 / 3).p(0.0) == pytest.approx(0.0669, abs=1e-4)
-    assert Gain(2.0, sure, ((1 / 6, 3), (1 / 6, 3)), 0.0).p(0.0) == pytest.approx(0.0129, abs=1e-4)  # 4 degrees of freedom
-    assert Gain(2.0, sure, ((1 / 3, 3),), 0.0).p(2.0, above=False) == 1.0  # the bootstrap's, which is the larger
-    assert Gain(5.0, sure, ((0.0, 1),), 0.0).p(0.0) == 1.0  # one training proves nothing
-    assert Gain(2.0, sure, ((0.0, 3),), 1 / 3).p(0.0) == pytest.approx(0.0371, abs=1e-4)  # trainings that agree by chance
+    three = Spread(1.0, 1.0, 3)
+    assert gained(2.0, three).p(0.0) == pytest.approx(0.0371, abs=1e-4)
+    assert gained(2.0, three, items=1 / 3).p(0.0) == pytest.approx(0.0669, abs=1e-4)
+    assert gained(2.0, Spread(0.5, 0.5, 3), Spread(0.5, 0.5, 3)).p(0.0) == pytest.approx(0.0129, abs=1e-4)  # 4 degrees of freedom
+    assert gained(2.0, three).p(2.0, above=False) == 1.0  # the bootstrap's, which is the larger
+    assert gained(5.0, Spread(0.0, 0.0, 1)).p(0.0) == 1.0  # one training proves nothing
+    assert gained(2.0, Spread(0.0, 0.0, 3), items=1 / 3).p(0.0) == pytest.approx(0.0371, abs=1e-4)  # trainings that agree by chance
 
 
+def test_what_the_study_knows_of_its_trainings_moderates_a_comparison():
+    """2 degrees of freedom of its own say 4, 6 of the study's say 1.5 x 2: (6 x 3 + 2 x 4) / 8 = 3.25, over 3 trainings."""
+    noise, own = Noise(1.5, 6.0, 100), Spread(4.0, 2.0, 3)
+    assert noise.moderated(own) == (3.25, 8.0)
+    assert Noise().moderated(own) == (4.0, 2.0)
+    assert gained(2.0, own).p(0.0, noise=noise) == pytest.approx(0.0455, abs=1e-4)  # t = 2 / sqrt(3.25 / 3) = 1.9215 at 8
+    draws = np.random.default_rng(0).normal(2.0, 5.0, 10_000)
+    low, high = gained(2.0, own, draws=draws).interval(noise)
+    assert (low, high) == pytest.approx((2 - 2.306 * (3.25 / 3) ** 0.5, 2 + 2.306 * (3.25 / 3) ** 0.5), abs=0.1)
+
+
+def test_trainings_by_items_by_hand():
+    """One hit of two trainings by two items: means 50 and 0, variance 1250; what is left of the four cells is 25 each, so the interaction's
+    mean square is 2500, of the mean of two items 1250. The items vary by nothing else."""
+    cells = np.array([[1.0, 0.0], [0.0, 0.0]])
+    one = Paired((("imagenet", cells),), ("0", "1"))
+    assert spread([one]) == Spread(1250.0, 1250.0, 2)
+    assert gain([one]).items == 0.0
+    twice = Paired((("imagenet", cells), ("imagenet", cells)), ("0", "1"))
+    assert spread([twice]) == spread([one, one]) == spread([one])  # the same items again
+    apart = Paired((("imagenet", cells), ("cub", cells)), ("0", "1"))
+    assert spread([apart]) == Spread(1250.0, 625.0, 2)
+
+
+@pytest.mark.parametrize(("scatter", "freedom"), [(None, (16, 256)), (4, (2, 8))])
+def test_the_noise_of_trainings_is_told_by_many_comparisons(scatter, freedom):
+    """400 comparisons of three trainings whose true variance is 1.5 times the expected one: the same for all, or as 4 degrees of freedom
+    scatter it."""
+    rng = np.random.default_rng(6)
+    true_G = 1.5 * (scatter / rng.chisquare(scatter, 400) if scatter else np.ones(400))
+    noise = training_noise(Spread(v * rng.chisquare(2) / 2 * 3.0, 3.0, 3) for v in true_G)
+    assert noise.factor == pytest.approx(1.5, rel=0.3)
+    assert freedom[0] <= noise.freedom <= freedom[1]
+    assert noise.comparisons == 400
+    assert training_noise([Spread(1.0, 1.0, 3)]) == training_noise([Spread(1.0, 0.0, 3)] * 9) == Noise()
+
+
+@pytest.mark.parametrize("scatter", [None, 4])
 @pytest.mark.parametrize("items", [0.0025, 0.05, 1.0])
-def test_a_family_of_nothing_is_held_to_its_level(items):
-    """60 differences that are nothing, in 100 worlds of 3 trainings: where the trainings' noise is most of it, and where the items' is."""
+def test_a_family_of_nothing_is_held_to_its_level(items, scatter):
+    """60 differences that are nothing, in 100 worlds of 3 trainings: where the trainings' noise is most of it and where the items' is,
+    as large for all comparisons or not. A difference of 2 points is seen."""
     rng = np.random.default_rng(5)
-    shown = {"ours": 0, "bootstrap alone": 0}
+    shown = {"ours": 0, "the bootstrap's": 0}
+    seen = {"moderated": 0.0, "alone": 0.0}
     for _ in range(100):
-        trainings, by_items = rng.normal(0, 0.5, (60, 3)), rng.normal(0, items**0.5, 60)
+        deviation_G = 0.5 * (scatter / rng.chisquare(scatter, 60) if scatter else np.ones(60)) ** 0.5
+        trainings, by_items = rng.normal(0, 1, (60, 3)) * deviation_G[:, None], rng.normal(0, items**0.5, 60)
         gains = []
         for x, y in zip(trainings, by_items, strict=True):
             drawn = y + rng.choice(x, (2000, 3)).mean(1) + rng.normal(0, items**0.5, 2000)
-            gains.append(Gain(x.mean() + y, drawn, ((x.var(ddof=1) / 3, 3),), items))
-        shown["ours"] += min(holm([g.p(0.0) for g in gains])) <= 0.05
-        shown["bootstrap alone"] += min(holm([chance(g.draws, 0.0) for g in gains])) <= 0.05
+            gains.append(Gain(x.mean() + y, drawn, (Spread(x.var(ddof=1), 0.2, 3),), items))
+        noise = training_noise(g.trainings[0] for g in gains)
+        shown["ours"] += min(holm([g.p(0.0, noise=noise) for g in gains])) <= 0.05
+        shown["the bootstrap's"] += min(holm([chance(g.draws, 0.0) for g in gains])) <= 0.05
+        for how, n in (("moderated", noise), ("alone", Noise())):
+            seen[how] += np.mean([g._student(-2.0, True, n) <= 0.05 / 60 for g in gains]) / 100
     assert shown["ours"] <= 0.05 * 100
-    assert items > 0.01 or shown["bootstrap alone"] > 0.5 * 100
+    assert items > 0.01 or shown["the bootstrap's"] > 0.5 * 100
+    assert seen["moderated"] > 3 * seen["alone"]
+
+
+@pytest.mark.parametrize("wobble", [0.0, 0.2])
+def test_intervals_hold_the_truth_as_often_as_they_say(wobble):
+    """Two arms that are the same, three trainings each, on 200 items of two sets; a training is better or worse as a whole by `wobble`."""
+    rng = np.random.default_rng(7)
+
+    def hits(easy_n):
+        return (rng.random((3, 200)) < 1 / (1 + np.exp(-easy_n - rng.normal(0, wobble, (3, 1))))).astype(float)
+
+    pairs = []
+    for g in range(400):
+        easy = rng.normal(-1, 1.5, (2, 200))
+        pairs.append(Paired(tuple((f"{g}.{j}", hits(easy[j]) - hits(easy[j])) for j in range(2)), ("0", "1", "2"), str(g)))
+    noise = training_noise(spread([Paired((column,), p.clusters, p.start)]) for p in pairs for column in p.columns)
+    gains = [gain([p], 1000) for p in pairs]
+    held = np.mean([low <= 0 <= high for low, high in (g.interval(noise) for g in gains)])
+    assert 0.93 <= held <= 0.99
+    widths = [
+        np.mean([i.high - i.low for i in intervals])
+        for intervals in ([g.interval(noise) for g in gains], [interval(g.draws) for g in gains])
+    ]
+    assert wobble or widths[0] < 0.8 * widths[1]  # what counting the interaction three times costs
 
 
 def test_chance_is_the_share_of_resamples_that_disagree():

@@ -3,7 +3,7 @@ import re
 
 import numpy as np
 import pytest
-from wide import write_metrics
+from wide import wide_study, write_metrics
 
 from helip.config import Table
 from helip.errors import HelipError
@@ -87,6 +87,29 @@ def test_an_average_may_leave_columns_out(measured):
     found = rows(measured)["CLIP", "average"]
     assert (found["value"], found["published"]) == ("26.2500", "26.0500")  # (19.04 + 33.06) / 2
     assert rows(measured)["CLIP", "cifar100"]["value"] == "100.0000"
+
+
+def test_rows_of_one_label_can_be_pooled_over_corpora(project, tmp_path):
+    """HELIP gains 4 of 40 items on one corpus and 2 on the other: 10 and 5 points, 7.5 together. CyCLIP has one corpus and no control."""
+    study = wide_study(project, tmp_path)
+    levels = {"clip": (10, 20), "clip_control": (12, 22), "clip_cleaned": (12, 22), "clip_helip": (16, 24)}
+    wanted = {f"{corpus}_{arm}": level for arm, both in levels.items() for corpus, level in zip(("cc3m", "cc12m"), both, strict=True)}
+    study.runs = {name: run for name, run in study.runs.items() if name in wanted}
+    for run, level in wanted.items():
+        for seed in study.run(run).seeds:
+            for name in ("imagenet", "cifar10", "cifar100"):
+                write_metrics(study, run, seed, name, np.roll(np.arange(40) < level, int(seed)))
+    study.tables["table1"] = study.tables["table1"].model_copy(update={"pooled": True})
+    text = write_table(study, "table1")
+    with open(study.root / "table1.csv", newline="") as f:
+        found = {(r["corpus"], r["method"]): r for r in csv.DictReader(f) if r["column"] == "imagenet"}
+    pooled = found["2 corpora", "CLIP-HELIP"]
+    assert (pooled["run"], pooled["reference"]) == ("cc3m_clip_helip cc12m_clip_helip", "cc3m_clip_control cc12m_clip_control")
+    assert (pooled["value"], pooled["delta"], pooled["n_seeds"], pooled["published"]) == ("50.0000", "7.5000", "6", "")
+    assert float(found["2 corpora", "CLIP, control"]["delta"]) == 5.0
+    assert ("2 corpora", "CLIP") not in found  # a start is measured against nothing
+    assert "| 2 corpora CLIP-HELIP | each one's own | +7.50 [" in text
+    assert "| 2 corpora | *CLIP-HELIP* | 50.00 |" in text
 
 
 def test_a_printed_average_is_published_as_it_was_printed(measured):

@@ -9,7 +9,9 @@ from matplotlib.figure import Figure
 from helip.artefact import read_json
 from helip.reporting.figures.style import ARMS
 from helip.reporting.measured import Measured, independent
-from helip.reporting.statistics import Paired, gain, interval
+from helip.reporting.noise import training_noise
+from helip.reporting.paired import Paired, spread
+from helip.reporting.statistics import gain
 from helip.study import BoundStudy
 
 LABELS = {"start": "CLIP", "control": "CLIP, control", "cleaned": "CLIP, cleaned (ours)", "helip": "CLIP-HELIP"}
@@ -34,15 +36,16 @@ def draw(study: BoundStudy) -> Figure:
 def _points(study: BoundStudy) -> Iterator[tuple[int, str, str, float, float, float]]:
     """(pairs, corpus, arm, value, low, high): the interval over seeds and test items."""
     measured, column = Measured(study), study.tables["figure4"].columns[0]
-    for corpus, _, run, _, _ in study.table_rows("figure4"):
-        if not measured.is_there(run, [column]):  # the study is under way
-            continue
-        bound = study.run(run)
-        hits, clusters = measured.hits(run, bound.seeds, column), independent(bound.seeds)
-        value = float(np.mean(measured.values(run, [column])))
-        alone = Paired(((column.set, hits),), tuple(clusters), bound.start or run) if hits is not None else None
-        low, high = interval(gain([alone]).draws) if alone else (value, value)
-        yield read_json(study.manifest(bound.corpus))["size"], corpus, bound.arm, value, low, high
+    runs = [(corpus, study.run(run)) for corpus, _, run, _, _ in study.table_rows("figure4")]
+    there = [(corpus, run) for corpus, run in runs if measured.is_there(run.name, [column])]  # the study may be under way
+    hits = {run.name: measured.hits(run.name, run.seeds, column) for _, run in there}
+    alone = {run.name: Paired(((column.set, hits[run.name]),), tuple(independent(run.seeds)), run.start or run.name)
+             for _, run in there if hits[run.name] is not None}  # fmt: skip
+    noise = training_noise(spread([p]) for p in alone.values())
+    for corpus, run in there:
+        value = float(np.mean(measured.values(run.name, [column])))
+        low, high = gain([alone[run.name]]).interval(noise) if run.name in alone else (value, value)
+        yield read_json(study.manifest(run.corpus))["size"], corpus, run.arm, value, low, high
 
 
 def _ours(axes: Axes, points: list[tuple[int, str, str, float, float, float]]) -> None:

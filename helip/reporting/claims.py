@@ -1,8 +1,8 @@
 """A verdict on every claim of the paper (claims.yaml), decided from what a study measured.
 
 A claim is a comparison; `expect` and `margin` make it two one-sided questions: is it so, and is the contrary so? Each has a p-value,
-the larger of the paired bootstrap's and of Student's t's (statistics.py), and Holm's correction runs over all claims of the study that could
-be decided, for each question by itself, at 5 %. What is shown neither way is underpowered, however the estimate looks.
+the larger of the paired bootstrap's and of Student's t's (statistics.py), and Holm's correction runs over all claims of the study that
+could be decided, for each question by itself, at 5 %. What is shown neither way is underpowered, however the estimate looks.
 """
 
 from dataclasses import dataclass, replace

@@ -1,7 +1,7 @@
 """CLIP score, s-CLIPLoss and NormSim (arXiv 2405.19547): arrays in, float32 [N] out, higher is better.
 
 Features are unit rows [N, D], float16 or float32, also memory-mapped; they are read in blocks, so memory is bounded by
-B x D for the batch of s-CLIPLoss or T x D for the targets of NormSim, and by BLOCK_BYTES for the similarities of a block.
+B x D for the batch of s-CLIPLoss or T x D for the targets of NormSim, and by BLOCK_BYTES for a block.
 """
 
 import math
@@ -11,13 +11,14 @@ import torch
 
 from helip.errors import HelipError
 
-BLOCK_BYTES = 128 << 20  # float32 similarities held at once
+# float32 numbers held at once: on a CPU as many as its caches do, for they are gone through several times
+BLOCK_BYTES = {"cpu": 8 << 20, "gpu": 128 << 20}
 
 
 def clip_score(image_ND: np.ndarray, text_ND: np.ndarray) -> np.ndarray:
     """s_ii, the cosine of each image and its own caption."""
     _same_shape(image_ND, text_ND)
-    rows = max(1, BLOCK_BYTES // (4 * image_ND.shape[1]))
+    rows = _rows_at_once(image_ND.shape[1], "cpu")
     blocks = [slice(start, start + rows) for start in range(0, len(image_ND), rows)]
     return np.concatenate([np.einsum("nd,nd->n", image_ND[b].astype(np.float32), text_ND[b].astype(np.float32)) for b in blocks])
 
@@ -78,7 +79,7 @@ def s_clip_loss_of_shuffle(
 def _scores_of_batch(image_BD: torch.Tensor, text_BD: torch.Tensor, tau: float) -> np.ndarray:
     B = len(image_BD)
     of_image_B, of_text_B = torch.empty(B, device=image_BD.device), torch.full((B,), -math.inf, device=image_BD.device)
-    for rows in torch.arange(B).split(max(1, BLOCK_BYTES // (4 * B))):
+    for rows in torch.arange(B).split(_rows_at_once(B, image_BD.device.type)):
         s_RB = image_BD[rows[0] : rows[-1] + 1] @ text_BD.T / tau
         of_image_B[rows[0] : rows[-1] + 1] = s_RB.logsumexp(1)
         of_text_B = torch.logaddexp(of_text_B, s_RB.logsumexp(0))
@@ -91,10 +92,14 @@ def norm_sim(features_ND: np.ndarray, target_TD: np.ndarray, p: str = "2", devic
     if features_ND.ndim != 2 or target_TD.ndim != 2 or features_ND.shape[1] != target_TD.shape[1] or not len(target_TD):
         raise HelipError(f"features {list(features_ND.shape)} and targets {list(target_TD.shape)} differ in width, or there is no target")
     target_DT = _rows(target_TD, slice(None), device).T
-    rows = max(1, BLOCK_BYTES // (4 * target_DT.shape[1]))
+    rows = _rows_at_once(target_DT.shape[1], target_DT.device.type)
     starts = range(0, len(features_ND), rows)
     norms = [torch.linalg.vector_norm(_rows(features_ND, slice(s, s + rows), device) @ target_DT, float(p), 1) for s in starts]
     return torch.cat(norms).cpu().numpy()
+
+
+def _rows_at_once(width: int, device: str) -> int:
+    return max(1, BLOCK_BYTES["cpu" if device == "cpu" else "gpu"] // (4 * width))
 
 
 def _rows(features_ND: np.ndarray, which, device: str) -> torch.Tensor:

@@ -16,6 +16,7 @@ from helip.reporting.html import details, escape, markdown, section, words
 from helip.reporting.inputs import is_of_times, ledger, question
 from helip.reporting.machinery import digests, facts, times
 from helip.reporting.tables import column_labels
+from helip.reporting.times import grid
 from helip.reporting.verdicts import verdicts
 from helip.study import BoundStudy
 
@@ -155,9 +156,9 @@ def _value(cell: dict[str, str]) -> str:
 
 
 def _of_times(cells: list[dict[str, str]]) -> str:
-    corpora = list(dict.fromkeys(map(_data, cells)))
+    methods, corpora = grid((_data(c), c["method"]) for c in cells)
     rows = []
-    for method in dict.fromkeys(c["method"] for c in cells):
+    for method in methods:
         found = {_data(c): c for c in cells if c["method"] == method}
         rows.append([method, *(_minutes(found.get(d)) for d in corpora)])
     machines = ", ".join(sorted({c["machine"] for c in cells}))

@@ -12,7 +12,7 @@ from helip.reporting import html
 from helip.reporting.costs import costs
 from helip.reporting.latex import escaped
 from helip.reporting.tables import write_table
-from helip.reporting.times import machines, mining_jobs, pairs_file
+from helip.reporting.times import grid, machines, mining_jobs, pairs_file
 
 
 def test_latex_carries_value_spread_published_and_difference(measured):
@@ -50,6 +50,16 @@ def test_table_10_is_the_wall_clock_of_the_mining_jobs_with_methods_down_and_cor
     assert "| HELIP-3M | 0.60 (138.00) |" in page
     assert "| HELIP-Full | 2.67 (551.00) |" in page
     assert "Measured on a test machine; one timing each." in page
+    text = (study.root / "table10.tex").read_text()
+    assert r"Method & CC12M (generated, 400 pairs) \\" in text
+    assert "HELIP-3M & 0.60 \\\\\n & {\\scriptsize 138.00 ($-137.40$)} \\\\\nHELIP-6M & 1.20" in text
+    assert "One timing each, measured on a test machine." in text
+
+
+def test_corpora_come_as_met_and_methods_as_the_fullest_corpus_has_them(project, tmp_path):
+    assert grid([("CC3M", "full"), ("CC12M", "3M"), ("CC12M", "full")]) == (["3M", "full"], ["CC3M", "CC12M"])
+    rows = wide_study(project, tmp_path).tables["table10"].rows
+    assert grid((r.corpus, r.label) for r in rows) == (["HELIP-3M", "HELIP-6M", "HELIP-Full"], ["CC3M", "CC12M", "YFCC15M"])
 
 
 def test_table_10_says_how_many_jobs_a_time_is_summed_over_and_on_what_they_ran(project, tmp_path):

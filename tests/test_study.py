@@ -103,6 +103,13 @@ def test_digests_ignore_labels_defaults_and_the_cadence_of_saving_but_not_the_ki
     assert declared(ShardCorpus(path="a"))["is"] == "ShardCorpus"
 
 
+@pytest.mark.parametrize(
+    ("name", "corpus", "known"), [("miniature", "cc3m", True), ("miniature", "open29m", True), ("paper", "open29m", False)]
+)
+def test_the_truth_of_a_union_is_known_where_all_its_members_are_generated(project, name, corpus, known):
+    assert BoundStudy(name, project / "experiments").is_generated(corpus) == known
+
+
 def test_seed_labels():
     assert (start_seed("2r1"), seed_number("2"), seed_number("2r1")) == ("2", 2, 1002)
 

@@ -39,10 +39,9 @@ class Job:
 
     def truth(self) -> Any:
         """What a generated corpus knows of itself; None for others."""
-        from helip.data.world.corpus import TRUTH
         from helip.data.world.truth import Truth
 
-        known = self.corpus is not None and (self.corpus.folder / TRUTH).is_file()
+        known = self.corpus is not None and Truth.known(self.corpus.folder)
         return Truth.open(self.corpus.folder) if known else None
 
 

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from helip.artefact import digest, file_digest
-from helip.config import GeneratedCorpus, Table
+from helip.config import Table
 from helip.study import REPORTING, BoundStudy
 
 TIMES = "mine.minutes"
@@ -81,7 +81,7 @@ def quality_pairs(study: BoundStudy) -> list[str]:
 
 
 def _with_truth(study: BoundStudy) -> list[str]:
-    return [n for n, (corpus, _) in study.pairs.items() if isinstance(study.declaration.corpora[corpus], GeneratedCorpus)]
+    return [n for n, (corpus, _) in study.pairs.items() if study.is_generated(corpus)]
 
 
 def measurable_pairs(study: BoundStudy) -> list[str]:

@@ -12,7 +12,6 @@ from helip.artefact import digest, file_digest, provenance, whole_folder, write_
 from helip.config import Selection
 from helip.data.corpus import Corpus
 from helip.data.locations import located
-from helip.data.world.corpus import TRUTH
 from helip.data.world.truth import Truth
 from helip.errors import HelipError
 from helip.selection.keep import keep_top, read_column
@@ -103,7 +102,7 @@ def _write(job: Job, scores_N: np.ndarray, inputs: dict[str, str]) -> dict[str, 
         "threshold": float(scores_N[keep_N].min()),  # the lowest score that stays
         "quantiles": {f"{q:g}": float(np.quantile(scores_N, q)) for q in QUANTILES},
     }
-    if (job.corpus.folder / TRUTH).exists():
+    if Truth.known(job.corpus.folder):
         facts["truth"] = detection(scores_N, keep_N, Truth.open(job.corpus.folder).mismatched)
     said = provenance(job.spec, inputs, model=job.model if not job.model.startswith("local-dir:") else "local-dir", **facts)
     with whole_folder(job.out) as folder:

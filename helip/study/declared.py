@@ -103,6 +103,14 @@ class Declared:
             case declared:
                 return declared.published_size
 
+    def is_generated(self, corpus: str) -> bool:
+        """Whether its truth is known: it was generated, or is a union of corpora that all were."""
+        match self._known("corpora", corpus):
+            case UnionCorpus(of=members):
+                return all(self.is_generated(m) for m in members)
+            case declared:
+                return isinstance(declared, GeneratedCorpus)
+
     def mining_shards(self, pairs: str) -> int:
         """Jobs that mine a pair set together. It is the same bytes however many there are, so no digest knows of them."""
         corpus, spec = self.pairs_entry(pairs)

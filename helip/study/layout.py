@@ -23,7 +23,7 @@ class Layout(Digests):
     @property
     def contamination_file(self) -> Path | None:
         """Counts of evaluation images among the training images; None where every corpus is generated, and evaluation sets with it."""
-        generated = all(self.declaration.corpora[c].kind == "generated" for c in self.own_corpora)
+        generated = all(self.is_generated(c) for c in self.own_corpora)
         return None if generated else self.root / "contamination.json"
 
     def data_check(self, stage: Stage) -> list[Path]:

@@ -1,6 +1,7 @@
 """The generated world: the same bytes for the same seeds, the declared statistics, and a truth that fits what is shown."""
 
 import os
+import shutil
 import subprocess
 import sys
 
@@ -9,14 +10,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from helip.config import GeneratedCorpus
+from helip.config import GeneratedCorpus, UnionCorpus
 from helip.data.build import build_corpus
+from helip.data.corpus import Corpus
 from helip.data.world import vocabulary as v
 from helip.data.world.captions import LEAST, choose_named, describe
 from helip.data.world.concepts import CONCEPTS, cumulative, generator, grow
 from helip.data.world.render import render
 from helip.data.world.scenes import pair
-from helip.data.world.truth import Truth
+from helip.data.world.truth import FIELDS, Truth
+from helip.download.corpora import join
 from helip.errors import HelipError
 
 
@@ -191,6 +194,46 @@ def test_only_a_generated_corpus_has_a_truth(tmp_path):
     (tmp_path / "truth.npz").write_bytes(b"junk")
     with pytest.raises(HelipError, match="not readable"):
         Truth.open(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def union(tmp_path_factory):
+    """Two generated corpora of 20 and 30 pairs, joined."""
+    folder = tmp_path_factory.mktemp("corpora")
+    members = [build_corpus(GeneratedCorpus(size=size, seed=size, mismatched=0.3), folder / f"of {size}") for size in (20, 30)]
+    return join(UnionCorpus(of=("of_20", "of_30")), members, folder / "union").folder
+
+
+def test_a_union_of_generated_corpora_knows_the_truths_of_its_members(union):
+    whole, one, other = (Truth.open(union.parent / name) for name in ("union", "of 20", "of 30"))
+    assert Truth.known(union)
+    for field in FIELDS:
+        np.testing.assert_array_equal(getattr(whole, field), np.concatenate([getattr(one, field), getattr(other, field)]))
+
+
+def test_the_members_of_a_union_that_was_moved_lie_beside_it(union, tmp_path):
+    shutil.copytree(union.parent, tmp_path / "moved")
+    manifest = tmp_path / "moved" / "union" / "manifest.json"
+    manifest.write_text(manifest.read_text().replace(str(union.parent), "results/study/corpora"))
+    assert len(Truth.open(manifest.parent)) == 50
+
+
+def test_a_union_with_a_member_of_photographs_has_no_truth(union, tmp_path):
+    shutil.copytree(union.parent / "of 30", tmp_path / "photographs", ignore=shutil.ignore_patterns("truth.npz"))
+    members = [Corpus.open(union.parent / "of 20"), Corpus.open(tmp_path / "photographs")]
+    mixed = join(UnionCorpus(of=("of_20", "photographs")), members, tmp_path / "mixed").folder
+    assert not Truth.known(mixed)
+    with pytest.raises(HelipError, match="photographs/truth.npz: not found; only a generated corpus"):
+        Truth.open(mixed)
+
+
+def test_a_member_that_was_built_again_in_another_size_is_refused(union, tmp_path):
+    shutil.copytree(union.parent, tmp_path / "now")
+    manifest = tmp_path / "now" / "union" / "manifest.json"
+    manifest.write_text(manifest.read_text().replace(str(union.parent), str(tmp_path / "now")))
+    shutil.copy(tmp_path / "now" / "of 30" / "truth.npz", tmp_path / "now" / "of 20" / "truth.npz")
+    with pytest.raises(HelipError, match="a union of 50 pairs, and the truths of its members are of 60"):
+        Truth.open(manifest.parent)
 
 
 # ---------------------------------------------------------------- words and pixels

@@ -6,9 +6,12 @@ import numpy as np
 import pytest
 
 from helip.cli import main
+from helip.config import Selection, UnionCorpus
+from helip.data.corpus import Corpus
 from helip.data.world.truth import Truth
+from helip.download.corpora import join
 from helip.errors import HelipError
-from helip.selection.job import run
+from helip.selection.job import Job, run
 from helip.selection.quality import detection
 
 SMALL = {"score": "s_clip_loss", "batch_size": 16, "batches": 4}
@@ -161,3 +164,10 @@ def test_truth_drops_exactly_the_mismatched_pairs(job, corpus_folder):
     keep, _, _ = read(job().out)
     assert (keep == ~Truth.open(corpus_folder).mismatched).all()
     assert (said["truth"]["precision"], said["truth"]["recall"], said["truth"]["auc"]) == (1.0, 1.0, 1.0)
+
+
+def test_the_truth_of_a_union_is_that_of_its_members(corpus_folder, tmp_path):
+    twice = join(UnionCorpus(of=("one", "other")), [Corpus.open(corpus_folder)] * 2, tmp_path / "union")
+    said = run(Job(Selection(score="truth"), twice, tmp_path / "kept"))
+    assert (read(tmp_path / "kept")[0] == np.tile(~Truth.open(corpus_folder).mismatched, 2)).all()
+    assert (said["truth"]["precision"], said["truth"]["recall"], said["size"]) == (1.0, 1.0, 96)

@@ -4,9 +4,12 @@ from pathlib import Path
 
 import numpy as np
 
+from helip.artefact import read_json
 from helip.data.world.captions import true_of
 from helip.data.world.corpus import TRUTH
 from helip.errors import HelipError
+
+FIELDS = ("concept", "attributes", "caption_attributes", "named", "mismatched")
 
 
 class Truth:
@@ -21,15 +24,18 @@ class Truth:
 
     @classmethod
     def open(cls, folder: Path | str) -> "Truth":
-        """The truth beside a corpus; only generated corpora have one."""
-        path = Path(folder) / TRUTH
-        try:
-            with np.load(path, allow_pickle=False) as stored:
-                return cls(**{name: stored[name] for name in ("concept", "attributes", "caption_attributes", "named", "mismatched")})
-        except FileNotFoundError:
-            raise HelipError(f"{path}: not found; only a generated corpus knows its truth, so leave this measurement out") from None
-        except (ValueError, KeyError, OSError) as error:
-            raise HelipError(f"{path}: not readable ({error}); build the corpus again") from None
+        """The truth beside a corpus, or those of a union's members one behind the other; only generated corpora have one."""
+        folder = Path(folder)
+        parts = [_read(part / TRUTH) for part in _parts(folder)]
+        known = sum(len(part["concept"]) for part in parts)
+        if len(parts) > 1 and known != (size := read_json(folder / "manifest.json")["size"]):
+            raise HelipError(f"{folder}: a union of {size} pairs, and the truths of its members are of {known}; build the corpora again")
+        return cls(**{field: np.concatenate([part[field] for part in parts]) for field in FIELDS})
+
+    @classmethod
+    def known(cls, folder: Path | str) -> bool:
+        """Whether a corpus was generated, or is a union of corpora that all were."""
+        return all((part / TRUTH).is_file() for part in _parts(Path(folder)))
 
     def __len__(self) -> int:
         return len(self.concept)
@@ -50,3 +56,20 @@ class Truth:
         """At most `apart` attributes apart, and neither caption true of the other's image."""
         near = self.attribute_overlap(i, j) >= self.attributes.shape[1] - apart
         return near & ~self.caption_true_of(i, j) & ~self.caption_true_of(j, i)
+
+
+def _parts(folder: Path) -> list[Path]:
+    """The folders of a union's members, as it names them or beside it; of any other corpus its own."""
+    manifest = folder / "manifest.json"
+    named = [Path(member["folder"]) for member in read_json(manifest).get("members", [])] if manifest.exists() else []
+    return [one if one.exists() else folder.parent / one.name for one in named] or [folder]
+
+
+def _read(path: Path) -> dict[str, np.ndarray]:
+    try:
+        with np.load(path, allow_pickle=False) as stored:
+            return {field: stored[field] for field in FIELDS}
+    except FileNotFoundError:
+        raise HelipError(f"{path}: not found; only a generated corpus knows its truth, so leave this measurement out") from None
+    except (ValueError, KeyError, OSError) as error:
+        raise HelipError(f"{path}: not readable ({error}); build the corpus again") from None

@@ -6,7 +6,6 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure, SubFigure
 
-from helip.config import GeneratedCorpus
 from helip.data.corpus import Corpus
 from helip.data.world.truth import Truth
 from helip.mining.pairs import PairSet
@@ -49,7 +48,7 @@ def _label(study: BoundStudy, name: str) -> str:
 
 
 def _truth(study: BoundStudy, corpus: str) -> Truth | None:
-    return Truth.open(study.corpus_dir(corpus)) if isinstance(study.declaration.corpora[corpus], GeneratedCorpus) else None
+    return Truth.open(study.corpus_dir(corpus)) if study.is_generated(corpus) else None
 
 
 def _heading(truth: Truth | None, first: int) -> str:

@@ -43,8 +43,8 @@ def out_of_reach(study: BoundStudy, run: str) -> bool:
 
 
 def is_pooled(r: dict[str, str]) -> bool:
-    """Whether a row is the mean over corpora: `run` names them all."""
-    return " " in r["run"]
+    """Whether a row is the mean over corpora: `run` and `reference` name them all."""
+    return int(r["corpora"] or 1) > 1
 
 
 def refinements(study: BoundStudy, rows: list[dict[str, str]]) -> list[dict[str, str]]:
@@ -115,7 +115,7 @@ def _shown(fair: list[dict[str, str]]) -> list[str]:
 def _unfinished(study: BoundStudy, rows: list[dict[str, str]]) -> str:
     """How much of the table was made, where that is not all."""
     declared = {run for _, _, run, _, _ in study.table_rows(QUESTION)}
-    done = {r["run"] for r in rows}
+    done = {r["run"] for r in rows if not is_pooled(r)}
     return f" Only {len(done)} of the {len(declared)} rows that the study declares were made; the correction is over these." * (
         done < declared
     )

@@ -2,7 +2,6 @@
 
 import csv
 from collections import Counter
-from dataclasses import asdict
 from pathlib import Path
 
 from helip.artefact import whole_file
@@ -10,7 +9,7 @@ from helip.config import Claim
 from helip.reporting.claims import Decision, decide
 from helip.reporting.effects import Effect
 from helip.reporting.inputs import tables
-from helip.reporting.measured import Measured
+from helip.reporting.measured import Kind, Measured
 from helip.reporting.noise import Noise
 from helip.reporting.published import published
 from helip.study import BoundStudy
@@ -32,9 +31,9 @@ HOW = (
     "Student's, uncorrected."
 )
 NOISE = (
-    "How far trainings scatter is told by {comparisons} comparisons of the study together, as the few trainings of one cannot: "
-    "{factor:.2f} times what independent errors on the test items would make it, known with {freedom:g} degrees of freedom besides a "
-    "comparison's own. "
+    "How far the trainings of one start scatter is told by all comparisons of a kind together, as the few trainings of one cannot; in "
+    "multiples of what independent errors on the test items would make it, with the degrees of freedom that this adds to a comparison's "
+    "own: {known}. "
 )
 
 
@@ -44,7 +43,7 @@ def write_claims(study: BoundStudy) -> list[Decision]:
     decisions = decide(study, measured)
     _write_csv(study, decisions, study.root / "claims.csv")
     with whole_file(study.root / "claims.md") as temporary:
-        temporary.write_text(markdown(study, decisions, measured.noise))
+        temporary.write_text(markdown(study, decisions, measured.noises))
     return decisions
 
 
@@ -53,11 +52,16 @@ def counts(decisions: list[Decision], field: str = "verdict") -> dict[str, int]:
     return {verdict: found[verdict] for verdict in VERDICTS}
 
 
-def how(decisions: list[Decision], noise: Noise) -> str:
+def how(decisions: list[Decision], noises: dict[Kind, Noise]) -> str:
     """How verdicts came about, in words."""
     decided = sum(e is not None and e.interval is not None for d in decisions for e in (d.effect, d.control))
-    known = NOISE.format(**asdict(noise)) if noise.comparisons else ""
+    told = [f"{_kind(kind)} {n.factor:.2f} ({n.freedom:g})" for kind, n in sorted(noises.items()) if n.freedom]
+    known = NOISE.format(known=", ".join(told)) if told else ""
     return HOW.format(decided=decided, margin=Claim.model_fields["margin"].default, noise=known)
+
+
+def _kind(kind: Kind) -> str:
+    return ("means of several " if kind.several else "") + " and ".join(kind.tasks)
 
 
 def row(study: BoundStudy, d: Decision) -> dict[str, object]:
@@ -89,10 +93,10 @@ def _cell(value: object) -> object:
     return "" if value is None else f"{value:.4f}" if isinstance(value, float) else value
 
 
-def markdown(study: BoundStudy, decisions: list[Decision], noise: Noise) -> str:
+def markdown(study: BoundStudy, decisions: list[Decision], noises: dict[Kind, Noise]) -> str:
     lines = [f"# The paper's claims, in study `{study.name}`", "", ", ".join(f"{n} {v}" for v, n in counts(decisions).items()) + ".", ""]
     lines += [
-        how(decisions, noise),
+        how(decisions, noises),
         "",
         "| Verdict | Claim | Place | Ours [95 %] | Published | Over the control |",
         "| --- | --- | --- | --- | --- | --- |",

@@ -46,7 +46,7 @@ def _can_be_drawn(study: BoundStudy, name: str) -> bool:
         case "figure4":
             from helip.reporting.measured import Measured
 
-            measured, columns = Measured(study), study.tables[name].columns
+            measured, columns = Measured(study, []), study.tables[name].columns
             return any(measured.is_there(run, columns) for run in runs_of(study, name))
         case "figure8":
             return bool(measurable_pairs(study))

@@ -80,19 +80,23 @@ def _accuracy(study: BoundStudy, measured: Measured, claim: Claim, bound: list[C
     found = [measured.difference(c.run, c.over, columns) for c in bound]
     if any(d is None or d.gain is None for d in found):
         raise NotRunError("the runs share no seed, or a metric has no hits per item")
-    mean = gain([d.paired for d in found])
-    p_for, p_against = _p_values(claim, [mean] if claim.together == "mean" else [d.gain for d in found], measured.noise)
+    mean, pairs = gain([d.paired for d in found]), [(c.run, c.over) for c in bound]
+    noise = measured.noise(pairs, columns)
+    sure = (
+        [(mean, noise)] if claim.together == "mean" else [(d.gain, measured.noise([p], columns)) for d, p in zip(found, pairs, strict=True)]
+    )
+    p_for, p_against = _p_values(claim, sure)
     notes = [f"{len(columns)} of {len(wanted)} columns"] if len(columns) < len(wanted) else []
     notes += [f"{len(bound)} of {of} comparisons"] if len(bound) < of else []
     return Effect(
-        mean.value, mean.interval(measured.noise), p_for, p_against, statistics.fmean(d.over_value for d in found), mean.n_trainings,
+        mean.value, mean.interval(noise), p_for, p_against, statistics.fmean(d.over_value for d in found), mean.n_trainings,
         len(bound), of, tuple(c.key for c in columns), _weakest(claim, bound, [d.delta for d in found]), ", ".join(notes),
     )  # fmt: skip
 
 
-def _p_values(claim: Claim, gains: list[Gain], noise: Noise) -> tuple[float, float]:
+def _p_values(claim: Claim, gains: list[tuple[Gain, Noise]]) -> tuple[float, float]:
     """Of several comparisons all must be so, and any may be the contrary."""
-    sides = [tuple(one_sided(claim, partial(g.p, noise=noise), is_so) for is_so in (True, False)) for g in gains]
+    sides = [tuple(one_sided(claim, partial(g.p, noise=noise), is_so) for is_so in (True, False)) for g, noise in gains]
     return max(so for so, _ in sides), min(1.0, len(sides) * min(contrary for _, contrary in sides))
 
 

@@ -54,7 +54,7 @@ def _differences(labels: dict[str, str], rows: list[list[Cell]]) -> list[str]:
 
 
 def _reference(cell: Cell) -> str:
-    return "each one's own" if " " in cell.reference else f"`{cell.reference}`"
+    return "each one's own" if cell.corpora > 1 else f"`{cell.reference}`"
 
 
 def _row(values: list) -> str:

@@ -1,16 +1,17 @@
 """What a study measured of its runs, read from metrics files: values per seed, and paired differences between two runs."""
 
 import statistics
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
 from helip.config import Column
 from helip.reporting.metrics import Metrics
-from helip.reporting.noise import Noise, training_noise
+from helip.reporting.noise import ALONE, Noise, training_noise
 from helip.reporting.paired import Paired, Spread, spread
 from helip.reporting.statistics import Gain, gain
 from helip.study import BoundStudy, start_seed
@@ -35,10 +36,21 @@ def two_sided(gain: Gain, noise: Noise) -> float:
     return min(1.0, 2 * min(gain.p(0.0, above, noise) for above in (True, False)))
 
 
+class Kind(NamedTuple):
+    """What comparisons must have in common to scatter alike: a mean of several columns keeps what a training is better at as a whole."""
+
+    tasks: tuple[str, ...]
+    several: bool
+
+    @classmethod
+    def of(cls, columns: Sequence[Column]) -> "Kind":
+        return cls(tuple(sorted({c.metric.partition(".")[0] for c in columns})), len(columns) > 1)
+
+
 class Measured:
     """The metrics files of a study, each read once. tables: those whose comparisons say how far trainings scatter."""
 
-    def __init__(self, study: BoundStudy, tables: Sequence[str] = ()):
+    def __init__(self, study: BoundStudy, tables: Sequence[str]):
         self.study, self.tables = study, tables
         self._known = {*study.tasks("evaluate"), *study.tasks("probe")}
         self._metrics: dict[Path, Metrics] = {}
@@ -101,23 +113,38 @@ class Measured:
         start = self.study.run(run).start or run
         # A start stands for all its refinements, which vary; another run that has one training is one training.
         fewer, more = sorted((ours, theirs), key=lambda s: len(set(s)))
-        clusters = independent(more if over == start else fewer)
+        of_start = over == start or self.study.run(over).start == run
+        clusters = independent(more if of_start else fewer)
         return Paired(tuple((name, x.astype(np.float32) - y) for name, x, y in hits), tuple(clusters), start)
 
-    @cached_property
-    def noise(self) -> Noise:
-        """How far trainings scatter, by every row of the tables beside what it is measured against, column by column."""
-        return training_noise(self._spreads())
+    def noise(self, compared: Iterable[tuple[str, str]], columns: Sequence[Column]) -> Noise:
+        """How far the trainings of comparisons (run, over) scatter, as far as the study knows: of refinements of one start."""
+        starts = [[self.study.run(r).start or r for r in pair] for pair in compared]
+        return self.noises.get(Kind.of(columns), ALONE) if all(ours == theirs for ours, theirs in starts) else ALONE
 
-    def _spreads(self) -> Iterator[Spread]:
-        rows = [(run, column) for name in self.tables for _, _, run, _, _ in self.study.table_rows(name)
-                for column in self.columns(self.study.tables[name].columns)]  # fmt: skip
-        for run, column in {(run, c.set, c.metric): (run, c) for run, c in rows}.values():
+    @cached_property
+    def noises(self) -> dict[Kind, Noise]:
+        """By every row of the tables beside what it is measured against, column by column and averaged."""
+        groups: dict[Kind, dict[tuple, list[Spread]]] = {}
+        for run, columns in self._measured_rows():
             over = self.study.control_of(run)
-            if over and self._seeds(run, over) and self.is_there(run, [column]) and self.is_there(over, [column]):
-                paired = self._paired(run, over, *self._seeds(run, over), [column])
+            seeds = self._seeds(run, over) if over else None
+            if seeds and self.is_there(run, columns) and self.is_there(over, columns):
+                paired = self._paired(run, over, *seeds, columns)
                 if paired:
-                    yield spread([paired])
+                    alike = groups.setdefault(Kind.of(columns), {})
+                    alike.setdefault((over, *(c.key for c in columns)), []).append(spread([paired]))
+        return {kind: training_noise(alike.values()) for kind, alike in groups.items()}
+
+    def _measured_rows(self) -> list[tuple[str, list[Column]]]:
+        """(run, columns) of the tables, each once."""
+        rows = {}
+        for name in self.tables:
+            columns, averaged = self.columns(self.study.tables[name].columns), self.columns(self.study.tables[name].averaged)
+            for chosen in [*([c] for c in columns), *([averaged] if len(averaged) > 1 else [])]:
+                for _, _, run, _, _ in self.study.table_rows(name):
+                    rows[run, *((c.set, c.metric) for c in chosen)] = run, chosen
+        return list(rows.values())
 
 
 def independent(seeds: Sequence[str]) -> list[str]:

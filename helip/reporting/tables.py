@@ -11,13 +11,14 @@ from helip.artefact import whole_file
 from helip.config import Column, Table
 from helip.reporting.inputs import is_of_times
 from helip.reporting.measured import Measured, two_sided
+from helip.reporting.noise import Noise
 from helip.reporting.published import printed_average
 from helip.reporting.statistics import Gain, gain
 from helip.study import BoundStudy
 
 FIELDS = (
     "corpus", "data", "recovered", "method", "run", "arm", "column", "metric", "value", "std", "n_seeds", "published", "reference", "delta",
-    "delta_ci_low", "delta_ci_high", "delta_p", "minus_published", "ours", "machine", "jobs",
+    "delta_ci_low", "delta_ci_high", "delta_p", "minus_published", "ours", "corpora", "machine", "jobs",
 )  # fmt: skip
 
 
@@ -43,6 +44,7 @@ class Cell:
     delta_ci_high: float | None = None
     delta_p: float | None = None  # two-sided, uncorrected
     ours: bool = False  # a row that the paper does not have
+    corpora: int = 1  # that it is the mean over
     machine: str = ""  # of a time
     jobs: int | None = None  # that a time is summed over
 
@@ -65,13 +67,9 @@ class TableBuilder:
         """Difference to the run it is measured against, on shared seeds; a start's checkpoint stands for all its refinements."""
         reference = self.study.control_of(run)
         found = self.measured.difference(run, reference, columns) if reference else None
-        return {"reference": reference, "delta": found.delta} | self._how_sure(found.gain) if found else {}
-
-    def _how_sure(self, gain: Gain | None) -> dict[str, float]:
-        if gain is None:
+        if found is None:
             return {}
-        low, high = gain.interval(self.measured.noise)
-        return {"delta_ci_low": low, "delta_ci_high": high, "delta_p": two_sided(gain, self.measured.noise)}
+        return {"reference": reference, "delta": found.delta} | _how_sure(found.gain, self.measured.noise([(run, reference)], columns))
 
     def _cell(
         self, corpus: str, label: str, run: str, key: str, metric: str, columns: list[Column], published: float | None, ours: bool
@@ -89,17 +87,22 @@ class TableBuilder:
 
     def _pooled(self, label: str, runs: list[str]) -> Iterator[Cell]:
         """The mean over corpora of the rows of one label, which weigh the same; `run` and `reference` hold all their names."""
-        against = [self.study.control_of(r) for r in runs]
-        if len({self.study.run(r).corpus for r in runs}) < 2 or None in against:
+        pairs = [(run, self.study.control_of(run)) for run in runs]
+        corpora = {self.study.run(run).corpus for run in runs}
+        if len(corpora) < 2 or any(over is None for _, over in pairs):
             return
         for key, metric, columns in self._columns():
-            found = [self.measured.difference(r, o, columns) for r, o in zip(runs, against, strict=True)]
-            if any(d is None or d.paired is None for d in found):
+            found = [self.measured.difference(*pair, columns) for pair in pairs]
+            if any(d is None for d in found):
                 continue
-            values, pooled = [self.measured.values(r, columns) for r in runs], gain([d.paired for d in found])
-            value = statistics.fmean(map(statistics.fmean, values))
-            yield Cell(f"{len(runs)} corpora", "", None, label, " ".join(runs), self.study.run(runs[0]).arm, key, metric, value, None,
-                       sum(map(len, values)), None, " ".join(against), pooled.value, ours=True, **self._how_sure(pooled))  # fmt: skip
+            values = [self.measured.values(run, columns) for run in runs]
+            together = gain([d.paired for d in found]) if all(d.paired for d in found) else None
+            yield Cell(
+                f"{len(corpora)} corpora", "", None, label, " ".join(runs), self.study.run(runs[0]).arm, key, metric,
+                statistics.fmean(map(statistics.fmean, values)), None, sum(map(len, values)), None, " ".join(over for _, over in pairs),
+                statistics.fmean(d.delta for d in found), ours=True, corpora=len(corpora),
+                **_how_sure(together, self.measured.noise(pairs, columns)),
+            )  # fmt: skip
 
     def _columns(self) -> list[tuple[str, str, list[Column]]]:
         """(key, metric, columns): each by itself, then the average."""
@@ -115,8 +118,19 @@ class TableBuilder:
                     printed = printed_average(self.table, published) if len(columns) == len(self.table.averaged) else None
                 yield self._cell(corpus, label, run, key, metric, columns, printed, ours)
         if self.table.pooled:
-            for label in dict.fromkeys(label for _, label, _, _, _ in rows):
-                yield from self._pooled(label, [run for _, other, run, _, _ in rows if other == label])
+            done, by_label = {run for _, _, run, _, _ in rows}, {}
+            for _, label, run, _, _ in self.study.table_rows(self.name):
+                by_label.setdefault(label, []).append(run)
+            for label, runs in by_label.items():
+                if set(runs) <= done:
+                    yield from self._pooled(label, runs)
+
+
+def _how_sure(gain: Gain | None, noise: Noise) -> dict[str, float]:
+    if gain is None:
+        return {}
+    low, high = gain.interval(noise)
+    return {"delta_ci_low": low, "delta_ci_high": high, "delta_p": two_sided(gain, noise)}
 
 
 def cells_of(study: BoundStudy, name: str, finished: bool = False) -> list[Cell]:

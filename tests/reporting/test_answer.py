@@ -88,11 +88,12 @@ def test_means_over_corpora_come_first_and_are_corrected_by_themselves(asked):
         compared(runs["select_sclip10"], "selected", 1.25, 0.01, **over),
         compared(runs["helip"], "HELIP", -0.75, 0.03, **over),
     ]
-    _write(asked, question_rows(asked) + [r | {"corpus": "2 corpora"} for r in pooled])
+    _write(asked, question_rows(asked) + [r | {"corpus": "2 corpora", "corpora": 2} for r in pooled])
     found = {r["run"]: r["p_holm"] for r in refinements(asked, question_rows(asked))}
     assert (found[runs["select_sclip10"]], found[runs["helip"]], found["cc3m_clip_cleaned"]) == pytest.approx((0.02, 0.03, 0.04))
     assert runs["control"] not in found
     said = answer(asked, [DECIDED])
+    assert f"Only 4 of the {len({run for _, _, run, _, _ in asked.table_rows('table11')})} rows" in said
     assert "Table 11 sets 2 refinements beside their control" in said
     both = "above the control selected on 2 corpora +1.25 [+0.75, +1.75]; below it HELIP on 2 corpora -0.75 [-1.25, -0.25]."
     assert f"**Over corpora together.** Shown with Holm's correction over all 2 at 5 %: {both}" in said

@@ -121,9 +121,11 @@ def test_a_run_of_one_training_is_one_training_against_many(trained):
         write_metrics(trained, "cc3m_cyclip", "0", name, np.arange(400) < 50)
         for seed in refined.seeds:
             write_metrics(trained, "cc3m_clip_helip", seed, name, np.arange(400) < 140)
-    found = decided(trained, leading=claim(over="cc3m_cyclip"), gain=claim(over="cc3m_clip"))
+    mirrored = claim(run="cc3m_clip", over="cc3m_clip_helip")
+    found = decided(trained, leading=claim(over="cc3m_cyclip"), gain=claim(over="cc3m_clip"), mirrored=mirrored)
     assert (found["leading"].verdict, found["leading"].effect.n_seeds) == ("underpowered", 1)
     assert (found["gain"].verdict, found["gain"].effect.n_seeds) == ("reproduced", 6)  # its own start stands for all
+    assert (found["mirrored"].verdict, found["mirrored"].effect.n_seeds) == ("not reproduced", 6)  # whichever is named first
 
 
 def test_each_pair_must_hold_and_a_mean_may_hide_one(trained):

@@ -53,7 +53,7 @@ def test_the_table_has_a_row_for_each_pair_set(known, tmp_path):
 def test_few_targets_say_nothing(known):
     same = {"run": "cc3m_clip_helip", "over": "cc3m_clip_helip", "table": "table6", "measure": "attribute_overlap"}
     known.claims = {"same": Claim(text="the same pairs", place="here", **same)}
-    (decision,) = decide(known, Measured(known))
+    (decision,) = decide(known, Measured(known, []))
     assert (decision.verdict, decision.note) == ("not run", "2 targets have hard pairs by both methods, too few to say anything")
 
 
@@ -63,12 +63,12 @@ def test_a_claim_on_mined_pairs_is_decided_over_targets(project, tmp_path):
     study = wide_study(project, tmp_path)
     claims = {name: study.claims[name] for name in ("hpm_pairs_are_nearer", "fast_hpm_is_faster")}
     study.claims = claims
-    assert {d.verdict for d in decide(study, Measured(study))} == {"not run"}
+    assert {d.verdict for d in decide(study, Measured(study, []))} == {"not run"}
     build_corpora(study, ("cc3m",))
     mine_pairs(study, [name for name in study.pairs if name.startswith("cc3m")])
-    nearer, faster = decide(study, Measured(study))
+    nearer, faster = decide(study, Measured(study, []))
     assert (nearer.verdict, faster.verdict) == ("reproduced", "not run")
     assert nearer.effect.estimate > 3 and nearer.effect.n_seeds is None
     other_way = {"run": "cc3m_clip_text_mining", "over": "cc3m_clip_helip", "also": ()}
     study.claims = {"turned": Claim(**claims["hpm_pairs_are_nearer"].model_dump() | other_way)}
-    assert decide(study, Measured(study))[0].verdict == "not reproduced"
+    assert decide(study, Measured(study, []))[0].verdict == "not reproduced"

@@ -162,10 +162,10 @@ def test_student_t_by_hand():
 
     With as much variance of the items beside it: t = 2.4495 at still 2 degrees of freedom, p 0.0669.
     """
-    three = Spread(1.0, 1.0, 3)
+    three = Spread(1.0, 0.5, 3)
     assert gained(2.0, three).p(0.0) == pytest.approx(0.0371, abs=1e-4)
     assert gained(2.0, three, items=1 / 3).p(0.0) == pytest.approx(0.0669, abs=1e-4)
-    assert gained(2.0, Spread(0.5, 0.5, 3), Spread(0.5, 0.5, 3)).p(0.0) == pytest.approx(0.0129, abs=1e-4)  # 4 degrees of freedom
+    assert gained(2.0, Spread(0.5, 0.1, 3), Spread(0.5, 0.1, 3)).p(0.0) == pytest.approx(0.0129, abs=1e-4)  # 4 degrees of freedom
     assert gained(2.0, three).p(2.0, above=False) == 1.0  # the bootstrap's, which is the larger
     assert gained(5.0, Spread(0.0, 0.0, 1)).p(0.0) == 1.0  # one training proves nothing
     assert gained(2.0, Spread(0.0, 0.0, 3), items=1 / 3).p(0.0) == pytest.approx(0.0371, abs=1e-4)  # trainings that agree by chance
@@ -173,9 +173,10 @@ def test_student_t_by_hand():
 
 def test_what_the_study_knows_of_its_trainings_moderates_a_comparison():
     """2 degrees of freedom of its own say 4, 6 of the study's say 1.5 x 2: (6 x 3 + 2 x 4) / 8 = 3.25, over 3 trainings."""
-    noise, own = Noise(1.5, 6.0, 100), Spread(4.0, 2.0, 3)
+    noise, own = Noise(1.5, 6.0), Spread(4.0, 2.0, 3)
     assert noise.moderated(own) == (3.25, 8.0)
     assert Noise().moderated(own) == (4.0, 2.0)
+    assert Noise().moderated(Spread(1.0, 2.0, 3)) == (2.0, 2.0)  # less than independent errors make it is chance
     assert gained(2.0, own).p(0.0, noise=noise) == pytest.approx(0.0455, abs=1e-4)  # t = 2 / sqrt(3.25 / 3) = 1.9215 at 8
     draws = np.random.default_rng(0).normal(2.0, 5.0, 10_000)
     low, high = gained(2.0, own, draws=draws).interval(noise)
@@ -201,11 +202,19 @@ def test_the_noise_of_trainings_is_told_by_many_comparisons(scatter, freedom):
     scatter it."""
     rng = np.random.default_rng(6)
     true_G = 1.5 * (scatter / rng.chisquare(scatter, 400) if scatter else np.ones(400))
-    noise = training_noise(Spread(v * rng.chisquare(2) / 2 * 3.0, 3.0, 3) for v in true_G)
+    noise = training_noise([Spread(v * rng.chisquare(2) / 2 * 3.0, 3.0, 3)] for v in true_G)
     assert noise.factor == pytest.approx(1.5, rel=0.3)
     assert freedom[0] <= noise.freedom <= freedom[1]
-    assert noise.comparisons == 400
-    assert training_noise([Spread(1.0, 1.0, 3)]) == training_noise([Spread(1.0, 0.0, 3)] * 9) == Noise()
+    assert training_noise([[Spread(1.0, 1.0, 3)]]) == training_noise([[Spread(1.0, 0.0, 3)] * 9]) == training_noise([]) == Noise()
+
+
+def test_comparisons_that_share_their_control_say_less():
+    """Forty differences from one control are not forty trainings: fewer degrees of freedom than forty with controls of their own."""
+    rng = np.random.default_rng(8)
+    spreads = [Spread(rng.chisquare(2) / 2, 1.0, 3) for _ in range(40)]
+    apart, together = training_noise([s] for s in spreads), training_noise([spreads])
+    assert together.freedom < apart.freedom
+    assert together.factor == pytest.approx(apart.factor, rel=0.5)
 
 
 @pytest.mark.parametrize("scatter", [None, 4])
@@ -223,7 +232,7 @@ def test_a_family_of_nothing_is_held_to_its_level(items, scatter):
         for x, y in zip(trainings, by_items, strict=True):
             drawn = y + rng.choice(x, (2000, 3)).mean(1) + rng.normal(0, items**0.5, 2000)
             gains.append(Gain(x.mean() + y, drawn, (Spread(x.var(ddof=1), 0.2, 3),), items))
-        noise = training_noise(g.trainings[0] for g in gains)
+        noise = training_noise([g.trainings[0]] for g in gains)
         shown["ours"] += min(holm([g.p(0.0, noise=noise) for g in gains])) <= 0.05
         shown["the bootstrap's"] += min(holm([chance(g.draws, 0.0) for g in gains])) <= 0.05
         for how, n in (("moderated", noise), ("alone", Noise())):
@@ -235,25 +244,40 @@ def test_a_family_of_nothing_is_held_to_its_level(items, scatter):
 
 @pytest.mark.parametrize("wobble", [0.0, 0.2])
 def test_intervals_hold_the_truth_as_often_as_they_say(wobble):
-    """Two arms that are the same, three trainings each, on 200 items of two sets; a training is better or worse as a whole by `wobble`."""
+    """Two arms that are the same, three trainings each, on 200 items of each of two sets; a training is better or worse on both by
+    `wobble`. A mean of two sets shrinks the noise of the items and not that of the trainings: the noise of single sets says too little."""
     rng = np.random.default_rng(7)
 
-    def hits(easy_n):
-        return (rng.random((3, 200)) < 1 / (1 + np.exp(-easy_n - rng.normal(0, wobble, (3, 1))))).astype(float)
+    def trained(easy_2n):
+        shift_S1 = rng.normal(0, wobble, (3, 1))
+        return [(rng.random((3, 200)) < 1 / (1 + np.exp(-easy_n - shift_S1))).astype(float) for easy_n in easy_2n]
 
     pairs = []
     for g in range(400):
         easy = rng.normal(-1, 1.5, (2, 200))
-        pairs.append(Paired(tuple((f"{g}.{j}", hits(easy[j]) - hits(easy[j])) for j in range(2)), ("0", "1", "2"), str(g)))
-    noise = training_noise(spread([Paired((column,), p.clusters, p.start)]) for p in pairs for column in p.columns)
-    gains = [gain([p], 1000) for p in pairs]
-    held = np.mean([low <= 0 <= high for low, high in (g.interval(noise) for g in gains)])
-    assert 0.93 <= held <= 0.99
-    widths = [
-        np.mean([i.high - i.low for i in intervals])
-        for intervals in ([g.interval(noise) for g in gains], [interval(g.draws) for g in gains])
-    ]
-    assert wobble or widths[0] < 0.8 * widths[1]  # what counting the interaction three times costs
+        columns = zip(trained(easy), trained(easy), strict=True)
+        pairs.append(Paired(tuple((f"{g}.{j}", a - b) for j, (a, b) in enumerate(columns)), ("0", "1", "2"), str(g)))
+    gains, noise = [gain([p], 1000) for p in pairs], training_noise([spread([p])] for p in pairs)
+    single = training_noise([spread([Paired((column,), p.clusters, p.start)])] for p in pairs for column in p.columns)
+    moderated, raw = [g.interval(noise) for g in gains], [interval(g.draws) for g in gains]
+    assert 0.93 <= np.mean([low <= 0 <= high for low, high in moderated]) <= 0.99
+    widths = [np.mean([high - low for low, high in intervals]) for intervals in (moderated, raw)]
+    if wobble:
+        assert noise.factor > 1.3 * single.factor
+    else:
+        assert widths[0] < 0.8 * widths[1]  # what counting the interaction three times costs
+
+
+def test_a_spread_of_nothing_by_chance_is_no_certainty():
+    """Two trainings of 40 items that win two and lose one each, on other items: the same gain, and no proof of any."""
+    d = np.zeros((2, 40))
+    d[0, [0, 1, 2]], d[1, [3, 4, 5]] = (1, 1, -1), (1, 1, -1)
+    found = gain([Paired((("imagenet", d),), ("0", "1"))])
+    assert found.value == pytest.approx(2.5)
+    assert found.trainings[0].variance == pytest.approx(0.0)
+    low, high = found.interval()
+    assert low < 0 < high
+    assert found.p(0.0) > 0.05
 
 
 def test_chance_is_the_share_of_resamples_that_disagree():

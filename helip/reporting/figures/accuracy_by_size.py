@@ -35,13 +35,13 @@ def draw(study: BoundStudy) -> Figure:
 
 def _points(study: BoundStudy) -> Iterator[tuple[int, str, str, float, float, float]]:
     """(pairs, corpus, arm, value, low, high): the interval over seeds and test items."""
-    measured, column = Measured(study), study.tables["figure4"].columns[0]
+    measured, column = Measured(study, []), study.tables["figure4"].columns[0]
     runs = [(corpus, study.run(run)) for corpus, _, run, _, _ in study.table_rows("figure4")]
     there = [(corpus, run) for corpus, run in runs if measured.is_there(run.name, [column])]  # the study may be under way
     hits = {run.name: measured.hits(run.name, run.seeds, column) for _, run in there}
     alone = {run.name: Paired(((column.set, hits[run.name]),), tuple(independent(run.seeds)), run.start or run.name)
              for _, run in there if hits[run.name] is not None}  # fmt: skip
-    noise = training_noise(spread([p]) for p in alone.values())
+    noise = training_noise([spread([p])] for p in alone.values())
     for corpus, run in there:
         value = float(np.mean(measured.values(run.name, [column])))
         low, high = gain([alone[run.name]]).interval(noise) if run.name in alone else (value, value)

@@ -74,15 +74,50 @@ def _percent(values: np.ndarray) -> float:
 def write_quality(study: BoundStudy, path: Path) -> list[Quality]:
     """One row per pair set, as results/<study>/mining_quality.csv."""
     found = [quality(study, name) for name in measurable_pairs(study)]
-    with whole_file(path) as temporary, open(temporary, "w", newline="") as f:
-        writer = csv.DictWriter(f, [field.name for field in fields(Quality)], lineterminator="\n")
-        writer.writeheader()
-        writer.writerows({k: f"{v:.4f}" if isinstance(v, float) else v for k, v in asdict(one).items()} for one in found)
+    _write_rows(path, Quality, found)
     return found
 
 
-def selections(study: BoundStudy) -> Iterator[tuple[str, dict[str, float | None]]]:
-    """(selection, its detection of mismatches) of every first-seed selection that was made and that truth exists for."""
+@dataclass(frozen=True)
+class Selected:
+    """What one selection dropped, as a detector of mismatched pairs. Percent."""
+
+    selection: str
+    start: str
+    seed: str
+    corpus: str
+    score: str
+    keep: float  # as declared
+    dropped: float  # of the corpus
+    mismatched: float  # of the corpus
+    precision: float | None
+    recall: float | None
+    auc: float | None  # of the score itself
+
+
+def selections(study: BoundStudy) -> Iterator[Selected]:
+    """Every first-seed selection that was made and that truth exists for."""
     for file in selection_files(study):
-        if "truth" in (about := read_json(file)):
-            yield file.parent.name, about["truth"]
+        if "truth" not in (about := read_json(file)):
+            continue
+        start, seed, name = file.parts[-4:-1]
+        truth, declared = about["truth"], about["declaration"]
+        shares = [100 * truth[k] / about["size"] for k in ("dropped", "mismatched")]
+        found = [None if truth[k] is None else 100 * truth[k] for k in ("precision", "recall", "auc")]
+        corpus = study.run(start).corpus
+        yield Selected(name, start, seed.removeprefix("seed"), corpus, declared["score"], declared["keep"], *shares, *found)
+
+
+def write_selections(study: BoundStudy, path: Path) -> list[Selected]:
+    """One row per selection, as results/<study>/selection_quality.csv; no file where there is none."""
+    found = list(selections(study))
+    if found:
+        _write_rows(path, Selected, found)
+    return found
+
+
+def _write_rows(path: Path, kind: type, rows: list) -> None:
+    with whole_file(path) as temporary, open(temporary, "w", newline="") as f:
+        writer = csv.DictWriter(f, [field.name for field in fields(kind)], lineterminator="\n")
+        writer.writeheader()
+        writer.writerows({k: f"{v:.4f}" if isinstance(v, float) else v for k, v in asdict(row).items()} for row in rows)

@@ -1,27 +1,33 @@
 """Figure 8, which the paper lacks: what kinds of pairs each method mined, how near they are, and how well noise was found."""
 
+from statistics import fmean
+
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from helip.binding import encoders_of
 from helip.reporting.figures.style import FALSE_NEGATIVE, INK, METHODS, OTHER, TRULY_HARD
-from helip.reporting.mining_quality import Quality, selections, write_quality
+from helip.reporting.mining_quality import Quality, Selected, write_quality, write_selections
 from helip.study import BoundStudy
+
+SCORES = {"clip_score": "CLIP score", "s_clip_loss": "s-CLIPLoss", "norm_sim": "NormSim", "column": "scores of your own"}
+DETECTORS = {"precision": "#cc79a7", "recall": "#0072b2"}
 
 
 def draw(study: BoundStudy) -> Figure:
-    """Also writes results/<study>/mining_quality.csv, the numbers that it shows. One row per pair set, then per selection."""
+    """One row per pair set, then one per kind of selection, the mean over the starts that selected so. Also writes
+    results/<study>/mining_quality.csv and selection_quality.csv: a row of its own for each."""
     found = sorted(write_quality(study, study.root / "mining_quality.csv"), key=lambda q: q.corpus)  # methods of a corpus together
-    chosen = list(selections(study))
-    names = [_name(study, q) for q in found] + [f"selection\n{name}" for name, _ in chosen]
-    detectors = [(q.noise_precision, q.noise_recall) for q in found]
-    detectors += [tuple(None if t[k] is None else 100 * t[k] for k in ("precision", "recall")) for _, t in chosen]
+    alike: dict[str, list[Selected]] = {}
+    for one in write_selections(study, study.root / "selection_quality.csv"):
+        alike.setdefault(one.selection, []).append(one)
+    names = [_name(study, q) for q in found] + list(map(selection_label, alike.values()))
     figure = Figure(figsize=(11, 1.5 + 0.42 * len(names)), layout="constrained")
     axes = figure.subplots(1, 3, sharey=True, width_ratios=(1.25, 0.8, 1))
     _kinds(axes[0], found)
     _overlap(axes[1], found)
-    _noise(axes[2], detectors, [q.mismatched for q in found])
+    _noise(axes[2], found, list(alike.values()))
     axes[0].set_yticks(range(len(names)), names, fontsize=7.5)
     axes[0].set_ylim(len(names) - 0.4, -0.6)  # the first at the top
     return figure
@@ -31,6 +37,18 @@ def _name(study: BoundStudy, q: Quality) -> str:
     spec = study.pairs_entry(q.pairs)[1]
     encoders = " × ".join(encoders_of(spec))
     return f"{METHODS[q.method]}{f', pool {spec.pool:,}' if spec.pool else ''} · {q.corpus}\n{encoders}"
+
+
+def selection_label(alike: list[Selected]) -> str:
+    """Selections of one kind: what they score by, how much they drop, what they differ in from the defaults, and whose scores they are."""
+    one = alike[0]
+    dropped = f"selection by {SCORES.get(one.score, one.score)}, {fmean(s.dropped for s in alike):.0f} % dropped"
+    kind = "bound: true mismatches" if one.score == "truth" else dropped
+    other = one.selection.removeprefix(f"{one.score}.keep{one.keep}").strip(".")
+    corpora = dict.fromkeys(s.corpus for s in alike)
+    on = ", ".join(corpora) if len(corpora) <= 2 else f"{len(corpora)} corpora"
+    by = one.start if len(alike) == 1 else f"mean of {len(alike)} starts"
+    return f"{kind}{f', {other}' if other else ''}\n{on} · {by}"
 
 
 def _kinds(axes: Axes, found: list[Quality]) -> None:
@@ -61,17 +79,25 @@ def _overlap(axes: Axes, found: list[Quality]) -> None:
     axes.legend(loc="upper left", bbox_to_anchor=(-0.02, -0.05), fontsize=8, handlelength=1)
 
 
-def _noise(axes: Axes, detectors: list[tuple[float | None, float | None]], mismatched: list[float]) -> None:
-    for y, (precision, recall) in enumerate(detectors):
-        axes.plot([min(precision or 0, recall or 0), max(precision or 0, recall or 0)], [y, y], color=OTHER, lw=2, zorder=1)
-        for value, colour, label in ((precision, "#cc79a7", "precision"), (recall, "#0072b2", "recall")):
-            if value is not None:
-                axes.scatter(value, y, s=42, color=colour, zorder=2, label=label if y == 0 else None)
-    for y, share in enumerate(mismatched):
-        axes.plot([share] * 2, [y - 0.3, y + 0.3], color=INK, lw=1.6, zorder=0, label="pairs at random" if y == 0 else None)
+def _noise(axes: Axes, found: list[Quality], selected: list[list[Selected]]) -> None:
+    """Large dots: the noise rule of a pair set, or the mean of a kind of selection; small ones: each of its starts."""
+    rows = [({"precision": [q.noise_precision], "recall": [q.noise_recall]}, [q.mismatched]) for q in found]
+    rows += [({k: [getattr(s, k) for s in alike] for k in DETECTORS}, [s.mismatched for s in alike]) for alike in selected]
+    for y, (shares, mismatched) in enumerate(rows):
+        each = {k: [v for v in values if v is not None] for k, values in shares.items()}
+        means = [fmean(values) if values else 0 for values in each.values()]
+        axes.plot([min(means), max(means)], [y, y], color=OTHER, lw=2, zorder=1)
+        for (label, values), mean in zip(each.items(), means, strict=True):
+            if values:
+                axes.scatter(mean, y, s=42, color=DETECTORS[label], zorder=2, label=label if y == 0 else None)
+            if len(values) > 1:
+                axes.scatter(values, [y + 0.3] * len(values), s=6, color=DETECTORS[label], linewidths=0, zorder=2)
+        axes.plot([fmean(mismatched)] * 2, [y - 0.3, y + 0.3], color=INK, lw=1.6, zorder=0, label="pairs at random" if y == 0 else None)
     _titled(axes, "Mismatched pairs found (%)")
     axes.set_xlim(-3, 103)
-    axes.legend(loc="upper left", bbox_to_anchor=(-0.02, -0.05), ncols=3, fontsize=8, handletextpad=0.3)
+    if any(len(alike) > 1 for alike in selected):
+        axes.scatter([], [], s=6, color=INK, linewidths=0, label="one start")
+    axes.legend(loc="upper left", bbox_to_anchor=(-0.02, -0.05), ncols=2, fontsize=8, handletextpad=0.5, handlelength=1)
 
 
 def _titled(axes: Axes, title: str) -> None:

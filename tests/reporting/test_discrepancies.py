@@ -1,6 +1,7 @@
 """The ledger keeps its word: what it names as proof is there."""
 
 import re
+from collections import Counter
 
 import yaml
 
@@ -10,17 +11,25 @@ def rows(project) -> list[list[str]]:
     return [[c.strip() for c in line.strip("|").split("|")] for line in lines if line.startswith("| ") and "---" not in line]
 
 
-def test_every_line_names_a_test_or_table_that_exists(project):
-    files = (project / "tests").rglob("test_*.py")
-    known = {name for path in files for name in re.findall(r"^def (test_\w+)", path.read_text(), re.MULTILINE)}
+def places(project) -> Counter[str]:
+    """How many tests `test_name` and `test_file.py::test_name` stand for."""
+    found: Counter[str] = Counter()
+    for path in (project / "tests").rglob("test_*.py"):
+        for name in re.findall(r"^def (test_\w+)", path.read_text(), re.MULTILINE):
+            found.update((name, f"{path.name}::{name}"))
+    return found
+
+
+def test_every_line_names_one_test_or_a_table_that_exists(project):
+    known = places(project)
     declared = yaml.safe_load((project / "experiments" / "paper" / "tables.yaml").read_text())
     for row in rows(project):
         if row[-1] == "Shown by":
             continue
-        named = set(re.findall(r"`(test_\w+)`", row[-1]))
+        named = re.findall(r"`(test_[\w.:]+)`", row[-1])
         shown = re.findall(r"tables? (\d+)(?: and (\d+))?|figure (\d+)|claims\.csv|every table", row[-1])
         assert named or shown, row[0]
-        assert named <= known, row[0]
+        assert [(name, known[name]) for name in named] == [(name, 1) for name in named], row[0]
         for numbers in shown:
             assert all(f"table{n}" in declared or n == "11" for n in numbers[:2] if n), row[0]
 

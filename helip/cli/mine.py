@@ -42,6 +42,7 @@ def _add_mine(parser: argparse.ArgumentParser) -> None:
     own.add_argument("--image-features", type=_features_file, help="a folder made by `helip encode`, or an .npy file [N, D]")
     own.add_argument("--text-features", type=_features_file, help="the same")
     own.add_argument("--corpus", type=Path, help="a corpus folder, for the audit sheet; random and truth draw from it")
+    own.add_argument("--keep", type=Path, help="the keep.npy of `helip select`: mine these pairs as if there were no others")
     own.add_argument("--out", type=Path, help="the folder to make")
     own.add_argument("--preset", choices=("paper", "released_code"), default="paper", help="what is meant by what you do not say")
     own.add_argument("--method", choices=get_args(MiningSpec.model_fields["method"].annotation), help="hpm")
@@ -76,7 +77,9 @@ def _mine(a: argparse.Namespace) -> None:
     found = _found(job, a.shard, how)
     said = {"wall_clock_seconds": round(time.monotonic() - begun, 3), "recovered_share": getattr(job.corpus, "recovered_share", None)}
     found.save(job.out, inputs=job.inputs, corpus_digest=job.corpus_digest, encoders=job.encoders, **said)
-    print(f"{job.out}: {len(found)} targets, {len(found.ids)} hard pairs, {found.noise.mean():.1%} of the targets are noise")
+    noise, of = found.noise[found.mined], f" of {len(found)}" if job.keep is not None else ""
+    share = noise.mean() if len(noise) else 0
+    print(f"{job.out}: {len(noise)}{of} targets, {len(found.ids)} hard pairs, {share:.1%} of the targets are noise")
     if a.shard == (0, 1):
         _audited(found, job)
 
@@ -93,7 +96,7 @@ def _found(job: Any, shard: tuple[int, int], how: dict[str, Any]) -> Any:
                 raise HelipError(f"{job.corpus.folder}: method 'truth' needs a generated corpus, and this one does not know its truth")
             return references.true_pairs(truth, job.spec, shard)
     arrays = job.arrays()
-    return mine(arrays["image"], arrays["text"], job.spec, shard=shard, progress=True, **how)
+    return mine(arrays["image"], arrays["text"], job.spec, keep=job.keep, shard=shard, progress=True, **how)
 
 
 def _audited(found: Any, job: Any) -> None:

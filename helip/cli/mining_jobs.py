@@ -20,7 +20,7 @@ FIELDS = tuple(MiningSpec.model_fields)
 @dataclass(frozen=True)
 class Job:
     """features: a file for each modality that is used. how: memory, workers and device, where a study says. corpus: what the audit shows
-    and references draw from; None for features that come from elsewhere."""
+    and references draw from; None for features that come from elsewhere. keep: [N] bool, the pairs that are mined; None for all."""
 
     spec: MiningSpec
     features: dict[str, Path]
@@ -30,6 +30,7 @@ class Job:
     out: Path
     encoders: dict[str, str] = field(default_factory=dict)
     how: dict[str, Any] = field(default_factory=dict)
+    keep: Any = None
 
     def arrays(self) -> dict[str, Any]:
         """Memory-mapped; None for a modality that is not used."""
@@ -78,31 +79,45 @@ def of_files(a: argparse.Namespace) -> Job:
     if not a.out or not (a.corpus if reference else any(given.values())):
         wanted = "--corpus DIR" if reference else "--image-features FILE --text-features FILE"
         raise HelipError(f"mine needs --study S PAIRS, or {wanted} --out DIR")
-    check_replaceable(a.out, "pairs.json", *given.values(), a.corpus)
-    spec = _spec(a, given)
+    if reference and a.keep:
+        raise HelipError(f"--keep: says which pairs a miner compares, and method '{a.method}' compares no features; leave it out")
+    check_replaceable(a.out, "pairs.json", *given.values(), a.corpus, a.keep)
+    keep = _keep(a.keep, given)
+    spec = _spec(a, given, keep)
     unused = {"image": ("text",), "text": ("image",), "random": tuple(given), "truth": tuple(given)}.get(spec.method, ())
     features = {modality: path for modality, path in given.items() if path and modality not in unused}
     inputs = {f"{modality}_features": file_digest(path) for modality, path in features.items() if path.is_file()}
     corpus = Corpus.open(a.corpus) if a.corpus else None
     if reference:
         inputs["corpus"] = corpus.digest
-    return Job(spec, features, inputs, corpus, _common_digest(features, corpus) or digest(inputs), a.out)
+    common = _common_digest(features, corpus, a.keep) or digest(inputs)
+    if a.keep:
+        inputs["selection"] = file_digest(a.keep)
+    return Job(spec, features, inputs, corpus, common, a.out, keep=keep)
 
 
-def _spec(a: argparse.Namespace, features: dict[str, Path | None]) -> MiningSpec:
+def _keep(path: Path | None, features: dict[str, Path | None]) -> Any:
+    """The mask of `helip select`; None where all pairs are mined."""
+    from helip.mining.features import load as load_features
+    from helip.selection.keep import read_keep
+
+    return read_keep(path, len(load_features(next(filter(None, features.values()))))) if path else None
+
+
+def _spec(a: argparse.Namespace, features: dict[str, Path | None], keep: Any) -> MiningSpec:
     """The preset, and what was said otherwise."""
     said = {name: value for name in FIELDS if (value := getattr(a, name)) is not None}
     if a.tau is not None or a.no_tau:
         said |= dict.fromkeys(("tau_image", "tau_text"), None if a.no_tau else a.tau)
     try:
-        return MiningSpec.model_validate(_preset(a.preset, features).model_dump() | said)
+        return MiningSpec.model_validate(_preset(a.preset, features, keep).model_dump() | said)
     except ValidationError as error:
         one = error.errors()[0]
         option = "-".join(map(str, one["loc"])).replace("_", "-") or "pool"
         raise HelipError(f"--{'tau' if a.tau is not None and option.startswith('tau') else option}: {one['msg']}") from None
 
 
-def _preset(name: str, features: dict[str, Path | None]) -> MiningSpec:
+def _preset(name: str, features: dict[str, Path | None], keep: Any) -> MiningSpec:
     from helip.mining import presets
     from helip.mining.features import load as load_features
 
@@ -111,14 +126,14 @@ def _preset(name: str, features: dict[str, Path | None]) -> MiningSpec:
     path = next((path for path in features.values() if path), None)
     if path is None:
         raise HelipError(f"--preset {name} depends on how many pairs there are: give --image-features or --text-features")
-    return presets.released_code(len(load_features(path)))
+    return presets.released_code(len(load_features(path)) if keep is None else int(keep.sum()))
 
 
-def _common_digest(features: dict[str, Path], corpus: Corpus | None) -> str | None:
+def _common_digest(features: dict[str, Path], corpus: Corpus | None, keep: Path | None = None) -> str | None:
     """Of the corpus that all these are of; None where none of them says. A file from elsewhere, with no features.json, says nothing."""
     found = {str(corpus.folder): corpus.digest} if corpus is not None else {}
-    for path in features.values():
-        beside = path.with_suffix(".json")
+    said_in = {path: path.with_suffix(".json") for path in features.values()} | ({keep: keep.with_name("selection.json")} if keep else {})
+    for path, beside in said_in.items():
         about = read_json(beside) if beside.is_file() else {}
         if about.get("corpus_digest"):
             found[str(path)] = about["corpus_digest"]
@@ -127,5 +142,5 @@ def _common_digest(features: dict[str, Path], corpus: Corpus | None) -> str | No
             print(f"warning: {path}: '{encoder}' gave classifier logits, not features: its labels decide what counts as alike")
     if len(set(found.values())) > 1:
         which = ", ".join(f"{path} (digest {one})" for path, one in found.items())
-        raise HelipError(f"not of one corpus: {which}; extract the features of this corpus again")
+        raise HelipError(f"not of one corpus: {which}; extract the features of this corpus again, or select from it")
     return next(iter(found.values()), None)

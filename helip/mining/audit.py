@@ -21,13 +21,14 @@ QUANTILES = (1, 5, 25, 50, 75, 95, 99)
 def audit(
     pairs: PairSet, image_features: np.ndarray | None = None, text_features: np.ndarray | None = None, truth: Truth | None = None
 ) -> dict[str, Any]:
-    """Plain JSON values. features: [N, D] as they were mined, None for a modality that was not. truth: of a generated corpus."""
-    targets = sampled_targets(pairs, TARGETS)
+    """Plain JSON values. features: [N, D] as they were mined, None for a modality that was not. truth: of a generated corpus. Pairs
+    that `keep` left out of the mining count nowhere."""
+    targets, noise = sampled_targets(pairs, TARGETS), pairs.noise[pairs.mined]
     i, j = _entries(pairs, targets)
     report = {
-        "targets": len(pairs),
-        "noise_targets": int(pairs.noise.sum()),
-        "noise_share": _share(pairs.noise),
+        "targets": len(noise),
+        "noise_targets": int(noise.sum()),
+        "noise_share": _share(noise),
         "hard_pairs": len(pairs.ids),
     }
     report |= _scores(pairs) | _recurrence(pairs) | {"sampled_targets": len(targets)}
@@ -35,7 +36,7 @@ def audit(
         if values is not None and len(targets):
             report |= _near(name, values, pairs, targets[:: -(-len(j) // ENTRIES)])
         if values is not None:
-            report[f"{name}_near_duplicates"] = near_duplicates(values)
+            report[f"{name}_near_duplicates"] = near_duplicates(values, among=_mined(pairs))
     if truth is not None:
         report |= _against(truth, pairs, i, j)
     return report
@@ -45,6 +46,11 @@ def sampled_targets(pairs: PairSet, most: int, seed: int = 0) -> np.ndarray:
     """Targets that have hard pairs, without repetition, in order."""
     good = np.flatnonzero(np.diff(pairs.offsets))
     return np.sort(np.random.default_rng(seed).choice(good, min(most, len(good)), replace=False))
+
+
+def _mined(pairs: PairSet) -> np.ndarray:
+    """Corpus ids of the samples that could be chosen."""
+    return np.arange(pairs.corpus_size) if pairs.kept is None else np.flatnonzero(pairs.kept)
 
 
 def _entries(pairs: PairSet, targets: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -69,7 +75,7 @@ def _recurrence(pairs: PairSet) -> dict[str, Any]:
     """How often the same sample is somebody's hard pair, and how often a pair is mined from both its ends."""
     if not len(pairs.ids):
         return {}
-    times = np.bincount(pairs.ids, minlength=pairs.corpus_size)
+    times = np.bincount(pairs.ids, minlength=pairs.corpus_size)[_mined(pairs)]
     targets = sampled_targets(pairs, TARGETS)
     inside = [(t, j - pairs.first) for t in targets for j in pairs.hard(t)[:20] if 0 <= j - pairs.first < len(pairs)]
     mutual = [t + pairs.first in pairs.hard(j) for t, j in inside]
@@ -101,16 +107,17 @@ def _named_twice(x_KD: torch.Tensor) -> np.ndarray:
 
 def _against(truth: Truth, pairs: PairSet, i: np.ndarray, j: np.ndarray) -> dict[str, Any]:
     """False negatives among the hard pairs, how alike they are beside random pairs, and the noise flags as a detector of mismatches."""
-    wrong = np.asarray(truth.mismatched)[pairs.first : pairs.first + len(pairs)]
-    caught = int((wrong & pairs.noise).sum())
+    wrong, noise = np.asarray(truth.mismatched)[pairs.first : pairs.first + len(pairs)][pairs.mined], pairs.noise[pairs.mined]
+    caught = int((wrong & noise).sum())
     report = {
         "mismatched_share": _share(wrong),
-        "noise_precision": caught / int(pairs.noise.sum()) if pairs.noise.any() else None,
+        "noise_precision": caught / int(noise.sum()) if noise.any() else None,
         "noise_recall": caught / int(wrong.sum()) if wrong.any() else None,
     }
     if not len(i):
         return report
-    other = np.random.default_rng(0).integers(0, pairs.corpus_size, len(i))
+    others = _mined(pairs)
+    other = others[np.random.default_rng(0).integers(0, len(others), len(i))]
     for name, second in (("hard_pairs", j), ("random_pairs", other)):
         report |= {
             f"{name}_false_negative": _share(truth.caption_true_of(second, i)),
@@ -120,18 +127,20 @@ def _against(truth: Truth, pairs: PairSet, i: np.ndarray, j: np.ndarray) -> dict
     return report
 
 
-def near_duplicates(features: np.ndarray, most: int = TARGETS, seed: int = 0) -> dict[str, Any]:
+def near_duplicates(features: np.ndarray, most: int = TARGETS, seed: int = 0, among: np.ndarray | None = None) -> dict[str, Any]:
     """Of a sample of the corpus: the share with another sample nearer than each of LEVELS, which is what `max_similarity` would find
-    to drop. By faiss, the corpus in blocks: nothing of its size is made. features: [N, D], of any norm."""
+    to drop. By faiss, the corpus in blocks: no copy of it is made. features: [N, D], of any norm. among: ids of those looked at."""
     import faiss
 
-    most = min(len(features), most, max(100, COMPARED // len(features)))
-    ids = np.sort(np.random.default_rng(seed).choice(len(features), most, replace=False))
+    rows = np.arange(len(features)) if among is None else among
+    most = min(len(rows), most, max(100, COMPARED // len(rows)))
+    ids = rows[np.sort(np.random.default_rng(seed).choice(len(rows), most, replace=False))]
     wanted, best = checked("sampled", features[ids]).rows(slice(None)).numpy(), np.full(len(ids), -1.0, np.float32)
-    for start in range(0, len(features), BLOCK):
-        block = checked("corpus", features[start : start + BLOCK]).rows(slice(None)).numpy()
+    for start in range(0, len(rows), BLOCK):
+        here = rows[start : start + BLOCK]
+        block = checked("corpus", features[here]).rows(slice(None)).numpy()
         near, found = faiss.knn(wanted, block, min(2, len(block)), metric=faiss.METRIC_INNER_PRODUCT)
-        best = np.maximum(best, np.where(found + start == ids[:, None], -1, near).max(1))
+        best = np.maximum(best, np.where(here[found] == ids[:, None], -1, near).max(1))
     return {"sampled": len(ids)} | {f"> {level:g}": _share(best > level) for level in LEVELS}
 
 

@@ -49,15 +49,21 @@ def rounding_of_sums(dim: int) -> float:
 @dataclass(frozen=True)
 class Features:
     """N rows of one modality. raw: [N, D] float16 or float32, an array or a memory map; scale: [N] float32, 1 / norm,
-    on the device that mines; resident: raw there, None where it does not fit."""
+    on the device that mines; resident: raw there, None where it does not fit; kept: ids of the rows that are mined, None for all."""
 
     name: str
     raw: np.ndarray
     scale: torch.Tensor
     resident: torch.Tensor | None
+    kept: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.raw)
+
+    @property
+    def count(self) -> int:
+        """How many rows are mined."""
+        return len(self.raw) if self.kept is None else len(self.kept)
 
     @property
     def dim(self) -> int:
@@ -73,11 +79,13 @@ class Features:
 
     def rows(self, ids: torch.Tensor | slice) -> torch.Tensor:
         """[n, padded_dim] float32 unit rows on the device, zeros beyond dim."""
+        return pad(self.raw_rows(ids).float() * self.scale[ids, None])
+
+    def raw_rows(self, ids: torch.Tensor | slice) -> torch.Tensor:
+        """[n, D] rows as they are, on the device."""
         if self.resident is not None:
-            x_ND = self.resident[ids]
-        else:
-            x_ND = _tensor(self.raw[ids if isinstance(ids, slice) else ids.cpu().numpy()]).to(self.device)
-        return pad(x_ND.float() * self.scale[ids, None])
+            return self.resident[ids]
+        return _tensor(self.raw[ids if isinstance(ids, slice) else ids.cpu().numpy()]).to(self.device)
 
 
 def pad(x_ND: torch.Tensor) -> torch.Tensor:
@@ -110,22 +118,23 @@ def shaped(name: str, raw: np.ndarray) -> np.ndarray:
     return np.ascontiguousarray(raw)
 
 
-def checked(name: str, raw: np.ndarray, device: torch.device | None = None) -> Features:
-    """Features fit to be mined, or one sentence saying what is wrong with them. Reads every row once."""
+def checked(name: str, raw: np.ndarray, device: torch.device | None = None, kept: np.ndarray | None = None) -> Features:
+    """Features fit to be mined, or one sentence saying what is wrong with them. Reads every row (that is kept) once."""
     raw, device = shaped(name, raw), device or torch.device("cpu")
     resident = _tensor(raw)
     if device.type == "cuda":
         fits = raw.nbytes < ROOM * torch.cuda.mem_get_info(device)[0]
         resident = resident.to(device) if fits else None
-    scale = torch.empty(len(raw), device=device)
+    features = Features(name, raw, torch.zeros(len(raw), device=device), resident, kept)
     step = max(1, CHUNK_BYTES // (4 * raw.shape[1])) * (1 if device.type == "cpu" else 32)
-    for start in range(0, len(raw), step):
+    for start in range(0, features.count, step):
         rows = slice(start, start + step)
-        scale[rows] = _scales(_tensor(raw[rows]).to(device) if resident is None else resident[rows])
-    bad = torch.nonzero(scale.isnan())[:, 0].tolist()
+        ids = rows if kept is None else torch.from_numpy(kept[rows]).to(device)
+        features.scale[ids] = _scales(features.raw_rows(ids))
+    bad = torch.nonzero(features.scale.isnan())[:, 0].tolist()
     if bad:
         _refuse(name, raw[bad[0]], bad)
-    return Features(name, raw, scale, resident)
+    return features
 
 
 def _scales(raw_ND: torch.Tensor) -> torch.Tensor:

@@ -19,6 +19,8 @@ class Block:
 
 def blocks_of(spec: MiningSpec, corpus_size: int, first: int, end: int) -> Iterator[Block]:
     """Every target of [first, end) in one block: all of them, or for fast_hpm those that share a pool."""
+    if first == end:
+        return
     if spec.method != "fast_hpm" or spec.pool >= corpus_size:
         targets = np.arange(first, end)
         yield Block(targets, np.arange(corpus_size), targets)

@@ -15,6 +15,7 @@ from helip.mining.bar import bar
 from helip.mining.criterion import Criterion
 from helip.mining.features import Features, checked, shaped
 from helip.mining.jobs import Block, blocks_of
+from helip.mining.kept import among, kept_ids
 from helip.mining.pairs import PairSet, shard_rows
 from helip.mining.scratch import scratch
 
@@ -31,6 +32,7 @@ def mine(
     text_features: np.ndarray | None,
     spec: MiningSpec,
     *,
+    keep: np.ndarray | None = None,
     memory: int | str = "2GiB",
     workers: int | None = None,
     device: str | None = None,
@@ -40,38 +42,43 @@ def mine(
     """The hard pairs of every target (of a shard's targets).
 
     image_features, text_features: [N, D] float16 or float32, arrays or memory maps, of any norm; None for a modality that the
-    method does not use. memory: what mining may allocate, beyond the interpreter and its libraries; working arrays that do not fit
+    method does not use. keep: [N] bool, the pairs that take part, as `helip select` writes it; others are neither targets nor
+    candidates and their features are not looked at, so that the result is that of a corpus of the kept pairs, ids being those of all N.
+    memory: what mining may allocate, beyond the interpreter and its libraries; working arrays that do not fit
     lie in $TMPDIR. workers: threads. device: None for the CPU, or a torch device. The result is the same bits whatever memory,
     workers, device and shards are.
 
-    Raises HelipError for features that are not finite, not [N, D] or not of one length, k >= N, and a budget too small.
+    Raises HelipError for features that are not finite, not [N, D] or not of one length, a keep that is not [N] bool or keeps fewer than
+    two pairs, k >= N, and a budget too small.
     """
     if spec.method in ("random", "truth"):
         raise HelipError(f"method '{spec.method}' reads no features: helip/mining/references.py makes such pairs")
     criterion, budget, workers = Criterion.of(spec), parse_memory(memory), workers or os.cpu_count() or 1
     with torch.inference_mode(), _threads(workers):
         approximate = spec.ivf_candidates is not None  # a faiss index, on the CPU
-        features = _features(image_features, text_features, criterion, _device(None if approximate else device))
-        return _mined(features, spec, budget, workers, shard, progress)
+        features = _features(image_features, text_features, keep, criterion, _device(None if approximate else device))
+        return _mined(features, spec, keep, budget, workers, shard, progress)
 
 
-def _mined(features: list[Features], spec: MiningSpec, budget: int, workers: int, shard: tuple[int, int],
+def _mined(features: list[Features], spec: MiningSpec, keep: np.ndarray | None, budget: int, workers: int, shard: tuple[int, int],
            progress: bool) -> PairSet:  # fmt: skip
-    corpus_size = len(features[0])
-    _check(spec, corpus_size)
-    first, end = shard_rows(corpus_size, shard)
+    _check(spec, features[0].count)
+    first, end = span = shard_rows(len(features[0]), shard)
+    if (kept := features[0].kept) is not None:
+        first, end = (int(at) for at in np.searchsorted(kept, span))  # targets by their place among the kept
     ids, scores = (scratch((end - first, spec.k), dtype, budget // 8) for dtype in (np.int32, np.float32))
-    held = [a for a in (ids, scores) if not isinstance(a, np.memmap)] + [f.scale for f in features]
+    held = [a for a in (ids, scores, kept) if a is not None and not isinstance(a, np.memmap)] + [f.scale for f in features]
     budget -= WORKING + sum(a.nbytes for a in held)
-    work = blocks_of(spec, corpus_size, first, end)
+    work = blocks_of(spec, features[0].count, first, end)
     with bar(end - first, progress) as seen:
-        for step in _engine(features, spec, work, budget, workers):
+        for step in _engine(features, spec, work if kept is None else among(kept, work), budget, workers):
             match step:
                 case (targets, found_ids, found_scores):
-                    ids[targets - first], scores[targets - first] = found_ids, found_scores
+                    rows = (targets if kept is None else np.searchsorted(kept, targets)) - first
+                    ids[rows], scores[rows] = found_ids, found_scores
                 case done:
                     seen.update(int(done) - seen.n)
-    return _pair_set(ids, scores, spec, corpus_size, shard)
+    return _pair_set(ids, scores, spec, len(features[0]), shard, keep)
 
 
 def _engine(features: list[Features], spec: MiningSpec, work: Iterator[Block], memory: int, workers: int) -> Steps:
@@ -111,19 +118,25 @@ def _threads(workers: int) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def _pair_set(ids: np.ndarray, scores: np.ndarray, spec: MiningSpec, corpus_size: int, shard: tuple[int, int]) -> PairSet:
-    """Moves the targets that have hard pairs together, in place."""
-    noise = np.array(ids[:, 0] < 0)
-    good, filled, step = np.flatnonzero(~noise), 0, max(1, (8 << 20) // spec.k)
+def _pair_set(ids: np.ndarray, scores: np.ndarray, spec: MiningSpec, corpus_size: int, shard: tuple[int, int],
+              keep: np.ndarray | None = None) -> PairSet:  # fmt: skip
+    """Moves the targets that have hard pairs together, in place. ids, scores: of the targets that `keep` keeps."""
+    empty = np.array(ids[:, 0] < 0)
+    good, filled, step = np.flatnonzero(~empty), 0, max(1, (8 << 20) // spec.k)
     for start in range(0, len(good), step):
         part = good[start : start + step]
         ids[filled : filled + len(part)], scores[filled : filled + len(part)] = ids[part], scores[part]
         filled += len(part)
+    noise, kept = empty, None if keep is None else keep.copy()
+    if kept is not None:
+        noise = ~kept[slice(*shard_rows(corpus_size, shard))]
+        noise[~noise] = empty
     offsets = np.concatenate([[0], np.cumsum(~noise, dtype=np.int64) * spec.k])
-    return PairSet(ids[:filled].reshape(-1), scores[:filled].reshape(-1), offsets, noise, spec, corpus_size, shard)
+    return PairSet(ids[:filled].reshape(-1), scores[:filled].reshape(-1), offsets, noise, spec, corpus_size, shard, kept=kept)
 
 
-def _features(image: np.ndarray | None, text: np.ndarray | None, criterion: Criterion, device: torch.device) -> list[Features]:
+def _features(image: np.ndarray | None, text: np.ndarray | None, keep: np.ndarray | None, criterion: Criterion,
+              device: torch.device) -> list[Features]:  # fmt: skip
     given = {"image": image, "text": text}
     for name, _ in criterion.modalities:
         if given[name] is None:
@@ -132,7 +145,8 @@ def _features(image: np.ndarray | None, text: np.ndarray | None, criterion: Crit
     if len({len(values) for values in used.values()}) > 1:
         lengths = " and ".join(f"{len(values)} {name}" for name, values in used.items())
         raise HelipError(f"features: {lengths} rows: not of the same pairs; extract both from the same corpus")
-    return [checked(name, values, device) for name, values in used.items()]
+    kept = None if keep is None else kept_ids(keep, len(next(iter(used.values()))))
+    return [checked(name, values, device, kept) for name, values in used.items()]
 
 
 def _check(spec: MiningSpec, corpus_size: int) -> None:

@@ -20,8 +20,8 @@ SMALL, MOST = 1000, 4096  # rows not worth ordering; clusters
 
 @dataclass(frozen=True)
 class Order:
-    """rank: [N] int32, where each row goes. axes: [padded_dim, padded_dim] float32, columns the principal axes, largest first.
-    skew: how much a cosine can change because the axes are not quite orthonormal and the rotation is rounded."""
+    """rank: [N] int32, where each row goes that is mined. axes: [padded_dim, padded_dim] float32, columns the principal axes, largest
+    first. skew: how much a cosine can change because the axes are not quite orthonormal and the rotation is rounded."""
 
     rank: np.ndarray
     axes: np.ndarray
@@ -32,7 +32,7 @@ class Order:
 
 
 def chunks(features: Features, ids: np.ndarray | None = None) -> Iterator[tuple[int, torch.Tensor]]:
-    """(start, unit rows) in that order, or in their own; some megabytes at a time."""
+    """(start, unit rows) in that order, or all rows in their own; some megabytes at a time."""
     device, count = features.device, len(features) if ids is None else len(ids)
     step = max(1, CHUNK_BYTES // (4 * features.padded_dim)) * (1 if device.type == "cpu" else 32)
     for start in range(0, count, step):
@@ -42,14 +42,14 @@ def chunks(features: Features, ids: np.ndarray | None = None) -> Iterator[tuple[
 
 def ordered(features: Features, workers: int) -> Order:
     """Clusters by spherical k-means on the leading axes, chained by similarity; within a cluster, nearest to its centre first."""
-    rng, count = np.random.default_rng(0), len(features)
+    rng, count = np.random.default_rng(0), features.count
     axes = principal_axes(features, rng)
     if count < SMALL:
-        return Order(np.arange(count, dtype=np.int32), axes, _skew(axes))
+        return Order(np.arange(len(features), dtype=np.int32), axes, _skew(axes))
     label, nearness = _clustered(features, axes[:, :PREFIX], int(min(1.5 * count**0.5, MOST)), rng, workers)
     order = np.lexsort((-nearness, label))
-    rank = np.empty(count, np.int32)
-    rank[order] = np.arange(count, dtype=np.int32)
+    rank = np.zeros(len(features), np.int32)
+    rank[order if features.kept is None else features.kept[order]] = np.arange(count, dtype=np.int32)
     return Order(rank, axes, _skew(axes))
 
 
@@ -60,7 +60,9 @@ def principal_axes(features: Features, rng: np.random.Generator) -> np.ndarray:
 
 
 def sampled(features: Features, most: int, rng: np.random.Generator) -> np.ndarray:
-    return np.sort(rng.choice(len(features), min(len(features), most), replace=False))
+    """Ids of rows that are mined, in order."""
+    drawn = np.sort(rng.choice(features.count, min(features.count, most), replace=False))
+    return drawn if features.kept is None else features.kept[drawn]
 
 
 def _skew(axes: np.ndarray) -> float:
@@ -73,7 +75,7 @@ def _skew(axes: np.ndarray) -> float:
 def _clustered(
     features: Features, axes: np.ndarray, clusters: int, rng: np.random.Generator, workers: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Each row's cluster, numbered along the chain, and its inner product with that cluster's centre."""
+    """The cluster of each row that is mined, numbered along the chain, and its inner product with that cluster's centre."""
     import faiss
 
     device = features.device
@@ -83,8 +85,8 @@ def _clustered(
     means = faiss.Kmeans(PREFIX, clusters, niter=8, spherical=True, max_points_per_centroid=POINTS, min_points_per_centroid=1, seed=1)
     means.train(points)
     centres_DC = axes_DA @ torch.from_numpy(means.centroids.T.copy()).to(device)
-    label, nearness = (torch.empty(len(features), dtype=d) for d in (torch.int64, torch.float32))
-    for start, x in chunks(features):
+    label, nearness = (torch.empty(features.count, dtype=d) for d in (torch.int64, torch.float32))
+    for start, x in chunks(features, features.kept):
         nearness[start : start + len(x)], label[start : start + len(x)] = (x @ centres_DC).max(1)
     return _chained(means.centroids)[label.numpy()], nearness.numpy()
 

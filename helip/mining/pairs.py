@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from helip.artefact import provenance, read_json, whole_folder, write_json
+from helip.artefact import file_digest, provenance, read_json, whole_folder, write_json
 from helip.config import MiningSpec
 from helip.errors import HelipError
 
-ARRAYS = {"ids": np.int32, "scores": np.float32, "offsets": np.int64, "noise": np.bool_}
+ARRAYS = {"ids": np.int32, "scores": np.float32, "offsets": np.int64, "noise": np.bool_, "kept": np.bool_}
 COPIED = 1 << 20  # entries copied together
 FILES = ("pairs.json", *(f"{name}.npy" for name in ARRAYS), "audit.json", "audit.html")  # `helip mine` writes the audit beside them
 OF_A_JOB = ("host", "machine", "commit", "written", "job", "wall_clock_seconds")
@@ -24,6 +24,8 @@ class PairSet:
 
     ids: int32, scores: float32, offsets: int64 [len + 1], noise: bool [len]. about: what else is known (corpus_digest, ...). A
     shard holds a run of targets of the corpus, `first` being the corpus id of its target 0; only whole sets train a model.
+    kept: bool [corpus_size] where only some pairs were mined, else None. Of a pair that was not, noise is true as well, so that no arm
+    that asks for noise trains on it; `mined` tells the two apart.
     """
 
     ids: np.ndarray
@@ -34,6 +36,7 @@ class PairSet:
     corpus_size: int
     shard: tuple[int, int] = (0, 1)
     about: dict[str, Any] = field(default_factory=dict)
+    kept: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.noise)
@@ -50,12 +53,18 @@ class PairSet:
     def first(self) -> int:
         return shard_rows(self.corpus_size, self.shard)[0]
 
+    @property
+    def mined(self) -> np.ndarray:
+        """bool [len]: the targets that took part; those of them with `noise` have fewer than k hard pairs."""
+        return np.ones(len(self), bool) if self.kept is None else self.kept[self.first : self.first + len(self)]
+
     def save(self, folder: Path | str, *, inputs: dict[str, str] | None = None, corpus_digest: str | None = None, **more: Any) -> None:
-        """ids.npy, scores.npy, offsets.npy, noise.npy and pairs.json, the folder appearing whole. `more` lands in pairs.json."""
+        """ids.npy, scores.npy, offsets.npy, noise.npy (kept.npy) and pairs.json, the folder appearing whole. `more` lands in pairs.json."""
         _write(Path(folder), self._arrays(), self, self.shard, inputs=inputs, corpus_digest=corpus_digest, **more)
 
     def _arrays(self) -> dict[str, list[np.ndarray]]:
-        return {"ids": [self.ids], "scores": [self.scores_flat], "offsets": [self.offsets], "noise": [self.noise]}
+        arrays = {"ids": [self.ids], "scores": [self.scores_flat], "offsets": [self.offsets], "noise": [self.noise]}
+        return arrays | ({"kept": [self.kept]} if self.kept is not None else {})
 
     @classmethod
     def open(cls, folder: Path | str, corpus_digest: str | None = None) -> PairSet:
@@ -68,12 +77,15 @@ class PairSet:
                 f"{folder}: was mined on the corpus with digest {found}, and the corpus in use has {corpus_digest}: ids would name the "
                 "wrong pairs; mine again on this corpus"
             )
-        ids, scores, offsets, noise = (_array(folder / f"{name}.npy", dtype) for name, dtype in ARRAYS.items())
-        if len(offsets) != len(noise) + 1 or offsets[-1] != len(ids) or len(ids) != len(scores) or about.get("targets") != len(noise):
+        ids, scores, offsets, noise, kept = (
+            _array(folder / f"{name}.npy", dtype) if name != "kept" or "keep_digest" in about else None for name, dtype in ARRAYS.items()
+        )
+        unlike = len(offsets) != len(noise) + 1 or offsets[-1] != len(ids) or len(ids) != len(scores)
+        if unlike or about.get("targets") != len(noise) or (kept is not None and len(kept) != about["corpus_size"]):
             raise HelipError(f"{folder}: its arrays do not belong together; mine again")
         declared = {name: about["declaration"][name] for name in MiningSpec.model_fields if name in about["declaration"]}
         spec = MiningSpec.model_validate(declared)
-        return cls(ids, scores, offsets, noise, spec, about["corpus_size"], tuple(about["shard"]), about)
+        return cls(ids, scores, offsets, noise, spec, about["corpus_size"], tuple(about["shard"]), about, kept)
 
 
 def _write(folder: Path, arrays: dict[str, list[np.ndarray]], of: PairSet, shard: tuple[int, int], **more: Any) -> None:
@@ -89,6 +101,9 @@ def _write(folder: Path, arrays: dict[str, list[np.ndarray]], of: PairSet, shard
                     for start in range(0, len(part), COPIED):
                         f.write(np.ascontiguousarray(part[start : start + COPIED], ARRAYS[name]).data)
         facts = {"corpus_size": of.corpus_size, "shard": list(shard), "targets": targets, "entries": entries, "noise_targets": noise}
+        if of.kept is not None:
+            facts["noise_targets"] -= int((~of.kept[slice(*shard_rows(of.corpus_size, shard))]).sum())
+            facts |= {"kept": int(of.kept.sum()), "keep_digest": file_digest(temporary / "kept.npy")}  # that of `helip select`'s keep.npy
         write_json(temporary / "pairs.json", provenance(of.spec, **more, **facts))
 
 
@@ -130,6 +145,7 @@ def merge(shards: list[PairSet], folder: Path | str, **more: Any) -> PairSet:
         "offsets": [np.zeros(1, np.int64)] + [s.offsets[1:] + end - len(s.ids) for s, end in zip(shards, ends, strict=True)],
         "noise": [s.noise for s in shards],
     }
+    arrays |= {} if shards[0].kept is None else {"kept": [shards[0].kept]}
     same = ("corpus_digest", "inputs", "encoders", "recovered_share")
     about = {key: shards[0].about[key] for key in same if key in shards[0].about}
     if all("wall_clock_seconds" in s.about for s in shards):
@@ -147,6 +163,7 @@ def _refuse_unlike(shards: list[PairSet]) -> None:
     for other in shards:
         differs = [what for what in ("spec", "corpus_size") if getattr(one, what) != getattr(other, what)]
         differs += [what for what in ("corpus_digest", "inputs") if one.about.get(what) != other.about.get(what)]
+        differs += [] if np.array_equal(one.kept, other.kept) else ["the pairs they keep"]
         if differs:
             raise HelipError(
                 f"shards {one.shard} and {other.shard} differ in {', '.join(differs)}: they are of different jobs; mine one again"

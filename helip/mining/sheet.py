@@ -21,7 +21,7 @@ def sheet(
     """show: sample id -> (bytes of its image as a browser reads it, its caption). Writes `targets` rows of a target and `each` hard
     pairs of it, best first, and as many noise targets as fill one row."""
     rows = [_row(pairs, show, int(t), each) for t in sampled_targets(pairs, targets)]
-    noise = pairs.noise.nonzero()[0][: each + 1]
+    noise = (pairs.noise & pairs.mined).nonzero()[0][: each + 1]
     if len(noise):
         rows.append(
             "<h2>noise: fewer than k pairs count</h2><section>" + "".join(_figure(show, int(t) + pairs.first) for t in noise) + "</section>"

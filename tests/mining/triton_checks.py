@@ -9,6 +9,7 @@ from helip.mining import gpu
 from helip.mining.criterion import Criterion
 from helip.mining.features import checked, cosines
 from helip.mining.jobs import blocks_of
+from helip.mining.kept import among
 from helip.mining.miner import mine
 
 SPECS = [
@@ -20,12 +21,13 @@ SPECS = [
 ]
 
 
-def same_as_the_other_kernels(features: tuple[np.ndarray, np.ndarray], spec: MiningSpec, sizes: gpu.Sizes) -> None:
-    criterion, n = Criterion.of(spec), len(features[0])
-    used = [checked(name, dict(zip(("image", "text"), features, strict=True))[name]) for name, _ in criterion.modalities]
-    expected, seen = mine(*features, spec), 0
+def same_as_the_other_kernels(features: tuple[np.ndarray, np.ndarray], spec: MiningSpec, sizes: gpu.Sizes, keep=None) -> None:
+    criterion, kept = Criterion.of(spec), np.flatnonzero(np.ones(len(features[0]), bool) if keep is None else keep)
+    by_name, given = dict(zip(("image", "text"), features, strict=True)), None if keep is None else kept
+    used = [checked(name, by_name[name], kept=given) for name, _ in criterion.modalities]
+    expected, seen, n = mine(*features, spec, keep=keep), 0, len(kept)
     with torch.inference_mode():
-        for step in gpu.run(used, criterion, blocks_of(spec, n, 0, n), 1, sizes):
+        for step in gpu.run(used, criterion, among(kept, blocks_of(spec, n, 0, n)), 1, sizes):
             if isinstance(step, tuple):
                 for target, ids, scores in zip(*step, strict=True):
                     hard = ids if ids[0] >= 0 else ids[:0]
@@ -58,6 +60,11 @@ if __name__ == "__main__":
     for spec in SPECS:
         same_as_the_other_kernels(features, spec, gpu.Sizes(panel=140, slab=60, capacity=1 << 14))
     same_as_the_other_kernels(features, SPECS[2], gpu.Sizes(panel=140, slab=140, capacity=1500))  # the list overflows: slabs are cut
+    keep = np.arange(150) % 3 > 0
+    for spec in (SPECS[0], SPECS[4]):
+        same_as_the_other_kernels(
+            [np.where(keep[:, None], x, np.float32(np.nan)) for x in features], spec, gpu.Sizes(90, 60, 1 << 14), keep
+        )
     exact_kernel_has_the_bits_of_the_definition(features[0])
     exact_kernel_has_the_bits_of_the_definition(features[0].astype(np.float16))
     rows_are_rotated_in_whole_float32(features[0])

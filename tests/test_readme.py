@@ -46,7 +46,7 @@ def test_every_make_target_and_sub_command_that_a_page_names_exists(project):
         assert options <= set(re.findall(r"--[a-z][a-z-]*", known)), command
 
 
-@pytest.mark.parametrize("path", ["results/README.md", "docs/results.md", "docs/architecture.md"])
+@pytest.mark.parametrize("path", ["results/README.md", "docs/results.md", "docs/architecture.md", "docs/selection.md"])
 def test_the_pages_it_leads_to_are_there(project, path):
     assert (project / path).read_text().startswith("# ")
 

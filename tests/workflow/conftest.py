@@ -1,4 +1,4 @@
-"""A copy of the project's declarations in a temporary folder, and the smoke study built in it once for all tests."""
+"""A copy of the project's declarations in a temporary folder, and two studies built in such copies once for all tests."""
 
 import os
 import re
@@ -31,11 +31,14 @@ class Workspace:
 
     def planned(self, *targets: str) -> dict[str, int]:
         """Jobs by rule that a dry run would start; empty when there is nothing to do."""
-        out = self.snakemake("-n", "--quiet", "reason", "--", *targets).stdout
-        table = out.partition("Job stats:")[2]
-        found = {rule: int(count) for rule, count in re.findall(r"^(\w+) +(\d+)$", table, re.MULTILINE)}
-        found.pop("total", None)
-        return found
+        return jobs(self.snakemake("-n", "--quiet", "reason", "--", *targets).stdout)
+
+
+def jobs(said: str) -> dict[str, int]:
+    """Jobs by rule, of what Snakemake says before it starts them."""
+    found = {rule: int(count) for rule, count in re.findall(r"^(\w+) +(\d+)$", said.partition("Job stats:")[2], re.MULTILINE)}
+    found.pop("total", None)
+    return found
 
 
 @pytest.fixture
@@ -48,4 +51,13 @@ def smoke(project, tmp_path_factory) -> Workspace:
     """The smoke study's table 1 with every job behind it, built for real, once."""
     built = Workspace(project, tmp_path_factory.mktemp("smoke study"))  # a folder name with a space in it, as users have
     built.snakemake("results/smoke/table1.csv", "results/smoke/tracking/table1.json")
+    return built
+
+
+@pytest.fixture(scope="session")
+def graph(project, tmp_path_factory) -> Workspace:
+    """A study with every kind of run that the miniature study has (graph.yaml): table 11, and then the report, which shows it."""
+    built = Workspace(project, tmp_path_factory.mktemp("whole graph"))
+    shutil.copy(Path(__file__).with_name("graph.yaml"), built.folder / "experiments/studies")
+    built.ran = [jobs(built.snakemake(f"results/graph/{target}").stdout) for target in ("table11.csv", "report.html")]
     return built

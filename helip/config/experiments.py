@@ -126,6 +126,14 @@ class Row(Declaration):
     ours: bool = False  # a row the paper does not have
 
 
+class Contrast(Declaration):
+    """Two refinements of one start, one beside the other: what the second adds to the first."""
+
+    label: str
+    run: Name
+    over: Name
+
+
 class Table(Declaration):
     title: str
     place: str  # where in the paper
@@ -133,6 +141,7 @@ class Table(Declaration):
     average: bool | tuple[Name, ...] = False  # of all columns, or of those named
     pooled: bool = False  # also the mean over corpora of the rows of one label
     rows: tuple[Row, ...]
+    contrasts: tuple[Contrast, ...] = ()  # of its rows
     note: str = ""
 
     @model_validator(mode="after")

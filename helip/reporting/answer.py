@@ -6,6 +6,7 @@ from pathlib import Path
 from helip.binding import BoundRun
 from helip.reporting.inputs import QUESTION, question
 from helip.reporting.statistics import holm
+from helip.reporting.tables import CONTRAST
 from helip.study import BoundStudy, start_seed
 
 CLAIM = "clip_cc3m_beats_continued_training"  # HELIP as printed over its control, on every corpus that the study has
@@ -50,7 +51,8 @@ def is_pooled(r: dict[str, str]) -> bool:
 def refinements(study: BoundStudy, rows: list[dict[str, str]]) -> list[dict[str, str]]:
     """The averages of what is measured against a control. `p_holm` is corrected over those within a miner's reach, the means over corpora
     and the single corpora each by themselves, None for bounds; helip_plus, asked once, has its own."""
-    compared = [r for r in rows if r["column"] == "average" and r["delta_p"] and set(r["run"].split()) <= study.runs.keys()]
+    compared = [r for r in rows if r["column"] == "average" and r["delta_p"] and r["arm"] != CONTRAST]
+    compared = [r for r in compared if set(r["run"].split()) <= study.runs.keys()]
     compared = [r for r in compared if study.run(r["reference"].split()[0]).arm != "start"]
     fair = [r for r in compared if r["run"] != PLUS and not out_of_reach(study, r["run"].split()[0])]
     corrected = {}
@@ -92,6 +94,8 @@ def _others(study: BoundStudy, rows: list[dict[str, str]]) -> list[str]:
         lines += [f"**Over corpora together.** {' '.join(_shown(pooled))}", f"On one corpus alone: {_shown(single)[0]}"]
     else:
         lines += _shown(single)
+    if beside := [r for r in rows if r["column"] == "average" and r["arm"] == CONTRAST and r["delta_p"]]:
+        lines.append(f"One refinement beside another, uncorrected: {_named([r for r in beside if is_pooled(r)] or beside)}.")
     told = [r for r in bounds if is_pooled(r)] or bounds
     return lines + ([f"Out of a miner's reach, told by the generator: {_named(told)}."] if told else [])
 

@@ -62,8 +62,8 @@ def effect(study: BoundStudy, measured: Measured, claim: Claim) -> Effect:
 
 def _weakest(claim: Claim, bound: list[Comparison], each: list[float]) -> str:
     """Of several comparisons, the one that speaks most against the claim."""
-    least = bound[int(np.argmin(-np.abs(each) if claim.expect == "equal" else each))]
-    return f"{least.run} over {least.over}" if len(bound) > 1 else ""
+    least = int(np.argmin(-np.abs(each) if claim.expect == "equal" else each))
+    return f"{bound[least].run} over {bound[least].over} {each[least]:+.2f}" if len(bound) > 1 else ""
 
 
 # ---------------------------------------------------------------- accuracy

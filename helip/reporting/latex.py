@@ -2,7 +2,7 @@
 
 from helip.reporting.inputs import is_of_times
 from helip.reporting.markdown import data_of, source
-from helip.reporting.tables import Cell, labels_of, rows_of
+from helip.reporting.tables import Cell, labels_of, rows_of, valued
 from helip.reporting.times import grid
 from helip.study import BoundStudy
 
@@ -23,7 +23,7 @@ def _values(labels: dict[str, str], cells: list[Cell]) -> tuple[list[str], str]:
     lines = [rf"\begin{{tabular}}{{ll{'r' * len(labels)}r}}", r"\toprule"]
     lines += [_line(["Data", "Method", *map(escaped, labels.values()), "$n$"]), r"\midrule"]
     before = None
-    for row in rows_of(cells):
+    for row in rows_of(valued(cells)):
         if before not in (None, row[0].corpus):
             lines.append(r"\midrule")
         lines += _row(row, first=row[0].corpus != before)

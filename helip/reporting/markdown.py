@@ -2,14 +2,15 @@
 
 from helip.config import Table
 from helip.reporting.inputs import is_of_times
-from helip.reporting.tables import Cell, labels_of, rows_of
+from helip.reporting.tables import Cell, labels_of, rows_of, valued
+from helip.reporting.times import grid
 from helip.study import BoundStudy
 
 
 def markdown(study: BoundStudy, name: str, cells: list[Cell]) -> str:
     table = study.tables[name]
     times = is_of_times(table)
-    said = "Minutes of wall-clock, ours (published)." if times else "Ours ± std over seeds (published)."
+    said = "Minutes of wall-clock, ours (published, ours minus it)." if times else "Ours ± std over seeds (published, ours minus it)."
     lines = [f"# {table.title}", "", f"{source(table)}, study `{study.name}`. {said}", ""]
     lines += _times(cells) if times else _values(study, name, cells)
     if any(cell.ours for cell in cells):
@@ -35,14 +36,15 @@ def source(table: Table) -> str:
 def _values(study: BoundStudy, name: str, cells: list[Cell]) -> list[str]:
     labels = labels_of(study, name, cells)
     lines = [_row(["Data", "Method", *labels.values(), "Seeds"]), _row(["---"] * (len(labels) + 3))]
-    return lines + [_row([data_of(row[0]), _method(row[0]), *map(_value, row), row[0].n_seeds]) for row in rows_of(cells)]
+    return lines + [_row([data_of(row[0]), _method(row[0]), *map(_value, row), row[0].n_seeds]) for row in rows_of(valued(cells))]
 
 
 def _times(cells: list[Cell]) -> list[str]:
     """Methods down, corpora across, as table 10 has them."""
-    corpora, machines = list(dict.fromkeys(map(data_of, cells))), sorted({c.machine for c in cells})
+    machines = sorted({c.machine for c in cells})
+    methods, corpora = grid((data_of(c), c.method) for c in cells)
     lines = [_row(["Method", *corpora]), _row(["---"] * (len(corpora) + 1))]
-    for method in dict.fromkeys(c.method for c in cells):
+    for method in methods:
         found = {data_of(c): c for c in cells if c.method == method}
         lines.append(_row([method, *(_value(found[d]) + found[d].summed if d in found else "-" for d in corpora)]))
     return [*lines, "", f"Measured on {', '.join(machines)}; one timing each."]
@@ -73,7 +75,7 @@ def data_of(cell: Cell) -> str:
 
 def _value(cell: Cell) -> str:
     spread = "" if cell.std is None else f" ± {cell.std:.2f}"
-    published = "" if cell.published is None else f" ({cell.published:.2f})"
+    published = "" if cell.published is None else f" ({cell.published:.2f}, {cell.minus_published:+.2f})"
     return f"{cell.value:.2f}{spread}{published}"
 
 

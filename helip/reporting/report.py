@@ -15,7 +15,7 @@ from helip.reporting.figures import TITLES
 from helip.reporting.html import details, escape, markdown, section, words
 from helip.reporting.inputs import is_of_times, ledger, question
 from helip.reporting.machinery import digests, facts, times
-from helip.reporting.tables import column_labels
+from helip.reporting.tables import CONTRAST, column_labels
 from helip.reporting.times import grid
 from helip.reporting.verdicts import verdicts
 from helip.study import BoundStudy
@@ -91,7 +91,7 @@ def _how(study: BoundStudy) -> str:
 def _tables_note() -> str:
     return (
         "<p>In each cell: our mean ± standard deviation over seeds; the published number in small type; for refinements, the difference to "
-        "the control with its 95 % interval, coloured where the interval excludes zero. Rows in italics are not in the paper.</p>"
+        "the control with its 95 % interval, coloured where p is at most 5 %, uncorrected. Rows in italics are not in the paper.</p>"
     )
 
 
@@ -123,7 +123,7 @@ def _table(study: BoundStudy, name: str) -> str:
 def _of_values(study: BoundStudy, name: str, cells: list[dict[str, str]]) -> str:
     labels = column_labels(study.tables[name], [c["column"] for c in cells])
     rows: dict[tuple[str, str, str], list[dict[str, str]]] = {}
-    for cell in cells:
+    for cell in (c for c in cells if c["arm"] != CONTRAST):
         rows.setdefault((cell["corpus"], cell["method"], cell["run"]), []).append(cell)
     head = "<th class='name'>Method</th>" + "".join(f"<th>{escape(label)}</th>" for label in labels.values()) + "<th>Seeds</th>"
     body, group = [], None
@@ -146,10 +146,11 @@ def _value(cell: dict[str, str]) -> str:
     spread = f" ± {float(cell['std']):.2f}" if cell["std"] else ""
     lines = [f"{float(cell['value']):.2f}{spread}"]
     if cell["published"]:
-        lines.append(f"<small class='quiet'>paper {float(cell['published']):.2f}</small>")
+        lines.append(f"<small class='quiet'>paper {float(cell['published']):.2f} ({float(cell['minus_published']):+.2f})</small>")
     if cell["delta"]:
         low, high = (float(cell[k]) if cell[k] else None for k in ("delta_ci_low", "delta_ci_high"))
-        tone = "up" if low is not None and low > 0 else "down" if high is not None and high < 0 else "quiet"
+        shown = cell["delta_p"] and float(cell["delta_p"]) <= 0.05
+        tone = ("up" if float(cell["delta"]) > 0 else "down") if shown else "quiet"
         between = "" if low is None else f" [{low:+.1f}, {high:+.1f}]"
         lines.append(f"<small class='{tone}' title='minus {escape(cell['reference'])}'>{float(cell['delta']):+.2f}{between}</small>")
     return f"<td>{''.join(lines)}</td>"

@@ -20,6 +20,7 @@ FIELDS = (
     "corpus", "data", "recovered", "method", "run", "arm", "column", "metric", "value", "std", "n_seeds", "published", "reference", "delta",
     "delta_ci_low", "delta_ci_high", "delta_p", "minus_published", "ours", "corpora", "machine", "jobs",
 )  # fmt: skip
+CONTRAST = "contrast"  # the arm of a row that is one refinement beside another, and no value of its own
 
 
 @dataclass(frozen=True)
@@ -85,12 +86,9 @@ class TableBuilder:
         runs = [run, self.study.control_of(run) or run]
         return all(self.measured.is_there(r, self.columns) for r in runs)
 
-    def _pooled(self, label: str, runs: list[str]) -> Iterator[Cell]:
-        """The mean over corpora of the rows of one label, which weigh the same; `run` and `reference` hold all their names."""
-        pairs = [(run, self.study.control_of(run)) for run in runs]
-        corpora = {self.study.run(run).corpus for run in runs}
-        if len(corpora) < 2 or any(over is None for _, over in pairs):
-            return
+    def _compared(self, corpus: str, label: str, arm: str, pairs: list[tuple[str, str]]) -> Iterator[Cell]:
+        """The mean of comparisons (run, over), which weigh the same; `run` and `reference` hold all their names."""
+        runs, others = zip(*pairs, strict=True)
         for key, metric, columns in self._columns():
             found = [self.measured.difference(*pair, columns) for pair in pairs]
             if any(d is None for d in found):
@@ -98,11 +96,34 @@ class TableBuilder:
             values = [self.measured.values(run, columns) for run in runs]
             together = gain([d.paired for d in found]) if all(d.paired for d in found) else None
             yield Cell(
-                f"{len(corpora)} corpora", "", None, label, " ".join(runs), self.study.run(runs[0]).arm, key, metric,
-                statistics.fmean(map(statistics.fmean, values)), None, sum(map(len, values)), None, " ".join(over for _, over in pairs),
-                statistics.fmean(d.delta for d in found), ours=True, corpora=len(corpora),
+                corpus, "", None, label, " ".join(runs), arm, key, metric, statistics.fmean(map(statistics.fmean, values)), None,
+                sum(map(len, values)), None, " ".join(others), statistics.fmean(d.delta for d in found), ours=True, corpora=len(pairs),
                 **_how_sure(together, self.measured.noise(pairs, columns)),
             )  # fmt: skip
+
+    def _pooled(self, rows: list[tuple], done: set[str]) -> Iterator[Cell]:
+        """The mean over corpora of the rows of one label, where all are done and measured against something."""
+        for label in dict.fromkeys(label for _, label, _, _, _ in rows):
+            pairs = [(run, self.study.control_of(run)) for _, other, run, _, _ in rows if other == label]
+            if self._over_corpora(pairs, done) and all(over for _, over in pairs):
+                yield from self._compared(f"{len(pairs)} corpora", label, self.study.run(pairs[0][0]).arm, pairs)
+
+    def _contrasts(self, rows: list[tuple], done: set[str]) -> Iterator[Cell]:
+        corpus_of = {run: corpus for corpus, _, run, _, _ in rows}
+        known = [c for c in self.table.contrasts if {c.run, c.over} <= corpus_of.keys()]
+        for label in dict.fromkeys(c.label for c in known):
+            pairs = [(c.run, c.over) for c in known if c.label == label]
+            for run, over in pairs:
+                if {run, over} <= done:
+                    yield from self._compared(corpus_of[run], label, CONTRAST, [(run, over)])
+            if self._over_corpora(pairs, done):
+                yield from self._compared(f"{len(pairs)} corpora", label, CONTRAST, pairs)
+
+    def _over_corpora(self, pairs: list[tuple[str, str | None]], done: set[str]) -> bool:
+        return (
+            len({self.study.run(run).corpus for run, _ in pairs}) == len(pairs) > 1
+            and {run for pair in pairs for run in pair} - {None} <= done
+        )
 
     def _columns(self) -> list[tuple[str, str, list[Column]]]:
         """(key, metric, columns): each by itself, then the average."""
@@ -117,13 +138,10 @@ class TableBuilder:
                 if key == "average":
                     printed = printed_average(self.table, published) if len(columns) == len(self.table.averaged) else None
                 yield self._cell(corpus, label, run, key, metric, columns, printed, ours)
+        declared, done = self.study.table_rows(self.name), {run for _, _, run, _, _ in rows}
         if self.table.pooled:
-            done, by_label = {run for _, _, run, _, _ in rows}, {}
-            for _, label, run, _, _ in self.study.table_rows(self.name):
-                by_label.setdefault(label, []).append(run)
-            for label, runs in by_label.items():
-                if set(runs) <= done:
-                    yield from self._pooled(label, runs)
+            yield from self._pooled(declared, done)
+        yield from self._contrasts(declared, done)
 
 
 def _how_sure(gain: Gain | None, noise: Noise) -> dict[str, float]:
@@ -148,6 +166,11 @@ def rows_of(cells: list[Cell]) -> list[list[Cell]]:
     for cell in cells:
         rows.setdefault((cell.corpus, cell.method, cell.run), []).append(cell)
     return list(rows.values())
+
+
+def valued(cells: list[Cell]) -> list[Cell]:
+    """Without contrasts, whose values stand in rows of their own already."""
+    return [c for c in cells if c.arm != CONTRAST]
 
 
 def labels_of(study: BoundStudy, name: str, cells: list[Cell]) -> dict[str, str]:

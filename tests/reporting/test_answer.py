@@ -88,8 +88,13 @@ def test_means_over_corpora_come_first_and_are_corrected_by_themselves(asked):
         compared(runs["select_sclip10"], "selected", 1.25, 0.01, **over),
         compared(runs["helip"], "HELIP", -0.75, 0.03, **over),
     ]
+    beside = compared(runs["helip"], "HELIP rather than selection", -2.0, 0.001, reference=runs["select_sclip10"]) | {"arm": "contrast"}
+    pooled.append(beside)
     _write(asked, question_rows(asked) + [r | {"corpus": "2 corpora", "corpora": 2} for r in pooled])
     found = {r["run"]: r["p_holm"] for r in refinements(asked, question_rows(asked))}
+    assert "One refinement beside another, uncorrected: HELIP rather than selection on 2 corpora -2.00 [-2.50, -1.50]." in answer(
+        asked, [DECIDED]
+    )
     assert (found[runs["select_sclip10"]], found[runs["helip"]], found["cc3m_clip_cleaned"]) == pytest.approx((0.02, 0.03, 0.04))
     assert runs["control"] not in found
     said = answer(asked, [DECIDED])

@@ -14,7 +14,7 @@ def at_home(measured, project, monkeypatch):
 
 def test_claims_table_and_figure_4_of_a_study(at_home, capsys):
     assert main(["table", "--study", "smoke", "table1"]) == 0
-    assert "CLIP-HELIP | 28.75 ± 1.77 (19.86)" in capsys.readouterr().out
+    assert "CLIP-HELIP | 28.75 ± 1.77 (19.86, +8.89)" in capsys.readouterr().out
     assert main(["claims", "--study", "smoke"]) == 0
     said = capsys.readouterr().out
     assert "claims.csv: " in said and "not run" in said

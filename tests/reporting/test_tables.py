@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from wide import wide_study, write_metrics
 
-from helip.config import Table
+from helip.config import Contrast, Table
 from helip.errors import HelipError
 from helip.reporting.contents import finished
 from helip.reporting.report import write_report
@@ -42,7 +42,7 @@ def test_rows_without_runs_in_the_study_are_absent(measured):
 
 def test_the_markdown_carries_the_same_numbers_and_the_recovered_share(measured):
     text = write_table(measured, "table1")
-    assert "| CC3M (generated, 600 pairs, 63 % recovered) | CLIP-HELIP | 28.75 ± 1.77 (19.86) |" in text
+    assert "| CC3M (generated, 600 pairs, 63 % recovered) | CLIP-HELIP | 28.75 ± 1.77 (19.86, +8.89) |" in text
     assert "| CC3M CLIP-HELIP | `cc3m_clip_control` | -2.50 [" in text
     assert (measured.root / "table1.md").read_text() == text
 
@@ -99,7 +99,11 @@ def test_rows_of_one_label_can_be_pooled_over_corpora(project, tmp_path):
         for seed in study.run(run).seeds:
             for name in ("imagenet", "cifar10", "cifar100"):
                 write_metrics(study, run, seed, name, np.roll(np.arange(40) < level, int(seed)))
-    study.tables["table1"] = study.tables["table1"].model_copy(update={"pooled": True})
+    contrasts = tuple(
+        Contrast(label="HELIP rather than cleaning", run=f"{corpus}_clip_helip", over=f"{corpus}_clip_cleaned")
+        for corpus in ("cc3m", "cc12m")
+    )
+    study.tables["table1"] = study.tables["table1"].model_copy(update={"pooled": True, "contrasts": contrasts})
     text = write_table(study, "table1")
     with open(study.root / "table1.csv", newline="") as f:
         found = {(r["corpus"], r["method"]): r for r in csv.DictReader(f) if r["column"] == "imagenet"}
@@ -108,6 +112,11 @@ def test_rows_of_one_label_can_be_pooled_over_corpora(project, tmp_path):
     assert (pooled["value"], pooled["delta"], pooled["n_seeds"], pooled["published"]) == ("50.0000", "7.5000", "6", "")
     assert float(found["2 corpora", "CLIP, control"]["delta"]) == 5.0
     assert ("2 corpora", "CLIP") not in found  # a start is measured against nothing
+    beside = {corpus: found[corpus, "HELIP rather than cleaning"] for corpus in ("CC3M", "CC12M", "2 corpora")}
+    assert [float(r["delta"]) for r in beside.values()] == [10.0, 5.0, 7.5]
+    assert {r["arm"] for r in beside.values()} == {"contrast"}
+    assert "| CC3M HELIP rather than cleaning | `cc3m_clip_cleaned` | +10.00 [" in text
+    assert text.count("HELIP rather than cleaning") == 3  # its values stand in rows of their own
     assert "| 2 corpora CLIP-HELIP | each one's own | +7.50 [" in text
     assert "| 2 corpora | *CLIP-HELIP* | 50.00 |" in text
 

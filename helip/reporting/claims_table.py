@@ -12,6 +12,7 @@ from helip.reporting.inputs import tables
 from helip.reporting.measured import Kind, Measured
 from helip.reporting.noise import Noise
 from helip.reporting.published import published
+from helip.reporting.tables import csv_text
 from helip.study import BoundStudy
 
 FIELDS = (
@@ -86,11 +87,7 @@ def _write_csv(study: BoundStudy, decisions: list[Decision], path: Path) -> None
     with whole_file(path) as temporary, open(temporary, "w", newline="") as f:
         writer = csv.DictWriter(f, FIELDS, restval="", lineterminator="\n")
         writer.writeheader()
-        writer.writerows({k: _cell(v) for k, v in row(study, d).items()} for d in decisions)
-
-
-def _cell(value: object) -> object:
-    return "" if value is None else f"{value:.4f}" if isinstance(value, float) else value
+        writer.writerows({k: csv_text(v) for k, v in row(study, d).items()} for d in decisions)
 
 
 def markdown(study: BoundStudy, decisions: list[Decision], noises: dict[Kind, Noise]) -> str:

@@ -191,13 +191,15 @@ def write_csv(cells: list[Cell], path: Path) -> None:
     with whole_file(path) as temporary, open(temporary, "w", newline="") as f:
         writer = csv.writer(f, lineterminator="\n")
         writer.writerow(FIELDS)
-        writer.writerows([_number(getattr(cell, field)) for field in FIELDS] for cell in cells)
+        writer.writerows([csv_text(getattr(cell, field)) for field in FIELDS] for cell in cells)
 
 
-def _number(value) -> str:
+def csv_text(value: object) -> str:
     if value is None or (isinstance(value, float) and math.isnan(value)):
         return ""
-    return f"{value:.4f}" if isinstance(value, float) else str(value)
+    if isinstance(value, float):
+        return f"{value:.2e}" if 0 < abs(value) < 1e-3 else f"{value:.4f}"  # p-values may be small
+    return str(value)
 
 
 def write_table(study: BoundStudy, name: str, finished: bool = False) -> str:

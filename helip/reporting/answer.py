@@ -45,7 +45,7 @@ def out_of_reach(study: BoundStudy, run: str) -> bool:
 
 def is_pooled(r: dict[str, str]) -> bool:
     """Whether a row is the mean over corpora: `run` and `reference` name them all."""
-    return int(r["corpora"] or 1) > 1
+    return int(r.get("corpora") or 1) > 1  # tables made before had no such column
 
 
 def refinements(study: BoundStudy, rows: list[dict[str, str]]) -> list[dict[str, str]]:

@@ -8,7 +8,8 @@ import pytest
 from helip.reporting.inputs import figures, tables
 from helip.study import BoundStudy
 
-pytestmark = pytest.mark.timeout(3000)  # about a hundred jobs, made for the first test that asks
+# about a hundred jobs, made once for the first test that asks
+pytestmark = [pytest.mark.timeout(3000), pytest.mark.xdist_group("whole graph")]
 TARGETS = "table11.csv", "report.html"
 
 

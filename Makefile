@@ -39,7 +39,7 @@ flickr8k: $(READY)
 	@cat results/flickr8k/table1.md results/flickr8k/table4.md
 
 test: $(READY)
-	$(BIN)/python -m pytest -n 2 --dist loadgroup --no-loadscope-reorder $(TARGETS)
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(TARGETS)
 
 lint: $(READY)
 	$(BIN)/ruff check .

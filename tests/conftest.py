@@ -22,11 +22,8 @@ def data_root() -> Path:
     return root
 
 
-@pytest.hookimpl(tryfirst=True)  # before xdist reads the marks
 def pytest_collection_modifyitems(items):
-    """On several workers a file's tests stay together, as their fixtures do, and those of the one test cluster; the longest start first."""
-    for item in items:
-        item.add_marker(pytest.mark.xdist_group("slurm" if _on_cluster(item) else str(item.path)))
+    """The longest start first; `make test` keeps a file's tests on one worker, as their fixtures are."""
     items.sort(key=lambda item: (not _on_cluster(item), item.path.parent.name != "workflow"))
 
 

@@ -8,8 +8,7 @@ import pytest
 from helip.reporting.inputs import figures, tables
 from helip.study import BoundStudy
 
-# about a hundred jobs, made once for the first test that asks
-pytestmark = [pytest.mark.timeout(3000), pytest.mark.xdist_group("whole graph")]
+pytestmark = pytest.mark.timeout(3000)  # about a hundred jobs, made for the first test that asks
 TARGETS = "table11.csv", "report.html"
 
 

@@ -45,9 +45,7 @@ class Gain:
         """
         if self.n_trainings < 2:
             return 1.0
-        drawn_R = self._drawn(noise)
-        disagree = float((drawn_R <= bound).mean() if above else (drawn_R >= bound).mean())
-        return max(disagree, self._student(bound, above, noise))
+        return max(chance(self._drawn(noise), bound, above), self._student(bound, above, noise))
 
     def _variance(self, noise: Noise) -> tuple[float, float]:
         """Of the mean, and its degrees of freedom: the variances of trainings, moderated by what the study knows of them, and of items

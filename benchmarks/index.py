@@ -19,10 +19,10 @@ LIMIT = 2 << 30  # bytes
 
 
 def write_index(folder: Path, rows: int) -> None:
-    from helip.artefact import provenance, write_json
     from helip.config import ShardCorpus
     from helip.data.index import IndexWriter
     from helip.data.shards import ROW, ShardIndex
+    from helip.io import provenance, write_json
 
     words = b"a photograph of a brown dog that runs on the beach with a red ball"
     folder.mkdir()

@@ -57,7 +57,8 @@ def released(
 
 def ours(method: str, image: np.ndarray, text: np.ndarray, a: argparse.Namespace) -> tuple[np.ndarray, np.ndarray]:
     from helip.config import MiningSpec
-    from helip.mining import build, mine
+    from helip.mining import mine
+    from helip.mining.engines import compile as build
 
     if method == "torch":  # the kernel that needs no compiler
         build.library = lambda: None

@@ -32,8 +32,8 @@ from open_clip_train.train import train_one_epoch
 from helip.config import GeneratedCorpus, Refinement
 from helip.data.build import build_corpus
 from helip.data.corpus import Corpus
-from helip.training import models
-from helip.training.distributed import World
+from helip.models import loading as models
+from helip.training.distributed import DistributedContext
 from helip.training.loop import Job, Training
 from helip.training.optimisation import optimiser
 
@@ -45,7 +45,7 @@ SMALL = {
 Block = Callable[[int], None]  # takes that many steps
 
 
-def ours(arm: str, corpus: Corpus, config: dict, a: argparse.Namespace, world: World, folder: Path) -> tuple[Block, Training]:
+def ours(arm: str, corpus: Corpus, config: dict, a: argparse.Namespace, world: DistributedContext, folder: Path) -> tuple[Block, Training]:
     """Our loop: every step as `helip train` takes it, curve and digest of draws included."""
     tokenize = open_clip.SimpleTokenizer(context_length=config["text_cfg"]["context_length"])
     clip = models.Clip(models.build(config), config, models.preprocess_of({}), tokenize)
@@ -139,8 +139,8 @@ def main() -> None:
         folder = Path(scratch)
         generated = GeneratedCorpus(size=4000, image_size=a.image_size, samples_per_shard=500)
         corpus = Corpus.open(a.corpus) if a.corpus else build_corpus(generated, folder / "corpus")
-        plain, _ = ours("control", corpus, config, a, World(device=device), folder)
-        helip, with_pairs = ours("helip", corpus, config, a, World(device=device), folder)
+        plain, _ = ours("control", corpus, config, a, DistributedContext(device=device), folder)
+        helip, with_pairs = ours("helip", corpus, config, a, DistributedContext(device=device), folder)
         blocks = {"open_clip_train": open_clips(corpus, config, a, device, folder), "ours, CLIP": plain, "ours, HELIP": helip}
         for block in blocks.values():
             block(5)  # warm

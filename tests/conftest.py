@@ -22,6 +22,16 @@ def data_root() -> Path:
     return root
 
 
+@pytest.fixture(scope="session")
+def world(tmp_path_factory):
+    """A generated corpus of 1,500 pairs."""
+    from helip.config import GeneratedCorpus
+    from helip.data.build import build_corpus
+
+    declaration = GeneratedCorpus(size=1500, mismatched=0.12, samples_per_shard=400)
+    return build_corpus(declaration, tmp_path_factory.mktemp("world") / "corpus")
+
+
 def pytest_collection_modifyitems(items):
     """The longest start first; `make test` keeps a file's tests on one worker, as their fixtures are."""
     items.sort(key=lambda item: (not _on_cluster(item), item.path.parent.name != "workflow"))

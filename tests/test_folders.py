@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from helip.artefact import check_replaceable, whole_folder, write_json
 from helip.config import MiningSpec
 from helip.errors import HelipError
+from helip.io import atomic_folder, check_replaceable, write_json
 from helip.mining import PairSet
 
 
@@ -53,8 +53,8 @@ def killed_within(path: Path) -> None:
     """A process that dies while it writes the folder `path`."""
     code = """
 import os, signal, sys
-from helip.artefact import whole_folder
-with whole_folder(sys.argv[1]) as temporary:
+from helip.io import atomic_folder
+with atomic_folder(sys.argv[1]) as temporary:
     (temporary / "half").touch()
     os.kill(os.getpid(), signal.SIGKILL)
 """
@@ -65,11 +65,11 @@ def test_what_a_killed_process_left_is_swept_by_the_next(tmp_path):
     for name in ("a", "a.b"):
         killed_within(tmp_path / name)
     assert len(list(tmp_path.iterdir())) == 2
-    with whole_folder(tmp_path / "a") as alive:
+    with atomic_folder(tmp_path / "a") as alive:
         (alive / "made").touch()
         (left_of_another,) = (p for p in tmp_path.iterdir() if p != alive)
         assert left_of_another.name.startswith(".a.b.")
-        with whole_folder(tmp_path / "a") as second:
+        with atomic_folder(tmp_path / "a") as second:
             (second / "made").touch()
         assert alive.exists()  # its process lives
     assert {p.name for p in tmp_path.iterdir()} == {"a", left_of_another.name}

@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from helip.config import Encoder, Run
-from helip.declarations import read_yaml
+from helip.config.reading import read_yaml
 
 
 def blocks(page, language: str) -> list[str]:

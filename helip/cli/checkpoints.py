@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
-from helip.artefact import check_replaceable
 from helip.cli.options import at_least, loader_workers, own_group, torch_device
 from helip.errors import HelipError
-from helip.training.layout import ABOUT, WEIGHTS
+from helip.io import check_replaceable
+from helip.models.layout import ABOUT, WEIGHTS
 
 COMMANDS = {
     "interpolate": "mix the weights of a refined model and of its start (WiSE-FT); nothing is trained",
@@ -42,7 +42,7 @@ def add(name, parser):
 
 
 def _interpolate(a):
-    from helip.training import interpolation
+    from helip.models import interpolation
 
     if not 0 <= a.weight <= 1:
         raise HelipError(f"--weight {a.weight:g}: the refined model's share lies between 0 and 1")
@@ -76,8 +76,8 @@ def _folders_of_user(a):
 
 def _about(start, refined, weight, facts):
     """What train.json says: the refined model's own facts, and what was done to it."""
-    from helip.artefact import file_digest, provenance, read_json
-    from helip.training.interpolation import weights_file
+    from helip.io import file_digest, provenance, read_json
+    from helip.models.interpolation import weights_file
 
     trained = read_json(refined / ABOUT) if (refined / ABOUT).exists() else {}
     kept = {name: trained[name] for name in ("seed", "steps", "recovered_share") if name in trained}
@@ -88,12 +88,12 @@ def _about(start, refined, weight, facts):
 
 def _weights(start):
     """Of a folder, read without torch; of an open_clip name or another layout, through open_clip."""
-    from helip.training.interpolation import weights_of
+    from helip.models.interpolation import weights_of
 
     folder = Path(start.removeprefix("local-dir:"))
     if (folder / WEIGHTS).exists():
         return weights_of(folder)
-    from helip.training.models import open_start
+    from helip.models.loading import open_start
 
     return {name: w.numpy() for name, w in open_start(start).model.state_dict().items()}
 

@@ -6,11 +6,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 from helip import study
-from helip.artefact import check_replaceable
 from helip.cli.options import at_least, own_group
 from helip.config import ShardCorpus, TableCorpus
-from helip.data.locations import located
+from helip.data.locations import resolve_path
 from helip.errors import HelipError
+from helip.io import check_replaceable
 
 COMMANDS = {
     "corpus": "build a corpus: render it, or index shards, or pack a table",
@@ -57,7 +57,7 @@ def _own(arguments: argparse.Namespace) -> ShardCorpus | TableCorpus:
         raise HelipError("give --study STUDY NAME, or --shards PATH --out FOLDER, or --table FILE --out FOLDER")
     if not 0 <= arguments.max_quarantined <= 1:
         raise HelipError(f"--max-quarantined {arguments.max_quarantined}: must be a share between 0 and 1")
-    source = located(arguments.shards or arguments.table)
+    source = resolve_path(arguments.shards or arguments.table)
     check_replaceable(arguments.out, "manifest.json", source, source.parent)  # the parent of a glob
     usual = {"published_size": arguments.published_size, "max_quarantined": arguments.max_quarantined}
     if arguments.shards:

@@ -14,15 +14,15 @@ def add(name, parser):
 
 
 def _doctor(arguments) -> int:
-    from helip.artefact import whole_file
     from helip.doctor import examine
+    from helip.io import atomic_file
 
     findings = examine(arguments.results)
     problems = sum(not finding.ok for finding in findings)
     said = "\n".join([_here(), *map(_lines, findings), f"{problems} problem{'' if problems == 1 else 's'}"])
     print(said)
     if arguments.out:
-        with whole_file(arguments.out) as temporary:
+        with atomic_file(arguments.out) as temporary:
             temporary.write_text(f"{said}\n")
     return 1 if problems else 0
 

@@ -7,10 +7,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 from helip import study
-from helip.artefact import check_replaceable
 from helip.cli.options import at_least
 from helip.config import DownloadedCorpus, UnionCorpus
 from helip.errors import HelipError
+from helip.io import check_replaceable
 
 COMMANDS = {
     "download": "fetch a corpus by img2dataset or from a mirror, and index it; goes on where it stopped",
@@ -114,8 +114,8 @@ def _pack_set(arguments: argparse.Namespace) -> None:
 def _data_check(arguments: argparse.Namespace) -> None:
     from dataclasses import asdict
 
-    from helip.artefact import provenance, write_json
     from helip.download.check import check
+    from helip.io import provenance, write_json
 
     bound, findings = study.load(arguments.study), []
     for finding in check(bound):

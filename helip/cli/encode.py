@@ -93,8 +93,8 @@ def _of_study(arguments):
 
 def _of_user(arguments):
     from helip import encoders
-    from helip.artefact import check_replaceable
     from helip.errors import HelipError
+    from helip.io import check_replaceable
 
     if arguments.names or not (arguments.corpus and arguments.encoder and arguments.out):
         raise HelipError("give either --study S CORPUS ENCODER, or --corpus DIR --encoder LIBRARY:NAME --out DIR")

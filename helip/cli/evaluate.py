@@ -63,7 +63,7 @@ def _of_user(arguments, stage: str) -> None:
 
 
 def _say(path: Path) -> None:
-    from helip.artefact import read_json
+    from helip.io import read_json
 
     values = ", ".join(f"{name} {value:.2f}" for name, value in read_json(path)["metrics"].items())
     print(f"{path}: {values}")

@@ -12,7 +12,7 @@ def add(name, parser):
 
 
 def _import(arguments):
-    from helip.training.importing import import_checkpoint
+    from helip.models.published import import_checkpoint
 
     published = import_checkpoint(arguments.file, arguments.out)
     print(f"{arguments.out}: a {published.layout} checkpoint; open_clip loads it as local-dir:{arguments.out}")

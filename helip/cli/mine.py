@@ -7,10 +7,10 @@ import time
 from pathlib import Path
 from typing import Any, get_args
 
-from helip.artefact import check_replaceable, write_json
 from helip.cli.options import at_least, own_group, shard
 from helip.config import MiningSpec
 from helip.errors import HelipError
+from helip.io import check_replaceable, write_json
 
 COMMANDS = {
     "mine": "find the hard pairs of every image-text pair",

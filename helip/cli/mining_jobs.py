@@ -7,12 +7,12 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from helip.artefact import check_replaceable, digest, file_digest, read_json
-from helip.binding import encoders_of
 from helip.config import MiningSpec, Resources
 from helip.data.corpus import Corpus
 from helip.errors import HelipError
+from helip.io import check_replaceable, digest, file_digest, read_json
 from helip.study import load
+from helip.study.resolve import encoders_of
 
 FIELDS = tuple(MiningSpec.model_fields)
 
@@ -40,7 +40,7 @@ class Job:
 
     def truth(self) -> Any:
         """What a generated corpus knows of itself; None for others."""
-        from helip.data.world.truth import Truth
+        from helip.synthetic.truth import Truth
 
         known = self.corpus is not None and Truth.known(self.corpus.folder)
         return Truth.open(self.corpus.folder) if known else None

@@ -67,7 +67,7 @@ def _report(arguments):
 
 
 def _track(arguments):
-    from helip.artefact import write_json
+    from helip.io import write_json
     from helip.reporting.tracking import import_study
     from helip.study import load
 

@@ -69,9 +69,9 @@ def _target(name, declaration, folder):
 
 
 def _of_user(a):
-    from helip.artefact import check_replaceable
     from helip.data.corpus import Corpus
     from helip.errors import HelipError
+    from helip.io import check_replaceable
 
     scored = a.score if a.column is None else "column"
     wanted = {"column": a.column, "norm_sim": a.model and a.target}.get(scored, a.model)

@@ -75,8 +75,8 @@ def _train(arguments):
 
 
 def _refine(arguments):
-    from helip.artefact import check_replaceable
-    from helip.training.layout import ABOUT
+    from helip.io import check_replaceable
+    from helip.models.layout import ABOUT
 
     recipe, a = _recipe(arguments), arguments
     check_replaceable(a.out, ABOUT, a.corpus, a.pairs, a.keep, a.recipe, a.start, a.start.partition(":")[2])
@@ -98,7 +98,7 @@ def _recipe(arguments):
     from pydantic import ValidationError
 
     from helip.config import Refinement
-    from helip.declarations import read_yaml
+    from helip.config.reading import read_yaml
 
     said = read_yaml(arguments.recipe, dict) if arguments.recipe else {}
     said |= {field: value for field in (*FIELDS, *SWITCHES) if (value := getattr(arguments, field)) is not None}

@@ -4,7 +4,7 @@ A *run* (experiments/paper/runs.yaml) says what the paper compares, in names fre
 binds those names to corpora, architectures, encoders, schedules and evaluation sets. `helip.study` joins the two.
 """
 
-from helip.config.base import Cosine, Declaration, Name, Share
+from helip.config.base import ConfigModel, Cosine, Name, Share
 from helip.config.corpora import Corpus, DownloadedCorpus, GeneratedCorpus, ShardCorpus, TableCorpus, UnionCorpus
 from helip.config.encoders import (
     Encoder,
@@ -28,7 +28,7 @@ from helip.config.experiments import (
     Row,
     Run,
     Stage,
-    Study,
+    StudyConfig,
     Table,
 )
 from helip.config.mining import MiningSpec, Pairs, Selection
@@ -42,10 +42,10 @@ from helip.config.training import (
     HnNceObjective,
     Model,
     Objective,
-    Recipe,
     Refinement,
     Retention,
     SlipObjective,
+    TrainConfig,
 )
 
 __all__ = [
@@ -56,12 +56,12 @@ __all__ = [
     "CloobObjective",
     "Column",
     "Comparison",
+    "ConfigModel",
     "Contrast",
     "Corpus",
     "Cosine",
     "Cost",
     "CyclipObjective",
-    "Declaration",
     "DeclipObjective",
     "DownloadedCorpus",
     "EarlyStopping",
@@ -79,7 +79,6 @@ __all__ = [
     "OpenClipEncoder",
     "Pairs",
     "PublishedCheckpoint",
-    "Recipe",
     "Refinement",
     "Resources",
     "Retention",
@@ -93,11 +92,12 @@ __all__ = [
     "Share",
     "SlipObjective",
     "Stage",
-    "Study",
+    "StudyConfig",
     "Table",
     "TableCorpus",
     "TimmEncoder",
     "TorchvisionEncoder",
+    "TrainConfig",
     "UnionCorpus",
     "WdsSet",
 ]

@@ -10,8 +10,8 @@ Seed = Annotated[int, Field(ge=0)]
 Cosine = Annotated[float, Field(ge=-1, le=1)]
 
 
-class Declaration(BaseModel):
+class ConfigModel(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-    incidental: ClassVar[frozenset[str]] = frozenset(  # change no result: left out of digests
+    excluded_from_digest: ClassVar[frozenset[str]] = frozenset(  # change no result: left out of digests
         {"label", "question", "save_every", "obtain", "expected", "timeout", "retries", "processes"}
     )

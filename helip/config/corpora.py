@@ -4,10 +4,10 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
-from helip.config.base import Declaration, Name, Seed, Share
+from helip.config.base import ConfigModel, Name, Seed, Share
 
 
-class GeneratedCorpus(Declaration):
+class GeneratedCorpus(ConfigModel):
     """A world of captioned scenes drawn from a seed; its truth is kept beside it for measuring, never for training."""
 
     kind: Literal["generated"] = "generated"
@@ -20,7 +20,7 @@ class GeneratedCorpus(Declaration):
     samples_per_shard: int = Field(2000, gt=0)
 
 
-class ShardCorpus(Declaration):
+class ShardCorpus(ConfigModel):
     """WebDataset shards as img2dataset writes them: `key.jpg|png|webp`, `key.txt`, optionally `key.json`."""
 
     kind: Literal["webdataset"] = "webdataset"
@@ -31,7 +31,7 @@ class ShardCorpus(Declaration):
     max_quarantined: Share = 0.05
 
 
-class TableCorpus(Declaration):
+class TableCorpus(ConfigModel):
     """A CSV, TSV or parquet table of image paths and captions, packed into shards of our own."""
 
     kind: Literal["table"] = "table"
@@ -44,7 +44,7 @@ class TableCorpus(Declaration):
     samples_per_shard: int = Field(10000, gt=0)
 
 
-class DownloadedCorpus(Declaration):
+class DownloadedCorpus(ConfigModel):
     """A table of image URLs and captions, crawled by img2dataset into WebDataset shards; or the same corpus from a `mirror` of shards."""
 
     kind: Literal["downloaded"] = "downloaded"
@@ -82,7 +82,7 @@ class DownloadedCorpus(Declaration):
         )
 
 
-class UnionCorpus(Declaration):
+class UnionCorpus(ConfigModel):
     """Other corpora of the study one behind the other; nothing is copied."""
 
     kind: Literal["union"] = "union"

@@ -4,10 +4,10 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from helip.config.base import Declaration, Name, Seed
+from helip.config.base import ConfigModel, Name, Seed
 
 
-class TimmEncoder(Declaration):
+class TimmEncoder(ConfigModel):
     library: Literal["timm"] = "timm"
     modality: Literal["image"] = "image"
     model: str  # a timm model name, e.g. vit_small_patch8_224.dino
@@ -17,7 +17,7 @@ class TimmEncoder(Declaration):
     image_size: int | None = Field(None, gt=0)  # pixels a side of a vision transformer's input; None: what the weights were made for
 
 
-class TorchvisionEncoder(Declaration):
+class TorchvisionEncoder(ConfigModel):
     library: Literal["torchvision"] = "torchvision"
     modality: Literal["image"] = "image"
     model: str  # a torchvision classifier; its features are the input of its last layer
@@ -26,7 +26,7 @@ class TorchvisionEncoder(Declaration):
     centre: bool = False
 
 
-class OpenClipEncoder(Declaration):
+class OpenClipEncoder(ConfigModel):
     library: Literal["open_clip"] = "open_clip"
     modality: Literal["image", "text"]
     model: str  # an open_clip architecture, or local-dir:PATH
@@ -34,7 +34,7 @@ class OpenClipEncoder(Declaration):
     centre: bool = False
 
 
-class SentenceEncoder(Declaration):
+class SentenceEncoder(ConfigModel):
     library: Literal["sentence_transformers"] = "sentence_transformers"
     modality: Literal["text"] = "text"
     model: str  # a hub name, a folder, or package:NAME for weights inside an installed package
@@ -42,7 +42,7 @@ class SentenceEncoder(Declaration):
     centre: bool = False
 
 
-class SelfSupervisedEncoder(Declaration):
+class SelfSupervisedEncoder(ConfigModel):
     """A small SimCLR encoder (arXiv 2002.05709) trained here: for places with no downloads."""
 
     library: Literal["simclr"] = "simclr"
@@ -59,7 +59,7 @@ class SelfSupervisedEncoder(Declaration):
     centre: bool = True  # uncentred SimCLR cosines have a median of about 0.7: tau would mean nothing
 
 
-class RunEncoder(Declaration):
+class RunEncoder(ConfigModel):
     """A tower of a CLIP that the study itself pre-trains, as the paper took one of OpenAI's: for places with no downloads."""
 
     library: Literal["run"] = "run"

@@ -4,10 +4,10 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from helip.config.base import Declaration, Seed
+from helip.config.base import ConfigModel, Seed
 
 
-class GeneratedSet(Declaration):
+class GeneratedSet(ConfigModel):
     """An analogue of one of the paper's sets in the generated world, written in CLIP benchmark's wds layout."""
 
     kind: Literal["generated"] = "generated"
@@ -20,7 +20,7 @@ class GeneratedSet(Declaration):
     seed: Seed = 1
 
 
-class Expected(Declaration):
+class Expected(ConfigModel):
     """What a published evaluation set is known to hold: `helip data check` compares. Digests are sha256 of the lines."""
 
     items: int | None = None
@@ -30,7 +30,7 @@ class Expected(Declaration):
     templates: str | None = None  # digest
 
 
-class WdsSet(Declaration):
+class WdsSet(ConfigModel):
     """A folder in CLIP benchmark's wds layout: classnames.txt, templates, {split}/nshards.txt, {split}/0.tar ..."""
 
     kind: Literal["wds"] = "wds"
@@ -42,7 +42,7 @@ class WdsSet(Declaration):
     expected: Expected = Expected()
 
 
-class BenchmarkSet(Declaration):
+class BenchmarkSet(ConfigModel):
     """A data set that CLIP benchmark builds itself, by its name there."""
 
     kind: Literal["clip_benchmark"] = "clip_benchmark"

@@ -4,22 +4,22 @@ from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
-from helip.config.base import Declaration, Name, Share
+from helip.config.base import ConfigModel, Name, Share
 from helip.config.corpora import Corpus, UnionCorpus
 from helip.config.encoders import Encoder
 from helip.config.evaluation import EvaluationSet
 from helip.config.mining import Pairs, Selection
-from helip.config.training import Model, Recipe, Refinement
+from helip.config.training import Model, Refinement, TrainConfig
 
 
-class Interpolation(Declaration):
+class Interpolation(ConfigModel):
     """(1 - weight) start + weight refined, of the weights of a refinement and of its start (WiSE-FT, arXiv 2109.01903)."""
 
     run: Name  # the refinement
     weight: Share
 
 
-class Run(Declaration):
+class Run(ConfigModel):
     """One model of the paper. `start` is the run whose checkpoint it refines; `base` is a run whose entry it inherits."""
 
     question: str = ""
@@ -45,7 +45,7 @@ class Run(Declaration):
         return self
 
 
-class Resources(Declaration):
+class Resources(ConfigModel):
     """What a rule asks of the scheduler."""
 
     threads: int = Field(1, gt=0)
@@ -61,7 +61,7 @@ Stage = Literal[
 ]  # fmt: skip
 
 
-class PublishedCheckpoint(Declaration):
+class PublishedCheckpoint(ConfigModel):
     """A model that somebody published: its run is fetched and imported (`helip import`) instead of trained."""
 
     url: str | None = None
@@ -76,7 +76,7 @@ class PublishedCheckpoint(Declaration):
         return self
 
 
-class Cost(Declaration):
+class Cost(ConfigModel):
     """What a stage costs, for `helip plan`. What a unit is depends on the stage: see helip/planning/jobs.py."""
 
     seconds: float = Field(0.0, ge=0)  # per unit, of a whole job with the GPUs and threads that the stage declares
@@ -85,13 +85,13 @@ class Cost(Declaration):
     origin: str  # measured (machine, date) or assumed (on what ground)
 
 
-class Study(Declaration):
+class StudyConfig(ConfigModel):
     question: str
     seeds: tuple[int, ...] = Field(min_length=1)
     corpora: dict[Name, Corpus]
     models: dict[Name, Model]
     encoders: dict[Name, Encoder]
-    pretraining: dict[Name, Recipe]
+    pretraining: dict[Name, TrainConfig]
     refinement: Refinement
     mining: Pairs
     selection: Selection = Selection()
@@ -111,14 +111,14 @@ class Study(Declaration):
         return self
 
 
-class Column(Declaration):
+class Column(ConfigModel):
     key: Name
     label: str
     set: Name
     metric: str  # task.metric, e.g. zeroshot.acc1, retrieval.text_recall_at_1, probe.acc1
 
 
-class Row(Declaration):
+class Row(ConfigModel):
     corpus: str  # the group the paper prints the row in
     label: str
     run: Name
@@ -126,7 +126,7 @@ class Row(Declaration):
     ours: bool = False  # a row the paper does not have
 
 
-class Contrast(Declaration):
+class Contrast(ConfigModel):
     """Two refinements of one start, one beside the other: what the second adds to the first."""
 
     label: str
@@ -134,7 +134,7 @@ class Contrast(Declaration):
     over: Name
 
 
-class Table(Declaration):
+class Table(ConfigModel):
     title: str
     place: str  # where in the paper
     columns: tuple[Column, ...]
@@ -165,12 +165,12 @@ class Table(Declaration):
         return tuple(c for c in self.columns if (c.key in keys if keys else c in (self.averaged or self.columns)))
 
 
-class Comparison(Declaration):
+class Comparison(ConfigModel):
     run: Name
     over: Name
 
 
-class Claim(Declaration):
+class Claim(ConfigModel):
     """A sentence of the paper as a comparison of two runs (or of several pairs of them) by what was measured."""
 
     text: str

@@ -4,10 +4,10 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from helip.config.base import Cosine, Declaration, Name, Seed
+from helip.config.base import ConfigModel, Cosine, Name, Seed
 
 
-class MiningSpec(Declaration):
+class MiningSpec(ConfigModel):
     """Which pairs count as hard. Defaults are the `paper` preset (section 3.2, appendix A of arXiv 2305.05208).
 
     Two methods are no miners but what miners are measured against: `random` pairs, a control, and the `truth` of a generated corpus,
@@ -39,7 +39,7 @@ class Pairs(MiningSpec):
     text_encoder: Name
 
 
-class Selection(Declaration):
+class Selection(ConfigModel):
     """Which pairs are worth training on, scored by the checkpoint that is refined (arXiv 2405.19547). Keeps the highest `keep`."""
 
     # truth: drops exactly the mismatched pairs of a generated corpus, whatever `keep` says: a bound that no score can pass

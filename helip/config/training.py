@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
-from helip.config.base import Declaration, Share
+from helip.config.base import ConfigModel, Share
 
 Positive = Annotated[float, Field(gt=0)]
 Weight = Annotated[float, Field(ge=0)]  # of a term of a loss
@@ -12,7 +12,7 @@ Width = Annotated[int, Field(gt=0)]
 Beta = Annotated[float, Field(ge=0, lt=1)]
 
 
-class Model(Declaration):
+class Model(ConfigModel):
     """An open_clip architecture: by name, or by its config (`embed_dim`, `vision_cfg`, `text_cfg`)."""
 
     open_clip: str | None = None
@@ -27,7 +27,7 @@ class Model(Declaration):
         return self
 
 
-class Augmentation(Declaration):
+class Augmentation(ConfigModel):
     """Of training images: random resized crop, flip, colour jitter. Defaults are open_clip's."""
 
     crop_scale: tuple[float, float] = (0.9, 1.0)
@@ -42,18 +42,18 @@ class Augmentation(Declaration):
         return self
 
 
-class ClipObjective(Declaration):
+class ClipObjective(ConfigModel):
     name: Literal["clip"] = "clip"
 
 
-class SlipObjective(Declaration):
+class SlipObjective(ConfigModel):
     name: Literal["slip"] = "slip"
     simclr_weight: Weight = 1.0
     simclr_temperature: Positive = 0.1
     head: tuple[Width, Width] = (4096, 256)  # hidden and output width of the SimCLR MLP
 
 
-class DeclipObjective(Declaration):
+class DeclipObjective(ConfigModel):
     name: Literal["declip"] = "declip"
     clip_weight: Weight = 0.4
     nearest_weight: Weight = 0.2
@@ -64,19 +64,19 @@ class DeclipObjective(Declaration):
     head: tuple[Width, Width] = (1024, 512)  # width of SimSiam's projector, and of its predictor's hidden layer
 
 
-class CyclipObjective(Declaration):
+class CyclipObjective(ConfigModel):
     name: Literal["cyclip"] = "cyclip"
     in_modal: Weight = 0.25
     cross_modal: Weight = 0.25
 
 
-class CloobObjective(Declaration):
+class CloobObjective(ConfigModel):
     name: Literal["cloob"] = "cloob"
     hopfield_beta: Positive = 8.0
     inverse_temperature: Positive = 30.0
 
 
-class HnNceObjective(Declaration):
+class HnNceObjective(ConfigModel):
     name: Literal["hn_nce"] = "hn_nce"
     alpha: Weight = 1.0
     beta: Weight = 0.25
@@ -87,7 +87,7 @@ Objective = Annotated[
 ]
 
 
-class Recipe(Declaration):
+class TrainConfig(ConfigModel):
     """How a model is optimised. `batch_size` is the whole batch, over all processes and accumulation steps."""
 
     objective: Objective = ClipObjective()
@@ -116,13 +116,13 @@ class Recipe(Declaration):
         return self
 
 
-class EarlyStopping(Declaration):
+class EarlyStopping(ConfigModel):
     patience: int = Field(5, gt=0)  # validations without a gain (section 4.1: 5 epochs)
     every: int = Field(gt=0)  # steps; the start and the last step are validated too
     held_out: float = Field(0.02, gt=0, lt=1)  # of the corpus, never trained on
 
 
-class Retention(Declaration):
+class Retention(ConfigModel):
     """A small set evaluated at step 0 and every n steps, so that forgetting is seen while it happens. It decides nothing."""
 
     set: str  # an evaluation set of the study; for your own data, a folder in CLIP benchmark's wds layout
@@ -130,7 +130,7 @@ class Retention(Declaration):
     tolerance: float = Field(1.0, ge=0)  # points below the start that are worth a warning
 
 
-class Refinement(Recipe):
+class Refinement(TrainConfig):
     """Continued training of a pre-trained model (section 3.3). Arms share every setting but where the batch comes from."""
 
     arm: Literal["control", "cleaned", "helip"] = "helip"

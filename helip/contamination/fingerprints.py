@@ -8,9 +8,9 @@ import numpy as np
 from PIL import Image
 from scipy.fft import dctn
 
-from helip.artefact import provenance, whole_folder, write_json
 from helip.data.corpus import Corpus
 from helip.data.parallel import each
+from helip.io import atomic_folder, provenance, write_json
 
 # Two hashes that err in different ways: flat and gradient images have nearly equal `dct`, and few also equal `gradient`.
 FINGERPRINT = np.dtype([("dct", "<u8"), ("gradient", "<u8")])
@@ -43,7 +43,7 @@ def of_bytes(data: bytes) -> tuple[int, int]:
 def fingerprint_corpus(corpus: Corpus, out: Path, workers: int = 1, inputs: dict[str, str] | None = None) -> dict:
     """Write fingerprints.npy, [N] of FINGERPRINT in the order of ids, and fingerprints.json, which counts images whose fingerprint
     an earlier one has; return the latter."""
-    with whole_folder(out) as folder:
+    with atomic_folder(out) as folder:
         found = np.lib.format.open_memmap(folder / "fingerprints.npy", "w+", FINGERPRINT, (len(corpus),))
         blocks = [(i, min(i + BLOCK, len(corpus))) for i in range(0, len(corpus), BLOCK)]
         what, unit = f"fingerprints of {corpus.folder.name}", f"x {BLOCK} images"

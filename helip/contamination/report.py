@@ -7,25 +7,25 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from helip.artefact import provenance, read_json, whole_file, write_json
 from helip.contamination.fingerprints import FINGERPRINT, fingerprint
 from helip.contamination.matching import DCT_BITS, GRADIENT_BITS, near_duplicates
 from helip.data.progress import progress
 from helip.errors import HelipError
 from helip.evaluation.sets import EvaluationSet, of_declaration
-from helip.study import BoundStudy
+from helip.io import atomic_file, provenance, read_json, write_json
+from helip.study import Study
 
 COLUMNS = ("set", "item", "corpus", "sample", "distance")
 
 
-def contamination(study: BoundStudy, out: Path, matches: Path) -> list[dict]:
+def contamination(study: Study, out: Path, matches: Path) -> list[dict]:
     """Write counts to `out` (JSON) and every match to `matches` (CSV); return the counts: for each set and corpus the test items, how many
     of them have a near-duplicate among the training images, their share, and how many training images those are."""
     sets = {n: of_set(of_declaration(n, declared, study.evaluation_dir(n))) for n, declared in study.declaration.evaluation.items()}
     together = np.concatenate(list(sets.values()))  # so that a corpus is sorted once for all sets
     found = {corpus: near_duplicates(together, _of_corpus(study, corpus)) for corpus in study.own_corpora}
     counts, first = [], 0
-    with whole_file(matches) as temporary, open(temporary, "w", newline="") as file:
+    with atomic_file(matches) as temporary, open(temporary, "w", newline="") as file:
         table = csv.writer(file)
         table.writerow(COLUMNS)
         for name, items in sets.items():
@@ -46,7 +46,7 @@ def _counted(item: np.ndarray, sample: np.ndarray, items: int) -> dict:
     return {"found": hit, "share": hit / items if items else 0.0, "samples": len(np.unique(sample))}
 
 
-def _of_corpus(study: BoundStudy, corpus: str) -> np.ndarray:
+def _of_corpus(study: Study, corpus: str) -> np.ndarray:
     folder = study.fingerprint_dir(corpus)
     said, manifest = read_json(folder / "fingerprints.json"), read_json(study.manifest(corpus))
     if said["corpus_digest"] != manifest["digest"]:

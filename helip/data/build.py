@@ -3,20 +3,20 @@
 import collections
 from pathlib import Path
 
-from helip.artefact import provenance, whole_folder, write_json
-from helip.config import Declaration, GeneratedCorpus, ShardCorpus, TableCorpus
+from helip.config import ConfigModel, GeneratedCorpus, ShardCorpus, TableCorpus
 from helip.data.corpus import Corpus
 from helip.data.index import IndexWriter, Left
-from helip.data.locations import located
+from helip.data.locations import resolve_path
 from helip.data.parallel import each
 from helip.data.shards import index_shard
 from helip.errors import HelipError
+from helip.io import atomic_folder, provenance, write_json
 
 
-def build_corpus(declaration: Declaration, out: Path, workers: int = 1, inputs: dict[str, str] | None = None) -> Corpus:
+def build_corpus(declaration: ConfigModel, out: Path, workers: int = 1, inputs: dict[str, str] | None = None) -> Corpus:
     """Write the corpus folder `out`, whole or not at all, and open it."""
     left_out = []
-    with whole_folder(out) as folder:
+    with atomic_folder(out) as folder:
         match declaration:
             case ShardCorpus():
                 shards = shard_files(declaration.path, declaration.obtain)
@@ -25,7 +25,7 @@ def build_corpus(declaration: Declaration, out: Path, workers: int = 1, inputs: 
 
                 shards, left_out = pack_table(declaration, folder)
             case GeneratedCorpus():
-                from helip.data.world.corpus import render_corpus
+                from helip.synthetic.corpus import render_corpus
 
                 shards = render_corpus(declaration, folder, workers)
             case _:
@@ -37,7 +37,7 @@ def build_corpus(declaration: Declaration, out: Path, workers: int = 1, inputs: 
 
 def shard_files(declared: str, obtain: str = "") -> list[Path]:
     """The .tar files of a folder or a glob, by name."""
-    path = located(declared, obtain)
+    path = resolve_path(declared, obtain)
     files = sorted(path.glob("*.tar")) if path.is_dir() else sorted(f for f in path.parent.glob(path.name) if f.is_file())
     if not files:
         raise HelipError(f"{path}: holds no .tar shards; {obtain or f'put the WebDataset shards there or correct the path {declared!r}'}")
@@ -45,7 +45,7 @@ def shard_files(declared: str, obtain: str = "") -> list[Path]:
 
 
 def write_index(
-    declaration: Declaration, shards: list[Path], left_out: Left, folder: Path, out: Path, workers: int, inputs: dict[str, str] | None
+    declaration: ConfigModel, shards: list[Path], left_out: Left, folder: Path, out: Path, workers: int, inputs: dict[str, str] | None
 ) -> None:
     """Index the shards into `folder`, which will be renamed to `out`. `left_out` are samples that never came into a shard."""
     with IndexWriter(folder) as index:
@@ -62,7 +62,7 @@ def write_index(
     write_json(folder / "manifest.json", manifest)
 
 
-def check_quarantine(declaration: Declaration, size: int, bad: collections.Counter, out: Path) -> None:
+def check_quarantine(declaration: ConfigModel, size: int, bad: collections.Counter, out: Path) -> None:
     """Nothing usable, or a larger share left out than declared: the corpus fails with its counts."""
     counts = ", ".join(f"{n} {reason}" for reason, n in bad.most_common()) or "it is empty"
     if size == 0:

@@ -14,10 +14,10 @@ from typing import Any, BinaryIO
 import numpy as np
 from PIL import Image
 
-from helip.artefact import read_json
 from helip.data.images import BadSample, decode
 from helip.data.shards import ROW
 from helip.errors import HelipError
+from helip.io import read_json
 
 OPEN_SHARDS = 128  # a published corpus has more shards than a process may open files
 

@@ -5,26 +5,26 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from helip.artefact import file_digest, provenance, whole_folder, write_json
-from helip.config import BenchmarkSet, Declaration, GeneratedSet, WdsSet
-from helip.data.locations import located
+from helip.config import BenchmarkSet, ConfigModel, GeneratedSet, WdsSet
+from helip.data.locations import resolve_path
 from helip.data.tars import samples, write
 from helip.errors import HelipError
 from helip.evaluation.sets import of_declaration
+from helip.io import atomic_folder, file_digest, provenance, write_json
 
 PER_SHARD = 5000
 IMAGES = frozenset({"webp", "png", "jpg", "jpeg"})  # what CLIP benchmark decodes
 
 
-def build_evaluation_set(name: str, declaration: Declaration, out: Path, inputs: dict[str, str] | None = None) -> dict[str, Any]:
+def build_evaluation_set(name: str, declaration: ConfigModel, out: Path, inputs: dict[str, str] | None = None) -> dict[str, Any]:
     """Write the folder `out` with its evaluation.json: task, CLIP benchmark's data set name and root ("." is the folder itself),
     split, items, digests of class names, templates and archives. Returns what the JSON says."""
-    with whole_folder(out) as folder:
+    with atomic_folder(out) as folder:
         match declaration:
             case GeneratedSet():
                 found = _generated(name, declaration, folder)
             case WdsSet():
-                root = located(declaration.path, declaration.obtain)
+                root = resolve_path(declaration.path, declaration.obtain)
                 found = {"dataset": f"wds/{name}", "root": str(root), "split": declaration.split, **check_wds(root, declaration)}
             case BenchmarkSet():
                 found = _benchmark(name, declaration)
@@ -37,7 +37,7 @@ def build_evaluation_set(name: str, declaration: Declaration, out: Path, inputs:
 
 
 def _generated(name: str, declaration: GeneratedSet, folder: Path) -> dict[str, Any]:
-    from helip.data.world.sets import CAPTIONS, analogue
+    from helip.synthetic.sets import CAPTIONS, analogue
 
     task = "retrieval" if name in CAPTIONS else "classification"
     classes = analogue(name, declaration.world_seed).class_names if task == "classification" else []  # refuses unknown names
@@ -51,7 +51,7 @@ def _generated(name: str, declaration: GeneratedSet, folder: Path) -> dict[str, 
 
 
 def _write_retrieval(name: str, declaration: GeneratedSet, folder: Path) -> None:
-    from helip.data.world.sets import captioned
+    from helip.synthetic.sets import captioned
 
     if declaration.train_items:
         raise HelipError(f"evaluation -> {name}: train_items is for a linear probe, and a retrieval set has none; leave it out")
@@ -61,7 +61,7 @@ def _write_retrieval(name: str, declaration: GeneratedSet, folder: Path) -> None
 
 
 def _write_classification(name: str, declaration: GeneratedSet, folder: Path, classes: list[str]) -> None:
-    from helip.data.world.sets import TEMPLATES, labelled
+    from helip.synthetic.sets import TEMPLATES, labelled
 
     (folder / "classnames.txt").write_text("".join(f"{c}\n" for c in classes))
     (folder / "zeroshot_classification_templates.txt").write_text("".join(f"{t}\n" for t in TEMPLATES))
@@ -157,7 +157,7 @@ def _check_archive(tar: Path, classes: int) -> int:
 
 
 def _benchmark(name: str, declaration: BenchmarkSet) -> dict[str, Any]:
-    root = located(declaration.root, declaration.obtain)
+    root = resolve_path(declaration.root, declaration.obtain)
     data = of_declaration(name, declaration, root).open(None, declaration.split)
     words = {"class_names": data.classes, "templates": data.templates} if declaration.task == "classification" else {}
     return {"dataset": declaration.name, "root": str(root), "split": declaration.split, "items": len(data), "train_items": 0,

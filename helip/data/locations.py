@@ -7,7 +7,7 @@ from pathlib import Path
 from helip.errors import HelipError
 
 
-def located(declared: str, obtain: str = "") -> Path:
+def resolve_path(declared: str, obtain: str = "") -> Path:
     """The absolute path that a declared one stands for; an unset variable is the user's to set, and `obtain` says how."""
     for braced, plain in re.findall(r"\$(?:\{(\w+)\}|(\w+))", declared):
         name = braced or plain

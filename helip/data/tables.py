@@ -7,7 +7,7 @@ from pathlib import Path
 from helip.config import TableCorpus
 from helip.data.images import BadSample, verify
 from helip.data.index import Left
-from helip.data.locations import located
+from helip.data.locations import resolve_path
 from helip.data.progress import progress
 from helip.data.shards import clean_caption
 from helip.data.tars import write
@@ -17,7 +17,7 @@ from helip.errors import HelipError
 def pack_table(declaration: TableCorpus, folder: Path) -> tuple[list[Path], Left]:
     """Write shards/*.tar into `folder`, image bytes as they are; relative image paths start at the table's folder.
     Returns the shards and the rows left out, whose key is the row number."""
-    table = located(declaration.path)
+    table = resolve_path(declaration.path)
     (folder / "shards").mkdir()
     shards, left_out, batch = [], [], []
 

@@ -7,18 +7,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from helip.artefact import file_digest
 from helip.config import BenchmarkSet, DownloadedCorpus, Expected, GeneratedCorpus, GeneratedSet, ShardCorpus, TableCorpus, UnionCorpus
 from helip.data.build import shard_files
 from helip.data.corpus import Corpus
 from helip.data.evaluation_sets import build_evaluation_set
-from helip.data.locations import located
+from helip.data.locations import resolve_path
 from helip.download.checkpoints import place
 from helip.download.crawling import executable
 from helip.download.fetching import agreed
 from helip.errors import HelipError
 from helip.evaluation.sets import of_declaration
-from helip.study import BoundStudy
+from helip.io import file_digest
+from helip.study import Study
 
 State = Literal["there", "will be made", "will be fetched", "missing"]
 
@@ -31,7 +31,7 @@ class Finding:
     detail: str
 
 
-def check(study: BoundStudy) -> Iterator[Finding]:
+def check(study: Study) -> Iterator[Finding]:
     """One finding for each corpus, evaluation set and published checkpoint of the study."""
     for name in study.declaration.corpora:
         yield _found("corpus", name, lambda name=name: _corpus(study, name))
@@ -51,7 +51,7 @@ def _found(kind: str, name: str, look) -> Finding:
 # ---------------------------------------------------------------- corpora
 
 
-def _corpus(study: BoundStudy, name: str) -> tuple[State, str]:
+def _corpus(study: Study, name: str) -> tuple[State, str]:
     declaration, folder = study.declaration.corpora[name], study.corpus_dir(name)
     if (folder / "manifest.json").exists():
         return "there", _indexed(folder)
@@ -63,7 +63,7 @@ def _corpus(study: BoundStudy, name: str) -> tuple[State, str]:
         case ShardCorpus():
             return "there", _shards(declaration)
         case TableCorpus():
-            return "there", f"{_present(declaration.path, '')}: {located(declaration.path).stat().st_size} bytes"
+            return "there", f"{_present(declaration.path, '')}: {resolve_path(declaration.path).stat().st_size} bytes"
         case DownloadedCorpus(mirror=None):
             executable()
             if declaration.table.startswith(("http://", "https://")):
@@ -101,7 +101,7 @@ def _whole(path: Path) -> None:
 
 
 def _present(declared: str, obtain: str) -> Path:
-    path = located(declared, obtain)
+    path = resolve_path(declared, obtain)
     if not path.exists():
         raise HelipError(f"{path}: is not there; {obtain or 'put it there or correct the path'}")
     return path
@@ -110,7 +110,7 @@ def _present(declared: str, obtain: str) -> Path:
 # ---------------------------------------------------------------- evaluation sets
 
 
-def _evaluation_set(study: BoundStudy, name: str) -> tuple[State, str]:
+def _evaluation_set(study: Study, name: str) -> tuple[State, str]:
     declaration = study.declaration.evaluation[name]
     if isinstance(declaration, GeneratedSet):
         return "will be made", f"{declaration.items} generated items"
@@ -137,7 +137,7 @@ def _compare(name: str, expected: Expected, said: dict) -> None:
 # ---------------------------------------------------------------- checkpoints
 
 
-def _checkpoint(study: BoundStudy, run: str) -> tuple[State, str]:
+def _checkpoint(study: Study, run: str) -> tuple[State, str]:
     checkpoint = study.declaration.published[run]
     if checkpoint.path:
         _present(checkpoint.path, checkpoint.obtain)

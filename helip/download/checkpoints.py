@@ -4,17 +4,17 @@ import csv
 import tempfile
 from pathlib import Path
 
-from helip.artefact import digest, file_digest, provenance, whole_folder, write_json
 from helip.config import PublishedCheckpoint
-from helip.data.locations import located
+from helip.data.locations import resolve_path
 from helip.download.fetching import agreed, fetch
 from helip.errors import HelipError
+from helip.io import atomic_folder, digest, file_digest, provenance, write_json
 
 
 def place(checkpoint: PublishedCheckpoint, run: str, folder: Path) -> tuple[Path, Path]:
     """The file, and the record of the first sha256 seen. A fetched one is named by its whole address: many end in the same word."""
     if checkpoint.path:
-        return located(checkpoint.path, checkpoint.obtain), folder / f"{run}.json"
+        return resolve_path(checkpoint.path, checkpoint.obtain), folder / f"{run}.json"
     file = folder / f"{digest(checkpoint.url)}-{checkpoint.url.rpartition('/')[2]}"
     return file, Path(f"{file}.json")
 
@@ -35,11 +35,11 @@ def obtain(checkpoint: PublishedCheckpoint, run: str, folder: Path) -> tuple[Pat
 
 def fetch_model(checkpoint: PublishedCheckpoint, run: str, folder: Path, out: Path, stands_for: str) -> str:
     """Write the model folder `out` (weights, config, train.json, an empty curve.csv) and return the checkpoint's sha256."""
-    from helip.training.importing import import_checkpoint
+    from helip.models.published import import_checkpoint
 
     file, sha256 = obtain(checkpoint, run, folder)
     out.parent.mkdir(parents=True, exist_ok=True)
-    with whole_folder(out) as model, tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}.import.") as place:
+    with atomic_folder(out) as model, tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}.import.") as place:
         published = import_checkpoint(file, Path(place) / "imported")
         for made in (Path(place) / "imported").iterdir():
             made.replace(model / made.name)

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import numpy as np
 
-from helip.artefact import digest, provenance, read_json, whole_folder, write_json
 from helip.config import DownloadedCorpus, UnionCorpus
 from helip.data.build import write_index
 from helip.data.corpus import Corpus
@@ -14,6 +13,7 @@ from helip.data.shards import ROW
 from helip.download.crawling import crawl
 from helip.download.mirrors import fetch_shards
 from helip.errors import HelipError
+from helip.io import atomic_folder, digest, provenance, read_json, write_json
 
 BLOCK = 1 << 20  # index rows in memory at a time
 CARRIED = ("recovered_share", "duplicates", "download")  # of a member's manifest, in that of the union
@@ -34,7 +34,7 @@ def download(
     else:
         shards, became = crawl(declaration, fetched, processes)
         _enough(declaration, became, out)
-    with whole_folder(out) as folder:
+    with atomic_folder(out) as folder:
         # img2dataset lists a sample that failed in its table only: the shards hold what was fetched
         write_index(declaration, [s.absolute() for s in shards], [], folder, out, workers, inputs)
         manifest = read_json(folder / "manifest.json")
@@ -55,7 +55,7 @@ def _enough(declaration: DownloadedCorpus, became: dict, out: Path) -> None:
 def join(declaration: UnionCorpus, members: list[Corpus], out: Path, inputs: dict[str, str] | None = None) -> Corpus:
     """The members one behind the other: ids of the second start where the first ends. The index is copied, the shards are not."""
     size, text = sum(map(len, members)), sum(m.manifest["captions_bytes"] for m in members)
-    with whole_folder(out) as folder:
+    with atomic_folder(out) as folder:
         rows = np.lib.format.open_memmap(folder / "index.npy", "w+", ROW, (size,))
         first = first_shard = first_byte = 0
         for member in members:

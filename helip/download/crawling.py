@@ -15,12 +15,12 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 
-from helip.artefact import digest, read_json, write_json
 from helip.config import DownloadedCorpus
-from helip.data.locations import located
+from helip.data.locations import resolve_path
 from helip.download.fetching import fetch
 from helip.download.tables import write_addresses
 from helip.errors import HelipError
+from helip.io import digest, read_json, write_json
 
 VERSION = "1.47.0"  # of img2dataset, the one that was tried
 TOOL = Path(__file__).resolve().parents[2] / ".venv-download" / "bin" / "img2dataset"  # of a checkout
@@ -67,7 +67,7 @@ def _addresses(declaration: DownloadedCorpus, folder: Path) -> dict[str, int]:
         table = folder / "table" / declaration.table.rpartition("/")[2]
         fetch(declaration.table, table, timeout=max(60, declaration.timeout))
     else:
-        table = located(declaration.table, declaration.obtain)
+        table = resolve_path(declaration.table, declaration.obtain)
         if not table.exists():
             remedy = declaration.obtain or "put it there or correct the path"
             raise HelipError(f"{table}: there is no table of addresses '{declaration.table}'; {remedy}")

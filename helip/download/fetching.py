@@ -9,8 +9,8 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 
-from helip.artefact import file_digest, read_json, write_json
 from helip.errors import HelipError
+from helip.io import file_digest, read_json, write_json
 
 BLOCK = 1 << 20
 FINAL = frozenset({400, 401, 403, 404, 410, 451})  # asking again gives the same answer

@@ -11,9 +11,9 @@ import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet as pq
 
-from helip.artefact import whole_file
 from helip.config import DownloadedCorpus
 from helip.errors import HelipError
+from helip.io import atomic_file
 
 ROWS = 1 << 16
 
@@ -25,7 +25,7 @@ def write_addresses(declaration: DownloadedCorpus, table: Path, out: Path) -> di
     names = ["url", "caption", *([declaration.hash] if declaration.hash else [])]
     schema, rows, read, seen = pa.schema([(n, pa.string()) for n in names]), 0, 0, []
     drawn = _sample(declaration, table)
-    with whole_file(out) as temporary, pq.ParquetWriter(temporary, schema) as writer:
+    with atomic_file(out) as temporary, pq.ParquetWriter(temporary, schema) as writer:
         for batch in _batches(table, declaration.header, columns):
             wanted = _wanted(batch, read, drawn)
             read += batch.num_rows

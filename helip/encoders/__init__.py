@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from helip.config import Encoder as Declaration
+from helip.config import Encoder as ConfigModel
 from helip.config import OpenClipEncoder, RunEncoder, SelfSupervisedEncoder, SentenceEncoder, TimmEncoder, TorchvisionEncoder
 from helip.encoders.network import offline_if_unreachable
 from helip.errors import HelipError
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 FORMS = "timm:NAME, torchvision:NAME@TAG, sentence_transformers:NAME, open_clip-image:NAME@PRETRAINED or open_clip-text:NAME@PRETRAINED"
 
 
-def load(declaration: Declaration, folder: Path | None = None, device: str = "cpu", pretrained: bool = True) -> "Encoder":
+def load(declaration: ConfigModel, folder: Path | None = None, device: str = "cpu", pretrained: bool = True) -> "Encoder":
     """The encoder that a declaration names.
 
     folder: of an encoder that the study itself makes, where `helip train-encoder` or `helip train` put it. pretrained=False builds
@@ -53,7 +53,7 @@ def load(declaration: Declaration, folder: Path | None = None, device: str = "cp
             return clip_encoder.load(OpenClipEncoder(modality=modality, model=f"local-dir:{folder}"), device)
 
 
-def parse(text: str) -> Declaration:
+def parse(text: str) -> ConfigModel:
     """An encoder as the command line writes it, see FORMS."""
     library, _, name = text.partition(":")
     model, _, pretrained = (name, "", "") if name.startswith("local-dir:") else name.partition("@")

@@ -8,12 +8,12 @@ import numpy as np
 import torch
 from PIL import Image
 
-from helip.artefact import declared, digest, provenance, whole_folder, write_json
-from helip.config import Encoder as Declaration
+from helip.config import Encoder as ConfigModel
 from helip.data.progress import progress
 from helip.encoders.encoder import Encoder
 from helip.encoders.partial import PartialFeatures
 from helip.errors import HelipError
+from helip.io import atomic_folder, declared, digest, provenance, write_json
 
 BLOCK = 4096  # rows between two resume points; captions are sorted by length within one
 
@@ -29,7 +29,7 @@ class Corpus(Protocol):
 
 
 def encode(
-    declaration: Declaration, encoder: Encoder, corpus: Corpus, out: Path, *, batch_size: int = 64, workers: int = 0, dtype: str = "float16"
+    declaration: ConfigModel, encoder: Encoder, corpus: Corpus, out: Path, *, batch_size: int = 64, workers: int = 0, dtype: str = "float16"
 ) -> None:
     """Write out/{features.npy, features.json}, whole or not at all.
 
@@ -44,7 +44,7 @@ def encode(
     for rows_BD in _blocks(encoder, inputs, partial.done, batch_size, workers):
         _refuse_unusable(rows_BD, partial.done, encoder)
         partial.write(rows_BD)
-    with whole_folder(out) as folder:
+    with atomic_folder(out) as folder:
         _write(folder / "features.npy", partial.rows_ND, row_N, dtype, declaration.centre)
         more = {"rows": len(row_N), "dim": encoder.dim, "dtype": dtype, "modality": encoder.modality, "corpus_digest": corpus.digest}
         more |= {"logits": encoder.logits, "centred": declaration.centre, "distinct": len(inputs), "weights_digest": encoder.weights}

@@ -6,13 +6,13 @@ from pathlib import Path
 import open_clip
 import torch
 
-from helip.artefact import read_json
 from helip.config import OpenClipEncoder
 from helip.encoders.encoder import Encoder, feature_width, frozen, in_words, inference, weights_digest
 from helip.encoders.network import reason, unlogged
 from helip.errors import HelipError
-from helip.training.layout import CONFIG
-from helip.training.tokenizer import check_words
+from helip.io import read_json
+from helip.models.layout import CONFIG
+from helip.models.tokenizer import check_words
 
 
 def load(declaration: OpenClipEncoder, device: str, pretrained: bool = True) -> Encoder:

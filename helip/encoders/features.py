@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from helip.artefact import read_json
 from helip.errors import HelipError
+from helip.io import read_json
 
 BLOCK = 65536  # rows checked at a time
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
-from helip.artefact import write_json
 from helip.errors import HelipError
+from helip.io import write_json
 
 
 class PartialFeatures:

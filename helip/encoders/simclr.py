@@ -8,10 +8,10 @@ from PIL import Image
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from helip.artefact import declared, file_digest, read_json
 from helip.config import SelfSupervisedEncoder
 from helip.encoders.encoder import Encoder, frozen, inference
 from helip.errors import HelipError
+from helip.io import declared, file_digest, read_json
 
 
 def _convolution(inputs: int, outputs: int, stride: int) -> nn.Sequential:

@@ -11,12 +11,12 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.nn.functional import normalize
 
-from helip.artefact import declared, file_digest, provenance, whole_folder, write_json
 from helip.config import SelfSupervisedEncoder
 from helip.data.progress import progress
 from helip.encoders.simclr import Network, pixels
 from helip.encoders.views import random_view
 from helip.errors import HelipError
+from helip.io import atomic_folder, declared, file_digest, provenance, write_json
 from helip.losses.simclr import simclr_loss
 
 HEAD = 64  # output width of the projection head, thrown away after training
@@ -43,7 +43,7 @@ def train(declaration: SelfSupervisedEncoder, corpus: Images, out: Path) -> None
         network = Network(declaration.width, declaration.dim)
         head = nn.Sequential(nn.Linear(declaration.dim, declaration.dim), nn.ReLU(), nn.Linear(declaration.dim, HEAD))
     losses = _fit(network, head, _pixels(corpus, declaration.image_size), declaration)
-    with whole_folder(out) as folder:
+    with atomic_folder(out) as folder:
         save_file(network.state_dict(), folder / "model.safetensors")
         with open(folder / "curve.csv", "w", newline="") as file:
             csv.writer(file).writerows([("step", "loss"), *enumerate((f"{loss:.6f}" for loss in losses), 1)])

@@ -4,13 +4,13 @@ from pathlib import Path
 
 import numpy as np
 
-from helip.artefact import file_digest, provenance, whole_folder, write_json
-from helip.config import Encoder as Declaration
+from helip.config import Encoder as ConfigModel
 from helip.encoders.features import BLOCK, Features
 from helip.errors import HelipError
+from helip.io import atomic_folder, file_digest, provenance, write_json
 
 
-def join(declaration: Declaration, members: list[Features], corpus_digest: str, out: Path) -> int:
+def join(declaration: ConfigModel, members: list[Features], corpus_digest: str, out: Path) -> int:
     """Write out/{features.npy, features.json} of the union; returns its rows. HelipError where the members had different encoders."""
     first = members[0]
     for member in members[1:]:
@@ -18,7 +18,7 @@ def join(declaration: Declaration, members: list[Features], corpus_digest: str, 
             if member.metadata[key] != first.metadata[key]:
                 raise HelipError(f"{member.path}: {key} is not that of {first.path}; encode both corpora with the same encoder again")
     rows = sum(len(member) for member in members)
-    with whole_folder(out) as folder:
+    with atomic_folder(out) as folder:
         joined_ND = np.lib.format.open_memmap(folder / "features.npy", "w+", dtype=first.array.dtype, shape=(rows, first.dim))
         at = 0
         for member in members:

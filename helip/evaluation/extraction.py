@@ -9,11 +9,11 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from helip.artefact import digest, whole_file
 from helip.data.progress import progress
 from helip.errors import HelipError
 from helip.evaluation.model import ClipModel
 from helip.evaluation.sets import EvaluationSet
+from helip.io import atomic_file, digest
 
 IMAGES, TEXTS = 128, 256  # a batch
 
@@ -54,7 +54,7 @@ class Extractor:
         if (kept := _read(path)) is not None:
             return kept
         arrays = compute()
-        with whole_file(path) as temporary, open(temporary, "wb") as file:
+        with atomic_file(path) as temporary, open(temporary, "wb") as file:
             np.savez(file, **arrays)
         return arrays
 

@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 
 import torch
 
-from helip.artefact import digest
 from helip.errors import HelipError
 from helip.evaluation.extraction import Extractor
 from helip.evaluation.sets import EvaluationSet
+from helip.io import digest
 
 RECALLS = (1, 5, 10)
 BATCH = 256

@@ -8,11 +8,11 @@ from pathlib import Path
 import torch
 from PIL import Image
 
-from helip.artefact import digest, file_digest
 from helip.encoders.clip_encoder import create, tokenizer
 from helip.encoders.encoder import frozen, in_words, weights_digest
 from helip.errors import HelipError
-from helip.training.layout import CONFIG, TOKENIZER, WEIGHTS
+from helip.io import digest, file_digest
+from helip.models.layout import CONFIG, TOKENIZER, WEIGHTS
 
 
 @dataclass(frozen=True)

@@ -7,16 +7,16 @@ from typing import Any
 import numpy as np
 import torch
 
-from helip.artefact import provenance, read_json, write_json
 from helip.evaluation import metrics, probe
 from helip.evaluation.extraction import Extractor
 from helip.evaluation.metrics import Result
 from helip.evaluation.model import load
 from helip.evaluation.sets import EvaluationSet, of_declaration
-from helip.study import BoundStudy
+from helip.io import provenance, read_json, write_json
+from helip.study import Study
 
 
-def evaluate_run(study: BoundStudy, run: str, seed: str, stage: str, workers: int = 0) -> list[Path]:
+def evaluate_run(study: Study, run: str, seed: str, stage: str, workers: int = 0) -> list[Path]:
     """Write the metrics files of `stage` (evaluate or probe) for one checkpoint of a study; returns their paths."""
     study.train_inputs(run, seed)  # refuses unknown names and seeds
     folder = study.model_dir(run, seed)

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from helip.artefact import digest, file_digest
 from helip.config import BenchmarkSet, GeneratedSet, WdsSet
-from helip.config import EvaluationSet as Declaration
-from helip.data.locations import located
+from helip.config import EvaluationSet as ConfigModel
+from helip.data.locations import resolve_path
 from helip.errors import HelipError
+from helip.io import digest, file_digest
 
 
 @dataclass(frozen=True)
@@ -80,15 +80,15 @@ class EvaluationSet:
         return seen.hexdigest()[:16]
 
 
-def of_declaration(name: str, declaration: Declaration, folder: Path) -> EvaluationSet:
+def of_declaration(name: str, declaration: ConfigModel, folder: Path) -> EvaluationSet:
     """A study's set; `folder` is where the study keeps the sets that it generates."""
     match declaration:
         case GeneratedSet():
             return EvaluationSet(name, declaration.task, f"wds/{name}", folder)
         case WdsSet():
-            return EvaluationSet(name, declaration.task, f"wds/{name}", located(declaration.path), declaration.split)
+            return EvaluationSet(name, declaration.task, f"wds/{name}", resolve_path(declaration.path), declaration.split)
         case BenchmarkSet():
-            return EvaluationSet(name, declaration.task, declaration.name, located(declaration.root), declaration.split)
+            return EvaluationSet(name, declaration.task, declaration.name, resolve_path(declaration.root), declaration.split)
 
 
 def of_folder(folder: Path) -> EvaluationSet:

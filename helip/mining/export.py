@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from helip.artefact import whole_file
+from helip.io import atomic_file
 from helip.mining.pairs import PairSet
 
 CHUNK = 100_000  # targets written together
@@ -17,7 +17,7 @@ def to_parquet(pairs: PairSet, path: Path) -> None:
     import pyarrow.parquet as pq
 
     schema = pa.schema({"target": pa.int64(), "noise": pa.bool_(), "hard": pa.list_(pa.int32()), "score": pa.list_(pa.float32())})
-    with whole_file(path) as temporary, pq.ParquetWriter(temporary, schema) as writer:
+    with atomic_file(path) as temporary, pq.ParquetWriter(temporary, schema) as writer:
         for start in range(0, len(pairs), CHUNK):
             stop = min(start + CHUNK, len(pairs))
             offsets = pairs.offsets[start : stop + 1]
@@ -31,7 +31,7 @@ def to_parquet(pairs: PairSet, path: Path) -> None:
 def to_csv(pairs: PairSet, path: Path) -> None:
     """The released code's form: a line a target, its id and then the ids of its hard pairs. Noise targets are left out: there every
     line has k of them, and its sampler draws from a prefix."""
-    with whole_file(path) as temporary, open(temporary, "w", newline="") as f:
+    with atomic_file(path) as temporary, open(temporary, "w", newline="") as f:
         writer = csv.writer(f)
         for i in np.flatnonzero(~pairs.noise):
             writer.writerow([i + pairs.first, *pairs.hard(i).tolist()])

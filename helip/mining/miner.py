@@ -10,14 +10,17 @@ import torch
 
 from helip.config import MiningSpec
 from helip.errors import HelipError
-from helip.mining import blocks, build, fused, ivf
 from helip.mining.bar import bar
 from helip.mining.criterion import Criterion
+from helip.mining.engines import compile as build
+from helip.mining.engines import cpp as fused
+from helip.mining.engines import ivf
+from helip.mining.engines import torch_engine as blocks
 from helip.mining.features import Features, checked, shaped
 from helip.mining.jobs import Block, blocks_of
-from helip.mining.kept import among, kept_ids
 from helip.mining.pairs import PairSet, shard_rows
 from helip.mining.scratch import scratch
+from helip.mining.subset import among, kept_ids
 
 WORKING = 24 << 20  # bytes that chunks under way and the matrix library take whatever the corpus is
 UNITS = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
@@ -87,7 +90,7 @@ def _engine(features: list[Features], spec: MiningSpec, work: Iterator[Block], m
     if spec.ivf_candidates is not None:
         return ivf.run(features, criterion, work, workers, candidates=spec.ivf_candidates, probes=spec.ivf_probes)
     if device.type == "cuda" and torch.cuda.get_device_capability(device) >= (8, 0):
-        from helip.mining import gpu
+        from helip.mining.engines import triton_engine as gpu
 
         return gpu.run(features, criterion, work, workers)
     library = build.library() if device.type == "cpu" else None

@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from helip.artefact import file_digest, provenance, read_json, whole_folder, write_json
 from helip.config import MiningSpec
 from helip.errors import HelipError
+from helip.io import atomic_folder, file_digest, provenance, read_json, write_json
 
 ARRAYS = {"ids": np.int32, "scores": np.float32, "offsets": np.int64, "noise": np.bool_, "kept": np.bool_}
 COPIED = 1 << 20  # entries copied together
@@ -92,7 +92,7 @@ def _write(folder: Path, arrays: dict[str, list[np.ndarray]], of: PairSet, shard
     """arrays: name -> its parts, one behind the other; copied some megabytes at a time, so memory-mapped parts stay on disk."""
     targets, entries = (sum(len(part) for part in arrays[name]) for name in ("noise", "ids"))
     noise = sum(int(part.sum()) for part in arrays["noise"])
-    with whole_folder(folder, over=FILES) as temporary:
+    with atomic_folder(folder, over=FILES) as temporary:
         for name, parts in arrays.items():
             with open(temporary / f"{name}.npy", "wb") as f:
                 shape = (sum(len(part) for part in parts),)

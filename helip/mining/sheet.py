@@ -5,7 +5,7 @@ import html
 from collections.abc import Callable
 from pathlib import Path
 
-from helip.artefact import whole_file
+from helip.io import atomic_file
 from helip.mining.audit import sampled_targets
 from helip.mining.pairs import PairSet
 
@@ -27,7 +27,7 @@ def sheet(
             "<h2>noise: fewer than k pairs count</h2><section>" + "".join(_figure(show, int(t) + pairs.first) for t in noise) + "</section>"
         )
     head = f"<!doctype html><meta charset=utf-8><title>{html.escape(title)}</title><style>{STYLE}</style><h1>{html.escape(title)}</h1>"
-    with whole_file(path) as temporary:
+    with atomic_file(path) as temporary:
         temporary.write_text(head + "\n".join(rows), encoding="utf-8")
 
 

@@ -6,7 +6,7 @@ import numpy as np
 
 
 class Truth(Protocol):
-    """What a generated corpus knows of itself (helip.data.world.truth has it). Ids broadcast."""
+    """What a generated corpus knows of itself (helip.synthetic.truth has it). Ids broadcast."""
 
     mismatched: np.ndarray  # [N] bool: the caption is of another image
     attributes: np.ndarray  # [N, A] of the image

@@ -4,11 +4,11 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from helip.binding import encoders_of
 from helip.config import Cost, Resources, RunEncoder, SelfSupervisedEncoder, UnionCorpus
 from helip.errors import HelipError
 from helip.planning.sizes import compared_billions, images_in, pairs_in
-from helip.study import BoundStudy, start_seed
+from helip.study import Study, start_seed
+from helip.study.resolve import encoders_of
 
 IMPORT = Resources(mem_mb=8000, runtime=240)  # as in rules/download.smk
 
@@ -36,11 +36,11 @@ class Job:
     def is_done(self) -> bool:
         return self.output.exists() or (self.merged is not None and self.merged.exists())
 
-    def cost(self, study: BoundStudy) -> Cost | None:
+    def cost(self, study: Study) -> Cost | None:
         return next((study.declaration.costs[key] for key in self.costs if key in study.declaration.costs), None)
 
 
-def jobs(study: BoundStudy, tables: Iterable[str] | None = None) -> list[Job]:
+def jobs(study: Study, tables: Iterable[str] | None = None) -> list[Job]:
     """Every job behind these tables (all that the study can make, if None; then with the contamination check), each once."""
     wanted = (
         list(tables) if tables is not None else [t for t in study.tables if "/" not in t and (study.table_metrics(t) or _mined(study, t))]
@@ -58,7 +58,7 @@ def jobs(study: BoundStudy, tables: Iterable[str] | None = None) -> list[Job]:
     return list(found.values())
 
 
-def _of_table(study: BoundStudy, table: str) -> Iterator[Job]:
+def _of_table(study: Study, table: str) -> Iterator[Job]:
     metrics = study.table_metrics(table)  # refuses an unknown table
     files = set(metrics)
     for run in study.runs.values():
@@ -74,7 +74,7 @@ def _of_table(study: BoundStudy, table: str) -> Iterator[Job]:
     yield Job("table", table, study.root / f"{table}.csv", Resources(), 0, 0, ())
 
 
-def _mined(study: BoundStudy, table: str) -> list[str]:
+def _mined(study: Study, table: str) -> list[str]:
     """The pair sets whose making a table reports (table 10: its times)."""
     if not any(c.metric.startswith("mine.") for c in study.tables[table].columns):
         return []
@@ -85,7 +85,7 @@ def _mined(study: BoundStudy, table: str) -> list[str]:
 # ---------------------------------------------------------------- one job and what it needs
 
 
-def _corpus(study: BoundStudy, name: str) -> Iterator[Job]:
+def _corpus(study: Study, name: str) -> Iterator[Job]:
     declared, size = study.declaration.corpora[name], pairs_in(study, name)
     if isinstance(declared, UnionCorpus):
         for member in declared.of:
@@ -94,20 +94,20 @@ def _corpus(study: BoundStudy, name: str) -> Iterator[Job]:
     yield Job("corpus", name, study.corpus_dir(name) / "manifest.json", study.resources("corpus"), size, size, costs)
 
 
-def _evaluation_set(study: BoundStudy, name: str) -> Job:
+def _evaluation_set(study: Study, name: str) -> Job:
     test, train = images_in(study, name)
     size = None if test is None or train is None else test + train
     out = study.evaluation_dir(name) / "evaluation.json"
     return Job("evaluation_set", name, out, study.resources("evaluation_set"), size, size, (f"evaluation_set.{name}", "evaluation_set"))
 
 
-def _check_data(study: BoundStudy) -> Job:
+def _check_data(study: Study) -> Job:
     sets = [_evaluation_set(study, name).units for name in study.declaration.evaluation]
     images, asks = None if None in sets else sum(sets), study.resources("evaluation_set")
     return Job("check_data", "all", study.root / "data.json", asks, images, 0, ("check_data", "evaluation_set"))
 
 
-def _features(study: BoundStudy, corpus: str, encoder: str) -> Iterator[Job]:
+def _features(study: Study, corpus: str, encoder: str) -> Iterator[Job]:
     size, both = pairs_in(study, corpus), f"{corpus} {encoder}"
     members = study.joined_corpora(corpus, encoder)
     for member in members:
@@ -118,7 +118,7 @@ def _features(study: BoundStudy, corpus: str, encoder: str) -> Iterator[Job]:
     yield Job("encode", both, out, study.resources("encode"), 0 if members else size, size, costs)
 
 
-def _encoder(study: BoundStudy, corpus: str, encoder: str) -> Iterator[Job]:
+def _encoder(study: Study, corpus: str, encoder: str) -> Iterator[Job]:
     """What has to be trained before the corpus can be encoded."""
     match study.declaration.encoders[encoder]:
         case RunEncoder(run=run, seed=seed):
@@ -131,7 +131,7 @@ def _encoder(study: BoundStudy, corpus: str, encoder: str) -> Iterator[Job]:
             yield Job("train_encoder", f"{home} {encoder}", out, study.resources("train_encoder"), seen, 1, ("train_encoder",))
 
 
-def _pairs(study: BoundStudy, name: str) -> Iterator[Job]:
+def _pairs(study: Study, name: str) -> Iterator[Job]:
     corpus, spec = study.pairs_entry(name)
     yield from _corpus(study, corpus)
     for encoder in encoders_of(spec):
@@ -147,7 +147,7 @@ def _pairs(study: BoundStudy, name: str) -> Iterator[Job]:
     yield Job("mine", name, out, study.mining_resources(name), units, items, costs)
 
 
-def _model(study: BoundStudy, name: str, seed: str) -> Iterator[Job]:
+def _model(study: Study, name: str, seed: str) -> Iterator[Job]:
     run, out = study.run(name), study.model_dir(name, seed) / "open_clip_model.safetensors"
     if name in study.declaration.published:
         yield Job("import", f"{name} seed {seed}", out, IMPORT, 1, 1, (f"import.{name}", "import"))
@@ -171,28 +171,28 @@ def _model(study: BoundStudy, name: str, seed: str) -> Iterator[Job]:
     yield Job("train", f"{name} seed {seed}", out, study.resources("train"), seen, 1, costs)
 
 
-def _judgements(study: BoundStudy, start: str) -> int:
+def _judgements(study: Study, start: str) -> int:
     """Selections and filters by a start checkpoint, which encodes the corpus once for all of them."""
     runs = [r for r in study.runs.values() if r.start == start]
     selections = {study.selection_name(r.name) for r in runs if r.select}
     return len(selections | {study.filtered_name(r.name) for r in runs if r.false_negative_margin is not None})
 
 
-def _selection(study: BoundStudy, name: str, seed: str) -> Job:
+def _selection(study: Study, name: str, seed: str) -> Job:
     run, out = study.run(name), study.selection_dir(name, seed) / "keep.npy"
     size = pairs_in(study, run.corpus)
     share = size and size / _judgements(study, run.start)
     return Job("select", f"{run.start} {out.parent.name}", out, study.resources("select"), share, share, ("select",))
 
 
-def _filtered(study: BoundStudy, name: str, seed: str) -> Job:
+def _filtered(study: Study, name: str, seed: str) -> Job:
     run, out = study.run(name), study.drawn_pairs(name, seed) / "pairs.json"
     size = pairs_in(study, run.corpus)
     share, kept = size and size / _judgements(study, run.start), size and size * run.pairs.k
     return Job("filter", f"{run.start} {out.parent.name}", out, study.resources("filter"), share, kept, ("filter",))
 
 
-def _metrics(study: BoundStudy, name: str, seed: str, stage: str) -> Job:
+def _metrics(study: Study, name: str, seed: str, stage: str) -> Job:
     tasks = study.tasks(stage)
     images = [images_in(study, set_name) for set_name, _ in tasks]
     counted = [test if stage == "evaluate" else train for test, train in images]
@@ -201,7 +201,7 @@ def _metrics(study: BoundStudy, name: str, seed: str, stage: str) -> Job:
     return Job(stage, f"{name} seed {seed}", out, study.resources(stage), units, units, (stage,))
 
 
-def _of_contamination(study: BoundStudy) -> Iterator[Job]:
+def _of_contamination(study: Study) -> Iterator[Job]:
     for corpus in study.own_corpora:
         yield from _corpus(study, corpus)
         size = pairs_in(study, corpus)
@@ -212,7 +212,7 @@ def _of_contamination(study: BoundStudy) -> Iterator[Job]:
     yield Job("contamination", "all", study.contamination_file, study.resources("contamination"), total, 0, ("contamination",))
 
 
-def check_costs(study: BoundStudy) -> None:
+def check_costs(study: Study) -> None:
     """A cost that no job would look up is a misspelling."""
     known = {"import", "corpus", "evaluation_set", "train_encoder", "encode", "mine", "merge", "select", "filter", "train", "evaluate"}
     known |= {"probe", "fingerprint", "contamination", "check_data"}

@@ -1,11 +1,11 @@
 """How large things are: from an artefact that is there, else as declared. None where nobody has said."""
 
-from helip.artefact import read_json
 from helip.config import GeneratedSet, Pairs, UnionCorpus
-from helip.study import BoundStudy
+from helip.io import read_json
+from helip.study import Study
 
 
-def pairs_in(study: BoundStudy, corpus: str) -> int | None:
+def pairs_in(study: Study, corpus: str) -> int | None:
     """Pairs of a corpus. Published sizes are an upper bound: addresses rot."""
     manifest = study.corpus_dir(corpus) / "manifest.json"
     if manifest.exists():
@@ -17,7 +17,7 @@ def pairs_in(study: BoundStudy, corpus: str) -> int | None:
     return study.declared_size(corpus)
 
 
-def images_in(study: BoundStudy, name: str) -> tuple[int | None, int | None]:
+def images_in(study: Study, name: str) -> tuple[int | None, int | None]:
     """Test images of an evaluation set, and images its probe trains on."""
     written = study.evaluation_dir(name) / "evaluation.json"
     declared = study.declaration.evaluation[name]

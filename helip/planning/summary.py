@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from helip.planning.jobs import Job, check_costs
-from helip.study import BoundStudy
+from helip.study import Study
 
 GB = 1e9
 
@@ -28,7 +28,7 @@ class Line:
     origins: dict[str, None] = field(default_factory=dict)  # ordered
 
 
-def summary(study: BoundStudy, jobs: Iterable[Job]) -> list[Line]:
+def summary(study: Study, jobs: Iterable[Job]) -> list[Line]:
     """One line a stage, in the order of the work."""
     check_costs(study)
     by_stage: dict[str, Line] = {}
@@ -51,7 +51,7 @@ def summary(study: BoundStudy, jobs: Iterable[Job]) -> list[Line]:
     return sorted(by_stage.values(), key=lambda line: order.index(line.stage) if line.stage in order else len(order))
 
 
-def _add(line: Line, job: Job, study: BoundStudy) -> None:
+def _add(line: Line, job: Job, study: Study) -> None:
     line.jobs, line.left = line.jobs + 1, line.left + (not job.is_done)
     line.gpus, line.threads = max(line.gpus, job.resources.gpu), max(line.threads, job.resources.threads)
     line.memory_gb = max(line.memory_gb, job.resources.mem_mb / 1000)
@@ -72,7 +72,7 @@ def _add(line: Line, job: Job, study: BoundStudy) -> None:
 HEAD = ("stage", "jobs", "left", "GPUs", "longest h", "limit h", "GPU-hours", "core-hours", "disk GB", "memory GB")
 
 
-def text(study: BoundStudy, lines: list[Line]) -> str:
+def text(study: Study, lines: list[Line]) -> str:
     """A Markdown table, what it leaves out, and where the costs come from."""
     rows = [HEAD, ("---", *["---:"] * (len(HEAD) - 1)), *map(_row, lines), _total(lines)]
     widths = [max(len(row[i]) for row in rows) for i in range(len(HEAD))]
@@ -101,7 +101,7 @@ def _total(lines: list[Line]) -> tuple[str, ...]:
     return ("all", str(total("jobs")), str(total("left")), "", "", "", *sums, f"{peak:.0f}")
 
 
-def _remarks(study: BoundStudy, lines: list[Line]) -> list[str]:
+def _remarks(study: Study, lines: list[Line]) -> list[str]:
     said = []
     for line in lines:
         if line.unpriced:

@@ -3,11 +3,11 @@
 import csv
 from pathlib import Path
 
-from helip.binding import BoundRun
 from helip.reporting.inputs import QUESTION, question
 from helip.reporting.statistics import holm
 from helip.reporting.tables import CONTRAST
-from helip.study import BoundStudy, start_seed
+from helip.study import Study, start_seed
+from helip.study.resolve import ResolvedRun
 
 CLAIM = "clip_cc3m_beats_continued_training"  # HELIP as printed over its control, on every corpus that the study has
 PLUS = "helip_plus"  # the best of what was tried, chosen before, on pre-trainings of its own: one question, asked once
@@ -20,13 +20,13 @@ SAID = {
 }
 
 
-def answer(study: BoundStudy, claims: list[dict[str, str]]) -> str:
+def answer(study: Study, claims: list[dict[str, str]]) -> str:
     """Paragraphs of Markdown, from the rows of claims.csv and of table11.csv where that was made."""
     lines = [_as_printed(next(r for r in claims if r["claim"] == CLAIM))] if any(r["claim"] == CLAIM for r in claims) else []
     return "\n\n".join([*lines, *_others(study, question_rows(study))])
 
 
-def question_rows(study: BoundStudy) -> list[dict[str, str]]:
+def question_rows(study: Study) -> list[dict[str, str]]:
     """The rows of table 11, none where it was not made."""
     path: Path = study.root / f"{question(study)}.csv"
     if not path.exists():
@@ -35,7 +35,7 @@ def question_rows(study: BoundStudy) -> list[dict[str, str]]:
         return list(csv.DictReader(f))
 
 
-def out_of_reach(study: BoundStudy, run: str) -> bool:
+def out_of_reach(study: Study, run: str) -> bool:
     """Whether a run was told the truth about its corpus: a bound, and no method."""
     r = study.runs[run]
     if r.interpolate:
@@ -48,7 +48,7 @@ def is_pooled(r: dict[str, str]) -> bool:
     return int(r.get("corpora") or 1) > 1  # tables made before had no such column
 
 
-def refinements(study: BoundStudy, rows: list[dict[str, str]]) -> list[dict[str, str]]:
+def refinements(study: Study, rows: list[dict[str, str]]) -> list[dict[str, str]]:
     """The averages of what is measured against a control. `p_holm` is corrected over those within a miner's reach, the means over corpora
     and the single corpora each by themselves, None for bounds; helip_plus, asked once, has its own."""
     compared = [r for r in rows if r["column"] == "average" and r["delta_p"] and r["arm"] != CONTRAST]
@@ -78,7 +78,7 @@ def _as_printed(claim: dict[str, str]) -> str:
     )
 
 
-def _others(study: BoundStudy, rows: list[dict[str, str]]) -> list[str]:
+def _others(study: Study, rows: list[dict[str, str]]) -> list[str]:
     found = refinements(study, rows)
     if not found:
         return []
@@ -116,7 +116,7 @@ def _shown(fair: list[dict[str, str]]) -> list[str]:
     return lines
 
 
-def _unfinished(study: BoundStudy, rows: list[dict[str, str]]) -> str:
+def _unfinished(study: Study, rows: list[dict[str, str]]) -> str:
     """How much of the table was made, where that is not all."""
     declared = {run for _, _, run, _, _ in study.table_rows(QUESTION)}
     done = {r["run"] for r in rows if not is_pooled(r)}
@@ -125,7 +125,7 @@ def _unfinished(study: BoundStudy, rows: list[dict[str, str]]) -> str:
     )
 
 
-def _plus(study: BoundStudy, r: dict[str, str]) -> str:
+def _plus(study: Study, r: dict[str, str]) -> str:
     run, over = study.run(r["run"]), "is above" if float(r["delta"]) > 0 else "is below"
     starts = {start_seed(seed) for seed in run.seeds}
     own = "" if starts & set(map(str, study.declaration.seeds)) else " kept for this question"
@@ -136,7 +136,7 @@ def _plus(study: BoundStudy, r: dict[str, str]) -> str:
     )
 
 
-def _described(run: BoundRun) -> str:
+def _described(run: ResolvedRun) -> str:
     what = {"control": "plain continued training", "cleaned": "continued training without noise targets", "helip": "HELIP"}[run.arm]
     kept = f" on the {100 * run.select.keep:g} % of the pairs that the start scores highest by `{run.select.score}`" if run.select else ""
     return what + kept
@@ -147,7 +147,7 @@ def _named(rows: list[dict[str, str]]) -> str:
     return ", ".join(f"{r['method']} on {r['corpus']} {between(r)}" for r in rows) or "none"
 
 
-def matrix(study: BoundStudy) -> str:
+def matrix(study: Study) -> str:
     """Table 11 in short: its refinements down, corpora across, the difference to the control on average; bold where it is shown."""
     found = refinements(study, question_rows(study))
     if not found:

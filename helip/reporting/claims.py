@@ -12,7 +12,7 @@ from helip.config import Claim, Comparison
 from helip.reporting.effects import Effect, NotRunError, effect
 from helip.reporting.measured import Measured
 from helip.reporting.statistics import holm
-from helip.study import BoundStudy
+from helip.study import Study
 
 ALPHA = 0.05
 Verdict = Literal["reproduced", "not reproduced", "underpowered", "not run"]
@@ -33,7 +33,7 @@ class Decision:
     note: str = ""
 
 
-def against_control(study: BoundStudy, claim: Claim) -> Claim | None:
+def against_control(study: Study, claim: Claim) -> Claim | None:
     """The claim with each start replaced by its control; None where it is not about refinements measured from their start."""
     if claim.measure != "accuracy" or claim.expect != "higher":
         return None
@@ -44,7 +44,7 @@ def against_control(study: BoundStudy, claim: Claim) -> Claim | None:
     return claim.model_copy(update={"run": first.run, "over": first.over, "also": tuple(also)})
 
 
-def decide(study: BoundStudy, measured: Measured) -> list[Decision]:
+def decide(study: Study, measured: Measured) -> list[Decision]:
     """The verdicts of all claims, in the order of the file."""
     decisions = [_measure(study, measured, name, claim) for name, claim in study.claims.items()]
     tests = [(i, w) for i, d in enumerate(decisions) for w in ("effect", "control") if getattr(d, w) and getattr(d, w).interval]
@@ -69,7 +69,7 @@ def _verdict(p_for: float, p_against: float) -> Verdict:
     return "reproduced" if p_for <= ALPHA else "not reproduced" if p_against <= ALPHA else "underpowered"
 
 
-def _measure(study: BoundStudy, measured: Measured, name: str, claim: Claim) -> Decision:
+def _measure(study: Study, measured: Measured, name: str, claim: Claim) -> Decision:
     """Without the correction: what has no interval is decided here, by arithmetic."""
     try:
         found = effect(study, measured, claim)

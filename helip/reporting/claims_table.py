@@ -4,8 +4,8 @@ import csv
 from collections import Counter
 from pathlib import Path
 
-from helip.artefact import whole_file
 from helip.config import Claim
+from helip.io import atomic_file
 from helip.reporting.claims import Decision, decide
 from helip.reporting.effects import Effect
 from helip.reporting.inputs import tables
@@ -13,7 +13,7 @@ from helip.reporting.measured import Kind, Measured
 from helip.reporting.noise import Noise
 from helip.reporting.published import published
 from helip.reporting.tables import csv_text
-from helip.study import BoundStudy
+from helip.study import Study
 
 FIELDS = (
     "claim", "verdict", "place", "text", "expect", "margin", "measure", "run", "over", "compared", "of", "columns", "estimate", "ci_low",
@@ -38,12 +38,12 @@ NOISE = (
 )
 
 
-def write_claims(study: BoundStudy) -> list[Decision]:
+def write_claims(study: Study) -> list[Decision]:
     """Builds results/<study>/claims.csv and claims.md."""
     measured = Measured(study, tables(study))
     decisions = decide(study, measured)
     _write_csv(study, decisions, study.root / "claims.csv")
-    with whole_file(study.root / "claims.md") as temporary:
+    with atomic_file(study.root / "claims.md") as temporary:
         temporary.write_text(markdown(study, decisions, measured.noises))
     return decisions
 
@@ -65,7 +65,7 @@ def _kind(kind: Kind) -> str:
     return ("means of several " if kind.several else "") + " and ".join(kind.tasks)
 
 
-def row(study: BoundStudy, d: Decision) -> dict[str, object]:
+def row(study: Study, d: Decision) -> dict[str, object]:
     claim, printed = d.claim, published(study, d.claim)
     said = {field: getattr(claim, field) for field in ("place", "text", "expect", "margin", "measure", "run", "over")}
     said |= {"claim": d.name, "verdict": d.verdict, "p_holm": d.p_holm, "p_holm_contrary": d.p_holm_contrary}
@@ -83,14 +83,14 @@ def row(study: BoundStudy, d: Decision) -> dict[str, object]:
     return said
 
 
-def _write_csv(study: BoundStudy, decisions: list[Decision], path: Path) -> None:
-    with whole_file(path) as temporary, open(temporary, "w", newline="") as f:
+def _write_csv(study: Study, decisions: list[Decision], path: Path) -> None:
+    with atomic_file(path) as temporary, open(temporary, "w", newline="") as f:
         writer = csv.DictWriter(f, FIELDS, restval="", lineterminator="\n")
         writer.writeheader()
         writer.writerows({k: csv_text(v) for k, v in row(study, d).items()} for d in decisions)
 
 
-def markdown(study: BoundStudy, decisions: list[Decision], noises: dict[Kind, Noise]) -> str:
+def markdown(study: Study, decisions: list[Decision], noises: dict[Kind, Noise]) -> str:
     lines = [f"# The paper's claims, in study `{study.name}`", "", ", ".join(f"{n} {v}" for v, n in counts(decisions).items()) + ".", ""]
     lines += [
         how(decisions, noises),

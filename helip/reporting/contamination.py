@@ -1,7 +1,7 @@
 """Evaluation images among the training images, as the study counted them (`helip contamination`). Markdown."""
 
-from helip.artefact import read_json
-from helip.study import BoundStudy
+from helip.io import read_json
+from helip.study import Study
 
 SAID = (
     "Test images with a near-duplicate among the training images, by perceptual hashes (at most {dct_bits} bits of 64 of one and "
@@ -9,7 +9,7 @@ SAID = (
 )
 
 
-def contamination(study: BoundStudy) -> str:
+def contamination(study: Study) -> str:
     """A row for each evaluation set and corpus; nothing where all corpora are generated, and their evaluation sets with them."""
     file = study.contamination_file
     if file is None or not file.exists():

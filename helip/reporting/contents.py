@@ -4,7 +4,7 @@ import csv
 from dataclasses import dataclass
 
 from helip.reporting.inputs import claims_inputs, figure_inputs, figures, measurable_pairs, runs_of, tables
-from helip.study import BoundStudy
+from helip.study import Study
 
 
 @dataclass(frozen=True)
@@ -14,11 +14,11 @@ class Contents:
     note: str = ""  # Markdown
 
 
-def everything(study: BoundStudy) -> Contents:
+def everything(study: Study) -> Contents:
     return Contents(tables(study), figures(study))
 
 
-def finished(study: BoundStudy) -> Contents:
+def finished(study: Study) -> Contents:
     """Makes the tables, claims and figures again, of what is there, and says how much that is."""
     from helip.reporting.claims_table import write_claims
     from helip.reporting.figures import draw
@@ -36,12 +36,12 @@ def finished(study: BoundStudy) -> Contents:
     return Contents([name for name in tables(study) if _has_rows(study, name)], drawn, note if there < len(wanted) else "")
 
 
-def _has_rows(study: BoundStudy, name: str) -> bool:
+def _has_rows(study: Study, name: str) -> bool:
     with open(study.root / f"{name}.csv", newline="") as f:
         return any(csv.DictReader(f))
 
 
-def _can_be_drawn(study: BoundStudy, name: str) -> bool:
+def _can_be_drawn(study: Study, name: str) -> bool:
     match name:
         case "figure4":
             from helip.reporting.measured import Measured

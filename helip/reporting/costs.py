@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from helip.study import BoundStudy
+from helip.study import Study
 
 # results/<study>/<folder> -> what its jobs do; models are imported, trained or interpolated
 STAGES = {
@@ -33,7 +33,7 @@ class Costs:
         return sum(self.cpu.values()) / 3600
 
 
-def costs(study: BoundStudy) -> Costs:
+def costs(study: Study) -> Costs:
     """What all artefacts that lie in the study's folder cost. Artefacts of one job say the same process; its last word counts."""
     jobs: dict[tuple, tuple[str, dict[str, Any]]] = {}
     total = Costs()

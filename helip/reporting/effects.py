@@ -6,16 +6,16 @@ from functools import partial
 
 import numpy as np
 
-from helip.artefact import read_json
 from helip.config import Claim, Comparison
 from helip.errors import HelipError
+from helip.io import read_json
 from helip.reporting.inputs import quality_pairs
 from helip.reporting.measured import Measured
 from helip.reporting.mining_quality import overlap_by_target
 from helip.reporting.noise import Noise
 from helip.reporting.statistics import RESAMPLES, Gain, Interval, chance, gain, interval
 from helip.reporting.times import mining_minutes, pairs_file
-from helip.study import BoundStudy
+from helip.study import Study
 
 FEW = 20  # targets: of fewer, a bootstrap is too sure
 
@@ -41,7 +41,7 @@ class Effect:
     note: str = ""
 
 
-def effect(study: BoundStudy, measured: Measured, claim: Claim) -> Effect:
+def effect(study: Study, measured: Measured, claim: Claim) -> Effect:
     """What the study measured of a claim; NotRunError says what is missing."""
     pairs = claim.comparisons
     bound = [c for c in pairs if c.run in study.runs and c.over in study.runs]
@@ -69,7 +69,7 @@ def _weakest(claim: Claim, bound: list[Comparison], each: list[float]) -> str:
 # ---------------------------------------------------------------- accuracy
 
 
-def _accuracy(study: BoundStudy, measured: Measured, claim: Claim, bound: list[Comparison], of: int) -> Effect:
+def _accuracy(study: Study, measured: Measured, claim: Claim, bound: list[Comparison], of: int) -> Effect:
     wanted = study.tables[claim.table].chosen(claim.columns)
     columns = measured.columns(wanted)
     if not columns:
@@ -123,7 +123,7 @@ def one_sided(claim: Claim, p, is_so: bool) -> float:
 # ---------------------------------------------------------------- mined pairs, times, epochs
 
 
-def _overlap(study: BoundStudy, claim: Claim, bound: list[Comparison], of: int) -> Effect:
+def _overlap(study: Study, claim: Claim, bound: list[Comparison], of: int) -> Effect:
     """Paired over targets that have hard pairs in both sets."""
     names = [(study.pairs_name(study.run(c.run)), study.pairs_name(study.run(c.over))) for c in bound]
     known = quality_pairs(study)
@@ -154,7 +154,7 @@ def _draws_of_mean(values_n: np.ndarray, seed: int, resamples: int = RESAMPLES, 
     return rng.multinomial(len(values_n), np.full(len(values_n), 1 / len(values_n)), resamples) @ values_n / len(values_n)
 
 
-def _minutes(study: BoundStudy, claim: Claim, bound: list[Comparison], of: int) -> Effect:
+def _minutes(study: Study, claim: Claim, bound: list[Comparison], of: int) -> Effect:
     """One timing each: a comparison without an interval, which decides where the times differ by more than the margin."""
     if missing := [r for c in bound for r in (c.run, c.over) if not pairs_file(study, r).exists()]:
         raise NotRunError(f"the pairs of {missing[0]} are not mined yet")
@@ -169,7 +169,7 @@ def _minutes(study: BoundStudy, claim: Claim, bound: list[Comparison], of: int) 
                   len(bound), of, weakest=_weakest(claim, bound, each), note=note)  # fmt: skip
 
 
-def _epochs(study: BoundStudy, claim: Claim, bound: list[Comparison], of: int) -> Effect:
+def _epochs(study: Study, claim: Claim, bound: list[Comparison], of: int) -> Effect:
     """At most `margin` passes over the corpus: arithmetic, decided from what the longest trainings say they did."""
     passes = []
     for run, seed in ((study.run(c.run), seed) for c in bound for seed in study.run(c.run).seeds):

@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from helip.artefact import digest, file_digest
 from helip.config import Table
-from helip.study import REPORTING, BoundStudy
+from helip.io import digest, file_digest
+from helip.study import REPORTING, Study
 
 TIMES = "mine.minutes"
 # Does refinement beat plain continued training? Made by its own word (`make table11`): the report shows it where it is there, and what
@@ -14,11 +14,11 @@ QUESTION = "table11"
 SHEETS = {"figure5": ("hpm", "image", "text"), "figure6": ("hpm", "fast_hpm"), "figure7": ("hpm", "image", "text")}
 
 
-def _pairs(study: BoundStudy, name: str) -> Path:
+def _pairs(study: Study, name: str) -> Path:
     return study.pairs_dir(name) / "pairs.json"
 
 
-def runs_of(study: BoundStudy, table: str) -> list[str]:
+def runs_of(study: Study, table: str) -> list[str]:
     return list(dict.fromkeys(run for _, _, run, _, _ in study.table_rows(table)))
 
 
@@ -27,7 +27,7 @@ def is_of_times(table: Table) -> bool:
     return all(c.metric == TIMES for c in table.columns)
 
 
-def table_inputs(study: BoundStudy, table: str) -> list[Path]:
+def table_inputs(study: Study, table: str) -> list[Path]:
     """Metrics files and manifests, or the pairs whose mining was timed."""
     metrics = study.table_metrics(table)
     if is_of_times(study.tables[table]):
@@ -35,18 +35,18 @@ def table_inputs(study: BoundStudy, table: str) -> list[Path]:
     return metrics
 
 
-def question(study: BoundStudy) -> str:
+def question(study: Study) -> str:
     """Table 11; where the whole was not made, its first rows."""
     first = f"first/{QUESTION}"
     return first if (study.root / f"{first}.csv").exists() and not (study.root / f"{QUESTION}.csv").exists() else QUESTION
 
 
-def tables(study: BoundStudy) -> list[str]:
+def tables(study: Study) -> list[str]:
     """The tables that the study has something to put into, as the paper numbers them; figure 4's numbers are one."""
     return [n for n in study.tables if n != QUESTION and not n.startswith("first/") and table_inputs(study, n)]
 
 
-def figures(study: BoundStudy) -> list[str]:
+def figures(study: Study) -> list[str]:
     """The figures that the study can draw."""
     sheets = [name for name in SHEETS if len(sheet_pairs(study, name)) > 1]
     quality = ["figure8"] if quality_pairs(study) else []
@@ -54,7 +54,7 @@ def figures(study: BoundStudy) -> list[str]:
     return size + sheets + quality
 
 
-def sheet_pairs(study: BoundStudy, figure: str) -> list[str]:
+def sheet_pairs(study: Study, figure: str) -> list[str]:
     """The pair sets that a sheet compares: of the first corpus that has the most of its methods, biggest pool first."""
     wanted, found = SHEETS[figure], {}
     for name, (corpus, spec) in study.pairs.items():
@@ -68,34 +68,34 @@ def sheet_pairs(study: BoundStudy, figure: str) -> list[str]:
     return [name for _, _, name in sorted(plain)]
 
 
-def _is_usual(study: BoundStudy, name: str, usual) -> bool:
+def _is_usual(study: Study, name: str, usual) -> bool:
     """Mined with the study's own encoders and k: not an ablation."""
     spec = study.pairs_entry(name)[1]
     return (spec.image_encoder, spec.text_encoder, spec.k) == (usual.image_encoder, usual.text_encoder, usual.k)
 
 
-def quality_pairs(study: BoundStudy) -> list[str]:
+def quality_pairs(study: Study) -> list[str]:
     """The pair sets that truth exists for and that the tables need."""
     needed = {study.pairs_name(study.run(r)) for name in tables(study) for r in runs_of(study, name) if study.run(r).pairs}
     return [n for n in _with_truth(study) if n in needed]
 
 
-def _with_truth(study: BoundStudy) -> list[str]:
+def _with_truth(study: Study) -> list[str]:
     return [n for n, (corpus, _) in study.pairs.items() if study.is_generated(corpus)]
 
 
-def measurable_pairs(study: BoundStudy) -> list[str]:
+def measurable_pairs(study: Study) -> list[str]:
     """All pair sets that truth exists for and that were made."""
     return [n for n in _with_truth(study) if _pairs(study, n).exists()]
 
 
-def selection_files(study: BoundStudy) -> list[Path]:
+def selection_files(study: Study) -> list[Path]:
     """What each kind of selection that was made says of itself, by the first seed's checkpoint."""
     found = (study.selection_dir(r.name, r.seeds[0]) / "selection.json" for r in study.runs.values() if r.select)
     return [path for path in dict.fromkeys(found) if path.exists()]
 
 
-def shown_if_there(study: BoundStudy) -> list[tuple[str, str]]:
+def shown_if_there(study: Study) -> list[tuple[str, str]]:
     """(file, digest) of what figure 8 and the report show where it was made and do not wait for."""
     asked = [path for path in (study.root / f"{question(study)}.csv",) if path.exists()]
     needed = quality_pairs(study)
@@ -103,7 +103,7 @@ def shown_if_there(study: BoundStudy) -> list[tuple[str, str]]:
     return [(str(path), file_digest(path)) for path in (*asked, *extra, *selection_files(study))]
 
 
-def figure_inputs(study: BoundStudy, figure: str) -> list[Path]:
+def figure_inputs(study: Study, figure: str) -> list[Path]:
     match figure:
         case "figure4":
             corpora = [study.manifest(study.run(r).corpus) for r in runs_of(study, "figure4")]
@@ -116,13 +116,13 @@ def figure_inputs(study: BoundStudy, figure: str) -> list[Path]:
     return []
 
 
-def claims_inputs(study: BoundStudy) -> list[Path]:
+def claims_inputs(study: Study) -> list[Path]:
     """Everything of the study that a claim could rest on: nothing is made for a claim alone that no table or figure shows."""
     files = [f for name in tables(study) for f in table_inputs(study, name)]
     return list(dict.fromkeys(files + [f for name in figures(study) for f in figure_inputs(study, name)]))
 
 
-def report_inputs(study: BoundStudy) -> list[Path]:
+def report_inputs(study: Study) -> list[Path]:
     """The finished pages and pictures; `claims.csv` brings the rest."""
     made = [study.root / f"{name}.{kind}" for name in tables(study) for kind in ("csv", "md", "tex")]
     made += [study.root / f"{name}.png" for name in figures(study)]
@@ -130,21 +130,21 @@ def report_inputs(study: BoundStudy) -> list[Path]:
     return [study.root / "claims.csv", *made, *([ledger(study)] if ledger(study).exists() else [])]
 
 
-def figure_digest(study: BoundStudy, figure: str) -> str:
+def figure_digest(study: Study, figure: str) -> str:
     """Of what a figure is drawn from beyond its files' times."""
     drawn = [study.tables.get(figure), *map(str, figure_inputs(study, figure))]
     return digest([REPORTING, figure, *drawn, *(shown_if_there(study) if figure == "figure8" else [])])
 
 
-def claims_digest(study: BoundStudy) -> str:
+def claims_digest(study: Study) -> str:
     """Of what the paper says and prints: what was measured is in the files."""
     return digest([REPORTING, study.claims, study.tables])
 
 
-def report_digest(study: BoundStudy) -> str:
+def report_digest(study: Study) -> str:
     return digest([REPORTING, study.declaration.question, *map(str, report_inputs(study)), *shown_if_there(study)])
 
 
-def ledger(study: BoundStudy) -> Path:
+def ledger(study: Study) -> Path:
     """Where paper, released code and project differ."""
     return study.file.parents[2] / "docs" / "discrepancies.md"

@@ -4,12 +4,12 @@ from helip.reporting.inputs import is_of_times
 from helip.reporting.markdown import data_of, source
 from helip.reporting.tables import Cell, labels_of, rows_of, valued
 from helip.reporting.times import grid
-from helip.study import BoundStudy
+from helip.study import Study
 
 _SPECIAL = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"} | {c: f"\\{c}" for c in "&%$#_{}"}
 
 
-def latex(study: BoundStudy, name: str, cells: list[Cell]) -> str:
+def latex(study: Study, name: str, cells: list[Cell]) -> str:
     r"""A whole `table*` environment, no wider than the page; it needs \usepackage{booktabs,graphicx}."""
     table = study.tables[name]
     caption = f"{escaped(table.title)} {escaped(source(table))}, study {escaped(study.name)}."

@@ -3,13 +3,13 @@
 from collections.abc import Iterator
 from typing import Any
 
-from helip.artefact import provenance, read_json
+from helip.io import provenance, read_json
 from helip.reporting.costs import costs, made
 from helip.reporting.html import details, escape, markdown, section, words
-from helip.study import BoundStudy
+from helip.study import Study
 
 
-def facts(study: BoundStudy) -> str:
+def facts(study: Study) -> str:
     """Of this page; `times` says when, where and by which commits the measurements were made."""
     now, trained = provenance(None), len(list(_trainings(study)))
     said = {"Page written": now["written"][:10], "by commit": now["commit"] or "unknown", "Trainings": trained,
@@ -17,7 +17,7 @@ def facts(study: BoundStudy) -> str:
     return "<ul class='facts'>" + "".join(f"<li>{k} <b>{escape(str(v))}</b></li>" for k, v in said.items()) + "</ul>"
 
 
-def _trainings(study: BoundStudy) -> Iterator[tuple[str, str, dict[str, Any]]]:
+def _trainings(study: Study) -> Iterator[tuple[str, str, dict[str, Any]]]:
     for run in study.runs.values():
         for seed in run.seeds:
             file = study.model_dir(run.name, seed) / "train.json"
@@ -25,7 +25,7 @@ def _trainings(study: BoundStudy) -> Iterator[tuple[str, str, dict[str, Any]]]:
                 yield run.name, seed, read_json(file)
 
 
-def times(study: BoundStudy) -> str:
+def times(study: Study) -> str:
     """What the jobs took: what their artefacts say, nothing estimated."""
     cost = costs(study)
     if not cost.jobs:
@@ -36,7 +36,7 @@ def times(study: BoundStudy) -> str:
     return section("times", "Times", markdown(made(cost)), details("By what the jobs do", words(head, rows)))
 
 
-def digests(study: BoundStudy) -> str:
+def digests(study: Study) -> str:
     """Versions of the packages, and what each run stands for."""
     now = provenance(None)
     versions = words(["Package", "Version"], [["Python", now["python"]], *([k, v] for k, v in now["versions"].items())])
@@ -55,6 +55,6 @@ def _commit(about: dict[str, Any] | None) -> str:
     return f"`{about.get('commit') or 'unknown'}`, {about.get('written', '')[:10]}" if about else "not trained"
 
 
-def _content(study: BoundStudy, corpus: str) -> str:
+def _content(study: Study, corpus: str) -> str:
     file = study.manifest(corpus)
     return f"`{read_json(file).get('digest', '')[:16]}`" if file.exists() else "not built"

@@ -4,10 +4,10 @@ from helip.config import Table
 from helip.reporting.inputs import is_of_times
 from helip.reporting.tables import Cell, labels_of, rows_of, valued
 from helip.reporting.times import grid
-from helip.study import BoundStudy
+from helip.study import Study
 
 
-def markdown(study: BoundStudy, name: str, cells: list[Cell]) -> str:
+def markdown(study: Study, name: str, cells: list[Cell]) -> str:
     table = study.tables[name]
     times = is_of_times(table)
     said = "Minutes of wall-clock, ours (published, ours minus it)." if times else "Ours ± std over seeds (published, ours minus it)."
@@ -33,7 +33,7 @@ def source(table: Table) -> str:
     return table.place if table.place.startswith("Not in the paper") else f"{table.place} of arXiv 2305.05208"
 
 
-def _values(study: BoundStudy, name: str, cells: list[Cell]) -> list[str]:
+def _values(study: Study, name: str, cells: list[Cell]) -> list[str]:
     labels = labels_of(study, name, cells)
     lines = [_row(["Data", "Method", *labels.values(), "Seeds"]), _row(["---"] * (len(labels) + 3))]
     return lines + [_row([data_of(row[0]), _method(row[0]), *map(_value, row), row[0].n_seeds]) for row in rows_of(valued(cells))]

@@ -14,7 +14,7 @@ from helip.reporting.metrics import Metrics
 from helip.reporting.noise import ALONE, Noise, training_noise
 from helip.reporting.paired import Paired, Spread, spread
 from helip.reporting.statistics import Gain, gain
-from helip.study import BoundStudy, start_seed
+from helip.study import Study, start_seed
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,7 +50,7 @@ class Kind(NamedTuple):
 class Measured:
     """The metrics files of a study, each read once. tables: those whose comparisons say how far trainings scatter."""
 
-    def __init__(self, study: BoundStudy, tables: Sequence[str]):
+    def __init__(self, study: Study, tables: Sequence[str]):
         self.study, self.tables = study, tables
         self._known = {*study.tasks("evaluate"), *study.tasks("probe")}
         self._metrics: dict[Path, Metrics] = {}

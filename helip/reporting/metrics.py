@@ -5,8 +5,8 @@ from pathlib import Path
 
 import numpy as np
 
-from helip.artefact import read_json
 from helip.errors import HelipError
+from helip.io import read_json
 
 
 class Metrics:

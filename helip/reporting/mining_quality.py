@@ -7,11 +7,11 @@ from pathlib import Path
 
 import numpy as np
 
-from helip.artefact import read_json, whole_file
-from helip.data.world.truth import Truth
+from helip.io import atomic_file, read_json
 from helip.mining.pairs import PairSet
 from helip.reporting.inputs import measurable_pairs, selection_files
-from helip.study import BoundStudy
+from helip.study import Study
+from helip.synthetic.truth import Truth
 
 ATTRIBUTES = 11
 
@@ -37,7 +37,7 @@ class Quality:
     mismatched: float  # of the corpus
 
 
-def quality(study: BoundStudy, name: str) -> Quality:
+def quality(study: Study, name: str) -> Quality:
     corpus, spec = study.pairs_entry(name)
     truth, pairs = Truth.open(study.corpus_dir(corpus)), PairSet.open(study.pairs_dir(name))
     i, j = entries(pairs)
@@ -57,7 +57,7 @@ def entries(pairs: PairSet) -> tuple[np.ndarray, np.ndarray]:
     return np.repeat(np.arange(len(pairs)), np.diff(pairs.offsets)), np.asarray(pairs.ids)
 
 
-def overlap_by_target(study: BoundStudy, name: str) -> np.ndarray:
+def overlap_by_target(study: Study, name: str) -> np.ndarray:
     """float64 [targets]: the share in percent of a target's attributes that its hard pairs show too; NaN where it has none."""
     corpus, _ = study.pairs_entry(name)
     truth, pairs = Truth.open(study.corpus_dir(corpus)), PairSet.open(study.pairs_dir(name))
@@ -71,7 +71,7 @@ def _percent(values: np.ndarray) -> float:
     return 100 * float(np.mean(values)) if len(values) else float("nan")
 
 
-def write_quality(study: BoundStudy, path: Path) -> list[Quality]:
+def write_quality(study: Study, path: Path) -> list[Quality]:
     """One row per pair set, as results/<study>/mining_quality.csv."""
     found = [quality(study, name) for name in measurable_pairs(study)]
     _write_rows(path, Quality, found)
@@ -95,7 +95,7 @@ class Selected:
     auc: float | None  # of the score itself
 
 
-def selections(study: BoundStudy) -> Iterator[Selected]:
+def selections(study: Study) -> Iterator[Selected]:
     """Every first-seed selection that was made and that truth exists for."""
     for file in selection_files(study):
         if "truth" not in (about := read_json(file)):
@@ -108,7 +108,7 @@ def selections(study: BoundStudy) -> Iterator[Selected]:
         yield Selected(name, start, seed.removeprefix("seed"), corpus, declared["score"], declared["keep"], *shares, *found)
 
 
-def write_selections(study: BoundStudy, path: Path) -> list[Selected]:
+def write_selections(study: Study, path: Path) -> list[Selected]:
     """One row per selection, as results/<study>/selection_quality.csv; no file where there is none."""
     found = list(selections(study))
     if found:
@@ -117,7 +117,7 @@ def write_selections(study: BoundStudy, path: Path) -> list[Selected]:
 
 
 def _write_rows(path: Path, kind: type, rows: list) -> None:
-    with whole_file(path) as temporary, open(temporary, "w", newline="") as f:
+    with atomic_file(path) as temporary, open(temporary, "w", newline="") as f:
         writer = csv.DictWriter(f, [field.name for field in fields(kind)], lineterminator="\n")
         writer.writeheader()
         writer.writerows({k: f"{v:.4f}" if isinstance(v, float) else v for k, v in asdict(row).items()} for row in rows)

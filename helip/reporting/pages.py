@@ -4,8 +4,8 @@ import re
 import shutil
 from pathlib import Path
 
-from helip.artefact import whole_folder
 from helip.errors import HelipError
+from helip.io import atomic_folder
 from helip.reporting.answer import answer, matrix, question_rows
 from helip.reporting.contamination import contamination
 from helip.reporting.contents import Contents, everything
@@ -13,10 +13,10 @@ from helip.reporting.costs import costs, made
 from helip.reporting.figures import TITLES
 from helip.reporting.inputs import question
 from helip.reporting.report import read_rows
-from helip.study import BoundStudy
+from helip.study import Study
 
 
-def write_pages(study: BoundStudy, folder: Path, shown: Contents | None = None) -> Path:
+def write_pages(study: Study, folder: Path, shown: Contents | None = None) -> Path:
     """Builds the folder from a study's tables, claims and figures; HelipError names what is not built yet."""
     shown = shown or everything(study)
     if folder.exists() and not (folder / "README.md").exists() and any(folder.iterdir()):
@@ -25,14 +25,14 @@ def write_pages(study: BoundStudy, folder: Path, shown: Contents | None = None) 
     if missing := [path for path in drawn if not path.exists()]:
         raise HelipError(f"{missing[0]}: not found; build it first (`snakemake {missing[0]}`)")
     page = _page(study, shown)
-    with whole_folder(folder) as temporary:
+    with atomic_folder(folder) as temporary:
         (temporary / "README.md").write_text(page)
         for path in drawn:
             shutil.copyfile(path, temporary / path.name)
     return folder / "README.md"
 
 
-def _page(study: BoundStudy, shown: Contents) -> str:
+def _page(study: Study, shown: Contents) -> str:
     claims = read_rows(study.root / "claims.csv")
     parts = [
         f"# HELIP, reproduced: study `{study.name}`",
@@ -58,13 +58,13 @@ def _number(name: str) -> str:
     return re.sub(r"(\D+)(\d+)", r"\1 \2", name.removeprefix("first/")).capitalize()
 
 
-def _table(study: BoundStudy, name: str) -> str:
+def _table(study: Study, name: str) -> str:
     """The table's own page, its headings one level deeper."""
     text = re.sub(r"^#(?=#* )", "##", _text(study, f"{name}.md"), flags=re.MULTILINE)
     return text.replace("## ", f"## {_number(name)}. ", 1)
 
 
-def _text(study: BoundStudy, file: str) -> str:
+def _text(study: Study, file: str) -> str:
     path = study.root / file
     if not path.exists():
         raise HelipError(f"{path}: not found; build it first (`snakemake {path.with_suffix('.csv')}`)")

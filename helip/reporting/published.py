@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from helip.config import Claim, Column, Table
 from helip.reporting.inputs import is_of_times
-from helip.study import BoundStudy
+from helip.study import Study
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ def printed_average(table: Table, row: dict[str, float]) -> float | None:
     return row.get("average", round(statistics.fmean(cells), 2) if whole else None)
 
 
-def published(study: BoundStudy, claim: Claim) -> Published | None:
+def published(study: Study, claim: Claim) -> Published | None:
     table = study.tables[claim.table]
     rows = {row.run: row.published for row in table.rows if row.published}
     if claim.measure == "mining_minutes" and not is_of_times(table):

@@ -6,8 +6,8 @@ import re
 from importlib.resources import files
 from pathlib import Path
 
-from helip.artefact import whole_file
 from helip.errors import HelipError
+from helip.io import atomic_file
 from helip.reporting.answer import answer, matrix
 from helip.reporting.contamination import contamination
 from helip.reporting.contents import Contents, everything
@@ -18,10 +18,10 @@ from helip.reporting.machinery import digests, facts, times
 from helip.reporting.tables import CONTRAST, column_labels
 from helip.reporting.times import grid
 from helip.reporting.verdicts import verdicts
-from helip.study import BoundStudy
+from helip.study import Study
 
 
-def write_report(study: BoundStudy, shown: Contents | None = None) -> Path:
+def write_report(study: Study, shown: Contents | None = None) -> Path:
     """Builds results/<study>/report.html, of everything unless `shown` says what."""
     shown = shown or everything(study)
     numbered = [name for name in shown.tables if name != "figure4"]
@@ -38,16 +38,16 @@ def write_report(study: BoundStudy, shown: Contents | None = None) -> Path:
         "versions": digests(study),
     }
     path = study.root / "report.html"
-    with whole_file(path) as temporary:
+    with atomic_file(path) as temporary:
         temporary.write_text(_page(study, {k: v for k, v in parts.items() if v}), encoding="utf-8")
     return path
 
 
-def _first(study: BoundStudy, claims: list[dict[str, str]], shown: Contents) -> str:
+def _first(study: Study, claims: list[dict[str, str]], shown: Contents) -> str:
     return "\n\n".join(part for part in (answer(study, claims), shown.note) if part)
 
 
-def _page(study: BoundStudy, parts: dict[str, str]) -> str:
+def _page(study: Study, parts: dict[str, str]) -> str:
     names = {"answer": "Refine or train on?", "verdicts": "Verdicts", "question": "Table 11", "tables": "Tables", "figures": "Figures",
              "contamination": "Contamination", "ledger": "Discrepancies", "times": "Times", "versions": "Versions"}  # fmt: skip
     links = "".join(f'<a href="#{k}">{names[k]}</a>' for k in parts)
@@ -78,7 +78,7 @@ def read_rows(path: Path) -> list[dict[str, str]]:
         raise HelipError(f"{path}: not found; build it first (`snakemake {path}`)") from None
 
 
-def _how(study: BoundStudy) -> str:
+def _how(study: Study) -> str:
     """The paragraph of claims.md that says how verdicts came about."""
     page = study.root / "claims.md"
     said = [block for block in page.read_text().split("\n\n") if block.startswith("A claim is ")] if page.exists() else []
@@ -100,7 +100,7 @@ def _contents(names: list[str]) -> str:
     return f"<p>Table {' · '.join(links)}</p>"
 
 
-def _question(study: BoundStudy) -> str:
+def _question(study: Study) -> str:
     """Table 11 where it was made: what each refinement adds to plain continued training, then every number."""
     short = matrix(study)
     if not short:
@@ -113,14 +113,14 @@ def _question(study: BoundStudy) -> str:
     return section("question", "Table 11: what beats plain continued training?", said, markdown(short), whole)
 
 
-def _table(study: BoundStudy, name: str) -> str:
+def _table(study: Study, name: str) -> str:
     table, cells = study.tables[name], read_rows(study.root / f"{name}.csv")
     said = f"<h3 id='{name}'>{escape(table.title)}</h3><p class='quiet'>{escape(table.place)}</p>"
     note = f"<p class='quiet'>{escape(table.note)}</p>" if table.note else ""
     return said + (_of_times(cells) if is_of_times(table) else _of_values(study, name, cells)) + note
 
 
-def _of_values(study: BoundStudy, name: str, cells: list[dict[str, str]]) -> str:
+def _of_values(study: Study, name: str, cells: list[dict[str, str]]) -> str:
     labels = column_labels(study.tables[name], [c["column"] for c in cells])
     rows: dict[tuple[str, str, str], list[dict[str, str]]] = {}
     for cell in (c for c in cells if c["arm"] != CONTRAST):
@@ -176,7 +176,7 @@ def _minutes(cell: dict[str, str] | None) -> str:
 # ---------------------------------------------------------------- figures and the ledger
 
 
-def _figures(study: BoundStudy, names: list[str]) -> str:
+def _figures(study: Study, names: list[str]) -> str:
     drawn = [(name, study.root / f"{name}.png") for name in names]
     if missing := [path for _, path in drawn if not path.exists()]:
         raise HelipError(f"{missing[0]}: not found; build it first (`snakemake {missing[0]}`)")
@@ -192,12 +192,12 @@ def _figure(name: str, path: Path) -> str:
     return f'<figure id="{name}"><div class="narrow-scroll">{image}</div><figcaption>{escape(title)}</figcaption></figure>'
 
 
-def _contamination(study: BoundStudy) -> str:
+def _contamination(study: Study) -> str:
     counted = contamination(study)
     return section("contamination", "Evaluation images among the training images", markdown(counted)) if counted else ""
 
 
-def _ledger(study: BoundStudy) -> str:
+def _ledger(study: Study) -> str:
     """docs/discrepancies.md, without its title."""
     if not ledger(study).exists():
         return ""

@@ -7,14 +7,14 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from helip.artefact import whole_file
 from helip.config import Column, Table
+from helip.io import atomic_file
 from helip.reporting.inputs import is_of_times
 from helip.reporting.measured import Measured, two_sided
 from helip.reporting.noise import Noise
 from helip.reporting.published import printed_average
 from helip.reporting.statistics import Gain, gain
-from helip.study import BoundStudy
+from helip.study import Study
 
 FIELDS = (
     "corpus", "data", "recovered", "method", "run", "arm", "column", "metric", "value", "std", "n_seeds", "published", "reference", "delta",
@@ -59,7 +59,7 @@ class Cell:
 
 
 class TableBuilder:
-    def __init__(self, study: BoundStudy, name: str, finished: bool = False):
+    def __init__(self, study: Study, name: str, finished: bool = False):
         self.study, self.name, self.table, self.finished = study, name, study.tables[name], finished
         self.measured = Measured(study, [name])
         self.columns = self.measured.columns(self.table.columns)
@@ -151,7 +151,7 @@ def _how_sure(gain: Gain | None, noise: Noise) -> dict[str, float]:
     return {"delta_ci_low": low, "delta_ci_high": high, "delta_p": two_sided(gain, noise)}
 
 
-def cells_of(study: BoundStudy, name: str, finished: bool = False) -> list[Cell]:
+def cells_of(study: Study, name: str, finished: bool = False) -> list[Cell]:
     """Every number of a table; an unknown table is an error with the known ones in it. finished: without rows that lack a number yet."""
     study.table_metrics(name)
     from helip.reporting.times import time_cells
@@ -173,7 +173,7 @@ def valued(cells: list[Cell]) -> list[Cell]:
     return [c for c in cells if c.arm != CONTRAST]
 
 
-def labels_of(study: BoundStudy, name: str, cells: list[Cell]) -> dict[str, str]:
+def labels_of(study: Study, name: str, cells: list[Cell]) -> dict[str, str]:
     """column key -> what the paper prints above it, in order."""
     return column_labels(study.tables[name], [c.column for c in cells])
 
@@ -188,7 +188,7 @@ def column_labels(table: Table, keys: Iterable[str]) -> dict[str, str]:
 
 
 def write_csv(cells: list[Cell], path: Path) -> None:
-    with whole_file(path) as temporary, open(temporary, "w", newline="") as f:
+    with atomic_file(path) as temporary, open(temporary, "w", newline="") as f:
         writer = csv.writer(f, lineterminator="\n")
         writer.writerow(FIELDS)
         writer.writerows([csv_text(getattr(cell, field)) for field in FIELDS] for cell in cells)
@@ -202,7 +202,7 @@ def csv_text(value: object) -> str:
     return str(value)
 
 
-def write_table(study: BoundStudy, name: str, finished: bool = False) -> str:
+def write_table(study: Study, name: str, finished: bool = False) -> str:
     """Builds results/<study>/<name>.csv, .md and .tex; returns the Markdown. finished: of the rows whose runs are done."""
     from helip.reporting.latex import latex
     from helip.reporting.markdown import markdown
@@ -211,6 +211,6 @@ def write_table(study: BoundStudy, name: str, finished: bool = False) -> str:
     pages = {"md": markdown(study, name, cells), "tex": latex(study, name, cells)}
     write_csv(cells, study.root / f"{name}.csv")
     for ending, text in pages.items():
-        with whole_file(study.root / f"{name}.{ending}") as temporary:
+        with atomic_file(study.root / f"{name}.{ending}") as temporary:
             temporary.write_text(text)
     return pages["md"]

@@ -4,17 +4,17 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from helip.artefact import read_json
 from helip.errors import HelipError
+from helip.io import read_json
 from helip.reporting.tables import Cell
-from helip.study import BoundStudy
+from helip.study import Study
 
 
-def pairs_file(study: BoundStudy, run: str) -> Path:
+def pairs_file(study: Study, run: str) -> Path:
     return study.pairs_dir(study.pairs_name(study.run(run))) / "pairs.json"
 
 
-def mining_minutes(study: BoundStudy, run: str) -> float:
+def mining_minutes(study: Study, run: str) -> float:
     """Wall-clock of the job that mined a run's pairs, or the sum over its jobs."""
     path = pairs_file(study, run)
     seconds = read_json(path).get("wall_clock_seconds")
@@ -46,7 +46,7 @@ def grid(cells: Iterable[tuple[str, str]]) -> tuple[list[str], list[str]]:
     return sorted(last, key=last.__getitem__), list(by_corpus)
 
 
-def time_cells(study: BoundStudy, name: str, finished: bool = False) -> Iterator[Cell]:
+def time_cells(study: Study, name: str, finished: bool = False) -> Iterator[Cell]:
     for corpus, label, run, published, ours in study.table_rows(name):
         if finished and not pairs_file(study, run).exists():
             continue

@@ -11,13 +11,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from helip.artefact import read_json
-from helip.study import BoundStudy, start_seed
+from helip.io import read_json
+from helip.study import Study, start_seed
 
 BATCH = 1000  # metrics a call: the most MLflow takes
 
 
-def import_study(study: BoundStudy, store: Path) -> dict[str, int]:
+def import_study(study: Study, store: Path) -> dict[str, int]:
     """Imports every finished training of a study; returns how many were imported and how many were there already."""
     from mlflow import MlflowClient
 
@@ -33,14 +33,14 @@ def import_study(study: BoundStudy, store: Path) -> dict[str, int]:
     return counts
 
 
-def finished(study: BoundStudy) -> Iterator[tuple[str, str]]:
+def finished(study: Study) -> Iterator[tuple[str, str]]:
     for run in study.runs.values():
         for seed in run.seeds:
             if (study.model_dir(run.name, seed) / "train.json").exists():
                 yield run.name, seed
 
 
-def _import_run(client, experiment: str, study: BoundStudy, run: str, seed: str) -> bool:
+def _import_run(client, experiment: str, study: Study, run: str, seed: str) -> bool:
     files = [study.model_dir(run, seed) / "train.json", study.model_dir(run, seed) / "curve.csv"]
     files += sorted((study.root / "metrics" / run / f"seed{seed}").glob("*.json"))
     content = hashlib.sha256(b"\0".join(f.read_bytes() for f in files)).hexdigest()
@@ -55,7 +55,7 @@ def _import_run(client, experiment: str, study: BoundStudy, run: str, seed: str)
     return True
 
 
-def _tags(study: BoundStudy, run: str, seed: str, key: str, content: str) -> dict[str, str]:
+def _tags(study: Study, run: str, seed: str, key: str, content: str) -> dict[str, str]:
     bound = study.run(run)
     lineage = {"corpus": bound.corpus, "model": bound.model, "arm": bound.arm}
     if bound.start:

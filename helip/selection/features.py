@@ -31,7 +31,7 @@ def joint_features(
 
 def _is_of(folder: Path, corpus: Corpus, encoder: Encoder) -> bool:
     """Whether the features there are of this corpus by these very weights, whatever lies at the model's path by now."""
-    from helip.artefact import read_json
+    from helip.io import read_json
 
     if not (folder / "features.json").is_file():
         return False

@@ -8,14 +8,14 @@ from typing import Any
 
 import numpy as np
 
-from helip.artefact import digest, file_digest, provenance, whole_folder, write_json
 from helip.config import Selection
 from helip.data.corpus import Corpus
-from helip.data.locations import located
-from helip.data.world.truth import Truth
+from helip.data.locations import resolve_path
 from helip.errors import HelipError
+from helip.io import atomic_folder, digest, file_digest, provenance, write_json
 from helip.selection.keep import keep_top, read_column
 from helip.selection.quality import detection
+from helip.synthetic.truth import Truth
 
 QUANTILES = (0.0, 0.01, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99, 1.0)
 
@@ -65,7 +65,7 @@ def _score(job: Job, shard: tuple[int, int]) -> tuple[np.ndarray, dict[str, str]
     if job.spec.score == "truth":
         return (~Truth.open(job.corpus.folder).mismatched).astype(np.float32), {}
     if job.spec.score == "column":
-        path = located(job.spec.column)
+        path = resolve_path(job.spec.column)
         return read_column(path, len(job.corpus)), {"column": file_digest(path)}
     from helip.selection.scores import clip_score, norm_sim  # torch takes seconds, and a column needs none
 
@@ -105,7 +105,7 @@ def _write(job: Job, scores_N: np.ndarray, inputs: dict[str, str]) -> dict[str, 
     if Truth.known(job.corpus.folder):
         facts["truth"] = detection(scores_N, keep_N, Truth.open(job.corpus.folder).mismatched)
     said = provenance(job.spec, inputs, model=job.model if not job.model.startswith("local-dir:") else "local-dir", **facts)
-    with whole_folder(job.out) as folder:
+    with atomic_folder(job.out) as folder:
         np.save(folder / "keep.npy", keep_N)
         np.save(folder / "scores.npy", scores_N)
         write_json(folder / "selection.json", said)

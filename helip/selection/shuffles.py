@@ -5,10 +5,10 @@ from pathlib import Path
 
 import numpy as np
 
-from helip.artefact import whole_file
 from helip.config import Selection
 from helip.data.progress import progress
 from helip.errors import HelipError
+from helip.io import atomic_file
 from helip.selection.scores import mean_of_shuffles, s_clip_loss_of_shuffle, shuffles_needed
 
 
@@ -21,7 +21,7 @@ def compute(spec: Selection, image_ND: np.ndarray, text_ND: np.ndarray, folder: 
     missing = [k for k in range(i, needed, n) if not _file(folder, k).exists()]
     for k in progress(missing, len(missing), "s-CLIPLoss", "shuffles"):
         scores_N = s_clip_loss_of_shuffle(image_ND, text_ND, k, spec.temperature, spec.batch_size, spec.seed, device)
-        with whole_file(_file(folder, k)) as temporary, open(temporary, "wb") as f:
+        with atomic_file(_file(folder, k)) as temporary, open(temporary, "wb") as f:
             np.save(f, scores_N)
 
 

@@ -7,18 +7,18 @@ revision of the stage that makes it. The digests go into Snakemake's params, so 
 import os
 from pathlib import Path
 
-from helip.artefact import digest
 from helip.config import Table
 from helip.errors import HelipError
+from helip.io import digest
 from helip.study.checks import check
 from helip.study.declared import seed_number, start_seed
 from helip.study.digests import REPORTING, REVISIONS
 from helip.study.layout import Layout
 
-__all__ = ["REPORTING", "REVISIONS", "BoundStudy", "load", "seed_number", "start_seed"]
+__all__ = ["REPORTING", "REVISIONS", "Study", "load", "seed_number", "start_seed"]
 
 
-class BoundStudy(Layout):
+class Study(Layout):
     """One study, resolved: its runs, tables and claims, the paths and the digests of everything it can make."""
 
     def __init__(self, name: str, experiments: Path = Path("experiments"), results: Path = Path("results")):
@@ -58,6 +58,6 @@ class BoundStudy(Layout):
         return digest([REPORTING, self.tables[name], self.table_rows(name), metrics])
 
 
-def load(name: str, results: Path | None = None) -> BoundStudy:
+def load(name: str, results: Path | None = None) -> Study:
     """The study of that name under ./experiments; artefacts under ./results or $HELIP_RESULTS."""
-    return BoundStudy(name, results=results or Path(os.environ.get("HELIP_RESULTS", "results")))
+    return Study(name, results=results or Path(os.environ.get("HELIP_RESULTS", "results")))

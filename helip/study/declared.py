@@ -4,8 +4,6 @@ import functools
 from pathlib import Path
 from typing import Any
 
-from helip.artefact import digest
-from helip.binding import Binding, BoundRun, encoders_of
 from helip.config import (
     Claim,
     DownloadedCorpus,
@@ -13,16 +11,18 @@ from helip.config import (
     Model,
     Name,
     Pairs,
-    Recipe,
     Resources,
     Selection,
     Stage,
-    Study,
+    StudyConfig,
     Table,
+    TrainConfig,
     UnionCorpus,
 )
-from helip.declarations import read_yaml
+from helip.config.reading import read_yaml
 from helip.errors import HelipError
+from helip.io import digest
+from helip.study.resolve import ResolvedRun, RunResolver, encoders_of
 
 WITHOUT_MINING = Resources(mem_mb=8000, runtime=240)
 
@@ -38,7 +38,7 @@ def seed_number(seed: str) -> int:
     return int(pretraining) + 1000 * int(repeat or 0)
 
 
-def _as_long(a: Recipe, b: Recipe) -> bool:
+def _as_long(a: TrainConfig, b: TrainConfig) -> bool:
     return (a.steps, a.epochs, a.batch_size) == (b.steps, b.epochs, b.batch_size)
 
 
@@ -50,15 +50,15 @@ class Declared:
         if not self.file.exists():
             known = ", ".join(sorted(p.stem for p in self.file.parent.glob("*.yaml"))) or "none"
             raise HelipError(f"{self.file}: there is no study '{name}'; the studies are {known}")
-        self.declaration: Study = read_yaml(self.file, Study)
+        self.declaration: StudyConfig = read_yaml(self.file, StudyConfig)
         self.tables: dict[str, Table] = read_yaml(experiments / "paper" / "tables.yaml", dict[Name, Table])
         self.claims: dict[str, Claim] = read_yaml(experiments / "paper" / "claims.yaml", dict[Name, Claim])
         self.root = results / name
         self.runs_file = experiments / "paper" / "runs.yaml"
-        binding = Binding(self.declaration, self.file, self.runs_file)
+        binding = RunResolver(self.declaration, self.file, self.runs_file)
         self.declared, self.runs = set(binding.declared), binding.runs()
 
-    def run(self, name: str) -> BoundRun:
+    def run(self, name: str) -> ResolvedRun:
         if name in self.runs:
             return self.runs[name]
         why = "binds no corpus, model or encoder for it" if name in self.declared else "knows no such run"
@@ -73,7 +73,7 @@ class Declared:
     def resources(self, stage: Stage) -> Resources:
         return self.declaration.resources.get(stage, Resources())
 
-    def pairs_name(self, run: BoundRun) -> str:
+    def pairs_name(self, run: ResolvedRun) -> str:
         """corpus.method.encoders, then whatever the run sets differently from the study: cc3m.hpm.dino_vits8.sentence.k100"""
         usual = self.declaration.mining
         own = {f: v for f in Pairs.model_fields if (v := getattr(run.pairs, f)) != getattr(usual, f)}

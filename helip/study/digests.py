@@ -3,10 +3,10 @@
 import functools
 from typing import Any
 
-from helip.artefact import digest
-from helip.binding import BoundRun, encoders_of
 from helip.config import GeneratedSet, RunEncoder, SelfSupervisedEncoder, Stage, UnionCorpus
+from helip.io import digest
 from helip.study.declared import Declared, seed_number, start_seed
+from helip.study.resolve import ResolvedRun, encoders_of
 
 # Raise a stage's number when its code changes what it makes: everything downstream is then made again.
 REVISIONS: dict[Stage, int] = {
@@ -78,7 +78,7 @@ class Digests(Declared):
             parts.append(self.selection_digest(r.start, start_seed(seed), self.selection_name(run)))
         return self._digest("train", *parts)
 
-    def _drawn_digest(self, r: BoundRun, seed: str) -> str:
+    def _drawn_digest(self, r: ResolvedRun, seed: str) -> str:
         if r.false_negative_margin is None:
             return self.pairs_digest(self.pairs_name(r))
         return self.filter_digest(r.start, start_seed(seed), self.filtered_name(r.name))

@@ -2,12 +2,12 @@
 
 from pathlib import Path
 
-from helip.artefact import digest
-from helip.binding import encoders_of
 from helip.config import RunEncoder, SelfSupervisedEncoder, Stage, UnionCorpus
 from helip.errors import HelipError
+from helip.io import digest
 from helip.study.declared import start_seed
 from helip.study.digests import Digests
+from helip.study.resolve import encoders_of
 
 
 class Layout(Digests):

@@ -16,7 +16,7 @@ CPU = torch.device("cpu")
 
 
 @dataclass(frozen=True)
-class World:
+class DistributedContext:
     """This process among those that train together."""
 
     rank: int = 0
@@ -73,7 +73,7 @@ class _Gather(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx, rows: Tensor, world: World) -> Tensor:
+    def forward(ctx, rows: Tensor, world: DistributedContext) -> Tensor:
         ctx.world, ctx.count = world, len(rows)
         everyone = [torch.empty_like(rows) for _ in range(world.size)]
         dist.all_gather(everyone, rows.contiguous())
@@ -85,7 +85,7 @@ class _Gather(torch.autograd.Function):
         return ctx.world.size * grad[first : first + ctx.count], None
 
 
-def join(device: str | None = None) -> World:
+def join(device: str | None = None) -> DistributedContext:
     """The world torchrun describes in the environment, or a world of one."""
     size, local = int(os.environ.get("WORLD_SIZE", 1)), int(os.environ.get("LOCAL_RANK", 0))
     kind = device or ("cuda" if torch.cuda.is_available() else "cpu")
@@ -94,11 +94,11 @@ def join(device: str | None = None) -> World:
         torch.cuda.set_device(here)
         torch.backends.cudnn.benchmark = True
     if size == 1:
-        return World(device=here)
+        return DistributedContext(device=here)
     if not dist.is_initialized():
         dist.init_process_group("nccl" if here.type == "cuda" else "gloo", timeout=timedelta(minutes=30))
     control = dist.new_group(backend="gloo", timeout=timedelta(hours=2))
-    return World(dist.get_rank(), size, here, int(os.environ.get("LOCAL_WORLD_SIZE", size)), control)
+    return DistributedContext(dist.get_rank(), size, here, int(os.environ.get("LOCAL_WORLD_SIZE", size)), control)
 
 
 def leave() -> None:

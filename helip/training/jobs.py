@@ -2,18 +2,18 @@
 
 from pathlib import Path
 
-from helip.artefact import digest, file_digest
 from helip.config import Refinement
 from helip.data.corpus import Corpus
+from helip.io import digest, file_digest
 from helip.mining import PairSet
+from helip.models import loading as models
 from helip.selection.keep import read_keep
-from helip.study import BoundStudy, seed_number, start_seed
-from helip.training import models
-from helip.training.distributed import World
+from helip.study import Study, seed_number, start_seed
+from helip.training.distributed import DistributedContext
 from helip.training.loop import Job
 
 
-def of_study(study: BoundStudy, run_name: str, seed: str, world: World) -> Job:
+def of_study(study: Study, run_name: str, seed: str, world: DistributedContext) -> Job:
     """The training of one run and seed of a study: everything from its declarations."""
     run = study.run(run_name)
     corpus = Corpus.open(study.corpus_dir(run.corpus))
@@ -69,7 +69,7 @@ def _start_digest(start: str) -> str:
     return f"{name}:{file_digest(Path(pretrained))}" if Path(pretrained).is_file() else start
 
 
-def _in_turn(world: World, make):
+def _in_turn(world: DistributedContext, make):
     """What `make` makes, first in the first process, then in the others: only one of them writes files."""
     made = make() if world.leads else None
     world.barrier()

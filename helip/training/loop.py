@@ -18,22 +18,22 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from helip.artefact import provenance
-from helip.config import Recipe, Refinement, Retention
+from helip.config import Refinement, Retention, TrainConfig
 from helip.errors import HelipError
+from helip.io import provenance
+from helip.models.export import export
+from helip.models.loading import Clip
 from helip.training import state
 from helip.training.augmentation import views
 from helip.training.batches import CACHE_BYTES, Corpus, Inputs, Rows, ToDevice, loading, worker_count
 from helip.training.curve import Curve, Meter
-from helip.training.distributed import World, check_divides
-from helip.training.export import export
+from helip.training.distributed import DistributedContext, check_divides
 from helip.training.interrupts import Interrupts
-from helip.training.models import Clip
 from helip.training.objectives import build_objective
 from helip.training.optimisation import check_finite, learning_rate, optimiser, total_steps
 from helip.training.sampler import Batch, HardPairs, Sampler, held_out_mask
 from helip.training.state import REQUEUE
-from helip.training.step import Stepper
+from helip.training.step import TrainStep
 from helip.training.validation import Best, held_out_recall
 
 log = logging.getLogger(__name__)
@@ -43,7 +43,7 @@ log = logging.getLogger(__name__)
 class Job:
     """Everything one training needs. clip: the model to train, fresh or a start checkpoint; it is changed in place."""
 
-    recipe: Recipe | Refinement
+    recipe: TrainConfig | Refinement
     clip: Clip
     corpus: Corpus
     seed: int
@@ -60,7 +60,7 @@ class Job:
     workers: int | None = None  # loader processes; None: none on a CPU, up to 8 beside a GPU
 
 
-def train(job: Job, world: World, listening: Interrupts | None = None) -> int:
+def train(job: Job, world: DistributedContext, listening: Interrupts | None = None) -> int:
     """Trains from the last state, or from the start, to the end; returns 0, or REQUEUE after SIGTERM or SIGUSR2.
 
     listening: interrupts that have been listened for since the command began.
@@ -78,7 +78,7 @@ def train(job: Job, world: World, listening: Interrupts | None = None) -> int:
 
 
 class Training:
-    def __init__(self, job: Job, world: World):
+    def __init__(self, job: Job, world: DistributedContext):
         recipe, refining = job.recipe, isinstance(job.recipe, Refinement)
         check_divides(recipe.batch_size, world.size, recipe.accumulate)
         self.job, self.world, self.steps, self.step = job, world, total_steps(recipe, len(job.corpus)), 0
@@ -94,7 +94,7 @@ class Training:
         self.model = job.clip.model.to(world.device, memory_format=layout)
         torch.manual_seed(job.seed + 1)  # the heads'; the model had the seed itself
         self.objective = build_objective(recipe, self.model).to(world.device)
-        self.stepper = Stepper(self.model, self.objective, optimiser([self.model, self.objective], recipe), recipe, world)
+        self.stepper = TrainStep(self.model, self.objective, optimiser([self.model, self.objective], recipe), recipe, world)
         self.curve, self.draws, self.seconds, self.warnings = Curve(), "", 0.0, []
         self._resume()
 
@@ -234,7 +234,7 @@ class Training:
         export(self.job.out, self.job.clip, self.weights(), self.curve, about)
 
 
-def sampler_of(recipe: Recipe, size: int, seed: int, pairs: HardPairs | None, keep: np.ndarray | None = None) -> Sampler:
+def sampler_of(recipe: TrainConfig, size: int, seed: int, pairs: HardPairs | None, keep: np.ndarray | None = None) -> Sampler:
     """The sampler of a recipe: pre-training draws as the control arm does."""
     if not isinstance(recipe, Refinement):
         return Sampler(size, recipe.batch_size, seed, arm="control", keep=keep)

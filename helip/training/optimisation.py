@@ -7,13 +7,13 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor, nn
 
-from helip.config import Recipe
+from helip.config import TrainConfig
 from helip.errors import HelipError
 
 MAX_LOG_SCALE = math.log(100)  # of the logit scale (section 2.5 of arXiv 2103.00020)
 
 
-def optimiser(modules: list[nn.Module], recipe: Recipe) -> torch.optim.AdamW:
+def optimiser(modules: list[nn.Module], recipe: TrainConfig) -> torch.optim.AdamW:
     """AdamW with weight decay on matrices only: not on norms, biases, logit scale."""
     trained = [p for module in modules for p in module.parameters() if p.requires_grad]
     groups = [
@@ -23,7 +23,7 @@ def optimiser(modules: list[nn.Module], recipe: Recipe) -> torch.optim.AdamW:
     return torch.optim.AdamW(groups, lr=recipe.learning_rate, betas=recipe.betas, eps=recipe.eps, fused=True)
 
 
-def learning_rate(recipe: Recipe, step: int, steps: int) -> float:
+def learning_rate(recipe: TrainConfig, step: int, steps: int) -> float:
     """Of a step counted from 0: a linear warm-up, then a cosine to 0 or a constant."""
     if step < recipe.warmup_steps:
         return recipe.learning_rate * (step + 1) / recipe.warmup_steps
@@ -33,7 +33,7 @@ def learning_rate(recipe: Recipe, step: int, steps: int) -> float:
     return recipe.learning_rate * 0.5 * (1 + math.cos(math.pi * done))
 
 
-def total_steps(recipe: Recipe, corpus_size: int) -> int:
+def total_steps(recipe: TrainConfig, corpus_size: int) -> int:
     """Optimiser steps of a run; an epoch is corpus_size samples, whatever the batches hold, so that all arms take the same steps."""
     steps = recipe.steps or max(1, round(recipe.epochs * corpus_size / recipe.batch_size))
     if recipe.warmup_steps >= steps:

@@ -8,8 +8,8 @@ from typing import Any
 
 import torch
 
-from helip.artefact import whole_file
 from helip.errors import HelipError
+from helip.io import atomic_file
 
 REQUEUE = os.EX_TEMPFAIL  # 75, the exit code that says: state is saved, run the same command again
 KEPT = 2  # files: should the last be damaged, the one before it is good
@@ -18,7 +18,7 @@ log = logging.getLogger(__name__)
 
 def save(folder: Path, step: int, digest: str, payload: dict[str, Any]) -> None:
     """Writes `step<n>.pt` and removes all but the last two. payload: tensors and plain values only."""
-    with whole_file(folder / f"step{step:09d}.pt") as temporary:
+    with atomic_file(folder / f"step{step:09d}.pt") as temporary:
         _write({"digest": digest, "step": step, **payload}, temporary)
     for old in _files(folder)[:-KEPT]:
         old.unlink(missing_ok=True)

@@ -9,9 +9,9 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor, nn
 
-from helip.config import Recipe
+from helip.config import TrainConfig
 from helip.training.batches import Inputs, cut
-from helip.training.distributed import World
+from helip.training.distributed import DistributedContext
 from helip.training.objectives import Features, ObjectiveModule, Plan
 from helip.training.optimisation import MovingAverage, clamp_logit_scale
 
@@ -29,10 +29,12 @@ class Towers(nn.Module):
         return self.objective.encode(self.model, batch)
 
 
-class Stepper:
+class TrainStep:
     """`stepper(batch, plan, learning_rate)` takes one optimiser step and returns the loss and its parts."""
 
-    def __init__(self, model: nn.Module, objective: ObjectiveModule, optimiser: torch.optim.Optimizer, recipe: Recipe, world: World):
+    def __init__(
+        self, model: nn.Module, objective: ObjectiveModule, optimiser: torch.optim.Optimizer, recipe: TrainConfig, world: DistributedContext
+    ):
         self.model, self.objective, self.optimiser, self._recipe, self._world = model, objective, optimiser, recipe, world
         if recipe.checkpoint_gradients:
             model.set_grad_checkpointing()

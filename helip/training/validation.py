@@ -10,8 +10,8 @@ from PIL import Image
 from torch import Tensor, nn
 
 from helip.config import EarlyStopping
+from helip.models.loading import Clip
 from helip.training.batches import Corpus
-from helip.training.models import Clip
 
 GALLERY = 1000  # held-out pairs that are searched at a time: with so many or more, their number does not decide the score
 

@@ -5,10 +5,9 @@ import tarfile
 from pathlib import Path
 
 import numpy as np
-import pytest
 from PIL import Image
 
-from helip.config import GeneratedCorpus, ShardCorpus
+from helip.config import ShardCorpus
 from helip.data.build import build_corpus
 
 
@@ -43,10 +42,3 @@ def indexed(folder: Path, files: list[tuple[str, bytes]], max_quarantined: float
     """A corpus of one shard in `folder`."""
     tar_of(folder / "in" / "0.tar", files)
     return build_corpus(ShardCorpus(path=str(folder / "in"), max_quarantined=max_quarantined, **options), folder / "corpus")
-
-
-@pytest.fixture(scope="session")
-def world(tmp_path_factory):
-    """A generated corpus of 1,500 pairs."""
-    declaration = GeneratedCorpus(size=1500, mismatched=0.12, samples_per_shard=400)
-    return build_corpus(declaration, tmp_path_factory.mktemp("world") / "corpus")

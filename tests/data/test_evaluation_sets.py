@@ -10,14 +10,14 @@ from clip_benchmark.datasets.builder import build_dataset
 from conftest import encoded, tar_of
 from PIL import Image
 
-from helip.artefact import file_digest
 from helip.config import BenchmarkSet, GeneratedCorpus, GeneratedSet, WdsSet
 from helip.data.build import build_corpus
 from helip.data.evaluation_sets import build_evaluation_set
-from helip.data.world import vocabulary as v
-from helip.data.world.concepts import generator, grow
-from helip.data.world.sets import CAPTIONS, CLASSIFICATION, analogue, labelled, show
 from helip.errors import HelipError
+from helip.io import file_digest
+from helip.synthetic import vocabulary as v
+from helip.synthetic.concepts import generator, grow
+from helip.synthetic.sets import CAPTIONS, CLASSIFICATION, analogue, labelled, show
 
 pytestmark = pytest.mark.filterwarnings("ignore:WebDataset.shardshuffle")  # CLIP benchmark leaves it unset
 CLASSES = {"imagenet": 200, "cifar10": 10, "cifar100": 72, "caltech101": 96, "food101": 60, "sun397": 96, "flowers102": 48, "cub": 90,

@@ -16,7 +16,7 @@ import yaml
 from helip.cli import download as command
 from helip.download.check import check
 from helip.errors import HelipError
-from helip.study import BoundStudy
+from helip.study import Study
 
 CHECKPOINT = "download it from Google Drive"
 
@@ -42,11 +42,11 @@ def study(project, data_root, tmp_path, monkeypatch):
     content["published"] = {"cc3m_clip": {"path": "$MINE/a.pt", "obtain": CHECKPOINT}}
     file.write_text(yaml.safe_dump(content))
 
-    def load(change=lambda content: None) -> BoundStudy:
+    def load(change=lambda content: None) -> Study:
         content = yaml.safe_load(file.read_text())
         change(content)
         file.write_text(yaml.safe_dump(content))
-        return BoundStudy("smoke", tmp_path / "experiments", tmp_path / "results")
+        return Study("smoke", tmp_path / "experiments", tmp_path / "results")
 
     load.mine = mine
     return load
@@ -156,7 +156,7 @@ def planned(folder, *options: str) -> dict[str, int]:
 def test_a_job_that_asks_for_a_gpu_waits_for_the_check_and_is_not_made_again_with_it(project, tmp_path):
     for part in ("Snakefile", "rules", "experiments", "profiles"):
         (shutil.copytree if (project / part).is_dir() else shutil.copy)(project / part, tmp_path / part)
-    assert BoundStudy("smoke", tmp_path / "experiments").data_check("encode") == []
+    assert Study("smoke", tmp_path / "experiments").data_check("encode") == []
     file = tmp_path / "experiments/studies/smoke.yaml"
     content = yaml.safe_load(file.read_text())
     content["resources"] = {"encode": {"gpu": 1}}

@@ -6,11 +6,11 @@ import open_clip
 import pytest
 import torch
 
-from helip.artefact import file_digest, read_json
 from helip.config import PublishedCheckpoint
 from helip.download.checkpoints import fetch_model, obtain
 from helip.errors import HelipError
-from helip.training.importing import slip
+from helip.io import file_digest, read_json
+from helip.models.published import slip
 
 CONFIG = {
     "embed_dim": 32,

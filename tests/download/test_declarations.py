@@ -6,7 +6,7 @@ import pytest
 import yaml
 
 from helip.errors import HelipError
-from helip.study import BoundStudy
+from helip.study import Study
 
 
 @pytest.fixture
@@ -19,11 +19,11 @@ def study(project, tmp_path):
     original["corpora"]["open29m"] = {"kind": "union", "of": ["cc3m", "cc12m"]}
     text = yaml.safe_dump(original)
 
-    def load(change=lambda content: None) -> BoundStudy:
+    def load(change=lambda content: None) -> Study:
         content = yaml.safe_load(text)
         change(content)
         file.write_text(yaml.safe_dump(content))
-        return BoundStudy("smoke", tmp_path / "experiments")
+        return Study("smoke", tmp_path / "experiments")
 
     return load
 
@@ -87,8 +87,8 @@ def test_yaml_may_inherit_by_merge_keys_but_not_say_a_key_twice(study, tmp_path)
     bound = study()
     text = bound.file.read_text()
     bound.file.write_text(text + "resources:\n  train: &usual {threads: 3}\n  evaluate: {<<: *usual, mem_mb: 77}\n")
-    again = BoundStudy("smoke", tmp_path / "experiments")
+    again = Study("smoke", tmp_path / "experiments")
     assert (again.resources("evaluate").threads, again.resources("evaluate").mem_mb) == (3, 77)
     bound.file.write_text(text + "resources: {train: {threads: 3, threads: 4}}\n")
     with pytest.raises(HelipError, match="'threads' is given twice"):
-        BoundStudy("smoke", tmp_path / "experiments")
+        Study("smoke", tmp_path / "experiments")

@@ -15,7 +15,7 @@ from helip.download.packing.caltech101 import read_caltech101
 from helip.download.packing.cub import read_cub
 from helip.download.packing.sun397 import read_sun397
 from helip.errors import HelipError
-from helip.study import BoundStudy
+from helip.study import Study
 
 
 def jpeg(path, shade: int) -> None:
@@ -56,7 +56,7 @@ def test_cub_keeps_the_authors_split_and_reads_the_names(cub, project, tmp_path)
     assert [label for _, label in items(tmp_path / "set", "test")] == [0, 1, 2]
     assert [label for _, label in items(tmp_path / "set", "train")] == [0, 0, 0, 1, 1, 1, 2, 2, 2]
     said = check_wds(tmp_path / "set", WdsSet(task="classification", probe=True, path="x"))
-    assert said["templates_digest"] == BoundStudy("paper", project / "experiments").declaration.evaluation["cub"].expected.templates
+    assert said["templates_digest"] == Study("paper", project / "experiments").declaration.evaluation["cub"].expected.templates
 
 
 def test_the_same_archive_packs_to_the_same_bytes(cub, tmp_path):
@@ -119,7 +119,7 @@ def test_caltech101_draws_thirty_a_class_the_same_on_every_machine(project, tmp_
     assert not {i.image for i in splits["train"]} & {i.image for i in splits["test"]}
     left = ",".join(f"{i.image.parent.name}/{i.image.name}" for i in splits["test"])
     assert hashlib.sha256(left.encode()).hexdigest()[:16] == "eb6f59e7c1c6ff53"
-    expected = BoundStudy("paper", project / "experiments").declaration.evaluation["caltech101"].expected
+    expected = Study("paper", project / "experiments").declaration.evaluation["caltech101"].expected
     assert hashlib.sha256("\n".join(read_caltech101(folder).class_names).encode()).hexdigest() == expected.class_names
     (folder / "class000" / "image_0000.jpg").unlink()
     for i in range(1, 4):

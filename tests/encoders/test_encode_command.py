@@ -7,14 +7,14 @@ from helip.cli import main
 from helip.data.build import build_corpus
 from helip.data.corpus import Corpus
 from helip.encoders.features import Features
-from helip.study import BoundStudy
+from helip.study import Study
 
 
 @pytest.fixture(scope="module")
 def results(project, tmp_path_factory):
     """A results folder that holds the smoke study's corpus."""
     results = tmp_path_factory.mktemp("results")
-    study = BoundStudy("smoke", experiments=project / "experiments", results=results)
+    study = Study("smoke", experiments=project / "experiments", results=results)
     build_corpus(study.declaration.corpora["cc3m"].model_copy(update={"size": 100}), study.corpus_dir("cc3m"))
     return results
 

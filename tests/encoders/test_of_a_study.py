@@ -10,7 +10,7 @@ from helip.encoders.cache import encode
 from helip.encoders.features import Features
 from helip.encoders.union import join
 from helip.errors import HelipError
-from helip.study import BoundStudy
+from helip.study import Study
 
 UNION = {"kind": "union", "of": ["cc3m", "cc12m"]}
 TOWER = {"library": "run", "modality": "image", "run": "cc3m_clip", "seed": 1}
@@ -20,7 +20,7 @@ TOWER = {"library": "run", "modality": "image", "run": "cc3m_clip", "seed": 1}
 def smoke_with(project, tmp_path):
     """The smoke study with further corpora and encoders."""
 
-    def study(**changes) -> BoundStudy:
+    def study(**changes) -> Study:
         said = yaml.safe_load((project / "experiments/studies/smoke.yaml").read_text())
         said["corpora"] |= {"cc12m": {"kind": "generated", "size": 500, "seed": 1}, "open29m": UNION}
         for key, entries in changes.items():
@@ -30,7 +30,7 @@ def smoke_with(project, tmp_path):
         folder.joinpath("studies/smoke.yaml").write_text(yaml.safe_dump(said))
         if not folder.joinpath("paper").exists():
             folder.joinpath("paper").symlink_to(project / "experiments/paper")
-        return BoundStudy("smoke", folder)
+        return Study("smoke", folder)
 
     return study
 

@@ -6,11 +6,11 @@ import torch
 from PIL import Image
 
 from helip import encoders
-from helip.artefact import file_digest
 from helip.config import SelfSupervisedEncoder
 from helip.encoders.simclr import pixels
 from helip.encoders.simclr_training import train
 from helip.errors import HelipError
+from helip.io import file_digest
 
 SMALL = SelfSupervisedEncoder(width=4, dim=8, epochs=1, batch_size=16)
 

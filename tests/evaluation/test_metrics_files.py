@@ -10,7 +10,7 @@ from helip.data.evaluation_sets import build_evaluation_set
 from helip.errors import HelipError
 from helip.evaluation.run import evaluate_run
 from helip.reporting.metrics import Metrics
-from helip.study import BoundStudy
+from helip.study import Study
 
 RUN, SEED = "cc3m_clip", "0"
 
@@ -18,7 +18,7 @@ RUN, SEED = "cc3m_clip", "0"
 @pytest.fixture(scope="module")
 def study(project, tmp_path_factory):
     """The smoke study with its evaluation sets, and a random model in the place of a trained one."""
-    study = BoundStudy("smoke", experiments=project / "experiments", results=tmp_path_factory.mktemp("results"))
+    study = Study("smoke", experiments=project / "experiments", results=tmp_path_factory.mktemp("results"))
     for name, declaration in study.declaration.evaluation.items():
         build_evaluation_set(name, declaration, study.evaluation_dir(name))
     write_model(study.model_dir(RUN, SEED))

@@ -3,8 +3,8 @@
 import numpy as np
 
 from helip.config import MiningSpec
-from helip.data.world.truth import Truth
 from helip.mining import PairSet, audit
+from helip.synthetic.truth import Truth
 
 
 def pair_set(lists: list[list[int]], noise: list[int] = ()) -> PairSet:

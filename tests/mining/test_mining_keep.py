@@ -13,13 +13,14 @@ from test_mining_exact import SPECS, assert_same
 from helip.cli import main
 from helip.config import MiningSpec
 from helip.errors import HelipError
-from helip.mining import PairSet, audit, blocks, mine
+from helip.mining import PairSet, audit, mine
 from helip.mining.criterion import Criterion
+from helip.mining.engines import torch_engine as blocks
 from helip.mining.features import checked
 from helip.mining.jobs import blocks_of
-from helip.mining.kept import among
 from helip.mining.miner import _pair_set
 from helip.mining.pairs import merge
+from helip.mining.subset import among
 from helip.training.sampler import Sampler
 
 

@@ -5,11 +5,11 @@ import pytest
 
 from helip.cli import main
 from helip.config import MiningSpec
-from helip.data.world.truth import Truth
 from helip.errors import HelipError
 from helip.mining import PairSet, mine
 from helip.mining.pairs import merge
 from helip.mining.references import random_pairs, true_pairs
+from helip.synthetic.truth import Truth
 
 RANDOM, TRUE = MiningSpec(method="random", k=4), MiningSpec(method="truth", k=4)
 

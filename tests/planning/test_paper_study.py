@@ -2,14 +2,14 @@
 
 import pytest
 
-from helip.binding import Names
-from helip.declarations import read_yaml
-from helip.study import BoundStudy
+from helip.config.reading import read_yaml
+from helip.study import Study
+from helip.study.resolve import Names
 
 
 @pytest.fixture(scope="module")
-def paper(project) -> BoundStudy:
-    return BoundStudy("paper", project / "experiments")
+def paper(project) -> Study:
+    return Study("paper", project / "experiments")
 
 
 def test_every_name_and_every_run_is_bound(paper, project):

@@ -12,7 +12,7 @@ import yaml
 
 from helip.errors import HelipError
 from helip.planning import jobs, summary, text
-from helip.study import BoundStudy
+from helip.study import Study
 
 
 @pytest.fixture
@@ -21,8 +21,8 @@ def experiments(project, tmp_path):
     return tmp_path / "experiments"
 
 
-def study(experiments, name: str, results=Path("nowhere")) -> BoundStudy:
-    return BoundStudy(name, experiments, results)
+def study(experiments, name: str, results=Path("nowhere")) -> Study:
+    return Study(name, experiments, results)
 
 
 def edit(experiments, name: str, change) -> None:
@@ -104,7 +104,7 @@ def test_a_misspelt_stage_or_an_unknown_table_is_a_sentence(experiments):
 
 
 def test_what_is_there_is_not_left_and_its_true_size_counts(experiments, tmp_path):
-    from helip.artefact import write_json
+    from helip.io import write_json
 
     bound = study(experiments, "paper", tmp_path / "results")
     before = {j.output: j for j in jobs(bound)}[bound.manifest("cc3m")]

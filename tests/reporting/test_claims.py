@@ -14,7 +14,7 @@ from helip.reporting.claims_table import write_claims
 from helip.reporting.inputs import tables
 from helip.reporting.measured import Measured, independent, paired_seeds
 from helip.reporting.published import printed_average, published
-from helip.study import BoundStudy
+from helip.study import Study
 
 SETS = ("imagenet", "cifar10", "cifar100")
 SEEDS = tuple("012345")
@@ -298,7 +298,7 @@ def test_names_that_nothing_answers_to_are_refused_when_the_study_is_loaded(proj
     shutil.copytree(project / "experiments", experiments)
     (experiments / "paper" / "claims.yaml").write_text(yaml.safe_dump({"wrong": claim().model_dump(mode="json") | said}))
     with pytest.raises(HelipError, match=message):
-        BoundStudy("smoke", experiments)
+        Study("smoke", experiments)
 
 
 def test_seeds_are_paired_and_grouped_by_what_they_are_draws_of():

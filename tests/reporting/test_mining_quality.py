@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 
 from helip.config import Claim, MiningSpec
-from helip.data.world.truth import Truth
 from helip.mining.pairs import PairSet
 from helip.reporting.claims import decide
 from helip.reporting.measured import Measured
 from helip.reporting.mining_quality import overlap_by_target, quality, write_quality
+from helip.synthetic.truth import Truth
 
 HPM = "cc3m.hpm.dino_vits8.sentence"
 

@@ -7,7 +7,7 @@ import pytest
 from matplotlib.figure import Figure
 from wide import wide_study
 
-from helip.artefact import write_json
+from helip.io import write_json
 from helip.reporting.figures.mining_quality import _noise, selection_label
 from helip.reporting.mining_quality import Selected, selections, write_selections
 

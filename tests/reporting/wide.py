@@ -8,10 +8,10 @@ import shutil
 import numpy as np
 import yaml
 
-from helip.binding import encoders_of
 from helip.data.build import build_corpus
-from helip.data.world.truth import Truth
-from helip.study import BoundStudy
+from helip.study import Study
+from helip.study.resolve import encoders_of
+from helip.synthetic.truth import Truth
 
 SIZES = {"cc3m": 240, "cc12m": 400, "yfcc15m_v1": 480, "yfcc15m_v2": 480, "open29m": 640, "laion7m5": 280, "laion8m": 300}
 LABELLED = ("imagenet", "cifar10", "cifar100", "caltech101", "food101", "sun397", "flowers102", "cub", "cars", "aircraft")
@@ -28,7 +28,7 @@ def write_metrics(study, run, seed, name, hits, task="zeroshot", metric="acc1", 
     path.write_text(json.dumps(content | more))
 
 
-def wide_study(project, folder) -> BoundStudy:
+def wide_study(project, folder) -> Study:
     """The declaration alone."""
     experiments = folder / "experiments"
     shutil.copytree(project / "experiments", experiments)
@@ -47,15 +47,15 @@ def wide_study(project, folder) -> BoundStudy:
     said["runs"] = {f"cc12m_slip_helip_{n}m": {"pairs": {"pool": 30 * n}} for n in (3, 6)}
     said["seeds"] = [0, 1, 2]
     (experiments / "studies" / "wide.yaml").write_text(yaml.safe_dump(said))
-    return BoundStudy("wide", experiments, folder / "results")
+    return Study("wide", experiments, folder / "results")
 
 
-def build_corpora(study: BoundStudy, names) -> None:
+def build_corpora(study: Study, names) -> None:
     for name in names:
         build_corpus(study.declaration.corpora[name], study.corpus_dir(name))
 
 
-def mine_pairs(study: BoundStudy, names) -> None:
+def mine_pairs(study: Study, names) -> None:
     """By features that say the image's attributes (for its encoder) and the caption's (for the text encoder), with some noise."""
     from helip.mining import mine
 
@@ -74,7 +74,7 @@ def _one_hot(attributes: np.ndarray) -> np.ndarray:
     return (attributes[:, :, None] == np.arange(16)).reshape(len(attributes), -1).astype(float)
 
 
-def write_all_metrics(study: BoundStudy, items: int = 200) -> None:
+def write_all_metrics(study: Study, items: int = 200) -> None:
     for run in study.runs.values():
         for seed in run.seeds:
             for stage in ("evaluate", "probe"):

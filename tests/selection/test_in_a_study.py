@@ -7,14 +7,14 @@ import numpy as np
 import pytest
 
 from helip.cli import main
-from helip.study import BoundStudy, load
+from helip.study import Study, load
 
 RUN = "\n  cc3m_clip_selected: {start: cc3m_clip, refine: {arm: control}, select: {batch_size: 16, batches: 2, keep: 0.5}}\n"
 NAME = "s_clip_loss.keep0.5.batches2.batch_size16"
 
 
 @pytest.fixture
-def study(project, tmp_path, monkeypatch, corpus_folder, model_folder) -> BoundStudy:
+def study(project, tmp_path, monkeypatch, corpus_folder, model_folder) -> Study:
     shutil.copytree(project / "experiments", tmp_path / "experiments")
     runs = tmp_path / "experiments" / "paper" / "runs.yaml"
     runs.write_text(runs.read_text() + RUN)

@@ -8,11 +8,11 @@ import pytest
 from helip.cli import main
 from helip.config import Selection, UnionCorpus
 from helip.data.corpus import Corpus
-from helip.data.world.truth import Truth
 from helip.download.corpora import join
 from helip.errors import HelipError
 from helip.selection.job import Job, run
 from helip.selection.quality import detection
+from helip.synthetic.truth import Truth
 
 SMALL = {"score": "s_clip_loss", "batch_size": 16, "batches": 4}
 

@@ -5,7 +5,7 @@ import os
 import sys
 from pathlib import Path
 
-HERE = str(Path(__file__).parent)
+HERE = str(Path(__file__).parent.parent)  # where toys.py lies
 
 
 def processes():

@@ -10,14 +10,15 @@ import pytest
 import torch
 from toys import RESNET, TEXT, declaration, job, recipe
 
-from helip.artefact import read_json, write_json
 from helip.cli import main
 from helip.config import GeneratedCorpus, GeneratedSet, MiningSpec, Refinement, ShardCorpus
 from helip.data.build import build_corpus
 from helip.data.evaluation_sets import build_evaluation_set
+from helip.io import read_json, write_json
 from helip.mining import PairSet
-from helip.training import jobs, models, preparation
-from helip.training.distributed import World
+from helip.models import loading as models
+from helip.training import jobs, preparation
+from helip.training.distributed import DistributedContext
 from helip.training.loop import train
 
 
@@ -33,7 +34,7 @@ def own(tmp_path_factory):
     pairs.save(folder / "pairs", corpus_digest=corpus.digest)
     pairs.save(folder / "pairs_of_another", corpus_digest="another")
     clip = models.new(declaration(RESNET, context_length=32), corpus, folder / "start.tokenizer", seed=0)
-    assert train(job(folder, recipe(steps=4), corpus, clip), World()) == 0
+    assert train(job(folder, recipe(steps=4), corpus, clip), DistributedContext()) == 0
     return folder
 
 

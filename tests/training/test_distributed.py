@@ -10,10 +10,11 @@ from forks import processes, quiet
 from timm.layers import BatchNormAct2d
 from toys import ToyCorpus, declaration, job, refinement
 
-from helip.artefact import read_json
 from helip.errors import HelipError
-from helip.training import distributed, loop, models
-from helip.training.distributed import World, check_divides, join, leave
+from helip.io import read_json
+from helip.models import loading as models
+from helip.training import distributed, loop
+from helip.training.distributed import DistributedContext, check_divides, join, leave
 from helip.training.loop import Training, train
 
 
@@ -45,7 +46,7 @@ def one_process(folder: Path, what, rank: int, count: int, port: int, said: dict
     leave()
 
 
-def clip_in(folder: Path, world: World) -> models.Clip:
+def clip_in(folder: Path, world: DistributedContext) -> models.Clip:
     if not world.leads:
         world.barrier()
     clip = models.new(declaration(), ToyCorpus(), folder / "tokenizer", seed=0)
@@ -54,7 +55,7 @@ def clip_in(folder: Path, world: World) -> models.Clip:
     return clip
 
 
-def gradient(folder: Path, world: World, **said) -> dict:
+def gradient(folder: Path, world: DistributedContext, **said) -> dict:
     one = Training(job(folder, refinement(**said), clip=clip_in(folder, world)), world)
     batch, inputs = next(one.batches())
     _, loss, parts = one.stepper.gradient(inputs, batch)
@@ -63,7 +64,7 @@ def gradient(folder: Path, world: World, **said) -> dict:
     return {"ids": batch.ids.tolist(), "gradient": gradients, "loss": loss.item(), "margin": parts["margin"].item()}
 
 
-def whole_training(folder: Path, world: World, **said) -> dict:
+def whole_training(folder: Path, world: DistributedContext, **said) -> dict:
     one = job(folder, refinement(**said), clip=clip_in(folder, world))
     assert train(one, world) == 0
     losses = [float(row.split(",")[1]) for row in (one.out / "curve.csv").read_text().splitlines()[1:]]
@@ -96,7 +97,7 @@ def test_a_refinement_goes_alike_and_draws_the_same_pairs(tmp_path):
     assert one["losses"] == pytest.approx(two["losses"], rel=1e-4)
 
 
-def states_disagree(folder: Path, world: World) -> dict:
+def states_disagree(folder: Path, world: DistributedContext) -> dict:
     loop.state.latest = lambda folder, digest: None if world.rank else {"step": 6}
     with pytest.raises(HelipError) as refused:
         Training(job(folder, refinement(), clip=clip_in(folder, world)), world)
@@ -111,7 +112,7 @@ def test_batch_normalisation_is_synchronised_with_its_activation(monkeypatch):
     monkeypatch.setattr(distributed, "DistributedDataParallel", lambda module, **_: module)
     tower, images = torch.nn.Sequential(BatchNormAct2d(3), torch.nn.BatchNorm2d(3)).eval(), torch.randn(4, 3, 2, 2)
     expected = tower(images)
-    synchronised = World(size=2, device=torch.device("cuda", 0)).wrap(tower)
+    synchronised = DistributedContext(size=2, device=torch.device("cuda", 0)).wrap(tower)
     assert all(isinstance(layer, torch.nn.SyncBatchNorm) for layer in synchronised)
     assert torch.equal(synchronised(images), expected)
 

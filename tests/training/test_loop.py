@@ -8,14 +8,14 @@ import pytest
 import torch
 from toys import ToyCorpus, ToyPairs, job, recipe, refinement
 
-from helip.artefact import read_json
 from helip.config import EarlyStopping, Retention
 from helip.errors import HelipError
+from helip.io import read_json
+from helip.models.loading import open_start
 from helip.training import loop
 from helip.training.curve import Curve, Meter
-from helip.training.distributed import World
+from helip.training.distributed import DistributedContext
 from helip.training.loop import Training, train
-from helip.training.models import open_start
 from helip.training.validation import held_out_recall
 
 
@@ -29,8 +29,8 @@ def test_arms_take_the_same_steps_of_the_same_size(tmp_path):
     curves, rows = {}, {}
     for name, said in arms.items():
         one = job(tmp_path / name, refinement(steps=None, epochs=1, **said), pairs=ToyPairs(120, noise=range(10)))
-        rows[name] = Training(one, World()).sampler(0).ids
-        assert train(one, World()) == 0
+        rows[name] = Training(one, DistributedContext()).sampler(0).ids
+        assert train(one, DistributedContext()) == 0
         curves[name] = curve(tmp_path / name)
     assert [len(c) for c in curves.values()] == [10, 10, 10, 10]
     assert {len(ids) for ids in rows.values()} == {12}
@@ -43,7 +43,7 @@ def test_arms_take_the_same_steps_of_the_same_size(tmp_path):
 def test_training_learns(tmp_path):
     one = job(tmp_path, recipe(steps=60, learning_rate=3e-3))
     before = held_out_recall(one.clip, one.corpus, np.arange(120), torch.device("cpu"))
-    assert train(one, World()) == 0
+    assert train(one, DistributedContext()) == 0
     after = held_out_recall(one.clip, one.corpus, np.arange(120), torch.device("cpu"))
     assert after > before + 0.02
     losses = [float(r["loss"]) for r in curve(tmp_path)]
@@ -52,7 +52,7 @@ def test_training_learns(tmp_path):
 
 def test_a_finished_training_leaves_no_state(tmp_path):
     one = job(tmp_path, recipe())
-    assert train(one, World()) == 0
+    assert train(one, DistributedContext()) == 0
     assert not one.state_dir.exists()
 
 
@@ -69,16 +69,16 @@ def poisoned(one, at: int):
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 def test_nan_stops_with_the_step_and_keeps_the_last_good_state(tmp_path, precision):
-    one = Training(job(tmp_path, recipe(precision=precision)), World())
+    one = Training(job(tmp_path, recipe(precision=precision)), DistributedContext())
     poisoned(one, at=5)
     with loop.Interrupts() as interrupts, pytest.raises(HelipError, match="loss is nan at step 5; the last good state is kept"):
         one.run(interrupts)
     assert [p.name for p in one.job.state_dir.glob("step*")] == ["step000000003.pt"]
-    assert train(job(tmp_path, recipe(precision=precision)), World()) == 0  # and it goes on from there
+    assert train(job(tmp_path, recipe(precision=precision)), DistributedContext()) == 0  # and it goes on from there
 
 
 def test_weights_that_are_not_finite_are_never_saved(tmp_path):
-    one = Training(job(tmp_path, recipe()), World())
+    one = Training(job(tmp_path, recipe()), DistributedContext())
     one.save()
     with torch.no_grad():
         one.model.token_embedding.weight[3, 0] = float("nan")  # by a step whose loss was still a number
@@ -98,7 +98,7 @@ def test_early_stopping_stops_and_exports_the_best(tmp_path, monkeypatch):
 
     monkeypatch.setattr(loop, "held_out_recall", score)
     one = job(tmp_path, refinement(steps=40, early_stopping=EarlyStopping(patience=3, every=2, held_out=0.1)))
-    assert train(one, World()) == 0
+    assert train(one, DistributedContext()) == 0
     about = read_json(tmp_path / "model/train.json")
     assert (about["steps"], about["best_step"], about["best_validation"]) == (10, 4, 0.5)
     assert [r["validation"] for r in curve(tmp_path) if r["validation"]] == ["0.1", "0.2", "0.5", "0.4", "0.5", "0.3"]
@@ -112,14 +112,14 @@ def test_the_last_step_is_validated_too_and_an_untouched_start_is_said(tmp_path,
     monkeypatch.setattr(loop, "held_out_recall", lambda *_: next(scores))
     one = job(tmp_path, refinement(steps=5, early_stopping=EarlyStopping(every=100, held_out=0.1)))
     with caplog.at_level(logging.WARNING):
-        assert train(one, World()) == 0
+        assert train(one, DistributedContext()) == 0
     about = read_json(tmp_path / "model/train.json")
     assert (about["best_step"], len(about["warnings"])) == (best_step, best_step == 0)
     assert ("what is exported is the start" in caplog.text) == (best_step == 0)
 
 
 def test_held_out_pairs_are_not_trained_on(tmp_path):
-    one = Training(job(tmp_path, refinement(early_stopping=EarlyStopping(every=2, held_out=0.25))), World())
+    one = Training(job(tmp_path, refinement(early_stopping=EarlyStopping(every=2, held_out=0.25))), DistributedContext())
     drawn = {i for step in range(100) for i in one.sampler(step).ids.tolist()}
     assert len(one._held_out) == 30
     assert drawn.isdisjoint(one._held_out.tolist())
@@ -127,7 +127,7 @@ def test_held_out_pairs_are_not_trained_on(tmp_path):
 
 def test_only_selected_pairs_are_trained_on(tmp_path):
     keep = np.arange(120) % 3 > 0
-    one = Training(job(tmp_path, refinement(), keep=keep), World())
+    one = Training(job(tmp_path, refinement(), keep=keep), DistributedContext())
     drawn = np.unique(np.concatenate([one.sampler(step).ids for step in range(100)]))
     assert np.array_equal(drawn, np.flatnonzero(keep))
 
@@ -145,7 +145,7 @@ def test_retention_is_measured_from_the_start_and_a_fall_is_said(tmp_path, caplo
     scores = iter([50.0, 49.5, 47.0, 50.0, 12.0])
     watched = refinement(steps=8, retention=Retention(set="anything", every=2, tolerance=2.0))
     with caplog.at_level(logging.WARNING):
-        assert train(job(tmp_path, watched, retention_score=lambda model: next(scores)), World()) == 0
+        assert train(job(tmp_path, watched, retention_score=lambda model: next(scores)), DistributedContext()) == 0
     rows = [(r["step"], r["retention"]) for r in curve(tmp_path) if r["retention"]]
     assert rows == [("0", "50.0"), ("2", "49.5"), ("4", "47.0"), ("6", "50.0"), ("8", "12.0")]
     warnings = read_json(tmp_path / "model/train.json")["warnings"]
@@ -156,8 +156,13 @@ def test_retention_is_measured_from_the_start_and_a_fall_is_said(tmp_path, caplo
 def test_retention_sees_the_model_in_eval_mode_and_leaves_training_alone(tmp_path):
     plain, watched = refinement(), refinement(retention=Retention(set="anything", every=1))
     modes = []
-    assert train(job(tmp_path / "plain", plain), World()) == 0
-    assert train(job(tmp_path / "watched", watched, retention_score=lambda model: float(modes.append(model.training) or 0)), World()) == 0
+    assert train(job(tmp_path / "plain", plain), DistributedContext()) == 0
+    assert (
+        train(
+            job(tmp_path / "watched", watched, retention_score=lambda model: float(modes.append(model.training) or 0)), DistributedContext()
+        )
+        == 0
+    )
     assert modes == [False] * 9
     assert [r["loss"] for r in curve(tmp_path / "plain")] == [r["loss"] for r in curve(tmp_path / "watched")][1:]
 
@@ -166,7 +171,7 @@ def test_the_average_is_what_is_exported(tmp_path):
     start = {n: w.clone() for n, w in job(tmp_path / "start", recipe()).clip.model.state_dict().items()}
     exported = {}
     for name, said in {"last": {}, "averaged": {"ema": 0.5}}.items():
-        assert train(job(tmp_path / name, refinement(**said)), World()) == 0
+        assert train(job(tmp_path / name, refinement(**said)), DistributedContext()) == 0
         exported[name] = open_start(tmp_path / name / "model").model.state_dict()
     moved = "transformer.resblocks.0.mlp.c_fc.weight"
     near, far = ((exported[n][moved] - start[moved]).norm() for n in ("averaged", "last"))
@@ -176,7 +181,7 @@ def test_the_average_is_what_is_exported(tmp_path):
 def test_loader_processes_change_nothing(tmp_path):
     weights = []
     for workers in (0, 2):
-        assert train(job(tmp_path / str(workers), refinement(), workers=workers), World()) == 0
+        assert train(job(tmp_path / str(workers), refinement(), workers=workers), DistributedContext()) == 0
         weights.append(open_start(tmp_path / str(workers) / "model").model.state_dict())
     assert all(torch.equal(w, weights[1][n]) for n, w in weights[0].items())
 
@@ -186,17 +191,17 @@ def test_loader_processes_change_nothing(tmp_path):
 
 def test_a_batch_larger_than_the_corpus_is_refused(tmp_path):
     with pytest.raises(HelipError, match="batch of 64 is larger than the 40 pairs"):
-        Training(job(tmp_path, recipe(batch_size=64), ToyCorpus(40)), World())
+        Training(job(tmp_path, recipe(batch_size=64), ToyCorpus(40)), DistributedContext())
 
 
 def test_a_corpus_that_shrank_since_mining_is_refused(tmp_path):
     with pytest.raises(HelipError, match="mined on 150 pairs and the corpus has 120"):
-        Training(job(tmp_path, refinement(), pairs=ToyPairs(150)), World())
+        Training(job(tmp_path, refinement(), pairs=ToyPairs(150)), DistributedContext())
 
 
 def test_a_world_that_does_not_divide_the_batch_is_refused(tmp_path):
     with pytest.raises(HelipError, match="batch_size 12 does not divide into 5 processes"):
-        Training(job(tmp_path, refinement()), World(size=5))
+        Training(job(tmp_path, refinement()), DistributedContext(size=5))
 
 
 # ---------------------------------------------------------------- curve and meter

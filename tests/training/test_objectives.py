@@ -13,9 +13,9 @@ from helip.config import (
     CyclipObjective,
     DeclipObjective,
     HnNceObjective,
-    Recipe,
     Refinement,
     SlipObjective,
+    TrainConfig,
 )
 from helip.errors import HelipError
 from helip.losses import clip_loss, hard_negative_margin_loss
@@ -178,7 +178,7 @@ def test_gamma_0_and_an_empty_plan_are_the_control():
 
 
 def test_a_pretraining_recipe_has_no_margin():
-    objective = build_objective(Recipe(steps=1, batch_size=6, learning_rate=1e-3), tiny())
+    objective = build_objective(TrainConfig(steps=1, batch_size=6, learning_rate=1e-3), tiny())
     assert objective.gamma == 0
     assert objective.augmentations == ("plain",)
 
@@ -214,7 +214,7 @@ UNEQUAL = [  # weights and constants that no other of the objective has, and the
 def test_an_objective_is_the_weighted_sum_it_declares(declared, by_hand):
     model = tiny().double()
     model.logit_scale.data.fill_(math.log(12))
-    objective = build_objective(Recipe(objective=declared, steps=1, batch_size=6, learning_rate=1e-3), model).double().eval()
+    objective = build_objective(TrainConfig(objective=declared, steps=1, batch_size=6, learning_rate=1e-3), model).double().eval()
     steps = [batch_of(objective, 6, seed=seed) for seed in (0, 1)]
     for batch in steps:
         batch["images"] = [x.double() for x in batch["images"]]
@@ -252,7 +252,7 @@ def test_defaults_are_the_published_constants():
 
 def test_slip_head_is_the_published_one():
     model = open_clip.CLIP(embed_dim=16, vision_cfg=TOWERS["vit"], text_cfg=TEXT)
-    head = build_objective(Recipe(objective=SlipObjective(), steps=1, batch_size=6, learning_rate=1e-3), model).head
+    head = build_objective(TrainConfig(objective=SlipObjective(), steps=1, batch_size=6, learning_rate=1e-3), model).head
     kinds = [type(layer).__name__ for layer in head]
     assert kinds == ["Linear", "BatchNorm1d", "ReLU", "Linear", "BatchNorm1d", "ReLU", "Linear"]
     assert [layer.out_features for layer in head if isinstance(layer, torch.nn.Linear)] == [4096, 4096, 256]

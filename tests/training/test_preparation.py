@@ -4,7 +4,7 @@ import pytest
 from toys import RESNET, VIT, ToyCorpus, declaration, job, recipe, refinement
 
 from helip.errors import HelipError
-from helip.training import models
+from helip.models import loading as models
 from helip.training.loop import sampler_of
 from helip.training.preparation import prepare
 

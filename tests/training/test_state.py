@@ -16,14 +16,16 @@ from safetensors.numpy import load_file as load_numpy
 from safetensors.torch import load_file
 from toys import job, recipe, refinement
 
-from helip.artefact import read_json
 from helip.config import EarlyStopping
 from helip.errors import HelipError
-from helip.training import importing, interpolation, state
+from helip.io import read_json
+from helip.models import interpolation
+from helip.models import published as importing
+from helip.models.export import export
+from helip.models.layout import WEIGHTS
+from helip.training import state
 from helip.training.curve import Curve
-from helip.training.distributed import World
-from helip.training.export import export
-from helip.training.layout import WEIGHTS
+from helip.training.distributed import DistributedContext
 from helip.training.loop import REQUEUE, train
 
 KILLS = 20
@@ -51,7 +53,7 @@ def train_until(folder: Path, said: dict, moment: float | None, number: int) -> 
     one = job(folder, refinement(**said))
     if moment is not None:
         threading.Timer(moment, os.kill, (os.getpid(), number)).start()
-    code = train(one, World())
+    code = train(one, DistributedContext())
     os._exit(code)  # at once: the timer may still run
 
 
@@ -114,7 +116,7 @@ def dies_while_saving(folder: Path, said: dict, step: int) -> None:
     quiet(folder)
     torch.set_num_threads(1)
     torch.save = lambda value, file: half_saved(value, file) if value.get("step") == step else torch_save(value, file)
-    train(job(folder, refinement(**said)), World())
+    train(job(folder, refinement(**said)), DistributedContext())
     sys.exit(0)
 
 

@@ -8,15 +8,15 @@ from toys import RESNET, ToyCorpus, declaration, job, refinement
 
 from helip.losses.clip import symmetric_info_nce
 from helip.losses.hnml import margin_of
-from helip.training import models
-from helip.training.distributed import World
+from helip.models import loading as models
+from helip.training.distributed import DistributedContext
 from helip.training.loop import Training
 
 
 def training(folder, vision=None, double=True, **said) -> Training:
     corpus = ToyCorpus()
     clip = models.new(declaration(vision), corpus, folder / "tokenizer", seed=0) if vision else None
-    one = Training(job(folder, refinement(**said), corpus, clip), World())
+    one = Training(job(folder, refinement(**said), corpus, clip), DistributedContext())
     if double:
         one.model.double()
         one.objective.double()

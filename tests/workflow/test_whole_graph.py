@@ -6,15 +6,15 @@ import json
 import pytest
 
 from helip.reporting.inputs import figures, tables
-from helip.study import BoundStudy
+from helip.study import Study
 
 pytestmark = pytest.mark.timeout(3000)  # about a hundred jobs, made for the first test that asks
 TARGETS = "table11.csv", "report.html"
 
 
 @pytest.fixture(scope="module")
-def study(graph) -> BoundStudy:
-    return BoundStudy("graph", graph.folder / "experiments", graph.folder / "results")
+def study(graph) -> Study:
+    return Study("graph", graph.folder / "experiments", graph.folder / "results")
 
 
 def rows(study, name) -> list[dict[str, str]]:
@@ -22,7 +22,7 @@ def rows(study, name) -> list[dict[str, str]]:
         return list(csv.DictReader(f))
 
 
-def kinds(study: BoundStudy) -> dict[str, set]:
+def kinds(study: Study) -> dict[str, set]:
     """What a study's runs, corpora, encoders and sets are made of."""
     runs, declared = study.runs.values(), study.declaration
     return {
@@ -40,7 +40,7 @@ def kinds(study: BoundStudy) -> dict[str, set]:
 
 
 def test_it_has_all_kinds_of_runs_and_rules_that_the_miniature_study_has(graph, study):
-    has, wanted = kinds(study), kinds(BoundStudy("miniature", graph.folder / "experiments"))
+    has, wanted = kinds(study), kinds(Study("miniature", graph.folder / "experiments"))
     assert {kind: wanted[kind] - has[kind] for kind in wanted} == {kind: set() for kind in wanted}
     rules = graph.planned(*(f"results/miniature/{t}" for t in TARGETS))
     assert {rule.replace("miniature", "graph") for rule in rules} <= {rule for ran in graph.ran for rule in ran}

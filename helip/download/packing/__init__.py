@@ -4,11 +4,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-from helip.artefact import provenance, whole_folder, write_json
 from helip.data.images import BadSample, verify
 from helip.data.progress import progress
 from helip.data.tars import write
 from helip.errors import HelipError
+from helip.io import atomic_folder, provenance, write_json
 
 PER_SHARD = 1000
 
@@ -30,7 +30,7 @@ class Unpacked(NamedTuple):
 def pack(name: str, read: Callable[[], Unpacked], out: Path) -> dict[str, int]:
     """Write `out` in CLIP benchmark's layout: classnames.txt, templates, {train,test}/{n}.tar; return the items of each split."""
     unpacked = read()
-    with whole_folder(out) as folder:
+    with atomic_folder(out) as folder:
         (folder / "classnames.txt").write_text("".join(f"{c}\n" for c in unpacked.class_names))
         (folder / "zeroshot_classification_templates.txt").write_text("".join(f"{t}\n" for t in unpacked.templates))
         for split, items in unpacked.splits.items():

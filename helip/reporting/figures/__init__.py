@@ -4,7 +4,7 @@ from pathlib import Path
 
 from helip.errors import HelipError
 from helip.reporting.inputs import SHEETS, figures
-from helip.study import BoundStudy
+from helip.study import Study
 
 TITLES = {
     "figure4": "Zero-shot ImageNet accuracy by size of the corpus, with and without HELIP",
@@ -15,7 +15,7 @@ TITLES = {
 }
 
 
-def draw(study: BoundStudy, name: str) -> list[Path]:
+def draw(study: Study, name: str) -> list[Path]:
     """results/<study>/<name>.png and .pdf. HelipError where the study lacks what the figure shows."""
     if name not in figures(study):
         can = ", ".join(figures(study)) or "none"

@@ -6,19 +6,19 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from helip.artefact import read_json
+from helip.io import read_json
 from helip.reporting.figures.style import ARMS
 from helip.reporting.measured import Measured, independent
 from helip.reporting.noise import training_noise
 from helip.reporting.paired import Paired, spread
 from helip.reporting.statistics import gain
-from helip.study import BoundStudy
+from helip.study import Study
 
 LABELS = {"start": "CLIP", "control": "CLIP, control", "cleaned": "CLIP, cleaned (ours)", "helip": "CLIP-HELIP"}
 PAPER_SIZES = {"CC3M": 3e6, "CC12M": 12e6, "YFCC15M": 15e6, "29M": 29e6}  # as the paper names them
 
 
-def draw(study: BoundStudy) -> Figure:
+def draw(study: Study) -> Figure:
     points = sorted(_points(study))
     rows = study.tables["figure4"].rows
     printed = [(r.corpus, _arm(r.label), v) for r in rows for v in r.published.values()]
@@ -33,7 +33,7 @@ def draw(study: BoundStudy) -> Figure:
     return figure
 
 
-def _points(study: BoundStudy) -> Iterator[tuple[int, str, str, float, float, float]]:
+def _points(study: Study) -> Iterator[tuple[int, str, str, float, float, float]]:
     """(pairs, corpus, arm, value, low, high): the interval over seeds and test items."""
     measured, column = Measured(study, []), study.tables["figure4"].columns[0]
     runs = [(corpus, study.run(run)) for corpus, _, run, _, _ in study.table_rows("figure4")]

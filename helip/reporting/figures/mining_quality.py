@@ -6,16 +6,16 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from helip.binding import encoders_of
 from helip.reporting.figures.style import FALSE_NEGATIVE, INK, METHODS, OTHER, TRULY_HARD
 from helip.reporting.mining_quality import Quality, Selected, write_quality, write_selections
-from helip.study import BoundStudy
+from helip.study import Study
+from helip.study.resolve import encoders_of
 
 SCORES = {"clip_score": "CLIP score", "s_clip_loss": "s-CLIPLoss", "norm_sim": "NormSim", "column": "scores of your own"}
 DETECTORS = {"precision": "#cc79a7", "recall": "#0072b2"}
 
 
-def draw(study: BoundStudy) -> Figure:
+def draw(study: Study) -> Figure:
     """One row per pair set, then one per kind of selection, the mean over the starts that selected so. Also writes
     results/<study>/mining_quality.csv and selection_quality.csv: a row of its own for each."""
     found = sorted(write_quality(study, study.root / "mining_quality.csv"), key=lambda q: q.corpus)  # methods of a corpus together
@@ -33,7 +33,7 @@ def draw(study: BoundStudy) -> Figure:
     return figure
 
 
-def _name(study: BoundStudy, q: Quality) -> str:
+def _name(study: Study, q: Quality) -> str:
     spec = study.pairs_entry(q.pairs)[1]
     encoders = " × ".join(encoders_of(spec))
     return f"{METHODS[q.method]}{f', pool {spec.pool:,}' if spec.pool else ''} · {q.corpus}\n{encoders}"

@@ -7,17 +7,17 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure, SubFigure
 
 from helip.data.corpus import Corpus
-from helip.data.world.truth import Truth
 from helip.mining.pairs import PairSet
 from helip.reporting.figures.style import FALSE_NEGATIVE, INK, METHODS, OTHER, TRULY_HARD
 from helip.reporting.inputs import sheet_pairs
-from helip.study import BoundStudy
+from helip.study import Study
+from helip.synthetic.truth import Truth
 
 SHOWN = 5  # hard pairs of a target, the nearest first
 TARGETS = {"figure5": (0, 2), "figure6": (0, 2), "figure7": (2, 6)}  # the first and the last of the drawn targets that a figure shows
 
 
-def draw(study: BoundStudy, name: str) -> Figure:
+def draw(study: Study, name: str) -> Figure:
     names = sheet_pairs(study, name)
     corpus_name = study.pairs_entry(names[0])[0]
     corpus = Corpus.open(study.corpus_dir(corpus_name))
@@ -41,13 +41,13 @@ def drawn_targets(sets: list[PairSet], count: int) -> list[int]:
     return [int(i) for i in order[np.argsort(-have[order], kind="stable")]][:count]
 
 
-def _label(study: BoundStudy, name: str) -> str:
+def _label(study: Study, name: str) -> str:
     _, spec = study.pairs_entry(name)
     pool = f"\npool {spec.pool:,}" if spec.pool else ""
     return f"{METHODS[spec.method]}{pool}"
 
 
-def _truth(study: BoundStudy, corpus: str) -> Truth | None:
+def _truth(study: Study, corpus: str) -> Truth | None:
     return Truth.open(study.corpus_dir(corpus)) if study.is_generated(corpus) else None
 
 

@@ -10,7 +10,7 @@ matplotlib.use("Agg")
 
 from matplotlib.figure import Figure
 
-from helip.artefact import whole_file
+from helip.io import atomic_file
 
 ARMS = {"start": "#7f7f7f", "control": "#0072b2", "cleaned": "#56b4e9", "helip": "#d55e00"}
 METHODS = {"hpm": "HPM", "fast_hpm": "FastHPM", "image": "IM", "text": "TM", "random": "random", "truth": "bound: true pairs"}
@@ -46,6 +46,6 @@ def save(figure: Figure, stem: Path) -> list[Path]:
     """stem.png (for the screen) and stem.pdf (for a paper), each whole; no time of day inside, so that the same figure is the same file."""
     paths = [stem.with_name(f"{stem.name}.{kind}") for kind in ("png", "pdf")]
     for path, metadata in zip(paths, ({"Software": None}, {"CreationDate": None}), strict=True):
-        with whole_file(path) as temporary:
+        with atomic_file(path) as temporary:
             figure.savefig(temporary, format=path.suffix[1:], dpi=160, bbox_inches="tight", pad_inches=0.15, metadata=metadata)
     return paths

@@ -11,9 +11,9 @@ from helip.config import (
     CyclipObjective,
     DeclipObjective,
     HnNceObjective,
-    Recipe,
     Refinement,
     SlipObjective,
+    TrainConfig,
 )
 from helip.training.objectives.base import ObjectiveModule
 from helip.training.objectives.declip import Declip
@@ -21,7 +21,7 @@ from helip.training.objectives.slip import Slip
 from helip.training.objectives.two_tower import TwoTower
 
 
-def build_objective(recipe: Recipe, model: nn.Module) -> ObjectiveModule:
+def build_objective(recipe: TrainConfig, model: nn.Module) -> ObjectiveModule:
     """The module of a recipe's objective for an open_clip model; a refinement's helip arm adds the margin loss to it.
 
     The heads of SLIP and DeCLIP are initialised from torch's global generator: seed it first. An objective with a fixed

@@ -1,0 +1,109 @@
+"""YAML files as typed declarations, and bad ones as one sentence that names file, entry and key.
+
+What is the same for many names is written once. In a mapping, `for_each` holds blocks whose entries join the others; in a list, an item
+`for_each` is replaced by its rows. A block's `have` is taken once for every item of `of`, whose values stand where it says {key}; blocks
+may stand within blocks:
+
+    for_each:
+      - of: [{start: cc3m_clip}, {start: cc12m_clip}]
+        have: {"{start}_gamma2": {base: "{start}_helip", refine: {gamma: 2.0}}}
+"""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import TypeAdapter, ValidationError
+
+from helip.config import ConfigModel
+from helip.errors import HelipError
+
+
+class ForEach(ConfigModel):
+    of: tuple[dict[str, str], ...]
+    have: dict[str, Any] | list[Any]
+
+
+class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):
+    """YAML that refuses a key given twice instead of keeping the last."""
+
+    def construct_mapping(self, node, deep=False):
+        keys = [self.construct_object(k, deep=True) for k, _ in node.value if k.tag != "tag:yaml.org,2002:merge"]
+        for key in keys:
+            if keys.count(key) > 1:
+                raise yaml.constructor.ConstructorError(None, None, f"'{key}' is given twice", node.start_mark)
+        return super().construct_mapping(node, deep)
+
+
+def read_yaml(path: Path, kind: Any) -> Any:
+    """A YAML file as `kind`, its `for_each` written out. Raises HelipError for a file that cannot be read or does not fit."""
+    try:
+        content = yaml.load(path.read_text(), _Loader)
+    except FileNotFoundError:
+        raise HelipError(f"{path}: not found") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise HelipError(f"{path}: not readable as YAML: {' '.join(str(error).split())}") from None
+    return validate(kind, {} if content is None else _written_out(content, str(path)), str(path))
+
+
+def validate(kind: Any, value: Any, where: str) -> Any:
+    """`value` as `kind`, or a HelipError that begins with `where`."""
+    try:
+        return TypeAdapter(kind).validate_python(value)
+    except ValidationError as error:
+        raise HelipError(f"{where}: {_sentence(error)}") from None
+
+
+def _sentence(error: ValidationError) -> str:
+    one = error.errors()[0]
+    entry = " -> ".join(str(part) for part in one["loc"]) or "the file"
+    what = {"extra_forbidden": "unknown key: remove it or correct its spelling", "missing": "is missing"}.get(one["type"], one["msg"])
+    more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
+    return f"{entry}: {what}{more}"
+
+
+def _written_out(value: Any, where: str) -> Any:
+    if isinstance(value, list):
+        parts = [_rows(item, where) if isinstance(item, dict) and "for_each" in item else [_written_out(item, where)] for item in value]
+        return [row for part in parts for row in part]
+    if not isinstance(value, dict):
+        return value
+    entries = {key: _written_out(entry, f"{where}: {key}") for key, entry in value.items() if key != "for_each"}
+    for block in validate(list[ForEach], value.get("for_each", []), f"{where}: for_each"):
+        for names in block.of:
+            more = _whole(_written_out(_filled_in(block.have, names), where), where)
+            if not isinstance(more, dict):
+                raise HelipError(f"{where}: for_each: have is a list here; in a mapping it has entries")
+            if twice := entries.keys() & more.keys():
+                raise HelipError(f"{where}: '{min(twice)}' is given twice, once by for_each")
+            entries |= more
+    return entries
+
+
+def _rows(item: dict, where: str) -> list:
+    block = validate(ForEach, item["for_each"], f"{where}: for_each")
+    if len(item) > 1 or not isinstance(block.have, list):
+        raise HelipError(f"{where}: for_each: stands alone in a list, and its have is a list")
+    return [row for names in block.of for row in _whole(_written_out(_filled_in(block.have, names), where), where)]
+
+
+def _filled_in(value: Any, names: dict[str, str]) -> Any:
+    if isinstance(value, str):
+        for name, text in names.items():
+            value = value.replace(f"{{{name}}}", text)
+        return value
+    if isinstance(value, list):
+        return [_filled_in(item, names) for item in value]
+    if isinstance(value, dict):
+        return {_filled_in(key, names): _filled_in(item, names) for key, item in value.items()}
+    return value
+
+
+def _whole(value: Any, where: str) -> Any:
+    """The value, in which nothing may be left to fill in."""
+    if isinstance(value, str) and (left := re.search(r"\{\w+\}", value)):
+        raise HelipError(f"{where}: for_each: no item of `of` says what {left[0]} is")
+    for part in [*value, *value.values()] if isinstance(value, dict) else value if isinstance(value, list) else []:
+        _whole(part, where)
+    return value

@@ -1,0 +1,209 @@
+"""Artefacts on disk: whole or absent, each with a JSON beside it that says what it is and where it came from."""
+
+import contextlib
+import functools
+import hashlib
+import importlib.metadata
+import json
+import os
+import platform
+import re
+import resource
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from helip.config import ConfigModel
+from helip.errors import HelipError
+
+_BEGUN, _BEGUN_AT = time.monotonic(), datetime.now(UTC).isoformat(timespec="seconds")
+PACKAGES = ("torch", "open_clip_torch", "timm", "sentence-transformers", "faiss-cpu", "clip-benchmark", "numpy", "snakemake")
+
+
+def declared(value: Any) -> Any:
+    """What a declaration says beyond its defaults, as plain JSON values: the part of it that a digest stands for."""
+    match value:
+        case ConfigModel():
+            fields = type(value).model_fields
+            said = {f: v for f in fields if f not in value.excluded_from_digest and (v := getattr(value, f)) != fields[f].default}
+            return {"is": type(value).__name__} | {f: declared(v) for f, v in said.items()}
+        case dict():
+            return {k: declared(v) for k, v in value.items()}
+        case list() | tuple():
+            return [declared(v) for v in value]
+        case _:
+            return value
+
+
+def digest(value: Any) -> str:
+    """16 hexadecimal digits standing for a declaration or any JSON value."""
+    return hashlib.sha256(json.dumps(declared(value), sort_keys=True, allow_nan=False).encode()).hexdigest()[:16]
+
+
+def file_digest(path: Path) -> str:
+    """sha256 of a file's bytes, in full."""
+    with open(path, "rb") as f:
+        return hashlib.file_digest(f, "sha256").hexdigest()
+
+
+@contextlib.contextmanager
+def _writing(path: Path) -> Iterator[None]:
+    """A full disk or a missing right, said with the artefact's name."""
+    try:
+        yield
+    except OSError as error:
+        why = error.strerror or error
+        raise HelipError(f"{path}: could not be written ({why}); free space or fix the permissions and run again") from error
+
+
+@contextlib.contextmanager
+def atomic_file(path: Path) -> Iterator[Path]:
+    """A temporary path beside `path`, renamed to it when the block ends well and removed when it does not."""
+    path = Path(path)
+    with _writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+        os.close(handle)
+        temporary = Path(name)
+        try:
+            yield temporary
+            with open(temporary, "rb") as f:
+                os.fsync(f.fileno())
+            os.chmod(temporary, 0o644)
+            temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def atomic_folder(path: Path, over: tuple[str, ...] = ()) -> Iterator[Path]:
+    """A temporary folder beside `path` that takes its place when the block ends well and vanishes when it does not.
+
+    over: names of which a folder that is to be replaced must hold one, where nobody else has made sure that it may be.
+    """
+    path = Path(path)
+    with _writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _refuse_others(path, over)
+        _sweep(path)
+        temporary = _hidden(path)
+        os.chmod(temporary, 0o755)
+        try:
+            yield temporary
+            old = path.replace(_hidden(path)) if path.exists() else None
+            temporary.replace(path)
+            if old:
+                shutil.rmtree(old, ignore_errors=True)
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _hidden(path: Path) -> Path:
+    """A new folder beside `path`, named so that others can tell when its maker is gone."""
+    return Path(tempfile.mkdtemp(prefix=f".{path.name}.{platform.node()}.{os.getpid()}.", dir=path.parent))
+
+
+def _sweep(path: Path) -> None:
+    """Removes what processes of this machine left of `path` when they were killed."""
+    made = re.compile(re.escape(f".{path.name}.{platform.node()}.") + r"(\d+)\.\w+")
+    for left in path.parent.iterdir():
+        if (found := made.fullmatch(left.name)) and not psutil.pid_exists(int(found[1])):
+            shutil.rmtree(left, ignore_errors=True)
+
+
+def _refuse_others(path: Path, over: tuple[str, ...]) -> None:
+    if not over or not path.exists():
+        return
+    held = {p.name for p in path.iterdir() if not p.name.startswith(".nfs")}  # .nfs: deleted, and still open in some process
+    if held and not held & {*over}:
+        raise HelipError(f"{path}: holds {min(held)} and nothing of what would replace it ({over[0]}, ...); name another folder")
+
+
+def check_replaceable(out: Path, about: str, *inputs: Path | str | None) -> None:
+    """Whether a user's `out` may be replaced by `atomic_folder`: asked before hours of work.
+
+    about: the JSON in every folder of the kind that will be made. inputs: what is read; a name that is no path is none, and
+    `local-dir:` may stand before a folder. HelipError where `out` holds something else, or one of the inputs.
+    """
+    with _writing(out):
+        if out.name in ("", "..") or out.is_symlink() or (out.exists() and not out.is_dir()):
+            raise HelipError(f"{out}: is no folder that can be replaced; name one that does not exist yet")
+        if out.exists() and any(out.iterdir()) and not (out / about).is_file():
+            raise HelipError(f"{out}: has no {about}, so it holds something else, and all of it would be deleted; name another folder")
+        for given in filter(None, inputs):
+            place = Path(str(given).rpartition("local-dir:")[2])
+            if place.exists() and place.resolve().is_relative_to(out.resolve()):
+                raise HelipError(f"{out}: holds {place}, which is read, and would be deleted with it; name another folder")
+
+
+def write_json(path: Path, value: Any) -> None:
+    with atomic_file(path) as temporary:
+        temporary.write_text(json.dumps(value, indent=1, sort_keys=True, allow_nan=False) + "\n")
+
+
+def read_json(path: Path) -> Any:
+    """A JSON file of ours; a missing or broken one is the user's to know about."""
+    try:
+        return json.loads(Path(path).read_text())
+    except FileNotFoundError:
+        raise HelipError(f"{path}: not found; build it first (`snakemake {path}` for a study's artefact)") from None
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise HelipError(f"{path}: not readable as JSON ({error}); delete it and build it again") from None
+
+
+@functools.cache
+def _surroundings() -> dict[str, Any]:
+    here = Path(__file__).resolve().parent
+    git = subprocess.run(["git", "-C", here, "describe", "--always", "--dirty"], capture_output=True, text=True, check=False)
+    versions = {}
+    for name in PACKAGES:
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            versions[name] = importlib.metadata.version(name)
+    return {"commit": git.stdout.strip(), "host": platform.node(), "python": platform.python_version(), "versions": versions}
+
+
+def machine() -> str:
+    """This machine's processor, how many of its cores this process may use, and the GPUs that it has computed on."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return ", ".join([_processor(), f"{cores} core{'s' * (cores != 1)}", *_gpus()])
+
+
+@functools.cache
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        lines = []
+    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.machine())
+
+
+def _gpus() -> list[str]:
+    """Names of the GPUs on which this process has held anything. torch is asked only where the process uses it."""
+    torch = sys.modules.get("torch")
+    if torch is None or not torch.cuda.is_initialized():
+        return []
+    used = [i for i in range(torch.cuda.device_count()) if torch.cuda.max_memory_allocated(i)]
+    return list(dict.fromkeys(torch.cuda.get_device_name(i) for i in used))
+
+
+def _job() -> dict[str, Any]:
+    """What this process (and those of its children that have ended) took so far; the last artefact of a job says what the job took."""
+    used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    cost = {"wall_clock_seconds": time.monotonic() - _BEGUN, "cpu_seconds": sum(u.ru_utime + u.ru_stime for u in used)}
+    return {"pid": os.getpid(), "begun": _BEGUN_AT, **{name: round(seconds, 1) for name, seconds in cost.items()}}
+
+
+def provenance(declaration: Any, inputs: dict[str, str] | None = None, **more: Any) -> dict[str, Any]:
+    """The JSON that lies beside an artefact: the resolved declaration, digests of its inputs, versions, commit, machine, time and cost."""
+    said = declaration.model_dump(mode="json") if isinstance(declaration, ConfigModel) else declaration
+    now = datetime.now(UTC).isoformat(timespec="seconds")
+    what = {"declaration": said, "inputs": inputs or {}, "written": now}
+    return what | {"machine": machine(), "job": _job()} | _surroundings() | more

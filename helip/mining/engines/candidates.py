@@ -1,0 +1,146 @@
+"""Candidates of a panel on a torch device: a bounded buffer of pairs that may count, trimmed by bounds and settled by exact scores."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from helip.mining.criterion import Criterion
+from helip.mining.engines.operand import Operand
+
+EXACT_CHUNK = 512  # pairs scored together on a CPU: what its cache holds
+
+
+@dataclass
+class Entries:
+    """Pairs: row (position in the panel), id, the filter's cosine of each modality, and the score once it is exact."""
+
+    row: torch.Tensor
+    id: torch.Tensor
+    cosine: tuple[torch.Tensor, ...]
+    score: torch.Tensor
+    exact: torch.Tensor
+
+    def __len__(self) -> int:
+        return len(self.row)
+
+    def __getitem__(self, which: torch.Tensor) -> "Entries":
+        return Entries(self.row[which], self.id[which], tuple(c[which] for c in self.cosine), self.score[which], self.exact[which])
+
+    @staticmethod
+    def join(parts: list["Entries"]) -> "Entries":
+        columns = zip(*((p.row, p.id, p.score, p.exact, *p.cosine) for p in parts), strict=True)
+        row, ids, score, exact, *cosine = (torch.cat(c) for c in columns)
+        return Entries(row, ids, tuple(cosine), score, exact)
+
+
+class Candidates:
+    """What may still be in some H_i of a panel: at most `limit` entries between settlings, at most k a row after one."""
+
+    def __init__(self, row_ids: torch.Tensor, criterion: Criterion, operands: list[Operand], limit: int):
+        self.row_ids, self.criterion, self.operands, self.limit = row_ids, criterion, operands, limit
+        self.waiting, self.parts = 0, []
+        self.floor = torch.zeros(len(row_ids), device=row_ids.device)  # a score that the row already has k of
+
+    def add(self, row: torch.Tensor, ids: torch.Tensor, cosine: tuple[torch.Tensor, ...]) -> None:
+        if len(row) == 0:
+            return
+        nothing = torch.zeros(len(row), device=row.device)
+        self.parts.append(Entries(row, ids, cosine, nothing, nothing.bool()))
+        self.waiting += len(row)
+        if self.waiting > self.limit:
+            self.trim()
+            if self.waiting > self.limit // 2:
+                self.settle()
+
+    def add_exact(self, row: torch.Tensor, ids: torch.Tensor) -> None:
+        """Pairs whose exact score is wanted whatever it is."""
+        chunks = zip(self.row_ids[row].split(EXACT_CHUNK), ids.split(EXACT_CHUNK), strict=True)
+        score = torch.cat([exact_scores(self.operands, self.criterion, i, j) for i, j in chunks])
+        keep = score > 0
+        score = score[keep]
+        self.parts.append(Entries(row[keep], ids[keep], tuple(score for _ in self.operands), score, torch.ones_like(score).bool()))
+        self.waiting += len(score)
+
+    def trim(self) -> torch.Tensor:
+        """Drop what cannot be among a row's k largest, and raise the floors. Returns which rows have k candidates or more."""
+        k, rows = self.criterion.k, len(self.row_ids)
+        entries = Entries.join(self.parts)
+        low, high = self._interval(entries)
+        order = _by_row(entries.row, low)
+        counts = torch.bincount(entries.row, minlength=rows)
+        full = counts >= k
+        kth = low[order[((counts.cumsum(0) - counts)[full] + k - 1)]]
+        self.floor[full] = torch.maximum(self.floor[full], kth)
+        self._hold(entries[high >= self.floor[entries.row]])
+        return full
+
+    def settle(self, last: bool = False) -> Entries:
+        """Exact scores, at most k of them a row, best first. A row with fewer than k candidates is left unscored: most such rows are
+        noise and never need it; at last they go."""
+        if not self.parts:
+            none = torch.zeros(0, device=self.floor.device)
+            return Entries(none.long(), none.long(), tuple(none for _ in self.operands), none, none.bool())
+        full = self.trim()
+        entries = self.parts[0]
+        if last:
+            entries = entries[full[entries.row]]
+        entries = self._scored(entries, full)
+        entries = entries[torch.argsort(entries.id)]
+        entries = entries[_by_row(entries.row, entries.score)]
+        counts = torch.bincount(entries.row, minlength=len(self.row_ids))
+        rank = torch.arange(len(entries), device=self.floor.device) - (counts.cumsum(0) - counts)[entries.row]
+        kth = entries[(rank == self.criterion.k - 1) & full[entries.row]]
+        self.floor[kth.row] = torch.maximum(self.floor[kth.row], kth.score)
+        return self._hold(entries[rank < self.criterion.k])
+
+    def result(self) -> tuple[np.ndarray, np.ndarray]:
+        """(ids [n, k] int32, scores [n, k] float32) of the panel's rows; ids are -1 for a row with fewer than k hard pairs."""
+        entries, k, rows = self.settle(last=True), self.criterion.k, len(self.row_ids)
+        counts = torch.bincount(entries.row, minlength=rows)
+        whole, good = counts[entries.row] == k, (counts == k).cpu().numpy()  # entries lie by row, then by score
+        ids, scores = np.full((rows, k), -1, np.int32), np.zeros((rows, k), np.float32)
+        ids[good] = entries.id[whole].cpu().numpy().reshape(-1, k)
+        scores[good] = entries.score[whole].cpu().numpy().reshape(-1, k)
+        return ids, scores
+
+    def _hold(self, entries: Entries) -> Entries:
+        self.parts, self.waiting = [entries], len(entries)
+        return entries
+
+    def _interval(self, e: Entries) -> tuple[torch.Tensor, torch.Tensor]:
+        """Bounds of each score; the lower is 0 where the pair may not count at all."""
+        product, slack, sure = torch.ones_like(e.score), torch.zeros_like(e.score), torch.ones_like(e.exact)
+        for cosine, operand in zip(e.cosine, self.operands, strict=True):
+            m = operand.margin
+            slack = slack * (cosine.abs() + m) + product.abs() * m
+            product = product * cosine
+            sure &= (cosine - m > operand.tau) & (cosine + m <= float(self.criterion.max_similarity))
+        slack = slack * 1.001 + 1e-6
+        low = torch.where(sure, product - slack, 0).clamp(min=0)
+        return torch.where(e.exact, e.score, low), torch.where(e.exact, e.score, product + slack)
+
+    def _scored(self, e: Entries, full: torch.Tensor) -> Entries:
+        """Exact scores for the entries of full rows; those that turn out not to count are dropped."""
+        todo = torch.nonzero(full[e.row] & ~e.exact)[:, 0]
+        keep = torch.ones(len(e), dtype=torch.bool, device=e.row.device)
+        for chunk in todo.split(EXACT_CHUNK if e.row.device.type == "cpu" else 1 << 18):
+            score = exact_scores(self.operands, self.criterion, self.row_ids[e.row[chunk]], e.id[chunk])
+            e.score[chunk], e.exact[chunk], keep[chunk] = score, True, score > 0
+        return e[keep]
+
+
+def exact_scores(operands: list[Operand], criterion: Criterion, i_P: torch.Tensor, j_P: torch.Tensor) -> torch.Tensor:
+    """[P] float32 scores of pairs (i, j) of corpus ids in the fixed order; 0 where the pair does not count."""
+    score = torch.ones(len(i_P), device=i_P.device)
+    counts = torch.ones(len(i_P), dtype=torch.bool, device=i_P.device)
+    for operand in operands:
+        cosine = operand.cosines(i_P, j_P)
+        counts &= (cosine > operand.tau) & (cosine <= float(criterion.max_similarity))
+        score = score * cosine
+    return torch.where(counts, score, 0).clamp(min=0)
+
+
+def _by_row(row_E: torch.Tensor, value_E: torch.Tensor) -> torch.Tensor:
+    """The order by row, then largest value first (values >= 0, whose bits order as they do), equal ones as they stand."""
+    return torch.argsort((row_E.long() << 32) + (0x7FFFFFFF - (value_E + 0.0).view(torch.int32).long()), stable=True)

@@ -1,0 +1,1 @@
+"""CLIP models: one reference syntax, loading, export, published checkpoints, tokenizers and weight interpolation."""

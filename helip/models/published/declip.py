@@ -1,0 +1,52 @@
+"""CLIP, SLIP and DeCLIP as Sense-GVT/DeCLIP saves them: OpenAI's ViT and text transformer, with a vocabulary of 49,409.
+
+There `<|mask|>` is word 49,406 and pushes start and end to 49,407 and 49,408. With CLIP's tokens the features would be silently wrong;
+without the mask's row they are exact.
+"""
+
+import torch
+from torch import Tensor
+
+from helip.errors import HelipError
+from helip.models.published.layout import IMAGENET_PREPROCESSING, Published, blocks, text_config
+
+TEXT = ("encode_text.", "text_encoder.")  # of CLIP and DeCLIP; of SLIP
+HEADS = ("projector", "predictor", "text_label_predictor.", "nn_replacer_")
+VOCABULARY, MASK = 49409, 49406
+EMBEDDING = "token_embedding.weight"
+
+
+def is_declip(weights: dict[str, Tensor]) -> bool:
+    return any(prefix + EMBEDDING in weights for prefix in TEXT)
+
+
+def published_declip(weights: dict[str, Tensor], where: str) -> Published:
+    """Drops the heads, the text tower's prefix and the mask's row of the vocabulary."""
+    if "visual.class_embedding" not in weights:
+        raise HelipError(f"{where}: its image tower is no ViT; of DeCLIP's checkpoints only those with a ViT can be imported")
+    kept = {_renamed(name): w for name, w in weights.items() if not name.startswith(HEADS)}
+    words = len(kept[EMBEDDING])
+    if words != VOCABULARY:
+        raise HelipError(f"{where}: its vocabulary has {words} words and DeCLIP's has {VOCABULARY}; which is the mask's cannot be told")
+    kept[EMBEDDING] = torch.cat([kept[EMBEDDING][:MASK], kept[EMBEDDING][MASK + 1 :]])
+    kept["logit_scale"] = kept["logit_scale"].reshape(())
+    config = {
+        "embed_dim": kept["visual.proj"].shape[1],
+        "quick_gelu": True,
+        "vision_cfg": _vision_config(kept),
+        "text_cfg": text_config(kept) | {"proj_bias": "text_projection.bias" in kept},
+    }
+    return Published("DeCLIP", config, IMAGENET_PREPROCESSING, kept)
+
+
+def _renamed(name: str) -> str:
+    for prefix in TEXT:
+        name = name.removeprefix(prefix)
+    return name
+
+
+def _vision_config(weights: dict[str, Tensor]) -> dict[str, int]:
+    width, _, patch_size, _ = weights["visual.conv1.weight"].shape
+    grid = round((len(weights["visual.positional_embedding"]) - 1) ** 0.5)
+    layers = blocks(weights, "visual.transformer.resblocks.")
+    return {"image_size": grid * patch_size, "layers": layers, "width": width, "patch_size": patch_size}

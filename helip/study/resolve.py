@@ -1,0 +1,175 @@
+"""Join the paper's runs with a study: inherit, merge, validate, and leave out what the study binds no corpus, model or encoder for."""
+
+from pathlib import Path
+from typing import Any
+
+from helip.config import ConfigModel, Interpolation, Name, Pairs, Refinement, Run, Selection, StudyConfig, TrainConfig
+from helip.config.reading import read_yaml, validate
+from helip.errors import HelipError
+
+
+class Names(ConfigModel):
+    """The vocabulary of runs.yaml, name -> meaning: a study binds some or all of these."""
+
+    corpora: dict[Name, str]
+    models: dict[Name, str]
+    objectives: dict[Name, str]
+    encoders: dict[Name, str]
+
+
+class Runs(ConfigModel):
+    names: Names
+    runs: dict[Name, Run]
+
+
+class ResolvedRun(ConfigModel):
+    """A run with every setting resolved in one study. `seeds` are labels: '2', or '2r1' for the second refinement of checkpoint 2.
+
+    An interpolation has all settings of the refinement that it mixes with its start.
+    """
+
+    name: str
+    question: str
+    corpus: str
+    model: str
+    start: str | None
+    recipe: Refinement | TrainConfig
+    pairs: Pairs | None
+    select: Selection | None
+    false_negative_margin: float | None
+    interpolate: Interpolation | None = None
+    seeds: tuple[str, ...]
+    tables: dict[str, str]
+
+    @property
+    def arm(self) -> str:
+        return self.recipe.arm if isinstance(self.recipe, Refinement) else "start"
+
+    @property
+    def is_plain_control(self) -> bool:
+        """Continued training and nothing else: what every other refinement of the same start must beat."""
+        recipe = self.recipe
+        return self.arm == "control" and recipe.objective.name == "clip" and self.select is None and self.interpolate is None
+
+
+def encoders_of(pairs: Pairs) -> tuple[str, ...]:
+    """The encoders whose features a mining job reads: single-modality methods read one, references none."""
+    match pairs.method:
+        case "image":
+            return (pairs.image_encoder,)
+        case "text":
+            return (pairs.text_encoder,)
+        case "random" | "truth":
+            return ()
+        case _:
+            return (pairs.image_encoder, pairs.text_encoder)
+
+
+def merge(under: Any, over: Any) -> Any:
+    """`over` laid upon `under`, mappings joined key by key."""
+    if isinstance(under, dict) and isinstance(over, dict):
+        return under | {k: merge(under.get(k), v) for k, v in over.items()}
+    return over
+
+
+class RunResolver:
+    """The runs of runs.yaml as one study has them."""
+
+    def __init__(self, study: StudyConfig, study_file: Path, runs_file: Path):
+        self.study, self.study_file, self.file = study, study_file, runs_file
+        read: Runs = read_yaml(runs_file, Runs)
+        self.names, self.declared = read.names, dict(read.runs)
+        for name, entry in study.runs.items():
+            known = self.declared[name].model_dump(exclude_unset=True) if name in self.declared else {}
+            self.declared[name] = validate(Run, merge(known, entry), f"{study_file}: runs -> {name}")
+
+    def runs(self) -> dict[str, ResolvedRun]:
+        return {name: run for name in self.declared if (run := self._bind(name)) is not None}
+
+    def _inherit(self, name: str, chain: tuple[str, ...] = ()) -> dict[str, Any]:
+        self._follow("base", name, chain)
+        entry = self.declared[name].model_dump(exclude_unset=True)
+        base = entry.pop("base", None)
+        if not base:
+            return entry
+        inherited = {k: v for k, v in self._inherit(base, (*chain, name)).items() if k not in ("question", "tables")}
+        return merge(inherited, entry)
+
+    def _follow(self, key: str, name: str, chain: tuple[str, ...]) -> None:
+        if name in chain:
+            raise HelipError(f"{self.file}: {chain[0]}: {key} goes round in a circle: {' -> '.join((*chain, name))}")
+        if name not in self.declared:
+            raise HelipError(f"{self.file}: {chain[-1]}: {key} names '{name}', and there is no such run")
+
+    def _bind(self, name: str, chain: tuple[str, ...] = ()) -> ResolvedRun | None:
+        """The run with its settings resolved; None when the study does not bind all it needs."""
+        self._follow("start", name, chain)
+        run = Run.model_validate(self._inherit(name))
+        if run.interpolate:
+            return self._interpolation(name, run, chain)
+        start = self._bind(run.start, (*chain, name)) if run.start else None
+        if (run.refine is None) == (run.objective is None) or (run.refine is None) != (run.start is None):
+            raise HelipError(f"{self.file}: {name}: a run has either an objective (pre-training) or a start and a refine (refinement)")
+        if run.start and start is None:
+            return None
+        corpus, model = run.corpus or (start and start.corpus), run.model or (start and start.model)
+        if not corpus or not model:
+            raise HelipError(f"{self.file}: {name}: needs a corpus and a model")
+        recipe = self._refinement(name, run) if run.refine is not None else None
+        pairs = self._pairs(name, run) if recipe and recipe.arm != "control" else None
+        if not self._has_all(name, corpus, model, run.objective, pairs):
+            return None
+        return ResolvedRun(
+            name=name,
+            question=run.question,
+            corpus=corpus,
+            model=model,
+            start=run.start,
+            recipe=recipe or self.study.pretraining[run.objective],
+            pairs=pairs,
+            select=self._selection(name, run) if run.select is not None else None,
+            false_negative_margin=self._margin(name, run, recipe),
+            seeds=self._seeds(run),
+            tables=run.tables,
+        )
+
+    def _interpolation(self, name: str, run: Run, chain: tuple[str, ...]) -> ResolvedRun | None:
+        self._follow("interpolate", run.interpolate.run, (*chain, name))
+        refined = self._bind(run.interpolate.run, (*chain, name))
+        if refined is None:
+            return None
+        if refined.start is None or refined.interpolate:
+            raise HelipError(f"{self.file}: {name}: interpolate names '{refined.name}', which is no refinement that has a start")
+        return refined.model_copy(update={"name": name, "question": run.question, "tables": run.tables, "interpolate": run.interpolate})
+
+    def _margin(self, name: str, run: Run, recipe: Refinement | None) -> float | None:
+        if run.false_negative_margin is not None and (recipe is None or recipe.arm != "helip"):
+            raise HelipError(f"{self.file}: {name}: false_negative_margin leaves out hard pairs, and only the arm helip draws any")
+        return run.false_negative_margin
+
+    def _refinement(self, name: str, run: Run) -> Refinement:
+        usual = self.study.refinement.model_dump(exclude_unset=True)
+        return validate(Refinement, merge(usual, run.refine), f"{self.file}: {name} -> refine")
+
+    def _pairs(self, name: str, run: Run) -> Pairs:
+        usual = self.study.mining.model_dump(exclude_unset=True)
+        return validate(Pairs, merge(usual, run.pairs or {}), f"{self.file}: {name} -> pairs")
+
+    def _selection(self, name: str, run: Run) -> Selection:
+        if run.start is None:
+            raise HelipError(f"{self.file}: {name}: select scores pairs with the start checkpoint, and a pre-training has none")
+        usual = self.study.selection.model_dump(exclude_unset=True)
+        return validate(Selection, merge(usual, run.select), f"{self.file}: {name} -> select")
+
+    def _seeds(self, run: Run) -> tuple[str, ...]:
+        seeds = [str(s) for s in run.seeds or self.study.seeds]
+        return tuple(f"{s}r{r}" for s in seeds for r in range(run.repeats)) if run.repeats > 1 else tuple(seeds)
+
+    def _has_all(self, name: str, corpus: str, model: str, objective: str | None, pairs: Pairs | None) -> bool:
+        wanted = [("corpora", corpus, self.study.corpora), ("models", model, self.study.models)]
+        wanted += [("objectives", objective, self.study.pretraining)] if objective else []
+        wanted += [("encoders", e, self.study.encoders) for e in encoders_of(pairs)] if pairs else []
+        for kind, asked, bound in wanted:
+            if asked not in bound and asked not in getattr(self.names, kind):
+                raise HelipError(f"{self.file}: {name}: '{asked}' is none of the {kind} that the file names; correct it or add it there")
+        return all(asked in bound for _, asked, bound in wanted)

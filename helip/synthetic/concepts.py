@@ -1,0 +1,80 @@
+"""The concepts of a world: a long tail grown by one-attribute changes, so that most have near neighbours."""
+
+import functools
+
+import numpy as np
+
+from helip.synthetic import vocabulary as v
+
+CONCEPTS = 2500
+COUNT_SHARES = (0.75, 0.20, 0.05)  # one, two, three objects
+SECOND_SHARE = 0.4  # of the concepts have a second object
+SECOND_CHANGE = 0.125  # of the changes ask whether it has one
+ZIPF_OFFSET, ZIPF_POWER = 8, 0.6  # frequency ~ (rank + 8)^-0.6: a median of 6 images a concept among 20,000
+
+
+def generator(*entropy: int) -> np.random.Generator:
+    """Randomness that is a pure function of its arguments."""
+    return np.random.Generator(np.random.PCG64(np.random.SeedSequence(entropy)))
+
+
+@functools.lru_cache(maxsize=8)
+def grow(world_seed: int) -> np.ndarray:
+    """[CONCEPTS, 11] int8 attribute values, all different; row = concept id = frequency rank. The first 72 are one of each species."""
+    rng = generator(world_seed, 101)
+    rows = [_root(rng, species) for species in rng.permutation(v.SIZES[v.FAMILY] * v.SIZES[v.PART])]
+    seen = {tuple(r) for r in rows}
+    while len(rows) < CONCEPTS:
+        child = _changed(rng, rows[rng.integers(len(rows))])
+        if tuple(child) not in seen:
+            seen.add(tuple(child))
+            rows.append(child)
+    concepts = np.array(rows, np.int8)
+    concepts.setflags(write=False)
+    return concepts
+
+
+def _root(rng: np.random.Generator, species: int) -> list[int]:
+    row = [int(rng.integers(size)) for size in v.SIZES]
+    row[v.FAMILY], row[v.PART] = divmod(int(species), v.SIZES[v.PART])
+    row[v.COUNT] = int(rng.choice(len(COUNT_SHARES), p=COUNT_SHARES))
+    if rng.random() >= SECOND_SHARE:
+        row[v.SECOND_FAMILY :] = [v.ABSENT] * 4
+    return _legal(rng, row)
+
+
+def _changed(rng: np.random.Generator, parent: list[int]) -> list[int]:
+    """A copy that differs in one attribute; gaining or losing the second object is one such change."""
+    row, has_second = list(parent), parent[v.RELATION] != v.ABSENT
+    if rng.random() < SECOND_CHANGE:
+        if has_second != (rng.random() < SECOND_SHARE):
+            row[v.SECOND_FAMILY :] = [v.ABSENT] * 4 if has_second else [int(rng.integers(size)) for size in v.SIZES[v.SECOND_FAMILY :]]
+        return _legal(rng, row)
+    which = int(rng.integers(v.RELATION + 1 if has_second else v.SECOND_FAMILY))
+    row[which] = int(rng.choice(len(COUNT_SHARES), p=COUNT_SHARES)) if which == v.COUNT else int(rng.integers(v.SIZES[which]))
+    return _legal(rng, row)
+
+
+def _legal(rng: np.random.Generator, row: list[int]) -> list[int]:
+    """Accent and colour differ, and so do the two objects in kind and colour: otherwise words would not fit what is seen."""
+    while row[v.ACCENT] == row[v.COLOUR]:
+        row[v.ACCENT] = int(rng.integers(v.SIZES[v.ACCENT]))
+    while row[v.SECOND_FAMILY] == row[v.FAMILY]:
+        row[v.SECOND_FAMILY] = int(rng.integers(v.SIZES[v.SECOND_FAMILY]))
+    while row[v.SECOND_COLOUR] == row[v.COLOUR]:
+        row[v.SECOND_COLOUR] = int(rng.integers(v.SIZES[v.SECOND_COLOUR]))
+    return row
+
+
+@functools.lru_cache(maxsize=1)
+def cumulative() -> np.ndarray:
+    """[CONCEPTS] cumulative frequencies."""
+    frequency = (np.arange(CONCEPTS) + ZIPF_OFFSET) ** -ZIPF_POWER
+    total = np.cumsum(frequency / frequency.sum())
+    total.setflags(write=False)
+    return total
+
+
+def drawn(u: np.ndarray | float) -> np.ndarray:
+    """Concept ids for uniform numbers in [0, 1)."""
+    return np.minimum(np.searchsorted(cumulative(), u, side="right"), CONCEPTS - 1)

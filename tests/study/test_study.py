@@ -1,0 +1,275 @@
+"""Studies: resolution, digests, and one sentence for every kind of wrong declaration."""
+
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from helip.config import ClipObjective, GeneratedCorpus, ShardCorpus, SlipObjective, TrainConfig
+from helip.errors import HelipError
+from helip.io import declared, digest
+from helip.study import Study, load, seed_number, start_seed
+
+
+@pytest.fixture
+def experiments(project, tmp_path):
+    shutil.copytree(project / "experiments", tmp_path / "experiments")
+    return tmp_path / "experiments"
+
+
+def edit(path: Path, change) -> None:
+    content = yaml.safe_load(path.read_text())
+    change(content)
+    path.write_text(yaml.safe_dump(content))
+
+
+def smoke(experiments: Path) -> Study:
+    return Study("smoke", experiments)
+
+
+@pytest.mark.parametrize("name", sorted(p.stem for p in Path(__file__).parents[2].glob("experiments/studies/*.yaml")))
+def test_every_study_of_the_project_loads_and_has_the_arms_side_by_side(project, name):
+    study = Study(name, project / "experiments")
+    helip = [r for r in study.runs.values() if r.arm == "helip"]
+    assert helip
+    for run in helip:
+        arms = {r.arm for r in study.runs.values() if r.start == run.start}
+        assert arms == {"control", "cleaned", "helip"}, f"{run.name} stands without its control or cleaned arm"
+
+
+def test_loading_a_study_imports_neither_torch_nor_numpy(project):
+    code = "import sys, helip.study; helip.study.load('miniature'); print([m for m in ('torch', 'numpy', 'pandas') if m in sys.modules])"
+    out = subprocess.run([sys.executable, "-c", code], cwd=project, capture_output=True, text=True, check=True)
+    assert out.stdout.strip() == "[]"
+
+
+def test_refinement_settings_come_from_the_study_and_the_run_lays_its_own_upon_them(experiments):
+    edit(experiments / "paper/runs.yaml", lambda c: c["runs"]["cc3m_clip_helip"]["refine"].update(gamma=0.25))
+    run = smoke(experiments).run("cc3m_clip_helip")
+    assert (run.recipe.gamma, run.recipe.batch_size, run.recipe.arm) == (0.25, 64, "helip")
+    assert (run.corpus, run.model, run.start) == ("cc3m", "rn50", "cc3m_clip")  # inherited from the start
+
+
+def test_pairs_without_a_tau_have_a_name_that_the_rules_accept(project, experiments):
+    edit(experiments / "paper/runs.yaml", lambda c: c["runs"]["cc3m_clip_helip"].update(pairs={"tau_image": None}))
+    study = smoke(experiments)
+    name = study.pairs_name(study.run("cc3m_clip_helip"))
+    assert name == "cc3m.hpm.dino_vits8.sentence.tau_imagenone"
+    (accepted,) = re.findall(r'^    pairs=r"(.*)",$', (project / "rules/common.smk").read_text(), re.MULTILINE)
+    assert re.fullmatch(accepted, name)
+
+
+def test_what_a_set_is_expected_to_hold_makes_the_data_check_run_again_and_nothing_else(experiments):
+    declared = {"kind": "wds", "task": "classification", "path": "/x", "expected": {"items": 1}}
+    edit(experiments / "studies/smoke.yaml", lambda c: c["evaluation"].update(cifar10=declared))
+    before = smoke(experiments)
+    edit(experiments / "studies/smoke.yaml", lambda c: c["evaluation"]["cifar10"]["expected"].update(items=2))
+    after = smoke(experiments)
+    assert before.data_digest() != after.data_digest()
+    assert before.evaluation_digest("cifar10") == after.evaluation_digest("cifar10")
+
+
+def test_an_encoder_ablation_is_one_entry(experiments):
+    edit(experiments / "studies/smoke.yaml", lambda c: c["encoders"].update(tiny={"library": "simclr", "width": 4}))
+    entry = {"base": "cc3m_clip_helip", "pairs": {"image_encoder": "tiny"}, "tables": {"table8": "tiny + SentenceT"}}
+    edit(experiments / "studies/smoke.yaml", lambda c: c.setdefault("runs", {}).update(ablation=entry))
+    study = smoke(experiments)
+    assert study.pairs_name(study.run("ablation")) == "cc3m.hpm.tiny.sentence"
+    assert ("CC3M", "ViT-S/8 + SentenceT", "cc3m_clip_helip") in [row[:3] for row in study.table_rows("table8")]
+    assert study.table_rows("table8")[-1][1:3] == ("tiny + SentenceT", "ablation")
+    assert study.run("ablation").question == ""  # the base's question is not the ablation's
+
+
+def test_a_changed_setting_changes_the_digests_of_what_depends_on_it_and_no_other(experiments):
+    before = smoke(experiments)
+    edit(experiments / "studies/smoke.yaml", lambda c: c["mining"].update(k=4))
+    after = smoke(experiments)
+    name = "cc3m.hpm.dino_vits8.sentence"
+    assert before.pairs_digest(name) != after.pairs_digest(name)
+    for run, changes in {"cc3m_clip": False, "cc3m_clip_control": False, "cc3m_clip_cleaned": True, "cc3m_clip_helip": True}.items():
+        assert (before.run_digest(run, "0") != after.run_digest(run, "0")) is changes, run
+    assert before.features_digest("cc3m", "sentence") == after.features_digest("cc3m", "sentence")
+
+
+def test_digests_ignore_labels_defaults_and_the_cadence_of_saving_but_not_the_kind():
+    assert digest(GeneratedCorpus(size=5, label="x")) == digest(GeneratedCorpus(size=5, mismatched=0.12))
+    recipe = {"steps": 5, "batch_size": 4, "learning_rate": 0.1}
+    assert digest(TrainConfig(**recipe, save_every=7)) == digest(TrainConfig(**recipe))
+    assert digest(ClipObjective()) != digest(SlipObjective())
+    assert declared(ShardCorpus(path="a"))["is"] == "ShardCorpus"
+
+
+@pytest.mark.parametrize(
+    ("name", "corpus", "known"), [("miniature", "cc3m", True), ("miniature", "open29m", True), ("paper", "open29m", False)]
+)
+def test_the_truth_of_a_union_is_known_where_all_its_members_are_generated(project, name, corpus, known):
+    assert Study(name, project / "experiments").is_generated(corpus) == known
+
+
+def test_seed_labels():
+    assert (start_seed("2r1"), seed_number("2"), seed_number("2r1")) == ("2", 2, 1002)
+
+
+def test_repeats_give_several_refinements_of_one_checkpoint(experiments):
+    edit(experiments / "studies/smoke.yaml", lambda c: c.setdefault("runs", {}).update(cc3m_clip_helip={"repeats": 2}))
+    study = smoke(experiments)
+    assert study.run("cc3m_clip_helip").seeds == ("0r0", "0r1", "1r0", "1r1")
+    assert study.train_inputs("cc3m_clip_helip", "1r1")[1].parent.name == "seed1"
+    assert study.run_digest("cc3m_clip_helip", "1r0") != study.run_digest("cc3m_clip_helip", "1r1")
+
+
+def test_the_control_of_a_refinement_is_the_plain_one_and_that_of_a_control_its_start(project):
+    study = Study("smoke", project / "experiments")
+    of = study.control_of
+    assert of("cc3m_clip_helip") == of("cc3m_clip_cleaned") == of("cc3m_clip_hn_nce") == "cc3m_clip_control"
+    assert (of("cc3m_clip_control"), of("cc3m_clip")) == ("cc3m_clip", None)
+
+
+WRONG = {
+    "a misspelt key": ("studies/smoke.yaml", lambda c: c["mining"].update(taau=1), "mining -> taau: unknown key"),
+    "tau out of range": ("studies/smoke.yaml", lambda c: c["mining"].update(tau_image=1.5), "mining -> tau_image"),
+    "a bad override in a run": (
+        "paper/runs.yaml",
+        lambda c: c["runs"]["cc3m_clip_helip"]["refine"].update(gama=2),
+        "refine: gama: unknown key",
+    ),
+    "an unknown encoder": (
+        "paper/runs.yaml",
+        lambda c: c["runs"]["cc3m_clip_helip"].update(pairs={"image_encoder": "dinno"}),
+        "'dinno' is none of the encoders",
+    ),
+    "an unknown corpus": ("paper/runs.yaml", lambda c: c["runs"]["cc3m_clip"].update(corpus="cc33m"), "'cc33m' is none of the corpora"),
+    "an unknown base": ("paper/runs.yaml", lambda c: c["runs"]["cc3m_clip_helip_t5"].update(base="nobody"), "base names 'nobody'"),
+    "an unknown start": ("paper/runs.yaml", lambda c: c["runs"]["cc3m_clip_helip"].update(start="nobody"), "start names 'nobody'"),
+    "a circle of bases": (
+        "paper/runs.yaml",
+        lambda c: c["runs"].update(a={"base": "b"}, b={"base": "a"}),
+        "base goes round in a circle: a -> b -> a",
+    ),
+    "a circle of starts": (
+        "paper/runs.yaml",
+        lambda c: c["runs"].update(a={"start": "b", "refine": {}}, b={"start": "a", "refine": {}}),
+        "start goes round in a circle: a -> b -> a",
+    ),
+    "neither objective nor start": (
+        "paper/runs.yaml",
+        lambda c: c["runs"].update(a={"corpus": "cc3m", "model": "rn50"}),
+        "a: a run has either",
+    ),
+    "a row without a run": ("paper/tables.yaml", lambda c: c["table1"]["rows"][0].update(run="nobody"), "row 'CyCLIP' names run 'nobody'"),
+    "a run in an unknown table": (
+        "paper/runs.yaml",
+        lambda c: c["runs"]["cc3m_clip_helip"].update(tables={"table99": "x"}),
+        "tables names 'table99'",
+    ),
+    "a claim about nobody": ("paper/claims.yaml", lambda c: c["clip_cc3m_zero_shot"].update(run="nobody"), "names run 'nobody'"),
+    "both epochs and steps": ("studies/smoke.yaml", lambda c: c["pretraining"]["clip"].update(epochs=2), "either epochs or steps"),
+}
+
+
+@pytest.mark.parametrize(("file", "change", "says"), WRONG.values(), ids=WRONG.keys())
+def test_a_wrong_declaration_is_one_sentence_naming_file_and_entry(experiments, file, change, says):
+    edit(experiments / file, change)
+    with pytest.raises(HelipError) as caught:
+        smoke(experiments)
+    message = str(caught.value)
+    assert says in message
+    assert Path(file).name in message
+    assert "\n" not in message
+
+
+def test_a_key_given_twice_is_refused(experiments):
+    file = experiments / "studies/smoke.yaml"
+    file.write_text(file.read_text() + "\nseeds: [4]\n")
+    with pytest.raises(HelipError, match="'seeds' is given twice"):
+        smoke(experiments)
+
+
+def test_names_that_do_not_exist_are_refused_with_those_that_do(project, monkeypatch):
+    monkeypatch.chdir(project)
+    with pytest.raises(HelipError, match="no study 'smok'; the studies are .*smoke"):
+        load("smok")
+    study = load("smoke")
+    with pytest.raises(HelipError, match="binds no corpus, model or encoder"):
+        study.run("cc12m_slip")
+    with pytest.raises(HelipError, match="knows no such run"):
+        study.run("cc3m_klip")
+    with pytest.raises(HelipError, match="cc3m_clip_helip has seeds 0, 1, not 7"):
+        study.train_inputs("cc3m_clip_helip", "7")
+    with pytest.raises(HelipError, match="there is no 'table99'"):
+        study.table_metrics("table99")
+
+
+def test_a_retention_set_and_a_selection_are_inputs_of_the_training_that_uses_them(experiments):
+    retention = {"retention": {"set": "cifar10", "every": 3, "tolerance": 1.0}}
+    edit(experiments / "studies/smoke.yaml", lambda c: c.setdefault("runs", {}).update(cc3m_clip_control={"refine": retention}))
+    inputs = {str(p) for p in smoke(experiments).train_inputs("cc3m_clip_control", "1")}
+    assert "results/smoke/evaluation/cifar10/evaluation.json" in inputs
+    inputs = {str(p) for p in smoke(experiments).train_inputs("cc3m_clip_select_sclip10", "1")}
+    assert "results/smoke/selections/cc3m_clip/seed1/s_clip_loss.keep0.9/keep.npy" in inputs
+
+
+def test_a_published_checkpoint_is_fetched_and_not_trained(project, monkeypatch, capsys):
+    monkeypatch.chdir(project)
+    from helip.cli import main
+
+    assert main(["train", "--study", "paper", "cc3m_slip", "--seed", "0"]) == 2
+    assert "cc3m_slip is a published checkpoint in study paper: fetch it" in capsys.readouterr().err
+
+
+def added(experiments, **runs) -> Study:
+    edit(experiments / "studies/smoke.yaml", lambda c: c.setdefault("runs", {}).update(runs))
+    return smoke(experiments)
+
+
+def test_an_interpolation_is_made_of_a_refinement_and_its_start(experiments):
+    study = added(experiments, half={"interpolate": {"run": "cc3m_clip_helip", "weight": 0.5}}, cc3m_clip_helip={"repeats": 2})
+    run, refined = study.run("half"), study.run("cc3m_clip_helip")
+    assert (run.arm, run.start, run.seeds, run.recipe) == ("helip", "cc3m_clip", refined.seeds, refined.recipe)
+    assert [str(f.parent.relative_to(study.root)) for f in study.train_inputs("half", "1r0")] == [
+        "models/cc3m_clip/seed1",
+        "models/cc3m_clip_helip/seed1r0",
+    ]
+    assert study.control_of("half") == "cc3m_clip_control"
+    other = added(experiments, half={"interpolate": {"run": "cc3m_clip_helip", "weight": 0.25}})
+    assert study.run_digest("half", "0r0") != other.run_digest("half", "0r0")
+
+
+def test_an_interpolated_control_controls_nothing(experiments):
+    study = added(experiments, cc3m_clip_a={"interpolate": {"run": "cc3m_clip_control", "weight": 0.5}})
+    assert not study.run("cc3m_clip_a").is_plain_control
+    assert study.control_of("cc3m_clip_a") == "cc3m_clip_control"
+
+
+def test_filtered_pairs_are_of_a_start_and_a_margin(experiments):
+    runs = {name: {"base": "cc3m_clip_helip", "false_negative_margin": m} for name, m in (("some", 0.0), ("more", 0.05))}
+    study = added(experiments, **runs)
+    folders = {str(study.drawn_pairs(name, "1").relative_to(study.root)) for name in (*runs, "cc3m_clip_helip")}
+    pairs = study.pairs_name(study.run("some"))
+    assert folders == {f"pairs/{pairs}", f"filtered/cc3m_clip/seed1/{pairs}.margin0.0", f"filtered/cc3m_clip/seed1/{pairs}.margin0.05"}
+    assert study.drawn_pairs("some", "1") / "pairs.json" in study.train_inputs("some", "1")
+    assert study.filter_entry("cc3m_clip", f"{pairs}.margin0.05") == (pairs, 0.05)
+    assert len({study.run_digest(name, "1") for name in (*runs, "cc3m_clip_helip")}) == 3
+    with pytest.raises(HelipError, match="no refinement of cc3m_clip draws from filtered pairs 'other'"):
+        study.filter_entry("cc3m_clip", "other")
+
+
+@pytest.mark.parametrize(
+    ("entry", "words"),
+    [
+        ({"interpolate": {"run": "cc3m_clip", "weight": 0.5}}, "interpolate names 'cc3m_clip', which is no refinement"),
+        ({"interpolate": {"run": "nobody", "weight": 0.5}}, "interpolate names 'nobody', and there is no such run"),
+        ({"interpolate": {"run": "cc3m_clip_helip", "weight": 2}}, "weight"),
+        ({"interpolate": {"run": "cc3m_clip_helip", "weight": 0.5}, "start": "cc3m_clip"}, "takes everything from the run it names"),
+        ({"base": "cc3m_clip_control", "false_negative_margin": 0.0}, "only the arm helip draws any"),
+        ({"base": "cc3m_clip_helip", "refine": {"role": "negatives", "symmetric_margin": True}}, "role negatives"),
+        ({"base": "cc3m_clip_helip", "refine": {"role": "negatives", "objective": {"name": "cyclip"}}}, "role negatives"),
+    ],
+)
+def test_a_wrong_interpolation_or_filter_is_refused(experiments, entry, words):
+    with pytest.raises(HelipError, match=words):
+        added(experiments, wrong=entry)

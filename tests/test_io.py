@@ -1,0 +1,85 @@
+"""Artefacts are whole or absent, and say where they came from."""
+
+import json
+import os
+import sys
+from types import SimpleNamespace
+
+import pytest
+
+from helip.config import MiningSpec
+from helip.errors import HelipError
+from helip.io import atomic_file, atomic_folder, digest, file_digest, machine, provenance, read_json, write_json
+
+
+def test_a_file_appears_whole_or_not_at_all(tmp_path):
+    path = tmp_path / "deep" / "file.json"
+    write_json(path, {"a": 1})
+    with pytest.raises(RuntimeError), atomic_file(path) as temporary:
+        temporary.write_text("half")
+        raise RuntimeError
+    assert read_json(path) == {"a": 1}
+    assert [p.name for p in path.parent.iterdir()] == ["file.json"]
+
+
+def test_a_folder_replaces_the_old_one_only_when_whole(tmp_path):
+    path = tmp_path / "folder"
+    with atomic_folder(path) as temporary:
+        (temporary / "old").write_text("1")
+    with pytest.raises(RuntimeError), atomic_folder(path) as temporary:
+        (temporary / "new").write_text("2")
+        raise RuntimeError
+    assert [p.name for p in path.iterdir()] == ["old"]
+    with atomic_folder(path) as temporary:  # nothing in common: what Snakemake leaves of an artefact, and its successor of another kind
+        (temporary / "new").write_text("2")
+    assert [p.name for p in path.iterdir()] == ["new"]
+    assert [p.name for p in tmp_path.iterdir()] == ["folder"]
+
+
+def test_a_full_disk_is_one_sentence_and_leaves_nothing(tmp_path):
+    path = tmp_path / "file"
+    with pytest.raises(HelipError, match="file: could not be written .*No space left.*; free space"), atomic_file(path):
+        raise OSError(28, "No space left on device")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_reading_what_is_missing_or_broken_says_so(tmp_path):
+    with pytest.raises(HelipError, match="gone.json: not found; build it first"):
+        read_json(tmp_path / "gone.json")
+    (tmp_path / "broken.json").write_text("{")
+    with pytest.raises(HelipError, match="broken.json: not readable as JSON"):
+        read_json(tmp_path / "broken.json")
+
+
+def test_file_digest_is_sha256(tmp_path):
+    (tmp_path / "f").write_bytes(b"abc")
+    assert file_digest(tmp_path / "f") == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+
+
+def test_provenance_holds_the_whole_declaration_and_survives_json():
+    written = json.loads(json.dumps(provenance(MiningSpec(k=7), {"corpus": "abc"}, seconds=1.5)))
+    assert (written["declaration"]["k"], written["declaration"]["tau_image"]) == (7, 0.5)
+    assert (written["inputs"], written["seconds"]) == ({"corpus": "abc"}, 1.5)
+    assert {"commit", "host", "machine", "written", "versions", "python"} <= set(written)
+    assert written["job"]["pid"] == os.getpid() and written["job"]["cpu_seconds"] > 0
+
+
+def test_a_gpu_is_named_by_the_process_that_computed_on_it(monkeypatch):
+    """Of two GPUs only the second was used; a process that never began with CUDA, or has no torch, names none."""
+    held, names = [0, 512], ["V100", "H100"]
+    cuda = SimpleNamespace(is_initialized=lambda: True, device_count=lambda: 2, max_memory_allocated=held.__getitem__,
+                           get_device_name=names.__getitem__)  # fmt: skip
+    monkeypatch.setitem(sys.modules, "torch", SimpleNamespace(cuda=cuda))
+    assert machine().endswith(", H100") and "V100" not in machine()
+    assert provenance(None)["machine"] == machine()
+    cuda.is_initialized = lambda: False
+    idle = machine()
+    assert "H100" not in idle
+    monkeypatch.delitem(sys.modules, "torch")
+    assert machine() == idle
+
+
+def test_the_digest_of_a_declaration_is_pinned():
+    """A changed digest makes every user's results stale: it must not happen by accident."""
+    assert digest(MiningSpec(k=7)) == digest({"is": "MiningSpec", "k": 7})
+    assert digest({"b": 1, "a": [1, 2]}) == "3813f9409eb0095b"

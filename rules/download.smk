@@ -52,10 +52,10 @@ for _study in studies():
             params:
                 digest=lambda w, s=_study: bound(s).run_digest(w.run, w.seed),
                 study=_study,
-            threads: 1
+            threads: helip.study.FILES_ONLY.threads
             resources:
-                mem_mb=8000,
-                runtime=240,
+                mem_mb=helip.study.FILES_ONLY.mem_mb,
+                runtime=helip.study.FILES_ONLY.runtime,
             shell:
                 "helip fetch-model --study {params.study} {wildcards.run} --seed {wildcards.seed} &>> {log}"
 

@@ -66,7 +66,7 @@ def _own(arguments: argparse.Namespace) -> ShardCorpus | TableCorpus:
 
 
 def _evaluation_set(arguments: argparse.Namespace) -> None:
-    from helip.data.evaluation_sets import build_evaluation_set
+    from helip.evaluation.building import build_evaluation_set
 
     if not arguments.study:
         raise HelipError("give --study STUDY and the name of an evaluation set in it")

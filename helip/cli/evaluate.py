@@ -42,7 +42,7 @@ def _of_study(arguments, stage: str) -> None:
     from helip.study import load
 
     study = load(arguments.study)
-    from helip.evaluation.run import evaluate_run
+    from helip.stages.evaluate import evaluate_run
 
     for path in evaluate_run(study, arguments.run_name, arguments.seed, stage, arguments.workers):
         _say(path)

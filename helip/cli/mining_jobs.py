@@ -5,9 +5,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
-
 from helip.config import MiningSpec, Resources
+from helip.config.reading import validate_options
 from helip.data.corpus import Corpus
 from helip.errors import HelipError
 from helip.io import check_replaceable, digest, file_digest, read_json
@@ -109,12 +108,9 @@ def _spec(a: argparse.Namespace, features: dict[str, Path | None], keep: Any) ->
     said = {name: value for name in FIELDS if (value := getattr(a, name)) is not None}
     if a.tau is not None or a.no_tau:
         said |= dict.fromkeys(("tau_image", "tau_text"), None if a.no_tau else a.tau)
-    try:
-        return MiningSpec.model_validate(_preset(a.preset, features, keep).model_dump() | said)
-    except ValidationError as error:
-        one = error.errors()[0]
-        option = "-".join(map(str, one["loc"])).replace("_", "-") or "pool"
-        raise HelipError(f"--{'tau' if a.tau is not None and option.startswith('tau') else option}: {one['msg']}") from None
+    spelled = dict.fromkeys(("tau_image", "tau_text"), "tau") if a.tau is not None else None
+    values = _preset(a.preset, features, keep).model_dump() | said
+    return validate_options(MiningSpec, values, nameless="pool", spelled=spelled)
 
 
 def _preset(name: str, features: dict[str, Path | None], keep: Any) -> MiningSpec:

@@ -90,10 +90,8 @@ def _of_user(a):
 
 
 def _spec(a, score):
-    from pydantic import ValidationError
-
     from helip.config import Selection
-    from helip.errors import HelipError
+    from helip.config.reading import validate_options
 
     settings = {
         "score": score,
@@ -104,8 +102,4 @@ def _spec(a, score):
         "p": a.p,
     }
     settings |= {"target": "target" if a.target else None, "column": str(a.column) if a.column else None}
-    try:
-        return Selection.model_validate(settings | {"seed": a.seed})
-    except ValidationError as error:
-        one = error.errors()[0]
-        raise HelipError(f"--{'-'.join(map(str, one['loc'])).replace('_', '-') or 'score'}: {one['msg']}") from None
+    return validate_options(Selection, settings | {"seed": a.seed}, nameless="score")

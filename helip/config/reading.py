@@ -55,6 +55,18 @@ def validate(kind: Any, value: Any, where: str) -> Any:
         raise HelipError(f"{where}: {_sentence(error)}") from None
 
 
+def validate_options(kind: Any, values: dict[str, Any], nameless: str, spelled: dict[str, str] | None = None) -> Any:
+    """`values`, as a command line gave them, as `kind`. HelipError names the option that is wrong: `nameless` where the
+    error is of no single field, and `spelled` where a field is given by an option of another name (field -> option)."""
+    try:
+        return TypeAdapter(kind).validate_python(values)
+    except ValidationError as error:
+        one = error.errors()[0]
+        field = "_".join(map(str, one["loc"])) or nameless
+        option = (spelled or {}).get(field, field).replace("_", "-")
+        raise HelipError(f"--{option}: {one['msg']}") from None
+
+
 def _sentence(error: ValidationError) -> str:
     one = error.errors()[0]
     entry = " -> ".join(str(part) for part in one["loc"]) or "the file"

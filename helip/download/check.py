@@ -10,12 +10,12 @@ from typing import Literal
 from helip.config import BenchmarkSet, DownloadedCorpus, Expected, GeneratedCorpus, GeneratedSet, ShardCorpus, TableCorpus, UnionCorpus
 from helip.data.build import shard_files
 from helip.data.corpus import Corpus
-from helip.data.evaluation_sets import build_evaluation_set
 from helip.data.locations import resolve_path
 from helip.download.checkpoints import place
 from helip.download.crawling import executable
 from helip.download.fetching import agreed
 from helip.errors import HelipError
+from helip.evaluation.building import build_evaluation_set
 from helip.evaluation.sets import of_declaration
 from helip.io import file_digest
 from helip.study import Study

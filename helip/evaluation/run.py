@@ -1,4 +1,4 @@
-"""One model on its sets: the metrics files that every table is made of."""
+"""The result of one model on one set, and the metrics file that every table is made of."""
 
 import base64
 from pathlib import Path
@@ -10,28 +10,8 @@ import torch
 from helip.evaluation import metrics, probe
 from helip.evaluation.extraction import Extractor
 from helip.evaluation.metrics import Result
-from helip.evaluation.model import load
-from helip.evaluation.sets import EvaluationSet, of_declaration
-from helip.io import provenance, read_json, write_json
-from helip.study import Study
-
-
-def evaluate_run(study: Study, run: str, seed: str, stage: str, workers: int = 0) -> list[Path]:
-    """Write the metrics files of `stage` (evaluate or probe) for one checkpoint of a study; returns their paths."""
-    study.train_inputs(run, seed)  # refuses unknown names and seeds
-    folder = study.model_dir(run, seed)
-    model, trained = load(f"local-dir:{folder}"), read_json(folder / "train.json")
-    extractor = Extractor(model, study.root / "cache", workers)
-    written = []
-    for name, task in study.tasks(stage):
-        declaration = study.declaration.evaluation[name]
-        data = of_declaration(name, declaration, study.evaluation_dir(name))
-        said = {"study": study.name, "run": run, "seed": seed, "set": name, "task": task}
-        said["recovered_share"] = trained.get("recovered_share")  # of the corpus that it was trained on, if that is known
-        path = study.metrics_file(run, seed, name, task)
-        write_metrics(path, said, result_of(extractor, data, task), extractor, declaration)
-        written.append(path)
-    return written
+from helip.evaluation.sets import EvaluationSet
+from helip.io import provenance, write_json
 
 
 def result_of(extractor: Extractor, data: EvaluationSet, task: str) -> Result:

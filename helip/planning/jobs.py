@@ -7,10 +7,8 @@ from pathlib import Path
 from helip.config import Cost, Resources, RunEncoder, SelfSupervisedEncoder, UnionCorpus
 from helip.errors import HelipError
 from helip.planning.sizes import compared_billions, images_in, pairs_in
-from helip.study import Study, start_seed
+from helip.study import FILES_ONLY, Study, start_seed
 from helip.study.resolve import encoders_of
-
-IMPORT = Resources(mem_mb=8000, runtime=240)  # as in rules/download.smk
 
 
 @dataclass(frozen=True)
@@ -150,7 +148,7 @@ def _pairs(study: Study, name: str) -> Iterator[Job]:
 def _model(study: Study, name: str, seed: str) -> Iterator[Job]:
     run, out = study.run(name), study.model_dir(name, seed) / "open_clip_model.safetensors"
     if name in study.declaration.published:
-        yield Job("import", f"{name} seed {seed}", out, IMPORT, 1, 1, (f"import.{name}", "import"))
+        yield Job("import", f"{name} seed {seed}", out, FILES_ONLY, 1, 1, (f"import.{name}", "import"))
         return
     yield from _corpus(study, run.corpus)
     if run.start:

@@ -11,11 +11,11 @@ from helip.config import Table
 from helip.errors import HelipError
 from helip.io import digest
 from helip.study.checks import check
-from helip.study.declared import seed_number, start_seed
+from helip.study.declared import FILES_ONLY, seed_number, start_seed
 from helip.study.digests import REPORTING, REVISIONS
 from helip.study.layout import Layout
 
-__all__ = ["REPORTING", "REVISIONS", "Study", "load", "seed_number", "start_seed"]
+__all__ = ["FILES_ONLY", "REPORTING", "REVISIONS", "Study", "load", "seed_number", "start_seed"]
 
 
 class Study(Layout):

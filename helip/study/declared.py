@@ -24,7 +24,8 @@ from helip.errors import HelipError
 from helip.io import digest
 from helip.study.resolve import ResolvedRun, RunResolver, encoders_of
 
-WITHOUT_MINING = Resources(mem_mb=8000, runtime=240)
+# What a job asks for that copies files: importing a published checkpoint, joining shards, drawing pairs that no miner made.
+FILES_ONLY = Resources(mem_mb=8000, runtime=240)
 
 
 def start_seed(seed: str) -> str:
@@ -120,7 +121,7 @@ class Declared:
     def mining_resources(self, pairs: str) -> Resources:
         """Of the job that makes a pair set: to mine it, or only to join its shards or to draw what no miner made."""
         mines = encoders_of(self.pairs_entry(pairs)[1]) and self.mining_shards(pairs) == 1
-        return self.resources("mine") if mines else WITHOUT_MINING
+        return self.resources("mine") if mines else FILES_ONLY
 
     @property
     def own_corpora(self) -> list[str]:

@@ -14,7 +14,7 @@ import sys
 import numpy as np
 import pytest
 import webdataset
-from conftest import encoded, indexed, noisy, pairs, tar_of
+from archives import encoded, indexed, noisy, pairs, tar_of
 
 from helip.config import ShardCorpus
 from helip.data import corpus as corpus_module

@@ -3,7 +3,7 @@
 import argparse
 
 import pytest
-from conftest import pairs, tar_of
+from archives import pairs, tar_of
 
 from helip.cli import corpus as cli
 from helip.data.corpus import Corpus

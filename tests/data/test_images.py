@@ -6,7 +6,7 @@ import zlib
 
 import numpy as np
 import pytest
-from conftest import encoded, noisy
+from archives import encoded, noisy
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image

@@ -4,7 +4,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from conftest import indexed, noisy, pairs
+from archives import indexed, noisy, pairs
 
 from helip.data import preflight as preflight_module
 from helip.data.preflight import preflight

@@ -5,7 +5,7 @@ import csv
 import pandas
 import pytest
 import webdataset
-from conftest import encoded, noisy
+from archives import encoded, noisy
 
 from helip.config import TableCorpus
 from helip.data.build import build_corpus

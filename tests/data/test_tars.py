@@ -6,7 +6,7 @@ import tarfile
 
 import pytest
 import webdataset
-from conftest import tar_of
+from archives import tar_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 

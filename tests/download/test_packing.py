@@ -9,12 +9,12 @@ from PIL import Image
 
 from helip.cli import download as command
 from helip.config import WdsSet
-from helip.data.evaluation_sets import check_wds
 from helip.download.packing import pack
 from helip.download.packing.caltech101 import read_caltech101
 from helip.download.packing.cub import read_cub
 from helip.download.packing.sun397 import read_sun397
 from helip.errors import HelipError
+from helip.evaluation.building import check_wds
 from helip.study import Study
 
 

@@ -6,10 +6,10 @@ import pytest
 from tiny_sets import write_model
 
 from helip.cli import main
-from helip.data.evaluation_sets import build_evaluation_set
 from helip.errors import HelipError
-from helip.evaluation.run import evaluate_run
+from helip.evaluation.building import build_evaluation_set
 from helip.reporting.metrics import Metrics
+from helip.stages.evaluate import evaluate_run
 from helip.study import Study
 
 RUN, SEED = "cc3m_clip", "0"

@@ -104,7 +104,7 @@ def test_one_batch_that_holds_the_corpus_is_scored_once(job):
 
 def test_norm_sim_takes_the_train_images_of_a_set(job, tmp_path):
     from helip.config import GeneratedSet
-    from helip.data.evaluation_sets import build_evaluation_set
+    from helip.evaluation.building import build_evaluation_set
     from helip.evaluation.sets import of_folder
 
     declaration = GeneratedSet(task="classification", probe=True, items=5, train_items=12)

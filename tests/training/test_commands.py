@@ -13,7 +13,7 @@ from toys import RESNET, TEXT, declaration, job, recipe
 from helip.cli import main
 from helip.config import GeneratedCorpus, GeneratedSet, MiningSpec, Refinement, ShardCorpus
 from helip.data.build import build_corpus
-from helip.data.evaluation_sets import build_evaluation_set
+from helip.evaluation.building import build_evaluation_set
 from helip.io import read_json, write_json
 from helip.mining import PairSet
 from helip.models import loading as models

@@ -1,4 +1,4 @@
-"""Small images and archives for the tests of data."""
+"""Small images, archives and corpora of one shard, made without the project's own writers."""
 
 import io
 import tarfile

@@ -6,14 +6,14 @@ from collections import Counter
 
 import numpy as np
 import pytest
+from archives import encoded, tar_of
 from clip_benchmark.datasets.builder import build_dataset
-from conftest import encoded, tar_of
 from PIL import Image
 
 from helip.config import BenchmarkSet, GeneratedCorpus, GeneratedSet, WdsSet
 from helip.data.build import build_corpus
-from helip.data.evaluation_sets import build_evaluation_set
 from helip.errors import HelipError
+from helip.evaluation.building import build_evaluation_set
 from helip.io import file_digest
 from helip.synthetic import vocabulary as v
 from helip.synthetic.concepts import generator, grow
@@ -60,7 +60,7 @@ def test_retrieval_analogues_load(tmp_path, name):
 
 
 def test_sets_of_more_than_one_archive_load(tmp_path, monkeypatch):
-    monkeypatch.setattr("helip.data.evaluation_sets.PER_SHARD", 20)
+    monkeypatch.setattr("helip.evaluation.building.PER_SHARD", 20)
     build_evaluation_set("cifar10", GeneratedSet(task="classification", items=50), tmp_path / "s")
     said, _, items = _loaded(tmp_path / "s")
     assert sorted(said["archives"]) == ["test/0.tar", "test/1.tar", "test/2.tar"]

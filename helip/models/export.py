@@ -1,6 +1,7 @@
 """A trained model as a folder that `open_clip.create_model_and_transforms("local-dir:...")` and `get_tokenizer` load, with its curve."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +14,10 @@ from helip.models import tokenizer
 from helip.models.layout import ABOUT, CONFIG, CURVE, WEIGHTS
 from helip.models.loading import Clip
 from helip.models.weights import save_weights
-from helip.training.curve import Curve
 
 
-def export(folder: Path, clip: Clip, weights: dict[str, Tensor], curve: Curve, about: dict[str, Any]) -> None:
-    """Writes open_clip_model.safetensors, open_clip_config.json, curve.csv, train.json and tokenizer files; the folder appears whole."""
+def export(folder: Path, clip: Clip, weights: dict[str, Tensor], write_curve: Callable[[Path], None], metadata: dict[str, Any]) -> None:
+    """The model folder appears whole: weights, config, tokenizer files, curve.csv by `write_curve`, and `metadata` as train.json."""
     with atomic_folder(folder) as temporary:
         save_weights(save_file, {name: w.detach().cpu().contiguous() for name, w in weights.items()}, temporary / WEIGHTS)
         size = clip.image_size[0] if clip.image_size[0] == clip.image_size[1] else clip.image_size
@@ -27,5 +27,5 @@ def export(folder: Path, clip: Clip, weights: dict[str, Tensor], curve: Curve, a
             tokenizer.copy_files(clip.tokenizer_folder, temporary)
         elif isinstance(clip.tokenize, HFTokenizer):
             clip.tokenize.save_pretrained(temporary)
-        curve.write(temporary / CURVE)
-        write_json(temporary / ABOUT, about)
+        write_curve(temporary / CURVE)
+        write_json(temporary / ABOUT, metadata)

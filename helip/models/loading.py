@@ -16,11 +16,11 @@ from torch import nn
 from torch.nn.functional import normalize as normalise
 
 from helip.config import Model
+from helip.data.corpus import Corpus
 from helip.errors import HelipError
 from helip.io import atomic_folder, read_json
 from helip.models import tokenizer
 from helip.models.layout import CONFIG, WEIGHTS
-from helip.training.batches import Corpus
 
 PICKLES = ("open_clip_pytorch_model.bin", "open_clip_model.pt", "pytorch_model.bin")  # weights that are no safetensors
 SUFFIXES = (".pt", ".pth", ".tar", ".bin", ".ckpt", ".safetensors")

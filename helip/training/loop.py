@@ -231,7 +231,7 @@ class Training:
         facts = {"digest": self.job.digest, "seed": self.job.seed, "steps": self.step, "draws": self.draws, "warnings": warnings}
         cost = {"wall_clock_seconds": round(self.seconds, 1), "processes": self.world.size, "device": str(self.world.device)}
         about = provenance(self.job.recipe, self.job.inputs, recovered_share=self.job.recovered_share, **facts, **cost, **stopped)
-        export(self.job.out, self.job.clip, self.weights(), self.curve, about)
+        export(self.job.out, self.job.clip, self.weights(), self.curve.write, about)
 
 
 def sampler_of(recipe: TrainConfig, size: int, seed: int, pairs: HardPairs | None, keep: np.ndarray | None = None) -> Sampler:

@@ -183,12 +183,12 @@ def on_a_full_disk(folder: Path, what: str) -> None:
     one = job(folder / "toy", recipe())
     weights = one.clip.model.state_dict()
     state.save(one.state_dir, 1, "toy", {"x": torch.zeros(10)})
-    export(folder / "refined", one.clip, weights, Curve(), {})
+    export(folder / "refined", one.clip, weights, Curve().write, {})
     start = load_numpy(folder / "refined" / WEIGHTS)
     importing.read_published = lambda file: importing.Published("toy", {}, {}, weights)
     write = {
         "state": lambda: state.save(one.state_dir, 2, "toy", weights),
-        "model": lambda: export(folder / "model", one.clip, weights, Curve(), {}),
+        "model": lambda: export(folder / "model", one.clip, weights, Curve().write, {}),
         "interpolation": lambda: interpolation.write(start, folder / "refined", 0.5, folder / "mixed", {}),
         "import": lambda: importing.import_checkpoint(folder / "refined" / WEIGHTS, folder / "imported"),
     }

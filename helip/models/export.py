@@ -13,10 +13,10 @@ from helip.models import tokenizer
 from helip.models.layout import ABOUT, CONFIG, CURVE, WEIGHTS
 from helip.models.loading import Clip
 from helip.models.weights import save_weights
-from helip.training.curve import Curve
+from helip.training.curve import MetricsLog
 
 
-def export(folder: Path, clip: Clip, weights: dict[str, Tensor], curve: Curve, about: dict[str, Any]) -> None:
+def export(folder: Path, clip: Clip, weights: dict[str, Tensor], curve: MetricsLog, about: dict[str, Any]) -> None:
     """Writes open_clip_model.safetensors, open_clip_config.json, curve.csv, train.json and tokenizer files; the folder appears whole."""
     with atomic_folder(folder) as temporary:
         save_weights(save_file, {name: w.detach().cpu().contiguous() for name, w in weights.items()}, temporary / WEIGHTS)

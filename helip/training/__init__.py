@@ -8,7 +8,7 @@ from types import FrameType
 
 
 class Interrupts:
-    """A context that remembers whether SIGTERM or SIGUSR2 came, from entering to leaving.
+    """This context remembers whether SIGTERM or SIGUSR2 came, from entering to leaving.
 
     Either signal asks a training to save its state and leave. `seen` says whether one came; leaving restores the handlers from before.
     """

@@ -48,7 +48,7 @@ def cut(batch: Inputs, pieces: int) -> list[Inputs]:
 
 @dataclass(frozen=True)
 class Loaded:
-    """Rows as they leave the loader, before they are moved to the device.
+    """This holds rows as they leave the loader, before they are moved to the device.
 
     Images are uint8 [V, B, H, W, 3], tokens [B, L], the random numbers of each view [V, B, U] and the tokens of captions beside the batch
     [B, P, L].

@@ -27,7 +27,7 @@ from helip.config import GeneratedCorpus, ShardCorpus
 from helip.data.build import build_corpus
 from helip.data.corpus import Corpus
 from helip.training.augmentation import PER_VIEW, View, crop_and_flip, uniforms
-from helip.training.batches import Rows, loading
+from helip.training.batches import PairDataset, loading
 from helip.training.sampler import Sampler
 
 VIEW = View(crop_scale=(0.9, 1.0))
@@ -36,7 +36,7 @@ VIEW = View(crop_scale=(0.9, 1.0))
 def random_access(corpus: Corpus, tokenize, a: argparse.Namespace, arm: str) -> Iterator:
     """Batches as a training reads them: half of each are hard pairs, from anywhere in the corpus."""
     sampler = Sampler(len(corpus), a.batch_size, seed=0, pairs=RandomPairs(len(corpus)), arm=arm)
-    rows = Rows(corpus, tokenize, (a.size, a.size), (VIEW,))
+    rows = PairDataset(corpus, tokenize, (a.size, a.size), (VIEW,))
     return loading(rows, map(sampler, itertools.count()) if a.workers == 0 else Steps(sampler), a.workers, pin=False)
 
 

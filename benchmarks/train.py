@@ -34,7 +34,7 @@ from helip.data.build import build_corpus
 from helip.data.corpus import Corpus
 from helip.models import loading as models
 from helip.training.distributed import DistributedContext
-from helip.training.loop import Job, Training
+from helip.training.loop import Trainer, TrainJob
 from helip.training.optimisation import optimiser
 
 SMALL = {
@@ -45,13 +45,13 @@ SMALL = {
 Block = Callable[[int], None]  # takes that many steps
 
 
-def ours(arm: str, corpus: Corpus, config: dict, a: argparse.Namespace, world: DistributedContext, folder: Path) -> tuple[Block, Training]:
+def ours(arm: str, corpus: Corpus, config: dict, a: argparse.Namespace, world: DistributedContext, folder: Path) -> tuple[Block, Trainer]:
     """Our loop: every step as `helip train` takes it, curve and digest of draws included."""
     tokenize = open_clip.SimpleTokenizer(context_length=config["text_cfg"]["context_length"])
     clip = models.Clip(models.build(config), config, models.preprocess_of({}), tokenize)
     recipe = Refinement(arm=arm, steps=100_000, batch_size=a.batch_size, learning_rate=1e-4, precision=a.precision)
-    job = Job(recipe, clip, corpus, 0, arm, folder / arm, folder / arm, pairs=RandomPairs(len(corpus)), workers=a.workers)
-    training = Training(job, world)
+    job = TrainJob(recipe, clip, corpus, 0, arm, folder / arm, folder / arm, pairs=RandomPairs(len(corpus)), workers=a.workers)
+    training = Trainer(job, world)
     batches = training.batches(cache_bytes=0)
 
     def block(steps: int) -> None:
@@ -106,7 +106,7 @@ def open_clips(corpus: Corpus, config: dict, a: argparse.Namespace, device: torc
     return block
 
 
-def loss_share(training: Training, step_seconds: float, clock: Clock) -> float:
+def loss_share(training: Trainer, step_seconds: float, clock: Clock) -> float:
     """Of the step: the objective and its gradient by the features, towers left out."""
     batch, inputs = next(training.batches(cache_bytes=0))
     with torch.no_grad():

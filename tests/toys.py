@@ -8,7 +8,7 @@ from PIL import Image
 
 from helip.config import Model, Refinement, TrainConfig
 from helip.models import loading as models
-from helip.training.loop import Job
+from helip.training.loop import TrainJob
 
 COLOURS = ("red", "green", "blue", "grey", "pink", "teal")
 
@@ -74,9 +74,9 @@ def refinement(**said) -> Refinement:
 
 def job(
     folder: Path, recipe: TrainConfig, corpus: ToyCorpus | None = None, clip: models.Clip | None = None, digest: str = "toy", **more
-) -> Job:
+) -> TrainJob:
     corpus = corpus or ToyCorpus()
     clip = clip or models.new(declaration(), corpus, folder / "tokenizer", seed=0)
     if isinstance(recipe, Refinement):
         more.setdefault("pairs", ToyPairs(len(corpus)))
-    return Job(recipe, clip, corpus, 0, digest, folder / "state", folder / "model", **more)
+    return TrainJob(recipe, clip, corpus, 0, digest, folder / "state", folder / "model", **more)

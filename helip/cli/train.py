@@ -60,9 +60,9 @@ def _train(arguments):
         raise HelipError(f"{study.file}: {what}: fetch it (`helip fetch-model`), or remove it from `published` to train it")
 
     def job(world):
-        from helip.training.jobs import of_study
+        from helip.stages.train import train_job
 
-        return of_study(study, arguments.run_name, arguments.seed, world)
+        return train_job(study, arguments.run_name, arguments.seed, world)
 
     def retention_set(name):
         from helip.evaluation.sets import of_declaration
@@ -111,7 +111,7 @@ def _recipe(arguments):
 
 
 def _run(arguments, make_job, retention_set):
-    from helip.training.interrupts import Interrupts
+    from helip.training import Interrupts
 
     with Interrupts() as listening:  # before torch is imported: whenever the signal comes, the exit code asks to be requeued
         from helip.training.processes import processes_wanted, relaunch
@@ -127,8 +127,8 @@ def _train_here(arguments, make_job, retention_set, listening):
     import dataclasses
 
     from helip.training.distributed import join, leave
+    from helip.training.jobs import prepare
     from helip.training.loop import train
-    from helip.training.preparation import prepare
 
     world = join(arguments.device)
     try:

@@ -14,12 +14,18 @@ from torch.nn.functional import normalize
 
 
 def hopfield_retrieval(query_BD: Tensor, memory_ND: Tensor, beta: float) -> Tensor:
-    """One update step of the continuous Hopfield network, normalised: softmax(beta q K^T) K. Unit-norm rows, B x D."""
+    """Takes one update step of the continuous Hopfield network and normalises it: softmax(beta q K^T) K (arXiv 2110.11316, section 3).
+
+    Queries [B, D] and memory [N, D] are unit norm, and so are the rows [B, D] that it returns.
+    """
     return normalize((beta * query_BD @ memory_ND.T).softmax(1) @ memory_ND, dim=1)
 
 
 def info_loob(anchor_BD: Tensor, other_BD: Tensor, inverse_temperature: float) -> Tensor:
-    """InfoNCE that leaves the positive out of the denominator; features unit norm, B at least 2. Returns a scalar, possibly negative."""
+    """Returns InfoNCE with the positive left out of the denominator, as a scalar that may be negative (arXiv 2110.11316, section 3).
+
+    The features [B, D] are unit norm and B is at least 2.
+    """
     logits_BB = inverse_temperature * anchor_BD @ other_BD.T
     own_BB = torch.eye(len(logits_BB), dtype=torch.bool, device=logits_BB.device)
     negatives_B = logits_BB.masked_fill(own_BB, -torch.inf).logsumexp(1)
@@ -29,7 +35,10 @@ def info_loob(anchor_BD: Tensor, other_BD: Tensor, inverse_temperature: float) -
 def cloob_loss(
     image_features_BD: Tensor, text_features_BD: Tensor, inverse_temperature: float = 30.0, hopfield_beta: float = 8.0
 ) -> Tensor:
-    """CLOOB of a batch of at least two pairs with unit-norm features; the temperature is fixed, never learnt. Returns a scalar."""
+    """Returns the CLOOB loss of a batch of at least two pairs with unit-norm features, as a scalar (arXiv 2110.11316, section 3).
+
+    The temperature is fixed and never learnt.
+    """
     image, text = image_features_BD, text_features_BD
     image_by_image, image_by_text = (hopfield_retrieval(query, image, hopfield_beta) for query in (image, text))
     text_by_text, text_by_image = (hopfield_retrieval(query, text, hopfield_beta) for query in (text, image))

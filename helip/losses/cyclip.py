@@ -12,13 +12,19 @@ from helip.losses.clip import symmetric_info_nce
 
 
 def in_modal_loss(image_features_BD: Tensor, text_features_BD: Tensor) -> Tensor:
-    """How far the images' cosines among themselves are from the texts'; features unit norm. Returns a scalar."""
+    """Returns how far the images' cosines among themselves are from the texts', as a scalar (arXiv 2205.14459, section 3).
+
+    The features [B, D] are unit norm. The sum over all pairs is divided by B.
+    """
     gap_BB = image_features_BD @ image_features_BD.T - text_features_BD @ text_features_BD.T
     return gap_BB.square().sum() / len(gap_BB)
 
 
 def cross_modal_loss(similarity_BB: Tensor) -> Tensor:
-    """How far the image-to-text cosine matrix is from symmetric. Returns a scalar."""
+    """Returns how far the image-to-text cosine matrix [B, B] is from symmetric, as a scalar (arXiv 2205.14459, section 3).
+
+    The sum over all pairs is divided by B.
+    """
     return (similarity_BB - similarity_BB.T).square().sum() / len(similarity_BB)
 
 
@@ -29,7 +35,10 @@ def cyclip_loss(
     in_modal: float = 0.25,
     cross_modal: float = 0.25,
 ) -> Tensor:
-    """CLIP plus the two weighted consistencies, of a batch of pairs with unit-norm features. Returns a scalar."""
+    """Returns CLIP plus the two weighted consistencies as a scalar (arXiv 2205.14459, section 3).
+
+    The features [B, D] are unit norm; `in_modal` and `cross_modal` are the weights.
+    """
     similarity_BB = image_features_BD @ text_features_BD.T
     contrast = symmetric_info_nce(logit_scale * similarity_BB)
     return contrast + in_modal * in_modal_loss(image_features_BD, text_features_BD) + cross_modal * cross_modal_loss(similarity_BB)

@@ -13,43 +13,57 @@ from helip.losses.clip import clip_loss, info_nce
 
 
 def multi_view_clip_loss(image_views: Sequence[Tensor], text_views: Sequence[Tensor], logit_scale: Tensor | float) -> Tensor:
-    """Mean of CLIP over every pair of an image view and a caption view, each B x D and unit norm. Returns a scalar."""
+    """Returns the mean of CLIP over every pair of an image view and a caption view, as a scalar (arXiv 2110.05208, section 3).
+
+    Each view is [B, D] and unit norm.
+    """
     return torch.stack([clip_loss(image, text, logit_scale) for image in image_views for text in text_views]).mean()
 
 
 @torch.no_grad()
 def nearest_texts(text_features_BD: Tensor, queue_QD: Tensor) -> Tensor:
-    """For each text, the queue entry of largest cosine; B x D, without a gradient."""
+    """Returns for each text the queue entry of largest cosine, [B, D], without a gradient (arXiv 2110.05208, section 3).
+
+    The texts [B, D] and the queue [Q, D] are unit norm; the queue must not be empty.
+    """
     return queue_QD[(text_features_BD @ queue_QD.T).argmax(1)]
 
 
 def nearest_text_loss(image_views: Sequence[Tensor], text_views: Sequence[Tensor], queue_QD: Tensor, logit_scale: Tensor | float) -> Tensor:
-    """InfoNCE from images to the nearest queue neighbours of their captions, mean over views; images only, as in the released code.
+    """Returns InfoNCE from images to the nearest queue neighbours of their captions, mean over views, as a scalar (arXiv 2110.05208).
 
-    Everything unit norm. An empty queue has no neighbours: the loss is zero and still has a gradient. Returns a scalar.
+    Only images look for neighbours, as in the released code. Everything is unit norm. An empty queue has no neighbours: the loss is then
+    zero and still has a gradient.
     """
     if len(queue_QD) == 0:
         return image_views[0].sum() * 0
-    found = [nearest_texts(text, queue_QD) for text in text_views]
-    return torch.stack([info_nce(logit_scale * image @ neighbour.T) for image in image_views for neighbour in found]).mean()
+    neighbours = [nearest_texts(text, queue_QD) for text in text_views]
+    return torch.stack([info_nce(logit_scale * image @ neighbour.T) for image in image_views for neighbour in neighbours]).mean()
 
 
 def simsiam_loss(predicted_1: Tensor, projected_1: Tensor, predicted_2: Tensor, projected_2: Tensor) -> Tensor:
-    """SimSiam (arXiv 2011.10566): minus the cosine of each view's prediction and the other's projection held still; -1 at best."""
+    """Returns SimSiam's loss as a scalar (arXiv 2011.10566): minus the cosine of each view's prediction and the other's projection.
+
+    All four are [B, D]; the projections are held still. The value is -1 at best.
+    """
     first = cosine_similarity(predicted_1, projected_2.detach(), dim=1).mean()
     second = cosine_similarity(predicted_2, projected_1.detach(), dim=1).mean()
     return -(first + second) / 2
 
 
 def masked_language_loss(logits_NV: Tensor, words_N: Tensor) -> Tensor:
-    """Cross-entropy of the hidden words in place of a mask, mean over all N of them; zero when none is masked. Returns a scalar."""
+    """Returns the cross-entropy of the hidden words, mean over all N of them, as a scalar (arXiv 1810.04805, arXiv 2110.05208).
+
+    The logits are [N, V] and the words [N] token ids. The loss is zero when no word is masked.
+    """
     return cross_entropy(logits_NV, words_N, reduction="sum") / max(len(words_N), 1)
 
 
 def masked_word_losses(logits_NV: Tensor, words_N: Tensor, masked_BL: Tensor) -> tuple[Tensor, Tensor]:
-    """The same sample by sample, for batches that are encoded in pieces: summed cross-entropy [B] and number of masked words [B] int64.
+    """Returns the masked language loss sample by sample: the summed cross-entropy [B] and the number of masked words [B] int64.
 
-    The N words are those where masked_BL is true, row by row. Sum over sum, over any cut of a batch, is `masked_language_loss`.
+    It serves batches that are encoded in pieces. The N words are those where `masked_BL` is true, row by row. Sum over sum, over any cut
+    of a batch, is `masked_language_loss`.
     """
     each_N = cross_entropy(logits_NV, words_N, reduction="none")
     counts_B = masked_BL.sum(1)

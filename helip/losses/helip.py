@@ -15,9 +15,10 @@ def helip_loss(
     gamma: float = 1.0,
     symmetric: bool = False,
 ) -> Tensor:
-    """CLIP over the whole batch plus gamma times the margin of its seeds, both from one similarity matrix. Returns a scalar.
+    """Returns CLIP over the whole batch plus gamma times the margin of its seeds, as a scalar (eq. 7 of arXiv 2305.05208).
 
-    Features unit norm; seeds_S and hard_SP are row positions in the batch as in `helip.losses.hnml.margin_of`.
+    Both come from one similarity matrix. The features [B, D] are unit norm; `seeds_S` and `hard_SP` are row positions in the batch as in
+    `helip.losses.hnml.margin_of`.
     """
     similarity_BB = image_features_BD @ text_features_BD.T
     return symmetric_info_nce(logit_scale * similarity_BB) + gamma * margin_of(similarity_BB, seeds_S, hard_SP, symmetric)

@@ -23,12 +23,14 @@ def _one_way(similarity_SB: Tensor, seeds_S: Tensor, hard_SP: Tensor) -> Tensor:
 
 
 def margin_of(similarity_BB: Tensor, seeds_S: Positions, hard_SP: Positions, symmetric: bool = False) -> Tensor:
-    """HNML over a similarity matrix that is already there (images in rows, texts in columns, not scaled by the temperature).
+    """Returns HNML over a similarity matrix that is already there, as a scalar (eq. 6 of arXiv 2305.05208).
 
-    seeds_S: row positions of the seeds. hard_SP: positions of each seed's hard pairs, -1 where it has fewer than P.
-    A seed with no hard pair adds zero. Without seeds the loss is zero and still has a gradient. Symmetric: the mean of the loss
-    image to text and the loss text to image. Image to text, there may be more columns than rows: captions without their images, as
-    hard pairs or as further negatives.
+    The matrix has images in rows and texts in columns, and is not scaled by the temperature. `seeds_S` are row positions of the seeds.
+    `hard_SP` are positions of each seed's hard pairs, -1 where it has fewer than P.
+
+    A seed with no hard pair adds zero. Without seeds the loss is zero and still has a gradient. `symmetric` takes the mean of the loss
+    image to text and the loss text to image. Image to text, there may be more columns than rows: these are captions without their images,
+    as hard pairs or as further negatives.
     """
     seeds_S, hard_SP = (torch.as_tensor(positions, device=similarity_BB.device) for positions in (seeds_S, hard_SP))
     if hard_SP.numel() == 0:
@@ -40,5 +42,8 @@ def margin_of(similarity_BB: Tensor, seeds_S: Positions, hard_SP: Positions, sym
 def hard_negative_margin_loss(
     image_features_BD: Tensor, text_features_BD: Tensor, seeds_S: Positions, hard_SP: Positions, symmetric: bool = False
 ) -> Tensor:
-    """HNML of a batch of pairs with unit-norm features; seeds and hard pairs as in `margin_of`. Returns a scalar."""
+    """Returns the HNML of a batch of pairs with unit-norm features [B, D], as a scalar (eq. 6 of arXiv 2305.05208).
+
+    Seeds and hard pairs are as in `margin_of`.
+    """
     return margin_of(image_features_BD @ text_features_BD.T, seeds_S, hard_SP, symmetric)

@@ -6,7 +6,10 @@ from torch.nn.functional import cross_entropy
 
 
 def simclr_loss(first_BD: Tensor, second_BD: Tensor, temperature: float = 0.1) -> Tensor:
-    """Each of the 2 B views finds its partner among the 2 B - 1 others; features unit norm. Returns the mean over views."""
+    """Returns NT-Xent as a scalar: each of the 2 B views must find its partner among the 2 B - 1 others (arXiv 2002.05709).
+
+    The features [B, D] are unit norm, and row i of both is the same image. The value is the mean over views.
+    """
     views_ND = torch.cat([first_BD, second_BD])
     logits_NN = views_ND @ views_ND.T / temperature
     logits_NN = logits_NN.masked_fill(torch.eye(len(views_ND), dtype=torch.bool, device=views_ND.device), -torch.inf)

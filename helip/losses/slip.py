@@ -15,6 +15,9 @@ def slip_loss(
     simclr_weight: float = 1.0,
     temperature: float = 0.1,
 ) -> Tensor:
-    """CLIP of the pairs plus SimCLR of two other views of the images (head outputs, E wide); everything unit norm. Returns a scalar."""
+    """Returns CLIP of the pairs plus SimCLR of two other views of the images, as a scalar (arXiv 2112.12750, section 3).
+
+    The views are outputs of a head, [B, E]. Everything is unit norm.
+    """
     contrast = clip_loss(image_features_BD, text_features_BD, logit_scale)
     return contrast + simclr_weight * simclr_loss(first_view_BE, second_view_BE, temperature)

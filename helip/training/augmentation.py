@@ -21,7 +21,7 @@ CROP_AREA, CROP_RATIO, CROP_X, CROP_Y, FLIP, BRIGHTNESS, CONTRAST, SATURATION, G
 
 @dataclass(frozen=True)
 class View:
-    """How one view of an image is drawn."""
+    """A view says how one augmented version of an image is drawn; shares and factors are in [0, 1]."""
 
     crop_scale: tuple[float, float]
     flip: float = 0.0
@@ -31,6 +31,7 @@ class View:
 
     @property
     def colours(self) -> bool:
+        """This says whether the view changes colours or sharpness, so that `recolour` has anything to do."""
         return bool(self.jitter or self.grey or self.blur)
 
 
@@ -38,13 +39,13 @@ STRONG = View(crop_scale=(0.08, 1.0), flip=0.5, jitter=0.4, grey=0.2, blur=0.5) 
 
 
 def views(wanted: Iterable[Literal["plain", "strong"]], plain: Augmentation) -> tuple[View, ...]:
-    """The views an objective asks for: `plain` is the recipe's own augmentation."""
+    """Returns the views that an objective asks for; `plain` is the recipe's own augmentation and `strong` is SimCLR's."""
     own = View(plain.crop_scale, plain.flip, plain.jitter)
     return tuple(own if name == "plain" else STRONG for name in wanted)
 
 
 def uniforms(seeds_B: np.ndarray, count: int, first: int = 0) -> np.ndarray:
-    """[B, count] numbers in [0, 1): splitmix64 of (seed, first + column)."""
+    """Returns [B, count] float64 numbers in [0, 1): splitmix64 of (seed, first + column)."""
     with np.errstate(over="ignore"):
         columns = (np.arange(first, first + count, dtype=np.uint64) + np.uint64(1)) * np.uint64(0x9E3779B97F4A7C15)
         x = seeds_B.astype(np.uint64)[:, None] + columns
@@ -55,9 +56,10 @@ def uniforms(seeds_B: np.ndarray, count: int, first: int = 0) -> np.ndarray:
 
 
 def crop_box(width: int, height: int, u: np.ndarray, scale: tuple[float, float]) -> tuple[float, float, float, float]:
-    """left, upper, right, lower of a crop with a random share of the area, ratio and place.
+    """Returns left, upper, right and lower, in pixels, of a crop with a random share of the area, ratio and place.
 
-    The ratio is log-uniform over what fits into the image at that area; an image too long for any gets the largest crop allowed.
+    `u` holds the random numbers of one view and `scale` the least and largest share of the area. The ratio is log-uniform over what fits
+    into the image at that area; an image too long for any gets the largest crop allowed.
     """
     area = width * height * (scale[0] + (scale[1] - scale[0]) * u[CROP_AREA])
     low, high = max(RATIO[0], area / height**2), min(RATIO[1], width**2 / area)
@@ -73,14 +75,14 @@ def crop_box(width: int, height: int, u: np.ndarray, scale: tuple[float, float])
 
 
 def crop_and_flip(image: Image.Image, u: np.ndarray, size: tuple[int, int], view: View) -> np.ndarray:
-    """[H, W, 3] uint8: one augmented view of an RGB image; u are its random numbers, size is (H, W)."""
+    """Returns one augmented view of an RGB image, [H, W, 3] uint8; `u` are its random numbers and `size` is (H, W)."""
     box = crop_box(image.width, image.height, u, view.crop_scale)
     pixels = np.asarray(image.resize(size[::-1], Image.Resampling.BICUBIC, box))
     return pixels[:, ::-1] if u[FLIP] < view.flip else pixels
 
 
 def recolour(images_B3HW: torch.Tensor, u: torch.Tensor, view: View) -> torch.Tensor:
-    """Jitter, grey and blur of images in [0, 1]; u [B, PER_VIEW].
+    """Returns the images, in [0, 1], after jitter, grey and blur; `u` is [B, PER_VIEW].
 
     Brightness, contrast and saturation are each scaled by a factor uniform in 1 +- jitter.
     """
@@ -93,13 +95,13 @@ def recolour(images_B3HW: torch.Tensor, u: torch.Tensor, view: View) -> torch.Te
 
 
 def luminance(images_B3HW: torch.Tensor) -> torch.Tensor:
-    """[B, 1, H, W] of ITU-R 601."""
+    """Returns the luminance of ITU-R 601, [B, 1, H, W]."""
     weights = torch.tensor([0.299, 0.587, 0.114], device=images_B3HW.device, dtype=images_B3HW.dtype)
     return (images_B3HW * weights[:, None, None]).sum(1, keepdim=True)
 
 
 def blurred(images_B3HW: torch.Tensor) -> torch.Tensor:
-    """Gaussian blur with a standard deviation of 1/200 of the height, at least half a pixel."""
+    """Returns the images after a Gaussian blur with a standard deviation of 1/200 of the height, at least half a pixel."""
     sigma = max(0.5, images_B3HW.shape[-2] / 200)
     reach = max(1, round(3 * sigma))
     x = torch.arange(-reach, reach + 1, device=images_B3HW.device, dtype=images_B3HW.dtype)

@@ -17,7 +17,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from helip.errors import HelipError
 from helip.training.augmentation import PER_VIEW, View, crop_and_flip, recolour, uniforms
-from helip.training.sampler import Batch
+from helip.training.sampler import BatchPlan
 
 # This process's rows on its device: images, a list of [b, 3, H, W] a view; tokens [b, L]; sample_seeds [b]; with role negatives also
 # captions [b, P, L], those that a row brings beside the batch.
@@ -26,19 +26,21 @@ CACHE_BYTES = 2**30  # of decoded images kept by a process that loads its own ba
 
 
 class Corpus(Protocol):
-    """What training asks of a corpus; helip.data.corpus.Corpus has it."""
+    """This protocol is what training asks of a corpus; `helip.data.corpus.Corpus` has it."""
 
     digest: str
 
     def __len__(self) -> int: ...
 
-    def image(self, i: int) -> Image.Image: ...  # RGB
+    def image(self, i: int) -> Image.Image:  # RGB
+        """Returns the RGB image of pair i."""
 
-    def caption(self, i: int) -> str: ...
+    def caption(self, i: int) -> str:
+        """Returns the caption of pair i."""
 
 
 def cut(batch: Inputs, pieces: int) -> list[Inputs]:
-    """The rows of a batch in equal micro-batches, in order."""
+    """Returns the rows of a batch in equal micro-batches, in order."""
     images = zip(*(view.chunk(pieces) for view in batch["images"]), strict=True)
     rest = {name: rows.chunk(pieces) for name, rows in batch.items() if name != "images"}
     return [{"images": list(views)} | {name: rows[i] for name, rows in rest.items()} for i, views in enumerate(images)]
@@ -46,8 +48,11 @@ def cut(batch: Inputs, pieces: int) -> list[Inputs]:
 
 @dataclass(frozen=True)
 class Loaded:
-    """Rows as they leave the loader: uint8 images [V, B, H, W, 3], tokens [B, L], the random numbers of each view [V, B, U], and the
-    tokens of captions beside the batch [B, P, L]."""
+    """This holds rows as they leave the loader, before they are moved to the device.
+
+    Images are uint8 [V, B, H, W, 3], tokens [B, L], the random numbers of each view [V, B, U] and the tokens of captions beside the batch
+    [B, P, L].
+    """
 
     images: torch.Tensor
     tokens: torch.Tensor
@@ -56,13 +61,15 @@ class Loaded:
     captions: torch.Tensor
 
     def pin_memory(self) -> "Loaded":
+        """Returns the rows in page-locked memory, as the data loader asks; copies to a GPU then need not wait."""
         return Loaded(*(x.pin_memory() for x in vars(self).values()))
 
 
-class Rows(Dataset):
-    """`rows[batch]` is (batch, Loaded): the rows of a Batch that belong to this process.
+class PairDataset(Dataset):
+    """`rows[batch]` is (batch, Loaded): it loads the rows of a BatchPlan that belong to this process.
 
-    trim: tokens end with the longest caption of the rows instead of the context. cache_bytes: of decoded images kept in memory.
+    `image_size` is (H, W). With `trim`, tokens end with the longest caption of the rows instead of the context. `cache_bytes` is the
+    memory for decoded images that are kept.
     """
 
     def __init__(
@@ -81,7 +88,7 @@ class Rows(Dataset):
         self._images: dict[int, Image.Image] = {}
         self._tokens: dict[int, torch.Tensor] = {}
 
-    def __getitem__(self, batch: Batch) -> tuple[Batch, Loaded]:
+    def __getitem__(self, batch: BatchPlan) -> tuple[BatchPlan, Loaded]:
         mine = slice(self.rank * len(batch.ids) // self.world_size, (self.rank + 1) * len(batch.ids) // self.world_size)
         ids, seeds = batch.ids[mine].tolist(), batch.sample_seeds[mine]
         u_BVU = uniforms(seeds, len(self.views) * PER_VIEW).reshape(len(ids), len(self.views), PER_VIEW)
@@ -118,8 +125,11 @@ class Rows(Dataset):
         return rows[:, : int(rows.argmax(1).max()) + 1] if self._trim else rows  # the end token is the largest id of a row
 
 
-def loading(rows: Rows, batches: Iterable[Batch], workers: int, pin: bool) -> Iterator[tuple[Batch, Loaded]]:
-    """The batches in order, loaded ahead by worker processes, or here when workers is 0."""
+def loading(rows: PairDataset, batches: Iterable[BatchPlan], workers: int, pin: bool) -> Iterator[tuple[BatchPlan, Loaded]]:
+    """Yields the batches in order, loaded ahead by worker processes, or here when `workers` is 0.
+
+    HelipError is raised for bad input, and where a worker process was killed.
+    """
     if workers == 0:
         return (rows[batch] for batch in batches)
     ahead = {"num_workers": workers, "prefetch_factor": 4, "worker_init_fn": _quiet}
@@ -129,22 +139,22 @@ def loading(rows: Rows, batches: Iterable[Batch], workers: int, pin: bool) -> It
 class _Telling(Dataset):
     """Rows whose bad input comes back as a value: raised in a loader process, it would arrive as that process's whole traceback."""
 
-    def __init__(self, rows: Rows):
+    def __init__(self, rows: PairDataset):
         self._rows = rows
 
-    def __getitem__(self, batch: Batch) -> tuple[Batch, Loaded] | HelipError:
+    def __getitem__(self, batch: BatchPlan) -> tuple[BatchPlan, Loaded] | HelipError:
         try:
             return self._rows[batch]
         except HelipError as error:
             return error
 
 
-def _raising(loader: DataLoader) -> Iterator[tuple[Batch, Loaded]]:
+def _raising(loader: DataLoader) -> Iterator[tuple[BatchPlan, Loaded]]:
     try:
-        for found in loader:
-            if isinstance(found, HelipError):
-                raise found
-            yield found
+        for item in loader:
+            if isinstance(item, HelipError):
+                raise item
+            yield item
     except RuntimeError as error:
         if "DataLoader worker" not in str(error):
             raise
@@ -160,14 +170,14 @@ def _quiet(worker: int) -> None:
 
 
 def worker_count(device: torch.device, local_processes: int) -> int:
-    """Loader processes beside one training process: none on a CPU, which has nothing else to do."""
+    """Returns the number of loader processes beside one training process: none on a CPU, which has nothing else to do, else 1 to 8."""
     if device.type == "cpu":
         return 0
     return max(1, min(8, len(os.sched_getaffinity(0)) // local_processes - 1))
 
 
 class ToDevice:
-    """Loaded rows -> Inputs: moved, coloured, normalised."""
+    """This turns loaded rows into Inputs: they are moved to the device, coloured and normalised by `mean` and `std`."""
 
     def __init__(self, device: torch.device, mean: tuple[float, ...], std: tuple[float, ...], views: tuple[View, ...]):
         self._device, self._views = device, views

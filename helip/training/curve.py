@@ -15,20 +15,24 @@ from helip.errors import HelipError
 PENDING = 50  # steps whose numbers may still be on the GPU: reading each at once would stall it
 
 
-class Curve:
-    """Rows of step -> {column: number}; numbers still on the device are read every few steps."""
+class MetricsLog:
+    """The log holds rows of step -> {column: number}; numbers still on the device are read every few steps."""
 
     def __init__(self):
         self.rows: list[dict[str, float]] = []
         self._pending: list[tuple[dict[str, float], dict[str, Tensor]]] = []
 
     def add(self, known: dict[str, float], on_device: dict[str, Tensor]) -> None:
+        """Adds the row of a step: numbers that are `known` and scalars that are still on the device, the loss first.
+
+        HelipError is raised, now or at a later `read`, when the loss is not finite.
+        """
         self._pending.append((known, on_device))
         if len(self._pending) >= PENDING or next(iter(on_device.values())).device.type == "cpu":
             self.read()
 
     def read(self) -> None:
-        """Moves pending numbers into rows. HelipError at the first loss that is not finite."""
+        """Moves pending numbers into rows; HelipError is raised at the first loss that is not finite."""
         pending, self._pending = self._pending, []
         if not pending:
             return
@@ -50,58 +54,67 @@ class Curve:
 
     @property
     def columns(self) -> list[str]:
+        """This lists the names of all columns, in the order in which they are written."""
         first = ["step", "loss"]
         last = ["lr", "logit_scale", "validation", "retention", "samples_per_second"]
         seen = dict.fromkeys(name for row in self.rows for name in row)
         return [*first, *(n for n in seen if n not in first + last), *(n for n in last if n in seen)]
 
     def state_dict(self) -> dict:
-        """Columns as a float64 tensor [rows, columns], NaN where a row has no number."""
+        """Returns the columns and their values as a float64 tensor [rows, columns], NaN where a row has no number."""
         columns = self.columns
         values = [[row.get(name, math.nan) for name in columns] for row in self.rows]
         return {"columns": columns, "values": torch.tensor(values, dtype=torch.float64).reshape(-1, len(columns))}
 
     def load_state_dict(self, state: dict) -> None:
+        """Replaces the rows by those of a `state_dict`."""
         rows = [dict(zip(state["columns"], row, strict=True)) for row in state["values"].tolist()]
         self.rows = [{n: int(v) if n == "step" else v for n, v in row.items() if not math.isnan(v)} for row in rows]
 
     def write(self, path: Path) -> None:
+        """Writes the rows as CSV; a number that a row does not have is left empty."""
         with open(path, "w", newline="") as f:
             writer = csv.DictWriter(f, self.columns, restval="")
             writer.writeheader()
             writer.writerows(self.rows)
 
 
-class Meter:
-    """A bar with loss, samples/s and ETA on a terminal, otherwise a line a minute."""
+class Progress:
+    """Progress shows a bar with loss, samples/s and ETA on a terminal, otherwise a line every `every` seconds.
+
+    `done` and `total` count steps. When `quiet`, nothing is shown.
+    """
 
     def __init__(self, what: str, done: int, total: int, batch_size: int, quiet: bool, every: float = 60.0):
         self._what, self._total, self._batch_size, self._every = what, total, batch_size, every
         self._first, self._done, self._start = done, done, time.monotonic()
-        self._said = self._start
+        self._last_line = self._start
         self._quiet, on_terminal = quiet, sys.stderr.isatty()
         self._bar = tqdm(initial=done, total=total, desc=what, unit="step") if on_terminal and not quiet else None
 
-    def update(self, curve: Curve) -> None:
+    def update(self, curve: MetricsLog) -> None:
+        """Counts one more step and shows the progress where it is due."""
         self._done += 1
         now = time.monotonic()
         if self._bar is not None:
             self._bar.set_postfix_str(self._numbers(curve, now), refresh=False)
             self._bar.update()
-        elif not self._quiet and now - self._said >= self._every:
+        elif not self._quiet and now - self._last_line >= self._every:
             left = (now - self._start) / (self._done - self._first) * (self._total - self._done)
             self.say(f"step {self._done} of {self._total}, {self._numbers(curve, now)}, {left / 60:.1f} min left")
-            self._said = now
+            self._last_line = now
 
-    def _numbers(self, curve: Curve, now: float) -> str:
+    def _numbers(self, curve: MetricsLog, now: float) -> str:
         loss = next((f"loss {r['loss']:.4f}, " for r in reversed(curve.rows) if "loss" in r), "")
         return f"{loss}{(self._done - self._first) * self._batch_size / max(now - self._start, 1e-9):.0f} samples/s"
 
     def say(self, text: str) -> None:
+        """Writes a line to standard error, unless quiet."""
         if not self._quiet:
             tqdm.write(f"{self._what}: {text}", file=sys.stderr)
             sys.stderr.flush()
 
     def close(self) -> None:
+        """Ends the bar, where there is one."""
         if self._bar is not None:
             self._bar.close()

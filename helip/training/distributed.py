@@ -17,7 +17,7 @@ CPU = torch.device("cpu")
 
 @dataclass(frozen=True)
 class DistributedContext:
-    """This process among those that train together."""
+    """The context is this process among those that train together."""
 
     rank: int = 0
     size: int = 1
@@ -27,10 +27,11 @@ class DistributedContext:
 
     @property
     def leads(self) -> bool:
+        """This says whether the process is the first one, which writes files and messages."""
         return self.rank == 0
 
     def wrap(self, module: nn.Module) -> nn.Module:
-        """The module with its gradients averaged over the processes."""
+        """Returns the module with its gradients averaged over the processes; a single process gets the module itself."""
         if self.size == 1:
             return module
         # Buffers are alike in all processes or, batch statistics on a CPU, each one's own; sending DeCLIP's queue each step would be dear.
@@ -40,11 +41,11 @@ class DistributedContext:
         return DistributedDataParallel(module, broadcast_buffers=False)
 
     def gather(self, rows: Tensor) -> Tensor:
-        """Rows of all processes, in rank order. Gradients flow to this process's rows: see _Gather."""
+        """Returns the rows of all processes, in rank order; gradients flow to this process's rows: see `_Gather`."""
         return rows if self.size == 1 else _Gather.apply(rows, self)
 
     def any(self, flag: bool) -> bool:
-        """Whether the flag is set in any process: all get the same answer."""
+        """Returns whether the flag is set in any process; all get the same answer."""
         if self.size == 1:
             return flag
         seen = torch.tensor([int(flag)])
@@ -52,14 +53,15 @@ class DistributedContext:
         return bool(seen.item())
 
     def agreed(self, value: float) -> float:
-        """The first process's value, in all of them."""
+        """Returns the first process's value, in all of them."""
         if self.size == 1:
             return value
-        said = torch.tensor([value], dtype=torch.float64)
-        dist.broadcast(said, 0, group=self.control)
-        return said.item()
+        message = torch.tensor([value], dtype=torch.float64)
+        dist.broadcast(message, 0, group=self.control)
+        return message.item()
 
     def barrier(self) -> None:
+        """Waits until all processes are here."""
         if self.size > 1:
             dist.barrier(group=self.control)
 
@@ -86,7 +88,10 @@ class _Gather(torch.autograd.Function):
 
 
 def join(device: str | None = None) -> DistributedContext:
-    """The world torchrun describes in the environment, or a world of one."""
+    """Returns the context that torchrun describes in the environment, or that of a single process.
+
+    `device` is `cuda` or `cpu`; None takes a GPU where there is one.
+    """
     size, local = int(os.environ.get("WORLD_SIZE", 1)), int(os.environ.get("LOCAL_RANK", 0))
     kind = device or ("cuda" if torch.cuda.is_available() else "cpu")
     here = torch.device(kind, local) if kind == "cuda" else torch.device(kind)
@@ -102,12 +107,13 @@ def join(device: str | None = None) -> DistributedContext:
 
 
 def leave() -> None:
+    """Ends the process group, where one was joined."""
     if dist.is_initialized():
         dist.destroy_process_group()
 
 
 def check_divides(batch_size: int, world_size: int, accumulate: int) -> None:
-    """Each process and each of its micro-batches gets the same number of rows, or training is refused."""
+    """Raises HelipError unless each process and each of its micro-batches gets the same number of rows."""
     if batch_size % (world_size * accumulate):
         raise HelipError(
             f"batch_size {batch_size} does not divide into {world_size} processes x {accumulate} micro-batches: "

@@ -1,60 +1,45 @@
-"""A training job put together from a study, or from a user's own corpus, pairs and checkpoint."""
+"""A training job put together from a user's own corpus, pairs and checkpoint; and any job, checked before it starts."""
 
+import logging
+import sys
 from pathlib import Path
+
+from open_clip.modified_resnet import ModifiedResNet
 
 from helip.config import Refinement
 from helip.data.corpus import Corpus
+from helip.data.preflight import preflight
+from helip.errors import HelipError
 from helip.io import digest, file_digest
 from helip.mining import PairSet
 from helip.models import loading as models
 from helip.selection.keep import read_keep
-from helip.study import Study, seed_number, start_seed
-from helip.training.distributed import DistributedContext
-from helip.training.loop import Job
+from helip.training.loop import TrainJob, sampler_of
+from helip.training.optimisation import total_steps
+from helip.training.sampler import Sampler
 
-
-def of_study(study: Study, run_name: str, seed: str, world: DistributedContext) -> Job:
-    """The training of one run and seed of a study: everything from its declarations."""
-    run = study.run(run_name)
-    corpus = Corpus.open(study.corpus_dir(run.corpus))
-    state_dir, inputs = study.state_dir(run_name, seed), {"corpus": corpus.digest}
-    pairs = None
-    if run.pairs is not None:
-        folder = study.drawn_pairs(run_name, seed)
-        pairs = PairSet.open(folder, corpus_digest=corpus.digest)
-        inputs["pairs"] = file_digest(folder / "pairs.json")
-    keep = None
-    if run.select is not None:
-        keep = read_keep(study.selection_dir(run_name, seed) / "keep.npy", len(corpus))
-        inputs["selection"] = file_digest(study.selection_dir(run_name, seed) / "keep.npy")
-    if run.start is not None:
-        folder = study.model_dir(run.start, start_seed(seed))
-        clip = models.open_start(models.existing(folder))
-        inputs["start"] = file_digest(folder / models.WEIGHTS)
-    else:
-        clip = _in_turn(world, lambda: models.new(study.model_declaration(run_name), corpus, state_dir / "tokenizer", seed_number(seed)))
-    return Job(
-        recipe=run.recipe, clip=clip, corpus=corpus, pairs=pairs, keep=keep, seed=seed_number(seed), inputs=inputs,
-        digest=study.run_digest(run_name, seed), state_dir=state_dir, out=study.model_dir(run_name, seed), name=f"{run_name} seed {seed}",
-        recovered_share=corpus.recovered_share,
-    )  # fmt: skip
+FIRST_BATCHES = 20  # of a job, that `prepare` looks at
+log = logging.getLogger(__name__)
 
 
 def of_own_data(
     recipe: Refinement, corpus: Path, pairs: Path | None, start: str, out: Path, seed: int = 0, keep: Path | None = None
-) -> Job:
-    """The refinement of any open_clip checkpoint on a corpus made by `helip corpus`, with pairs made by `helip mine`."""
+) -> TrainJob:
+    """Returns the job that refines any open_clip checkpoint on a corpus made by `helip corpus`, with pairs made by `helip mine`.
+
+    `keep` is a selection's keep.npy. HelipError is raised where the pairs or the selection are of another corpus.
+    """
     opened = Corpus.open(corpus)
-    inputs, found, kept = {"corpus": opened.digest, "start": _start_digest(start)}, None, None
+    inputs, pair_set, kept = {"corpus": opened.digest, "start": _start_digest(start)}, None, None
     if pairs is not None:
-        found = PairSet.open(pairs, corpus_digest=opened.digest)
+        pair_set = PairSet.open(pairs, corpus_digest=opened.digest)
         inputs["pairs"] = file_digest(pairs / "pairs.json")
     if keep is not None:
         kept = read_keep(keep, len(opened))
         inputs["selection"] = file_digest(keep)
     stands_for = digest([recipe, inputs, seed])
-    return Job(
-        recipe=recipe, clip=models.open_start(start), corpus=opened, pairs=found, keep=kept, seed=seed, inputs=inputs,
+    return TrainJob(
+        recipe=recipe, clip=models.open_start(start), corpus=opened, pairs=pair_set, keep=kept, seed=seed, inputs=inputs,
         digest=stands_for, state_dir=out.with_name(f"{out.name}.state-{stands_for}"), out=out, name=out.name,
         recovered_share=opened.recovered_share,
     )  # fmt: skip
@@ -69,8 +54,37 @@ def _start_digest(start: str) -> str:
     return f"{name}:{file_digest(Path(pretrained))}" if Path(pretrained).is_file() else start
 
 
-def _in_turn(world: DistributedContext, make):
-    """What `make` makes, first in the first process, then in the others: only one of them writes files."""
-    made = make() if world.leads else None
-    world.barrier()
-    return made or make()
+def prepare(job: TrainJob) -> tuple[str, ...]:
+    """Looks at the first 1,000 samples, the first batches and the schedule, before a training starts; returns the warnings.
+
+    It says in under a minute what would go wrong hours later. HelipError is raised for what cannot work; the warnings are of what may
+    not.
+    """
+    steps = total_steps(job.recipe, len(job.corpus))
+    sampler = sampler_of(job.recipe, len(job.corpus), job.seed, job.pairs, job.keep)
+    _check_hard_pairs(job, sampler, min(steps, FIRST_BATCHES))
+    report = preflight(job.corpus, job.clip.tokenize, job.clip.config["text_cfg"].get("vocab_size", 49408))
+    schedule = f"{steps} steps of {job.recipe.batch_size}, {job.recipe.warmup_steps} of them warm-up, {sampler.steps_per_epoch} an epoch"
+    data = f"{len(job.corpus)} pairs, captions of {report.median_tokens:.0f} tokens in a context of {report.context_length}"
+    print(f"{job.name}: {schedule}; {data}", file=sys.stderr, flush=True)
+    warnings = [*report.warnings, *_without_effect(job)]
+    for warning in warnings:
+        log.warning("%s: %s", job.name, warning)
+    return tuple(warnings)
+
+
+def _check_hard_pairs(job: TrainJob, sampler: Sampler, batches: int) -> None:
+    """Refuses an arm `helip` that would train without hard pairs."""
+    r = job.recipe
+    if not isinstance(r, Refinement) or r.arm != "helip" or r.seed_fraction == 0:
+        return
+    if not any(len(sampler(step).seeds) for step in range(batches)):
+        most = max(len(job.pairs.hard(i)) for step in range(batches) for i in sampler(step).ids.tolist())
+        set_to = f"p {r.p}, seed_fraction {r.seed_fraction:g}, batch_size {r.batch_size} and lists of at most {most} hard pairs (k)"
+        raise HelipError(f"{job.name}: no hard pair is in the first {batches} batches, with {set_to}: lower p, raise seed_fraction or k")
+
+
+def _without_effect(job: TrainJob) -> list[str]:
+    if job.recipe.checkpoint_gradients and isinstance(job.clip.model.visual, ModifiedResNet):
+        return ["checkpoint_gradients does nothing for open_clip's ResNet: only the text tower saves memory; use accumulate"]
+    return []

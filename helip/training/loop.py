@@ -1,6 +1,6 @@
 """The training loop: batch, step, curve, state; and what happens when it is interrupted.
 
-job = Job(recipe=..., clip=..., corpus=..., seed=0, digest=..., state_dir=..., out=...)
+job = TrainJob(recipe=..., clip=..., corpus=..., seed=0, digest=..., state_dir=..., out=...)
 exit_code = train(job, join())
 """
 
@@ -23,15 +23,14 @@ from helip.errors import HelipError
 from helip.io import provenance
 from helip.models.export import export
 from helip.models.loading import Clip
-from helip.training import state
+from helip.training import Interrupts, state
 from helip.training.augmentation import views
-from helip.training.batches import CACHE_BYTES, Corpus, Inputs, Rows, ToDevice, loading, worker_count
-from helip.training.curve import Curve, Meter
+from helip.training.batches import CACHE_BYTES, Corpus, Inputs, PairDataset, ToDevice, loading, worker_count
+from helip.training.curve import MetricsLog, Progress
 from helip.training.distributed import DistributedContext, check_divides
-from helip.training.interrupts import Interrupts
 from helip.training.objectives import build_objective
 from helip.training.optimisation import check_finite, learning_rate, optimiser, total_steps
-from helip.training.sampler import Batch, HardPairs, Sampler, held_out_mask
+from helip.training.sampler import BatchPlan, HardPairs, Sampler, held_out_mask
 from helip.training.state import REQUEUE
 from helip.training.step import TrainStep
 from helip.training.validation import Best, held_out_recall
@@ -40,8 +39,8 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Job:
-    """Everything one training needs. clip: the model to train, fresh or a start checkpoint; it is changed in place."""
+class TrainJob:
+    """A job is everything that one training needs; `clip` is the model to train, fresh or a start checkpoint, and is changed in place."""
 
     recipe: TrainConfig | Refinement
     clip: Clip
@@ -60,13 +59,14 @@ class Job:
     workers: int | None = None  # loader processes; None: none on a CPU, up to 8 beside a GPU
 
 
-def train(job: Job, world: DistributedContext, listening: Interrupts | None = None) -> int:
+def train(job: TrainJob, world: DistributedContext, listening: Interrupts | None = None) -> int:
     """Trains from the last state, or from the start, to the end; returns 0, or REQUEUE after SIGTERM or SIGUSR2.
 
-    listening: interrupts that have been listened for since the command began.
+    `listening` are interrupts that have been listened for since the command began. HelipError is raised for a job that cannot be trained,
+    and where a loss or weight is not finite.
     """
     with contextlib.nullcontext(listening) if listening else Interrupts() as interrupts:
-        training = Training(job, world)
+        training = Trainer(job, world)
         done = training.run(interrupts)
     if not done:
         return REQUEUE
@@ -77,8 +77,14 @@ def train(job: Job, world: DistributedContext, listening: Interrupts | None = No
     return 0
 
 
-class Training:
-    def __init__(self, job: Job, world: DistributedContext):
+class Trainer:
+    """The trainer runs one job in one process: it draws batches, takes steps, records metrics and keeps the resume state.
+
+    It resumes from the last saved state when it is made. HelipError is raised where the batch size does not divide, or where the
+    processes find different states.
+    """
+
+    def __init__(self, job: TrainJob, world: DistributedContext):
         recipe, refining = job.recipe, isinstance(job.recipe, Refinement)
         check_divides(recipe.batch_size, world.size, recipe.accumulate)
         self.job, self.world, self.steps, self.step = job, world, total_steps(recipe, len(job.corpus)), 0
@@ -95,7 +101,7 @@ class Training:
         torch.manual_seed(job.seed + 1)  # the heads'; the model had the seed itself
         self.objective = build_objective(recipe, self.model).to(world.device)
         self.stepper = TrainStep(self.model, self.objective, optimiser([self.model, self.objective], recipe), recipe, world)
-        self.curve, self.draws, self.seconds, self.warnings = Curve(), "", 0.0, []
+        self.curve, self.draws, self.seconds, self.warnings = MetricsLog(), "", 0.0, []
         self._resume()
 
     # ------------------------------------------------------------ state
@@ -105,6 +111,7 @@ class Training:
         return parts | {"curve": self.curve} | ({"best": self.best} if self.best else {})
 
     def save(self) -> None:
+        """Saves the resume state; HelipError is raised instead where a loss or weight is not finite."""
         self.curve.read()  # a loss that is not finite is found here at the latest
         check_finite(self.model, self.step)
         if self.world.leads:
@@ -117,27 +124,27 @@ class Training:
         if self.world.leads:
             state.sweep(self.job.state_dir)
         self.world.barrier()
-        found = state.latest(self.job.state_dir, self.job.digest)
-        step = found["step"] if found else 0
+        saved = state.latest(self.job.state_dir, self.job.digest)
+        step = saved["step"] if saved else 0
         if self.world.any(self.world.agreed(step) != step):
             why = f"{self.job.state_dir}: the processes do not find the same state there (this one that of step {step})"
             raise HelipError(f"{why}; give the file system a moment and run the same command again")
-        if found is None:
+        if saved is None:
             return
         for name, part in self._stateful().items():
-            part.load_state_dict(found[name])
-        for own, saved in zip(self.stepper.average.weights if self.stepper.average else [], found["average"], strict=True):
-            own.copy_(saved)
-        self.step, self.draws, self.seconds, self.warnings = (found[k] for k in ("step", "draws", "seconds", "warnings"))
+            part.load_state_dict(saved[name])
+        for own, average in zip(self.stepper.average.weights if self.stepper.average else [], saved["average"], strict=True):
+            own.copy_(average)
+        self.step, self.draws, self.seconds, self.warnings = (saved[k] for k in ("step", "draws", "seconds", "warnings"))
 
     # ------------------------------------------------------------ running
 
     def run(self, interrupts: Interrupts) -> bool:
-        """True when the training is complete; False when it was interrupted, its state saved."""
+        """Returns True when the training is complete, and False when it was interrupted and its state saved."""
         stop = self._watch() if self.step == 0 else bool(self.best and self.best.exhausted)
-        meter = Meter(self.job.name, self.step, self.steps, self.job.recipe.batch_size, quiet=not self.world.leads)
+        progress = Progress(self.job.name, self.step, self.steps, self.job.recipe.batch_size, quiet=not self.world.leads)
         if self.step:
-            meter.say(f"goes on from step {self.step} of {self.steps}")
+            progress.say(f"goes on from step {self.step} of {self.steps}")
         begun, before = self.seconds - time.monotonic(), time.monotonic()
         for batch, inputs in self.batches():
             if stop:
@@ -145,34 +152,34 @@ class Training:
             self.advance(batch, inputs, before)
             stop = self._watch()
             self.seconds = begun + time.monotonic()
-            meter.update(self.curve)
+            progress.update(self.curve)
             if self.world.any(interrupts.seen):
                 self.save()
                 self.world.barrier()  # srun kills the others when one process leaves: the state must be whole by then
-                meter.say(f"interrupted at step {self.step}, state saved: run the same command again to go on")
+                progress.say(f"interrupted at step {self.step}, state saved: run the same command again to go on")
                 return False
             if self.step % self.job.recipe.save_every == 0 and self.step < self.steps:
                 self.save()
             before = time.monotonic()
         self.save()
-        meter.close()
+        progress.close()
         return True
 
-    def batches(self, cache_bytes: int = CACHE_BYTES) -> Iterator[tuple[Batch, Inputs]]:
-        """The batches from the present step on, loaded: the whole batch's plan and this process's rows on its device."""
+    def batches(self, cache_bytes: int = CACHE_BYTES) -> Iterator[tuple[BatchPlan, Inputs]]:
+        """Yields the batches from the present step on: the whole batch's plan and this process's rows on its device."""
         clip, world, job = self.job.clip, self.world, self.job
         wanted = views(self.objective.augmentations, job.recipe.augmentation)
         workers = worker_count(world.device, world.local_size) if job.workers is None else job.workers
         trim = getattr(self.model, "takes_short_captions", False)
         cache = 0 if workers else cache_bytes
-        rows = Rows(job.corpus, clip.tokenize, clip.image_size, wanted, world.rank, world.size, cache, trim)
+        rows = PairDataset(job.corpus, clip.tokenize, clip.image_size, wanted, world.rank, world.size, cache, trim)
         to_device = ToDevice(world.device, clip.preprocess["mean"], clip.preprocess["std"], wanted)
         plans = (self.sampler(step) for step in range(self.step, self.steps))
         for batch, loaded in loading(rows, plans, workers, world.device.type == "cuda"):
             yield batch, to_device(loaded)
 
-    def advance(self, batch: Batch, inputs: Inputs, before: float) -> None:
-        """One step and its row of the curve; `before` is when its batch was asked for."""
+    def advance(self, batch: BatchPlan, inputs: Inputs, before: float) -> None:
+        """Takes one step and records its row of metrics; `before` is when its batch was asked for, in seconds of the monotonic clock."""
         rate = learning_rate(self.job.recipe, self.step, self.steps)
         loss, parts = self.stepper(inputs, batch, rate, int(batch.sample_seeds[self.world.rank]))
         self.step += 1
@@ -217,25 +224,26 @@ class Training:
         return self.stepper.average.applied() if self.stepper.average else contextlib.nullcontext()
 
     def weights(self) -> dict[str, Tensor]:
-        """What is exported: the best on validation, or the last; averaged where the recipe says so."""
+        """Returns what is exported, on the CPU: the best weights on validation, or the last, averaged where the recipe says so."""
         if self.best:
             return self.best.weights
         with self._exported_weights():
             return {name: w.detach().cpu().clone() for name, w in self.model.state_dict().items()}
 
     def export(self) -> None:
+        """Writes the trained model, its metrics and its metadata to the job's output folder."""
         stopped = {"best_step": self.best.step, "best_validation": self.best.score} if self.best else {}
         if self.best and self.best.step == 0:
             self._warn("no validation was better than the start's: what is exported is the start, as it was")
         warnings = [*self.job.warnings, *self.warnings]
         facts = {"digest": self.job.digest, "seed": self.job.seed, "steps": self.step, "draws": self.draws, "warnings": warnings}
         cost = {"wall_clock_seconds": round(self.seconds, 1), "processes": self.world.size, "device": str(self.world.device)}
-        about = provenance(self.job.recipe, self.job.inputs, recovered_share=self.job.recovered_share, **facts, **cost, **stopped)
-        export(self.job.out, self.job.clip, self.weights(), self.curve.write, about)
+        metadata = provenance(self.job.recipe, self.job.inputs, recovered_share=self.job.recovered_share, **facts, **cost, **stopped)
+        export(self.job.out, self.job.clip, self.weights(), self.curve.write, metadata)
 
 
 def sampler_of(recipe: TrainConfig, size: int, seed: int, pairs: HardPairs | None, keep: np.ndarray | None = None) -> Sampler:
-    """The sampler of a recipe: pre-training draws as the control arm does."""
+    """Returns the sampler of a recipe; pre-training draws as the control arm does. `keep` is [N] bool, what may be drawn."""
     if not isinstance(recipe, Refinement):
         return Sampler(size, recipe.batch_size, seed, arm="control", keep=keep)
     pairs = None if recipe.arm == "control" else pairs

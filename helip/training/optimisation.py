@@ -14,7 +14,7 @@ MAX_LOG_SCALE = math.log(100)  # of the logit scale (section 2.5 of arXiv 2103.0
 
 
 def optimiser(modules: list[nn.Module], recipe: TrainConfig) -> torch.optim.AdamW:
-    """AdamW with weight decay on matrices only: not on norms, biases, logit scale."""
+    """Returns AdamW with weight decay on matrices only: norms, biases and the logit scale have none."""
     trained = [p for module in modules for p in module.parameters() if p.requires_grad]
     groups = [
         {"params": [p for p in trained if p.ndim >= 2], "weight_decay": recipe.weight_decay},
@@ -24,7 +24,7 @@ def optimiser(modules: list[nn.Module], recipe: TrainConfig) -> torch.optim.Adam
 
 
 def learning_rate(recipe: TrainConfig, step: int, steps: int) -> float:
-    """Of a step counted from 0: a linear warm-up, then a cosine to 0 or a constant."""
+    """Returns the rate of a step counted from 0: a linear warm-up, then a cosine to 0 or a constant."""
     if step < recipe.warmup_steps:
         return recipe.learning_rate * (step + 1) / recipe.warmup_steps
     if recipe.schedule == "constant":
@@ -34,7 +34,10 @@ def learning_rate(recipe: TrainConfig, step: int, steps: int) -> float:
 
 
 def total_steps(recipe: TrainConfig, corpus_size: int) -> int:
-    """Optimiser steps of a run; an epoch is corpus_size samples, whatever the batches hold, so that all arms take the same steps."""
+    """Returns the optimiser steps of a run; HelipError is raised when its warm-up is not shorter.
+
+    An epoch is `corpus_size` samples, whatever the batches hold, so that all arms take the same steps.
+    """
     steps = recipe.steps or max(1, round(recipe.epochs * corpus_size / recipe.batch_size))
     if recipe.warmup_steps >= steps:
         raise HelipError(f"warmup_steps {recipe.warmup_steps} is not shorter than the run's {steps} steps: lower it or train longer")
@@ -43,11 +46,12 @@ def total_steps(recipe: TrainConfig, corpus_size: int) -> int:
 
 @torch.no_grad()
 def clamp_logit_scale(model: nn.Module) -> None:
+    """Keeps the logarithm of the logit scale within 0 and log 100 (section 2.5 of arXiv 2103.00020)."""
     model.logit_scale.clamp_(0, MAX_LOG_SCALE)
 
 
 def check_finite(model: nn.Module, step: int) -> None:
-    """HelipError where a step has left a weight that is NaN or infinite: its loss may still have been a number."""
+    """Raises HelipError where a step has left a weight that is NaN or infinite: its loss may still have been a number."""
     if not all(torch.isfinite(norm) for norm in torch._foreach_norm([p.detach() for p in model.parameters()])):
         raise HelipError(
             f"weights are not finite after step {step}; the last good state is kept: lower learning_rate, set clip_norm or use fp32"
@@ -55,7 +59,7 @@ def check_finite(model: nn.Module, step: int) -> None:
 
 
 class MovingAverage:
-    """Exponential moving average of a model's parameters; buffers follow the model."""
+    """This is the exponential moving average of a model's parameters; buffers follow the model."""
 
     def __init__(self, model: nn.Module, decay: float):
         self._model, self._decay = model, decay
@@ -63,11 +67,12 @@ class MovingAverage:
 
     @torch.no_grad()
     def update(self) -> None:
+        """Moves the average towards the present weights by a share of 1 - decay."""
         torch._foreach_lerp_(self.weights, [p.detach() for p in self._model.parameters()], 1 - self._decay)
 
     @contextlib.contextmanager
     def applied(self) -> Iterator[None]:
-        """The model with the average in place of its weights."""
+        """Puts the average in place of the model's weights for as long as the context lasts."""
         own = [p.detach().clone() for p in self._model.parameters()]
         self._copy(self.weights)
         try:

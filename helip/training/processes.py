@@ -21,7 +21,7 @@ from torch.distributed.elastic.multiprocessing.api import SignalException
 from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
-from helip.training.interrupts import Interrupts
+from helip.training import Interrupts
 from helip.training.state import REQUEUE
 
 FORWARDED = (signal.SIGTERM, signal.SIGUSR2)  # the trainings save and leave; other signals end the launcher and them
@@ -29,13 +29,14 @@ GRACE = 10.0  # seconds in which all nodes leave with the same code: srun kills 
 
 
 class Node(NamedTuple):
-    """This machine among those that train together, and where they meet."""
+    """A node is this machine among those that train together, and where they meet."""
 
     nodes: int = 1
     rank: int = 0
     meeting: str = "localhost:0"  # host:port; port 0 is any free one
 
     def config(self, processes: int) -> LaunchConfig:
+        """Returns the launcher's configuration for that many processes on this machine."""
         alone = self.nodes == 1
         meeting = {"rdzv_backend": "c10d" if alone else "static", "rdzv_endpoint": self.meeting, "run_id": "helip"}
         others = "SIGINT,SIGHUP,SIGQUIT"
@@ -44,12 +45,12 @@ class Node(NamedTuple):
 
 
 def processes_wanted() -> int:
-    """GPUs allotted to this command that no launcher has shared out yet; 1 inside torchrun and on a CPU."""
+    """Returns the number of GPUs allotted to this command that no launcher has shared out yet; 1 inside torchrun and on a CPU."""
     return 1 if "WORLD_SIZE" in os.environ else max(1, torch.cuda.device_count())
 
 
 def relaunch(processes: int, arguments: list[str], entry: tuple[str, ...] = ("-m", "helip"), listening: Interrupts | None = None) -> int:
-    """Runs `python ENTRY ARGUMENTS` in that many processes of this machine; see `run`."""
+    """Runs `python ENTRY ARGUMENTS` in that many processes of this machine and returns the exit code; see `run`."""
     return run([sys.executable, *entry, *arguments], processes, listening=listening)
 
 
@@ -57,10 +58,10 @@ ALONE = Node()
 
 
 def run(command: list[str], processes: int, node: Node = ALONE, listening: Interrupts | None = None) -> int:
-    """Runs the command in that many processes. Returns REQUEUE when one of them did or a signal ended them, else the code of the first
-    that failed, else 0.
+    """Runs the command in that many processes and returns the exit code.
 
-    listening: interrupts that have been listened for since before torch was imported.
+    The code is REQUEUE when one of them returned it or a signal ended them, else that of the first that failed, else 0. `listening` are
+    interrupts that have been listened for since before torch was imported.
     """
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     stopped: list[int] = []
@@ -118,6 +119,7 @@ def _code(error: ChildFailedError, stopped: list[int]) -> int:
 
 
 def main() -> int:
+    """Reads torchrun's options from the command line, runs the command and returns its exit code."""
     parser = argparse.ArgumentParser(prog="python -m helip.training.processes", description=__doc__.partition("\n")[0])
     for name, kind in (("nnodes", int), ("node-rank", int), ("master-addr", str), ("master-port", int), ("nproc-per-node", int)):
         parser.add_argument(f"--{name}", type=kind, required=True)

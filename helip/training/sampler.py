@@ -19,19 +19,23 @@ BASE, EPOCH, HELD_OUT, BESIDE = 0, 1, 2, 3  # purposes: each has random streams 
 
 
 class HardPairs(Protocol):
-    """What the sampler asks of a pair set; helip.mining.PairSet has it."""
+    """This protocol is what the sampler asks of a pair set; `helip.mining.PairSet` has it."""
 
     noise: np.ndarray  # [N] bool: targets with fewer than k hard pairs
 
     def __len__(self) -> int: ...
 
-    def hard(self, i: int) -> np.ndarray: ...  # ids of H_i
+    def hard(self, i: int) -> np.ndarray:  # ids of H_i
+        """Returns the ids of the hard pairs H_i of pair i."""
 
 
 @dataclass(frozen=True)
-class Batch:
-    """The whole batch of one step, over all processes. `seeds` are positions in `ids`, and so is `hard`; a hard pair that is there by its
-    caption alone is B + n, the n-th of `captions` that are not -1, counted row by row."""
+class BatchPlan:
+    """The plan is the whole batch of one step, over all processes.
+
+    `seeds` are positions in `ids`, and so is `hard`; a hard pair that is there by its caption alone is B + n, the n-th of `captions` that
+    are not -1, counted row by row.
+    """
 
     ids: np.ndarray  # [B] int64, all different
     seeds: np.ndarray  # [S] int64
@@ -41,12 +45,15 @@ class Batch:
 
 
 def random_stream(seed: int, purpose: int, index: int) -> np.random.Generator:
-    """The random numbers of (seed, purpose, index): counter-based, so any of them is had without those before it."""
+    """Returns the random numbers of (seed, purpose, index): they are counter-based, so any of them is had without those before it."""
     return np.random.Generator(np.random.Philox(key=seed, counter=[0, 0, index, purpose]))
 
 
 def held_out_mask(size: int, share: float) -> np.ndarray:
-    """[N] bool: the share of a corpus kept for validation; the same in every run on that corpus."""
+    """Returns the share of a corpus kept for validation, [N] bool; it is the same in every run on that corpus.
+
+    HelipError is raised where the share is less than a pair.
+    """
     mask, count = np.zeros(size, bool), round(share * size)
     if not count:
         raise HelipError(f"early_stopping: held_out {share:g} of {size} pairs is no pair at all: raise it")
@@ -55,18 +62,21 @@ def held_out_mask(size: int, share: float) -> np.ndarray:
 
 
 def seed_count(batch_size: int, seed_fraction: float, p: int) -> int:
-    """S such that S = seed_fraction of the base samples and base + S p = batch_size, rounded down."""
+    """Returns S such that S = seed_fraction of the base samples and base + S p = batch_size, rounded down."""
     return int(seed_fraction * batch_size / (1 + seed_fraction * p))
 
 
 class Sampler:
-    """`sampler(step)` is the Batch of that step.
+    """`sampler(step)` is the BatchPlan of that step (section 3.3 and algorithm 3 of arXiv 2305.05208).
 
-    size: N, pairs in the corpus. arm: `control` draws from the whole corpus, `cleaned` leaves noise targets out, `helip` adds hard
-    pairs (and leaves noise out if drop_noise). keep: [N] bool, what may be drawn at all. All arms have the same batch_size.
+    `size` is N, the pairs in the corpus. Arm `control` draws from the whole corpus, `cleaned` leaves noise targets out, and `helip` adds
+    hard pairs (and leaves noise out if `drop_noise`). `keep`, [N] bool, is what may be drawn at all. All arms have the same `batch_size`.
     A drawn hard pair that the batch already holds is used where it stands; the row so spared goes to a further base sample.
-    role: of the hard pairs. `batch`: rows like others. `negatives`: only their captions take part, beside the batch; all rows are base
-    samples, to their augmentation those of arm `control` on the same population.
+
+    `role` is that of the hard pairs. With `batch` they are rows like others. With `negatives` only their captions take part, beside the
+    batch; all rows are base samples, to their augmentation those of arm `control` on the same population.
+
+    HelipError is raised where the arm lacks pairs, where pairs or selection are of another corpus, and where the batch is too large.
     """
 
     def __init__(
@@ -104,16 +114,19 @@ class Sampler:
 
     @property
     def steps_per_epoch(self) -> int:
-        """Steps in which the base samples see the population once; the few that fill no batch wait for the next permutation."""
+        """This is the number of steps in which the base samples see the population once.
+
+        The few that fill no batch wait for the next permutation.
+        """
         return len(self._population) // self._base
 
-    def __call__(self, step: int) -> Batch:
+    def __call__(self, step: int) -> BatchPlan:
         rng = random_stream(self.seed, BASE, step)
         row_of = {i: row for row, i in enumerate(self._base_ids(step).tolist())}
         seeds, hard, captions = self._draw_hard(random_stream(self.seed, BESIDE, step) if self._beside else rng, row_of)
         self._fill(rng, row_of)
         ids = np.fromiter(row_of, np.int64)[: self.batch_size]  # captions beside the batch come after it
-        return Batch(ids, seeds, hard, rng.integers(0, 2**63 - 1, self.batch_size), captions)
+        return BatchPlan(ids, seeds, hard, rng.integers(0, 2**63 - 1, self.batch_size), captions)
 
     def _base_ids(self, step: int) -> np.ndarray:
         epoch, place = divmod(step, self.steps_per_epoch)
@@ -154,7 +167,10 @@ class Sampler:
 
 
 def choose(draws_P: list[int], n: int) -> list[int]:
-    """p different numbers below n, uniformly, from p uniform draws far larger than n: the t-th picks among those not picked yet."""
+    """Returns p different numbers below n, uniformly, from p uniform draws far larger than n.
+
+    The t-th draw picks among those not picked yet.
+    """
     picked: list[int] = []
     for t, draw in enumerate(draws_P):
         pick = draw % (n - t)

@@ -17,7 +17,10 @@ log = logging.getLogger(__name__)
 
 
 def save(folder: Path, step: int, digest: str, payload: dict[str, Any]) -> None:
-    """Writes `step<n>.pt` and removes all but the last two. payload: tensors and plain values only."""
+    """Writes `step<n>.pt` and removes all but the last two; the payload holds tensors and plain values only.
+
+    `digest` names the run that the state belongs to. OSError is raised where the disk refuses.
+    """
     with atomic_file(folder / f"step{step:09d}.pt") as temporary:
         _write({"digest": digest, "step": step, **payload}, temporary)
     for old in _files(folder)[:-KEPT]:
@@ -35,16 +38,16 @@ def _write(value: dict[str, Any], path: Path) -> None:
 
 
 def latest(folder: Path, digest: str) -> dict[str, Any] | None:
-    """The newest readable state, on the CPU; None when there is none. One of another run is refused."""
+    """Returns the newest readable state, on the CPU, or None when there is none; HelipError is raised for one of another run."""
     for path in reversed(_files(folder)):
         try:
-            found = torch.load(path, map_location="cpu", weights_only=True)
+            payload = torch.load(path, map_location="cpu", weights_only=True)
         except Exception as error:  # a damaged file raises whatever its damage leads to
             log.warning("%s: not readable (%s); going back to the state before it", path, str(error).splitlines()[0])
             continue
-        if not isinstance(found, dict) or found.get("digest") != digest:
+        if not isinstance(payload, dict) or payload.get("digest") != digest:
             raise HelipError(f"{path}: is the state of another run; give this run a folder of its own, or delete that one")
-        return found
+        return payload
     return None
 
 

@@ -19,18 +19,19 @@ DTYPES = {"fp32": None, "fp16": torch.float16, "bf16": torch.bfloat16}
 
 
 class Towers(nn.Module):
-    """Model and objective as one module, so that DistributedDataParallel sees every parameter."""
+    """This is model and objective as one module, so that DistributedDataParallel sees every parameter."""
 
     def __init__(self, model: nn.Module, objective: ObjectiveModule):
         super().__init__()
         self.model, self.objective = model, objective
 
     def forward(self, batch: Inputs) -> Features:
+        """Returns the objective's features of this process's rows."""
         return self.objective.encode(self.model, batch)
 
 
 class TrainStep:
-    """`stepper(batch, plan, learning_rate)` takes one optimiser step and returns the loss and its parts."""
+    """`stepper(batch, plan, learning_rate)` takes one optimiser step and returns the loss and its parts, detached scalars."""
 
     def __init__(
         self, model: nn.Module, objective: ObjectiveModule, optimiser: torch.optim.Optimizer, recipe: TrainConfig, world: DistributedContext
@@ -62,7 +63,7 @@ class TrainStep:
         return loss, parts
 
     def gradient(self, batch: Inputs, plan: Plan) -> tuple[Features, Tensor, dict[str, Tensor]]:
-        """Leaves the (scaled) gradient in the parameters; returns the gathered features, the loss and its parts, detached."""
+        """Leaves the (scaled) gradient in the parameters and returns the gathered features, the loss and its parts, detached."""
         self._towers.train()
         if self._recipe.accumulate == 1:
             return self._backward(self._encode(batch), plan)

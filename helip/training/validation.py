@@ -17,14 +17,16 @@ GALLERY = 1000  # held-out pairs that are searched at a time: with so many or mo
 
 
 def transform_of(clip: Clip) -> Callable[[Image.Image], Tensor]:
-    """Evaluation preprocessing: what open_clip makes of the exported config."""
+    """Returns the evaluation preprocessing: what open_clip makes of the exported config."""
     return open_clip.transform.image_transform_v2(PreprocessCfg(size=clip.image_size, **clip.preprocess), is_train=False)
 
 
 @torch.no_grad()
 def held_out_recall(clip: Clip, corpus: Corpus, ids: np.ndarray, device: torch.device) -> float:
-    """Mean of image-to-text and text-to-image recall at 1 over galleries of 1,000 held-out pairs (a last, smaller one is
-    easier, and so is the only one of a small corpus); in [0, 1]."""
+    """Returns the mean of image-to-text and text-to-image recall at 1 over galleries of 1,000 held-out pairs, in [0, 1].
+
+    A last, smaller gallery is easier, and so is the only one of a small corpus.
+    """
     transform = transform_of(clip)
     clip.model.eval()
     hits = torch.zeros((), dtype=torch.float64)
@@ -46,7 +48,7 @@ def _hits(similarity_BB: Tensor) -> Tensor:
 
 
 class Best:
-    """The best weights seen on validation, and how long ago that was."""
+    """This keeps the best weights seen on validation, and counts how long ago that was."""
 
     def __init__(self, declaration: EarlyStopping):
         self._patience, self.score, self.step, self.since = declaration.patience, -1.0, 0, 0
@@ -54,11 +56,11 @@ class Best:
 
     @property
     def exhausted(self) -> bool:
-        """Whether the last `patience` validations were no gain."""
+        """This says whether the last `patience` validations were no gain."""
         return self.since >= self._patience
 
     def see(self, model: nn.Module, score: float, step: int) -> None:
-        """Takes note of a validation."""
+        """Takes note of a validation: a higher score keeps a copy of the weights on the CPU."""
         if score > self.score:
             self.score, self.step, self.since = score, step, 0
             self.weights = {name: w.detach().cpu().clone() for name, w in model.state_dict().items()}
@@ -66,7 +68,9 @@ class Best:
             self.since += 1
 
     def state_dict(self) -> dict:
+        """Returns the score, step, count and weights, for the resume state."""
         return {"score": self.score, "step": self.step, "since": self.since, "weights": self.weights}
 
     def load_state_dict(self, state: dict) -> None:
+        """Restores what `state_dict` returned."""
         self.score, self.step, self.since, self.weights = (state[k] for k in ("score", "step", "since", "weights"))

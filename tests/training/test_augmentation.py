@@ -12,7 +12,7 @@ from toys import ToyCorpus, ToyPairs
 from helip.config import Augmentation
 from helip.errors import HelipError
 from helip.training.augmentation import PER_VIEW, STRONG, View, crop_and_flip, crop_box, luminance, recolour, uniforms, views
-from helip.training.batches import Rows, ToDevice, cut, loading
+from helip.training.batches import PairDataset, ToDevice, cut, loading
 from helip.training.sampler import Sampler
 
 
@@ -20,8 +20,8 @@ def tokens_of(captions):
     return torch.tensor([[1, 5, 9, 0, 0, 0] if len(c) < 14 else [1, 5, 5, 5, 9, 0] for c in captions])
 
 
-def rows(corpus=None, **more) -> Rows:
-    return Rows(corpus or ToyCorpus(), tokens_of, (16, 16), more.pop("views", (View((0.5, 1.0), 0.5), STRONG)), **more)
+def rows(corpus=None, **more) -> PairDataset:
+    return PairDataset(corpus or ToyCorpus(), tokens_of, (16, 16), more.pop("views", (View((0.5, 1.0), 0.5), STRONG)), **more)
 
 
 def test_uniforms_are_uniform_and_of_each_seed_alone():

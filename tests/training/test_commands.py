@@ -17,7 +17,7 @@ from helip.evaluation.building import build_evaluation_set
 from helip.io import read_json, write_json
 from helip.mining import PairSet
 from helip.models import loading as models
-from helip.training import jobs, preparation
+from helip.training import jobs
 from helip.training.distributed import DistributedContext
 from helip.training.loop import train
 
@@ -78,7 +78,7 @@ def test_a_retention_set_is_watched_from_the_start(own, tmp_path, name, task):
 
 def test_a_signal_before_the_first_step_asks_to_be_requeued_too(own, tmp_path, monkeypatch):
     with monkeypatch.context() as early:
-        early.setattr(preparation, "prepare", lambda job: os.kill(os.getpid(), signal.SIGUSR2) or ())
+        early.setattr(jobs, "prepare", lambda job: os.kill(os.getpid(), signal.SIGUSR2) or ())
         assert refine(own, tmp_path / "out", "--arm", "control") == 75
     assert refine(own, tmp_path / "out", "--arm", "control") == 0
     assert read_json(tmp_path / "out/train.json")["steps"] == 3

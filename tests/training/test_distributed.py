@@ -15,7 +15,7 @@ from helip.io import read_json
 from helip.models import loading as models
 from helip.training import distributed, loop
 from helip.training.distributed import DistributedContext, check_divides, join, leave
-from helip.training.loop import Training, train
+from helip.training.loop import Trainer, train
 
 
 def run(folder: Path, what, count: int, **said) -> dict:
@@ -56,7 +56,7 @@ def clip_in(folder: Path, world: DistributedContext) -> models.Clip:
 
 
 def gradient(folder: Path, world: DistributedContext, **said) -> dict:
-    one = Training(job(folder, refinement(**said), clip=clip_in(folder, world)), world)
+    one = Trainer(job(folder, refinement(**said), clip=clip_in(folder, world)), world)
     batch, inputs = next(one.batches())
     _, loss, parts = one.stepper.gradient(inputs, batch)
     trained = [*one.model.named_parameters(), *one.objective.named_parameters(prefix="objective")]
@@ -100,7 +100,7 @@ def test_a_refinement_goes_alike_and_draws_the_same_pairs(tmp_path):
 def states_disagree(folder: Path, world: DistributedContext) -> dict:
     loop.state.latest = lambda folder, digest: None if world.rank else {"step": 6}
     with pytest.raises(HelipError) as refused:
-        Training(job(folder, refinement(), clip=clip_in(folder, world)), world)
+        Trainer(job(folder, refinement(), clip=clip_in(folder, world)), world)
     return {"said": str(refused.value)}
 
 

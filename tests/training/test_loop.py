@@ -13,9 +13,9 @@ from helip.errors import HelipError
 from helip.io import read_json
 from helip.models.loading import open_start
 from helip.training import loop
-from helip.training.curve import Curve, Meter
+from helip.training.curve import MetricsLog, Progress
 from helip.training.distributed import DistributedContext
-from helip.training.loop import Training, train
+from helip.training.loop import Trainer, train
 from helip.training.validation import held_out_recall
 
 
@@ -29,7 +29,7 @@ def test_arms_take_the_same_steps_of_the_same_size(tmp_path):
     curves, rows = {}, {}
     for name, said in arms.items():
         one = job(tmp_path / name, refinement(steps=None, epochs=1, **said), pairs=ToyPairs(120, noise=range(10)))
-        rows[name] = Training(one, DistributedContext()).sampler(0).ids
+        rows[name] = Trainer(one, DistributedContext()).sampler(0).ids
         assert train(one, DistributedContext()) == 0
         curves[name] = curve(tmp_path / name)
     assert [len(c) for c in curves.values()] == [10, 10, 10, 10]
@@ -69,7 +69,7 @@ def poisoned(one, at: int):
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 def test_nan_stops_with_the_step_and_keeps_the_last_good_state(tmp_path, precision):
-    one = Training(job(tmp_path, recipe(precision=precision)), DistributedContext())
+    one = Trainer(job(tmp_path, recipe(precision=precision)), DistributedContext())
     poisoned(one, at=5)
     with loop.Interrupts() as interrupts, pytest.raises(HelipError, match="loss is nan at step 5; the last good state is kept"):
         one.run(interrupts)
@@ -78,7 +78,7 @@ def test_nan_stops_with_the_step_and_keeps_the_last_good_state(tmp_path, precisi
 
 
 def test_weights_that_are_not_finite_are_never_saved(tmp_path):
-    one = Training(job(tmp_path, recipe()), DistributedContext())
+    one = Trainer(job(tmp_path, recipe()), DistributedContext())
     one.save()
     with torch.no_grad():
         one.model.token_embedding.weight[3, 0] = float("nan")  # by a step whose loss was still a number
@@ -119,7 +119,7 @@ def test_the_last_step_is_validated_too_and_an_untouched_start_is_said(tmp_path,
 
 
 def test_held_out_pairs_are_not_trained_on(tmp_path):
-    one = Training(job(tmp_path, refinement(early_stopping=EarlyStopping(every=2, held_out=0.25))), DistributedContext())
+    one = Trainer(job(tmp_path, refinement(early_stopping=EarlyStopping(every=2, held_out=0.25))), DistributedContext())
     drawn = {i for step in range(100) for i in one.sampler(step).ids.tolist()}
     assert len(one._held_out) == 30
     assert drawn.isdisjoint(one._held_out.tolist())
@@ -127,7 +127,7 @@ def test_held_out_pairs_are_not_trained_on(tmp_path):
 
 def test_only_selected_pairs_are_trained_on(tmp_path):
     keep = np.arange(120) % 3 > 0
-    one = Training(job(tmp_path, refinement(), keep=keep), DistributedContext())
+    one = Trainer(job(tmp_path, refinement(), keep=keep), DistributedContext())
     drawn = np.unique(np.concatenate([one.sampler(step).ids for step in range(100)]))
     assert np.array_equal(drawn, np.flatnonzero(keep))
 
@@ -191,27 +191,27 @@ def test_loader_processes_change_nothing(tmp_path):
 
 def test_a_batch_larger_than_the_corpus_is_refused(tmp_path):
     with pytest.raises(HelipError, match="batch of 64 is larger than the 40 pairs"):
-        Training(job(tmp_path, recipe(batch_size=64), ToyCorpus(40)), DistributedContext())
+        Trainer(job(tmp_path, recipe(batch_size=64), ToyCorpus(40)), DistributedContext())
 
 
 def test_a_corpus_that_shrank_since_mining_is_refused(tmp_path):
     with pytest.raises(HelipError, match="mined on 150 pairs and the corpus has 120"):
-        Training(job(tmp_path, refinement(), pairs=ToyPairs(150)), DistributedContext())
+        Trainer(job(tmp_path, refinement(), pairs=ToyPairs(150)), DistributedContext())
 
 
 def test_a_world_that_does_not_divide_the_batch_is_refused(tmp_path):
     with pytest.raises(HelipError, match="batch_size 12 does not divide into 5 processes"):
-        Training(job(tmp_path, refinement()), DistributedContext(size=5))
+        Trainer(job(tmp_path, refinement()), DistributedContext(size=5))
 
 
-# ---------------------------------------------------------------- curve and meter
+# ---------------------------------------------------------------- curve and progress
 
 
 def test_curves_survive_a_state(tmp_path):
-    one = Curve()
+    one = MetricsLog()
     one.note(0, retention=3.0)
     one.add({"step": 1, "lr": 0.1}, {"loss": torch.tensor(2.0), "clip": torch.tensor(1.5)})
-    other = Curve()
+    other = MetricsLog()
     other.load_state_dict(one.state_dict())
     assert other.rows == one.rows == [{"step": 0, "retention": 3.0}, {"step": 1, "lr": 0.1, "loss": 2.0, "clip": 1.5}]
     other.write(tmp_path / "curve.csv")
@@ -221,10 +221,10 @@ def test_curves_survive_a_state(tmp_path):
 def test_a_log_gets_a_line_a_minute(capsys, monkeypatch):
     clock = iter(range(0, 10_000, 25))
     monkeypatch.setattr("helip.training.curve.time.monotonic", lambda: next(clock))
-    meter, rows = Meter("run", 0, 100, 8, quiet=False), Curve()
+    progress, rows = Progress("run", 0, 100, 8, quiet=False), MetricsLog()
     rows.add({"step": 1}, {"loss": torch.tensor(2.0)})
     for _ in range(7):
-        meter.update(rows)
+        progress.update(rows)
     lines = capsys.readouterr().err.splitlines()
     assert len(lines) == 2  # 7 steps of 25 s
     assert lines[0] == "run: step 3 of 100, loss 2.0000, 0 samples/s, 40.4 min left"
@@ -232,10 +232,10 @@ def test_a_log_gets_a_line_a_minute(capsys, monkeypatch):
 
 def test_a_terminal_gets_a_bar(capsys, monkeypatch):
     monkeypatch.setattr("sys.stderr.isatty", lambda: True)
-    meter, rows = Meter("run", 2, 10, 8, quiet=False), Curve()
+    progress, rows = Progress("run", 2, 10, 8, quiet=False), MetricsLog()
     rows.add({"step": 3}, {"loss": torch.tensor(2.0)})
-    meter.update(rows)
-    meter.close()
+    progress.update(rows)
+    progress.close()
     last = capsys.readouterr().err.split("\r")[-1]
     assert "run:" in last
     assert "3/10" in last

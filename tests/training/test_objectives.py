@@ -25,8 +25,7 @@ from helip.losses.declip import multi_view_clip_loss, nearest_text_loss, simsiam
 from helip.losses.hn_nce import hn_nce_loss
 from helip.losses.slip import slip_loss
 from helip.training.objectives import build_objective
-from helip.training.objectives.captions import disturb, hide_words, words_of
-from helip.training.objectives.draws import uniform
+from helip.training.objectives.captions import disturb, hide_words, uniform, words_of
 from helip.training.objectives.towers import backbone_features, backbone_width, encode_hidden_text
 
 TEXT = {"context_length": 12, "vocab_size": 50, "width": 32, "heads": 2, "layers": 2}

@@ -11,8 +11,7 @@ from pathlib import Path
 import pytest
 from torch.distributed.elastic.multiprocessing.errors import ChildFailedError, ProcessFailure
 
-from helip.training import processes
-from helip.training.interrupts import Interrupts
+from helip.training import Interrupts, processes
 from helip.training.processes import processes_wanted, relaunch
 
 SAYS_AND_WAITS = """

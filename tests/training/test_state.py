@@ -24,7 +24,7 @@ from helip.models import published as importing
 from helip.models.export import export
 from helip.models.layout import WEIGHTS
 from helip.training import state
-from helip.training.curve import Curve
+from helip.training.curve import MetricsLog
 from helip.training.distributed import DistributedContext
 from helip.training.loop import REQUEUE, train
 
@@ -183,12 +183,12 @@ def on_a_full_disk(folder: Path, what: str) -> None:
     one = job(folder / "toy", recipe())
     weights = one.clip.model.state_dict()
     state.save(one.state_dir, 1, "toy", {"x": torch.zeros(10)})
-    export(folder / "refined", one.clip, weights, Curve().write, {})
+    export(folder / "refined", one.clip, weights, MetricsLog().write, {})
     start = load_numpy(folder / "refined" / WEIGHTS)
     importing.read_published = lambda file: importing.Published("toy", {}, {}, weights)
     write = {
         "state": lambda: state.save(one.state_dir, 2, "toy", weights),
-        "model": lambda: export(folder / "model", one.clip, weights, Curve().write, {}),
+        "model": lambda: export(folder / "model", one.clip, weights, MetricsLog().write, {}),
         "interpolation": lambda: interpolation.write(start, folder / "refined", 0.5, folder / "mixed", {}),
         "import": lambda: importing.import_checkpoint(folder / "refined" / WEIGHTS, folder / "imported"),
     }

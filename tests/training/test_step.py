@@ -10,20 +10,20 @@ from helip.losses.clip import symmetric_info_nce
 from helip.losses.hnml import margin_of
 from helip.models import loading as models
 from helip.training.distributed import DistributedContext
-from helip.training.loop import Training
+from helip.training.loop import Trainer
 
 
-def training(folder, vision=None, double=True, **said) -> Training:
+def training(folder, vision=None, double=True, **said) -> Trainer:
     corpus = ToyCorpus()
     clip = models.new(declaration(vision), corpus, folder / "tokenizer", seed=0) if vision else None
-    one = Training(job(folder, refinement(**said), corpus, clip), DistributedContext())
+    one = Trainer(job(folder, refinement(**said), corpus, clip), DistributedContext())
     if double:
         one.model.double()
         one.objective.double()
     return one
 
 
-def gradient(one: Training, double=True) -> tuple[torch.Tensor, torch.Tensor]:
+def gradient(one: Trainer, double=True) -> tuple[torch.Tensor, torch.Tensor]:
     batch, inputs = next(one.batches())
     if double:
         inputs["images"] = [x.double() for x in inputs["images"]]

@@ -1,6 +1,46 @@
 """Objectives as the training engine sees them: `build_objective(recipe, model)` gives an `ObjectiveModule`."""
 
+import math
+
+import torch
+from torch import nn
+
+from helip.config import (
+    ClipObjective,
+    CloobObjective,
+    CyclipObjective,
+    DeclipObjective,
+    HnNceObjective,
+    Refinement,
+    SlipObjective,
+    TrainConfig,
+)
 from helip.training.objectives.base import Features, ObjectiveModule, Plan, View
-from helip.training.objectives.build import build_objective
+from helip.training.objectives.declip import Declip
+from helip.training.objectives.slip import Slip
+from helip.training.objectives.two_tower import TwoTower
 
 __all__ = ["Features", "ObjectiveModule", "Plan", "View", "build_objective"]
+
+
+def build_objective(recipe: TrainConfig, model: nn.Module) -> ObjectiveModule:
+    """Returns the module of a recipe's objective for an open_clip model; a refinement's helip arm adds the margin loss to it.
+
+    The heads of SLIP and DeCLIP are initialised from torch's global generator: seed it first. An objective with a fixed temperature
+    writes it into the model's logit scale and freezes that. HelipError is raised where the objective cannot work with the model's towers.
+    """
+    margin = {}
+    if isinstance(recipe, Refinement) and recipe.arm == "helip":
+        margin = {"gamma": recipe.gamma, "symmetric_margin": recipe.symmetric_margin}
+    match recipe.objective:
+        case ClipObjective() | HnNceObjective() | CyclipObjective() | CloobObjective():
+            objective = TwoTower(recipe.objective, **margin)
+        case SlipObjective():
+            objective = Slip(recipe.objective, model, **margin)
+        case DeclipObjective():
+            objective = Declip(recipe.objective, model, **margin)
+    if objective.fixed_logit_scale is not None:
+        with torch.no_grad():
+            model.logit_scale.fill_(math.log(objective.fixed_logit_scale))
+        model.logit_scale.requires_grad_(False)
+    return objective

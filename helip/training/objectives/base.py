@@ -18,9 +18,10 @@ Features = dict[str, Tensor]  # name -> one row per sample
 
 
 class Plan(Protocol):
-    """Where the hard pairs of a batch are: seeds [S] and hard [S, P] positions, -1 where a seed has fewer than P; see sampler.Batch.
+    """The plan says where the hard pairs of a batch are; `sampler.BatchPlan` has it.
 
-    captions [B, P]: where a row brings a caption beside the batch, -1 elsewhere; [B, 0] where none does.
+    `seeds` [S] and `hard` [S, P] are positions, -1 where a seed has fewer than P. `captions` is [B, P] where a row brings a caption
+    beside the batch, -1 elsewhere; it is [B, 0] where none does.
     """
 
     seeds: Any
@@ -29,11 +30,11 @@ class Plan(Protocol):
 
 
 class ObjectiveModule(nn.Module):
-    """A training objective: its own heads as parameters, its queues as buffers. Dropped on export.
+    """A training objective has its own heads as parameters and its queues as buffers; both are dropped on export.
 
-    augmentations: what each image view of a sample wants.
-    fixed_logit_scale: the multiplier of an objective that does not learn it, else None.
-    gamma, symmetric_margin: the margin loss added where the batch plan has seeds (HELIP, eq. 7); gamma 0 adds nothing.
+    `augmentations` is what each image view of a sample wants. `fixed_logit_scale` is the multiplier of an objective that does not learn
+    it, else None. `gamma` and `symmetric_margin` are of the margin loss that is added where the batch plan has seeds (HELIP, eq. 7 of
+    arXiv 2305.05208); gamma 0 adds nothing.
     """
 
     augmentations: tuple[View, ...] = ("plain",)
@@ -44,10 +45,11 @@ class ObjectiveModule(nn.Module):
         self.gamma, self.symmetric_margin = gamma, symmetric_margin
 
     def encode(self, model: nn.Module, batch: dict[str, Any]) -> Features:
-        """Local outputs of one micro-batch, one row per sample: at least unit-norm `image_features` and `text_features`, [b, D].
+        """Returns the local outputs of one micro-batch, one row per sample: at least unit-norm `image_features` and `text_features`, [b,
+        D].
 
-        batch: `images`, a list of [b, 3, H, W], one per view; `tokens` [b, L]; `sample_seeds` [b] int64, the only source of
-        randomness; with role negatives `captions` [b, P, L], encoded as `caption_features` [b, P, D].
+        `batch` has `images`, a list of [b, 3, H, W], one per view; `tokens` [b, L]; `sample_seeds` [b] int64, the only source of
+        randomness; and with role negatives `captions` [b, P, L], encoded as `caption_features` [b, P, D].
         """
         image, text = model.encode_image(batch["images"][0], normalize=True), model.encode_text(batch["tokens"], normalize=True)
         features = {"image_features": image, "text_features": text}
@@ -57,10 +59,10 @@ class ObjectiveModule(nn.Module):
         return features
 
     def loss(self, features: Features, logit_scale: Tensor, plan: Plan | None = None) -> tuple[Tensor, dict[str, Tensor]]:
-        """The objective over the whole batch, and its parts by name (detached scalars).
+        """Returns the objective over the whole batch, and its parts by name (detached scalars).
 
-        features: what `encode` returned, gathered in the order of the global batch. logit_scale: the multiplier (already exponentiated).
-        Heads run in the caller's precision; similarities and losses in float32 or better.
+        `features` are what `encode` returned, gathered in the order of the global batch. `logit_scale` is the multiplier (already
+        exponentiated). Heads run in the caller's precision; similarities and losses are computed in float32 or better.
         """
         features = self.project(features)
         with torch.autocast(features["image_features"].device.type, enabled=False):
@@ -78,13 +80,16 @@ class ObjectiveModule(nn.Module):
         return total, {name: value.detach() for name, value in parts.items()}
 
     def project(self, features: Features) -> Features:
-        """The features with the outputs of the objective's own heads added; whole batch."""
+        """Returns the features with the outputs of the objective's own heads added, over the whole batch."""
         return features
 
     def contrast(self, features: Features, similarity_BB: Tensor, logit_scale: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
-        """The objective without its margin, and its parts. similarity_BB: cosines of first images (rows) and first captions, followed in
-        role negatives (objective clip alone) by captions beside the batch."""
+        """Returns the objective without its margin, and its parts.
+
+        `similarity_BB` has the cosines of first images (rows) and first captions, followed in role negatives (objective clip alone) by
+        captions beside the batch. Subclasses must define this; here it raises NotImplementedError.
+        """
         raise NotImplementedError
 
     def after_step(self, features: Features) -> None:
-        """Called once after each optimiser step with the gathered features: the place to update queues."""
+        """The engine calls this once after each optimiser step with the gathered features: it is the place to update queues."""

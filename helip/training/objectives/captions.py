@@ -1,26 +1,46 @@
 """Noise on token sequences, drawn from sample seeds: hidden words for masked language, and a second caption view for DeCLIP.
 
 Sequences are as open_clip's tokenizers write them: a start token, words, the end token (the largest id of the row), zeros.
+The random numbers are a pure function of a sample's seed: they are the same on any device, in any batch and after any restart.
 """
 
 import torch
 from torch import Tensor
 
-from helip.training.objectives.draws import uniform
-
 _HIDE, _HOW, _WORD, _KIND, _DROP, _SWAP = range(6)  # streams of draws
+_GOLDEN, _FIRST, _SECOND = (c - (1 << 64) for c in (0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB))  # as int64
+
+
+def _shifted(z: Tensor, bits: int) -> Tensor:
+    return (z >> bits) & ((1 << (64 - bits)) - 1)  # int64 has no logical shift
+
+
+def _mixed(z: Tensor) -> Tensor:
+    """splitmix64's finaliser (Steele, Lea and Flood, 2014); int64 products wrap."""
+    z = (z ^ _shifted(z, 30)) * _FIRST
+    z = (z ^ _shifted(z, 27)) * _SECOND
+    return z ^ _shifted(z, 31)
+
+
+def uniform(seeds_B: Tensor, columns: int, stream: int) -> Tensor:
+    """Returns [B, columns] float32 in [0, 1): column c of a seed in a stream is always the same number.
+
+    Streams are for different purposes. The numbers are splitmix64's (Steele, Lea and Flood, 2014).
+    """
+    column_C = torch.arange(1, columns + 1, device=seeds_B.device)
+    return _shifted(_mixed(_mixed(seeds_B * _GOLDEN + stream)[:, None] + column_C * _GOLDEN), 40).float() / (1 << 24)
 
 
 def words_of(tokens_BL: Tensor) -> Tensor:
-    """[B, L] bool: where the words are, between start and end."""
+    """Returns where the words are, between start and end, as [B, L] bool."""
     place_L = torch.arange(tokens_BL.shape[1], device=tokens_BL.device)
     return (place_L > 0) & (place_L < tokens_BL.argmax(1, keepdim=True))
 
 
 def hide_words(tokens_BL: Tensor, seeds_B: Tensor, share: float) -> tuple[Tensor, Tensor, Tensor]:
-    """BERT's masking (arXiv 1810.04805): a share of words is to be guessed; of these 80 % hidden, 10 % replaced, 10 % left.
+    """Applies BERT's masking (arXiv 1810.04805): a share of words is to be guessed; of these 80 % are hidden, 10 % replaced, 10 % left.
 
-    Returns tokens [B, L] with the replacements, where to put the mask [B, L] bool, and where to guess [B, L] bool.
+    It returns tokens [B, L] with the replacements, where to put the mask [B, L] bool, and where to guess [B, L] bool.
     """
     length = tokens_BL.shape[1]
     guess_BL = words_of(tokens_BL) & (uniform(seeds_B, length, _HIDE) < share)
@@ -32,9 +52,9 @@ def hide_words(tokens_BL: Tensor, seeds_B: Tensor, share: float) -> tuple[Tensor
 
 
 def disturb(tokens_BL: Tensor, seeds_B: Tensor, drop: float = 0.1) -> Tensor:
-    """A second view of captions by easy data augmentation (arXiv 1901.11196): half of them lose words, half have two words swapped.
+    """Returns a second view of captions [B, L] by easy data augmentation (arXiv 1901.11196).
 
-    DeCLIP also replaces synonyms, which needs a thesaurus and is left out.
+    Half of them lose words and half have two words swapped. DeCLIP also replaces synonyms, which needs a thesaurus and is left out.
     """
     lose_B1 = uniform(seeds_B, 1, _KIND) < 0.5
     return torch.where(lose_B1, _dropped(tokens_BL, seeds_B, drop), _swapped(tokens_BL, seeds_B))

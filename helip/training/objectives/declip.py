@@ -15,11 +15,15 @@ from helip.config import DeclipObjective
 from helip.losses.declip import masked_word_losses, multi_view_clip_loss, nearest_text_loss, simsiam_loss
 from helip.training.objectives.base import Features, ObjectiveModule
 from helip.training.objectives.captions import disturb, hide_words
-from helip.training.objectives.heads import mlp
-from helip.training.objectives.towers import encode_hidden_text, text_widths
+from helip.training.objectives.towers import encode_hidden_text, mlp, text_widths
 
 
 class Declip(ObjectiveModule):
+    """This is DeCLIP with its heads, its mask embedding and its queue of texts (arXiv 2110.05208, section 3).
+
+    HelipError is raised where the text tower is not CLIP's own transformer.
+    """
+
     augmentations = ("strong", "strong")
 
     def __init__(self, declaration: DeclipObjective, model: nn.Module, **margin):
@@ -36,6 +40,7 @@ class Declip(ObjectiveModule):
         self.register_buffer("queued", torch.tensor(0))  # texts ever put into the queue
 
     def encode(self, model: nn.Module, batch: dict[str, Any]) -> Features:
+        """Returns the features of both image views and both caption views, and each sample's masked language loss and word count [b]."""
         first, second = (model.encode_image(images) for images in batch["images"])
         tokens, seeds = batch["tokens"], batch["sample_seeds"]
         replaced, hidden, guess = hide_words(tokens, seeds, self.declaration.masked_share)
@@ -52,6 +57,7 @@ class Declip(ObjectiveModule):
         }
 
     def project(self, features: Features) -> Features:
+        """Adds the projections and predictions of both image views (arXiv 2011.10566), and the second view's unit-norm features."""
         heads = {}
         for view in ("first", "second"):
             heads[f"{view}_projected"] = self.projector(features[f"{view}_embedding"])
@@ -59,6 +65,7 @@ class Declip(ObjectiveModule):
         return features | heads | {"second_image_features": normalize(features["second_embedding"], dim=1)}
 
     def contrast(self, features: Features, similarity_BB: Tensor, logit_scale: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        """Returns the weighted sum of CLIP, nearest-neighbour text, SimSiam and masked language, and the four parts by name."""
         images = [features["image_features"], features["second_image_features"]]
         texts = [features["text_features"], features["second_text_features"]]
         views = (features[f"{view}_{what}"] for view in ("first", "second") for what in ("predicted", "projected"))
@@ -74,7 +81,7 @@ class Declip(ObjectiveModule):
 
     @torch.no_grad()
     def after_step(self, features: Features) -> None:
-        """The oldest texts of the queue make place for this batch's, both views of them."""
+        """Puts both views of this batch's texts into the queue, in place of its oldest."""
         texts_ND = torch.cat([features["second_text_features"], features["text_features"]])[-len(self.queue) :]
         places_N = (self.queued + torch.arange(len(texts_ND), device=self.queue.device)) % len(self.queue)
         self.queue[places_N] = texts_ND.to(self.queue.dtype)

@@ -1,4 +1,10 @@
-"""Inside open_clip's towers: image features before the projection, and text with hidden words. Tied to open_clip 3.3."""
+"""What self-supervised objectives take out of open_clip's towers and the heads that they put on top.
+
+The towers give image features before the projection and text features with hidden words; this part is tied to open_clip 3.3. Heads
+are dropped on export. Their batch normalisation sees the whole batch, as synchronised ones do.
+"""
+
+from itertools import pairwise
 
 import torch
 from open_clip.modified_resnet import ModifiedResNet
@@ -10,7 +16,7 @@ from helip.errors import HelipError
 
 
 def backbone_width(visual: nn.Module) -> int:
-    """The width of `backbone_features`."""
+    """Returns the width W of `backbone_features`; HelipError is raised for a tower that is not open_clip's ViT, ResNet or timm tower."""
     match visual:
         case TimmModel():
             return visual.trunk.num_features
@@ -23,7 +29,10 @@ def backbone_width(visual: nn.Module) -> int:
 
 
 def backbone_features(visual: nn.Module, images_BCHW: Tensor) -> Tensor:
-    """[B, W]: what the image tower says before its projection into the shared space; a ResNet's is the mean over its last map."""
+    """Returns what the image tower says before its projection into the shared space, [B, W]; a ResNet's is the mean over its last map.
+
+    TypeError is raised for a tower of another kind.
+    """
     match visual:
         case TimmModel():
             return visual.trunk(images_BCHW)
@@ -39,7 +48,10 @@ def backbone_features(visual: nn.Module, images_BCHW: Tensor) -> Tensor:
 
 
 def text_widths(model: nn.Module) -> tuple[int, int, int]:
-    """(transformer width, embedding width, vocabulary) of a model whose text tower is CLIP's transformer."""
+    """Returns (transformer width, embedding width, vocabulary) of a model whose text tower is CLIP's transformer.
+
+    HelipError is raised where it is another.
+    """
     projection = getattr(model, "text_projection", None)
     if projection is None or getattr(model, "text_pool_type", None) != "argmax":
         raise HelipError("objective declip needs CLIP's own text transformer, pooled at the end token; this model's text tower is another")
@@ -48,7 +60,7 @@ def text_widths(model: nn.Module) -> tuple[int, int, int]:
 
 
 def encode_hidden_text(model: nn.Module, tokens_BL: Tensor, hidden_BL: Tensor, mask_W: Tensor) -> tuple[Tensor, Tensor]:
-    """Text features [B, D], not normalised, and word features [B, L, W], with `mask_W` in the place of hidden words.
+    """Returns text features [B, D], not normalised, and word features [B, L, W], with `mask_W` in the place of hidden words.
 
     L may be less than the model's context: what a causal tower sees before the end token is the same.
     """
@@ -60,3 +72,16 @@ def encode_hidden_text(model: nn.Module, tokens_BL: Tensor, hidden_BL: Tensor, m
     pooled_BW = text_global_pool(x_BLW, tokens_BL, model.text_pool_type)
     project = model.text_projection
     return project(pooled_BW) if isinstance(project, nn.Linear) else pooled_BW @ project, x_BLW
+
+
+def mlp(*widths: int, normalised_output: bool = False) -> nn.Sequential:
+    """Returns linear layers of the given widths with batch normalisation and ReLU between them, and perhaps normalisation at the end.
+
+    A linear layer before a normalisation has no bias: it would be subtracted again.
+    """
+    layers: list[nn.Module] = []
+    for width, following in pairwise(widths):
+        layers += [nn.Linear(width, following, bias=False), nn.BatchNorm1d(following), nn.ReLU(inplace=True)]
+    if normalised_output:
+        return nn.Sequential(*layers[:-1])
+    return nn.Sequential(*layers[:-3], nn.Linear(*widths[-2:]))

@@ -11,6 +11,8 @@ from helip.training.objectives.base import Features, ObjectiveModule
 
 
 class TwoTower(ObjectiveModule):
+    """This is CLIP, HN-NCE, CyCLIP or CLOOB, whichever the declaration is; CLOOB fixes the logit scale."""
+
     def __init__(self, declaration: ClipObjective | HnNceObjective | CyclipObjective | CloobObjective, **margin):
         super().__init__(**margin)
         self.declaration = declaration
@@ -18,6 +20,7 @@ class TwoTower(ObjectiveModule):
             self.fixed_logit_scale = declaration.inverse_temperature
 
     def contrast(self, features: Features, similarity_BB: Tensor, logit_scale: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        """Returns the declared loss over the whole batch, and its parts by name."""
         image_BD, text_BD = features["image_features"], features["text_features"]
         match self.declaration:
             case ClipObjective():

@@ -1,12 +1,13 @@
-# make table1: set up and build the main table's first rows at miniature scale. make test: set up and pass the tests.
+# make table1: set up and build the main table's first rows at miniature scale. make test: set up and pass the tests; make test-all: the long ones.
 PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 DOWNLOAD := .venv-download
 TARGETS ?=
+PYTEST := $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
-.PHONY: setup table1 miniature table11 flickr8k test lint lock bench ui doctor clean
+.PHONY: setup table1 miniature table11 flickr8k test test-all lint lock bench ui doctor clean
 
 setup: $(READY)
 
@@ -39,7 +40,11 @@ flickr8k: $(READY)
 	@cat results/flickr8k/table1.md results/flickr8k/table4.md
 
 test: $(READY)
-	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(TARGETS)
+	$(PYTEST) -m "not long" $(TARGETS)
+
+# The tests that `make test` leaves out: whole graphs, many Slurm jobs.
+test-all: $(READY)
+	$(PYTEST) -m long $(TARGETS)
 
 lint: $(READY)
 	$(BIN)/ruff check .

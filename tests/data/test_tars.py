@@ -7,7 +7,7 @@ import tarfile
 import pytest
 import webdataset
 from archives import tar_of
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from helip.data.tars import members, samples, write
@@ -53,7 +53,7 @@ def test_samples_are_grouped_as_webdataset_groups_them(tmp_path_factory, files):
             for s in webdataset.WebDataset(str(path), shardshuffle=False)
         ]
     except ValueError:  # webdataset stops at a name given twice in a sample
-        return
+        assume(False)
     ours = [{f.extension: f.data for f in sample} | {"": key} for key, sample in samples(path, _Every())]
     assert ours == theirs
 

@@ -43,7 +43,6 @@ def test_the_smoke_table_needs_what_can_be_counted_by_hand(experiments):
     }  # fmt: skip
 
 
-@pytest.mark.timeout(240)
 @pytest.mark.parametrize("target", ["table1", "table3", "table9", "table10", "table11"])
 def test_the_plan_of_the_paper_has_the_jobs_that_snakemake_would_run(project, tmp_path, experiments, target):
     for part in ("Snakefile", "rules", "profiles"):

@@ -36,7 +36,7 @@ def browse(page, profile, *arguments):
     if not browser:
         pytest.skip("no chromium on this machine: apt-get install chromium")
     command = [browser, *FLAGS, f"--user-data-dir={profile}", *arguments, page.as_uri()]
-    ran = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
+    ran = subprocess.run(command, capture_output=True, text=True, timeout=1800, check=True)
     return ran.stdout, [line for line in ran.stderr.splitlines() if "CONSOLE" in line]
 
 

@@ -29,7 +29,7 @@ rule ended:
     output:
         "ended.out",
     shell:
-        "for i in $(seq 600); do [ -e go ] && break; sleep 0.1; done; {TRAIN} ended 10"
+        "for i in $(seq 6000); do [ -e go ] && break; sleep 0.1; done; {TRAIN} ended 10"
 
 
 rule outdated:

@@ -107,7 +107,7 @@ class Slurm:
             streams = {"stdout": log, "stderr": log, "preexec_fn": _die_with_parent}
             self.daemons.append(subprocess.Popen(command, **streams, env=self.environ, start_new_session=True))
 
-    def _wait(self, what: str, ready, seconds: float = 20) -> None:
+    def _wait(self, what: str, ready, seconds: float = 600) -> None:
         deadline = time.monotonic() + seconds
         while not ready():
             dead = [d.args[0] for d in self.daemons if d.poll() is not None]
@@ -131,7 +131,7 @@ class Slurm:
         return self
 
     def call(self, *command: str, check: bool = True) -> str:
-        done = subprocess.run(command, env=self.environ, capture_output=True, text=True, timeout=30, check=False)
+        done = subprocess.run(command, env=self.environ, capture_output=True, text=True, timeout=600, check=False)
         if check and done.returncode:
             raise RuntimeError(f"{' '.join(command)}: {done.stderr}")
         return done.stdout
@@ -145,7 +145,7 @@ class Slurm:
         if len(self.daemons) > 1:  # a job's slurmstepd outlives the daemons when it cannot tell them its end
             self.call("scancel", "-u", "root", "-f", "--signal=KILL", check=False)
             self.call("scancel", "-u", "root", check=False)
-            deadline = time.monotonic() + 10
+            deadline = time.monotonic() + 120
             while time.monotonic() < deadline and self.call("squeue", "-h", check=False).strip():
                 time.sleep(0.1)
         for daemon in reversed(self.daemons):
@@ -153,7 +153,7 @@ class Slurm:
                 daemon.send_signal(signal.SIGTERM)
         for daemon in self.daemons:
             try:
-                daemon.wait(timeout=5)
+                daemon.wait(timeout=60)
             except subprocess.TimeoutExpired:
                 daemon.kill()
 

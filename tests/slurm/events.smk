@@ -77,7 +77,7 @@ rule gpu:
         other=lambda w: "second" if w.name == "first" else "first",
     shell:
         "echo $CUDA_VISIBLE_DEVICES > {wildcards.name}.started;"
-        " for i in $(seq 600); do [ -e {params.other}.started ] && break; sleep 0.1; done;"
+        " for i in $(seq 6000); do [ -e {params.other}.started ] && break; sleep 0.1; done;"
         " [ -e {params.other}.started ] && cp {wildcards.name}.started {output}"
 
 

@@ -8,16 +8,16 @@ from workflows import until
 
 def test_next_controller_takes_up_what_still_counts(slurm, workflow):
     flow = workflow("chain.smk", slurm.environ).start()
-    until(lambda: all((flow.folder / f"{name}.state").exists() for name in ("running", "outdated")), 60, "the jobs to run")
+    until(lambda: all((flow.folder / f"{name}.state").exists() for name in ("running", "outdated")), 600, "the jobs to run")
     first = {name: flow.job_id(name) for name in ("running", "ended", "outdated")}
     flow.process.send_signal(signal.SIGKILL)
     flow.process.wait()
     (flow.folder / "go").touch()
-    until((flow.folder / "ended.out").exists, 60, "a job to end while nobody watches")
+    until((flow.folder / "ended.out").exists, 600, "a job to end while nobody watches")
 
     before = set(slurm.jobs())
     flow.environ["STEPS"] = "10"
-    assert flow.run(seconds=120) == 0, flow.said
+    assert flow.run(seconds=1800) == 0, flow.said
 
     assert re.search(rf"running: job {first['running']} of an earlier snakemake does this \(RUNNING\); taking it up", flow.said)
     assert f"outdated: settings or inputs changed since job {first['outdated']} was submitted; cancelling it" in flow.said
@@ -35,14 +35,14 @@ def test_next_controller_takes_up_what_still_counts(slurm, workflow):
 
 def test_two_controllers_never_share_a_folder(slurm, workflow):
     flow = workflow("chain.smk", slurm.environ).start("outdated.out")
-    until((flow.folder / "outdated.state").exists, 60, "the job to run")
+    until((flow.folder / "outdated.state").exists, 600, "the job to run")
     first, second = flow.process, flow.start("outdated.out")
-    assert second.finish(60) == 1
+    assert second.finish(1800) == 1
     assert f"another snakemake submits jobs for this folder (process {first.pid} on" in flow.said
     first.send_signal(signal.SIGINT)  # Ctrl-C ends the jobs
-    first.wait(timeout=60)
+    first.wait(1800)
     job = flow.job_id("outdated")
-    until(lambda: slurm.jobs()[job] == "CANCELLED", 90, "Ctrl-C to cancel the job")
+    until(lambda: slurm.jobs()[job] == "CANCELLED", 600, "Ctrl-C to cancel the job")
 
 
 def test_small_jobs_go_to_the_queue_in_groups(slurm, workflow):

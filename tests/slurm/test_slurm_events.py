@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 from workflows import HERE, Workflow, until
 
+pytestmark = pytest.mark.long  # a dozen jobs, and Slurm's time limits are whole minutes
+
 
 def process_of(flow: Workflow, rule: str) -> int:
     """The process of a rule's job on the node: the one that would write the result."""
@@ -30,7 +32,7 @@ def events(slurm, tmp_path_factory):
     flow.start("--keep-going", "--submitit-site", str(HERE / "site.yaml"))
     names = ("limit", "preempted", "requeued", "cancelled", "lost")
     running = [flow.folder / f"{name}.state" for name in names]
-    until(lambda: all(path.exists() for path in running), 120, f"the jobs to run:\n{flow.said}")
+    until(lambda: all(path.exists() for path in running), 600, f"the jobs to run:\n{flow.said}")
 
     slurm.call("scontrol", "requeue", flow.job_id("requeued"))
     slurm.call("scancel", flow.job_id("cancelled"))
@@ -40,9 +42,9 @@ def events(slurm, tmp_path_factory):
     urgent = ["sbatch", "-p", "urgent", "-w", "n1", "--gres=gpu:v100:7", "-t", "5", "-o", "/dev/null", "--wrap", "sleep 2"]
     subprocess.run(urgent, env=slurm.environ, check=True, capture_output=True)
     for name in ("cancelled", "lost"):
-        until(lambda name=name: f"rule {name}: job" in flow.said, 60, f"'{name}' to be reported dead:\n{flow.said[-4000:]}")
+        until(lambda name=name: f"rule {name}: job" in flow.said, 600, f"'{name}' to be reported dead:\n{flow.said[-4000:]}")
         noticed[name] = time.monotonic() - died
-    assert flow.finish(300) == 1
+    assert flow.finish(1800) == 1
     return flow, noticed
 
 

@@ -55,12 +55,12 @@ def test_checkpoint_warns_who_listens_and_asks_for_the_same_line(tmp_path):
     one, again = job(tmp_path, listens), []
 
     def warn():
-        until(lambda: (tmp_path / "up").exists() and (tmp_path / "up").read_text(), 20, "the training")
+        until(lambda: (tmp_path / "up").exists() and (tmp_path / "up").read_text(), 600, "the training")
         again.append(one.checkpoint().function)
 
     threading.Thread(target=warn).start()
     assert one() == 0
-    until(lambda: again, 10, "the checkpoint")
+    until(lambda: again, 600, "the checkpoint")
     assert (tmp_path / "code").read_text() == "75\n"
     copy = pickle.loads(pickle.dumps(again[0]))
     assert (copy.command, copy.cwd) == (one.command, one.cwd)
@@ -70,15 +70,15 @@ def test_checkpoint_warns_who_listens_and_asks_for_the_same_line(tmp_path):
 
 def test_nothing_outlives_a_killed_job(tmp_path):
     code = (
-        f"from snakemake_executor_plugin_submitit.job import ShellJob; ShellJob('sleep 100 & echo $! > pid; wait', {str(tmp_path)!r}, 1)()"
+        f"from snakemake_executor_plugin_submitit.job import ShellJob; ShellJob('sleep 3000 & echo $! > pid; wait', {str(tmp_path)!r}, 1)()"
     )
     process = subprocess.Popen([sys.executable, "-c", code])
-    until(lambda: (tmp_path / "pid").exists() and (tmp_path / "pid").read_text(), 30, "the command")
+    until(lambda: (tmp_path / "pid").exists() and (tmp_path / "pid").read_text(), 600, "the command")
     sleeper = Path(f"/proc/{(tmp_path / 'pid').read_text().strip()}")
     assert sleeper.exists()
     process.kill()
     process.wait()
-    until(lambda: not sleeper.exists(), 10, "its end")
+    until(lambda: not sleeper.exists(), 600, "its end")
 
 
 def test_job_that_is_told_to_stop_lets_who_listens_save_and_leaves_no_verdict(tmp_path, monkeypatch):
@@ -89,7 +89,7 @@ def test_job_that_is_told_to_stop_lets_who_listens_save_and_leaves_no_verdict(tm
     one = job(tmp_path, f'{sys.executable} -c "{saves}"; echo $? > code')
 
     def stop():
-        until((tmp_path / "up").exists, 20, "the command")
+        until((tmp_path / "up").exists, 600, "the command")
         os.killpg(one._child.pid, signal.SIGTERM)  # as Slurm does, and tells the job too
         os.kill(os.getpid(), signal.SIGTERM)
 
@@ -107,9 +107,9 @@ def test_job_that_is_told_to_stop_lets_who_listens_save_and_leaves_no_verdict(tm
 
 
 def test_job_that_is_told_to_stop_and_does_not_is_killed(tmp_path):
-    one = job(tmp_path, "touch up; sleep 100", offered=[])
+    one = job(tmp_path, "touch up; sleep 3000", offered=[])
     one.grace_s = 0.5
-    threading.Thread(target=lambda: (until((tmp_path / "up").exists, 20, "it"), os.kill(os.getpid(), signal.SIGTERM))).start()
+    threading.Thread(target=lambda: (until((tmp_path / "up").exists, 600, "it"), os.kill(os.getpid(), signal.SIGTERM))).start()
     with pytest.raises(RuntimeError, match="exit status -9"):
         one()
 

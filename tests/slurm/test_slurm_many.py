@@ -55,6 +55,9 @@ SQUEUE = DEAD + "print(*(f\"{i}|{dead.get(i, 'RUNNING')}\" for i in ids if dead.
 SACCT = DEAD + "print(dead[ids[0]])\n"
 
 
+pytestmark = pytest.mark.long  # 200 jobs
+
+
 @pytest.fixture
 def flow(tmp_path) -> Workflow:
     programs = tmp_path / "bin"
@@ -72,7 +75,7 @@ def calls(flow: Workflow, program: str) -> int:
 
 def test_slurm_is_asked_once_a_cycle_however_many_jobs_there_are(flow):
     begin = time.monotonic()
-    assert flow.run(seconds=200) == 0, flow.said[-3000:]
+    assert flow.run(seconds=1800) == 0, flow.said[-3000:]
     assert len(re.findall(r"^one: slurm job \d+_\d+", flow.said, re.M)) == 200
     assert calls(flow, "sbatch") == 1
     # poll_s is 2 in these tests, and no cycle asks twice
@@ -85,7 +88,7 @@ def test_what_becomes_of_jobs_that_slurm_loses(flow):
         {1: ["NODE_FAIL"], 2: ["NODE_FAIL", "NODE_FAIL"], 3: ["OUT_OF_MEMORY"], 4: ["COMPLETED"], 5: ["CANCELLED by 1000"]}
     )
     targets = [f"done/{n}" for n in range(1, 6)]
-    assert flow.run(*targets, "--keep-going", "--submitit-requeues", "1", "--submitit-array", "1", seconds=150) == 1
+    assert flow.run(*targets, "--keep-going", "--submitit-requeues", "1", "--submitit-array", "1", seconds=1800) == 1
     said = flow.said
     assert len(re.findall(r"^one: job \d+ ended as NODE_FAIL; submitting it again", said, re.M)) == 2
     assert (flow.folder / "done/1").exists()

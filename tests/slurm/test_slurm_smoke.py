@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from workflows import until
 
-pytestmark = pytest.mark.timeout(1200)  # two runs of the smoke study
+pytestmark = pytest.mark.long  # two runs of the smoke study
 ROOT = Path(__file__).parent.parent.parent
 TABLE = "results/smoke/table1.csv"
 MADE_BY_JOBS = ("models", "metrics", "state", "logs", "cache")
@@ -51,11 +51,11 @@ def local(tmp_path_factory):
         assert text.count(old) == 1
         text = text.replace(old, new)
     smoke.write_text(text)
-    assert snakemake(folder, dict(os.environ), TABLE, "--profile", "local", "--cores", "2").wait(560) == 0, (folder / "said").read_text()
+    assert snakemake(folder, dict(os.environ), TABLE, "--profile", "local", "--cores", "2").wait(1800) == 0, (folder / "said").read_text()
     return folder
 
 
-def held(folder: Path, run: str, seconds: float = 300) -> tuple[int, str]:
+def held(folder: Path, run: str, seconds: float = 1800) -> tuple[int, str]:
     """(process, Slurm's job id) of a run's training, stopped between two steps after it has saved a state."""
     until(lambda: any((folder / "results/smoke/state").glob(f"{run}-seed0-*/step*.pt")), seconds, f"a state of {run}")
     for process in Path("/proc").glob("[0-9]*"):
@@ -75,7 +75,7 @@ def meet_the_time_limit(slurm, folder: Path, run: str) -> None:
     minutes, seconds = map(int, slurm.call("squeue", "-h", "-j", job, "-o", "%M").split(":"))
     slurm.call("scontrol", "update", f"JobId={job}", f"TimeLimit={minutes + 1 + (seconds > 20)}")
     logs = folder / ".snakemake/submitit/train"
-    until(lambda: any("Caught signal SIGUSR2" in log.read_text() for log in logs.glob("*/*_log.out")), 90, "Slurm's warning")
+    until(lambda: any("Caught signal SIGUSR2" in log.read_text() for log in logs.glob("*/*_log.out")), 600, "Slurm's warning")
     slurm.call("scontrol", "update", f"JobId={job}", "TimeLimit=60")  # one is enough
     os.kill(process, signal.SIGCONT)
 
@@ -87,7 +87,7 @@ def test_table_from_slurm_is_the_local_one_whatever_happens_to_its_trainings(slu
     try:
         slurm.call("scontrol", "requeue", held(there, "cc3m_clip")[1])  # says TERM, and wakes a stopped process for it
         meet_the_time_limit(slurm, there, "cc3m_clip_helip")
-        assert controller.wait(300) == 0, (there / "said").read_text()
+        assert controller.wait(1800) == 0, (there / "said").read_text()
     finally:
         controller.kill()
 
@@ -107,7 +107,7 @@ def test_table_from_slurm_is_the_local_one_whatever_happens_to_its_trainings(slu
 
 
 def test_doctor_examines_a_node_and_says_it_on_the_terminal(slurm, local):
-    code = snakemake(local, slurm.environ, "doctor", *FAST).wait(120)
+    code = snakemake(local, slurm.environ, "doctor", *FAST).wait(1800)
     said = (local / "said").read_text()
     assert "examine_node: slurm job" in said
     assert re.search(r"^ok +Slurm: ", said, re.M)

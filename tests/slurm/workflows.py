@@ -36,7 +36,7 @@ class Workflow:
             self.process.kill()
             raise AssertionError(f"snakemake still ran after {seconds} s:\n{self.said[-6000:]}") from None
 
-    def run(self, *arguments: str, seconds: float = 120) -> int:
+    def run(self, *arguments: str, seconds: float = 1800) -> int:
         return self.start(*arguments).finish(seconds)
 
     @property

@@ -8,7 +8,7 @@ import pytest
 from helip.reporting.inputs import figures, tables
 from helip.study import Study
 
-pytestmark = pytest.mark.timeout(3000)  # about a hundred jobs, made for the first test that asks
+pytestmark = pytest.mark.long  # about a hundred jobs, made for the first test that asks
 TARGETS = "table11.csv", "report.html"
 
 

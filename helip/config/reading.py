@@ -1,12 +1,13 @@
 """YAML files as typed declarations, and bad ones as one sentence that names file, entry and key.
 
-What is the same for many names is written once. In a mapping, `for_each` holds blocks whose entries join the others; in a list, an item
-`for_each` is replaced by its rows. A block's `have` is taken once for every item of `of`, whose values stand where it says {key}; blocks
-may stand within blocks:
+What is the same for many names is written once. In a mapping, `matrix` holds blocks whose entries stand where it stood; in a list, an
+item `matrix` is replaced by its rows. A block's `entries` are taken once for every item of `over`, whose values stand where it says {key},
+or once as they are where it has no `over`, which keeps their place between other blocks. Blocks may stand within blocks. The word is
+`entries` and not `runs`, since lists of rows and contrasts have blocks too:
 
-    for_each:
-      - of: [{start: cc3m_clip}, {start: cc12m_clip}]
-        have: {"{start}_gamma2": {base: "{start}_helip", refine: {gamma: 2.0}}}
+    matrix:
+      - over: [{start: cc3m_clip}, {start: cc12m_clip}]
+        entries: {"{start}_gamma2": {base: "{start}_helip", refine: {gamma: 2.0}}}
 """
 
 import re
@@ -20,9 +21,9 @@ from helip.config import ConfigModel
 from helip.errors import HelipError
 
 
-class ForEach(ConfigModel):
-    of: tuple[dict[str, str], ...]
-    have: dict[str, Any] | list[Any]
+class Matrix(ConfigModel):
+    over: tuple[dict[str, str], ...] = ({},)
+    entries: dict[str, Any] | list[Any]
 
 
 class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):
@@ -37,7 +38,7 @@ class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):
 
 
 def read_yaml(path: Path, kind: Any) -> Any:
-    """A YAML file as `kind`, its `for_each` written out. Raises HelipError for a file that cannot be read or does not fit."""
+    """A YAML file as `kind`, its `matrix` written out. Raises HelipError for a file that cannot be read or does not fit."""
     try:
         content = yaml.load(path.read_text(), _Loader)
     except FileNotFoundError:
@@ -77,27 +78,33 @@ def _sentence(error: ValidationError) -> str:
 
 def _written_out(value: Any, where: str) -> Any:
     if isinstance(value, list):
-        parts = [_rows(item, where) if isinstance(item, dict) and "for_each" in item else [_written_out(item, where)] for item in value]
+        parts = [_rows(item, where) if isinstance(item, dict) and "matrix" in item else [_written_out(item, where)] for item in value]
         return [row for part in parts for row in part]
     if not isinstance(value, dict):
         return value
-    entries = {key: _written_out(entry, f"{where}: {key}") for key, entry in value.items() if key != "for_each"}
-    for block in validate(list[ForEach], value.get("for_each", []), f"{where}: for_each"):
-        for names in block.of:
-            more = _whole(_written_out(_filled_in(block.have, names), where), where)
-            if not isinstance(more, dict):
-                raise HelipError(f"{where}: for_each: have is a list here; in a mapping it has entries")
+    if "for_each" in value:
+        raise HelipError(f"{where}: for_each is now called matrix: write matrix, over and entries for for_each, of and have")
+    entries = {}
+    for key, entry in value.items():
+        for more in _blocks(entry, where) if key == "matrix" else [{key: _written_out(entry, f"{where}: {key}")}]:
             if twice := entries.keys() & more.keys():
-                raise HelipError(f"{where}: '{min(twice)}' is given twice, once by for_each")
+                raise HelipError(f"{where}: '{min(twice)}' is given twice, once by matrix")
             entries |= more
     return entries
 
 
+def _blocks(matrix: Any, where: str) -> list[dict]:
+    blocks = validate(list[Matrix], matrix, f"{where}: matrix")
+    if any(isinstance(block.entries, list) for block in blocks):
+        raise HelipError(f"{where}: matrix: entries is a list here; in a mapping it is a mapping")
+    return [_whole(_written_out(_filled_in(block.entries, names), where), where) for block in blocks for names in block.over]
+
+
 def _rows(item: dict, where: str) -> list:
-    block = validate(ForEach, item["for_each"], f"{where}: for_each")
-    if len(item) > 1 or not isinstance(block.have, list):
-        raise HelipError(f"{where}: for_each: stands alone in a list, and its have is a list")
-    return [row for names in block.of for row in _whole(_written_out(_filled_in(block.have, names), where), where)]
+    block = validate(Matrix, item["matrix"], f"{where}: matrix")
+    if len(item) > 1 or not isinstance(block.entries, list):
+        raise HelipError(f"{where}: matrix: stands alone in a list, and its entries are a list")
+    return [row for names in block.over for row in _whole(_written_out(_filled_in(block.entries, names), where), where)]
 
 
 def _filled_in(value: Any, names: dict[str, str]) -> Any:
@@ -115,7 +122,7 @@ def _filled_in(value: Any, names: dict[str, str]) -> Any:
 def _whole(value: Any, where: str) -> Any:
     """The value, in which nothing may be left to fill in."""
     if isinstance(value, str) and (left := re.search(r"\{\w+\}", value)):
-        raise HelipError(f"{where}: for_each: no item of `of` says what {left[0]} is")
+        raise HelipError(f"{where}: matrix: no item of `over` says what {left[0]} is")
     for part in [*value, *value.values()] if isinstance(value, dict) else value if isinstance(value, list) else []:
         _whole(part, where)
     return value

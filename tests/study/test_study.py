@@ -143,7 +143,7 @@ WRONG = {
         "'dinno' is none of the encoders",
     ),
     "an unknown corpus": ("paper/runs.yaml", lambda c: c["runs"]["cc3m_clip"].update(corpus="cc33m"), "'cc33m' is none of the corpora"),
-    "an unknown base": ("paper/runs.yaml", lambda c: c["runs"]["cc3m_clip_helip_t5"].update(base="nobody"), "base names 'nobody'"),
+    "an unknown base": ("paper/runs.yaml", lambda c: c["runs"].update(a={"base": "nobody"}), "base names 'nobody'"),
     "an unknown start": ("paper/runs.yaml", lambda c: c["runs"]["cc3m_clip_helip"].update(start="nobody"), "start names 'nobody'"),
     "a circle of bases": (
         "paper/runs.yaml",

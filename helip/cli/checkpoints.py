@@ -1,5 +1,6 @@
 """`helip interpolate` and `helip filter-pairs`: what a trained checkpoint is good for beside training on."""
 
+import argparse
 from pathlib import Path
 
 from helip.cli.options import at_least, loader_workers, own_group, torch_device
@@ -20,15 +21,15 @@ def add(name, parser):
     own.add_argument("--out", type=Path, help="the folder to make")
     if name == "interpolate":
         parser.add_argument("names", nargs="*", metavar="RUN", help="with --study: an interpolation of runs.yaml")
-        own.add_argument("--start", help="the checkpoint before refinement: an open_clip folder, or NAME:PRETRAINED")
+        own.add_argument("--start", help="the checkpoint before refinement: an open_clip folder, NAME@TAG, NAME@FILE or hf-hub:ORG/NAME")
         own.add_argument("--refined", type=Path, help="the model that `helip refine` made of it")
         own.add_argument("--weight", type=float, default=0.5, help="of the refined model; the start has the rest")
         return _interpolate
     parser.add_argument("names", nargs="*", metavar="RUN PAIRS", help="with --study: the start checkpoint's run and a filtered pair set")
     own.add_argument("--corpus", type=Path, help="a corpus folder made by `helip corpus`")
     own.add_argument("--pairs", type=Path, help="a pair set made by `helip mine`")
-    own.add_argument("--model", help="the model you will refine: an open_clip name or local-dir:PATH")
-    own.add_argument("--pretrained", help="weights of an open_clip name")
+    own.add_argument("--model", help="the model you will refine: NAME@TAG, NAME@FILE, hf-hub:ORG/NAME or an open_clip folder")
+    own.add_argument("--pretrained", help=argparse.SUPPRESS)
     own.add_argument(
         "--margin", type=float, default=0.0, help="cosine: a caption this much worse than the true one is still taken for a match"
     )
@@ -70,19 +71,22 @@ def _runs_of_study(a):
 def _folders_of_user(a):
     if a.names or not (a.start and a.refined and a.out):
         raise HelipError("give --study S --seed N RUN, or --start NAME --refined DIR --out DIR")
-    check_replaceable(a.out, ABOUT, a.refined, a.start, a.start.partition(":")[2])
+    from helip.models.reference import parse
+
+    start = parse(a.start)
+    check_replaceable(a.out, ABOUT, a.refined, start.folder, start.file)
     return a.start, a.refined, a.weight, a.out, {}
 
 
 def _about(start, refined, weight, facts):
     """What train.json says: the refined model's own facts, and what was done to it."""
     from helip.io import file_digest, provenance, read_json
-    from helip.models.interpolation import weights_file
+    from helip.models.interpolation import trained_weights
 
     trained = read_json(refined / ABOUT) if (refined / ABOUT).exists() else {}
     kept = {name: trained[name] for name in ("seed", "steps", "recovered_share") if name in trained}
     file = Path(start.removeprefix("local-dir:")) / WEIGHTS
-    inputs = {"start": file_digest(file) if file.exists() else start, "refined": file_digest(weights_file(refined))}
+    inputs = {"start": file_digest(file) if file.exists() else start, "refined": file_digest(trained_weights(refined))}
     return provenance({"interpolate": {"weight": weight, **facts}}, inputs, **kept, **facts)
 
 
@@ -146,8 +150,12 @@ def _pairs_of_study(a):
 
 
 def _pairs_of_user(a):
+    from helip.models.reference import parse, refuse_pretrained
+
+    refuse_pretrained(a.model, a.pretrained)
     if a.names or not (a.corpus and a.pairs and a.model and a.out):
         raise HelipError("give --study S --seed N RUN PAIRS, or --corpus DIR --pairs DIR --model NAME --out DIR")
-    check_replaceable(a.out, "pairs.json", a.corpus, a.pairs, a.model, a.pretrained)
-    given = {name: getattr(a, name) for name in ("corpus", "pairs", "model", "pretrained", "margin", "out")}
-    return given | {"cache": a.out.with_name(f"{a.out.name}.features"), "facts": {}}
+    model = parse(a.model)
+    check_replaceable(a.out, "pairs.json", a.corpus, a.pairs, model.folder, model.file)
+    given = {name: getattr(a, name) for name in ("corpus", "pairs", "margin", "out")}
+    return given | {"model": model.name, "pretrained": model.pretrained, "cache": a.out.with_name(f"{a.out.name}.features"), "facts": {}}

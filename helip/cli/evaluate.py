@@ -15,7 +15,7 @@ def add(name, parser):
     parser.add_argument("run_name", nargs="?", metavar="RUN")
     parser.add_argument("--seed", help="of the run's checkpoint")
     own = own_group(parser, "model")
-    own.add_argument("--model", help="a folder that open_clip loads, or ARCHITECTURE@PRETRAINED")
+    own.add_argument("--model", help="NAME@TAG, NAME@FILE, hf-hub:ORG/NAME or an open_clip folder")
     own.add_argument("--set", type=Path, help="a folder in CLIP benchmark's wds layout")
     own.add_argument("--out", type=Path, help="the metrics file (JSON)")
     own.add_argument("--cache", type=Path, help="a folder that keeps features for the next evaluation")

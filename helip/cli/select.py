@@ -1,5 +1,6 @@
 """`helip select`: which pairs of a study's corpus, or of your own, are worth training on."""
 
+import argparse
 from pathlib import Path
 
 from helip.cli.options import at_least, loader_workers, own_group, shard, torch_device
@@ -13,8 +14,8 @@ def add(name, parser):
     parser.add_argument("--seed", default="0", help="of the start checkpoint; for your own data, of the random batches")
     own = own_group(parser, "data")
     own.add_argument("--corpus", type=Path, help="a corpus folder made by `helip corpus`")
-    own.add_argument("--model", help="the model you will refine: an open_clip name or local-dir:PATH")
-    own.add_argument("--pretrained", help="weights of an open_clip name")
+    own.add_argument("--model", help="the model you will refine: NAME@TAG, NAME@FILE, hf-hub:ORG/NAME or an open_clip folder")
+    own.add_argument("--pretrained", help=argparse.SUPPRESS)
     own.add_argument("--score", choices=("clip_score", "s_clip_loss", "norm_sim", "column"), default="s_clip_loss")
     own.add_argument("--keep", type=float, default=0.9, help="share of the pairs that stays")
     own.add_argument("--column", type=Path, help="an .npy file of your own scores, one per pair")
@@ -72,16 +73,20 @@ def _of_user(a):
     from helip.data.corpus import Corpus
     from helip.errors import HelipError
     from helip.io import check_replaceable
+    from helip.models.reference import parse, refuse_pretrained
 
+    refuse_pretrained(a.model, a.pretrained)
     scored = a.score if a.column is None else "column"
     wanted = {"column": a.column, "norm_sim": a.model and a.target}.get(scored, a.model)
     if a.names or not (a.corpus and a.out and wanted):
         raise HelipError(
             "give --study S --seed N RUN SELECTION, or --corpus DIR --out DIR with --model NAME (and --target SET) or --column FILE"
         )
-    check_replaceable(a.out, "selection.json", a.corpus, a.model, a.pretrained, a.column, a.target)
+    model = parse(a.model) if a.model else None
+    places = (model.folder, model.file) if model else ()
+    check_replaceable(a.out, "selection.json", a.corpus, *places, a.column, a.target)
     said = {"spec": _spec(a, scored), "corpus": Corpus.open(a.corpus), "out": a.out, "cache": a.out.parent / f"{a.out.name}.features"}
-    said |= {"model": a.model or "", "pretrained": a.pretrained}
+    said |= {"model": model.name, "pretrained": model.pretrained} if model else {}
     if a.target:
         from helip.evaluation.sets import of_folder
 

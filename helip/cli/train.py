@@ -23,7 +23,9 @@ def add(name, parser):
     parser.add_argument("--corpus", type=Path, required=True, help="a corpus folder made by `helip corpus`")
     parser.add_argument("--pairs", type=Path, help="a pair set made by `helip mine`; the arm `control` needs none")
     parser.add_argument("--keep", type=Path, help="keep.npy of `helip select`: the pairs to train on")
-    parser.add_argument("--start", required=True, help="an open_clip folder, or NAME:PRETRAINED")
+    parser.add_argument(
+        "--start", "--model", dest="start", required=True, help="NAME@TAG, NAME@FILE, hf-hub:ORG/NAME or an open_clip folder"
+    )
     parser.add_argument("--out", type=Path, required=True, help="the model folder to make")
     parser.add_argument("--seed", type=at_least(0), default=0)
     parser.add_argument("--recipe", type=Path, help="a YAML file of Refinement fields; the options below override it")
@@ -77,9 +79,11 @@ def _train(arguments):
 def _refine(arguments):
     from helip.io import check_replaceable
     from helip.models.layout import ABOUT
+    from helip.models.reference import parse
 
     recipe, a = _recipe(arguments), arguments
-    check_replaceable(a.out, ABOUT, a.corpus, a.pairs, a.keep, a.recipe, a.start, a.start.partition(":")[2])
+    start = parse(a.start)
+    check_replaceable(a.out, ABOUT, a.corpus, a.pairs, a.keep, a.recipe, start.folder, start.file)
 
     def job(world):
         from helip.training.jobs import of_own_data

@@ -7,11 +7,15 @@ from helip.config import Encoder as ConfigModel
 from helip.config import OpenClipEncoder, RunEncoder, SelfSupervisedEncoder, SentenceEncoder, TimmEncoder, TorchvisionEncoder
 from helip.encoders.network import offline_if_unreachable
 from helip.errors import HelipError
+from helip.models import reference
 
 if TYPE_CHECKING:
     from helip.encoders.encoder import Encoder
 
-FORMS = "timm:NAME, torchvision:NAME@TAG, sentence_transformers:NAME, open_clip-image:NAME@PRETRAINED or open_clip-text:NAME@PRETRAINED"
+FORMS = (
+    "timm:NAME, torchvision:NAME@TAG, sentence_transformers:NAME, open_clip-image:MODEL or open_clip-text:MODEL, "
+    f"where MODEL is {reference.FORMS}"
+)
 
 
 def load(declaration: ConfigModel, folder: Path | None = None, device: str = "cpu", pretrained: bool = True) -> "Encoder":
@@ -56,7 +60,7 @@ def load(declaration: ConfigModel, folder: Path | None = None, device: str = "cp
 def parse(text: str) -> ConfigModel:
     """An encoder as the command line writes it, see FORMS."""
     library, _, name = text.partition(":")
-    model, _, pretrained = (name, "", "") if name.startswith("local-dir:") else name.partition("@")
+    model, _, pretrained = name.partition("@")
     match library:
         case "timm" if name:
             return TimmEncoder(model=name)
@@ -65,5 +69,6 @@ def parse(text: str) -> ConfigModel:
         case "sentence_transformers" if name:
             return SentenceEncoder(model=name)
         case "open_clip-image" | "open_clip-text" if name:
-            return OpenClipEncoder(modality=library.removeprefix("open_clip-"), model=model, pretrained=pretrained or None)
+            found = reference.parse(name)
+            return OpenClipEncoder(modality=library.removeprefix("open_clip-"), model=found.name, pretrained=found.pretrained)
     raise HelipError(f"'{text}' names no encoder; write {FORMS}")

@@ -12,6 +12,7 @@ from helip.encoders.network import reason, unlogged
 from helip.errors import HelipError
 from helip.io import read_json
 from helip.models.layout import CONFIG
+from helip.models.reference import ModelRef
 from helip.models.tokenizer import check_words
 
 
@@ -61,8 +62,8 @@ def tokenizer(name: str):
 
 
 def _check(name: str, pretrained: str | None, need_weights: bool) -> None:
-    if name.startswith("local-dir:"):
-        folder = Path(name.removeprefix("local-dir:"))
+    folder = ModelRef(name).folder
+    if folder is not None:
         if not (folder / "open_clip_config.json").is_file():
             raise HelipError(f"{folder}: no open_clip model folder (open_clip_config.json is missing); train or export the model first")
         return
@@ -88,4 +89,4 @@ def _remedy(name: str, pretrained: str | None) -> str:
         return f"'{pretrained}' must be a weights file that is there, or one of: {_some(name)}"
     hub = (open_clip.get_pretrained_cfg(name, pretrained).get("hf_hub") or "").rstrip("/")
     source = f"run `hf download {hub} --local-dir DIR`" if hub else f"download {open_clip.get_pretrained_url(name, pretrained)}"
-    return f"where there is network, {source} and set pretrained to the weights file"
+    return f"where there is network, {source} and give the weights file in place of the tag (NAME@FILE)"

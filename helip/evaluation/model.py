@@ -13,6 +13,7 @@ from helip.encoders.encoder import frozen, in_words, weights_digest
 from helip.errors import HelipError
 from helip.io import digest, file_digest
 from helip.models.layout import CONFIG, TOKENIZER, WEIGHTS
+from helip.models.reference import parse
 
 
 @dataclass(frozen=True)
@@ -45,14 +46,13 @@ class ClipModel:
 
 
 def load(name: str, device: str | None = None) -> ClipModel:
-    """A folder (with or without local-dir:), or ARCHITECTURE@PRETRAINED of open_clip. HelipError where it cannot be loaded."""
+    """A checkpoint as `helip.models.reference` reads it. HelipError where it cannot be loaded."""
     device = device or ("cuda" if torch.cuda.is_available() else "cpu")
-    folder = Path(name.removeprefix("local-dir:"))
-    if folder.is_dir() or name.startswith("local-dir:"):
-        return _of_folder(folder, device)
-    architecture, _, pretrained = name.partition("@")
-    network, transform = create(architecture, pretrained or None)
-    return ClipModel(frozen(network, device), transform, tokenizer(architecture), weights_digest(network), digest(architecture), device)
+    found = parse(name)
+    if found.folder is not None:
+        return _of_folder(found.folder, device)
+    network, transform = create(found.name, found.pretrained)
+    return ClipModel(frozen(network, device), transform, tokenizer(found.name), weights_digest(network), digest(found.name), device)
 
 
 def _of_folder(folder: Path, device: str) -> ClipModel:

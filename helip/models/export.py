@@ -11,9 +11,8 @@ from torch import Tensor
 
 from helip.io import atomic_folder, write_json
 from helip.models import tokenizer
-from helip.models.layout import ABOUT, CONFIG, CURVE, WEIGHTS
+from helip.models.layout import ABOUT, CONFIG, CURVE, WEIGHTS, save_weights
 from helip.models.loading import Clip
-from helip.models.weights import save_weights
 
 
 def export(folder: Path, clip: Clip, weights: dict[str, Tensor], write_curve: Callable[[Path], None], metadata: dict[str, Any]) -> None:

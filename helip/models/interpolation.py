@@ -10,8 +10,7 @@ from safetensors.numpy import load_file, save_file
 
 from helip.errors import HelipError
 from helip.io import atomic_folder, write_json
-from helip.models.layout import ABOUT, CONFIG, CURVE, EMPTY_CURVE, TOKENIZER, WEIGHTS
-from helip.models.weights import save_weights
+from helip.models.layout import ABOUT, CONFIG, CURVE, EMPTY_CURVE, TOKENIZER, WEIGHTS, save_weights
 
 Weights = dict[str, np.ndarray]
 
@@ -44,7 +43,8 @@ def write(start: Weights, refined: Path, weight: float, out: Path, about: dict[s
         write_json(folder / ABOUT, about)
 
 
-def weights_file(folder: Path) -> Path:
+def trained_weights(folder: Path) -> Path:
+    """The safetensors file of a trained model's folder. Raises HelipError where it is not there."""
     file = folder / WEIGHTS
     if not file.is_file():
         raise HelipError(f"{file}: not found; train it first")
@@ -52,8 +52,8 @@ def weights_file(folder: Path) -> Path:
 
 
 def weights_of(folder: Path) -> Weights:
-    """What a model folder holds."""
-    file = weights_file(folder)
+    """The weights that a model folder holds. Raises HelipError where they are missing or not readable."""
+    file = trained_weights(folder)
     try:
         return load_file(file)
     except (SafetensorError, TypeError, KeyError) as error:

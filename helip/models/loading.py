@@ -20,10 +20,8 @@ from helip.data.corpus import Corpus
 from helip.errors import HelipError
 from helip.io import atomic_folder, read_json
 from helip.models import tokenizer
-from helip.models.layout import CONFIG, WEIGHTS
-
-PICKLES = ("open_clip_pytorch_model.bin", "open_clip_model.pt", "pytorch_model.bin")  # weights that are no safetensors
-SUFFIXES = (".pt", ".pth", ".tar", ".bin", ".ckpt", ".safetensors")
+from helip.models.layout import CONFIG, WEIGHTS, weights_file
+from helip.models.reference import ModelRef, parse
 
 
 class ShortCaptionClip(open_clip.CLIP):
@@ -98,6 +96,7 @@ def _check_parts(config: dict[str, Any], where: str) -> None:
 
 
 def named(name: str) -> dict[str, Any]:
+    """open_clip's model_cfg of an architecture. Raises HelipError where open_clip knows none of that name."""
     config = open_clip.get_model_config(name)
     if config is None:
         raise HelipError(
@@ -126,15 +125,16 @@ def _tokenizer_in(folder: Path, config: dict[str, Any]) -> tokenizer.Tokenize:
 
 
 def open_start(start: str | Path) -> Clip:
-    """A checkpoint to refine: a folder of ours or of open_clip (`local-dir:` may stand before it), or an open_clip name[:pretrained]."""
-    path, architecture = Path(str(start).removeprefix("local-dir:")), str(start).partition(":")[0]
+    """A checkpoint to refine, as `helip.models.reference` reads it. Raises HelipError where it is missing, broken or not a CLIP."""
+    found = parse(str(start))
+    path = found.folder
+    if path is None:
+        return open_named(found)
     if path.is_dir():
         return open_folder(path)
     if path.is_file():
         raise HelipError(f"{path}: is a file, not a model folder; `helip import` makes one of a published SLIP or DeCLIP checkpoint")
-    if architecture == "local-dir" or "/" in architecture or architecture.endswith(SUFFIXES):
-        raise HelipError(f"{path}: is not there; give an open_clip folder, or NAME:PRETRAINED, e.g. ViT-B-32:laion2b_s34b_b79k")
-    return open_named(str(start))
+    raise HelipError(f"{path}: is not there; give an open_clip folder, or NAME@TAG, e.g. ViT-B-32@laion2b_s34b_b79k")
 
 
 def existing(folder: Path) -> Path:
@@ -158,11 +158,6 @@ def open_folder(path: Path) -> Clip:
     return _whole(Clip(model, config, preprocess_of(said.get("preprocess_cfg", {})), tokenize, path if has_files else None), str(path))
 
 
-def weights_file(path: Path) -> Path | None:
-    """Which file a folder's weights are read from."""
-    return next((path / name for name in (WEIGHTS, *PICKLES) if (path / name).exists()), None)
-
-
 def _load(model: nn.Module, path: Path) -> None:
     file = weights_file(path)
     if file is None:
@@ -178,19 +173,21 @@ def _load(model: nn.Module, path: Path) -> None:
         ) from error
 
 
-def open_named(name: str) -> Clip:
-    architecture, _, pretrained = name.partition(":")
-    config = named(architecture)
-    if not pretrained:
-        raise HelipError(f"'{name}': say which weights to refine, e.g. ViT-B-32:laion2b_s34b_b79k, or give a folder")
+def open_named(found: ModelRef) -> Clip:
+    """A model that open_clip keeps by name, or one of the Hugging Face hub. Raises HelipError where open_clip cannot load it."""
+    hub = found.name.startswith("hf-hub:")
+    if not hub:
+        named(found.name)
+    if not (hub or found.pretrained):
+        raise HelipError(f"'{found}': say which weights to refine, e.g. ViT-B-32@laion2b_s34b_b79k, or give a folder")
     try:
-        opened = open_clip.create_model(architecture, pretrained=pretrained, weights_only=True)
+        opened = open_clip.create_model(found.name, pretrained=found.pretrained, weights_only=True)
+        config, tokenize = named(found.name), open_clip.get_tokenizer(found.name)
     except Exception as error:
-        raise HelipError(f"open_clip cannot load '{name}': {str(error).splitlines()[0]}") from error
+        raise HelipError(f"open_clip cannot load '{found}': {(str(error).splitlines() or [type(error).__name__])[0]}") from error
     model = build(config)
     model.load_state_dict(opened.state_dict())
-    preprocess = preprocess_of(open_clip.get_model_preprocess_cfg(opened))
-    return _whole(Clip(model, config, preprocess, open_clip.get_tokenizer(architecture)), name)
+    return _whole(Clip(model, config, preprocess_of(open_clip.get_model_preprocess_cfg(opened)), tokenize), str(found))
 
 
 def _whole(clip: Clip, where: str) -> Clip:

@@ -13,6 +13,8 @@ from helip.errors import HelipError
 from helip.io import digest, file_digest
 from helip.mining import PairSet
 from helip.models import loading as models
+from helip.models.layout import weights_file
+from helip.models.reference import parse
 from helip.selection.keep import read_keep
 from helip.training.loop import TrainJob, sampler_of
 from helip.training.optimisation import total_steps
@@ -46,12 +48,12 @@ def of_own_data(
 
 
 def _start_digest(start: str) -> str:
-    """Of the weights where they are a file: in a folder, or of NAME:FILE."""
-    name, _, pretrained = start.partition(":")
-    if Path(start.removeprefix("local-dir:")).is_dir():
-        file = models.weights_file(Path(start.removeprefix("local-dir:")))
+    """Of the weights where they are a file: in a folder, or of NAME@FILE."""
+    found = parse(start)
+    if found.folder is not None:
+        file = weights_file(found.folder)
         return file_digest(file) if file else start
-    return f"{name}:{file_digest(Path(pretrained))}" if Path(pretrained).is_file() else start
+    return f"{found.name}@{file_digest(found.file)}" if found.file else start
 
 
 def prepare(job: TrainJob) -> tuple[str, ...]:

@@ -121,7 +121,7 @@ def test_a_start_by_open_clips_name(tmp_path):
     open_clip.add_model_config(tmp_path)
     weights = models.build(config).state_dict()
     torch.save(weights, tmp_path / "weights.pt")
-    clip = models.open_start(f"toy_by_name:{tmp_path / 'weights.pt'}")
+    clip = models.open_start(f"toy_by_name@{tmp_path / 'weights.pt'}")
     assert all(torch.equal(w, weights[name]) for name, w in clip.model.state_dict().items())
     assert clip.tokenize(["a cat"]).shape == (1, 77)
     assert clip.image_size == (16, 16)
@@ -133,9 +133,9 @@ def test_a_model_for_the_sigmoid_loss_is_refused(tmp_path):
         models.new(Model(config=config, tokenizer="corpus", vocabulary=300), ToyCorpus(), tmp_path, 0)
 
 
-@pytest.mark.parametrize("name", ["no-such-model", "ViT-B-32", "ViT-B-32:no_such_weights"])
+@pytest.mark.parametrize("name", ["no-such-model", "ViT-B-32", "ViT-B-32@no_such_weights"])
 def test_a_start_that_is_not_there_is_refused(name):
-    with pytest.raises(HelipError, match=name.partition(":")[0]):
+    with pytest.raises(HelipError, match=name.partition("@")[0]):
         models.open_start(name)
 
 

@@ -160,7 +160,7 @@ def test_weights_changed_at_the_same_path_are_another_start(own, tmp_path):
         recipe = Refinement(arm="control", batch_size=8, steps=1, learning_rate=1e-3)
         return jobs.of_own_data(recipe, own / "corpus", None, str(start), tmp_path / "out").state_dir
 
-    for start in (tmp_path / "start", f"local-dir:{tmp_path}/start", f"own_by_name:{tmp_path}/weights.pt"):
+    for start in (tmp_path / "start", f"local-dir:{tmp_path}/start", f"own_by_name@{tmp_path}/weights.pt"):
         assert state_of(start, 0) == state_of(start, 0) != state_of(start, 1)
 
 

@@ -4,8 +4,8 @@ import csv
 from pathlib import Path
 
 from helip.reporting.inputs import QUESTION, question
+from helip.reporting.rows import CONTRAST
 from helip.reporting.statistics import holm
-from helip.reporting.tables import CONTRAST
 from helip.study import Study, start_seed
 from helip.study.resolve import ResolvedRun
 

@@ -12,7 +12,7 @@ from helip.reporting.inputs import tables
 from helip.reporting.measured import Kind, Measured
 from helip.reporting.noise import Noise
 from helip.reporting.published import published
-from helip.reporting.tables import csv_text
+from helip.reporting.rows import csv_text
 from helip.study import Study
 
 FIELDS = (

@@ -15,8 +15,7 @@ from helip.reporting.figures import TITLES
 from helip.reporting.html import details, escape, markdown, section, words
 from helip.reporting.inputs import is_of_times, ledger, question
 from helip.reporting.machinery import digests, facts, times
-from helip.reporting.tables import CONTRAST, column_labels
-from helip.reporting.times import grid
+from helip.reporting.rows import CONTRAST, column_labels, grid
 from helip.reporting.verdicts import verdicts
 from helip.study import Study
 

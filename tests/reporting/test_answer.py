@@ -5,7 +5,7 @@ import csv
 import pytest
 
 from helip.reporting.answer import answer, matrix, question_rows, refinements
-from helip.reporting.tables import FIELDS
+from helip.reporting.rows import FIELDS
 
 DECIDED = {"claim": "clip_cc3m_beats_continued_training", "verdict": "underpowered", "estimate": "0.4", "ci_low": "-0.2", "ci_high": "0.9",
            "compared": "7", "n_seeds": "3", "margin": "0.5"}  # fmt: skip

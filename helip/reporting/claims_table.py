@@ -2,7 +2,7 @@
 
 import csv
 from collections import Counter
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
 from helip.config import Claim
@@ -128,7 +128,13 @@ def decided_claims(study: Study) -> DecidedClaims:
         raise HelipError(f"{path}: not found; build it first (`snakemake {path}`)")
     measured = Measured(study, tables(study))
     decisions = decide(study, measured)
-    return DecidedClaims(tuple(claim_row(study, d) for d in decisions), how(decisions, measured.noises))
+    return DecidedClaims(tuple(_as_written(claim_row(study, d)) for d in decisions), how(decisions, measured.noises))
+
+
+def _as_written(row: ClaimRow) -> ClaimRow:
+    """The row with its numbers rounded as claims.csv has them, so that the report shows the same ones."""
+    numbers = {field.name: value for field in fields(row) if isinstance(value := getattr(row, field.name), float)}
+    return replace(row, **{name: float(csv_text(value) or "nan") for name, value in numbers.items()})
 
 
 def _write_csv(study: Study, decisions: list[Decision], path: Path) -> None:

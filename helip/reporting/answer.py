@@ -1,11 +1,13 @@
 """The paper's open question, answered first: does refinement beat plain continued training? Markdown, from claims.csv and table 11."""
 
 import csv
+from collections.abc import Sequence
 from pathlib import Path
 
+from helip.reporting.claims_table import ClaimRow
 from helip.reporting.inputs import QUESTION, question
+from helip.reporting.rows import CONTRAST
 from helip.reporting.statistics import holm
-from helip.reporting.tables import CONTRAST
 from helip.study import Study, start_seed
 from helip.study.resolve import ResolvedRun
 
@@ -20,9 +22,9 @@ SAID = {
 }
 
 
-def answer(study: Study, claims: list[dict[str, str]]) -> str:
-    """Paragraphs of Markdown, from the rows of claims.csv and of table11.csv where that was made."""
-    lines = [_as_printed(next(r for r in claims if r["claim"] == CLAIM))] if any(r["claim"] == CLAIM for r in claims) else []
+def answer(study: Study, claims: Sequence[ClaimRow]) -> str:
+    """Paragraphs of Markdown, from the claims' verdicts and the rows of table11.csv where that was made."""
+    lines = [_as_printed(next(r for r in claims if r.claim == CLAIM))] if any(r.claim == CLAIM for r in claims) else []
     return "\n\n".join([*lines, *_others(study, question_rows(study))])
 
 
@@ -65,16 +67,16 @@ def between(r: dict[str, str]) -> str:
     return f"{float(r['delta']):+.2f} [{float(r['delta_ci_low']):+.2f}, {float(r['delta_ci_high']):+.2f}]"
 
 
-def _as_printed(claim: dict[str, str]) -> str:
-    said = f"**{SAID[claim['verdict']]}.**"
-    if not claim["ci_low"]:
+def _as_printed(claim: ClaimRow) -> str:
+    said = f"**{SAID[claim.verdict]}.**"
+    if claim.ci_low is None:
         return said
-    low, high, value = (float(claim[k]) for k in ("ci_low", "ci_high", "estimate"))
-    how_many = f"the mean of {claim['compared']} starts" if int(claim["compared"]) > 1 else "one start"
-    excluded = f" A gain of {float(claim['margin']):g} points or more is excluded." if claim["verdict"] == "not reproduced" else ""
+    low, high, value = claim.ci_low, claim.ci_high, claim.estimate
+    how_many = f"the mean of {claim.compared} starts" if claim.compared > 1 else "one start"
+    excluded = f" A gain of {claim.margin:g} points or more is excluded." if claim.verdict == "not reproduced" else ""
     return (
         f"{said} Over plain continued training (the same steps, batch size and data, no hard pairs) it gains {value:+.2f} points "
-        f"[{low:+.2f}, {high:+.2f}] on table 1's sets, {how_many}, {claim['n_seeds']} trainings of each.{excluded}"
+        f"[{low:+.2f}, {high:+.2f}] on table 1's sets, {how_many}, {claim.n_seeds} trainings of each.{excluded}"
     )
 
 

@@ -2,24 +2,21 @@
 
 import csv
 from collections import Counter
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
 from helip.config import Claim
+from helip.errors import HelipError
 from helip.io import atomic_file
-from helip.reporting.claims import Decision, decide
+from helip.reporting.claims import Decision, Verdict, decide
 from helip.reporting.effects import Effect
 from helip.reporting.inputs import tables
 from helip.reporting.measured import Kind, Measured
 from helip.reporting.noise import Noise
 from helip.reporting.published import published
-from helip.reporting.tables import csv_text
+from helip.reporting.rows import csv_text
 from helip.study import Study
 
-FIELDS = (
-    "claim", "verdict", "place", "text", "expect", "margin", "measure", "run", "over", "compared", "of", "columns", "estimate", "ci_low",
-    "ci_high", "p_holm", "p_holm_contrary", "n_seeds", "relative", "published", "published_relative", "verdict_over_control",
-    "control_estimate", "control_ci_low", "control_ci_high", "weakest", "note",
-)  # fmt: skip
 VERDICTS = ("reproduced", "not reproduced", "underpowered", "not run")
 UNITS = {"accuracy": "points", "attribute_overlap": "points", "mining_minutes": "minutes", "epochs": "epochs"}
 HOW = (
@@ -36,6 +33,47 @@ NOISE = (
     "multiples of what independent errors on the test items would make it, with the degrees of freedom that this adds to a comparison's "
     "own: {known}. "
 )
+
+
+@dataclass(frozen=True)
+class ClaimRow:
+    """One claim, its verdict and the numbers it rests on; the fields are the columns of claims.csv. None: the study does not say."""
+
+    claim: str
+    verdict: Verdict
+    place: str
+    text: str
+    expect: str
+    margin: float
+    measure: str
+    run: str
+    over: str
+    compared: int | None = None
+    of: int | None = None
+    columns: str = ""
+    estimate: float | None = None
+    ci_low: float | None = None
+    ci_high: float | None = None
+    p_holm: float | None = None
+    p_holm_contrary: float | None = None
+    n_seeds: int | None = None
+    relative: float | None = None
+    published: float | None = None
+    published_relative: float | None = None
+    verdict_over_control: Verdict | None = None
+    control_estimate: float | None = None
+    control_ci_low: float | None = None
+    control_ci_high: float | None = None
+    weakest: str = ""
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class DecidedClaims:
+    """All claims of a study, and in words how their verdicts came about."""
+
+    rows: tuple[ClaimRow, ...]
+    how: str
 
 
 def write_claims(study: Study) -> list[Decision]:
@@ -65,29 +103,47 @@ def _kind(kind: Kind) -> str:
     return ("means of several " if kind.several else "") + " and ".join(kind.tasks)
 
 
-def row(study: Study, d: Decision) -> dict[str, object]:
-    claim, printed = d.claim, published(study, d.claim)
-    said = {field: getattr(claim, field) for field in ("place", "text", "expect", "margin", "measure", "run", "over")}
-    said |= {"claim": d.name, "verdict": d.verdict, "p_holm": d.p_holm, "p_holm_contrary": d.p_holm_contrary}
-    said |= {"verdict_over_control": d.control_verdict, "note": d.note}
-    if d.effect:
-        e = d.effect
-        low, high = e.interval or (None, None)
-        said |= {"compared": e.compared, "of": e.of, "columns": " ".join(e.columns), "estimate": e.estimate, "ci_low": low, "ci_high": high}
-        said |= {"n_seeds": e.n_seeds, "weakest": e.weakest, "relative": 100 * e.estimate / e.over_value if e.over_value else None}
-    if d.control:
-        low, high = d.control.interval or (None, None)
-        said |= {"control_estimate": d.control.estimate, "control_ci_low": low, "control_ci_high": high}
-    if printed:
-        said |= {"published": printed.difference, "published_relative": printed.relative}
-    return said
+def claim_row(study: Study, d: Decision) -> ClaimRow:
+    """One decision with the published numbers beside it."""
+    claim, printed, effect, control = d.claim, published(study, d.claim), d.effect, d.control
+    low, high = effect.interval or (None, None) if effect else (None, None)
+    control_low, control_high = control.interval or (None, None) if control else (None, None)
+    return ClaimRow(
+        claim=d.name, verdict=d.verdict, place=claim.place, text=claim.text, expect=claim.expect, margin=claim.margin,
+        measure=claim.measure, run=claim.run, over=claim.over,
+        compared=effect.compared if effect else None, of=effect.of if effect else None, columns=" ".join(effect.columns) if effect else "",
+        estimate=effect.estimate if effect else None, ci_low=low, ci_high=high, p_holm=d.p_holm, p_holm_contrary=d.p_holm_contrary,
+        n_seeds=effect.n_seeds if effect else None,
+        relative=100 * effect.estimate / effect.over_value if effect and effect.over_value else None,
+        published=printed.difference if printed else None, published_relative=printed.relative if printed else None,
+        verdict_over_control=d.control_verdict, control_estimate=control.estimate if control else None,
+        control_ci_low=control_low, control_ci_high=control_high, weakest=effect.weakest if effect else "", note=d.note,
+    )  # fmt: skip
+
+
+def decided_claims(study: Study) -> DecidedClaims:
+    """The claims of a study for its report, decided from its metrics files; HelipError where claims.csv is not built yet."""
+    path = study.root / "claims.csv"
+    if not path.exists():
+        raise HelipError(f"{path}: not found; build it first (`snakemake {path}`)")
+    measured = Measured(study, tables(study))
+    decisions = decide(study, measured)
+    return DecidedClaims(tuple(_as_written(claim_row(study, d)) for d in decisions), how(decisions, measured.noises))
+
+
+def _as_written(row: ClaimRow) -> ClaimRow:
+    """The row with its numbers rounded as claims.csv has them, so that the report shows the same ones."""
+    numbers = {field.name: value for field in fields(row) if isinstance(value := getattr(row, field.name), float)}
+    return replace(row, **{name: float(csv_text(value) or "nan") for name, value in numbers.items()})
 
 
 def _write_csv(study: Study, decisions: list[Decision], path: Path) -> None:
+    columns = [field.name for field in fields(ClaimRow)]
+    rows = [claim_row(study, d) for d in decisions]
     with atomic_file(path) as temporary, open(temporary, "w", newline="") as f:
-        writer = csv.DictWriter(f, FIELDS, restval="", lineterminator="\n")
-        writer.writeheader()
-        writer.writerows({k: csv_text(v) for k, v in row(study, d).items()} for d in decisions)
+        writer = csv.writer(f, lineterminator="\n")
+        writer.writerow(columns)
+        writer.writerows([csv_text(getattr(row, column)) for column in columns] for row in rows)
 
 
 def markdown(study: Study, decisions: list[Decision], noises: dict[Kind, Noise]) -> str:

@@ -1,9 +1,7 @@
 """A table as LaTeX (booktabs): our value, its standard deviation, the published number and the difference to it."""
 
 from helip.reporting.inputs import is_of_times
-from helip.reporting.markdown import data_of, source
-from helip.reporting.tables import Cell, labels_of, rows_of, valued
-from helip.reporting.times import grid
+from helip.reporting.rows import Cell, data_of, grid, labels_of, rows_of, source, valued
 from helip.study import Study
 
 _SPECIAL = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"} | {c: f"\\{c}" for c in "&%$#_{}"}

@@ -1,9 +1,7 @@
 """A table as a Markdown page: as the paper prints it, then every refinement against plain continued training."""
 
-from helip.config import Table
 from helip.reporting.inputs import is_of_times
-from helip.reporting.tables import Cell, labels_of, rows_of, valued
-from helip.reporting.times import grid
+from helip.reporting.rows import Cell, data_of, grid, labels_of, rows_of, source, valued
 from helip.study import Study
 
 
@@ -26,11 +24,6 @@ def markdown(study: Study, name: str, cells: list[Cell]) -> str:
         ]
         lines += _differences(labels_of(study, name, cells), compared)
     return "\n".join([*lines, *(["", table.note] if table.note else []), ""])
-
-
-def source(table: Table) -> str:
-    """Where in the paper a table stands, or that it does not."""
-    return table.place if table.place.startswith("Not in the paper") else f"{table.place} of arXiv 2305.05208"
 
 
 def _values(study: Study, name: str, cells: list[Cell]) -> list[str]:
@@ -65,12 +58,6 @@ def _row(values: list) -> str:
 
 def _method(cell: Cell) -> str:
     return f"*{cell.method}*" if cell.ours else cell.method
-
-
-def data_of(cell: Cell) -> str:
-    """The corpus as the paper names it, what stands for it here, and how much of the published one was recovered."""
-    share = "" if cell.recovered is None or cell.recovered >= 1 else f", {100 * cell.recovered:.0f} % recovered"
-    return f"{cell.corpus} ({cell.data}{share})" if cell.data or share else cell.corpus
 
 
 def _value(cell: Cell) -> str:

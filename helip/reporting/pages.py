@@ -7,12 +7,12 @@ from pathlib import Path
 from helip.errors import HelipError
 from helip.io import atomic_folder
 from helip.reporting.answer import answer, matrix, question_rows
+from helip.reporting.claims_table import decided_claims
 from helip.reporting.contamination import contamination
 from helip.reporting.contents import Contents, everything
 from helip.reporting.costs import costs, made
 from helip.reporting.figures import TITLES
 from helip.reporting.inputs import question
-from helip.reporting.report import read_rows
 from helip.study import Study
 
 
@@ -33,7 +33,7 @@ def write_pages(study: Study, folder: Path, shown: Contents | None = None) -> Pa
 
 
 def _page(study: Study, shown: Contents) -> str:
-    claims = read_rows(study.root / "claims.csv")
+    claims = decided_claims(study).rows
     parts = [
         f"# HELIP, reproduced: study `{study.name}`",
         study.declaration.question,

@@ -1,4 +1,4 @@
-"""report.html: one self-contained page from the finished tables, figures and claims of a study. It computes nothing itself."""
+"""report.html: one self-contained page from a study's finished tables and figures, and its claims as they are decided."""
 
 import base64
 import csv
@@ -9,14 +9,14 @@ from pathlib import Path
 from helip.errors import HelipError
 from helip.io import atomic_file
 from helip.reporting.answer import answer, matrix
+from helip.reporting.claims_table import DecidedClaims, decided_claims
 from helip.reporting.contamination import contamination
 from helip.reporting.contents import Contents, everything
 from helip.reporting.figures import TITLES
 from helip.reporting.html import details, escape, markdown, section, words
 from helip.reporting.inputs import is_of_times, ledger, question
 from helip.reporting.machinery import digests, facts, times
-from helip.reporting.tables import CONTRAST, column_labels
-from helip.reporting.times import grid
+from helip.reporting.rows import CONTRAST, column_labels, grid
 from helip.reporting.verdicts import verdicts
 from helip.study import Study
 
@@ -25,10 +25,10 @@ def write_report(study: Study, shown: Contents | None = None) -> Path:
     """Builds results/<study>/report.html, of everything unless `shown` says what."""
     shown = shown or everything(study)
     numbered = [name for name in shown.tables if name != "figure4"]
-    claims = read_rows(study.root / "claims.csv")
+    claims = decided_claims(study)
     parts = {
         "answer": section("answer", "Does refinement beat plain continued training?", markdown(_first(study, claims, shown))),
-        "verdicts": verdicts(claims, _how(study)),
+        "verdicts": verdicts(claims),
         "question": _question(study),
         "tables": section("tables", "Tables", _contents(numbered), _tables_note(), *(_table(study, name) for name in numbered)),
         "figures": _figures(study, shown.figures),
@@ -43,8 +43,8 @@ def write_report(study: Study, shown: Contents | None = None) -> Path:
     return path
 
 
-def _first(study: Study, claims: list[dict[str, str]], shown: Contents) -> str:
-    return "\n\n".join(part for part in (answer(study, claims), shown.note) if part)
+def _first(study: Study, claims: DecidedClaims, shown: Contents) -> str:
+    return "\n\n".join(part for part in (answer(study, claims.rows), shown.note) if part)
 
 
 def _page(study: Study, parts: dict[str, str]) -> str:
@@ -76,13 +76,6 @@ def read_rows(path: Path) -> list[dict[str, str]]:
             return list(csv.DictReader(f))
     except FileNotFoundError:
         raise HelipError(f"{path}: not found; build it first (`snakemake {path}`)") from None
-
-
-def _how(study: Study) -> str:
-    """The paragraph of claims.md that says how verdicts came about."""
-    page = study.root / "claims.md"
-    said = [block for block in page.read_text().split("\n\n") if block.startswith("A claim is ")] if page.exists() else []
-    return said[0].replace("*", "") if said else ""
 
 
 # ---------------------------------------------------------------- tables

@@ -1,61 +1,22 @@
 """The paper's tables from metrics files: a CSV with one row per method and column, and Markdown and LaTeX pages to read."""
 
 import csv
-import math
 import statistics
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
 from pathlib import Path
 
-from helip.config import Column, Table
+from helip.config import Column
 from helip.io import atomic_file
 from helip.reporting.inputs import is_of_times
+from helip.reporting.latex import latex
+from helip.reporting.markdown import markdown
 from helip.reporting.measured import Measured, two_sided
 from helip.reporting.noise import Noise
 from helip.reporting.published import printed_average
+from helip.reporting.rows import CONTRAST, FIELDS, Cell, csv_text
 from helip.reporting.statistics import Gain, gain
+from helip.reporting.times import time_cells
 from helip.study import Study
-
-FIELDS = (
-    "corpus", "data", "recovered", "method", "run", "arm", "column", "metric", "value", "std", "n_seeds", "published", "reference", "delta",
-    "delta_ci_low", "delta_ci_high", "delta_p", "minus_published", "ours", "corpora", "machine", "jobs",
-)  # fmt: skip
-CONTRAST = "contrast"  # the arm of a row that is one refinement beside another, and no value of its own
-
-
-@dataclass(frozen=True)
-class Cell:
-    """One number of a table. `delta` is against `reference`: a refinement's control, a control's start."""
-
-    corpus: str
-    data: str
-    recovered: float | None
-    method: str
-    run: str
-    arm: str
-    column: str
-    metric: str
-    value: float
-    std: float | None
-    n_seeds: int
-    published: float | None
-    reference: str | None = None
-    delta: float | None = None
-    delta_ci_low: float | None = None
-    delta_ci_high: float | None = None
-    delta_p: float | None = None  # two-sided, uncorrected
-    ours: bool = False  # a row that the paper does not have
-    corpora: int = 1  # that it is the mean over
-    machine: str = ""  # of a time
-    jobs: int | None = None  # that a time is summed over
-
-    @property
-    def minus_published(self) -> float | None:
-        return None if self.published is None else self.value - self.published
-
-    @property
-    def summed(self) -> str:
-        return f", summed over {self.jobs} jobs" if self.jobs and self.jobs > 1 else ""
 
 
 class TableBuilder:
@@ -154,37 +115,8 @@ def _how_sure(gain: Gain | None, noise: Noise) -> dict[str, float]:
 def cells_of(study: Study, name: str, finished: bool = False) -> list[Cell]:
     """Every number of a table; an unknown table is an error with the known ones in it. finished: without rows that lack a number yet."""
     study.table_metrics(name)
-    from helip.reporting.times import time_cells
-
     times = is_of_times(study.tables[name])
     return list(time_cells(study, name, finished) if times else TableBuilder(study, name, finished).cells())
-
-
-def rows_of(cells: list[Cell]) -> list[list[Cell]]:
-    """Cells as the rows that the paper prints."""
-    rows: dict[tuple[str, str, str], list[Cell]] = {}
-    for cell in cells:
-        rows.setdefault((cell.corpus, cell.method, cell.run), []).append(cell)
-    return list(rows.values())
-
-
-def valued(cells: list[Cell]) -> list[Cell]:
-    """Without contrasts, whose values stand in rows of their own already."""
-    return [c for c in cells if c.arm != CONTRAST]
-
-
-def labels_of(study: Study, name: str, cells: list[Cell]) -> dict[str, str]:
-    """column key -> what the paper prints above it, in order."""
-    return column_labels(study.tables[name], [c.column for c in cells])
-
-
-def column_labels(table: Table, keys: Iterable[str]) -> dict[str, str]:
-    """The same of the columns that are there; an average of fewer than all says of how many."""
-    there = dict.fromkeys(keys)
-    averaged = sum(c.key in there for c in table.averaged)
-    average = "Average" if averaged == len(there) - 1 else f"Average of {averaged} sets"
-    labels = {c.key: c.label for c in table.columns} | {"average": average}
-    return {key: labels[key] for key in there}
 
 
 def write_csv(cells: list[Cell], path: Path) -> None:
@@ -194,19 +126,8 @@ def write_csv(cells: list[Cell], path: Path) -> None:
         writer.writerows([csv_text(getattr(cell, field)) for field in FIELDS] for cell in cells)
 
 
-def csv_text(value: object) -> str:
-    if value is None or (isinstance(value, float) and math.isnan(value)):
-        return ""
-    if isinstance(value, float):
-        return f"{value:.2e}" if 0 < abs(value) < 1e-3 else f"{value:.4f}"  # p-values may be small
-    return str(value)
-
-
 def write_table(study: Study, name: str, finished: bool = False) -> str:
     """Builds results/<study>/<name>.csv, .md and .tex; returns the Markdown. finished: of the rows whose runs are done."""
-    from helip.reporting.latex import latex
-    from helip.reporting.markdown import markdown
-
     cells = cells_of(study, name, finished)
     pages = {"md": markdown(study, name, cells), "tex": latex(study, name, cells)}
     write_csv(cells, study.root / f"{name}.csv")

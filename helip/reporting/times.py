@@ -1,12 +1,12 @@
 """Table 10: how long the mining jobs took, from the JSON beside their pairs. One timing each: no interval."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from helip.errors import HelipError
 from helip.io import read_json
-from helip.reporting.tables import Cell
+from helip.reporting.rows import Cell
 from helip.study import Study
 
 
@@ -31,19 +31,6 @@ def mining_jobs(about: dict[str, Any]) -> list[dict[str, Any]]:
 def machines(about: dict[str, Any]) -> str:
     """The machines that mined a pair set, as its jobs name them."""
     return " and ".join(sorted({job.get("machine") or job.get("host", "") for job in mining_jobs(about)}))
-
-
-def grid(cells: Iterable[tuple[str, str]]) -> tuple[list[str], list[str]]:
-    """(methods, corpora) of a table with methods down and corpora across, from the (corpus, method) of its cells.
-
-    Corpora come as they are met. Methods come by their latest place in a corpus' list, so that a corpus which lacks some does not
-    turn them round: [(CC3M, full), (CC12M, 3M), (CC12M, full)] is 3M, full.
-    """
-    by_corpus: dict[str, list[str]] = {}
-    for corpus, method in cells:
-        by_corpus.setdefault(corpus, []).append(method)
-    last = {m: max(ms.index(m) for ms in by_corpus.values() if m in ms) for methods in by_corpus.values() for m in methods}
-    return sorted(last, key=last.__getitem__), list(by_corpus)
 
 
 def time_cells(study: Study, name: str, finished: bool = False) -> Iterator[Cell]:

@@ -2,18 +2,20 @@
 
 from collections import Counter
 
-from helip.reporting.claims_table import UNITS, VERDICTS
+from helip.reporting.claims_table import UNITS, VERDICTS, ClaimRow, DecidedClaims
 from helip.reporting.html import details, escape, section
+from helip.reporting.rows import csv_text
 
 WIDTH, HEIGHT, MIDDLE = 400, 26, (92, 250)  # pixels: of the drawing, of a line in it, of the part where intervals lie
 
 
-def verdicts(rows: list[dict[str, str]], how: str) -> str:
-    """`rows` of claims.csv."""
-    counts = Counter(r["verdict"] for r in rows)
+def verdicts(claims: DecidedClaims) -> str:
+    """The section of a report with a card for each claim."""
+    rows, how = claims.rows, claims.how.replace("*", "")
+    counts = Counter(r.verdict for r in rows)
     boxes = "".join(f'<div class="{_tone(v)}"><b>{counts[v]}</b><span>{v}</span></div>' for v in VERDICTS)
-    tried = [r for r in rows if r["verdict"] != "not run"]
-    waiting = [r for r in rows if r["verdict"] == "not run"]
+    tried = [r for r in rows if r.verdict != "not run"]
+    waiting = [r for r in rows if r.verdict == "not run"]
     key = "<p class='quiet'>Points: our estimates, with 95 % intervals; the dashed line is zero; ◇ is what the paper printed.</p>"
     cards = key + "".join(_card(r) for r in tried)
     rest = details(f"{len(waiting)} claims that this study did not run", "".join(_card(r) for r in waiting)) if waiting else ""
@@ -21,12 +23,12 @@ def verdicts(rows: list[dict[str, str]], how: str) -> str:
                    details("How the verdicts came about", f"<p>{escape(how)}</p>"))  # fmt: skip
 
 
-def _fair(rows: list[dict[str, str]]) -> str:
+def _fair(rows: tuple[ClaimRow, ...]) -> str:
     """The question that the paper leaves open, in one sentence."""
-    asked = [r for r in rows if r["verdict_over_control"] not in ("", "not run")]
+    asked = [r for r in rows if r.verdict_over_control not in (None, "not run")]
     if not asked:
         return ""
-    held = Counter(r["verdict_over_control"] for r in asked)
+    held = Counter(r.verdict_over_control for r in asked)
     said = ", ".join(f"{held[v]} {v}" for v in VERDICTS[:3])
     return (
         f"<p>The paper measures its gains from the checkpoint that it refines. Against <b>plain continued training</b> (the same steps "
@@ -38,32 +40,31 @@ def _tone(verdict: str) -> str:
     return verdict.replace(" ", "-")
 
 
-def _card(r: dict[str, str]) -> str:
-    drawn = _forest(r) if r["ci_low"] else ""
-    facts = [escape(r["place"])]
-    if r["estimate"] and not r["ci_low"]:
-        facts.append(f"measured: {float(r['estimate']):.2f} {UNITS[r['measure']]}")
-    if r["n_seeds"]:
-        contrary = r["verdict"] == "not reproduced"
-        p = float(r["p_holm_contrary" if contrary else "p_holm"])
-        facts.append(f"{r['n_seeds']} trainings, corrected p {p:.2g}{' of the contrary' if contrary else ''}")
-    if r["note"]:
-        facts.append(escape(r["note"]))
-    if r["weakest"]:
-        facts.append(f"least: <code>{escape(r['weakest'])}</code>")
+def _card(r: ClaimRow) -> str:
+    drawn = _forest(r) if r.ci_low is not None else ""
+    facts = [escape(r.place)]
+    if r.estimate is not None and r.ci_low is None:
+        facts.append(f"measured: {r.estimate:.2f} {UNITS[r.measure]}")
+    if r.n_seeds is not None:
+        contrary = r.verdict == "not reproduced"
+        p = r.p_holm_contrary if contrary else r.p_holm
+        facts.append(f"{r.n_seeds} trainings, corrected p {p:.2g}{' of the contrary' if contrary else ''}")
+    if r.note:
+        facts.append(escape(r.note))
+    if r.weakest:
+        facts.append(f"least: <code>{escape(r.weakest)}</code>")
     return (
-        f'<article class="claim {_tone(r["verdict"])}" id="{escape(r["claim"])}"><div><span class="chip">{r["verdict"]}</span>'
-        f'<p>{escape(r["text"])}</p><p class="place">{" · ".join(facts)}</p></div>{drawn}</article>'
+        f'<article class="claim {_tone(r.verdict)}" id="{escape(r.claim)}"><div><span class="chip">{r.verdict}</span>'
+        f'<p>{escape(r.text)}</p><p class="place">{" · ".join(facts)}</p></div>{drawn}</article>'
     )
 
 
-def _forest(r: dict[str, str]) -> str:
+def _forest(r: ClaimRow) -> str:
     """The estimate with its interval, over the start and over the control; a hollow diamond is the published difference."""
-    lines = [(_against(r), *(float(r[k]) for k in ("estimate", "ci_low", "ci_high")), r["verdict"])]
-    if r["control_ci_low"]:
-        keys = ("control_estimate", "control_ci_low", "control_ci_high")
-        lines.append(("over control", *(float(r[k]) for k in keys), r["verdict_over_control"]))
-    printed = float(r["published"]) if r["published"] else None
+    lines = [(_against(r), r.estimate, r.ci_low, r.ci_high, r.verdict)]
+    if r.control_ci_low is not None:
+        lines.append(("over control", r.control_estimate, r.control_ci_low, r.control_ci_high, r.verdict_over_control))
+    printed = r.published
     values = [0.0, *(v for line in lines for v in line[1:4])] + ([] if printed is None else [printed])
     low, high = min(values), max(values)
     scale = (MIDDLE[1] - MIDDLE[0]) / ((high - low) or 1.0)
@@ -77,12 +78,13 @@ def _forest(r: dict[str, str]) -> str:
     if printed is not None:
         at, y = x(printed), HEIGHT / 2 + 2
         drawn.append(f'<path class="printed" d="M{at:.1f} {y - 5}l5 5-5 5-5-5z"/>')
-    label = f"{r['text']} ours {r['estimate']}, interval {r['ci_low']} to {r['ci_high']}, published {r['published'] or 'nothing'}"
+    ours, least, most, paper = map(csv_text, (r.estimate, r.ci_low, r.ci_high, r.published))
+    label = f"{r.text} ours {ours}, interval {least} to {most}, published {paper or 'nothing'}"
     return f'<svg viewBox="0 0 {WIDTH} {height}" role="img" aria-label="{escape(label)}">{"".join(drawn)}</svg>'
 
 
-def _against(r: dict[str, str]) -> str:
-    return "over start" if r["verdict_over_control"] else "measured"
+def _against(r: ClaimRow) -> str:
+    return "over start" if r.verdict_over_control else "measured"
 
 
 def _line(y: float, x, label: str, value: float, low: float, high: float, verdict: str) -> str:

@@ -1,14 +1,18 @@
 """The paper's open question: what the report says first, from claims.csv and table 11."""
 
 import csv
+from dataclasses import replace
 
 import pytest
 
 from helip.reporting.answer import answer, matrix, question_rows, refinements
-from helip.reporting.tables import FIELDS
+from helip.reporting.claims_table import ClaimRow
+from helip.reporting.rows import FIELDS
 
-DECIDED = {"claim": "clip_cc3m_beats_continued_training", "verdict": "underpowered", "estimate": "0.4", "ci_low": "-0.2", "ci_high": "0.9",
-           "compared": "7", "n_seeds": "3", "margin": "0.5"}  # fmt: skip
+DECIDED = ClaimRow(
+    claim="clip_cc3m_beats_continued_training", verdict="underpowered", place="here", text="a gain", expect="higher", margin=0.5,
+    measure="accuracy", run="cc3m_clip_helip", over="cc3m_clip_control", compared=7, estimate=0.4, ci_low=-0.2, ci_high=0.9, n_seeds=3,
+)  # fmt: skip
 
 
 def compared(run, method, delta, p, reference="cc3m_clip_control", column="average"):
@@ -122,7 +126,7 @@ def test_rows_that_were_not_made_are_counted(asked):
 
 @pytest.mark.parametrize(("verdict", "said"), [("reproduced", "Yes, for"), ("not reproduced", "No, not for"), ("not run", "does not say")])
 def test_each_verdict_is_said_in_words(study, verdict, said):
-    text = answer(study, [DECIDED | {"verdict": verdict, "ci_low": "" if verdict == "not run" else "0.1"}])
+    text = answer(study, [replace(DECIDED, verdict=verdict, ci_low=None if verdict == "not run" else 0.1)])
     assert said in text
     assert ("A gain of 0.5 points or more is excluded." in text) == (verdict == "not reproduced")
     assert question_rows(study) == [] and matrix(study) == ""

@@ -11,8 +11,9 @@ from helip.mining.pairs import PairSet, merge
 from helip.reporting import html
 from helip.reporting.costs import costs
 from helip.reporting.latex import escaped
+from helip.reporting.rows import grid
 from helip.reporting.tables import write_table
-from helip.reporting.times import grid, machines, mining_jobs, pairs_file
+from helip.reporting.times import machines, mining_jobs, pairs_file
 
 
 def test_latex_carries_value_spread_published_and_difference(measured):

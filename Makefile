@@ -1,4 +1,5 @@
-# make table1: set up and build the main table's first rows at miniature scale. make test: set up and pass the tests; make test-all: the long ones.
+# make table1: set up and build the main table's first rows at miniature scale. make test: set up and pass the tests.
+# make test-all: the long tests, which `make test` leaves out.
 PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin

@@ -15,6 +15,7 @@ COMMANDS = {
 
 
 def add(name, parser):
+    """Adds the options of the command `name` to its parser; returns what runs it."""
     parser.add_argument("--study", help="a study of experiments/studies")
     parser.add_argument("--seed", default="0", help="with --study: of the run")
     own = own_group(parser, "files")
@@ -85,18 +86,25 @@ def _about(start, refined, weight, facts):
 
     trained = read_json(refined / ABOUT) if (refined / ABOUT).exists() else {}
     kept = {name: trained[name] for name in ("seed", "steps", "recovered_share") if name in trained}
-    file = Path(start.removeprefix("local-dir:")) / WEIGHTS
-    inputs = {"start": file_digest(file) if file.exists() else start, "refined": file_digest(trained_weights(refined))}
+    file = _weights_file(start)
+    inputs = {"start": file_digest(file) if file else start, "refined": file_digest(trained_weights(refined))}
     return provenance({"interpolate": {"weight": weight, **facts}}, inputs, **kept, **facts)
+
+
+def _weights_file(start):
+    """The safetensors file of a start that is a folder; None for other starts and layouts."""
+    from helip.models.reference import parse
+
+    folder = parse(start).folder
+    return folder / WEIGHTS if folder is not None and (folder / WEIGHTS).exists() else None
 
 
 def _weights(start):
     """Of a folder, read without torch; of an open_clip name or another layout, through open_clip."""
     from helip.models.interpolation import weights_of
 
-    folder = Path(start.removeprefix("local-dir:"))
-    if (folder / WEIGHTS).exists():
-        return weights_of(folder)
+    if file := _weights_file(start):
+        return weights_of(file.parent)
     from helip.models.loading import open_start
 
     return {name: w.numpy() for name, w in open_start(start).model.state_dict().items()}

@@ -15,6 +15,7 @@ COMMANDS = {
 
 
 def add(name: str, parser: argparse.ArgumentParser) -> Callable[[argparse.Namespace], None]:
+    """Adds the options of the command `name` to its parser; returns what runs it."""
     parser.add_argument("--study", required=True, help="a file of experiments/studies, without .yaml")
     if name == "contamination":
         return _contamination

@@ -19,6 +19,7 @@ COMMANDS = {
 
 
 def add(name: str, parser: argparse.ArgumentParser) -> Callable[[argparse.Namespace], None]:
+    """Adds the options of the command `name` to its parser; returns what runs it."""
     parser.add_argument("name", nargs="?", help="its name in the study")
     parser.add_argument("--study", help="a file of experiments/studies, without .yaml")
     if name == "evaluation-set":

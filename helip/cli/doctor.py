@@ -8,6 +8,7 @@ COMMANDS = {"doctor": "say what this machine offers: GPUs and kernels for them, 
 
 
 def add(name, parser):
+    """Adds the options of the command `name` to its parser; returns what runs it."""
     parser.add_argument("--results", type=Path, default=Path(os.environ.get("HELIP_RESULTS", "results")), help="where results go")
     parser.add_argument("--out", type=Path, help="a file to write it to as well")
     return _doctor

@@ -23,6 +23,7 @@ SETS = ("cub", "sun397", "caltech101")
 
 
 def add(name: str, parser: argparse.ArgumentParser) -> Callable[[argparse.Namespace], int | None]:
+    """Adds the options of the command `name` to its parser; returns what runs it."""
     if name == "pack-set":
         parser.add_argument("name", choices=SETS)
         parser.add_argument("source", type=Path, help="the folder that the authors' archive unpacks to")

@@ -11,6 +11,7 @@ COMMANDS = {
 
 
 def add(name, parser):
+    """Adds the options of the command `name` to its parser; returns what runs it."""
     parser.add_argument(
         "--study", required=name == "train-encoder", help="a study of experiments/studies; then CORPUS and ENCODER are its names"
     )

@@ -11,6 +11,7 @@ COMMANDS = {
 
 
 def add(name, parser):
+    """Adds the options of the command `name` to its parser; returns what runs it."""
     parser.add_argument("--study", help="a study of experiments/studies; then RUN is one of its runs")
     parser.add_argument("run_name", nargs="?", metavar="RUN")
     parser.add_argument("--seed", help="of the run's checkpoint")

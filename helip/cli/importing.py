@@ -6,6 +6,7 @@ COMMANDS = {"import": "turn a published SLIP or DeCLIP checkpoint into an open_c
 
 
 def add(name, parser):
+    """Adds the options of the command `name` to its parser; returns what runs it."""
     parser.add_argument("file", type=Path, help="the downloaded checkpoint (.pt, .pth.tar)")
     parser.add_argument("--out", type=Path, required=True, help="the folder to make; load it as local-dir:FOLDER")
     return _import

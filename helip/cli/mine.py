@@ -20,6 +20,7 @@ COMMANDS = {
 
 
 def add(name: str, parser: argparse.ArgumentParser):
+    """Adds the options of the command `name` to its parser; returns what runs it."""
     match name:
         case "mine":
             _add_mine(parser)

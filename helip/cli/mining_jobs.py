@@ -46,6 +46,7 @@ class Job:
 
 
 def of_study(name: str, pairs: str | None, shard: tuple[int, int] = (0, 1)) -> Job:
+    """The job that mines a pair set of a study, or shard (i, n) of it. HelipError where the study has no such pair set."""
     if not pairs:
         raise HelipError("mine --study needs the name of the pairs to mine")
     study = load(name)
@@ -73,6 +74,7 @@ def _resources(r: Resources) -> dict[str, Any]:
 
 
 def of_files(a: argparse.Namespace) -> Job:
+    """The job that a user's own files and options ask for. HelipError where they contradict each other or are of several corpora."""
     given = {"image": a.image_features, "text": a.text_features}
     reference = a.method in ("random", "truth")
     if not a.out or not (a.corpus if reference else any(given.values())):

@@ -9,6 +9,7 @@ COMMANDS = {"plan": "count a study's jobs and estimate GPU-hours, disk and memor
 
 
 def add(name: str, parser: argparse.ArgumentParser) -> Callable[[argparse.Namespace], None]:
+    """Adds the options of the command `name` to its parser; returns what runs it."""
     parser.add_argument("study", help="a file of experiments/studies, without .yaml")
     parser.add_argument("tables", nargs="*", help="only what these tables need, e.g. table1; default: all of the study")
     return _plan

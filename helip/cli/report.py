@@ -12,6 +12,7 @@ COMMANDS = {
 
 
 def add(name, parser):
+    """Adds the options of the command `name` to its parser; returns what runs it."""
     parser.add_argument("--study", required=True, help="a study of experiments/studies")
     match name:
         case "table":

@@ -9,6 +9,7 @@ COMMANDS = {"select": "score the pairs of a corpus with a CLIP model and keep th
 
 
 def add(name, parser):
+    """Adds the options of the command `name` to its parser; returns what runs it."""
     parser.add_argument("--study", help="a study of experiments/studies; then RUN is the start checkpoint's and SELECTION a name of it")
     parser.add_argument("names", nargs="*", metavar="RUN SELECTION")
     parser.add_argument("--seed", default="0", help="of the start checkpoint; for your own data, of the random batches")

@@ -13,6 +13,7 @@ COMMANDS = {
 
 
 def add(name, parser):
+    """Adds the options of the command `name` to its parser; returns what runs it."""
     parser.add_argument("--workers", type=at_least(0), help="loader processes (default: none on a CPU, up to 8 beside a GPU)")
     parser.add_argument("--device", choices=["cpu", "cuda"], help="default: cuda where there is one")
     if name == "train":
@@ -99,19 +100,12 @@ def _refine(arguments):
 
 
 def _recipe(arguments):
-    from pydantic import ValidationError
-
     from helip.config import Refinement
-    from helip.config.reading import read_yaml
+    from helip.config.reading import read_yaml, validate
 
-    said = read_yaml(arguments.recipe, dict) if arguments.recipe else {}
-    said |= {field: value for field in (*FIELDS, *SWITCHES) if (value := getattr(arguments, field)) is not None}
-    try:
-        return Refinement.model_validate(said)
-    except ValidationError as error:
-        one = error.errors()[0]
-        where = " -> ".join(map(str, one["loc"])) or "the refinement"
-        raise HelipError(f"{arguments.recipe or 'options'}: {where}: {one['msg']}") from None
+    options = {field: value for field in (*FIELDS, *SWITCHES) if (value := getattr(arguments, field)) is not None}
+    settings = (read_yaml(arguments.recipe, dict) if arguments.recipe else {}) | options
+    return validate(Refinement, settings, str(arguments.recipe or "options"))
 
 
 def _run(arguments, make_job, retention_set):

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from helip.config import Encoder as ConfigModel
+from helip.config import Encoder as EncoderConfig
 from helip.config import OpenClipEncoder, RunEncoder, SelfSupervisedEncoder, SentenceEncoder, TimmEncoder, TorchvisionEncoder
 from helip.encoders.network import offline_if_unreachable
 from helip.errors import HelipError
@@ -18,7 +18,7 @@ FORMS = (
 )
 
 
-def load(declaration: ConfigModel, folder: Path | None = None, device: str = "cpu", pretrained: bool = True) -> "Encoder":
+def load(declaration: EncoderConfig, folder: Path | None = None, device: str = "cpu", pretrained: bool = True) -> "Encoder":
     """The encoder that a declaration names.
 
     folder: of an encoder that the study itself makes, where `helip train-encoder` or `helip train` put it. pretrained=False builds
@@ -57,7 +57,7 @@ def load(declaration: ConfigModel, folder: Path | None = None, device: str = "cp
             return clip_encoder.load(OpenClipEncoder(modality=modality, model=f"local-dir:{folder}"), device)
 
 
-def parse(text: str) -> ConfigModel:
+def parse(text: str) -> EncoderConfig:
     """An encoder as the command line writes it, see FORMS."""
     library, _, name = text.partition(":")
     model, _, pretrained = name.partition("@")
@@ -69,6 +69,6 @@ def parse(text: str) -> ConfigModel:
         case "sentence_transformers" if name:
             return SentenceEncoder(model=name)
         case "open_clip-image" | "open_clip-text" if name:
-            found = reference.parse(name)
-            return OpenClipEncoder(modality=library.removeprefix("open_clip-"), model=found.name, pretrained=found.pretrained)
+            checkpoint = reference.parse(name)
+            return OpenClipEncoder(modality=library.removeprefix("open_clip-"), model=checkpoint.name, pretrained=checkpoint.pretrained)
     raise HelipError(f"'{text}' names no encoder; write {FORMS}")

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from helip.config import Encoder as ConfigModel
+from helip.config import Encoder as EncoderConfig
 from helip.data.progress import progress
 from helip.encoders.encoder import Encoder
 from helip.encoders.partial import PartialFeatures
@@ -29,7 +29,14 @@ class Corpus(Protocol):
 
 
 def encode(
-    declaration: ConfigModel, encoder: Encoder, corpus: Corpus, out: Path, *, batch_size: int = 64, workers: int = 0, dtype: str = "float16"
+    declaration: EncoderConfig,
+    encoder: Encoder,
+    corpus: Corpus,
+    out: Path,
+    *,
+    batch_size: int = 64,
+    workers: int = 0,
+    dtype: str = "float16",
 ) -> None:
     """Write out/{features.npy, features.json}, whole or not at all.
 

@@ -48,11 +48,13 @@ class ClipModel:
 def load(name: str, device: str | None = None) -> ClipModel:
     """A checkpoint as `helip.models.reference` reads it. HelipError where it cannot be loaded."""
     device = device or ("cuda" if torch.cuda.is_available() else "cpu")
-    found = parse(name)
-    if found.folder is not None:
-        return _of_folder(found.folder, device)
-    network, transform = create(found.name, found.pretrained)
-    return ClipModel(frozen(network, device), transform, tokenizer(found.name), weights_digest(network), digest(found.name), device)
+    checkpoint = parse(name)
+    if checkpoint.folder is not None:
+        return _of_folder(checkpoint.folder, device)
+    network, transform = create(checkpoint.name, checkpoint.pretrained)
+    return ClipModel(
+        frozen(network, device), transform, tokenizer(checkpoint.name), weights_digest(network), digest(checkpoint.name), device
+    )
 
 
 def _of_folder(folder: Path, device: str) -> ClipModel:

@@ -15,6 +15,7 @@ from helip.io import provenance, write_json
 
 
 def result_of(extractor: Extractor, data: EvaluationSet, task: str) -> Result:
+    """Returns the result of `task` (zeroshot, retrieval or probe) for one model on one set. Raises ValueError for another task."""
     match task:
         case "zeroshot":
             return metrics.zeroshot(extractor, data)
@@ -25,10 +26,11 @@ def result_of(extractor: Extractor, data: EvaluationSet, task: str) -> Result:
     raise ValueError(task)
 
 
-def write_metrics(path: Path, said: dict[str, Any], result: Result, extractor: Extractor, declaration: Any) -> None:
+def write_metrics(path: Path, facts: dict[str, Any], result: Result, extractor: Extractor, declaration: Any) -> None:
+    """Writes one metrics file: `facts` (which model, set and task), the metrics, each item's hits packed, and the provenance."""
     model = extractor.model
     digests = result.digests | {"checkpoint": model.checkpoint, "preprocessing": model.preprocessing}
-    content = said | {
+    content = facts | {
         "split": result.split,
         "n": result.n,
         "metrics": result.metrics,

@@ -126,10 +126,10 @@ def _tokenizer_in(folder: Path, config: dict[str, Any]) -> tokenizer.Tokenize:
 
 def open_start(start: str | Path) -> Clip:
     """A checkpoint to refine, as `helip.models.reference` reads it. Raises HelipError where it is missing, broken or not a CLIP."""
-    found = parse(str(start))
-    path = found.folder
+    reference = parse(str(start))
+    path = reference.folder
     if path is None:
-        return open_named(found)
+        return open_named(reference)
     if path.is_dir():
         return open_folder(path)
     if path.is_file():

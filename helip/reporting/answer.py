@@ -1,4 +1,4 @@
-"""The paper's open question, answered first: does refinement beat plain continued training? Markdown, from claims.csv and table 11."""
+"""The paper's open question, answered first: does refinement beat plain continued training? Markdown, from the verdicts and table 11."""
 
 import csv
 from collections.abc import Sequence
@@ -68,14 +68,14 @@ def between(r: dict[str, str]) -> str:
 
 
 def _as_printed(claim: ClaimRow) -> str:
-    said = f"**{SAID[claim.verdict]}.**"
+    verdict = f"**{SAID[claim.verdict]}.**"
     if claim.ci_low is None:
-        return said
+        return verdict
     low, high, value = claim.ci_low, claim.ci_high, claim.estimate
     how_many = f"the mean of {claim.compared} starts" if claim.compared > 1 else "one start"
     excluded = f" A gain of {claim.margin:g} points or more is excluded." if claim.verdict == "not reproduced" else ""
     return (
-        f"{said} Over plain continued training (the same steps, batch size and data, no hard pairs) it gains {value:+.2f} points "
+        f"{verdict} Over plain continued training (the same steps, batch size and data, no hard pairs) it gains {value:+.2f} points "
         f"[{low:+.2f}, {high:+.2f}] on table 1's sets, {how_many}, {claim.n_seeds} trainings of each.{excluded}"
     )
 

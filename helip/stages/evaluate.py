@@ -20,9 +20,9 @@ def evaluate_run(study: Study, run: str, seed: str, stage: str, workers: int = 0
     for name, task in study.tasks(stage):
         declaration = study.declaration.evaluation[name]
         data = of_declaration(name, declaration, study.evaluation_dir(name))
-        said = {"study": study.name, "run": run, "seed": seed, "set": name, "task": task}
-        said["recovered_share"] = trained.get("recovered_share")  # of the corpus that it was trained on, if that is known
+        facts = {"study": study.name, "run": run, "seed": seed, "set": name, "task": task}
+        facts["recovered_share"] = trained.get("recovered_share")  # of the corpus that it was trained on, if that is known
         path = study.metrics_file(run, seed, name, task)
-        write_metrics(path, said, result_of(extractor, data, task), extractor, declaration)
+        write_metrics(path, facts, result_of(extractor, data, task), extractor, declaration)
         written.append(path)
     return written

@@ -1,4 +1,4 @@
-"""The slow obvious twin: definitions of DESIGN.md as loops in float64."""
+"""The slow obvious twin of mining: section 3.2 and appendix A of arXiv 2305.05208 as loops in float64."""
 
 import itertools
 

@@ -1,4 +1,4 @@
-// What Python hands over (helip/mining/fused.py mirrors it), and the state of one panel of targets.
+// What Python hands over (helip/mining/engines/cpp.py mirrors it), and the state of one panel of targets.
 #pragma once
 #include <algorithm>
 #include <atomic>

@@ -1,6 +1,7 @@
 """Snakefiles of ours, each in a folder of its own, and the snakemake that runs them under the tracked profile."""
 
 import re
+import signal
 import subprocess
 import sys
 import time
@@ -25,7 +26,13 @@ class Workflow:
         command = [sys.executable, "-m", "snakemake", "--snakefile", str(self.snakefile), "--profile", str(PROFILE), *fast, *arguments]
         with open(self.output, "a") as out:
             self.process = subprocess.Popen(
-                command, cwd=self.folder, env=self.environ, stdout=out, stderr=subprocess.STDOUT, start_new_session=True
+                command,
+                cwd=self.folder,
+                env=self.environ,
+                stdout=out,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+                preexec_fn=heed_interrupts,
             )
         return self
 
@@ -50,6 +57,11 @@ class Workflow:
 
     def read(self, name: str) -> str:
         return (self.folder / name).read_text()
+
+
+def heed_interrupts() -> None:
+    """As at a terminal: tests that a script started in the background inherit a SIGINT that is ignored, and hand it on."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def until(true: Callable[[], object], seconds: float, what: str) -> None:

@@ -12,7 +12,7 @@ from helip.errors import HelipError
 # returns run(arguments) -> exit code or None. Heavy imports happen inside run.
 MODULES = (
     "corpus", "download", "contamination", "encode", "select", "mine", "importing", "train", "checkpoints", "evaluate", "report", "plan",
-    "doctor",
+    "doctor", "run",
 )  # fmt: skip
 
 

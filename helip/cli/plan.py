@@ -16,7 +16,7 @@ def add(name: str, parser: argparse.ArgumentParser) -> Callable[[argparse.Namesp
 
 
 def _plan(arguments: argparse.Namespace) -> None:
-    from helip.planning import jobs, summary, text
+    from helip.planning import artefacts, summary, text
 
-    bound = study.load(arguments.study)
-    print(text(bound, summary(bound, jobs(bound, arguments.tables or None))))
+    one = study.load(arguments.study)
+    print(text(one, summary(one, artefacts(one, arguments.tables or None))))

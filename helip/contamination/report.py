@@ -1,7 +1,7 @@
 """Counts of near-duplicates for every evaluation set and corpus of a study."""
 
 import csv
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -11,19 +11,24 @@ from helip.contamination.fingerprints import FINGERPRINT, fingerprint
 from helip.contamination.matching import DCT_BITS, GRADIENT_BITS, near_duplicates
 from helip.data.progress import progress
 from helip.errors import HelipError
-from helip.evaluation.sets import EvaluationSet, of_declaration
+from helip.evaluation.sets import EvaluationSet
 from helip.io import atomic_file, provenance, read_json, write_json
-from helip.study import Study
 
 COLUMNS = ("set", "item", "corpus", "sample", "distance")
 
 
-def contamination(study: Study, out: Path, matches: Path) -> list[dict]:
-    """Write counts to `out` (JSON) and every match to `matches` (CSV); return the counts: for each set and corpus the test items, how many
-    of them have a near-duplicate among the training images, their share, and how many training images those are."""
-    sets = {n: of_set(of_declaration(n, declared, study.evaluation_dir(n))) for n, declared in study.declaration.evaluation.items()}
+def contamination(
+    evaluation: Mapping[str, EvaluationSet], corpora: Mapping[str, tuple[Path, Path]], inputs: dict[str, str], out: Path, matches: Path
+) -> list[dict]:
+    """Writes counts to `out` (JSON) and every match to `matches` (CSV); returns the counts: for each set and corpus the test items, how many
+    of them have a near-duplicate among the training images, their share, and how many training images those are.
+
+    corpora: name -> (folder of its fingerprints, its manifest.json). inputs: digests for `out`. HelipError is raised for fingerprints of
+    another version of a corpus.
+    """
+    sets = {name: of_set(one) for name, one in evaluation.items()}
     together = np.concatenate(list(sets.values()))  # so that a corpus is sorted once for all sets
-    found = {corpus: near_duplicates(together, _of_corpus(study, corpus)) for corpus in study.own_corpora}
+    found = {name: near_duplicates(together, _of_corpus(name, *files)) for name, files in corpora.items()}
     counts, first = [], 0
     with atomic_file(matches) as temporary, open(temporary, "w", newline="") as file:
         table = csv.writer(file)
@@ -37,7 +42,7 @@ def contamination(study: Study, out: Path, matches: Path) -> list[dict]:
                 counts.append({"set": name, "corpus": corpus, "items": len(items), **_counted(item, sample, len(items))})
             first += len(items)
     limits = {"dct_bits": DCT_BITS, "gradient_bits": GRADIENT_BITS}
-    write_json(out, provenance(limits, {"contamination_digest": study.contamination_digest()}, counts=counts))
+    write_json(out, provenance(limits, inputs, counts=counts))
     return counts
 
 
@@ -46,10 +51,8 @@ def _counted(item: np.ndarray, sample: np.ndarray, items: int) -> dict:
     return {"found": hit, "share": hit / items if items else 0.0, "samples": len(np.unique(sample))}
 
 
-def _of_corpus(study: Study, corpus: str) -> np.ndarray:
-    folder = study.fingerprint_dir(corpus)
-    said, manifest = read_json(folder / "fingerprints.json"), read_json(study.manifest(corpus))
-    if said["corpus_digest"] != manifest["digest"]:
+def _of_corpus(corpus: str, folder: Path, manifest: Path) -> np.ndarray:
+    if read_json(folder / "fingerprints.json")["corpus_digest"] != read_json(manifest)["digest"]:
         raise HelipError(f"{folder}: is of another version of corpus '{corpus}'; make the fingerprints again")
     return np.load(folder / "fingerprints.npy", mmap_mode="r", allow_pickle=False)
 

@@ -2,12 +2,22 @@
 
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from helip.config import BenchmarkSet, DownloadedCorpus, Expected, GeneratedCorpus, GeneratedSet, ShardCorpus, TableCorpus, UnionCorpus
+from helip.config import (
+    BenchmarkSet,
+    ConfigModel,
+    DownloadedCorpus,
+    Expected,
+    GeneratedCorpus,
+    GeneratedSet,
+    ShardCorpus,
+    TableCorpus,
+    UnionCorpus,
+)
 from helip.data.build import shard_files
 from helip.data.corpus import Corpus
 from helip.data.locations import resolve_path
@@ -31,10 +41,10 @@ class Finding:
     detail: str
 
 
-def check(study: Study) -> Iterator[Finding]:
-    """One finding for each corpus, evaluation set and published checkpoint of the study."""
+def check(study: Study, corpus_folder: Callable[[str], Path]) -> Iterator[Finding]:
+    """One finding for each corpus, evaluation set and published checkpoint of the study. corpus_folder: where it keeps a corpus."""
     for name in study.declaration.corpora:
-        yield _found("corpus", name, lambda name=name: _corpus(study, name))
+        yield _found("corpus", name, lambda name=name: _corpus(study.corpus(name), corpus_folder(name)))
     for name in study.declaration.evaluation:
         yield _found("evaluation set", name, lambda name=name: _evaluation_set(study, name))
     for name in study.declaration.published:
@@ -51,8 +61,7 @@ def _found(kind: str, name: str, look) -> Finding:
 # ---------------------------------------------------------------- corpora
 
 
-def _corpus(study: Study, name: str) -> tuple[State, str]:
-    declaration, folder = study.declaration.corpora[name], study.corpus_dir(name)
+def _corpus(declaration: ConfigModel, folder: Path) -> tuple[State, str]:
     if (folder / "manifest.json").exists():
         return "there", _indexed(folder)
     match declaration:
@@ -118,7 +127,7 @@ def _evaluation_set(study: Study, name: str) -> tuple[State, str]:
     with tempfile.TemporaryDirectory() as place:
         said = build_evaluation_set(name, declaration, Path(place) / name)
     if isinstance(declaration, BenchmarkSet) and declaration.probe:
-        said = said | {"train_items": len(of_declaration(name, declaration, study.evaluation_dir(name)).open(None, "train"))}
+        said = said | {"train_items": len(of_declaration(name, declaration, Path()).open(None, "train"))}
     _compare(name, declaration.expected, said)
     train = f", {said['train_items']} for the probe" if said.get("train_items") else ""
     return "there", f"{said['items']} items{train}, {said.get('classes', 0)} classes"

@@ -16,6 +16,7 @@ import yaml
 from helip.cli import download as command
 from helip.download.check import check
 from helip.errors import HelipError
+from helip.stages import BuildCorpus
 from helip.study import Study
 
 CHECKPOINT = "download it from Google Drive"
@@ -122,7 +123,7 @@ def test_an_indexed_corpus_whose_shard_changed_is_found(study):
     from helip.data.build import build_corpus
 
     bound = study()
-    build_corpus(bound.declaration.corpora["yfcc15m_v1"], bound.corpus_dir("yfcc15m_v1"))
+    build_corpus(bound.declaration.corpora["yfcc15m_v1"], BuildCorpus(bound, "yfcc15m_v1").folder)
     assert states(bound)["yfcc15m_v1"][0] == "there" and "pairs, digest" in states(bound)["yfcc15m_v1"][1]
     with tarfile.open(study.mine / "shards/00000.tar", "a") as archive:
         archive.addfile(tarfile.TarInfo("more.txt"))

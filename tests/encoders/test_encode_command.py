@@ -7,6 +7,7 @@ from helip.cli import main
 from helip.data.build import build_corpus
 from helip.data.corpus import Corpus
 from helip.encoders.features import Features
+from helip.stages import BuildCorpus
 from helip.study import Study
 
 
@@ -15,7 +16,7 @@ def results(project, tmp_path_factory):
     """A results folder that holds the smoke study's corpus."""
     results = tmp_path_factory.mktemp("results")
     study = Study("smoke", experiments=project / "experiments", results=results)
-    build_corpus(study.declaration.corpora["cc3m"].model_copy(update={"size": 100}), study.corpus_dir("cc3m"))
+    build_corpus(study.declaration.corpora["cc3m"].model_copy(update={"size": 100}), BuildCorpus(study, "cc3m").folder)
     return results
 
 

@@ -9,6 +9,7 @@ from helip.cli import main
 from helip.errors import HelipError
 from helip.evaluation.building import build_evaluation_set
 from helip.reporting.metrics import Metrics
+from helip.stages import BuildEvaluationSet, metrics_file, model_of
 from helip.stages.evaluate import evaluate_run
 from helip.study import Study
 
@@ -20,14 +21,14 @@ def study(project, tmp_path_factory):
     """The smoke study with its evaluation sets, and a random model in the place of a trained one."""
     study = Study("smoke", experiments=project / "experiments", results=tmp_path_factory.mktemp("results"))
     for name, declaration in study.declaration.evaluation.items():
-        build_evaluation_set(name, declaration, study.evaluation_dir(name))
-    write_model(study.model_dir(RUN, SEED))
-    (study.model_dir(RUN, SEED) / "train.json").write_text('{"recovered_share": 0.63}')
+        build_evaluation_set(name, declaration, BuildEvaluationSet(study, name).folder)
+    write_model(model_of(study, RUN, SEED).folder)
+    (model_of(study, RUN, SEED).folder / "train.json").write_text('{"recovered_share": 0.63}')
     return study
 
 
 def expected(study, stage):
-    return {study.metrics_file(RUN, SEED, *task) for task in study.tasks(stage)}
+    return {metrics_file(study, RUN, SEED, *task) for task in study.tasks(stage)}
 
 
 def test_evaluate_and_probe_write_what_the_study_declares(study):
@@ -81,7 +82,7 @@ def test_an_unknown_run_or_seed_is_refused(study):
 def test_a_run_that_was_not_trained_is_refused(study):
     with pytest.raises(HelipError, match=r"seed1/open_clip_model.safetensors: not found; train the run first"):
         evaluate_run(study, RUN, "1", "evaluate")
-    assert not study.metrics_file(RUN, "1", "imagenet", "zeroshot").exists()
+    assert not metrics_file(study, RUN, "1", "imagenet", "zeroshot").exists()
 
 
 # ---------------------------------------------------------------- the command line, for a user's own model and set

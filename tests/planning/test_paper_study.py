@@ -3,6 +3,7 @@
 import pytest
 
 from helip.config.reading import read_yaml
+from helip.stages import model_of
 from helip.study import Study
 from helip.study.resolve import Names
 
@@ -78,8 +79,8 @@ def test_at_least_three_refinements_everywhere(paper):
 
 def test_published_models_are_those_of_the_paper_and_need_no_corpus(paper):
     assert set(paper.declaration.published) == {"cc3m_slip", "cc12m_slip", "yfcc15m_v2_slip", "yfcc15m_v2_declip"}
-    assert paper.train_inputs("cc3m_slip", "0") == []
-    assert paper.run_digest("cc3m_slip", "0") != paper.run_digest("cc12m_slip", "0")
+    assert model_of(paper, "cc3m_slip", "0").inputs() == []
+    assert model_of(paper, "cc3m_slip", "0").digest != model_of(paper, "cc12m_slip", "0").digest
 
 
 def test_what_clip_benchmark_ships_has_the_declared_digests(paper):

@@ -12,6 +12,7 @@ import yaml
 
 from helip.errors import HelipError
 from helip.planning import jobs, summary, text
+from helip.stages import BuildCorpus, Mine
 from helip.study import Study
 
 
@@ -106,10 +107,10 @@ def test_what_is_there_is_not_left_and_its_true_size_counts(experiments, tmp_pat
     from helip.io import write_json
 
     bound = study(experiments, "paper", tmp_path / "results")
-    before = {j.output: j for j in jobs(bound)}[bound.manifest("cc3m")]
-    write_json(bound.manifest("cc3m"), {"size": 2905954})
+    before = {j.output: j for j in jobs(bound)}[BuildCorpus(bound, "cc3m").output]
+    write_json(BuildCorpus(bound, "cc3m").output, {"size": 2905954})
     lines = {line.stage: line for line in summary(bound, jobs(bound))}
-    after = {j.output: j for j in jobs(bound)}[bound.manifest("cc3m")]
+    after = {j.output: j for j in jobs(bound)}[BuildCorpus(bound, "cc3m").output]
     assert (before.units, after.units) == (3318333, 2905954)
     assert lines["corpus"].left == lines["corpus"].jobs - 1
 
@@ -146,7 +147,7 @@ def test_a_large_corpus_is_mined_by_several_jobs_that_share_the_work(experiments
 
 def test_shards_that_were_merged_are_not_left(experiments, tmp_path):
     bound = study(experiments, "paper", tmp_path / "results")
-    merged = bound.pairs_dir("open29m.hpm.dino_vits8.sentence") / "pairs.json"
+    merged = Mine(bound, "open29m.hpm.dino_vits8.sentence").folder / "pairs.json"
     merged.parent.mkdir(parents=True)
     merged.touch()
     lines = {line.stage: line for line in summary(bound, jobs(bound))}

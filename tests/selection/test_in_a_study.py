@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from helip.cli import main
+from helip.stages import BuildCorpus, model_of
 from helip.study import Study, load
 
 RUN = "\n  cc3m_clip_selected: {start: cc3m_clip, refine: {arm: control}, select: {batch_size: 16, batches: 2, keep: 0.5}}\n"
@@ -21,20 +22,20 @@ def study(project, tmp_path, monkeypatch, corpus_folder, model_folder) -> Study:
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("HELIP_RESULTS", raising=False)
     bound = load("smoke")
-    shutil.copytree(corpus_folder, bound.corpus_dir("cc3m"))
-    shutil.copytree(model_folder, bound.model_dir("cc3m_clip", "1"))
+    shutil.copytree(corpus_folder, BuildCorpus(bound, "cc3m").folder)
+    shutil.copytree(model_folder, model_of(bound, "cc3m_clip", "1").folder)
     return bound
 
 
 def test_the_command_writes_what_the_training_waits_for(study, capsys):
     assert study.selection_name("cc3m_clip_selected") == NAME
-    wanted = study.train_inputs("cc3m_clip_selected", "1")[-1]
+    wanted = model_of(study, "cc3m_clip_selected", "1").inputs()[-1]
     assert wanted == study.root / "selections" / "cc3m_clip" / "seed1" / NAME / "keep.npy"
     assert main(["select", "--study", "smoke", "--seed", "1", "cc3m_clip", NAME]) == 0
     assert "kept 24 of 48 pairs" in capsys.readouterr().out
     assert np.load(wanted).sum() == 24
     said = json.loads(wanted.with_name("selection.json").read_text())
-    assert said["inputs"]["start"] == study.run_digest("cc3m_clip", "1")
+    assert said["inputs"]["start"] == model_of(study, "cc3m_clip", "1").digest
 
 
 def test_a_selection_that_no_run_declares_is_refused(study, capsys):

@@ -6,6 +6,7 @@ import json
 import pytest
 
 from helip.reporting.inputs import figures, tables
+from helip.stages import selection_of
 from helip.study import Study
 
 pytestmark = pytest.mark.long  # about a hundred jobs, made for the first test that asks
@@ -75,7 +76,7 @@ def test_table11_has_means_over_corpora_bounds_and_repeated_refinements(study):
 
 
 def test_the_truth_of_the_union_chooses_for_its_bounds(study):
-    selected = study.selection_dir("open29m_clip_select_truth", "0") / "selection.json"
+    selected = selection_of(study, "open29m_clip_select_truth", "0").folder / "selection.json"
     found = json.loads(selected.read_text())
     assert (found["size"], found["truth"]["precision"], found["truth"]["recall"]) == (440, 1.0, 1.0)
     assert found["kept"] < 440

@@ -23,13 +23,13 @@ def contamination(study: Study, out: Path, matches: Path) -> list[dict]:
     of them have a near-duplicate among the training images, their share, and how many training images those are."""
     sets = {n: of_set(of_declaration(n, declared, study.evaluation_dir(n))) for n, declared in study.declaration.evaluation.items()}
     together = np.concatenate(list(sets.values()))  # so that a corpus is sorted once for all sets
-    found = {corpus: near_duplicates(together, _of_corpus(study, corpus)) for corpus in study.own_corpora}
+    matches_of = {corpus: near_duplicates(together, _of_corpus(study, corpus)) for corpus in study.own_corpora}
     counts, first = [], 0
     with atomic_file(matches) as temporary, open(temporary, "w", newline="") as file:
         table = csv.writer(file)
         table.writerow(COLUMNS)
         for name, items in sets.items():
-            for corpus, all_of_it in found.items():
+            for corpus, all_of_it in matches_of.items():
                 of_it = slice(*np.searchsorted(all_of_it.item, [first, first + len(items)]))
                 item, sample, distance = (column[of_it] for column in all_of_it)
                 rows = zip((item - first).tolist(), sample.tolist(), distance.tolist(), strict=True)
@@ -48,16 +48,16 @@ def _counted(item: np.ndarray, sample: np.ndarray, items: int) -> dict:
 
 def _of_corpus(study: Study, corpus: str) -> np.ndarray:
     folder = study.fingerprint_dir(corpus)
-    said, manifest = read_json(folder / "fingerprints.json"), read_json(study.manifest(corpus))
-    if said["corpus_digest"] != manifest["digest"]:
+    metadata, manifest = read_json(folder / "fingerprints.json"), read_json(study.manifest(corpus))
+    if metadata["corpus_digest"] != manifest["digest"]:
         raise HelipError(f"{folder}: is of another version of corpus '{corpus}'; make the fingerprints again")
     return np.load(folder / "fingerprints.npy", mmap_mode="r", allow_pickle=False)
 
 
 def of_set(data: EvaluationSet) -> np.ndarray:
     """Fingerprints of the test images, in the order that CLIP benchmark gives them."""
-    found = [fingerprint(image) for image in progress(_images(data), None, f"fingerprints of {data.name}", "images")]
-    return np.array(found, FINGERPRINT)
+    hashes = [fingerprint(image) for image in progress(_images(data), None, f"fingerprints of {data.name}", "images")]
+    return np.array(hashes, FINGERPRINT)
 
 
 def _images(data: EvaluationSet) -> Iterator[Image.Image]:

@@ -30,8 +30,8 @@ class Wish(BaseModel):
     extra: dict[str, str | int | bool] = {}  # any other sbatch flag by its long name: {exclude: "n[1-3]", mail-type: END}
 
     def over(self, other: "Wish") -> "Wish":
-        said = {**other.model_dump(exclude_unset=True), **self.model_dump(exclude_unset=True)}
-        return Wish(**{**said, "extra": {**other.extra, **self.extra}})
+        merged = {**other.model_dump(exclude_unset=True), **self.model_dump(exclude_unset=True)}
+        return Wish(**{**merged, "extra": {**other.extra, **self.extra}})
 
 
 class Site(BaseModel):

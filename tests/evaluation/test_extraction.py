@@ -111,8 +111,8 @@ def test_the_name_of_a_set_plays_no_part(classification, model, tmp_path):
 def test_a_damaged_cache_is_made_again(classification, model, tmp_path, damage):
     data = of_folder(classification)
     before = Extractor(model, tmp_path).images(data, "test").images
-    (kept,) = tmp_path.glob("*/images-*.npz")
-    kept.write_bytes(kept.read_bytes()[:-40] if damage is None else damage)
+    (cached,) = tmp_path.glob("*/images-*.npz")
+    cached.write_bytes(cached.read_bytes()[:-40] if damage is None else damage)
     again = Counted(model, tmp_path)
     assert torch.equal(again.images(data, "test").images, before)
     assert again.encoded == ["test"]

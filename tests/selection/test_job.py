@@ -22,9 +22,9 @@ def read(folder):
 
 
 def test_a_selection_says_what_it_kept_and_how_well_it_found_the_mismatches(job, corpus_folder):
-    said = run(job(keep=0.75, **SMALL))
+    metadata = run(job(keep=0.75, **SMALL))
     keep, scores, written = read(job().out)
-    assert said == written
+    assert metadata == written
     assert (keep.dtype, scores.dtype, keep.sum(), written["kept"], written["size"]) == (np.bool_, np.float32, 36, 36, 48)
     assert scores[keep].min() == pytest.approx(written["threshold"])
     assert written["quantiles"]["0.5"] == pytest.approx(np.median(scores), abs=1e-6)
@@ -154,20 +154,20 @@ def test_a_users_own_corpus_and_model_from_the_command_line(corpus_folder, model
 )
 def test_bad_input_gets_one_sentence_and_leaves_nothing(corpus_folder, tmp_path, capsys, arguments, message):
     assert main(["select", "--corpus", str(corpus_folder), "--out", str(tmp_path / "kept"), *arguments]) == 2
-    said = capsys.readouterr().err
-    assert message in said and said.count("\n") == 1
+    error = capsys.readouterr().err
+    assert message in error and error.count("\n") == 1
     assert not (tmp_path / "kept").exists()
 
 
 def test_truth_drops_exactly_the_mismatched_pairs(job, corpus_folder):
-    said = run(job(score="truth", keep=0.5))
+    metadata = run(job(score="truth", keep=0.5))
     keep, _, _ = read(job().out)
     assert (keep == ~Truth.open(corpus_folder).mismatched).all()
-    assert (said["truth"]["precision"], said["truth"]["recall"], said["truth"]["auc"]) == (1.0, 1.0, 1.0)
+    assert (metadata["truth"]["precision"], metadata["truth"]["recall"], metadata["truth"]["auc"]) == (1.0, 1.0, 1.0)
 
 
 def test_the_truth_of_a_union_is_that_of_its_members(corpus_folder, tmp_path):
     twice = join(UnionCorpus(of=("one", "other")), [Corpus.open(corpus_folder)] * 2, tmp_path / "union")
-    said = run(Job(Selection(score="truth"), twice, tmp_path / "kept"))
+    metadata = run(Job(Selection(score="truth"), twice, tmp_path / "kept"))
     assert (read(tmp_path / "kept")[0] == np.tile(~Truth.open(corpus_folder).mismatched, 2)).all()
-    assert (said["truth"]["precision"], said["truth"]["recall"], said["size"]) == (1.0, 1.0, 96)
+    assert (metadata["truth"]["precision"], metadata["truth"]["recall"], metadata["size"]) == (1.0, 1.0, 96)

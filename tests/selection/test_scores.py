@@ -65,9 +65,9 @@ def test_s_clip_loss_is_its_slow_twin_at_every_size(N, batch_size, batches, seed
 def test_the_sharp_temperature_of_the_paper_does_not_overflow():
     """s / tau reaches 100, and e^100 is no float32; opposite captions give -100."""
     image = np.array([[1, 0], [-1, 0], [0, 1]], np.float32)
-    found = s_clip_loss(image, np.array([[1, 0], [1, 0], [0, 1]], np.float32), 0.01, 3, 1)
+    scores = s_clip_loss(image, np.array([[1, 0], [1, 0], [0, 1]], np.float32), 0.01, 3, 1)
     # pair 1: texts log(2 e^100), images log(e^100): 1 - 0.005 x 200.6931; pair 2: s -1, texts log(2 e^-100 + 1) = 0, images 100
-    assert found == pytest.approx([1 - 0.005 * (200 + math.log(2)), -1 - 0.005 * 100, 0.0], abs=1e-4)
+    assert scores == pytest.approx([1 - 0.005 * (200 + math.log(2)), -1 - 0.005 * 100, 0.0], abs=1e-4)
 
 
 def test_s_clip_loss_is_minus_half_tau_times_the_clip_loss_of_the_pair(pairs):
@@ -86,8 +86,8 @@ def test_a_caption_that_fits_everything_scores_low_though_its_clip_score_is_high
     text = np.array([general, exact, general, general], np.float32)
     text /= np.linalg.norm(text, axis=1, keepdims=True)
     assert clip_score(image, text)[0] > 0.89
-    found = s_clip_loss(image, text, 0.1, 4, 1)
-    assert found[0] < found[1] - 0.05
+    scores = s_clip_loss(image, text, 0.1, 4, 1)
+    assert scores[0] < scores[1] - 0.05
 
 
 def test_memory_mapped_half_precision_features_are_read_as_they_lie(pairs, tmp_path):

@@ -245,8 +245,8 @@ def test_defaults_are_the_published_constants():
         HnNceObjective: (hn_nce_loss, {}),
     }
     for kind, (function, renamed) in functions.items():
-        said = {p.name: p.default for p in inspect.signature(function).parameters.values() if p.default is not p.empty}
-        assert said == {renamed.get(name, name): value for name, value in published[kind].items() if name != "head"}
+        defaults = {p.name: p.default for p in inspect.signature(function).parameters.values() if p.default is not p.empty}
+        assert defaults == {renamed.get(name, name): value for name, value in published[kind].items() if name != "head"}
 
 
 def test_slip_head_is_the_published_one():
@@ -417,7 +417,7 @@ def test_hidden_words():
 def test_disturbed_captions():
     tokens = captions(2000)
     seen = disturb(tokens, torch.arange(2000))
-    kept, swapped, equal = 0, 0, 0
+    shortened, swapped, equal = 0, 0, 0
     for before, after in zip(tokens.tolist(), seen.tolist(), strict=True):
         end = after.index(49)
         assert after[0] == 48
@@ -429,10 +429,10 @@ def test_disturbed_captions():
             assert sum(a != b for a, b in zip(words, others, strict=True)) in (0, 2)
             swapped += words != others
         remaining = iter(words)
-        kept += len(words) > len(others) and all(word in remaining for word in others)  # in order
+        shortened += len(words) > len(others) and all(word in remaining for word in others)  # in order
         equal += words == others
-    assert kept + swapped + equal == 2000
-    assert kept > 300
+    assert shortened + swapped + equal == 2000
+    assert shortened > 300
     assert swapped > 500
 
 

@@ -76,9 +76,9 @@ def test_table11_has_means_over_corpora_bounds_and_repeated_refinements(study):
 
 def test_the_truth_of_the_union_chooses_for_its_bounds(study):
     selected = study.selection_dir("open29m_clip_select_truth", "0") / "selection.json"
-    found = json.loads(selected.read_text())
-    assert (found["size"], found["truth"]["precision"], found["truth"]["recall"]) == (440, 1.0, 1.0)
-    assert found["kept"] < 440
+    metadata = json.loads(selected.read_text())
+    assert (metadata["size"], metadata["truth"]["precision"], metadata["truth"]["recall"]) == (440, 1.0, 1.0)
+    assert metadata["kept"] < 440
 
 
 def test_a_second_run_schedules_nothing(graph):

@@ -99,7 +99,7 @@ def test_a_truncated_evaluation_archive_is_found(study):
 
 
 @pytest.mark.parametrize("name", ["mscoco_captions", "flickr30k", "flickr8k"])
-def test_a_missing_file_is_said_and_no_shell_fetches_it(study, tmp_path, monkeypatch, name):
+def test_a_missing_file_is_reported_and_no_shell_fetches_it(study, tmp_path, monkeypatch, name):
     """CLIP benchmark runs wget, unzip and kaggle for what it misses, whatever it is told of downloads."""
     (tmp_path / "bin").mkdir()
     for program in ("wget", "unzip", "kaggle"):
@@ -153,7 +153,7 @@ def planned(folder, *options: str) -> dict[str, int]:
     return {rule: int(n) for rule, n in re.findall(r"^(\w+) +(\d+)$", (done.stdout + done.stderr).partition("Job stats:")[2], re.MULTILINE)}
 
 
-def test_a_job_that_asks_for_a_gpu_waits_for_the_check_and_is_not_made_again_with_it(project, tmp_path):
+def test_gpu_jobs_wait_for_the_check_but_do_not_depend_on_it(project, tmp_path):
     for part in ("Snakefile", "rules", "experiments", "profiles"):
         (shutil.copytree if (project / part).is_dir() else shutil.copy)(project / part, tmp_path / part)
     assert Study("smoke", tmp_path / "experiments").data_check("encode") == []

@@ -70,7 +70,7 @@ def test_a_pinned_hash_that_differs_is_refused(site, checkpoint, tmp_path):
     assert not (tmp_path / "model").exists()
 
 
-def test_a_file_put_there_by_hand_is_recorded_and_its_change_is_seen(checkpoint, tmp_path, monkeypatch):
+def test_a_change_of_a_file_put_there_by_hand_is_refused(checkpoint, tmp_path, monkeypatch):
     monkeypatch.setenv("HELIP_CHECKPOINTS", str(tmp_path / "mine"))
     declared = PublishedCheckpoint(path="$HELIP_CHECKPOINTS/declip.pth.tar", obtain="download it from Google Drive")
     with pytest.raises(HelipError, match=r"declip.pth.tar: the published checkpoint of yfcc is not there; download it from Google Drive"):

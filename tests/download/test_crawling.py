@@ -107,7 +107,7 @@ def stand_in(path, script: str, monkeypatch) -> None:
     monkeypatch.setenv("HELIP_IMG2DATASET", str(path))
 
 
-def test_a_tool_that_dies_or_leaves_shards_undone_is_said_with_its_last_words(site, tmp_path, monkeypatch):
+def test_a_failed_tool_is_reported_with_its_last_line(site, tmp_path, monkeypatch):
     (tmp_path / "list.csv").write_text("url,caption,md5\nhttp://127.0.0.1:1/a.jpg,words,00\n")
     stand_in(tmp_path / "tool", "echo no space left on device; exit 3", monkeypatch)
     with pytest.raises(HelipError, match=r"img2dataset ended with code 3 \(no space left on device\); run again to go on"):
@@ -138,7 +138,7 @@ def test_a_tool_that_outlives_its_download_is_waited_for(tmp_path, monkeypatch):
     assert log.read_text().split() == ["begin", "end", "begin", "end"]
 
 
-def test_without_img2dataset_or_the_table_a_sentence_says_what_to_do(tmp_path, monkeypatch):
+def test_missing_img2dataset_or_table_is_one_sentence(tmp_path, monkeypatch):
     monkeypatch.setenv("HELIP_IMG2DATASET", str(tmp_path / "nowhere/img2dataset"))
     with pytest.raises(HelipError, match=r"nowhere/img2dataset: not found; run `make download-tools`, or set HELIP_IMG2DATASET"):
         executable()

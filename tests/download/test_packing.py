@@ -108,7 +108,7 @@ def test_sun397_takes_the_published_partition(tmp_path):
         read_sun397(tmp_path / "SUN397", parts)
 
 
-def test_caltech101_draws_thirty_a_class_the_same_on_every_machine(project, tmp_path):
+def test_caltech101_draws_the_same_thirty_a_class_everywhere(project, tmp_path):
     folder = tmp_path / "101_ObjectCategories"
     for c in range(102):
         (folder / f"class{c:03d}").mkdir(parents=True)

@@ -67,7 +67,7 @@ def test_sets_of_more_than_one_archive_load(tmp_path, monkeypatch):
     assert [label for _, label in items] == [i % 10 for i in range(50)]
 
 
-def test_same_declaration_same_bytes_and_disjoint_from_corpora_and_splits(tmp_path):
+def test_a_set_is_reproducible_and_disjoint_from_training_data(tmp_path):
     declaration = GeneratedSet(task="classification", items=40, train_items=40, seed=0)
     one, two = (build_evaluation_set("cifar10", declaration, tmp_path / n) for n in ("one", "two"))
     assert one["archives"] == two["archives"]
@@ -163,14 +163,14 @@ def test_a_users_set_is_checked_and_described(wds, tmp_path):
         ("test/0.tar", "junk", "not a whole tar archive"),
     ],
 )
-def test_a_users_broken_set_is_said(wds, tmp_path, name, content, sentence):
+def test_a_users_broken_set_is_reported(wds, tmp_path, name, content, sentence):
     (wds / name).unlink() if content is None else (wds / name).write_text(content)
     with pytest.raises(HelipError, match=sentence):
         build_evaluation_set("mine", WdsSet(task="classification", path=str(wds)), tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
 
-def test_an_item_without_image_or_caption_is_said(wds, tmp_path):
+def test_an_item_without_image_or_caption_is_reported(wds, tmp_path):
     tar_of(wds / "test" / "0.tar", [("a.png", encoded()), ("a.cls", b"0"), ("b.cls", b"1")])
     with pytest.raises(HelipError, match="item 'b' lacks its image"):
         build_evaluation_set("mine", WdsSet(task="classification", path=str(wds)), tmp_path / "out")
@@ -180,7 +180,7 @@ def test_an_item_without_image_or_caption_is_said(wds, tmp_path):
         build_evaluation_set("mine", WdsSet(task="retrieval", path=str(wds)), tmp_path / "out")
 
 
-def test_a_set_that_is_not_there_is_said(tmp_path, monkeypatch):
+def test_a_set_that_is_not_there_is_reported(tmp_path, monkeypatch):
     with pytest.raises(HelipError, match=r"away: there is no such folder; put the set there"):
         build_evaluation_set("mine", WdsSet(task="retrieval", path=str(tmp_path / "away")), tmp_path / "out")
     monkeypatch.delenv("HELIP_DATA", raising=False)

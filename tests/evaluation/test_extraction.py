@@ -66,7 +66,7 @@ def test_retrieval_is_the_same_from_the_cache(retrieval, model, tmp_path):
     assert again.encoded == []
 
 
-def test_a_checkpoint_overwritten_at_the_same_path_is_never_served_stale_features(classification, tmp_path):
+def test_an_overwritten_checkpoint_gets_no_stale_features(classification, tmp_path):
     folder, data = tmp_path / "model", of_folder(classification)
     results = []
     for seed in (0, 1, 0):

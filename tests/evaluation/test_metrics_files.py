@@ -100,7 +100,7 @@ def test_a_users_own_model_and_set(classification, retrieval, model_folder, tmp_
 
 
 @pytest.mark.parametrize("arguments", [[], ["--study", "smoke", RUN], ["--model", "m", "--set", "s"]])
-def test_half_said_is_refused(arguments, capsys):
+def test_half_of_the_own_data_options_is_refused(arguments, capsys):
     assert main(["evaluate", *arguments]) == 2
     assert "give either --study S RUN --seed N, or --model MODEL --set FOLDER --out FILE" in capsys.readouterr().err
 

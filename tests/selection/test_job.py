@@ -21,7 +21,7 @@ def read(folder):
     return np.load(folder / "keep.npy"), np.load(folder / "scores.npy"), json.loads((folder / "selection.json").read_text())
 
 
-def test_a_selection_says_what_it_kept_and_how_well_it_found_the_mismatches(job, corpus_folder):
+def test_a_selection_records_its_share_and_its_detection(job, corpus_folder):
     metadata = run(job(keep=0.75, **SMALL))
     keep, scores, written = read(job().out)
     assert metadata == written
@@ -43,13 +43,13 @@ def test_scores_are_those_of_both_towers_features(job):
     assert (read(job("plain").out)[1] == clip_score(image, text)).all()
 
 
-def test_features_are_encoded_once_for_all_selections_of_a_checkpoint(job, monkeypatch):
+def test_selections_of_a_checkpoint_share_its_features(job, monkeypatch):
     run(job(keep=0.5, **SMALL))
     monkeypatch.setattr("helip.selection.features.encode", lambda *a, **k: pytest.fail("encoded again"))
     run(job("plain", score="clip_score", keep=0.5))
 
 
-def test_features_of_other_weights_at_the_same_path_are_made_again(job, model_folder, tmp_path):
+def test_other_weights_at_the_same_path_are_encoded_again(job, model_folder, tmp_path):
     import shutil
 
     from safetensors.torch import load_file, save_file
@@ -64,7 +64,7 @@ def test_features_of_other_weights_at_the_same_path_are_made_again(job, model_fo
     assert read(job().out)[1] == pytest.approx(-before, abs=1e-5)
 
 
-def test_shards_and_a_run_that_joins_them_give_what_one_run_gives(job, tmp_path, monkeypatch):
+def test_shards_joined_give_what_one_run_gives(job, tmp_path, monkeypatch):
     whole = run(job("whole", **SMALL))
     assert run(job("shared", **SMALL), shard=(0, 2)) is None
     assert run(job("shared", **SMALL), shard=(1, 2)) is None

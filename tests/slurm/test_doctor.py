@@ -34,7 +34,7 @@ def test_kernels_for_a_gpu(capability, built, expected):
     assert doctor.has_kernels(capability, built) is expected
 
 
-def test_gpu_without_kernels_is_a_problem_and_a_v100_is_told_its_precision():
+def test_gpu_without_kernels_is_a_problem_and_a_v100_none():
     v100 = doctor.gpu_finding(0, "Tesla V100", (7, 0), PYPI_2_10, (30 * 2**30, 32 * 2**30))
     assert v100.ok
     assert "sm_70, 30 of 32 GiB free, precision fp16 with a gradient scaler" in v100.result

@@ -70,7 +70,7 @@ def test_log_of_a_requeued_job_is_appended_to(events):
 
 
 @pytest.mark.parametrize("name", ["cancelled", "lost"])
-def test_dead_job_is_noticed_within_a_minute(events, name):
+def test_dead_job_is_reported_within_a_minute(events, name):
     flow, noticed = events
     assert noticed[name] < 60
     assert not (flow.folder / f"{name}.out").exists()
@@ -81,7 +81,7 @@ def test_cancelled_job_is_called_cancelled(events):
     assert re.search(r"rule cancelled: job \d+ died \(CANCELLED\): it was cancelled", flow.printed)
 
 
-def test_job_that_was_killed_shows_the_end_of_its_log_and_may_have_lacked_memory(events):
+def test_killed_job_shows_its_log_and_suspects_memory(events):
     flow, _ = events
     told = flow.printed[flow.printed.index("rule lost: job") :]
     assert re.match(r"rule lost: job \d+ died \(FAILED\): .* was killed, as happens when memory runs out: raise mem_mb of the rule", told)

@@ -42,7 +42,7 @@ def test_concurrent_jobs_see_different_gpus(workflow):
     assert {flow.read("first_gpu.out").strip(), flow.read("second_gpu.out").strip()} == {"4", "7"}
 
 
-def test_the_cores_of_the_login_node_do_not_limit_the_threads_of_jobs(workflow):
+def test_cores_of_the_login_node_do_not_limit_job_threads(workflow):
     flow = workflow("events.smk")
     (flow.folder / "profiles/default").mkdir(parents=True)
     (flow.folder / "profiles/default/config.yaml").write_text("cores: 1\n")  # as the project's own does for bare runs
@@ -50,7 +50,7 @@ def test_the_cores_of_the_login_node_do_not_limit_the_threads_of_jobs(workflow):
     assert flow.read("threads.out").split() == ["6", "6"]
 
 
-def test_killed_job_leaves_nothing_running_and_is_noticed(workflow):
+def test_killed_job_leaves_nothing_running_and_is_reported(workflow):
     flow = workflow("events.smk").start("lost.out", *LOCAL)
     until((flow.folder / "lost.state").exists, 600, "the job to run")
     mine = [p for p in processes() if f"{flow.folder}/.snakemake/submitit/lost" in p[1] and "submitit.core._submit" in p[1]]

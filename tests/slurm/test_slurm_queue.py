@@ -49,7 +49,7 @@ def test_squeue_is_read(programs):
     assert SlurmQueue().states(["7", "8_0", "8_1", "9"]) == {"7": "RUNNING", "8_0": "PENDING", "8_1": "OUT_OF_MEMORY"}
 
 
-def test_job_that_squeue_has_forgotten_is_gone_and_a_silent_slurm_says_nothing(programs):
+def test_forgotten_job_is_gone_and_silence_decides_nothing(programs):
     programs("squeue", "echo 'slurm_load_jobs error: Invalid job id specified' >&2; exit 1")
     assert SlurmQueue().states(["7"]) == {}
     programs("squeue", "echo 'Unable to contact slurm controller' >&2; exit 1")
@@ -90,7 +90,7 @@ def test_killed_process_is_seen_without_sacct_in_the_jobs_log(tmp_path, line, ki
         assert text.endswith("when memory runs out: raise mem_mb of the rule (`rules:` in slurm/site.yaml)") is killed
 
 
-def test_process_ids_that_were_given_to_another_program_are_not_ours():
+def test_reused_process_ids_are_not_ours():
     assert LocalQueue().states([str(os.getpid()), "999999999"]) == {}
 
 

@@ -25,7 +25,7 @@ def test_later_layers_of_the_site_win_and_all_win_over_the_rule():
     assert wish_for(["train"], {"slurm_partition": "x"}, site()).partition == "x"
 
 
-def test_a_rule_of_the_site_also_means_its_rules_per_study_and_no_other(monkeypatch):
+def test_site_rule_covers_its_rules_per_study_alone(monkeypatch):
     monkeypatch.chdir(ROOT)
     ours = site(rules={"evaluate": {"runtime": 5}, "evaluate_paper": {"runtime": 9}, "train": {"runtime": 7}, "mine": {"runtime": 8}})
     assert wish_for(["evaluate_smoke"], {}, ours).runtime == 5

@@ -80,7 +80,7 @@ def meet_the_time_limit(slurm, folder: Path, run: str) -> None:
     os.kill(process, signal.SIGCONT)
 
 
-def test_table_from_slurm_is_the_local_one_whatever_happens_to_its_trainings(slurm, local, tmp_path):
+def test_table_from_slurm_equals_the_local_one(slurm, local, tmp_path):
     there = tmp_path / "on the cluster"
     shutil.copytree(local, there, ignore=shutil.ignore_patterns(".snakemake", *MADE_BY_JOBS, "table1*"))  # keeps the times
     controller = snakemake(there, slurm.environ, TABLE, *FAST)

@@ -107,7 +107,7 @@ def test_early_stopping_stops_and_exports_the_best(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(("gain", "best_step"), [(0.1, 5), (-0.1, 0)])
-def test_the_last_step_is_validated_too_and_an_untouched_start_is_said(tmp_path, monkeypatch, caplog, gain, best_step):
+def test_the_last_step_is_validated_and_an_unbeaten_start_warns(tmp_path, monkeypatch, caplog, gain, best_step):
     scores = iter([0.3, 0.3 + gain])
     monkeypatch.setattr(loop, "held_out_recall", lambda *_: next(scores))
     one = job(tmp_path, refinement(steps=5, early_stopping=EarlyStopping(every=100, held_out=0.1)))
@@ -141,7 +141,7 @@ def test_recall_by_hand(tmp_path):
     assert held_out_recall(one.clip, one.corpus, np.arange(4), torch.device("cpu")) == 5 / 8
 
 
-def test_retention_is_measured_from_the_start_and_a_fall_is_said(tmp_path, caplog):
+def test_retention_is_measured_from_the_start_and_a_fall_is_reported(tmp_path, caplog):
     scores = iter([50.0, 49.5, 47.0, 50.0, 12.0])
     watched = refinement(steps=8, retention=Retention(set="anything", every=2, tolerance=2.0))
     with caplog.at_level(logging.WARNING):
@@ -153,7 +153,7 @@ def test_retention_is_measured_from_the_start_and_a_fall_is_said(tmp_path, caplo
     assert "retention fell from 50.00 to 47.00" in caplog.text
 
 
-def test_retention_sees_the_model_in_eval_mode_and_leaves_training_alone(tmp_path):
+def test_retention_evaluates_without_disturbing_training(tmp_path):
     plain, watched = refinement(), refinement(retention=Retention(set="anything", every=1))
     modes = []
     assert train(job(tmp_path / "plain", plain), DistributedContext()) == 0

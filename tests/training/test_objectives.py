@@ -265,7 +265,7 @@ def test_cloob_fixes_the_temperature():
     assert not model.logit_scale.requires_grad
 
 
-def test_similarities_are_computed_in_single_precision_under_autocast():
+def test_similarities_stay_in_single_precision_under_autocast():
     model = tiny()
     for name in OBJECTIVES:
         objective = build_objective(refinement(name), model)

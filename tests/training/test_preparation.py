@@ -34,7 +34,7 @@ def test_an_arm_that_has_them_or_wants_none_is_not(tmp_path, settings, has_them)
 
 
 @pytest.mark.parametrize(("vision", "warned"), [(RESNET, 1), (VIT, 0)])
-def test_checkpointing_that_has_no_effect_is_said(tmp_path, vision, warned):
+def test_checkpointing_that_has_no_effect_is_reported(tmp_path, vision, warned):
     corpus = ToyCorpus(side=32)
     clip = models.new(declaration(vision), corpus, tmp_path / "tokenizer", seed=0)
     warnings = prepare(job(tmp_path, recipe(checkpoint_gradients=True), corpus, clip))

@@ -50,7 +50,7 @@ def test_extra_flags_of_all_layers_are_joined():
 @pytest.mark.parametrize(
     ("text", "problem"),
     [
-        ("default: {partitoin: x}", "default -> partitoin: Extra inputs"),
+        ("default: {partitoin: x}", "default -> partitoin: unknown key"),
         ("rules: {train: {runtime: soon}}", "rules -> train -> runtime: Input should be a valid integer"),
         ("gpu: [1", "not readable as YAML"),
         ("- 1", "the file: Input should be a valid dictionary"),
@@ -69,7 +69,7 @@ def test_wrong_site_file_is_one_sentence(tmp_path, text, problem):
 def test_named_site_file_must_exist_and_the_usual_one_need_not(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert read_site(None) == Site()
-    with pytest.raises(WorkflowError, match=r"no\.yaml: the site file cannot be read"):
+    with pytest.raises(WorkflowError, match=r"no\.yaml: not found; slurm/site\.example\.yaml"):
         read_site(Path("no.yaml"))
 
 

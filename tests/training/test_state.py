@@ -32,7 +32,7 @@ KILLS = 20
 PLAIN = {"steps": 30, "save_every": 1, "clip_norm": 1.0}
 EVERYTHING = PLAIN | {
     "steps": 24, "ema": 0.9, "accumulate": 2, "early_stopping": EarlyStopping(every=8, patience=9, held_out=0.2),
-    "augmentation": {"crop_scale": (0.5, 1.0), "flip": 0.5, "jitter": 0.3},
+    "augmentation": {"crop_scale": (0.5, 1.0), "flip": 0.5},
 }  # fmt: skip
 
 DECLIP = PLAIN | {"steps": 24, "objective": {"name": "declip", "queue": 64, "head": (16, 8)}, "precision": "fp16"}

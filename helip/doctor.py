@@ -14,8 +14,8 @@ LEAST_MEMORY_GB = 4
 
 @dataclass(frozen=True)
 class Finding:
-    about: str
-    said: str
+    subject: str
+    result: str
     remedy: str = ""  # empty: nothing is wrong
 
     @property
@@ -71,18 +71,18 @@ def no_gpu(cuda: str | None) -> Finding:
         return Finding("GPU", "none: training and mining run on the CPU")
     if os.environ.get("CUDA_VISIBLE_DEVICES") == "":
         return Finding("GPU", "hidden (CUDA_VISIBLE_DEVICES is empty): this job asked for none")
-    said = f"there is a driver, but torch (CUDA {cuda or 'none'}) finds no GPU"
-    return Finding("GPU", said, "update the driver, or install torch from PyPI (make setup)")
+    problem = f"there is a driver, but torch (CUDA {cuda or 'none'}) finds no GPU"
+    return Finding("GPU", problem, "update the driver, or install torch from PyPI (make setup)")
 
 
 def gpu_finding(index: int, name: str, capability: tuple[int, int], built: list[str], memory: tuple[int, int]) -> Finding:
     free, total = (round(n / 2**30) for n in memory)
     precision = "fp16 with a gradient scaler" if capability < (8, 0) else "bf16"
-    said = f"{name}, sm_{capability[0]}{capability[1]}, {free} of {total} GiB free, precision {precision}"
+    description = f"{name}, sm_{capability[0]}{capability[1]}, {free} of {total} GiB free, precision {precision}"
     if has_kernels(capability, built):
-        return Finding(f"GPU {index}", said)
+        return Finding(f"GPU {index}", description)
     remedy = "install torch 2.10.0 from PyPI, which serves sm_70 to sm_120 (make setup)"
-    return Finding(f"GPU {index}", f"{said}; torch has no kernels for it", remedy)
+    return Finding(f"GPU {index}", f"{description}; torch has no kernels for it", remedy)
 
 
 def package_findings() -> Iterator[Finding]:
@@ -95,12 +95,12 @@ def package_findings() -> Iterator[Finding]:
 
 def room_findings(results: Path) -> Iterator[Finding]:
     """Disk where results go, shared memory (loader processes pass batches through it), and memory that is free."""
-    for about, folder, least in (("disk for results", results, LEAST_DISK_GB), ("/dev/shm", Path("/dev/shm"), 1)):
+    for subject, folder, least in (("disk for results", results, LEAST_DISK_GB), ("/dev/shm", Path("/dev/shm"), 1)):
         here = next(p for p in (folder, *folder.absolute().parents) if p.exists())
         free = shutil.disk_usage(here).free / 2**30
         more = f", or make {results} a link to a larger disk" if folder is results else ""
         remedy = "" if free >= least else f"free at least {least} GiB there{more}"
-        yield Finding(about, f"{free:.0f} GiB free at {here}", remedy)
+        yield Finding(subject, f"{free:.0f} GiB free at {here}", remedy)
     available = memory_gb()
     yield Finding("memory", f"{available:.0f} GiB free", "" if available >= LEAST_MEMORY_GB else f"free at least {LEAST_MEMORY_GB} GiB")
 
@@ -123,14 +123,14 @@ def slurm_findings() -> Iterator[Finding]:
     if shutil.which("sbatch") is None:
         yield Finding("Slurm", "none here: --profile local runs everything on this machine")
         return
-    ok, said = _answers("sinfo", "--version")
-    reached, problem = _answers("squeue", "--noheader", "--jobs=1") if ok else (False, said)
+    ok, answer = _answers("sinfo", "--version")
+    reached, problem = _answers("squeue", "--noheader", "--jobs=1") if ok else (False, answer)
     reached = reached or "Invalid job id" in problem  # an answer, if to a stupid question
     remedy = "" if reached else "slurmctld does not answer: is this a node of the cluster? see SLURM_CONF"
-    yield Finding("Slurm", said if reached else problem, remedy)
+    yield Finding("Slurm", answer if reached else problem, remedy)
     if reached:
-        ok, said = _answers("sacct", "--noheader", "--starttime=now")
-        yield Finding("sacct", "answers" if ok else f"does not answer ({said}); jobs are watched by squeue alone, which is enough")
+        ok, answer = _answers("sacct", "--noheader", "--starttime=now")
+        yield Finding("sacct", "answers" if ok else f"does not answer ({answer}); jobs are watched by squeue alone, which is enough")
 
 
 FOLDERS = {

@@ -34,5 +34,5 @@ def _here() -> str:
 
 def _lines(finding) -> str:
     if finding.ok:
-        return f"ok       {finding.about}: {finding.said}"
-    return f"PROBLEM  {finding.about}: {finding.said}\n         -> {finding.remedy}"
+        return f"ok       {finding.subject}: {finding.result}"
+    return f"PROBLEM  {finding.subject}: {finding.result}\n         -> {finding.remedy}"

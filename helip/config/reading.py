@@ -43,6 +43,8 @@ def read_yaml(path: Path, kind: Any) -> Any:
         content = yaml.load(path.read_text(), _Loader)
     except FileNotFoundError:
         raise HelipError(f"{path}: not found") from None
+    except OSError as error:
+        raise HelipError(f"{path}: cannot be read ({error.strerror})") from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise HelipError(f"{path}: not readable as YAML: {' '.join(str(error).split())}") from None
     return validate(kind, {} if content is None else _written_out(content, str(path)), str(path))

@@ -28,11 +28,10 @@ class Model(ConfigModel):
 
 
 class Augmentation(ConfigModel):
-    """Of training images: random resized crop, flip, colour jitter. Defaults are open_clip's."""
+    """Of training images: random resized crop and flip. Defaults are open_clip's."""
 
     crop_scale: tuple[float, float] = (0.9, 1.0)
     flip: Share = 0.0
-    jitter: float = Field(0.0, ge=0)
 
     @model_validator(mode="after")
     def _shares_of_the_area(self):
@@ -55,12 +54,7 @@ class SlipObjective(ConfigModel):
 
 class DeclipObjective(ConfigModel):
     name: Literal["declip"] = "declip"
-    clip_weight: Weight = 0.4
-    nearest_weight: Weight = 0.2
-    simsiam_weight: Weight = 0.2
-    masked_weight: Weight = 0.2
     queue: Width = 65536
-    masked_share: Share = 0.15
     head: tuple[Width, Width] = (1024, 512)  # width of SimSiam's projector, and of its predictor's hidden layer
 
 

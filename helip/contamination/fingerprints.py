@@ -44,15 +44,15 @@ def fingerprint_corpus(corpus: Corpus, out: Path, workers: int = 1, inputs: dict
     """Write fingerprints.npy, [N] of FINGERPRINT in the order of ids, and fingerprints.json, which counts images whose fingerprint
     an earlier one has; return the latter."""
     with atomic_folder(out) as folder:
-        found = np.lib.format.open_memmap(folder / "fingerprints.npy", "w+", FINGERPRINT, (len(corpus),))
+        hashes = np.lib.format.open_memmap(folder / "fingerprints.npy", "w+", FINGERPRINT, (len(corpus),))
         blocks = [(i, min(i + BLOCK, len(corpus))) for i in range(0, len(corpus), BLOCK)]
         what, unit = f"fingerprints of {corpus.folder.name}", f"x {BLOCK} images"
         for (first, end), values in zip(blocks, each(functools.partial(_block, corpus), blocks, what, unit, workers), strict=True):
-            found[first:end] = values
-        found.flush()
-        said = {"size": len(corpus), "corpus_digest": corpus.digest, "duplicates": len(found) - len(np.unique(found))}
-        write_json(folder / "fingerprints.json", provenance({"hashes": FINGERPRINT.names}, inputs, **said))
-    return said
+            hashes[first:end] = values
+        hashes.flush()
+        summary = {"size": len(corpus), "corpus_digest": corpus.digest, "duplicates": len(hashes) - len(np.unique(hashes))}
+        write_json(folder / "fingerprints.json", provenance({"hashes": FINGERPRINT.names}, inputs, **summary))
+    return summary
 
 
 def _block(corpus: Corpus, ids: tuple[int, int]) -> np.ndarray:

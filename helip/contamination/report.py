@@ -28,13 +28,13 @@ def contamination(
     """
     sets = {name: of_set(one) for name, one in evaluation.items()}
     together = np.concatenate(list(sets.values()))  # so that a corpus is sorted once for all sets
-    found = {name: near_duplicates(together, _of_corpus(name, *files)) for name, files in corpora.items()}
+    matches_of = {name: near_duplicates(together, _of_corpus(name, *files)) for name, files in corpora.items()}
     counts, first = [], 0
     with atomic_file(matches) as temporary, open(temporary, "w", newline="") as file:
         table = csv.writer(file)
         table.writerow(COLUMNS)
         for name, items in sets.items():
-            for corpus, all_of_it in found.items():
+            for corpus, all_of_it in matches_of.items():
                 of_it = slice(*np.searchsorted(all_of_it.item, [first, first + len(items)]))
                 item, sample, distance = (column[of_it] for column in all_of_it)
                 rows = zip((item - first).tolist(), sample.tolist(), distance.tolist(), strict=True)
@@ -59,8 +59,8 @@ def _of_corpus(corpus: str, folder: Path, manifest: Path) -> np.ndarray:
 
 def of_set(data: EvaluationSet) -> np.ndarray:
     """Fingerprints of the test images, in the order that CLIP benchmark gives them."""
-    found = [fingerprint(image) for image in progress(_images(data), None, f"fingerprints of {data.name}", "images")]
-    return np.array(found, FINGERPRINT)
+    hashes = [fingerprint(image) for image in progress(_images(data), None, f"fingerprints of {data.name}", "images")]
+    return np.array(hashes, FINGERPRINT)
 
 
 def _images(data: EvaluationSet) -> Iterator[Image.Image]:

@@ -125,21 +125,21 @@ def _evaluation_set(study: Study, name: str) -> tuple[State, str]:
         return "will be made", f"{declaration.items} generated items"
     _present(declaration.root if isinstance(declaration, BenchmarkSet) else declaration.path, declaration.obtain)
     with tempfile.TemporaryDirectory() as place:
-        said = build_evaluation_set(name, declaration, Path(place) / name)
+        metadata = build_evaluation_set(name, declaration, Path(place) / name)
     if isinstance(declaration, BenchmarkSet) and declaration.probe:
-        said = said | {"train_items": len(of_declaration(name, declaration, Path()).open(None, "train"))}
-    _compare(name, declaration.expected, said)
-    train = f", {said['train_items']} for the probe" if said.get("train_items") else ""
-    return "there", f"{said['items']} items{train}, {said.get('classes', 0)} classes"
+        metadata = metadata | {"train_items": len(of_declaration(name, declaration, Path()).open(None, "train"))}
+    _compare(name, declaration.expected, metadata)
+    train = f", {metadata['train_items']} for the probe" if metadata.get("train_items") else ""
+    return "there", f"{metadata['items']} items{train}, {metadata.get('classes', 0)} classes"
 
 
-def _compare(name: str, expected: Expected, said: dict) -> None:
+def _compare(name: str, expected: Expected, metadata: dict) -> None:
     keys = {"class_names": "class_names_digest", "templates": "templates_digest"}
     for field, value in expected.model_dump(exclude_none=True).items():
-        found = said.get(keys.get(field, field))
-        if found != value:
+        actual = metadata.get(keys.get(field, field))
+        if actual != value:
             raise HelipError(
-                f"evaluation -> {name}: {field.replace('_', ' ')} should be {value} and is {found}; it is another set or version"
+                f"evaluation -> {name}: {field.replace('_', ' ')} should be {value} and is {actual}; it is another set or version"
             )
 
 
@@ -153,5 +153,5 @@ def _checkpoint(study: Study, run: str) -> tuple[State, str]:
     file, record = place(checkpoint, run, study.root / "checkpoints")
     if not file.exists():
         return "will be fetched", f"{checkpoint.url}, sha256 {checkpoint.sha256 or 'recorded then'}"
-    found = agreed(file, file_digest(file), checkpoint.sha256, record)
-    return "there", f"{file.stat().st_size} bytes, sha256 {found}"
+    sha256 = agreed(file, file_digest(file), checkpoint.sha256, record)
+    return "there", f"{file.stat().st_size} bytes, sha256 {sha256}"

@@ -28,9 +28,9 @@ def obtain(checkpoint: PublishedCheckpoint, run: str, folder: Path) -> tuple[Pat
         raise HelipError(
             f"{file}: the published checkpoint of {run} is not there; {checkpoint.obtain or 'put it there or correct the path'}"
         )
-    found = agreed(file, file_digest(file), checkpoint.sha256, record)
-    write_json(record, {"path": checkpoint.path, "sha256": found, "bytes": file.stat().st_size, "pinned": checkpoint.sha256 is not None})
-    return file, found
+    sha256 = agreed(file, file_digest(file), checkpoint.sha256, record)
+    write_json(record, {"path": checkpoint.path, "sha256": sha256, "bytes": file.stat().st_size, "pinned": checkpoint.sha256 is not None})
+    return file, sha256
 
 
 def fetch_model(checkpoint: PublishedCheckpoint, run: str, folder: Path, out: Path, stands_for: str) -> str:

@@ -14,10 +14,10 @@ _RANGE = re.compile(r"\{(\d+)\.\.(\d+)\}")
 
 def addresses(pattern: str) -> list[str]:
     """'.../train-{0000..0575}.tar' as its 576 addresses; both ends count, and the zeros in front are kept."""
-    found = _RANGE.findall(pattern)
-    if len(found) != 1 or int(found[0][0]) > int(found[0][1]):
+    matches = _RANGE.findall(pattern)
+    if len(matches) != 1 or int(matches[0][0]) > int(matches[0][1]):
         raise HelipError(f"mirror '{pattern}': needs one range {{first..last}}, e.g. {{0000..0575}}; write its shards that way")
-    first, last = found[0]
+    first, last = matches[0]
     return [_RANGE.sub(f"{n:0{len(first)}d}", pattern) for n in range(int(first), int(last) + 1)]
 
 

@@ -29,11 +29,11 @@ def write_addresses(declaration: DownloadedCorpus, table: Path, out: Path) -> di
         for batch in _batches(table, declaration.header, columns):
             wanted = _wanted(batch, read, drawn)
             read += batch.num_rows
-            kept = [row for row in _texts(wanted) if row is not None]
-            if kept:
-                writer.write_table(pa.table([pa.array(c, pa.string()) for c in zip(*kept, strict=True)], schema=schema))
+            valid = [row for row in _texts(wanted) if row is not None]
+            if valid:
+                writer.write_table(pa.table([pa.array(c, pa.string()) for c in zip(*valid, strict=True)], schema=schema))
             rows += wanted.num_rows
-            seen.append(np.array([_short(row[0]) for row in kept], np.uint64))
+            seen.append(np.array([_short(row[0]) for row in valid], np.uint64))
     addresses = np.concatenate(seen) if seen else np.zeros(0, np.uint64)
     if not len(addresses):
         raise HelipError(f"{table}: holds no address with a caption; check url_column and caption_column")
@@ -48,11 +48,11 @@ def _short(text: str) -> int:
 def _texts(batch: pa.RecordBatch) -> Iterator[tuple[str, ...] | None]:
     for row in zip(*(column.to_pylist() for column in batch.columns), strict=True):
         try:
-            said = tuple("" if v is None else v.decode() if isinstance(v, bytes) else str(v) for v in row)
+            texts = tuple("" if v is None else v.decode() if isinstance(v, bytes) else str(v) for v in row)
         except UnicodeDecodeError:
             yield None
             continue
-        yield said if said[0].strip() else None
+        yield texts if texts[0].strip() else None
 
 
 # ---------------------------------------------------------------- sampling

@@ -22,15 +22,15 @@ def build_evaluation_set(name: str, declaration: ConfigModel, out: Path, inputs:
     with atomic_folder(out) as folder:
         match declaration:
             case GeneratedSet():
-                found = _generated(name, declaration, folder)
+                contents = _generated(name, declaration, folder)
             case WdsSet():
                 root = resolve_path(declaration.path, declaration.obtain)
-                found = {"dataset": f"wds/{name}", "root": str(root), "split": declaration.split, **check_wds(root, declaration)}
+                contents = {"dataset": f"wds/{name}", "root": str(root), "split": declaration.split, **check_wds(root, declaration)}
             case BenchmarkSet():
-                found = _benchmark(name, declaration)
-        said = provenance(declaration, inputs, name=name, task=declaration.task, probe=declaration.probe, **found)
-        write_json(folder / "evaluation.json", said)
-    return said
+                contents = _benchmark(name, declaration)
+        metadata = provenance(declaration, inputs, name=name, task=declaration.task, probe=declaration.probe, **contents)
+        write_json(folder / "evaluation.json", metadata)
+    return metadata
 
 
 # ---------------------------------------------------------------- generated

@@ -51,19 +51,19 @@ class Extractor:
         if self.folder is None:
             return compute()
         path = self.folder / name
-        if (kept := _read(path)) is not None:
-            return kept
+        if (cached := _read(path)) is not None:
+            return cached
         arrays = compute()
         with atomic_file(path) as temporary, open(temporary, "wb") as file:
             np.savez(file, **arrays)
         return arrays
 
     def _encode_images(self, data: EvaluationSet, split: str) -> dict[str, np.ndarray]:
-        features, said = [], []
+        features, targets = [], []
         try:
             for images_BCHW, labels_or_captions in self._batches(data, split):
                 features.append(self.model.encode_images(images_BCHW).numpy())
-                said.extend(labels_or_captions)
+                targets.extend(labels_or_captions)
         except HelipError:
             raise
         except Exception as error:  # damaged data: PIL, tarfile, webdataset and torchvision each raise their own kinds
@@ -72,8 +72,8 @@ class Extractor:
         if not features:
             raise HelipError(f"{data.root}: the {split} split of '{data.name}' is empty; restore its files")
         retrieval = data.task == "retrieval"
-        captions = [list(c) for c in said] if retrieval else []
-        labels_N = np.zeros(0, np.int64) if retrieval else np.asarray(said, np.int64)
+        captions = [list(c) for c in targets] if retrieval else []
+        labels_N = np.zeros(0, np.int64) if retrieval else np.asarray(targets, np.int64)
         return {
             "images": _finite(np.concatenate(features), f"images of '{data.name}'"),
             "labels": labels_N,

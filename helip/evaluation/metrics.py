@@ -95,7 +95,7 @@ def retrieval(extractor: Extractor, data: EvaluationSet) -> Result:
     for name, scores, positive in (("image", scores_TN, positive_TN), ("text", scores_TN.T, positive_TN.T)):
         for k in RECALLS:
             hits[f"{name}_recall_at_{k}"] = batchify(recall_at_k, scores, positive, BATCH, "cpu", k=min(k, scores.shape[1])) > 0
-    metrics = {name: 100 * found.double().mean().item() for name, found in hits.items()}
+    metrics = {name: 100 * hits_N.double().mean().item() for name, hits_N in hits.items()}
     counts = {len(one) for one in features.captions}
     together = {f"image_recall_at_{k}": len(features.captions[0]) for k in RECALLS} if len(counts) == 1 else {}
     return Result(metrics, hits, len(features.captions), data.test_split, {"images": features.digest}, together=together)

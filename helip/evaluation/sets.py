@@ -75,8 +75,8 @@ class EvaluationSet:
         for folder, folders, names in os.walk(self.root):
             folders.sort()
             for name in sorted(names):
-                said = os.stat(os.path.join(folder, name))
-                seen.update(f"{os.path.relpath(folder, self.root)}/{name} {said.st_size} {said.st_mtime_ns}\n".encode())
+                status = os.stat(os.path.join(folder, name))
+                seen.update(f"{os.path.relpath(folder, self.root)}/{name} {status.st_size} {status.st_mtime_ns}\n".encode())
         return seen.hexdigest()[:16]
 
 
@@ -94,7 +94,7 @@ def of_declaration(name: str, declaration: ConfigModel, folder: Path) -> Evaluat
 def of_folder(folder: Path) -> EvaluationSet:
     """A folder in wds layout; dataset_type.txt says what it is, as CLIP benchmark reads it."""
     kind = folder / "dataset_type.txt"
-    said = kind.read_text().strip().lower() if kind.is_file() else "classification"
-    if said not in ("classification", "retrieval"):
-        raise HelipError(f"{kind}: '{said}' is neither classification nor retrieval, and nothing else can be evaluated here")
-    return EvaluationSet(folder.resolve().name, said, f"wds/{folder.resolve().name}", folder)
+    task = kind.read_text().strip().lower() if kind.is_file() else "classification"
+    if task not in ("classification", "retrieval"):
+        raise HelipError(f"{kind}: '{task}' is neither classification nor retrieval, and nothing else can be evaluated here")
+    return EvaluationSet(folder.resolve().name, task, f"wds/{folder.resolve().name}", folder)

@@ -35,8 +35,9 @@ def _is_of(folder: Path, corpus: Corpus, encoder: Encoder) -> bool:
 
     if not (folder / "features.json").is_file():
         return False
-    said = read_json(folder / "features.json")
-    return (said["corpus_digest"], said["weights_digest"], said["preprocessing"]) == (corpus.digest, encoder.weights, encoder.preprocessing)
+    metadata = read_json(folder / "features.json")
+    expected = (corpus.digest, encoder.weights, encoder.preprocessing)
+    return (metadata["corpus_digest"], metadata["weights_digest"], metadata["preprocessing"]) == expected
 
 
 def target_features(encoder: Encoder, target, batch_size: int = 64) -> np.ndarray:

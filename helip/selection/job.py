@@ -54,10 +54,10 @@ def run(job: Job, shard: tuple[int, int] = (0, 1), inputs: dict[str, str] | None
     if scored is None:
         return None
     scores_N, sources = scored
-    said = _write(job, scores_N, {"corpus": job.corpus.digest, **sources, **(inputs or {})})
+    metadata = _write(job, scores_N, {"corpus": job.corpus.digest, **sources, **(inputs or {})})
     for partial in job.out.parent.glob(f".{glob.escape(job.out.name)}.*.partial"):
         shutil.rmtree(partial, ignore_errors=True)
-    return said
+    return metadata
 
 
 def summary(metadata: dict[str, Any]) -> str:
@@ -94,15 +94,15 @@ def _score(job: Job, shard: tuple[int, int]) -> tuple[np.ndarray, dict[str, str]
 def _shuffled(job: Job, image_ND: np.ndarray, text_ND: np.ndarray, sources: dict[str, str], shard: tuple[int, int]) -> np.ndarray | None:
     from helip.selection import shuffles
 
-    said = [job.spec.temperature, job.spec.batch_size, job.spec.seed, job.corpus.digest, sources]
-    folder = job.out.parent / f".{job.out.name}.{digest(said)}.partial"
+    identity = [job.spec.temperature, job.spec.batch_size, job.spec.seed, job.corpus.digest, sources]
+    folder = job.out.parent / f".{job.out.name}.{digest(identity)}.partial"
     shuffles.compute(job.spec, image_ND, text_ND, folder, shard, job.device)
     return shuffles.mean(job.spec, len(image_ND), folder) if shard == (0, 1) else None
 
 
 def _write(job: Job, scores_N: np.ndarray, inputs: dict[str, str]) -> dict[str, Any]:
     keep_N = scores_N > 0 if job.spec.score == "truth" else keep_top(scores_N, job.spec.keep)
-    facts = {
+    measured = {
         "corpus_digest": job.corpus.digest,
         "size": len(keep_N),
         "kept": int(keep_N.sum()),
@@ -110,10 +110,10 @@ def _write(job: Job, scores_N: np.ndarray, inputs: dict[str, str]) -> dict[str, 
         "quantiles": {f"{q:g}": float(np.quantile(scores_N, q)) for q in QUANTILES},
     }
     if Truth.known(job.corpus.folder):
-        facts["truth"] = detection(scores_N, keep_N, Truth.open(job.corpus.folder).mismatched)
-    said = provenance(job.spec, inputs, model=job.model if not job.model.startswith("local-dir:") else "local-dir", **facts)
+        measured["truth"] = detection(scores_N, keep_N, Truth.open(job.corpus.folder).mismatched)
+    metadata = provenance(job.spec, inputs, model=job.model if not job.model.startswith("local-dir:") else "local-dir", **measured)
     with atomic_folder(job.out) as folder:
         np.save(folder / "keep.npy", keep_N)
         np.save(folder / "scores.npy", scores_N)
-        write_json(folder / "selection.json", said)
-    return said
+        write_json(folder / "selection.json", metadata)
+    return metadata

@@ -11,12 +11,12 @@ def detection(scores: np.ndarray, keep: np.ndarray, mismatched: np.ndarray) -> d
     from scipy.stats import rankdata
 
     dropped, bad, good = ~keep, int(mismatched.sum()), int((~mismatched).sum())
-    found = int((dropped & mismatched).sum())
+    detected = int((dropped & mismatched).sum())
     above = rankdata(scores)[~mismatched].sum() - good * (good + 1) / 2  # pairs (good, bad) in which the good one scores higher
     return {
         "mismatched": bad,
         "dropped": int(dropped.sum()),
-        "precision": found / int(dropped.sum()) if dropped.any() else None,
-        "recall": found / bad if bad else None,
+        "precision": detected / int(dropped.sum()) if dropped.any() else None,
+        "recall": detected / bad if bad else None,
         "auc": float(above / (good * bad)) if good and bad else None,
     }

@@ -40,7 +40,7 @@ STRONG = View(crop_scale=(0.08, 1.0), flip=0.5, jitter=0.4, grey=0.2, blur=0.5) 
 
 def views(wanted: Iterable[Literal["plain", "strong"]], plain: Augmentation) -> tuple[View, ...]:
     """Returns the views that an objective asks for; `plain` is the recipe's own augmentation and `strong` is SimCLR's."""
-    own = View(plain.crop_scale, plain.flip, plain.jitter)
+    own = View(plain.crop_scale, plain.flip)
     return tuple(own if name == "plain" else STRONG for name in wanted)
 
 

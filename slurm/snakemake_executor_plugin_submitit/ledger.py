@@ -92,11 +92,11 @@ class Ledger:
 
     def records(self) -> list[Record]:
         """What earlier controllers left, that is, submitted and never saw end."""
-        found = []
+        records = []
         for path in sorted(self.folder.glob("*.json")):
             with suppress(OSError, ValueError, TypeError):
-                found.append(identified(Record(**json.loads(path.read_text()))))
-        return [record for record in found if record.job_id]
+                records.append(identified(Record(**json.loads(path.read_text()))))
+        return [record for record in records if record.job_id]
 
     def forget(self, work: str) -> None:
         (self.folder / f"{work}.json").unlink(missing_ok=True)

@@ -19,13 +19,13 @@ class SubmissionError(Exception):
 
 def flags(text: str) -> dict[str, str | bool]:
     """Resource `slurm_extra`: '--exclude=n1 --exclusive' as {'exclude': 'n1', 'exclusive': True}."""
-    found: dict[str, str | bool] = {}
+    options: dict[str, str | bool] = {}
     for word in shlex.split(text):
         name, equals, value = word.partition("=")
         if not re.fullmatch(r"--[a-z][a-z-]*", name):
             raise SubmissionError(f"slurm_extra: '{word}' is no long option; write --name=value or --name")
-        found[name[2:]] = value if equals else True
-    return found
+        options[name[2:]] = value if equals else True
+    return options
 
 
 def whole(resources: Mapping[str, Any], name: str) -> int | None:
@@ -36,12 +36,12 @@ def whole(resources: Mapping[str, Any], name: str) -> int | None:
 
 def of_rule(resources: Mapping[str, Any]) -> Wish:
     """What rules and profile say in resources, as a wish the site can overrule."""
-    said: dict[str, Any] = {name: str(resources[name]) for name in STRINGS if resources.get(name)}
-    said |= {ours: str(resources[theirs]) for theirs, ours in ALIASES.items() if resources.get(theirs)}
-    said |= {name: number for name in NUMBERS if (number := whole(resources, name)) is not None}
+    wishes: dict[str, Any] = {name: str(resources[name]) for name in STRINGS if resources.get(name)}
+    wishes |= {ours: str(resources[theirs]) for theirs, ours in ALIASES.items() if resources.get(theirs)}
+    wishes |= {name: number for name in NUMBERS if (number := whole(resources, name)) is not None}
     if resources.get("slurm_extra"):
-        said["extra"] = flags(str(resources["slurm_extra"]))
-    return Wish(**said)
+        wishes["extra"] = flags(str(resources["slurm_extra"]))
+    return Wish(**wishes)
 
 
 def wish_for(rules: list[str], resources: Mapping[str, Any], site: Site) -> Wish:
@@ -65,7 +65,7 @@ def slurm_parameters(name: str, threads: int, gpus: int, wish: Wish, warning_s: 
     step = [f"--cpus-per-task={threads}"]
     if nodes > 1:  # the job's own process runs once, on the first node; helip.launch starts the others
         step += ["--nodes=1", "--ntasks=1"]
-    said: dict[str, Any] = {
+    parameters: dict[str, Any] = {
         "job_name": name,
         "time": wish.runtime or 60,
         "nodes": nodes,
@@ -80,8 +80,8 @@ def slurm_parameters(name: str, threads: int, gpus: int, wish: Wish, warning_s: 
         "additional_parameters": {"requeue": True, **wish.extra},
         **{key: getattr(wish, key) for key in ("partition", "account", "qos", "constraint")},
     }
-    said = {key: value for key, value in said.items() if value is not None}
-    return {**said, "wckey": None}  # submitit's own is refused where a site enforces workload keys
+    parameters = {key: value for key, value in parameters.items() if value is not None}
+    return {**parameters, "wckey": None}  # submitit's own is refused where a site enforces workload keys
 
 
 def local_parameters(wish: Wish, warning_s: int) -> dict[str, Any]:

@@ -58,21 +58,21 @@ def states(bound) -> dict[str, tuple[str, str]]:
 
 
 def test_all_there(study):
-    found = states(study())
-    assert {name: state for name, (state, _) in found.items()} == {
+    findings = states(study())
+    assert {name: state for name, (state, _) in findings.items()} == {
         "cc3m": "will be made", "yfcc15m_v1": "there", "cc12m": "will be fetched", "open29m": "will be made",
         "set imagenet": "will be made", "set cifar10": "there", "set cifar100": "will be made", "set caltech101": "will be made",
         "set flickr30k": "will be made", "cc3m_clip": "there",
     }  # fmt: skip
-    assert found["set cifar10"][1] == "5000 items, 10 classes"
+    assert findings["set cifar10"][1] == "5000 items, 10 classes"
 
 
 def test_an_absent_folder_says_what_to_put_there(study):
     shutil.rmtree(study.mine / "shards")
     (study.mine / "a.pt").unlink()
-    found = states(study())
-    assert found["yfcc15m_v1"][0] == "missing" and "ask for YFCC" in found["yfcc15m_v1"][1]
-    assert found["cc3m_clip"][0] == "missing" and CHECKPOINT in found["cc3m_clip"][1]
+    findings = states(study())
+    assert findings["yfcc15m_v1"][0] == "missing" and "ask for YFCC" in findings["yfcc15m_v1"][1]
+    assert findings["cc3m_clip"][0] == "missing" and CHECKPOINT in findings["cc3m_clip"][1]
 
 
 def test_a_truncated_shard_is_found_without_reading_it_all(study):
@@ -100,7 +100,7 @@ def test_a_truncated_evaluation_archive_is_found(study):
 
 
 @pytest.mark.parametrize("name", ["mscoco_captions", "flickr30k", "flickr8k"])
-def test_a_missing_file_is_said_and_no_shell_fetches_it(study, tmp_path, monkeypatch, name):
+def test_a_missing_file_is_reported_and_no_shell_fetches_it(study, tmp_path, monkeypatch, name):
     """CLIP benchmark runs wget, unzip and kaggle for what it misses, whatever it is told of downloads."""
     (tmp_path / "bin").mkdir()
     for program in ("wget", "unzip", "kaggle"):
@@ -109,8 +109,8 @@ def test_a_missing_file_is_said_and_no_shell_fetches_it(study, tmp_path, monkeyp
     monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}{os.pathsep}{os.environ['PATH']}")
     (study.mine / "set").mkdir()
     declared = {"kind": "clip_benchmark", "task": "retrieval", "name": name, "root": "$MINE/set"}
-    state, said = states(study(lambda c: c["evaluation"].update(cifar10=declared)))["set cifar10"]
-    assert state == "missing" and f"{study.mine / 'set'}" in said
+    state, detail = states(study(lambda c: c["evaluation"].update(cifar10=declared)))["set cifar10"]
+    assert state == "missing" and f"{study.mine / 'set'}" in detail
     assert not (tmp_path / "ran").exists()
 
 
@@ -154,7 +154,7 @@ def planned(folder, *options: str) -> dict[str, int]:
     return {rule: int(n) for rule, n in re.findall(r"^(\w+) +(\d+)$", (done.stdout + done.stderr).partition("Job stats:")[2], re.MULTILINE)}
 
 
-def test_a_job_that_asks_for_a_gpu_waits_for_the_check_and_is_not_made_again_with_it(project, tmp_path):
+def test_gpu_jobs_wait_for_the_check_but_do_not_depend_on_it(project, tmp_path):
     for part in ("Snakefile", "rules", "experiments", "profiles"):
         (shutil.copytree if (project / part).is_dir() else shutil.copy)(project / part, tmp_path / part)
     assert Study("smoke", tmp_path / "experiments").data_check("encode") == []

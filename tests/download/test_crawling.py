@@ -107,7 +107,7 @@ def stand_in(path, script: str, monkeypatch) -> None:
     monkeypatch.setenv("HELIP_IMG2DATASET", str(path))
 
 
-def test_a_tool_that_dies_or_leaves_shards_undone_is_said_with_its_last_words(site, tmp_path, monkeypatch):
+def test_a_failed_tool_is_reported_with_its_last_line(site, tmp_path, monkeypatch):
     (tmp_path / "list.csv").write_text("url,caption,md5\nhttp://127.0.0.1:1/a.jpg,words,00\n")
     stand_in(tmp_path / "tool", "echo no space left on device; exit 3", monkeypatch)
     with pytest.raises(HelipError, match=r"img2dataset ended with code 3 \(no space left on device\); run again to go on"):
@@ -120,25 +120,25 @@ def test_a_tool_that_dies_or_leaves_shards_undone_is_said_with_its_last_words(si
 
 def test_a_tool_that_outlives_its_download_is_waited_for(tmp_path, monkeypatch):
     (tmp_path / "list.csv").write_text("url,caption,md5\nhttp://127.0.0.1:1/a.jpg,words,00\n")
-    said = tmp_path / "said"
-    stand_in(tmp_path / "tool", f"echo begin >> {said}; sleep 2; echo end >> {said}", monkeypatch)
+    log = tmp_path / "said"
+    stand_in(tmp_path / "tool", f"echo begin >> {log}; sleep 2; echo end >> {log}", monkeypatch)
     wanted, places = declared(tmp_path / "list.csv"), (tmp_path / "corpus", tmp_path / "fetched")
     code = (
         "import sys; from pathlib import Path; from helip.config import DownloadedCorpus; from helip.download.corpora import download;"
         "download(DownloadedCorpus.model_validate_json(sys.argv[1]), *map(Path, sys.argv[2:]))"
     )
     first = subprocess.Popen([sys.executable, "-c", code, wanted.model_dump_json(), *map(str, places)])
-    while not said.exists():
+    while not log.exists():
         assert first.poll() is None
         time.sleep(0.05)
     first.kill()
     first.wait()
     with pytest.raises(HelipError, match="left 1 of 1 shards undone"):
         download(wanted, *places)
-    assert said.read_text().split() == ["begin", "end", "begin", "end"]
+    assert log.read_text().split() == ["begin", "end", "begin", "end"]
 
 
-def test_without_img2dataset_or_the_table_a_sentence_says_what_to_do(tmp_path, monkeypatch):
+def test_missing_img2dataset_or_table_is_one_sentence(tmp_path, monkeypatch):
     monkeypatch.setenv("HELIP_IMG2DATASET", str(tmp_path / "nowhere/img2dataset"))
     with pytest.raises(HelipError, match=r"nowhere/img2dataset: not found; run `make download-tools`, or set HELIP_IMG2DATASET"):
         executable()
@@ -171,6 +171,6 @@ def test_img2dataset_is_told_to_respect_hashes_and_size(site, tmp_path, monkeypa
     stand_in(tmp_path / "tool", f'for a in "$@"; do echo "$a"; done > {tmp_path}/said', monkeypatch)
     with pytest.raises(HelipError):
         download(declared(tmp_path / "list.csv"), tmp_path / "corpus", tmp_path / "fetched")
-    said = dict(line.removeprefix("--").split("=", 1) for line in (tmp_path / "said").read_text().splitlines())
-    assert json.loads(said["verify_hash"]) == ["md5", "md5"] and said["compute_hash"] == "md5"
-    assert (said["image_size"], said["resize_mode"], said["resize_only_if_bigger"]) == ("256", "keep_ratio", "True")
+    options = dict(line.removeprefix("--").split("=", 1) for line in (tmp_path / "said").read_text().splitlines())
+    assert json.loads(options["verify_hash"]) == ["md5", "md5"] and options["compute_hash"] == "md5"
+    assert (options["image_size"], options["resize_mode"], options["resize_only_if_bigger"]) == ("256", "keep_ratio", "True")

@@ -70,7 +70,7 @@ def test_a_union_is_made_again_when_a_member_changes(study):
     assert before.corpus_inputs("cc3m") == []
 
 
-def test_another_checkpoint_is_another_model_and_so_is_all_refined_from_it(study):
+def test_another_checkpoint_changes_all_digests_after_it(study):
     def published(url):
         def change(content):
             content["seeds"] = [0]

@@ -29,7 +29,7 @@ def test_a_missing_root_of_a_clip_benchmark_set(tmp_path, model):
 
 
 @pytest.mark.parametrize("name", ["mscoco_captions", "flickr30k"])
-def test_missing_captions_are_never_fetched_behind_the_users_back(tmp_path, model, name, monkeypatch):
+def test_missing_captions_are_never_downloaded(tmp_path, model, name, monkeypatch):
     monkeypatch.setattr("clip_benchmark.datasets.builder.call", lambda *a, **k: pytest.fail("a shell command was run"))
     (tmp_path / "val2014").mkdir()
     data = of_declaration(name, BenchmarkSet(task="retrieval", name=name, root=str(tmp_path)), tmp_path)

@@ -41,35 +41,35 @@ def test_evaluate_and_probe_write_what_the_study_declares(study):
 
 
 def check(metrics):
-    said = metrics.content
-    assert (said["study"], said["run"], said["seed"], said["split"], said["n"]) == ("smoke", RUN, SEED, "test", 60)
-    assert f"{said['set']}.{said['task']}.json" == metrics.path.name
-    assert len(said["digests"]["checkpoint"]) == 64 and said["recovered_share"] == 0.63
-    assert said["declaration"]["kind"] == "generated"
+    content = metrics.content
+    assert (content["study"], content["run"], content["seed"], content["split"], content["n"]) == ("smoke", RUN, SEED, "test", 60)
+    assert f"{content['set']}.{content['task']}.json" == metrics.path.name
+    assert len(content["digests"]["checkpoint"]) == 64 and content["recovered_share"] == 0.63
+    assert content["declaration"]["kind"] == "generated"
     wanted = {
         "zeroshot": {"acc1", "acc5", "mean_per_class_recall"},
         "probe": {"acc1", "mean_per_class_recall"},
         "retrieval": {f"{side}_recall_at_{k}" for side in ("image", "text") for k in (1, 5, 10)},
     }
-    assert set(said["metrics"]) == wanted[said["task"]]
-    for name in said["per_item"]:
+    assert set(content["metrics"]) == wanted[content["task"]]
+    for name in content["per_item"]:
         hits = metrics.hits(name)
         assert metrics.value(name) == pytest.approx(100 * hits.mean())
         assert len(hits) >= 60
-    assert said["per_item"].keys() == (
-        {f"{way}_recall_at_{k}" for way in ("image", "text") for k in (1, 5, 10)} if said["task"] == "retrieval" else {"acc1"}
+    assert content["per_item"].keys() == (
+        {f"{way}_recall_at_{k}" for way in ("image", "text") for k in (1, 5, 10)} if content["task"] == "retrieval" else {"acc1"}
     )
-    if said["task"] == "zeroshot":
-        assert {"class_names", "templates", "images"} <= said["digests"].keys()
+    if content["task"] == "zeroshot":
+        assert {"class_names", "templates", "images"} <= content["digests"].keys()
 
 
 def test_a_second_evaluation_says_the_same(study):
     evaluate_run(study, RUN, SEED, "evaluate")
     before = {p: json.loads(p.read_text()) for p in expected(study, "evaluate")}
     evaluate_run(study, RUN, SEED, "evaluate")
-    for path, said in before.items():
+    for path, earlier in before.items():
         now = json.loads(path.read_text())
-        assert now | {"written": 0, "job": 0} == said | {"written": 0, "job": 0}
+        assert now | {"written": 0, "job": 0} == earlier | {"written": 0, "job": 0}
 
 
 def test_an_unknown_run_or_seed_is_refused(study):
@@ -101,7 +101,7 @@ def test_a_users_own_model_and_set(classification, retrieval, model_folder, tmp_
 
 
 @pytest.mark.parametrize("arguments", [[], ["--study", "smoke", RUN], ["--model", "m", "--set", "s"]])
-def test_half_said_is_refused(arguments, capsys):
+def test_half_of_the_own_data_options_is_refused(arguments, capsys):
     assert main(["evaluate", *arguments]) == 2
     assert "give either --study S RUN --seed N, or --model MODEL --set FOLDER --out FILE" in capsys.readouterr().err
 

@@ -34,15 +34,15 @@ def test_the_command_writes_what_the_training_waits_for(study, capsys):
     assert main(["select", "--study", "smoke", "--seed", "1", "cc3m_clip", NAME]) == 0
     assert "kept 24 of 48 pairs" in capsys.readouterr().out
     assert np.load(wanted).sum() == 24
-    said = json.loads(wanted.with_name("selection.json").read_text())
-    assert said["inputs"]["start"] == model_of(study, "cc3m_clip", "1").digest
+    metadata = json.loads(wanted.with_name("selection.json").read_text())
+    assert metadata["inputs"]["start"] == model_of(study, "cc3m_clip", "1").digest
 
 
 def test_a_selection_that_no_run_declares_is_refused(study, capsys):
     assert main(["select", "--study", "smoke", "--seed", "1", "cc3m_clip", "clip_score.keep0.5"]) == 2
-    said = capsys.readouterr().err
-    assert "no refinement of cc3m_clip selects by 'clip_score.keep0.5'; they select by" in said
-    assert NAME in said
+    error = capsys.readouterr().err
+    assert "no refinement of cc3m_clip selects by 'clip_score.keep0.5'; they select by" in error
+    assert NAME in error
 
 
 def test_a_checkpoint_that_is_not_there_is_named(study, capsys):

@@ -100,13 +100,13 @@ def test_killed_command_gives_its_gpu_back(tmp_path, monkeypatch):
 
 
 def test_launcher_says_what_is_wrong_in_a_sentence(tmp_path):
-    def said(*arguments: str, **more: str) -> tuple[int, str]:
+    def launched(*arguments: str, **more: str) -> tuple[int, str]:
         environ = {**os.environ, "HELIP_LEASES": str(tmp_path), "PYTHONPATH": str(ROOT), **more}
         done = subprocess.run([sys.executable, "-m", "helip.launch", *arguments], env=environ, capture_output=True, text=True, check=False)
         return done.returncode, done.stderr
 
-    code, error = said("--gpus", "2", "true", HELIP_GPUS="0")
+    code, error = launched("--gpus", "2", "true", HELIP_GPUS="0")
     assert code == 2
     assert "asks for 2 GPUs and this machine offers 1" in error
-    code, error = said("--gpus", "0", "no-such-command")
+    code, error = launched("--gpus", "0", "no-such-command")
     assert (code, error) == (2, "helip launch: no-such-command: no such command; install it or correct the rule\n")

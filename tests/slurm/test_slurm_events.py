@@ -32,7 +32,7 @@ def events(slurm, tmp_path_factory):
     flow.start("--keep-going", "--submitit-site", str(HERE / "site.yaml"))
     names = ("limit", "preempted", "requeued", "cancelled", "lost")
     running = [flow.folder / f"{name}.state" for name in names]
-    until(lambda: all(path.exists() for path in running), 600, f"the jobs to run:\n{flow.said}")
+    until(lambda: all(path.exists() for path in running), 600, f"the jobs to run:\n{flow.printed}")
 
     slurm.call("scontrol", "requeue", flow.job_id("requeued"))
     slurm.call("scancel", flow.job_id("cancelled"))
@@ -42,7 +42,7 @@ def events(slurm, tmp_path_factory):
     urgent = ["sbatch", "-p", "urgent", "-w", "n1", "--gres=gpu:v100:7", "-t", "5", "-o", "/dev/null", "--wrap", "sleep 2"]
     subprocess.run(urgent, env=slurm.environ, check=True, capture_output=True)
     for name in ("cancelled", "lost"):
-        until(lambda name=name: f"rule {name}: job" in flow.said, 600, f"'{name}' to be reported dead:\n{flow.said[-4000:]}")
+        until(lambda name=name: f"rule {name}: job" in flow.printed, 600, f"'{name}' to be reported dead:\n{flow.printed[-4000:]}")
         noticed[name] = time.monotonic() - died
     assert flow.finish(1800) == 1
     return flow, noticed
@@ -65,12 +65,12 @@ def test_interrupted_training_goes_on_from_its_state(events, name):
 
 def test_log_of_a_requeued_job_is_appended_to(events):
     flow, _ = events
-    log = next(Path(line.split("log ")[1]) for line in flow.said.splitlines() if line.startswith("requeued: slurm job"))
+    log = next(Path(line.split("log ")[1]) for line in flow.printed.splitlines() if line.startswith("requeued: slurm job"))
     assert log.read_text().count("goes on from step") >= 2
 
 
 @pytest.mark.parametrize("name", ["cancelled", "lost"])
-def test_dead_job_is_noticed_within_a_minute(events, name):
+def test_dead_job_is_reported_within_a_minute(events, name):
     flow, noticed = events
     assert noticed[name] < 60
     assert not (flow.folder / f"{name}.out").exists()
@@ -78,19 +78,19 @@ def test_dead_job_is_noticed_within_a_minute(events, name):
 
 def test_cancelled_job_is_called_cancelled(events):
     flow, _ = events
-    assert re.search(r"rule cancelled: job \d+ died \(CANCELLED\): it was cancelled", flow.said)
+    assert re.search(r"rule cancelled: job \d+ died \(CANCELLED\): it was cancelled", flow.printed)
 
 
-def test_job_that_was_killed_shows_the_end_of_its_log_and_may_have_lacked_memory(events):
+def test_killed_job_shows_its_log_and_suspects_memory(events):
     flow, _ = events
-    told = flow.said[flow.said.index("rule lost: job") :]
+    told = flow.printed[flow.printed.index("rule lost: job") :]
     assert re.match(r"rule lost: job \d+ died \(FAILED\): .* was killed, as happens when memory runs out: raise mem_mb of the rule", told)
     assert "task 0: Killed" in told[: told.index("--- rule lost\n")]
 
 
 def test_failure_shows_the_end_of_the_rules_log(events):
     flow, _ = events
-    told = flow.said[flow.said.index("rule failing: job") :]
+    told = flow.printed[flow.printed.index("rule failing: job") :]
     assert re.match(r"rule failing: job \d+ failed: .* was killed, as happens when memory runs out: raise mem_mb of the rule", told)
     assert "last words: 42" in told[: told.index("--- rule failing\n")]
 
@@ -113,5 +113,5 @@ def test_shards_that_are_ready_together_are_one_array(events):
 
 def test_nothing_but_the_dead_jobs_failed(events):
     flow, _ = events
-    assert set(re.findall(r"^Error in rule (\w+)", flow.said, re.M)) == {"cancelled", "lost", "failing"}
+    assert set(re.findall(r"^Error in rule (\w+)", flow.printed, re.M)) == {"cancelled", "lost", "failing"}
     assert not list((flow.folder / ".snakemake/submitit/jobs").glob("*"))

@@ -13,10 +13,10 @@ from helip.training.distributed import DistributedContext
 from helip.training.loop import Trainer
 
 
-def training(folder, vision=None, double=True, **said) -> Trainer:
+def training(folder, vision=None, double=True, **settings) -> Trainer:
     corpus = ToyCorpus()
     clip = models.new(declaration(vision), corpus, folder / "tokenizer", seed=0) if vision else None
-    one = Trainer(job(folder, refinement(**said), corpus, clip), DistributedContext())
+    one = Trainer(job(folder, refinement(**settings), corpus, clip), DistributedContext())
     if double:
         one.model.double()
         one.objective.double()

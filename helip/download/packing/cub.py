@@ -24,10 +24,10 @@ def read_cub(folder: Path) -> Unpacked:
     return Unpacked(names, TEMPLATES, splits, "train_test_split.txt of the authors")
 
 
-def _label(said: str, classes: dict[int, str], folder: Path) -> int:
-    if not (said.isdecimal() and int(said) in classes):
-        raise HelipError(f"{folder / 'image_class_labels.txt'}: '{said}' is no class of classes.txt; unpack the archive again")
-    return int(said) - 1
+def _label(label: str, classes: dict[int, str], folder: Path) -> int:
+    if not (label.isdecimal() and int(label) in classes):
+        raise HelipError(f"{folder / 'image_class_labels.txt'}: '{label}' is no class of classes.txt; unpack the archive again")
+    return int(label) - 1
 
 
 def _numbered(path: Path) -> dict[int, str]:

@@ -9,10 +9,10 @@ from PIL import Image
 
 from helip.contamination.fingerprints import FINGERPRINT, fingerprint
 from helip.contamination.matching import DCT_BITS, GRADIENT_BITS, near_duplicates
-from helip.data.progress import progress
 from helip.errors import HelipError
 from helip.evaluation.sets import EvaluationSet, of_declaration
 from helip.io import atomic_file, provenance, read_json, write_json
+from helip.progress import progress
 from helip.study import Study
 
 COLUMNS = ("set", "item", "corpus", "sample", "distance")

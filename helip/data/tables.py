@@ -8,10 +8,10 @@ from helip.config import TableCorpus
 from helip.data.images import BadSample, verify
 from helip.data.index import Left
 from helip.data.locations import resolve_path
-from helip.data.progress import progress
 from helip.data.shards import clean_caption
 from helip.data.tars import write
 from helip.errors import HelipError
+from helip.progress import progress
 
 
 def pack_table(declaration: TableCorpus, folder: Path) -> tuple[list[Path], Left]:

@@ -9,11 +9,11 @@ import torch
 from PIL import Image
 
 from helip.config import Encoder as EncoderConfig
-from helip.data.progress import progress
 from helip.encoders.encoder import Encoder
 from helip.encoders.partial import PartialFeatures
 from helip.errors import HelipError
 from helip.io import atomic_folder, declared, digest, provenance, write_json
+from helip.progress import progress
 
 BLOCK = 4096  # rows between two resume points; captions are sorted by length within one
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -172,3 +173,17 @@ def _refuse_unlike(shards: list[PairSet]) -> None:
     if [s.shard for s in shards] != [(i, n) for i in range(n)]:
         have = ", ".join(f"{i}/{m}" for i, m in (s.shard for s in shards))
         raise HelipError(f"merge: expected shards 0/{n} to {n - 1}/{n}, each once, got {have}; mine the missing ones")
+
+
+def scratch(shape: tuple[int, ...], dtype: type, spare: int) -> np.ndarray:
+    """Zeros. Beyond `spare` bytes the array lies in $TMPDIR and vanishes with the process."""
+    size = int(np.prod(shape, dtype=np.int64)) * np.dtype(dtype).itemsize
+    if size <= spare or size == 0:
+        return np.zeros(shape, dtype)
+    try:
+        with tempfile.TemporaryFile(prefix="helip-mining-") as f:
+            return np.memmap(f, dtype, "w+", shape=shape)
+    except OSError as error:
+        raise HelipError(
+            f"{tempfile.gettempdir()}: no room for {size >> 20} MiB of working arrays ({error}); set TMPDIR to a larger disk"
+        ) from error

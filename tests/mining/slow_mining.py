@@ -4,7 +4,7 @@ import itertools
 
 import numpy as np
 
-from helip.mining.jobs import draw_pool
+from helip.mining.blocks import draw_pool
 
 
 def world(n: int, seed: int, image_dim: int = 40, text_dim: int = 70) -> tuple[np.ndarray, np.ndarray]:

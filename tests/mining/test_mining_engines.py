@@ -11,12 +11,12 @@ import torch
 from slow_mining import world
 
 from helip.config import MiningSpec
+from helip.mining.blocks import blocks_of
 from helip.mining.criterion import Criterion
 from helip.mining.engines import compile as build
 from helip.mining.engines import cpp as fused
 from helip.mining.engines import torch_engine as blocks
 from helip.mining.features import checked, cosines
-from helip.mining.jobs import blocks_of
 from helip.mining.miner import _pair_set, mine
 from helip.mining.pairs import PairSet, merge
 

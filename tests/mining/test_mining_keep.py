@@ -14,13 +14,12 @@ from helip.cli import main
 from helip.config import MiningSpec
 from helip.errors import HelipError
 from helip.mining import PairSet, audit, mine
+from helip.mining.blocks import among, blocks_of
 from helip.mining.criterion import Criterion
 from helip.mining.engines import torch_engine as blocks
 from helip.mining.features import checked
-from helip.mining.jobs import blocks_of
 from helip.mining.miner import _pair_set
 from helip.mining.pairs import merge
-from helip.mining.subset import among
 from helip.training.sampler import Sampler
 
 

@@ -10,11 +10,10 @@ from collections.abc import Iterator
 import numpy as np
 import torch
 
+from helip.mining.blocks import Block
 from helip.mining.criterion import Criterion
-from helip.mining.engines.candidates import Candidates
-from helip.mining.engines.operand import Operand
+from helip.mining.engines.candidates import Candidates, Operand
 from helip.mining.features import Features
-from helip.mining.jobs import Block
 from helip.mining.order import sampled
 
 POINTS, PANEL, ADDED = 40, 256, 4096  # sampled rows for a list; targets searched together; rows added together

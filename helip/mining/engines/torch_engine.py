@@ -11,11 +11,10 @@ import numpy as np
 import torch
 
 from helip.errors import HelipError
+from helip.mining.blocks import Block
 from helip.mining.criterion import Criterion
-from helip.mining.engines.candidates import Candidates
-from helip.mining.engines.operand import Operand
+from helip.mining.engines.candidates import Candidates, Operand
 from helip.mining.features import Features
-from helip.mining.jobs import Block
 from helip.mining.order import ordered
 
 

@@ -6,13 +6,12 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from helip.mining.blocks import Block
 from helip.mining.criterion import Criterion
 from helip.mining.engines import triton_kernels as tiles
-from helip.mining.engines.candidates import Candidates
-from helip.mining.engines.operand import Operand
+from helip.mining.engines.candidates import Candidates, Operand
 from helip.mining.engines.torch_engine import whole_sums
 from helip.mining.features import Features
-from helip.mining.jobs import Block
 from helip.mining.order import Order, ordered
 
 TILE = {"ROWS": 128, "COLUMNS": 128, "STEP": 64, "BUNDLE": 8}

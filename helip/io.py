@@ -33,8 +33,8 @@ def declared(value: Any) -> Any:
     match value:
         case ConfigModel():
             fields = type(value).model_fields
-            said = {f: v for f in fields if f not in value.excluded_from_digest and (v := getattr(value, f)) != fields[f].default}
-            return {"is": type(value).__name__} | {f: declared(v) for f, v in said.items()}
+            options = {f: v for f in fields if f not in value.excluded_from_digest and (v := getattr(value, f)) != fields[f].default}
+            return {"is": type(value).__name__} | {f: declared(v) for f, v in options.items()}
         case dict():
             return {k: declared(v) for k, v in value.items()}
         case list() | tuple():
@@ -56,7 +56,7 @@ def file_digest(path: Path) -> str:
 
 @contextlib.contextmanager
 def _writing(path: Path) -> Iterator[None]:
-    """A full disk or a missing right, said with the artefact's name."""
+    """A full disk or a missing right, in one sentence with the artefact's name."""
     try:
         yield
     except OSError as error:
@@ -115,7 +115,7 @@ def _sweep(path: Path) -> None:
     """Removes what processes of this machine left of `path` when they were killed."""
     made = re.compile(re.escape(f".{path.name}.{platform.node()}.") + r"(\d+)\.\w+")
     for left in path.parent.iterdir():
-        if (found := made.fullmatch(left.name)) and not psutil.pid_exists(int(found[1])):
+        if (match := made.fullmatch(left.name)) and not psutil.pid_exists(int(match[1])):
             shutil.rmtree(left, ignore_errors=True)
 
 
@@ -127,17 +127,17 @@ def _refuse_others(path: Path, over: tuple[str, ...]) -> None:
         raise HelipError(f"{path}: holds {min(held)} and nothing of what would replace it ({over[0]}, ...); name another folder")
 
 
-def check_replaceable(out: Path, about: str, *inputs: Path | str | None) -> None:
+def check_replaceable(out: Path, marker: str, *inputs: Path | str | None) -> None:
     """Whether a user's `out` may be replaced by `atomic_folder`: asked before hours of work.
 
-    about: the JSON in every folder of the kind that will be made. inputs: what is read; a name that is no path is none, and
+    marker: the JSON in every folder of the kind that will be made. inputs: what is read; a name that is no path is none, and
     `local-dir:` may stand before a folder. HelipError where `out` holds something else, or one of the inputs.
     """
     with _writing(out):
         if out.name in ("", "..") or out.is_symlink() or (out.exists() and not out.is_dir()):
             raise HelipError(f"{out}: is no folder that can be replaced; name one that does not exist yet")
-        if out.exists() and any(out.iterdir()) and not (out / about).is_file():
-            raise HelipError(f"{out}: has no {about}, so it holds something else, and all of it would be deleted; name another folder")
+        if out.exists() and any(out.iterdir()) and not (out / marker).is_file():
+            raise HelipError(f"{out}: has no {marker}, so it holds something else, and all of it would be deleted; name another folder")
         for given in filter(None, inputs):
             place = Path(str(given).rpartition("local-dir:")[2])
             if place.exists() and place.resolve().is_relative_to(out.resolve()):
@@ -203,7 +203,7 @@ def _job() -> dict[str, Any]:
 
 def provenance(declaration: Any, inputs: dict[str, str] | None = None, **more: Any) -> dict[str, Any]:
     """The JSON that lies beside an artefact: the resolved declaration, digests of its inputs, versions, commit, machine, time and cost."""
-    said = declaration.model_dump(mode="json") if isinstance(declaration, ConfigModel) else declaration
+    resolved = declaration.model_dump(mode="json") if isinstance(declaration, ConfigModel) else declaration
     now = datetime.now(UTC).isoformat(timespec="seconds")
-    what = {"declaration": said, "inputs": inputs or {}, "written": now}
+    what = {"declaration": resolved, "inputs": inputs or {}, "written": now}
     return what | {"machine": machine(), "job": _job()} | _surroundings() | more

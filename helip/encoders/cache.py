@@ -45,9 +45,10 @@ def encode(
     """
     if not len(corpus):
         raise HelipError(f"{out}: the corpus is empty, there is nothing to encode")
-    said = {"encoder": declared(declaration), "corpus": corpus.digest, "weights": encoder.weights, "preprocessing": encoder.preprocessing}
+    weights, preprocessing = encoder.weights, encoder.preprocessing
+    identity = {"encoder": declared(declaration), "corpus": corpus.digest, "weights": weights, "preprocessing": preprocessing}
     inputs, row_N = _distinct(encoder, corpus)
-    partial = PartialFeatures(out.parent / f".{out.name}.{digest(said)}.partial", (len(inputs), encoder.dim), "float32")
+    partial = PartialFeatures(out.parent / f".{out.name}.{digest(identity)}.partial", (len(inputs), encoder.dim), "float32")
     for rows_BD in _blocks(encoder, inputs, partial.done, batch_size, workers):
         _refuse_unusable(rows_BD, partial.done, encoder)
         partial.write(rows_BD)

@@ -148,8 +148,8 @@ def near_duplicates(features: np.ndarray, most: int = TARGETS, seed: int = 0, am
     for start in range(0, len(rows), BLOCK):
         here = rows[start : start + BLOCK]
         block = checked("corpus", features[here]).rows(slice(None)).numpy()
-        near, found = faiss.knn(wanted, block, min(2, len(block)), metric=faiss.METRIC_INNER_PRODUCT)
-        best = np.maximum(best, np.where(here[found] == ids[:, None], -1, near).max(1))
+        near, place = faiss.knn(wanted, block, min(2, len(block)), metric=faiss.METRIC_INNER_PRODUCT)
+        best = np.maximum(best, np.where(here[place] == ids[:, None], -1, near).max(1))
     return {"sampled": len(ids)} | {f"> {level:g}": _share(best > level) for level in LEVELS}
 
 
@@ -191,6 +191,6 @@ def _row(pairs: PairSet, show, target: int, each: int) -> str:
 
 def _figure(show, sample: int, kind: str = "hard", score: float | None = None) -> str:
     image, caption = show(sample)
-    said = f"<b>{sample}</b>" + (f" {score:.3f}" if score is not None else "")
+    label = f"<b>{sample}</b>" + (f" {score:.3f}" if score is not None else "")
     source = f"data:image;base64,{base64.b64encode(image).decode()}"
-    return f"<figure class={kind}><img src='{source}' alt=''><figcaption>{said}<br>{html.escape(caption)}</figcaption></figure>"
+    return f"<figure class={kind}><img src='{source}' alt=''><figcaption>{label}<br>{html.escape(caption)}</figcaption></figure>"

@@ -1,6 +1,7 @@
 """Artefacts on disk: whole or absent, each with a JSON beside it that says what it is and where it came from."""
 
 import contextlib
+import csv
 import functools
 import hashlib
 import importlib.metadata
@@ -14,17 +15,21 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import psutil
 
 from helip.config import ConfigModel
 from helip.errors import HelipError
 
+if TYPE_CHECKING:
+    import numpy as np
+
 _BEGUN, _BEGUN_AT = time.monotonic(), datetime.now(UTC).isoformat(timespec="seconds")
+EMPTY = 128  # bytes of a .npy file that holds no value: the system maps no empty array
 PACKAGES = ("torch", "open_clip_torch", "timm", "sentence-transformers", "faiss-cpu", "clip-benchmark", "numpy", "snakemake")
 
 
@@ -157,6 +162,49 @@ def read_json(path: Path) -> Any:
         raise HelipError(f"{path}: not found; build it first (`snakemake {path}` for a study's artefact)") from None
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise HelipError(f"{path}: not readable as JSON ({error}); delete it and build it again") from None
+
+
+def load_array(path: Path | str, remedy: str, *, mapped: bool = True) -> "np.ndarray[Any, Any]":
+    """The array of a .npy file, of any shape and type; memory-mapped unless `mapped` is false or it is empty.
+
+    Raises HelipError, which ends in `remedy`, where the file is missing, truncated, not an array, or would run code when it is opened.
+    """
+    import numpy as np  # here, not above: this module is light
+
+    path = Path(path)
+    try:
+        if mapped and path.stat().st_size > EMPTY:
+            return np.asanyarray(np.load(path, mmap_mode="r", allow_pickle=False))
+        return np.asarray(np.load(path, allow_pickle=False))
+    except FileNotFoundError:
+        raise HelipError(f"{path}: not found; {remedy}") from None
+    except (ValueError, EOFError, OSError) as error:
+        raise HelipError(f"{path}: not a whole .npy array, it is truncated or of another format ({error}); {remedy}") from None
+
+
+def read_csv(path: Path, remedy: str, columns: Collection[str] = (), delimiter: str = ",") -> Iterator[dict[str, str | None]]:
+    """Yields the rows of a CSV file as column -> text, one at a time. UTF-8, with or without a byte-order mark; bytes that are not UTF-8
+    become lone surrogates. A cell that a short row lacks is None.
+
+    Raises HelipError where the file is missing, has no such `columns` (ending in `remedy`) or has a row that is no CSV.
+    """
+    csv.field_size_limit(1 << 24)
+    try:
+        with open(path, newline="", encoding="utf-8-sig", errors="surrogateescape") as file:
+            reader = csv.DictReader(file, delimiter=delimiter)
+            require_columns(path, columns, list(reader.fieldnames or ()), remedy)
+            yield from reader
+    except FileNotFoundError:
+        raise HelipError(f"{path}: not found; {remedy}") from None
+    except csv.Error as error:
+        raise HelipError(f"{path}: row {reader.line_num}: {error}; mend that row") from None
+
+
+def require_columns(path: Path, columns: Collection[str], present: list[str], remedy: str) -> None:
+    """Raises HelipError, which ends in `remedy`, where a table's columns that are `present` lack one of `columns`."""
+    for column in columns:
+        if column not in present:
+            raise HelipError(f"{path}: has no column '{column}'; it has {', '.join(present) or 'none'}: {remedy}")
 
 
 @functools.cache

@@ -11,7 +11,7 @@ from helip.contamination.fingerprints import FINGERPRINT, fingerprint
 from helip.contamination.matching import DCT_BITS, GRADIENT_BITS, near_duplicates
 from helip.errors import HelipError
 from helip.evaluation.sets import EvaluationSet, of_declaration
-from helip.io import atomic_file, provenance, read_json, write_json
+from helip.io import atomic_file, load_array, provenance, read_json, write_json
 from helip.progress import progress
 from helip.study import Study
 
@@ -51,7 +51,7 @@ def _of_corpus(study: Study, corpus: str) -> np.ndarray:
     said, manifest = read_json(folder / "fingerprints.json"), read_json(study.manifest(corpus))
     if said["corpus_digest"] != manifest["digest"]:
         raise HelipError(f"{folder}: is of another version of corpus '{corpus}'; make the fingerprints again")
-    return np.load(folder / "fingerprints.npy", mmap_mode="r", allow_pickle=False)
+    return load_array(folder / "fingerprints.npy", "make the fingerprints again")
 
 
 def of_set(data: EvaluationSet) -> np.ndarray:

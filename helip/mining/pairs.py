@@ -11,7 +11,7 @@ import numpy as np
 
 from helip.config import MiningSpec
 from helip.errors import HelipError
-from helip.io import atomic_folder, file_digest, provenance, read_json, write_json
+from helip.io import atomic_folder, file_digest, load_array, provenance, read_json, write_json
 
 ARRAYS = {"ids": np.int32, "scores": np.float32, "offsets": np.int64, "noise": np.bool_, "kept": np.bool_}
 COPIED = 1 << 20  # entries copied together
@@ -109,17 +109,7 @@ def _write(folder: Path, arrays: dict[str, list[np.ndarray]], of: PairSet, shard
 
 
 def _array(path: Path, dtype: type) -> np.ndarray:
-    try:
-        values = np.load(path, mmap_mode="r", allow_pickle=False)
-    except FileNotFoundError:
-        raise HelipError(f"{path}: not found; mine again") from None
-    except (ValueError, EOFError, OSError):
-        if path.stat().st_size > 128:  # an empty array cannot be memory-mapped
-            raise HelipError(f"{path}: truncated or not a .npy array; mine again") from None
-        try:
-            values = np.load(path, allow_pickle=False)
-        except (ValueError, EOFError, OSError):
-            raise HelipError(f"{path}: truncated or not a .npy array; mine again") from None
+    values = load_array(path, "mine again")
     if values.dtype != dtype or values.ndim != 1:
         raise HelipError(f"{path}: expected {np.dtype(dtype)} [n], found {values.dtype} {list(values.shape)}; mine again")
     return values

@@ -164,10 +164,10 @@ def test_features_of_another_corpus_are_refused(written):
 def test_a_truncated_file_is_refused(written):
     path = written / "features.npy"
     path.write_bytes(path.read_bytes()[:-30])
-    with pytest.raises(HelipError, match=r"features.npy: truncated"):
+    with pytest.raises(HelipError, match=r"features.npy: not a whole .npy array"):
         Features.open(written)
     path.write_bytes(b"")
-    with pytest.raises(HelipError, match=r"features.npy: truncated"):
+    with pytest.raises(HelipError, match=r"features.npy: not a whole .npy array"):
         Features.open(written)
 
 

@@ -95,8 +95,8 @@ def _filter(a):
         for modality in ("image", "text")
     )
     kept = drop_false_negatives(pairs, image.array, text.array, said["margin"])
-    inputs = {**pairs.about.get("inputs", {}), "image_tower": image_tower.weights, "text_tower": text_tower.weights}
-    known = {name: pairs.about[name] for name in ("encoders", "recovered_share") if name in pairs.about}
+    inputs = {**pairs.metadata.get("inputs", {}), "image_tower": image_tower.weights, "text_tower": text_tower.weights}
+    known = {name: pairs.metadata[name] for name in ("encoders", "recovered_share") if name in pairs.metadata}
     facts = {"false_negative_margin": said["margin"], "entries_before": len(pairs.ids), **known, **said["facts"]}
     kept.save(said["out"], inputs=inputs, corpus_digest=corpus.digest, **facts)
     emptied = int(((kept.offsets[1:] == kept.offsets[:-1]) & ~kept.noise).sum())

@@ -110,8 +110,7 @@ def _audited(found: Any, job: Any) -> None:
 
 def _audit(found: Any, job: Any) -> None:
     """audit.json beside the pairs, its lines on the terminal, and where the corpus is at hand a sheet of targets to look at."""
-    from helip.mining.audit import audit, lines
-    from helip.mining.sheet import sheet
+    from helip.mining.audit import audit, lines, sheet
 
     arrays, corpus = job.arrays(), job.corpus
     report = audit(found, arrays["image"], arrays["text"], job.truth())

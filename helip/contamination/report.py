@@ -9,10 +9,10 @@ from PIL import Image
 
 from helip.contamination.fingerprints import FINGERPRINT, fingerprint
 from helip.contamination.matching import DCT_BITS, GRADIENT_BITS, near_duplicates
-from helip.data.progress import progress
 from helip.errors import HelipError
 from helip.evaluation.sets import EvaluationSet
-from helip.io import atomic_file, provenance, read_json, write_json
+from helip.io import atomic_file, load_array, provenance, read_json, write_json
+from helip.progress import progress
 
 COLUMNS = ("set", "item", "corpus", "sample", "distance")
 
@@ -20,8 +20,10 @@ COLUMNS = ("set", "item", "corpus", "sample", "distance")
 def contamination(
     evaluation: Mapping[str, EvaluationSet], corpora: Mapping[str, tuple[Path, Path]], inputs: dict[str, str], out: Path, matches: Path
 ) -> list[dict]:
-    """Writes counts to `out` (JSON) and every match to `matches` (CSV); returns the counts: for each set and corpus the test items, how many
-    of them have a near-duplicate among the training images, their share, and how many training images those are.
+    """Writes counts to `out` (JSON) and every match to `matches` (CSV); returns the counts.
+
+    They are, for each set and corpus, the test items, how many of them have a near-duplicate among the training images, their share, and how
+    many training images those are.
 
     corpora: name -> (folder of its fingerprints, its manifest.json). inputs: digests for `out`. HelipError is raised for fingerprints of
     another version of a corpus.
@@ -54,7 +56,7 @@ def _counted(item: np.ndarray, sample: np.ndarray, items: int) -> dict:
 def _of_corpus(corpus: str, folder: Path, manifest: Path) -> np.ndarray:
     if read_json(folder / "fingerprints.json")["corpus_digest"] != read_json(manifest)["digest"]:
         raise HelipError(f"{folder}: is of another version of corpus '{corpus}'; make the fingerprints again")
-    return np.load(folder / "fingerprints.npy", mmap_mode="r", allow_pickle=False)
+    return load_array(folder / "fingerprints.npy", "make the fingerprints again")
 
 
 def of_set(data: EvaluationSet) -> np.ndarray:

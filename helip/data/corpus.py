@@ -17,7 +17,7 @@ from PIL import Image
 from helip.data.images import BadSample, decode
 from helip.data.shards import ROW
 from helip.errors import HelipError
-from helip.io import read_json
+from helip.io import load_array, read_json
 
 OPEN_SHARDS = 128  # a published corpus has more shards than a process may open files
 
@@ -53,9 +53,9 @@ class Corpus:
 
     def _mapped(self, name: str) -> np.ndarray:
         path = self.folder / name
+        if path.suffix == ".npy":
+            return load_array(path, "index the corpus again")
         try:
-            if path.suffix == ".npy":
-                return np.load(path, mmap_mode="r", allow_pickle=False)
             return np.memmap(path, np.uint8, "r") if path.stat().st_size else np.zeros(0, np.uint8)
         except (OSError, ValueError) as error:
             raise HelipError(f"{path}: cannot be read ({error}); index the corpus again") from None

@@ -4,9 +4,9 @@ import re
 from multiprocessing.pool import ThreadPool
 from pathlib import Path
 
-from helip.data.progress import progress
 from helip.download.fetching import fetch
 from helip.errors import HelipError
+from helip.progress import progress
 
 CONNECTIONS = 8
 _RANGE = re.compile(r"\{(\d+)\.\.(\d+)\}")

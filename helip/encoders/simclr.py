@@ -54,8 +54,8 @@ def pixels(image: Image.Image, size: int) -> Tensor:
 
 def load(declaration: SelfSupervisedEncoder, folder: Path, device: str) -> Encoder:
     """The encoder in `folder`, as `helip train-encoder` wrote it; HelipError if it is missing or was trained otherwise."""
-    said = read_json(folder / "encoder.json")
-    if said["declared"] != declared(declaration):
+    metadata = read_json(folder / "encoder.json")
+    if metadata["declared"] != declared(declaration):
         raise HelipError(f"{folder}: was trained with other settings than are declared now; run `helip train-encoder` again")
     network, weights = Network(declaration.width, declaration.dim), folder / "model.safetensors"
     try:

@@ -9,11 +9,11 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from helip.data.progress import progress
 from helip.errors import HelipError
 from helip.evaluation.model import ClipModel
 from helip.evaluation.sets import EvaluationSet
 from helip.io import atomic_file, digest
+from helip.progress import progress
 
 IMAGES, TEXTS = 128, 256  # a batch
 

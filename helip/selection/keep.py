@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from helip.errors import HelipError
+from helip.io import load_array
 
 
 def keep_top(scores: np.ndarray, share: float) -> np.ndarray:
@@ -22,7 +23,7 @@ def keep_top(scores: np.ndarray, share: float) -> np.ndarray:
 
 def read_column(path: Path, size: int) -> np.ndarray:
     """A user's own scores, one number per pair of the corpus, as float32 [N]."""
-    column = _array(path, "write one score per pair there with numpy.save")
+    column = load_array(path, "write one score per pair there with numpy.save", mapped=False)
     if column.shape != (size,) or column.dtype.kind not in "fiu":
         raise HelipError(f"{path}: holds {column.dtype} {list(column.shape)}, and the corpus needs one number for each of its {size} pairs")
     return column.astype(np.float32)
@@ -30,18 +31,9 @@ def read_column(path: Path, size: int) -> np.ndarray:
 
 def read_keep(path: Path, size: int) -> np.ndarray:
     """The mask [N] that `helip select` writes: the pairs to train on."""
-    keep = _array(path, "run `helip select` first")
+    keep = load_array(path, "run `helip select` first", mapped=False)
     if keep.dtype != bool or keep.shape != (size,):
         raise HelipError(
             f"{path}: holds {keep.dtype} {list(keep.shape)}, and the corpus needs bool [{size}]: select from this corpus again"
         )
     return keep
-
-
-def _array(path: Path, remedy: str) -> np.ndarray:
-    try:
-        return np.load(path, allow_pickle=False)
-    except FileNotFoundError:
-        raise HelipError(f"{path}: not found; {remedy}") from None
-    except (ValueError, OSError, EOFError) as error:
-        raise HelipError(f"{path}: not readable as a .npy array ({error}); {remedy}") from None

@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 
 from helip.config import Selection
-from helip.data.progress import progress
 from helip.errors import HelipError
 from helip.io import atomic_file
+from helip.progress import progress
 from helip.selection.scores import mean_of_shuffles, s_clip_loss_of_shuffle, shuffles_needed
 
 

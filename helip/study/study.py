@@ -100,8 +100,8 @@ class Study:
         """corpus.method.encoders, then whatever the run sets differently from the study: cc3m.hpm.dino_vits8.sentence.k100"""
         usual = self.declaration.mining
         own = {f: v for f in Pairs.model_fields if (v := getattr(run.pairs, f)) != getattr(usual, f)}
-        said = [f"{f}{'none' if v is None else v}" for f, v in own.items() if f not in ("method", "image_encoder", "text_encoder")]
-        return ".".join([run.corpus, run.pairs.method, *encoders_of(run.pairs), *said])
+        settings = [f"{f}{'none' if v is None else v}" for f, v in own.items() if f not in ("method", "image_encoder", "text_encoder")]
+        return ".".join([run.corpus, run.pairs.method, *encoders_of(run.pairs), *settings])
 
     @functools.cached_property
     def pairs(self) -> dict[str, tuple[str, Pairs]]:
@@ -168,8 +168,8 @@ class Study:
         runs = [r for r in self.runs.values() if r.start == start and r.false_negative_margin is not None]
         known = {self.filtered_name(r.name): (self.pairs_name(r), r.false_negative_margin) for r in runs}
         if name not in known:
-            said = ", ".join(known) or "none"
-            raise HelipError(f"{self.file}: no refinement of {start} draws from filtered pairs '{name}'; they draw from {said}")
+            filtered = ", ".join(known) or "none"
+            raise HelipError(f"{self.file}: no refinement of {start} draws from filtered pairs '{name}'; they draw from {filtered}")
         return known[name]
 
     def tasks(self, stage: str) -> list[tuple[str, str]]:

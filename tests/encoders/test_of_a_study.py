@@ -22,13 +22,13 @@ def smoke_with(project, tmp_path):
     """The smoke study with further corpora and encoders."""
 
     def study(**changes) -> Study:
-        said = yaml.safe_load((project / "experiments/studies/smoke.yaml").read_text())
-        said["corpora"] |= {"cc12m": {"kind": "generated", "size": 500, "seed": 1}, "open29m": UNION}
+        content = yaml.safe_load((project / "experiments/studies/smoke.yaml").read_text())
+        content["corpora"] |= {"cc12m": {"kind": "generated", "size": 500, "seed": 1}, "open29m": UNION}
         for key, entries in changes.items():
-            said[key] |= entries
+            content[key] |= entries
         folder = tmp_path / "experiments"
         folder.joinpath("studies").mkdir(parents=True, exist_ok=True)
-        folder.joinpath("studies/smoke.yaml").write_text(yaml.safe_dump(said))
+        folder.joinpath("studies/smoke.yaml").write_text(yaml.safe_dump(content))
         if not folder.joinpath("paper").exists():
             folder.joinpath("paper").symlink_to(project / "experiments/paper")
         return Study("smoke", folder)

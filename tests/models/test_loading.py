@@ -43,9 +43,9 @@ def test_an_export_holds_what_is_declared(trained):
     assert {"open_clip_model.safetensors", "open_clip_config.json", "curve.csv", "train.json", "tokenizer.json"} <= {
         p.name for p in trained.iterdir()
     }
-    about = json.loads((trained / "train.json").read_text())
-    assert about["declaration"]["steps"] == about["steps"] == 8
-    assert {"digest", "draws", "seed", "wall_clock_seconds", "host", "versions", "commit"} <= about.keys()
+    metadata = json.loads((trained / "train.json").read_text())
+    assert metadata["declaration"]["steps"] == metadata["steps"] == 8
+    assert {"digest", "draws", "seed", "wall_clock_seconds", "host", "versions", "commit"} <= metadata.keys()
     header, *rows = (trained / "curve.csv").read_text().splitlines()
     assert header == "step,loss,clip,lr,logit_scale,samples_per_second"
     assert [int(row.split(",")[0]) for row in rows] == list(range(1, 9))

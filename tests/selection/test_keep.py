@@ -37,7 +37,7 @@ def test_scores_that_are_no_numbers_are_refused():
         (np.zeros(3), r"holds float64 \[3\], and the corpus needs one number for each of its 4 pairs"),
         (np.zeros((4, 1)), r"holds float64 \[4, 1\]"),
         (np.array(["a", "b", "c", "d"]), "holds <U1"),
-        (np.array([{}] * 4, object), "not readable as a .npy array"),
+        (np.array([{}] * 4, object), "not a whole .npy array"),
     ],
 )
 def test_a_column_that_does_not_fit_the_corpus_is_refused(tmp_path, array, message):

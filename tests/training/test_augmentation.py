@@ -11,7 +11,8 @@ from toys import ToyCorpus, ToyPairs
 
 from helip.config import Augmentation
 from helip.errors import HelipError
-from helip.training.augmentation import PER_VIEW, STRONG, View, crop_and_flip, crop_box, luminance, recolour, uniforms, views
+from helip.hashing import uniforms
+from helip.training.augmentation import PER_VIEW, STRONG, View, crop_and_flip, crop_box, luminance, recolour, views
 from helip.training.batches import PairDataset, ToDevice, cut, loading
 from helip.training.sampler import Sampler
 

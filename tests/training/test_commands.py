@@ -118,7 +118,7 @@ def test_pairs_without_what_the_start_takes_for_matches(own, tmp_path, capsys):
     cosine = features["image"] @ features["text"].T
     wanted = [[j for j in before.hard(i) if cosine[i, j] < cosine[i, i] and cosine[j, i] < cosine[j, j]] for i in range(100)]
     assert [after.hard(i).tolist() for i in range(100)] == wanted
-    assert 0 < len(after.ids) < 500 == after.about["entries_before"]
+    assert 0 < len(after.ids) < 500 == after.metadata["entries_before"]
     assert f"kept {len(after.ids)} of 500 hard pairs" in capsys.readouterr().out
     assert refine(own, tmp_path / "out", "--pairs", str(tmp_path / "filtered")) == 0
 

@@ -13,7 +13,7 @@ from helip.errors import HelipError
 from helip.io import read_json
 from helip.models.loading import open_start
 from helip.training import loop
-from helip.training.curve import MetricsLog, Progress
+from helip.training.curve import MetricsLog
 from helip.training.distributed import DistributedContext
 from helip.training.loop import Trainer, train
 from helip.training.validation import held_out_recall
@@ -204,7 +204,7 @@ def test_a_world_that_does_not_divide_the_batch_is_refused(tmp_path):
         Trainer(job(tmp_path, refinement()), DistributedContext(size=5))
 
 
-# ---------------------------------------------------------------- curve and progress
+# ---------------------------------------------------------------- curve
 
 
 def test_curves_survive_a_state(tmp_path):
@@ -216,28 +216,3 @@ def test_curves_survive_a_state(tmp_path):
     assert other.rows == one.rows == [{"step": 0, "retention": 3.0}, {"step": 1, "lr": 0.1, "loss": 2.0, "clip": 1.5}]
     other.write(tmp_path / "curve.csv")
     assert (tmp_path / "curve.csv").read_text().split() == ["step,loss,clip,lr,retention", "0,,,,3.0", "1,2.0,1.5,0.1,"]
-
-
-def test_a_log_gets_a_line_a_minute(capsys, monkeypatch):
-    clock = iter(range(0, 10_000, 25))
-    monkeypatch.setattr("helip.training.curve.time.monotonic", lambda: next(clock))
-    progress, rows = Progress("run", 0, 100, 8, quiet=False), MetricsLog()
-    rows.add({"step": 1}, {"loss": torch.tensor(2.0)})
-    for _ in range(7):
-        progress.update(rows)
-    lines = capsys.readouterr().err.splitlines()
-    assert len(lines) == 2  # 7 steps of 25 s
-    assert lines[0] == "run: step 3 of 100, loss 2.0000, 0 samples/s, 40.4 min left"
-
-
-def test_a_terminal_gets_a_bar(capsys, monkeypatch):
-    monkeypatch.setattr("sys.stderr.isatty", lambda: True)
-    progress, rows = Progress("run", 2, 10, 8, quiet=False), MetricsLog()
-    rows.add({"step": 3}, {"loss": torch.tensor(2.0)})
-    progress.update(rows)
-    progress.close()
-    last = capsys.readouterr().err.split("\r")[-1]
-    assert "run:" in last
-    assert "3/10" in last
-    assert "loss 2.0000" in last
-    assert "samples/s" in last

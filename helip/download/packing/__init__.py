@@ -5,10 +5,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 from helip.data.images import BadSample, verify
-from helip.data.progress import progress
 from helip.data.tars import write
 from helip.errors import HelipError
 from helip.io import atomic_folder, provenance, write_json
+from helip.progress import progress
 
 PER_SHARD = 1000
 

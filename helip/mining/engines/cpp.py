@@ -8,11 +8,11 @@ import numpy as np
 import torch
 
 from helip.errors import HelipError
+from helip.mining.blocks import Block
 from helip.mining.criterion import Criterion
 from helip.mining.features import Features, rounding_of_sums
-from helip.mining.jobs import Block
 from helip.mining.order import Order, chunks, ordered
-from helip.mining.scratch import scratch
+from helip.mining.pairs import scratch
 
 CHECKS = 4
 CROWD = 4  # candidates a target, in k, that are worth a trim

@@ -3,7 +3,7 @@
 import abc
 import functools
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import ClassVar
 
@@ -38,7 +38,7 @@ class Stage(abc.ABC):
     here. To add a stage, write one such class, list it in helip/stages/__init__.py, and give it a rule.
     """
 
-    study: Study
+    study: Study = field(repr=False)
 
     name: ClassVar[str]  # of the rule, of its entry in the study's `resources` and `costs`, and of `helip run STUDY NAME`
     revision: ClassVar[int] = 1  # raised when the code changes what the stage makes: everything downstream is then made again
@@ -49,7 +49,7 @@ class Stage(abc.ABC):
     @classmethod
     def key_fields(cls) -> tuple[str, ...]:
         """The names of the key's parts, in the order of `helip run`."""
-        return tuple(field.name for field in fields(cls) if field.name != "study")
+        return tuple(one.name for one in fields(cls) if one.name != "study")
 
     @property
     def key(self) -> dict[str, str]:

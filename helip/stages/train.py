@@ -11,6 +11,7 @@ from helip.stages.base import How, Stage, Work
 from helip.stages.corpus import BuildCorpus
 from helip.stages.evaluation_set import BuildEvaluationSet
 from helip.study import FILES_ONLY, Study, seed_number, start_seed
+from helip.study.resolve import ResolvedRun
 
 if TYPE_CHECKING:
     from helip.models.loading import Clip
@@ -51,9 +52,7 @@ class Train(Stage):
         return self.study.root / "state" / f"{self.run}-seed{self.seed}-{self.digest}"
 
     def config(self) -> object:
-        run = self.study.run(self.run)
-        if self.seed not in run.seeds:
-            raise HelipError(f"{self.study.file}: {self.run} has seeds {', '.join(run.seeds)}, not {self.seed}")
+        run = _resolved(self)
         if run.interpolate:
             raise HelipError(f"{self.study.file}: {self.run} is an interpolation: the stage `interpolate` makes it, and trains nothing")
         if self.is_published:
@@ -66,7 +65,7 @@ class Train(Stage):
 
         if self.is_published:
             return []
-        study, run = self.study, self.study.run(self.run)
+        study, run = self.study, _resolved(self)
         start = [model_of(study, run.start, start_seed(self.seed))] if run.start else []
         pairs = [drawn_pairs(study, self.run, self.seed)] if run.pairs else []
         selected = [selection_of(study, self.run, self.seed)] if run.select else []
@@ -164,15 +163,13 @@ class Interpolate(Stage):
 
     def config(self) -> float:
         """The refined model's share."""
-        run = self.study.run(self.run)
+        run = _resolved(self)
         if run.interpolate is None:
             raise HelipError(f"{self.study.file}: {self.run} is no interpolation; the stage `train` makes it")
-        if self.seed not in run.seeds:
-            raise HelipError(f"{self.study.file}: {self.run} has seeds {', '.join(run.seeds)}, not {self.seed}")
         return run.interpolate.weight
 
     def needs(self) -> list[Stage]:
-        run = self.study.run(self.run)
+        run = _resolved(self)
         return [model_of(self.study, run.start, start_seed(self.seed)), model_of(self.study, run.interpolate.run, self.seed)]
 
     def resources(self) -> Resources:
@@ -190,6 +187,14 @@ class Interpolate(Stage):
         weight, facts = self.config(), {"digest": self.digest, "of": refined.run}
         interpolation.write(str(start.folder), refined.folder, weight, self.folder, facts)
         return f"{1 - weight:g} of {start.run} and {weight:g} of {refined.run}"
+
+
+def _resolved(model: Train | Interpolate) -> ResolvedRun:
+    """The run of a model. HelipError for a run or a seed that the study does not have."""
+    run = model.study.run(model.run)
+    if model.seed not in run.seeds:
+        raise HelipError(f"{model.study.file}: {model.run} has seeds {', '.join(run.seeds)}, not {model.seed}")
+    return run
 
 
 def model_of(study: Study, run: str, seed: str) -> Train | Interpolate:

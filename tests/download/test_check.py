@@ -1,6 +1,5 @@
 """`helip data check`: what is there, what will be, and what is wrong, before a GPU is used."""
 
-import argparse
 import json
 import os
 import re
@@ -13,10 +12,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from helip.cli import download as command
 from helip.download.check import check
 from helip.errors import HelipError
-from helip.stages import BuildCorpus
+from helip.stages import BuildCorpus, CheckData, Encode, How, data_check, make
 from helip.study import Study
 
 CHECKPOINT = "download it from Google Drive"
@@ -54,7 +52,10 @@ def study(project, data_root, tmp_path, monkeypatch):
 
 
 def states(bound) -> dict[str, tuple[str, str]]:
-    return {f.name if f.kind != "evaluation set" else f"set {f.name}": (f.state, f.detail) for f in check(bound)}
+    return {
+        f.name if f.kind != "evaluation set" else f"set {f.name}": (f.state, f.detail)
+        for f in check(bound, lambda corpus: BuildCorpus(bound, corpus).folder)
+    }
 
 
 def test_all_there(study):
@@ -131,18 +132,17 @@ def test_an_indexed_corpus_whose_shard_changed_is_found(study):
     assert "has changed since" in states(bound)["yfcc15m_v1"][1]
 
 
-def test_the_command_prints_a_line_each_and_fails_with_2(study, monkeypatch, tmp_path, capsys):
+def test_the_command_prints_a_line_each_and_fails_with_2(study, capsys):
     bound = study()
-    monkeypatch.setattr("helip.cli.download.study.load", lambda name: bound)
-    parser = argparse.ArgumentParser()
-    run = command.add("data", parser)
-    assert run(parser.parse_args(["check", "--study", "smoke", "--out", str(tmp_path / "data.json")])) is None
-    assert len(capsys.readouterr().out.splitlines()) == 10
-    assert len(json.loads((tmp_path / "data.json").read_text())["findings"]) == 10
+    check_data = CheckData(bound)
+    assert make(check_data, How()) == 0
+    assert len(capsys.readouterr().out.splitlines()) == 11
+    assert len(json.loads(check_data.output.read_text())["findings"]) == 10
+    check_data.output.unlink()
     shutil.rmtree(study.mine / "shards")
     with pytest.raises(HelipError, match=r"smoke.yaml: 1 of 10 sources are missing .* take them out of the study"):
-        run(parser.parse_args(["check", "--study", "smoke", "--out", str(tmp_path / "again.json")]))
-    assert not (tmp_path / "again.json").exists() and "ask for YFCC" in capsys.readouterr().out
+        make(check_data, How())
+    assert not check_data.output.exists() and "ask for YFCC" in capsys.readouterr().out
 
 
 def planned(folder, *options: str) -> dict[str, int]:
@@ -157,7 +157,7 @@ def planned(folder, *options: str) -> dict[str, int]:
 def test_gpu_jobs_wait_for_the_check_but_do_not_depend_on_it(project, tmp_path):
     for part in ("Snakefile", "rules", "experiments", "profiles"):
         (shutil.copytree if (project / part).is_dir() else shutil.copy)(project / part, tmp_path / part)
-    assert Study("smoke", tmp_path / "experiments").data_check("encode") == []
+    assert data_check(Encode(Study("smoke", tmp_path / "experiments"), "cc3m", "dino_vits8")) == []
     file = tmp_path / "experiments/studies/smoke.yaml"
     content = yaml.safe_load(file.read_text())
     content["resources"] = {"encode": {"gpu": 1}}

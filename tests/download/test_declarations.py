@@ -55,7 +55,7 @@ def test_a_limit_changes_the_corpus_but_not_what_is_fetched(study):
     before, after = study(), study(put("corpora", "cc12m", max_quarantined=0.5))
     assert BuildCorpus(before, "cc12m").digest != BuildCorpus(after, "cc12m").digest
     assert BuildCorpus(before, "cc12m").fetched == BuildCorpus(after, "cc12m").fetched
-    assert study(put("corpora", "cc12m", image_size=512)).download_dir("cc12m") != BuildCorpus(before, "cc12m").fetched
+    assert BuildCorpus(study(put("corpora", "cc12m", image_size=512)), "cc12m").fetched != BuildCorpus(before, "cc12m").fetched
 
 
 def test_patience_and_words_change_nothing(study):
@@ -66,8 +66,8 @@ def test_patience_and_words_change_nothing(study):
 def test_a_union_is_made_again_when_a_member_changes(study):
     before, after = study(), study(put("corpora", "cc3m", mismatched=0.5))
     assert BuildCorpus(before, "open29m").digest != BuildCorpus(after, "open29m").digest
-    assert [p.parent.name for p in before.corpus_inputs("open29m")] == ["cc3m", "cc12m"]
-    assert before.corpus_inputs("cc3m") == []
+    assert [one.corpus for one in BuildCorpus(before, "open29m").needs()] == ["cc3m", "cc12m"]
+    assert BuildCorpus(before, "cc3m").inputs() == []
 
 
 def test_another_checkpoint_changes_all_digests_after_it(study):

@@ -3,7 +3,7 @@
 import pytest
 
 from helip.config.reading import read_yaml
-from helip.stages import model_of
+from helip.stages import BuildCorpus, model_of
 from helip.study import Study
 from helip.study.resolve import Names
 
@@ -24,14 +24,14 @@ def test_every_name_and_every_run_is_bound(paper, project):
 
 
 def test_every_number_of_the_papers_tables_will_be_computed(paper):
-    from helip.planning import jobs
+    from helip.planning import artefacts
 
-    planned = jobs(paper)
-    assert {f"table{n}" for n in range(1, 11)} <= {j.name for j in planned if j.stage == "table"}
+    planned = artefacts(paper)
+    assert {f"table{n}" for n in range(1, 11)} <= {one.table for one in planned if one.name == "table"}
     wanted = {(c.set, c.metric.partition(".")[0]) for n in range(1, 10) for c in paper.tables[f"table{n}"].columns}
     assert wanted <= {*paper.tasks("evaluate"), *paper.tasks("probe")}
     assert len(paper.declaration.evaluation) == 12
-    mined = {j.name for j in planned if j.stage == "mine"}
+    mined = {one.pairs for one in planned if one.name == "mine"}
     assert all(paper.pairs_name(paper.run(row.run)) in mined for row in paper.tables["table10"].rows)
 
 
@@ -101,5 +101,5 @@ def test_what_clip_benchmark_ships_has_the_declared_digests(paper):
 
 
 def test_open29m_depends_on_its_members(paper):
-    assert [p.parent.name for p in paper.corpus_inputs("open29m")] == ["cc3m", "cc12m", "yfcc15m_v1"]
+    assert [member.corpus for member in BuildCorpus(paper, "open29m").needs()] == ["cc3m", "cc12m", "yfcc15m_v1"]
     assert paper.own_corpora == ["cc3m", "cc12m", "yfcc15m_v1", "yfcc15m_v2", "laion7m5", "laion8m"]

@@ -12,8 +12,8 @@ import yaml
 from helip.config import ClipObjective, GeneratedCorpus, ShardCorpus, SlipObjective, TrainConfig
 from helip.errors import HelipError
 from helip.io import declared, digest
-from helip.stages import BuildEvaluationSet, CheckData, Encode, MakeTable, Mine, drawn_pairs, model_of
-from helip.study import Study, load, seed_number, start_seed
+from helip.stages import BuildEvaluationSet, CheckData, Encode, How, MakeTable, Mine, drawn_pairs, model_of
+from helip.study import FILES_ONLY, Study, load, seed_number, start_seed
 
 
 @pytest.fixture
@@ -214,12 +214,11 @@ def test_a_retention_set_and_a_selection_are_inputs_of_the_training_that_uses_th
     assert "results/smoke/selections/cc3m_clip/seed1/s_clip_loss.keep0.9/keep.npy" in inputs
 
 
-def test_a_published_checkpoint_is_fetched_and_not_trained(project, monkeypatch, capsys):
-    monkeypatch.chdir(project)
-    from helip.cli import main
-
-    assert main(["train", "--study", "paper", "cc3m_slip", "--seed", "0"]) == 2
-    assert "cc3m_slip is a published checkpoint in study paper: fetch it" in capsys.readouterr().err
+def test_a_published_checkpoint_is_fetched_and_not_trained(project, monkeypatch):
+    one = model_of(Study("paper", project / "experiments"), "cc3m_slip", "0")
+    assert (one.label, one.needs(), one.resources()) == ("import", [], FILES_ONLY)
+    monkeypatch.setattr("helip.download.checkpoints.fetch_model", lambda *how: "f00d")
+    assert one.make(How()) == "imported a checkpoint with sha256 f00d"
 
 
 def added(experiments, **runs) -> Study:

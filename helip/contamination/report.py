@@ -22,8 +22,8 @@ def contamination(
 ) -> list[dict]:
     """Writes counts to `out` (JSON) and every match to `matches` (CSV); returns the counts.
 
-    They are, for each set and corpus, the test items, how many of them have a near-duplicate among the training images, their share, and how
-    many training images those are.
+    They are, for each set and corpus, the test items, how many of them have a near-duplicate among the training images, their share, and
+    how many training images those are.
 
     corpora: name -> (folder of its fingerprints, its manifest.json). inputs: digests for `out`. HelipError is raised for fingerprints of
     another version of a corpus.

@@ -3,8 +3,8 @@
 from pathlib import Path
 
 from helip.config import Table
-from helip.stages import MakeTable
-from helip.stages.figure import figures_of, selection_files
+from helip.stages import DecideClaims, DrawFigure, MakeTable, WriteReport
+from helip.stages.figure import SHEETS, figures_of, selection_files
 from helip.stages.figure import measurable_pairs as _measurable
 from helip.stages.figure import quality_pairs as _quality
 from helip.stages.figure import sheet_pairs as _sheet_pairs
@@ -14,13 +14,17 @@ from helip.study import Study
 
 __all__ = [
     "QUESTION",
+    "SHEETS",
     "TIMES",
+    "claims_inputs",
+    "figure_inputs",
     "figures",
     "is_of_times",
     "ledger",
     "measurable_pairs",
     "quality_pairs",
     "question",
+    "report_inputs",
     "runs_of",
     "selection_files",
     "sheet_pairs",
@@ -59,3 +63,15 @@ def quality_pairs(study: Study) -> list[str]:
 
 def measurable_pairs(study: Study) -> list[str]:
     return [one.pairs for one in _measurable(study)]
+
+
+def figure_inputs(study: Study, figure: str) -> list[Path]:
+    return DrawFigure(study, figure).inputs()
+
+
+def claims_inputs(study: Study) -> list[Path]:
+    return DecideClaims(study).inputs()
+
+
+def report_inputs(study: Study) -> list[Path]:
+    return WriteReport(study).inputs()

@@ -8,6 +8,8 @@ from archives import pairs, tar_of
 from helip.cli import corpus as cli
 from helip.data.corpus import Corpus
 from helip.errors import HelipError
+from helip.stages import How, artefact, make
+from helip.study import load
 
 STUDY = """
 question: q
@@ -23,6 +25,8 @@ evaluation: {cifar10: {kind: generated, task: classification, items: 12}}
 
 
 def helip(*argv):
+    if argv[0] == "run":
+        return make(artefact(load(argv[1]), argv[2], argv[3:]), How())
     parser = argparse.ArgumentParser()
     run = cli.add(argv[0], parser)
     return run(parser.parse_args(argv[1:], argparse.Namespace(command=argv[0])))
@@ -45,23 +49,22 @@ def study(tmp_path, monkeypatch):
 
 
 def test_a_studys_corpus_and_evaluation_set(study):
-    helip("corpus", "--study", "tiny", "small")
+    helip("run", "tiny", "corpus", "small")
     corpus = Corpus.open(study / "results" / "tiny" / "corpora" / "small")
     assert len(corpus) == 20
     assert corpus.manifest["inputs"].keys() == {"corpus_digest"}
-    helip("evaluation-set", "--study", "tiny", "cifar10")
+    helip("run", "tiny", "evaluation_set", "cifar10")
     assert (study / "results" / "tiny" / "evaluation" / "cifar10" / "evaluation.json").exists()
 
 
 @pytest.mark.parametrize(
     ("argv", "sentence"),
     [
-        (("corpus", "--study", "tiny", "large"), "corpora has no 'large'; it has photos, small"),
-        (("corpus", "--study", "tiny", "photos"), r"\$HELIP_NOWHERE is not set"),
-        (("corpus", "--study", "tiny"), "say which one of it"),
-        (("corpus", "--study", "huge", "small"), "there is no study 'huge'"),
-        (("evaluation-set", "--study", "tiny", "imagenet"), "evaluation has no 'imagenet'"),
-        (("evaluation-set", "cifar10"), "give --study"),
+        (("run", "tiny", "corpus", "large"), "corpora has no 'large'; it has photos, small"),
+        (("run", "tiny", "corpus", "photos"), r"\$HELIP_NOWHERE is not set"),
+        (("run", "tiny", "corpus"), "helip run tiny corpus CORPUS"),
+        (("run", "huge", "corpus", "small"), "there is no study 'huge'"),
+        (("run", "tiny", "evaluation_set", "imagenet"), "evaluation has no 'imagenet'"),
         (("corpus",), "give --study STUDY NAME, or --shards"),
         (("corpus", "--shards", "x"), "give --study STUDY NAME, or --shards"),
         (("corpus", "--shards", "x", "--out", "y", "--max-quarantined", "2"), "must be a share"),

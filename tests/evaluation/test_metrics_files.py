@@ -9,8 +9,7 @@ from helip.cli import main
 from helip.errors import HelipError
 from helip.evaluation.building import build_evaluation_set
 from helip.reporting.metrics import Metrics
-from helip.stages import BuildEvaluationSet, metrics_file, model_of
-from helip.stages.evaluate import evaluate_run
+from helip.stages import BuildEvaluationSet, How, artefact, make, metrics_file, model_of
 from helip.study import Study
 
 RUN, SEED = "cc3m_clip", "0"
@@ -27,15 +26,19 @@ def study(project, tmp_path_factory):
     return study
 
 
+def evaluate(study, stage="evaluate", run=RUN, seed=SEED):
+    assert make(artefact(study, stage, (run, seed)), How()) == 0
+
+
 def expected(study, stage):
     return {metrics_file(study, RUN, SEED, *task) for task in study.tasks(stage)}
 
 
 def test_evaluate_and_probe_write_what_the_study_declares(study):
-    assert set(evaluate_run(study, RUN, SEED, "evaluate")) == expected(study, "evaluate")
+    evaluate(study)
     assert all(path.is_file() for path in expected(study, "evaluate"))
     assert not any(path.exists() for path in expected(study, "probe"))
-    assert set(evaluate_run(study, RUN, SEED, "probe")) == expected(study, "probe")
+    evaluate(study, "probe")
     for path in expected(study, "evaluate") | expected(study, "probe"):
         check(Metrics(path))
 
@@ -64,9 +67,9 @@ def check(metrics):
 
 
 def test_a_second_evaluation_says_the_same(study):
-    evaluate_run(study, RUN, SEED, "evaluate")
+    evaluate(study)
     before = {p: json.loads(p.read_text()) for p in expected(study, "evaluate")}
-    evaluate_run(study, RUN, SEED, "evaluate")
+    evaluate(study)
     for path, earlier in before.items():
         now = json.loads(path.read_text())
         assert now | {"written": 0, "job": 0} == earlier | {"written": 0, "job": 0}
@@ -74,14 +77,14 @@ def test_a_second_evaluation_says_the_same(study):
 
 def test_an_unknown_run_or_seed_is_refused(study):
     with pytest.raises(HelipError, match="'cc9m_clip' cannot be built"):
-        evaluate_run(study, "cc9m_clip", SEED, "evaluate")
+        evaluate(study, run="cc9m_clip")
     with pytest.raises(HelipError, match="has seeds 0, 1, not 7"):
-        evaluate_run(study, RUN, "7", "evaluate")
+        evaluate(study, seed="7")
 
 
 def test_a_run_that_was_not_trained_is_refused(study):
-    with pytest.raises(HelipError, match=r"seed1/open_clip_model.safetensors: not found; train the run first"):
-        evaluate_run(study, RUN, "1", "evaluate")
+    with pytest.raises(HelipError, match=r"seed1/open_clip_model.safetensors: is not there, and evaluate cc3m_clip seed 1 needs it"):
+        evaluate(study, seed="1")
     assert not metrics_file(study, RUN, "1", "imagenet", "zeroshot").exists()
 
 

@@ -1,6 +1,6 @@
 """Corpora: generated, shards, tables, downloads, unions."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -69,7 +69,7 @@ class DownloadedCorpus(ConfigModel):
     max_quarantined: Share = 0.05
 
     @model_validator(mode="after")
-    def _hash_is_named(self):
+    def _hash_is_named(self) -> Self:
         if (self.hash is None) != (self.hash_column is None):
             raise ValueError("hash names the algorithm of hash_column: give both or neither")
         return self

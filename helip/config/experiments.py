@@ -1,6 +1,6 @@
 """Runs, studies, tables and claims."""
 
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -38,7 +38,7 @@ class Run(ConfigModel):
     tables: dict[Name, str] = {}  # rows beyond those of tables.yaml: table name -> label
 
     @model_validator(mode="after")
-    def _interpolation_is_all(self):
+    def _interpolation_is_all(self) -> Self:
         more = self.model_fields_set - {"interpolate", "question", "tables"}
         if self.interpolate and more:
             raise ValueError(f"interpolate takes everything from the run it names: remove {', '.join(sorted(more))}")
@@ -70,7 +70,7 @@ class PublishedCheckpoint(ConfigModel):
     sha256: str | None = Field(None, pattern="^[0-9a-f]{64}$")  # None: recorded when first fetched, and compared from then on
 
     @model_validator(mode="after")
-    def _one_source(self):
+    def _one_source(self) -> Self:
         if (self.url is None) == (self.path is None):
             raise ValueError("give either url or path")
         return self
@@ -103,7 +103,7 @@ class StudyConfig(ConfigModel):
     costs: dict[str, Cost] = {}  # by stage, or by stage.name: train.vit_b16, encode.dino_vits8
 
     @model_validator(mode="after")
-    def _unions_have_members(self):
+    def _unions_have_members(self) -> Self:
         for name, corpus in self.corpora.items():
             for member in corpus.of if isinstance(corpus, UnionCorpus) else ():
                 if isinstance(self.corpora.get(member, corpus), UnionCorpus):
@@ -145,7 +145,7 @@ class Table(ConfigModel):
     note: str = ""
 
     @model_validator(mode="after")
-    def _averages_what_it_has(self):
+    def _averages_what_it_has(self) -> Self:
         keys = {column.key for column in self.columns}
         if unknown := [] if isinstance(self.average, bool) else [key for key in self.average if key not in keys]:
             raise ValueError(f"average names '{unknown[0]}', which is no column; they are {', '.join(sorted(keys))}")

@@ -1,6 +1,6 @@
 """Which pairs count as hard, and which are worth training on."""
 
-from typing import Literal
+from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -26,7 +26,7 @@ class MiningSpec(ConfigModel):
     ivf_probes: int = Field(32, gt=0)  # approximate: inverted lists looked into
 
     @model_validator(mode="after")
-    def _pool_belongs_to_fast_hpm(self):
+    def _pool_belongs_to_fast_hpm(self) -> Self:
         if (self.method == "fast_hpm") != (self.pool is not None):
             raise ValueError("pool belongs to method fast_hpm, and fast_hpm needs a pool")
         return self
@@ -54,7 +54,7 @@ class Selection(ConfigModel):
     seed: Seed = 0  # s_clip_loss: of the batches
 
     @model_validator(mode="after")
-    def _score_has_what_it_needs(self):
+    def _score_has_what_it_needs(self) -> Self:
         if (self.score == "norm_sim") != (self.target is not None) or (self.score == "column") != (self.column is not None):
             raise ValueError("target belongs to score norm_sim and column to score column, and each needs its own")
         return self

@@ -26,10 +26,10 @@ class Matrix(ConfigModel):
     entries: dict[str, Any] | list[Any]
 
 
-class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):
+class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]  # yaml has no types
     """YAML that refuses a key given twice instead of keeping the last."""
 
-    def construct_mapping(self, node, deep=False):
+    def construct_mapping(self, node: Any, deep: bool = False) -> Any:
         keys = [self.construct_object(k, deep=True) for k, _ in node.value if k.tag != "tag:yaml.org,2002:merge"]
         for key in keys:
             if keys.count(key) > 1:
@@ -86,7 +86,7 @@ def _written_out(value: Any, where: str) -> Any:
         return value
     if "for_each" in value:
         raise HelipError(f"{where}: for_each is now called matrix: write matrix, over and entries for for_each, of and have")
-    entries = {}
+    entries: dict[Any, Any] = {}
     for key, entry in value.items():
         for more in _blocks(entry, where) if key == "matrix" else [{key: _written_out(entry, f"{where}: {key}")}]:
             if twice := entries.keys() & more.keys():
@@ -95,14 +95,14 @@ def _written_out(value: Any, where: str) -> Any:
     return entries
 
 
-def _blocks(matrix: Any, where: str) -> list[dict]:
+def _blocks(matrix: Any, where: str) -> list[Any]:
     blocks = validate(list[Matrix], matrix, f"{where}: matrix")
     if any(isinstance(block.entries, list) for block in blocks):
         raise HelipError(f"{where}: matrix: entries is a list here; in a mapping it is a mapping")
     return [_whole(_written_out(_filled_in(block.entries, names), where), where) for block in blocks for names in block.over]
 
 
-def _rows(item: dict, where: str) -> list:
+def _rows(item: dict[str, Any], where: str) -> list[Any]:
     block = validate(Matrix, item["matrix"], f"{where}: matrix")
     if len(item) > 1 or not isinstance(block.entries, list):
         raise HelipError(f"{where}: matrix: stands alone in a list, and its entries are a list")

@@ -1,6 +1,6 @@
 """Models, objectives, recipes and refinements."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -21,7 +21,7 @@ class Model(ConfigModel):
     vocabulary: int = Field(2048, ge=300)  # of a corpus tokenizer
 
     @model_validator(mode="after")
-    def _one_source(self):
+    def _one_source(self) -> Self:
         if (self.open_clip is None) == (self.config is None):
             raise ValueError("give either open_clip (a name) or config (an architecture), not both")
         return self
@@ -34,7 +34,7 @@ class Augmentation(ConfigModel):
     flip: Share = 0.0
 
     @model_validator(mode="after")
-    def _shares_of_the_area(self):
+    def _shares_of_the_area(self) -> Self:
         low, high = self.crop_scale
         if not 0 < low <= high <= 1:
             raise ValueError("crop_scale is the smallest and the largest share of the image's area: 0 < smallest <= largest <= 1")
@@ -104,7 +104,7 @@ class TrainConfig(ConfigModel):
     save_every: int = Field(500, gt=0)  # steps between resume states
 
     @model_validator(mode="after")
-    def _one_length(self):
+    def _one_length(self) -> Self:
         if (self.epochs is None) == (self.steps is None):
             raise ValueError("give either epochs or steps")
         return self
@@ -140,7 +140,7 @@ class Refinement(TrainConfig):
     retention: Retention | None = None
 
     @model_validator(mode="after")
-    def _negatives_are_captions(self):
+    def _negatives_are_captions(self) -> Self:
         if self.role == "negatives" and (self.symmetric_margin or not isinstance(self.objective, ClipObjective)):
             raise ValueError("role negatives adds captions to the image-to-text softmax of objective clip: no symmetric_margin, no other")
         return self

@@ -4,12 +4,14 @@ Legend: N pairs, D dimensions, T target images, B pairs in a batch, i a pair, j 
 and text j, tau the temperature.
 """
 
+from typing import Any
+
 from helip.selection.keep import keep_top
 
 __all__ = ["clip_score", "keep_top", "norm_sim", "s_clip_loss"]
 
 
-def __getattr__(name: str):
+def __getattr__(name: str) -> Any:
     """The scores need torch; who only keeps the best of a column does not."""
     if name in ("clip_score", "norm_sim", "s_clip_loss"):
         from helip.selection import scores

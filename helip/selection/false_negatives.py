@@ -38,4 +38,5 @@ def drop_false_negatives(pairs: PairSet, image_ND: np.ndarray, text_ND: np.ndarr
 
 def _cosines(image_ND: np.ndarray, text_ND: np.ndarray, images_B: np.ndarray, texts_B: np.ndarray) -> np.ndarray:
     """float32 [B]: of image images_B[b] and caption texts_B[b]."""
-    return np.einsum("bd,bd->b", image_ND[images_B].astype(np.float32), text_ND[texts_B].astype(np.float32))
+    cosines_B: np.ndarray = np.einsum("bd,bd->b", image_ND[images_B].astype(np.float32), text_ND[texts_B].astype(np.float32))
+    return cosines_B

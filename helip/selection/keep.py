@@ -40,8 +40,9 @@ def read_keep(path: Path, size: int) -> np.ndarray:
 
 def _array(path: Path, remedy: str) -> np.ndarray:
     try:
-        return np.load(path, allow_pickle=False)
+        array: np.ndarray = np.load(path, allow_pickle=False)
     except FileNotFoundError:
         raise HelipError(f"{path}: not found; {remedy}") from None
     except (ValueError, OSError, EOFError) as error:
         raise HelipError(f"{path}: not readable as a .npy array ({error}); {remedy}") from None
+    return array

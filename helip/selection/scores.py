@@ -5,6 +5,7 @@ B x D for the batch of s-CLIPLoss or T x D for the targets of NormSim, and by BL
 """
 
 import math
+from collections.abc import Iterable
 
 import numpy as np
 import torch
@@ -47,7 +48,7 @@ def shuffles_needed(size: int, batch_size: int, batches: int) -> int:
     return 1 if batch_size >= size else batches
 
 
-def mean_of_shuffles(each, size: int) -> np.ndarray:
+def mean_of_shuffles(each: Iterable[np.ndarray], size: int) -> np.ndarray:
     """The mean of the float32 [N] arrays that `each` yields, added up in float64."""
     total_N, count = np.zeros(size), 0
     for scores_N in each:
@@ -79,9 +80,10 @@ def s_clip_loss_of_shuffle(
 def _scores_of_batch(image_BD: torch.Tensor, text_BD: torch.Tensor, tau: float) -> np.ndarray:
     B = len(image_BD)
     of_image_B, of_text_B = torch.empty(B, device=image_BD.device), torch.full((B,), -math.inf, device=image_BD.device)
-    for rows in torch.arange(B).split(_rows_at_once(B, image_BD.device.type)):
-        s_RB = image_BD[rows[0] : rows[-1] + 1] @ text_BD.T / tau
-        of_image_B[rows[0] : rows[-1] + 1] = s_RB.logsumexp(1)
+    rows = _rows_at_once(B, image_BD.device.type)
+    for block in (slice(start, start + rows) for start in range(0, B, rows)):
+        s_RB = image_BD[block] @ text_BD.T / tau
+        of_image_B[block] = s_RB.logsumexp(1)
         of_text_B = torch.logaddexp(of_text_B, s_RB.logsumexp(0))
     own_B = (image_BD * text_BD).sum(1)
     return (own_B - tau / 2 * (of_image_B + of_text_B)).cpu().numpy()
@@ -102,7 +104,7 @@ def _rows_at_once(width: int, device: str) -> int:
     return max(1, BLOCK_BYTES["cpu" if device == "cpu" else "gpu"] // (4 * width))
 
 
-def _rows(features_ND: np.ndarray, which, device: str) -> torch.Tensor:
+def _rows(features_ND: np.ndarray, which: slice | np.ndarray, device: str) -> torch.Tensor:
     return torch.from_numpy(np.array(features_ND[which], np.float32)).to(device)  # a copy: memory-mapped rows are read-only
 
 

@@ -33,14 +33,14 @@ class MiningSpec(ConfigModel):
 
 
 class Pairs(MiningSpec):
-    """A mining job of the graph: a spec and the names of its two encoders."""
+    """This is a mining job of the graph: a spec and the names of its two encoders."""
 
     image_encoder: Name
     text_encoder: Name
 
 
 class Selection(ConfigModel):
-    """Which pairs are worth training on, scored by the checkpoint that is refined (arXiv 2405.19547). Keeps the highest `keep`."""
+    """This says which pairs are worth training on, scored by the checkpoint that is refined (arXiv 2405.19547). The highest `keep` stay."""
 
     # truth: drops exactly the mismatched pairs of a generated corpus, whatever `keep` says: a bound that no score can pass
     score: Literal["clip_score", "s_clip_loss", "norm_sim", "column", "truth"] = "s_clip_loss"

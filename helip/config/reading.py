@@ -22,6 +22,8 @@ from helip.errors import HelipError
 
 
 class Matrix(ConfigModel):
+    """A block of a YAML file whose `entries` are written out once for every item of `over`."""
+
     over: tuple[dict[str, str], ...] = ({},)
     entries: dict[str, Any] | list[Any]
 
@@ -38,7 +40,7 @@ class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[mi
 
 
 def read_yaml(path: Path, kind: Any) -> Any:
-    """A YAML file as `kind`, its `matrix` written out. Raises HelipError for a file that cannot be read or does not fit."""
+    """Returns a YAML file as `kind`, its `matrix` written out; HelipError for a file that cannot be read or does not fit."""
     try:
         content = yaml.load(path.read_text(), _Loader)
     except FileNotFoundError:
@@ -51,7 +53,7 @@ def read_yaml(path: Path, kind: Any) -> Any:
 
 
 def validate(kind: Any, value: Any, where: str) -> Any:
-    """`value` as `kind`, or a HelipError that begins with `where`."""
+    """Returns `value` as `kind`; a HelipError begins with `where`."""
     try:
         return TypeAdapter(kind).validate_python(value)
     except ValidationError as error:

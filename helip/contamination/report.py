@@ -19,8 +19,11 @@ COLUMNS = ("set", "item", "corpus", "sample", "distance")
 
 
 def contamination(study: Study, out: Path, matches: Path) -> list[dict]:
-    """Write counts to `out` (JSON) and every match to `matches` (CSV); return the counts: for each set and corpus the test items, how many
-    of them have a near-duplicate among the training images, their share, and how many training images those are."""
+    """Writes counts to `out` (JSON) and every match to `matches` (CSV), and returns the counts.
+
+    They are, for each set and corpus, the test items, how many of them have a near-duplicate among the training images, their share, and
+    how many training images those are. HelipError for fingerprints of another version of a corpus.
+    """
     sets = {n: of_set(of_declaration(n, declared, study.evaluation_dir(n))) for n, declared in study.declaration.evaluation.items()}
     together = np.concatenate(list(sets.values()))  # so that a corpus is sorted once for all sets
     matches_of = {corpus: near_duplicates(together, _of_corpus(study, corpus)) for corpus in study.own_corpora}
@@ -55,7 +58,7 @@ def _of_corpus(study: Study, corpus: str) -> np.ndarray:
 
 
 def of_set(data: EvaluationSet) -> np.ndarray:
-    """Fingerprints of the test images, in the order that CLIP benchmark gives them."""
+    """Returns the fingerprints of the test images, in the order that CLIP benchmark gives them."""
     hashes = [fingerprint(image) for image in progress(_images(data), None, f"fingerprints of {data.name}", "images")]
     return np.array(hashes, FINGERPRINT)
 

@@ -25,6 +25,8 @@ State = Literal["there", "will be made", "will be fetched", "missing"]
 
 @dataclass(frozen=True)
 class Finding:
+    """This is the state of one corpus, evaluation set or checkpoint, with a sentence about it."""
+
     kind: str  # corpus, evaluation set, checkpoint
     name: str
     state: State
@@ -32,7 +34,7 @@ class Finding:
 
 
 def check(study: Study) -> Iterator[Finding]:
-    """One finding for each corpus, evaluation set and published checkpoint of the study."""
+    """Yields one finding for each corpus, evaluation set and published checkpoint of the study."""
     for name in study.declaration.corpora:
         yield _found("corpus", name, lambda name=name: _corpus(study, name))
     for name in study.declaration.evaluation:

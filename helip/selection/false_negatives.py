@@ -11,11 +11,13 @@ BLOCK = 1 << 16  # entries scored at once
 
 
 def drop_false_negatives(pairs: PairSet, image_ND: np.ndarray, text_ND: np.ndarray, margin: float = 0.0) -> PairSet:
-    """The same pair set without each hard pair j of i that fits i's image as well as i's own caption does, within `margin`, or whose
-    image i's caption fits as well as j's own: s_ij >= s_ii - margin or s_ji >= s_jj - margin, s the cosine of image and caption.
+    """Returns the same pair set without each hard pair j of i that is likely a match.
 
-    image_ND and text_ND are unit rows of the whole corpus, also memory-mapped. `noise` stays as it was mined: a target that loses all
-    its hard pairs has an empty H_i and is no outlier for it.
+    A match fits i's image as well as i's own caption does, within `margin`, or its image fits i's caption as well as its own: s_ij >= s_ii
+    - margin or s_ji >= s_jj - margin, s the cosine of image and caption.
+
+    image_ND and text_ND are unit rows of the whole corpus, also memory-mapped. `noise` stays as it was mined: a target that loses all its
+    hard pairs has an empty H_i and is no outlier for it. HelipError where pairs and features do not belong together.
     """
     if not len(image_ND) == len(text_ND) == pairs.corpus_size or pairs.shard != (0, 1):
         raise HelipError(

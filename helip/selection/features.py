@@ -25,7 +25,10 @@ def joint_features(
     batch_size: int = 64,
     workers: int = 0,
 ) -> tuple[Features, Encoder]:
-    """Memory-mapped float32 [N, D] of one tower, and the tower. Resumes a killed encoding; another process waits for its end."""
+    """Returns memory-mapped float32 [N, D] features of one tower, and the tower.
+
+    A killed encoding is resumed, and another process that encodes the same is waited for. HelipError where the model cannot be loaded.
+    """
     declaration = OpenClipEncoder(modality=modality, model=model, pretrained=pretrained)
     encoder = encoders.load(declaration, device=device)
     folder = cache / modality
@@ -49,7 +52,7 @@ def _is_of(folder: Path, corpus: Corpus, encoder: Encoder) -> bool:
 
 
 def target_features(encoder: Encoder, target: Any, batch_size: int = 64) -> np.ndarray:
-    """Unit image features float32 [T, D] of the train images of an evaluation set (helip.evaluation.sets.EvaluationSet)."""
+    """Returns unit image features float32 [T, D] of the train images of an evaluation set (helip.evaluation.sets.EvaluationSet)."""
     images = torch.utils.data.DataLoader(target.open(encoder.prepare, "train"), batch_size=batch_size, collate_fn=_images)
     features_TD = torch.cat([encoder.embed(batch) for batch in images])
     return torch.nn.functional.normalize(features_TD, dim=1).numpy()

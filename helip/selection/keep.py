@@ -8,7 +8,7 @@ from helip.errors import HelipError
 
 
 def keep_top(scores: np.ndarray, share: float) -> np.ndarray:
-    """bool [N]: the round(share * N) highest scores (at least one), ties by smaller id. HelipError for NaN or infinity."""
+    """Returns bool [N]: the round(share * N) highest scores (at least one), ties by smaller id; HelipError for NaN or infinity."""
     if not len(scores) or not 0 < share <= 1:
         raise HelipError(f"cannot keep a share of {share:g} of {len(scores)} pairs; the share must lie above 0 and at most at 1")
     bad = np.flatnonzero(~np.isfinite(scores))
@@ -21,7 +21,7 @@ def keep_top(scores: np.ndarray, share: float) -> np.ndarray:
 
 
 def read_column(path: Path, size: int) -> np.ndarray:
-    """A user's own scores, one number per pair of the corpus, as float32 [N]."""
+    """Returns a user's own scores, one number per pair of the corpus, as float32 [N]; HelipError for a file that is none."""
     column = _array(path, "write one score per pair there with numpy.save")
     if column.shape != (size,) or column.dtype.kind not in "fiu":
         raise HelipError(f"{path}: holds {column.dtype} {list(column.shape)}, and the corpus needs one number for each of its {size} pairs")
@@ -29,7 +29,7 @@ def read_column(path: Path, size: int) -> np.ndarray:
 
 
 def read_keep(path: Path, size: int) -> np.ndarray:
-    """The mask [N] that `helip select` writes: the pairs to train on."""
+    """Returns the mask bool [N] that `helip select` writes, the pairs to train on; HelipError for one of another corpus."""
     keep = _array(path, "run `helip select` first")
     if keep.dtype != bool or keep.shape != (size,):
         raise HelipError(

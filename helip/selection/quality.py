@@ -4,7 +4,7 @@ import numpy as np
 
 
 def detection(scores: np.ndarray, keep: np.ndarray, mismatched: np.ndarray) -> dict[str, float | None]:
-    """Precision and recall of the dropped pairs as a detector of mismatches, and the AUC of the score itself (ties count half).
+    """Returns precision and recall of the dropped pairs as a detector of mismatches, and the AUC of the score itself (ties count half).
 
     Shapes [N] all. None where a share has no denominator: nothing dropped, nothing mismatched.
     """

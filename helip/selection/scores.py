@@ -17,7 +17,7 @@ BLOCK_BYTES = {"cpu": 8 << 20, "gpu": 128 << 20}
 
 
 def clip_score(image_ND: np.ndarray, text_ND: np.ndarray) -> np.ndarray:
-    """s_ii, the cosine of each image and its own caption."""
+    """Returns s_ii float32 [N], the cosine of each image and its own caption; HelipError for features of different shapes."""
     _same_shape(image_ND, text_ND)
     rows = _rows_at_once(image_ND.shape[1], "cpu")
     blocks = [slice(start, start + rows) for start in range(0, len(image_ND), rows)]
@@ -33,7 +33,8 @@ def s_clip_loss(
     seed: int = 0,
     device: str = "cpu",
 ) -> np.ndarray:
-    """s_ii - (tau / 2) [logsumexp_j s_ij / tau + logsumexp_j s_ji / tau], mean over K = `batches` random batches that hold i.
+    """Returns float32 [N], s_ii - (tau / 2) [logsumexp_j s_ij / tau + logsumexp_j s_ji / tau], the mean over K = `batches` random batches
+    that hold i.
 
     It is minus tau / 2 times the pair's CLIP loss in such a batch: a caption that fits many images scores low however well it
     fits its own. The corpus is shuffled K times and cut into batches of at most B pairs, so every pair is in exactly K.
@@ -44,12 +45,12 @@ def s_clip_loss(
 
 
 def shuffles_needed(size: int, batch_size: int, batches: int) -> int:
-    """One batch that is the whole corpus is the same however it is shuffled."""
+    """Returns how many shuffles have different batches: one batch that is the whole corpus is the same however it is shuffled."""
     return 1 if batch_size >= size else batches
 
 
 def mean_of_shuffles(each: Iterable[np.ndarray], size: int) -> np.ndarray:
-    """The mean of the float32 [N] arrays that `each` yields, added up in float64."""
+    """Returns the mean, float32 [N], of the float32 [N] arrays that `each` yields, added up in float64."""
     total_N, count = np.zeros(size), 0
     for scores_N in each:
         total_N += scores_N
@@ -66,7 +67,9 @@ def s_clip_loss_of_shuffle(
     seed: int = 0,
     device: str = "cpu",
 ) -> np.ndarray:
-    """The score in the batches of one shuffle: a pure function of (seed, shuffle), so that shuffles can be computed apart."""
+    """Returns the score float32 [N] in the batches of one shuffle, a pure function of (seed, shuffle), so that shuffles can be computed
+    apart.
+    """
     _same_shape(image_ND, text_ND)
     N = len(image_ND)
     order = np.random.default_rng([seed, shuffle]).permutation(N)
@@ -90,7 +93,12 @@ def _scores_of_batch(image_BD: torch.Tensor, text_BD: torch.Tensor, tau: float) 
 
 
 def norm_sim(features_ND: np.ndarray, target_TD: np.ndarray, p: str = "2", device: str = "cpu") -> np.ndarray:
-    """|| [f(x_i) . f(t)]_t ||_p over the target images t, p = "2" or "inf": how near a pair's image lies to what is asked of it."""
+    """Returns
+
+    [f(x_i) . f(t)]_t ||_p, float32 [N], over the target images t: how near a pair's image lies to what is asked of it.
+
+    `p` is "2" or "inf". HelipError where widths differ or there is no target.
+    """
     if features_ND.ndim != 2 or target_TD.ndim != 2 or features_ND.shape[1] != target_TD.shape[1] or not len(target_TD):
         raise HelipError(f"features {list(features_ND.shape)} and targets {list(target_TD.shape)} differ in width, or there is no target")
     target_DT = _rows(target_TD, slice(None), device).T

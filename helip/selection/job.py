@@ -13,8 +13,7 @@ from helip.data.corpus import Corpus
 from helip.data.locations import resolve_path
 from helip.errors import HelipError
 from helip.io import atomic_folder, digest, file_digest, provenance, write_json
-from helip.selection.keep import keep_top, read_column
-from helip.selection.quality import detection
+from helip.selection.keep import detection, keep_top, read_column
 from helip.synthetic.truth import Truth
 
 if TYPE_CHECKING:  # they import torch

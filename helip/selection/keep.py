@@ -1,4 +1,4 @@
-"""From a score per pair to a mask of the pairs that stay. Numpy only."""
+"""From a score per pair to a mask of the pairs that stay, and how well low scores find mismatched pairs. Numpy only."""
 
 from pathlib import Path
 
@@ -36,6 +36,26 @@ def read_keep(path: Path, size: int) -> np.ndarray:
             f"{path}: holds {keep.dtype} {list(keep.shape)}, and the corpus needs bool [{size}]: select from this corpus again"
         )
     return keep
+
+
+def detection(scores: np.ndarray, keep: np.ndarray, mismatched: np.ndarray) -> dict[str, float | None]:
+    """Returns precision and recall of the dropped pairs as a detector of mismatches, and the AUC of the score itself (ties count half).
+
+    It is for the report, never for choosing: only a generated corpus knows its mismatched pairs. Shapes [N] all. None where a share has no
+    denominator: nothing dropped, nothing mismatched.
+    """
+    from scipy.stats import rankdata
+
+    dropped, bad, good = ~keep, int(mismatched.sum()), int((~mismatched).sum())
+    detected = int((dropped & mismatched).sum())
+    above = rankdata(scores)[~mismatched].sum() - good * (good + 1) / 2  # pairs (good, bad) in which the good one scores higher
+    return {
+        "mismatched": bad,
+        "dropped": int(dropped.sum()),
+        "precision": detected / int(dropped.sum()) if dropped.any() else None,
+        "recall": detected / bad if bad else None,
+        "auc": float(above / (good * bad)) if good and bad else None,
+    }
 
 
 def _array(path: Path, remedy: str) -> np.ndarray:

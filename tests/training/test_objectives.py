@@ -23,7 +23,7 @@ from helip.losses.cloob import cloob_loss
 from helip.losses.cyclip import cyclip_loss
 from helip.losses.declip import multi_view_clip_loss, nearest_text_loss, simsiam_loss
 from helip.losses.hn_nce import hn_nce_loss
-from helip.losses.slip import slip_loss
+from helip.losses.simclr import slip_loss
 from helip.training.objectives import build_objective
 from helip.training.objectives.captions import disturb, hide_words, uniform, words_of
 from helip.training.objectives.towers import backbone_features, backbone_width, encode_hidden_text

@@ -14,17 +14,20 @@ LEAST_MEMORY_GB = 4
 
 @dataclass(frozen=True)
 class Finding:
+    """This is what was seen of one part of the machine, and what to do where something is wrong."""
+
     subject: str
     result: str
     remedy: str = ""  # empty: nothing is wrong
 
     @property
     def ok(self) -> bool:
+        """This says whether nothing is wrong."""
         return not self.remedy
 
 
 def has_kernels(capability: tuple[int, int], built_for: list[str]) -> bool:
-    """Whether a torch built for these architectures runs on that GPU: its own, an older minor one of the same major, or any older PTX.
+    """Says whether a torch built for these architectures runs on that GPU: its own, an older minor one of the same major, or any older PTX.
 
     A Tesla V100 is (7, 0) and needs sm_70; torch 2.10.0 from PyPI is the last that has it.
     """
@@ -42,6 +45,7 @@ def has_kernels(capability: tuple[int, int], built_for: list[str]) -> bool:
 
 
 def torch_findings() -> Iterator[Finding]:
+    """Yields findings on torch, the GPUs and NCCL."""
     try:
         import torch
     except Exception as error:  # a broken CUDA library is an OSError, a wrong pair of wheels a RuntimeError
@@ -60,13 +64,13 @@ def torch_findings() -> Iterator[Finding]:
 
 
 def built_for(torch) -> list[str]:
-    """Architectures in this torch: get_arch_list() is empty where there is no GPU, the flags it reads are not."""
+    """Returns the architectures in this torch: get_arch_list() is empty where there is no GPU, the flags it reads are not."""
     flags = getattr(torch._C, "_cuda_getArchFlags", lambda: None)()
     return flags.split() if flags else torch.cuda.get_arch_list()
 
 
 def no_gpu(cuda: str | None) -> Finding:
-    """No GPU is no problem where there is none; it is one beside a driver that torch cannot use."""
+    """Returns the finding without a GPU: no problem where there is none, and one beside a driver that torch cannot use."""
     if not Path("/proc/driver/nvidia/version").exists():
         return Finding("GPU", "none: training and mining run on the CPU")
     if os.environ.get("CUDA_VISIBLE_DEVICES") == "":
@@ -76,6 +80,7 @@ def no_gpu(cuda: str | None) -> Finding:
 
 
 def gpu_finding(index: int, name: str, capability: tuple[int, int], built: list[str], memory: tuple[int, int]) -> Finding:
+    """Returns the finding on one GPU; `memory` is (free, total) in bytes."""
     free, total = (round(n / 2**30) for n in memory)
     precision = "fp16 with a gradient scaler" if capability < (8, 0) else "bf16"
     description = f"{name}, sm_{capability[0]}{capability[1]}, {free} of {total} GiB free, precision {precision}"
@@ -86,6 +91,7 @@ def gpu_finding(index: int, name: str, capability: tuple[int, int], built: list[
 
 
 def package_findings() -> Iterator[Finding]:
+    """Yields the versions of the packages that everything hangs on."""
     for name in ("open_clip_torch", "snakemake", "submitit", "clip-benchmark"):
         try:
             yield Finding(name, importlib.metadata.version(name))
@@ -94,7 +100,7 @@ def package_findings() -> Iterator[Finding]:
 
 
 def room_findings(results: Path) -> Iterator[Finding]:
-    """Disk where results go, shared memory (loader processes pass batches through it), and memory that is free."""
+    """Yields findings on disk where results go, shared memory (loader processes pass batches through it), and memory that is free."""
     for subject, folder, least in (("disk for results", results, LEAST_DISK_GB), ("/dev/shm", Path("/dev/shm"), 1)):
         here = next(p for p in (folder, *folder.absolute().parents) if p.exists())
         free = shutil.disk_usage(here).free / 2**30
@@ -106,6 +112,7 @@ def room_findings(results: Path) -> Iterator[Finding]:
 
 
 def memory_gb(meminfo: Path = Path("/proc/meminfo")) -> float:
+    """Returns the memory that is available, in GiB."""
     fields = dict(line.split(":", 1) for line in meminfo.read_text().splitlines())
     return int(fields["MemAvailable"].split()[0]) / 2**20
 
@@ -120,6 +127,7 @@ def _answers(*command: str) -> tuple[bool, str]:
 
 
 def slurm_findings() -> Iterator[Finding]:
+    """Yields findings on Slurm and its accounting."""
     if shutil.which("sbatch") is None:
         yield Finding("Slurm", "none here: --profile local runs everything on this machine")
         return
@@ -144,6 +152,7 @@ FOLDERS = {
 
 
 def data_findings() -> Iterator[Finding]:
+    """Yields a finding for each variable that names a folder of data."""
     for name, (what, unset) in FOLDERS.items():
         value = os.environ.get(name)
         if value is None:
@@ -155,4 +164,5 @@ def data_findings() -> Iterator[Finding]:
 
 
 def examine(results: Path = Path("results")) -> list[Finding]:
+    """Returns all findings on this machine."""
     return [*torch_findings(), *package_findings(), *room_findings(results), *slurm_findings(), *data_findings()]

@@ -11,7 +11,7 @@ CANDIDATES = 1 << 22  # pairs compared at a time
 
 
 class Matches(NamedTuple):
-    """Pairs whose hashes differ in few bits, by item then by sample."""
+    """These are the pairs whose hashes differ in few bits, by item then by sample."""
 
     item: np.ndarray  # [P] positions in the evaluation set
     sample: np.ndarray  # [P] ids in the corpus
@@ -19,7 +19,7 @@ class Matches(NamedTuple):
 
 
 def near_duplicates(items: np.ndarray, samples: np.ndarray, dct_bits: int = DCT_BITS, gradient_bits: int = GRADIENT_BITS) -> Matches:
-    """All pairs within both limits; items and samples are arrays of FINGERPRINT.
+    """Returns all pairs within both limits; items and samples are arrays of FINGERPRINT.
 
     Exact: two 64-bit words that differ in at most d bits agree on at least one of d + 1 bands, so it is enough to compare those that
     agree on a band, found by sorting.

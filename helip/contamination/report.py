@@ -60,7 +60,7 @@ def _of_corpus(corpus: str, folder: Path, manifest: Path) -> np.ndarray:
 
 
 def of_set(data: EvaluationSet) -> np.ndarray:
-    """Fingerprints of the test images, in the order that CLIP benchmark gives them."""
+    """Returns the fingerprints of the test images, in the order that CLIP benchmark gives them."""
     hashes = [fingerprint(image) for image in progress(_images(data), None, f"fingerprints of {data.name}", "images")]
     return np.array(hashes, FINGERPRINT)
 

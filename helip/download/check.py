@@ -35,6 +35,8 @@ State = Literal["there", "will be made", "will be fetched", "missing"]
 
 @dataclass(frozen=True)
 class Finding:
+    """This is the state of one corpus, evaluation set or checkpoint, with a sentence about it."""
+
     kind: str  # corpus, evaluation set, checkpoint
     name: str
     state: State

@@ -28,9 +28,10 @@ CONNECTIONS = 64  # of each process
 
 
 def crawl(declaration: DownloadedCorpus, folder: Path, processes: int | None = None) -> tuple[list[Path], dict]:
-    """Fetch the images of the declared table into `folder`/shards; return the shards and what became of the addresses.
+    """Fetches the images of the declared table into `folder`/shards and returns the shards and what became of the addresses.
 
-    Killed and started again, it goes on: shards that are whole are not fetched again."""
+    Killed and started again, it goes on: shards that are whole are not fetched again.
+    """
     tool = executable()
     counts = _addresses(declaration, folder)
     shards = folder / "shards"
@@ -47,7 +48,9 @@ def crawl(declaration: DownloadedCorpus, folder: Path, processes: int | None = N
 
 
 def executable() -> list[str]:
-    """$HELIP_IMG2DATASET, or what `make download-tools` installed, or img2dataset beside our Python or on the PATH."""
+    """Returns the command of img2dataset: $HELIP_IMG2DATASET, or what `make download-tools` installed, or one beside our Python or on the
+    PATH.
+    """
     named, beside = os.environ.get("HELIP_IMG2DATASET"), Path(sys.executable).with_name("img2dataset")
     program = shutil.which(named) if named else next(filter(None, map(shutil.which, (str(TOOL), str(beside), "img2dataset"))), None)
     if not program:
@@ -117,7 +120,9 @@ def _run(command: list[str], log: Path, lock: int) -> None:
 
 
 def outcome(shards: Path, hash_name: str) -> dict:
-    """Counts over img2dataset's own tables: fetched, failed by reason, hash_mismatches, duplicate_images (same bytes as an earlier one)."""
+    """Returns counts over img2dataset's own tables: fetched, failed by reason, hash_mismatches, duplicate_images (same bytes as an earlier
+    one).
+    """
     failed, hashes = collections.Counter(), []
     for path in sorted(shards.glob("*.parquet")):
         table = pq.read_table(path, columns=["status", "error_message", hash_name])
@@ -134,7 +139,7 @@ def outcome(shards: Path, hash_name: str) -> dict:
 
 
 def reason(message: str) -> str:
-    """A server's or decoder's words as one of a few reasons."""
+    """Returns a server's or decoder's message as one of a few reasons."""
     text = message.lower()
     match text:
         case "hash mismatch":

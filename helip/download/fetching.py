@@ -18,11 +18,13 @@ FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 
 class Interrupted(Exception):  # noqa: N818  a try that another try may complete
+    """This is raised for a try that another try may complete."""
+
     pass
 
 
 def fetch(url: str, path: Path, sha256: str | None = None, timeout: float = 60, tries: int = 5, pause: float = 2.0) -> str:
-    """Fetch into `path` unless it is there already, and return its sha256.
+    """Fetches into `path` unless it is there already, and returns its sha256.
 
     `sha256` is what the file must have; without it the first fetch records the file's own beside it (PATH.json), and every later one
     must agree. The first must agree with what the server states, if it does (the Hugging Face Hub). An interrupted fetch leaves
@@ -46,7 +48,7 @@ def fetch(url: str, path: Path, sha256: str | None = None, timeout: float = 60, 
 
 
 def agreed(path: Path, actual: str, sha256: str | None, recorded: Path) -> str:
-    """The sha256 found of a file that is there, if it is the declared one, or without one the one recorded at first."""
+    """Returns the actual sha256 of a file if it is the declared one, or without one the one recorded at first; else HelipError."""
     expected = sha256 or (read_json(recorded)["sha256"] if recorded.exists() else actual)
     if actual != expected:
         origin = "declared" if sha256 else f"recorded in {recorded}"

@@ -19,8 +19,10 @@ ROWS = 1 << 16
 
 
 def write_addresses(declaration: DownloadedCorpus, table: Path, out: Path) -> dict[str, int]:
-    """Write `out` with columns url, caption and, where the source publishes one, the image's hash; return counts: rows (of them all or
-    of the sample), unusable (no address, or not UTF-8: left out), duplicate_addresses (kept)."""
+    """Writes `out` with columns url, caption and, where the source publishes one, the image's hash, and returns counts.
+
+    They are rows (of them all or of the sample), unusable (no address, or not UTF-8: left out) and duplicate_addresses (kept).
+    """
     columns = [declaration.url_column, declaration.caption_column, *([declaration.hash_column] if declaration.hash_column else [])]
     names = ["url", "caption", *([declaration.hash] if declaration.hash else [])]
     schema, rows, read, seen = pa.schema([(n, pa.string()) for n in names]), 0, 0, []
@@ -77,6 +79,7 @@ def _wanted(batch: pa.RecordBatch, first: int, drawn: np.ndarray | None) -> pa.R
 
 
 def count_rows(table: Path, declaration: DownloadedCorpus) -> int:
+    """Returns the number of rows of the declared table; HelipError where it cannot be read."""
     if _is_parquet(table):
         with _readable(table):
             return sum(pq.ParquetFile(f).metadata.num_rows for f in _parquet_files(table))

@@ -20,7 +20,7 @@ IMAGES, TEXTS = 128, 256  # a batch
 
 @dataclass(frozen=True)
 class SetFeatures:
-    """What a split holds: of a classification the labels, of a retrieval set the captions of each image."""
+    """This is what a split holds: the labels of a classification, or the captions of each image of a retrieval set."""
 
     images: torch.Tensor  # [N, D] float32 as the model gives them
     labels: torch.Tensor  # [N] int64, or empty
@@ -29,13 +29,14 @@ class SetFeatures:
 
 
 class Extractor:
-    """One model's features, computed or taken from `cache`, a folder that may be shared and may be deleted at any time."""
+    """This gives one model's features, computed or taken from `cache`, a folder that may be shared and may be deleted at any time."""
 
     def __init__(self, model: ClipModel, cache: Path | None, workers: int = 0):
         self.model, self.workers = model, workers
         self.folder = cache / model.key if cache else None
 
     def images(self, data: EvaluationSet, split: str) -> SetFeatures:
+        """Returns the features and the labels or captions of a split; HelipError where it cannot be read or a feature is not finite."""
         on_disk = data.digest(split)
         key = digest([on_disk, self.model.preprocessing])
         arrays = self._cached(f"images-{key}.npz", lambda: self._encode_images(data, split))
@@ -43,7 +44,7 @@ class Extractor:
         return SetFeatures(torch.from_numpy(arrays["images"]), torch.from_numpy(arrays["labels"]), captions, on_disk)
 
     def texts(self, texts: list[str]) -> torch.Tensor:
-        """[T, D] float32, one row for each of the distinct texts given."""
+        """Returns float32 [T, D], one row for each of the distinct texts given; HelipError where a feature is not finite."""
         arrays = self._cached(f"texts-{digest(texts)}.npz", lambda: {"texts": self._encode_texts(texts)})
         return torch.from_numpy(arrays["texts"])
 

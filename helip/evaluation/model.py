@@ -18,7 +18,9 @@ from helip.models.reference import parse
 
 @dataclass(frozen=True)
 class ClipModel:
-    """`key` stands for everything in the model that shapes a feature: weights, architecture, tokenizer, image preprocessing."""
+    """This is a loaded CLIP. `key` stands for everything in it that shapes a feature: weights, architecture, tokenizer, image
+    preprocessing.
+    """
 
     network: torch.nn.Module
     transform: Callable[[Image.Image], torch.Tensor]
@@ -29,24 +31,27 @@ class ClipModel:
 
     @cached_property
     def preprocessing(self) -> str:
+        """Returns a digest of the image preprocessing."""
         return digest(in_words(self.transform))
 
     @cached_property
     def key(self) -> str:
+        """Returns a digest of the weights, the architecture and the tokenizer."""
         return digest([self.checkpoint, self.surroundings])
 
     @torch.inference_mode()
     def encode_images(self, batch_BCHW: torch.Tensor) -> torch.Tensor:
-        """[B, D] float32 on the CPU, not normalised."""
+        """Returns [B, D] float32 on the CPU, not normalised."""
         return self.network.encode_image(batch_BCHW.to(self.device, non_blocking=True)).float().cpu()
 
     @torch.inference_mode()
     def encode_texts(self, texts: list[str]) -> torch.Tensor:
+        """Returns [B, D] float32 on the CPU, not normalised."""
         return self.network.encode_text(self.tokenize(texts).to(self.device)).float().cpu()
 
 
 def load(name: str, device: str | None = None) -> ClipModel:
-    """A checkpoint as `helip.models.reference` reads it. HelipError where it cannot be loaded."""
+    """Returns a checkpoint, named as `helip.models.reference` reads it; HelipError where it cannot be loaded."""
     device = device or ("cuda" if torch.cuda.is_available() else "cpu")
     checkpoint = parse(name)
     if checkpoint.folder is not None:

@@ -4,7 +4,7 @@ import glob
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -13,17 +13,23 @@ from helip.data.corpus import Corpus
 from helip.data.locations import resolve_path
 from helip.errors import HelipError
 from helip.io import atomic_folder, digest, file_digest, provenance, write_json
-from helip.selection.keep import keep_top, read_column
-from helip.selection.quality import detection
+from helip.selection.keep import detection, keep_top, read_column
 from helip.synthetic.truth import Truth
+
+if TYPE_CHECKING:  # they import torch
+    from helip.encoders.encoder import Encoder
+    from helip.encoders.features import Features
 
 QUANTILES = (0.0, 0.01, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99, 1.0)
 
 
 @dataclass(frozen=True)
 class Job:
-    """`model` is an open_clip name or local-dir:PATH, `cache` the folder for its features, `target` the evaluation set of norm_sim
-    (helip.evaluation.sets.EvaluationSet). A column of scores needs none of them."""
+    """A selection to be made.
+
+    `model` is an open_clip name or local-dir:PATH, `cache` the folder for its features, and `target` the evaluation set of norm_sim
+    (helip.evaluation.sets.EvaluationSet). A column of scores needs none of them.
+    """
 
     spec: Selection
     corpus: Corpus
@@ -36,9 +42,12 @@ class Job:
     batch_size: int = 64
     workers: int = 0
 
-    def tower(self, modality: str):
+    def tower(self, modality: Literal["image", "text"]) -> "tuple[Features, Encoder]":
+        """Returns the unit features [N, D] of the corpus by one tower of the model, and the tower; ValueError without a `cache`."""
         from helip.selection.features import joint_features
 
+        if self.cache is None:
+            raise ValueError(f"{self.spec.score} needs the features of the model, and a cache folder to keep them in")
         return joint_features(self.model, self.pretrained, modality, self.corpus, self.cache, self.device, self.batch_size, self.workers)
 
 
@@ -72,6 +81,7 @@ def _score(job: Job, shard: tuple[int, int]) -> tuple[np.ndarray, dict[str, str]
     if job.spec.score == "truth":
         return (~Truth.open(job.corpus.folder).mismatched).astype(np.float32), {}
     if job.spec.score == "column":
+        assert job.spec.column is not None  # Selection refuses the score without it
         path = resolve_path(job.spec.column)
         return read_column(path, len(job.corpus)), {"column": file_digest(path)}
     from helip.selection.scores import clip_score, norm_sim  # torch takes seconds, and a column needs none

@@ -26,7 +26,7 @@ def compute(spec: Selection, image_ND: np.ndarray, text_ND: np.ndarray, folder: 
 
 
 def mean(spec: Selection, size: int, folder: Path) -> np.ndarray:
-    """float32 [N] of all shuffles, read one at a time."""
+    """Returns the mean float32 [N] of all shuffles, which are read one at a time."""
 
     def each() -> Iterator[np.ndarray]:
         for k in range(shuffles_needed(size, spec.batch_size, spec.batches)):

@@ -57,7 +57,7 @@ def _start_digest(start: str) -> str:
 
 
 def prepare(job: TrainJob) -> tuple[str, ...]:
-    """Looks at the first 1,000 samples, the first batches and the schedule, before a training starts; returns the warnings.
+    """Returns the warnings of a training before it starts, from its first 1,000 samples, its first batches and its schedule.
 
     It says in under a minute what would go wrong hours later. HelipError is raised for what cannot work; the warnings are of what may
     not.

@@ -14,7 +14,7 @@ from helip.errors import HelipError
 
 
 class Wish(BaseModel):
-    """What can be said of a job."""
+    """These are the things that can be set of a job."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
     partition: str | None = None
@@ -31,18 +31,21 @@ class Wish(BaseModel):
     extra: dict[str, str | int | bool] = {}  # any other sbatch flag by its long name: {exclude: "n[1-3]", mail-type: END}
 
     def over(self, other: "Wish") -> "Wish":
+        """Returns this wish with the other's values where this one sets none; extra flags are joined."""
         merged = {**other.model_dump(exclude_unset=True), **self.model_dump(exclude_unset=True)}
         return Wish(**{**merged, "extra": {**other.extra, **self.extra}})
 
 
 class Site(BaseModel):
+    """The site file: wishes for every job, for those with GPUs and for single rules."""
+
     model_config = ConfigDict(extra="forbid", frozen=True)
     default: Wish = Wish()
     gpu: Wish = Wish()
     rules: dict[str, Wish] = {}
 
     def wish(self, rules: list[str], gpus: int) -> Wish:
-        """What the site says of a job of these rules (several in a group) that wants so many GPUs."""
+        """Returns what the site says of a job of these rules (several in a group) that wants so many GPUs."""
         wish = self.gpu.over(self.default) if gpus else self.default
         studies = {path.stem for path in Path("experiments/studies").glob("*.yaml")}
         for name in sorted(self.rules, key=len):

@@ -32,8 +32,8 @@ class Site:
         return f"{self.address}/{path}"
 
     def hang(self, handler) -> None:
-        """Take the request and never answer."""
-        self.stopping.wait(60)
+        """Take the request and never answer, until the test is over."""
+        self.stopping.wait()
 
     @staticmethod
     def cut(data: bytes, after: int):

@@ -11,7 +11,7 @@ from helip.data.corpus import Corpus
 from helip.download.corpora import join
 from helip.errors import HelipError
 from helip.selection.job import Job, run
-from helip.selection.quality import detection
+from helip.selection.keep import detection
 from helip.synthetic.truth import Truth
 
 SMALL = {"score": "s_clip_loss", "batch_size": 16, "batches": 4}

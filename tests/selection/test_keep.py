@@ -6,8 +6,7 @@ from slow_selection import slow_auc
 
 from helip.errors import HelipError
 from helip.selection import keep_top
-from helip.selection.keep import read_column, read_keep
-from helip.selection.quality import detection
+from helip.selection.keep import detection, read_column, read_keep
 
 
 def test_the_highest_stay_and_ties_go_to_the_smaller_id():

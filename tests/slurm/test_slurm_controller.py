@@ -8,7 +8,7 @@ from workflows import until
 
 def test_next_controller_takes_up_what_still_counts(slurm, workflow):
     flow = workflow("chain.smk", slurm.environ).start()
-    until(lambda: all((flow.folder / f"{name}.state").exists() for name in ("running", "outdated")), 600, "the jobs to run")
+    until(lambda: all((flow.folder / name).exists() for name in ("running.started", "outdated.state")), 600, "the jobs to run")
     first = {name: flow.job_id(name) for name in ("running", "ended", "outdated")}
     flow.process.send_signal(signal.SIGKILL)
     flow.process.wait()
@@ -17,9 +17,13 @@ def test_next_controller_takes_up_what_still_counts(slurm, workflow):
 
     before = set(slurm.jobs())
     flow.environ["STEPS"] = "10"
-    assert flow.run(seconds=1800) == 0, flow.printed
+    flow.start()
+    taken_up = rf"running: job {first['running']} of an earlier snakemake does this \(RUNNING\); taking it up"
+    until(lambda: flow.process.poll() is not None or re.search(taken_up, flow.printed), 1800, "the next controller")
+    (flow.folder / "taken_up").touch()  # the job ends only now
+    assert flow.finish(1800) == 0, flow.printed
 
-    assert re.search(rf"running: job {first['running']} of an earlier snakemake does this \(RUNNING\); taking it up", flow.printed)
+    assert re.search(taken_up, flow.printed)
     assert f"outdated: settings or inputs changed since job {first['outdated']} was submitted; cancelling it" in flow.printed
     assert set(slurm.jobs()) - before == {flow.job_id("outdated")}  # the one job that was submitted again
     assert slurm.jobs()[first["outdated"]] == "CANCELLED"

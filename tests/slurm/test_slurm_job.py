@@ -22,7 +22,7 @@ def _handlers():
 
 
 def job(tmp_path: Path, command: str, **more) -> ShellJob:
-    return ShellJob(command, str(tmp_path), grace_s=5, **more)
+    return ShellJob(command, str(tmp_path), grace_s=600, **more)
 
 
 def test_command_runs_in_its_folder_and_its_status_counts(tmp_path):

@@ -9,8 +9,8 @@ import time
 import pytest
 from workflows import Workflow
 
-# After 8 seconds does the work of its job or array: the outputs and submitit's result files. $FATES, {n: states}: what instead becomes
-# of the job that makes done/n, the first time it is submitted, the second time...
+# When squeue has been asked twice it does the work of its job or array: the outputs and submitit's result files.
+# $FATES, {n: states}: what instead becomes of the job that makes done/n, the first time it is submitted, the second time...
 SBATCH = """
 import json, os, pathlib, pickle, re, shlex, sys, time
 with open(os.environ["CALLS"], "a") as calls:
@@ -36,7 +36,8 @@ if os.fork() == 0:
             open(os.environ["CALLS"] + ".dead", "a").write(f"{one}|{fates[n][again]}\\n")
         else:
             work[one] = n
-    time.sleep(8)
+    while open(os.environ["CALLS"]).read().split().count("squeue") < 2:
+        time.sleep(0.05)
     os.makedirs("done", exist_ok=True)
     for one, n in work.items():
         pathlib.Path("done", n).touch()

@@ -4,9 +4,11 @@ import os
 import pickle
 
 import pytest
-from snakemake_executor_plugin_submitit import reasons
+import yaml
+from snakemake_executor_plugin_submitit import ExecutorSettings, reasons
 from snakemake_executor_plugin_submitit.queue import LocalQueue, Result, SlurmQueue, Verdict, read_result, read_results, verdict
 from submitit.core.utils import JobPaths
+from workflows import PROFILE
 
 
 @pytest.mark.parametrize(
@@ -30,6 +32,15 @@ from submitit.core.utils import JobPaths
 )
 def test_verdicts(result, state, quiet, expected):
     assert verdict(result, state, quiet, settle_s=15) is expected
+
+
+def test_a_dead_job_is_reported_within_a_minute():
+    """The tracked profile: a job dies right after one question, the next finds it dead, and those after that confirm it."""
+    profile = yaml.safe_load((PROFILE / "config.yaml").read_text())
+    poll_s, check_s = profile["submitit-poll-s"], profile["seconds-between-status-checks"]
+    confirming_s = min(5, poll_s)  # while a job looks dead Slurm is asked this often
+    assert poll_s == ExecutorSettings().poll_s
+    assert poll_s + check_s + SlurmQueue.settle_s + confirming_s + check_s < 60
 
 
 @pytest.fixture

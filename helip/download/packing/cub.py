@@ -9,7 +9,7 @@ TEMPLATES = ["a photo of a {c}, a type of bird."]  # CLIP's paper, which CLIP be
 
 
 def read_cub(folder: Path) -> Unpacked:
-    """From the unpacked archive, the folder CUB_200_2011: images.txt, image_class_labels.txt, train_test_split.txt, classes.txt."""
+    """Reads the unpacked archive, the folder CUB_200_2011: images.txt, image_class_labels.txt, train_test_split.txt, classes.txt."""
     images, labels = _numbered(folder / "images.txt"), _numbered(folder / "image_class_labels.txt")
     training, classes = _numbered(folder / "train_test_split.txt"), _numbered(folder / "classes.txt")
     if not images.keys() == labels.keys() == training.keys():

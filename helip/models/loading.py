@@ -37,9 +37,11 @@ class ShortCaptionClip(open_clip.CLIP):
 
     @property
     def takes_short_captions(self) -> bool:
+        """Whether the text tower is causal and pooled at the end token, so that padding changes no feature."""
         return self.attn_mask is not None and self.text_pool_type == "argmax"
 
     def encode_text(self, text: torch.Tensor, normalize: bool = False) -> torch.Tensor:
+        """Takes token ids [B, L], L at most the context length, and returns text features [B, D], unit length if `normalize`."""
         length = text.shape[1]
         if length == self.context_length or not self.takes_short_captions:
             return super().encode_text(text, normalize)
@@ -63,6 +65,7 @@ class Clip:
 
     @property
     def image_size(self) -> tuple[int, int]:
+        """The (height, width) in pixels of the images that the model takes."""
         size = self.config["vision_cfg"].get("image_size", 224)
         return (size, size) if isinstance(size, int) else tuple(size)
 

@@ -150,6 +150,7 @@ def check_replaceable(out: Path, marker: str, *inputs: Path | str | None) -> Non
 
 
 def write_json(path: Path, value: Any) -> None:
+    """Writes a value as JSON to `path`, which appears whole. Raises ValueError for NaN, HelipError where it cannot be written."""
     with atomic_file(path) as temporary:
         temporary.write_text(json.dumps(value, indent=1, sort_keys=True, allow_nan=False) + "\n")
 

@@ -25,8 +25,8 @@ def add(name, parser):
 
 
 def _run(arguments, stage: str) -> None:
-    from helip.encoders.network import offline_if_unreachable
     from helip.errors import HelipError
+    from helip.models.network import offline_if_unreachable
 
     offline_if_unreachable()
     of_study = arguments.study and arguments.run_name and arguments.seed is not None

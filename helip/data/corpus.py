@@ -49,6 +49,7 @@ class Corpus:
 
     @classmethod
     def open(cls, folder: Path | str) -> "Corpus":
+        """Opens the corpus in `folder`. Raises HelipError where it is missing, broken, or its files do not belong together."""
         return cls(folder)
 
     def _mapped(self, name: str) -> np.ndarray:
@@ -72,11 +73,13 @@ class Corpus:
     # ------------------------------------------------------------ samples
 
     def caption(self, i: int) -> str:
+        """Returns the caption of sample i."""
         row = self._rows[i]
         start = int(row["caption_offset"])
         return self._text[start : start + int(row["caption_size"])].tobytes().decode()
 
     def captions(self, ids: Iterable[int]) -> list[str]:
+        """Returns the captions of these samples, in the order of `ids`."""
         return [self.caption(i) for i in ids]
 
     def key(self, i: int) -> str:
@@ -86,6 +89,7 @@ class Corpus:
         return self._text[start : start + int(row["key_size"])].tobytes().decode("utf-8", "surrogateescape")
 
     def shard_of(self, i: int) -> int:
+        """Returns the position, in the manifest's list of shards, of the shard that holds sample i."""
         return int(self._rows[i]["shard"])
 
     def image_bytes(self, i: int) -> bytes:
@@ -108,6 +112,7 @@ class Corpus:
     # ------------------------------------------------------------ shards
 
     def shard_path(self, shard: int) -> Path:
+        """Returns the path of a shard, given by its position in the manifest's list."""
         return self.folder / self._shards[shard]["path"]  # an absolute path stays what it is
 
     def _start_reading(self) -> None:

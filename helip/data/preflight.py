@@ -15,6 +15,8 @@ from helip.errors import HelipError
 
 @dataclass(frozen=True)
 class Preflight:
+    """What the first samples of a corpus were measured to be; the fields on tokens are None where no tokenizer was given."""
+
     samples: int
     distinct_captions: int
     distinct_images: int

@@ -17,6 +17,8 @@ _NAME = re.compile(r"^((?:.*/|)[^.]+)[.]([^/]*)$", re.DOTALL)  # webdataset's ow
 
 @dataclass(frozen=True)
 class Member:
+    """A regular file inside a tar archive: its name and where its bytes are."""
+
     name: str
     offset: int  # of the data, bytes from the archive's start
     size: int

@@ -25,10 +25,12 @@ class Features:
 
     @property
     def dim(self) -> int:
+        """The width D of a feature."""
         return self.array.shape[1]
 
     @property
     def corpus_digest(self) -> str:
+        """The digest of the corpus whose features these are."""
         return self.metadata["corpus_digest"]
 
     @classmethod

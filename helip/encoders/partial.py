@@ -43,5 +43,6 @@ class PartialFeatures:
         self.done = stop
 
     def remove(self) -> None:
+        """Deletes the folder and what lies in it; the rows cannot be used afterwards."""
         del self.rows_ND
         shutil.rmtree(self.folder, ignore_errors=True)

@@ -8,8 +8,8 @@ import torch
 
 from helip.config import SentenceEncoder
 from helip.encoders.encoder import Encoder, weights_digest
-from helip.encoders.network import reason
 from helip.errors import HelipError
+from helip.models.network import reason
 
 
 def load(declaration: SentenceEncoder, device: str) -> Encoder:

@@ -37,6 +37,7 @@ class Network(nn.Module):
         self.features = nn.Linear(8 * width, dim)
 
     def forward(self, images_BCHW: Tensor) -> Tensor:
+        """Takes float32 images [B, 3, S, S] in [-1, 1] and returns features [B, dim], not normalised."""
         maps_BCHW = self.trunk(images_BCHW)
         return self.features(torch.cat([maps_BCHW.mean((2, 3)), maps_BCHW.amax((2, 3))], 1))
 

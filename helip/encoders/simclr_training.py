@@ -25,10 +25,14 @@ WARMUP = 0.1  # share of the steps
 
 
 class Images(Protocol):
+    """What training needs of helip.data.corpus.Corpus."""
+
     digest: str
 
     def __len__(self) -> int: ...
-    def image(self, i: int) -> Image.Image: ...
+    def image(self, i: int) -> Image.Image:
+        """Returns the RGB image of sample i."""
+        ...
 
 
 def train(declaration: SelfSupervisedEncoder, corpus: Images, out: Path) -> None:

@@ -8,12 +8,12 @@ from pathlib import Path
 import torch
 from PIL import Image
 
-from helip.encoders.clip_encoder import create, tokenizer
 from helip.encoders.encoder import frozen, in_words, weights_digest
 from helip.errors import HelipError
 from helip.io import digest, file_digest
 from helip.models.layout import CONFIG, TOKENIZER, WEIGHTS
-from helip.models.reference import parse
+from helip.models.loading import create, tokenizer_of
+from helip.models.reference import ModelRef, parse
 
 
 @dataclass(frozen=True)
@@ -56,9 +56,14 @@ def load(name: str, device: str | None = None) -> ClipModel:
     checkpoint = parse(name)
     if checkpoint.folder is not None:
         return _of_folder(checkpoint.folder, device)
-    network, transform = create(checkpoint.name, checkpoint.pretrained)
+    opened = create(checkpoint)
     return ClipModel(
-        frozen(network, device), transform, tokenizer(checkpoint.name), weights_digest(network), digest(checkpoint.name), device
+        frozen(opened.model, device),
+        opened.transform(),
+        tokenizer_of(checkpoint),
+        weights_digest(opened.model),
+        digest(checkpoint.name),
+        device,
     )
 
 
@@ -67,9 +72,10 @@ def _of_folder(folder: Path, device: str) -> ClipModel:
     if not weights.is_file():
         raise HelipError(f"{weights}: not found; train the run first, or name a folder that holds {WEIGHTS} and {CONFIG}")
     checkpoint = file_digest(weights)
-    network, transform = create(f"local-dir:{folder}")
+    reference = ModelRef(f"local-dir:{folder}")
+    opened = create(reference)
     if file_digest(weights) != checkpoint:
         raise HelipError(f"{weights}: was overwritten while it was read; run again when its training has ended")
     files = [folder / CONFIG, *(folder / name for name in TOKENIZER)]
     surroundings = digest({f.name: file_digest(f) for f in files if f.is_file()})
-    return ClipModel(frozen(network, device), transform, tokenizer(f"local-dir:{folder}"), checkpoint, surroundings, device)
+    return ClipModel(frozen(opened.model, device), opened.transform(), tokenizer_of(reference), checkpoint, surroundings, device)

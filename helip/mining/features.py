@@ -68,14 +68,17 @@ class Features:
 
     @property
     def dim(self) -> int:
+        """The width D of a raw row."""
         return self.raw.shape[1]
 
     @property
     def device(self) -> torch.device:
+        """The torch device that mines."""
         return self.scale.device
 
     @property
     def padded_dim(self) -> int:
+        """D rounded up to a multiple of 64, the width of the rows that `rows` returns."""
         return -(-self.dim // LANES) * LANES
 
     def rows(self, ids: torch.Tensor | slice) -> torch.Tensor:

@@ -52,6 +52,7 @@ class PairSet:
 
     @property
     def first(self) -> int:
+        """The corpus id of target 0: 0 for a whole set, for a shard where its targets begin."""
         return shard_rows(self.corpus_size, self.shard)[0]
 
     @property

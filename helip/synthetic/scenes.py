@@ -14,6 +14,8 @@ _SCENE, _MISMATCH = 11, 12
 
 @dataclass(frozen=True)
 class Pair:
+    """A generated image with its caption, and what the generator knows of both."""
+
     image: bytes  # PNG
     caption: str
     concept: int

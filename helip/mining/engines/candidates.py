@@ -22,6 +22,7 @@ class Operand:
         self.result = 2.0**-10 if rounded_result else 0.0
 
     def rotate(self, axes: np.ndarray, skew: float) -> None:
+        """Makes the filter see all rows rotated. axes: [padded_dim, padded_dim] float32; skew: how much that can change a cosine."""
         self.axes, self.skew = torch.from_numpy(axes).to(self.device), skew
 
     def cosines(self, i_P: torch.Tensor, j_P: torch.Tensor) -> torch.Tensor:
@@ -65,6 +66,7 @@ class Entries:
 
     @staticmethod
     def join(parts: list["Entries"]) -> "Entries":
+        """Returns the entries of all parts, one part behind the other. There must be at least one part."""
         columns = zip(*((p.row, p.id, p.score, p.exact, *p.cosine) for p in parts), strict=True)
         row, ids, score, exact, *cosine = (torch.cat(c) for c in columns)
         return Entries(row, ids, tuple(cosine), score, exact)
@@ -79,6 +81,10 @@ class Candidates:
         self.floor = torch.zeros(len(row_ids), device=row_ids.device)  # a score that the row already has k of
 
     def add(self, row: torch.Tensor, ids: torch.Tensor, cosine: tuple[torch.Tensor, ...]) -> None:
+        """Takes pairs that passed the filter. row: [E] positions in the panel; ids: [E] corpus ids; cosine: [E] of each modality.
+
+        Where more than `limit` entries wait, those that cannot be among their row's k largest are dropped.
+        """
         if len(row) == 0:
             return
         nothing = torch.zeros(len(row), device=row.device)

@@ -22,6 +22,7 @@ class FusedOperand(Operand):
     """Scores exactly with a kernel where the raw rows lie on the device."""
 
     def cosines(self, i_P: torch.Tensor, j_P: torch.Tensor) -> torch.Tensor:
+        """Returns the [P] exact cosines of pairs of corpus ids, by a kernel where the raw rows lie on the device."""
         if self.features.resident is None:
             return super().cosines(i_P, j_P)
         out, pairs = torch.empty(len(i_P), device=i_P.device), 16
@@ -92,10 +93,12 @@ class Slabs:
         return slab
 
     def middle(self, order: Order) -> np.ndarray:
+        """Returns, for each slab, the rank of its middle row in the order: near slabs have near ranks."""
         return np.array([order.rank[ids[len(ids) // 2]] for ids in self.ids])
 
 
 def make_slab(operands: list[Operand], ids: np.ndarray) -> Slab:
+    """Returns the rows of corpus ids as the kernel reads them: rotated, rounded to float16, with the norms of their tails."""
     device = operands[0].device
     at = torch.from_numpy(np.asarray(ids, np.int64)).to(device)
     with whole_sums():  # the rotation is a product

@@ -78,3 +78,26 @@ def lease(count: int, ids: list[str] | None = None, poll_s: float = 0.5) -> Iter
                     break
                 time.sleep(poll_s)
         yield sorted(mine, key=ids.index)
+
+
+def torch_device(asked: str | None) -> str:
+    """The torch device as asked, else cuda where there is one. Raises HelipError for one that torch does not see."""
+    import torch
+
+    count = torch.cuda.device_count()
+    if asked is None:
+        return "cuda" if count else "cpu"
+    try:
+        device = torch.device(asked)
+    except RuntimeError:
+        raise HelipError(f"--device {asked}: none that torch knows; write cpu, cuda or cuda:1") from None
+    if device.type == "cuda" and (device.index or 0) >= count:
+        raise HelipError(f"--device {asked}: torch sees {count} GPUs here; leave --device out, or run where there are more")
+    return asked
+
+
+def loader_workers(asked: int | None, device: str) -> int:
+    """Processes that decode images: as asked, else none on a CPU and up to 8 for a GPU."""
+    if asked is not None:
+        return asked
+    return min(8, os.cpu_count() or 1) if device.startswith("cuda") else 0

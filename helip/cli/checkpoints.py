@@ -6,7 +6,7 @@ from pathlib import Path
 from helip.cli.options import at_least, loader_workers, own_group, torch_device
 from helip.errors import HelipError
 from helip.io import check_replaceable
-from helip.models.layout import ABOUT, WEIGHTS
+from helip.models.layout import ABOUT
 
 COMMANDS = {
     "interpolate": "mix the weights of a refined model and of its start (WiSE-FT); nothing is trained",
@@ -46,11 +46,8 @@ def add(name, parser):
 def _interpolate(a):
     from helip.models import interpolation
 
-    if not 0 <= a.weight <= 1:
-        raise HelipError(f"--weight {a.weight:g}: the refined model's share lies between 0 and 1")
     start, refined, weight, out, facts = _runs_of_study(a) if a.study else _folders_of_user(a)
-    about = _about(start, refined, weight, facts)
-    interpolation.write(_weights(start), refined, weight, out, about)
+    interpolation.write(start, refined, weight, out, facts)
     print(f"{out}: {1 - weight:g} of the start and {weight:g} of the refined model")
 
 
@@ -77,37 +74,6 @@ def _folders_of_user(a):
     start = parse(a.start)
     check_replaceable(a.out, ABOUT, a.refined, start.folder, start.file)
     return a.start, a.refined, a.weight, a.out, {}
-
-
-def _about(start, refined, weight, facts):
-    """What train.json says: the refined model's own facts, and what was done to it."""
-    from helip.io import file_digest, provenance, read_json
-    from helip.models.interpolation import trained_weights
-
-    trained = read_json(refined / ABOUT) if (refined / ABOUT).exists() else {}
-    kept = {name: trained[name] for name in ("seed", "steps", "recovered_share") if name in trained}
-    file = _weights_file(start)
-    inputs = {"start": file_digest(file) if file else start, "refined": file_digest(trained_weights(refined))}
-    return provenance({"interpolate": {"weight": weight, **facts}}, inputs, **kept, **facts)
-
-
-def _weights_file(start):
-    """The safetensors file of a start that is a folder; None for other starts and layouts."""
-    from helip.models.reference import parse
-
-    folder = parse(start).folder
-    return folder / WEIGHTS if folder is not None and (folder / WEIGHTS).exists() else None
-
-
-def _weights(start):
-    """Of a folder, read without torch; of an open_clip name or another layout, through open_clip."""
-    from helip.models.interpolation import weights_of
-
-    if file := _weights_file(start):
-        return weights_of(file.parent)
-    from helip.models.loading import open_start
-
-    return {name: w.numpy() for name, w in open_start(start).model.state_dict().items()}
 
 
 # ---------------------------------------------------------------- filter-pairs

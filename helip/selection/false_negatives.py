@@ -1,13 +1,47 @@
-"""Hard pairs that the model to be refined cannot tell from matches: false negatives, most likely. Numpy only."""
+"""Hard pairs that the model to be refined cannot tell from matches: false negatives, most likely."""
 
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from helip.data.corpus import Corpus
 from helip.errors import HelipError
 from helip.mining.pairs import PairSet
+from helip.models.reference import ModelRef
 
 BLOCK = 1 << 16  # entries scored at once
+
+
+def filter_pairs(
+    corpus: Corpus, pairs: Path, model: ModelRef, cache: Path, margin: float, out: Path, facts: dict[str, Any] | None = None,
+    device: str = "cpu", batch_size: int = 64, workers: int = 0,
+) -> tuple[PairSet, PairSet]:  # fmt: skip
+    """Writes a pair set without the hard pairs that `model` takes for matches; returns the pair sets before and after.
+
+    margin: a cosine, see drop_false_negatives. cache: the folder for the model's features of the corpus, shared with `helip select`.
+    facts: more entries of pairs.json. device: as torch names it. batch_size, workers: of the encoder, and processes that decode images.
+    Raises HelipError where the pairs are of another corpus or are one shard.
+    """
+    from helip.selection.features import joint_features
+
+    before = PairSet.open(pairs, corpus.digest)
+    (image, image_tower), (text, text_tower) = (
+        joint_features(model.name, model.pretrained, modality, corpus, cache, device, batch_size, workers) for modality in ("image", "text")
+    )
+    after = drop_false_negatives(before, image.array, text.array, margin)
+    inputs = {**before.about.get("inputs", {}), "image_tower": image_tower.weights, "text_tower": text_tower.weights}
+    inherited = {name: before.about[name] for name in ("encoders", "recovered_share") if name in before.about}
+    facts = {"false_negative_margin": margin, "entries_before": len(before.ids), **inherited, **(facts or {})}
+    after.save(out, inputs=inputs, corpus_digest=corpus.digest, **facts)
+    return before, after
+
+
+def summary(before: PairSet, after: PairSet) -> str:
+    """How many hard pairs were kept and how many targets lost all of theirs, as a sentence for a terminal."""
+    emptied = int(((after.offsets[1:] == after.offsets[:-1]) & ~after.noise).sum())
+    return f"kept {len(after.ids)} of {len(before.ids)} hard pairs; {emptied} targets have none left and bring none"
 
 
 def drop_false_negatives(pairs: PairSet, image_ND: np.ndarray, text_ND: np.ndarray, margin: float = 0.0) -> PairSet:

@@ -66,6 +66,9 @@ def main(argv: list[str] | None = None) -> int:
                 print(script(shell))
                 return 0
         return _run(arguments)
+    except HelipError as error:
+        print(f"helip: {error}", file=sys.stderr)
+        return 2
     except KeyboardInterrupt:
         return 130
 
@@ -80,18 +83,18 @@ def overview() -> str:
 
 def _run(arguments: list[str]) -> int:
     name = next((name for name in COMMANDS if arguments[: len(name.split())] == name.split()), None)
-    try:
-        if name is None:
-            raise HelipError(_unknown(arguments[0]))
-        from helip.cli import command
+    if name is None:
+        raise HelipError(_unknown(arguments[0]))
+    from helip.cli import command
 
+    try:
         one, rest = _class(name), arguments[len(name.split()) :]
         if "-h" in rest or "--help" in rest:
             print(command.parser_of(name, COMMANDS[name][2], one).format_help(), end="")
             return 0
         return command.parse(name, COMMANDS[name][2], one, rest).run() or 0
     except HelipError as error:
-        print(f"{f'helip {name}' if name else 'helip'}: {error}", file=sys.stderr)
+        print(f"helip {name}: {error}", file=sys.stderr)
         return 2
 
 

@@ -206,11 +206,13 @@ def _bounds(metadata: list[Any]) -> str:
 
 
 class Parser(argparse.ArgumentParser):
-    """argparse's, whose errors are HelipErrors."""
+    """argparse's, whose errors are HelipErrors. described: what each argument by position is, by its name on the help page."""
+
+    described: dict[str, str] = {}
 
     def error(self, message: str) -> NoReturn:
-        if missing := re.match(r"the following arguments are required: (.*)", message):
-            raise HelipError(f"{missing[1]} is missing; see `{self.prog} --help`")
+        if missing := re.match(r"the following arguments are required: (\w+)", message):
+            raise HelipError(f"{missing[1]} is missing: {self.described[missing[1]]}; see `{self.prog} --help`")
         raise HelipError(message.removeprefix("argument "))
 
 
@@ -222,6 +224,7 @@ def parser_of(name: str, line: str, command: type[Command]) -> Parser:
         add_help=False, allow_abbrev=False, formatter_class=lambda prog: _Formatter(prog, max_help_position=28, width=width),
     )  # fmt: skip
     fill(parser, command)
+    parser.described = {o.metavar: o.description for options in groups_of(command).values() for o in options if not o.flag}
     return parser
 
 

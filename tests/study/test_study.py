@@ -217,7 +217,7 @@ def test_a_published_checkpoint_is_fetched_and_not_trained(project, monkeypatch,
     monkeypatch.chdir(project)
     from helip.cli import main
 
-    assert main(["train", "--study", "paper", "cc3m_slip", "--seed", "0"]) == 2
+    assert main(["run", "paper", "train", "cc3m_slip", "0"]) == 2
     assert "cc3m_slip is a published checkpoint in study paper: fetch it" in capsys.readouterr().err
 
 

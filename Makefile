@@ -52,7 +52,7 @@ lint: $(READY)
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports
 
-# What crawls corpora (`helip download`), in an environment of its own: it wants older packages than ours.
+# What crawls corpora, in an environment of its own: it wants older packages than ours.
 .PHONY: download-tools
 download-tools: $(DOWNLOAD)/.ready
 

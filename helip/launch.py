@@ -1,7 +1,7 @@
 """`python -m helip.launch --gpus N COMMAND...`: run a command with N GPUs of its own. Light: standard library only.
 
 On one machine: N of its GPUs (or of the job's) are leased (helip.gpus), CUDA_VISIBLE_DEVICES names them, and the command takes this
-process's place; `helip train` then starts a process on each. In a Slurm job of several nodes: srun starts one launcher on each node,
+process's place; a training then starts a process on each. In a Slurm job of several nodes: srun starts one launcher on each node,
 and they meet at an address made of Slurm's variables.
 """
 
@@ -79,7 +79,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m helip.launch", description=__doc__)
     parser.add_argument("--gpus", type=int, default=0, help="GPUs of the whole job")
     parser.add_argument("--worker", action="store_true", help=argparse.SUPPRESS)
-    parser.add_argument("command", nargs=argparse.REMAINDER, help="what to run, e.g. helip train ...")
+    parser.add_argument("command", nargs=argparse.REMAINDER, help="what to run, e.g. helip run ...")
     arguments = parser.parse_args()
     command = arguments.command[1:] if arguments.command[:1] == ["--"] else arguments.command
     if not command:

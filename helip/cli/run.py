@@ -1,24 +1,24 @@
-"""`helip run STUDY STAGE KEY...`: make one artefact of a study. Its rule calls this."""
+"""`helip run`: one artefact of a study, as the rules of the graph make it."""
 
-import argparse
+from typing import Annotated
 
-from helip.cli.options import at_least
+from pydantic import Field
 
-COMMANDS = {"run": "make one artefact of a study, as its Snakemake rule does: helip run STUDY STAGE KEY..."}
-
-
-def add(name, parser):
-    """Adds the options of the command to its parser; returns what runs it."""
-    parser.add_argument("study", help="a file of experiments/studies, without .yaml")
-    parser.add_argument("stage", help="corpus, encode, mine, select, train, evaluate, ...")
-    parser.add_argument("key", nargs="*", metavar="KEY", help="the names that tell its artefacts apart, for example a run and a seed")
-    parser.add_argument("--workers", type=at_least(0), help="processes or threads; by default the stage's own choice")
-    parser.add_argument("--device", help="cpu, cuda, cuda:1; by default cuda where there is one")
-    return _run
+from helip.cli.command import ARGUMENT, DEVICE, Command, Workers
 
 
-def _run(arguments: argparse.Namespace) -> int:
-    from helip import stages, study
+class Run(Command):
+    """The rules of the graph call it; `snakemake TARGET` calls it for you, after all that the artefact needs."""
 
-    one = stages.artefact(study.load(arguments.study), arguments.stage, arguments.key)
-    return stages.make(one, stages.How(arguments.workers, arguments.device))
+    study: Annotated[str, ARGUMENT] = Field(description="a study of experiments/studies, without .yaml")
+    stage: Annotated[str, ARGUMENT] = Field(description="a stage of helip/stages: corpus, encode, mine, select, train, evaluate, ...")
+    key: Annotated[tuple[str, ...], ARGUMENT] = Field((), description="which one: the wildcards of its rule, in their order")
+    workers: Workers | None = Field(None, description="processes or threads; by default what the study declares for the stage")
+    device: str | None = Field(None, description=DEVICE)
+
+    def run(self) -> int | None:
+        """Runs the stage."""
+        from helip import stages, study
+
+        one = stages.artefact(study.load(self.study), self.stage, self.key)
+        return stages.make(one, stages.How(self.workers, self.device))

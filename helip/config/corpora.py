@@ -25,10 +25,10 @@ class ShardCorpus(ConfigModel):
 
     kind: Literal["webdataset"] = "webdataset"
     label: str = ""
-    path: str  # a folder or a brace-free glob of .tar files; $VARIABLES are expanded
+    path: str = Field(description="a folder or a brace-free glob of .tar files; $VARIABLES are expanded")
     obtain: str = ""  # where to get them, for whoever has not
-    published_size: int | None = None  # pairs in the published corpus, for the recovered share
-    max_quarantined: Share = 0.05
+    published_size: int | None = Field(None, description="pairs in the published corpus, to state the recovered share")
+    max_quarantined: Share = Field(0.05, description="share of samples without a readable image or caption above which the corpus fails")
 
 
 class TableCorpus(ConfigModel):
@@ -36,12 +36,12 @@ class TableCorpus(ConfigModel):
 
     kind: Literal["table"] = "table"
     label: str = ""
-    path: str
-    image_column: str = "image"
-    caption_column: str = "caption"
-    published_size: int | None = None
-    max_quarantined: Share = 0.05
-    samples_per_shard: int = Field(10000, gt=0)
+    path: str = Field(description="a .csv, .tsv or .parquet file of image paths and captions; $VARIABLES are expanded")
+    image_column: str = Field("image", description="column of the image paths, relative to the table or absolute")
+    caption_column: str = Field("caption", description="column of the captions")
+    published_size: int | None = Field(None, description="pairs in the published corpus, to state the recovered share")
+    max_quarantined: Share = Field(0.05, description="share of samples without a readable image or caption above which the corpus fails")
+    samples_per_shard: int = Field(10000, gt=0, description="pairs packed into a .tar file")
 
 
 class DownloadedCorpus(ConfigModel):

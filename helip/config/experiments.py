@@ -16,7 +16,7 @@ class Interpolation(ConfigModel):
     """This model is (1 - weight) start + weight refined, of the weights of a refinement and of its start (WiSE-FT, arXiv 2109.01903)."""
 
     run: Name  # the refinement
-    weight: Share
+    weight: Share = Field(description="share of the refined model; the start has the rest")
 
 
 class Run(ConfigModel):

@@ -14,16 +14,20 @@ class MiningSpec(ConfigModel):
     a bound that no miner reaches. They read no features.
     """
 
-    method: Literal["hpm", "fast_hpm", "image", "text", "random", "truth"] = "hpm"
-    k: int = Field(500, gt=0)
-    tau_image: Cosine | None = 0.5  # a cosine counts only if > tau; None: every cosine counts, as in the released code
-    tau_text: Cosine | None = 0.5
-    max_similarity: Cosine | None = None  # drops candidates nearer than this in either modality: near-duplicates
-    pool: int | None = Field(None, gt=0)  # fast_hpm: candidates C drawn uniformly per block of targets
-    pool_block: int = Field(4096, gt=0)  # fast_hpm: targets that share a pool
-    seed: Seed = 0  # fast_hpm: of the pools; random, truth: of what is drawn
-    ivf_candidates: int | None = Field(None, gt=0)  # approximate: only this many, by the sum of their cosines, are scored; None is exact
-    ivf_probes: int = Field(32, gt=0)  # approximate: inverted lists looked into
+    method: Literal["hpm", "fast_hpm", "image", "text", "random", "truth"] = Field(
+        "hpm", description="hpm compares all pairs, fast_hpm a drawn pool; image and text use one modality; random and truth are references"
+    )
+    k: int = Field(500, gt=0, description="hard pairs kept for a target; a target with fewer is noise")
+    tau_image: Cosine | None = Field(0.5, description="an image cosine counts only if > tau; none: every cosine, as in the released code")
+    tau_text: Cosine | None = Field(0.5, description="a text cosine counts only if > tau; none: every cosine, as in the released code")
+    max_similarity: Cosine | None = Field(
+        None, description="a candidate of a higher cosine, in either modality, is dropped as near-duplicate"
+    )
+    pool: int | None = Field(None, gt=0, description="fast_hpm: candidates C drawn uniformly for a block of targets")
+    pool_block: int = Field(4096, gt=0, description="fast_hpm: targets that share a pool")
+    seed: Seed = Field(0, description="fast_hpm: random seed of the pools; random, truth: of what is drawn")
+    ivf_candidates: int | None = Field(None, gt=0, description="approximate: candidates scored, best by the sum of cosines; none is exact")
+    ivf_probes: int = Field(32, gt=0, description="approximate: inverted lists looked into")
 
     @model_validator(mode="after")
     def _pool_belongs_to_fast_hpm(self) -> Self:
@@ -42,16 +46,18 @@ class Pairs(MiningSpec):
 class Selection(ConfigModel):
     """This says which pairs are worth training on, scored by the checkpoint that is refined (arXiv 2405.19547). The highest `keep` stay."""
 
-    # truth: drops exactly the mismatched pairs of a generated corpus, whatever `keep` says: a bound that no score can pass
-    score: Literal["clip_score", "s_clip_loss", "norm_sim", "column", "truth"] = "s_clip_loss"
-    keep: float = Field(0.9, gt=0, le=1)
-    batches: int = Field(10, gt=0)  # s_clip_loss: K random batches
-    batch_size: int = Field(32768, gt=1)  # s_clip_loss: B, at most the corpus
-    temperature: float = Field(0.01, gt=0)  # s_clip_loss
-    target: Name | None = None  # norm_sim: an evaluation set whose train images stand for the target
-    p: Literal["2", "inf"] = "2"  # norm_sim: the norm over the target set
-    column: str | None = None  # column: an .npy file [N] of scores of your own
-    seed: Seed = 0  # s_clip_loss: of the batches
+    score: Literal["clip_score", "s_clip_loss", "norm_sim", "column", "truth"] = Field(
+        "s_clip_loss",
+        description="what a pair is scored by; truth drops the mismatched pairs of a generated corpus, a bound that no score passes",
+    )
+    keep: float = Field(0.9, gt=0, le=1, description="share of the pairs that stays, those of the highest scores")
+    batches: int = Field(10, gt=0, description="s_clip_loss: random batches that a pair is scored in (K)")
+    batch_size: int = Field(32768, gt=1, description="s_clip_loss: pairs in a random batch (B), at most the corpus")
+    temperature: float = Field(0.01, gt=0, description="s_clip_loss: divides the cosines")
+    target: Name | None = Field(None, description="norm_sim: an evaluation set whose train images stand for the target")
+    p: Literal["2", "inf"] = Field("2", description="norm_sim: the norm over the target set")
+    column: str | None = Field(None, description="column: an .npy file [N] of your own scores, one number for each pair")
+    seed: Seed = Field(0, description="s_clip_loss: random seed of the batches")
 
     @model_validator(mode="after")
     def _score_has_what_it_needs(self) -> Self:

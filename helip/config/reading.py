@@ -60,24 +60,36 @@ def validate(kind: Any, value: Any, where: str) -> Any:
         raise HelipError(f"{where}: {_sentence(error)}") from None
 
 
-def validate_options(kind: Any, values: dict[str, Any], nameless: str, spelled: dict[str, str] | None = None) -> Any:
+def validate_options(
+    kind: Any, values: dict[str, Any], nameless: str, spelled: dict[str, str] | None = None, given: Any = None, source: str = ""
+) -> Any:
     """`values`, as a command line gave them, as `kind`. HelipError names the option that is wrong: `nameless` where the
-    error is of no single field, and `spelled` where a field is given by an option of another name (field -> option)."""
+    error is of no single field, and `spelled` where a field is given by an option of another name (field -> option).
+
+    source: a file that the fields not among `given` come from; the sentence then names the file and its entry.
+    """
     try:
         return TypeAdapter(kind).validate_python(values)
     except ValidationError as error:
         one = error.errors()[0]
-        field = "_".join(map(str, one["loc"])) or nameless
+        if source and one["loc"] and one["loc"][0] not in given:
+            raise HelipError(f"{source}: {_sentence(error)}") from None
+        field = "_".join(str(part) for part in one["loc"] if not isinstance(part, int)) or nameless
         option = (spelled or {}).get(field, field).replace("_", "-")
-        raise HelipError(f"--{option}: {one['msg']}") from None
+        raise HelipError(f"--{option}: {_what(one)}") from None
 
 
 def _sentence(error: ValidationError) -> str:
     one = error.errors()[0]
     entry = " -> ".join(str(part) for part in one["loc"]) or "the file"
-    what = {"extra_forbidden": "unknown key: remove it or correct its spelling", "missing": "is missing"}.get(one["type"], one["msg"])
     more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
-    return f"{entry}: {what}{more}"
+    return f"{entry}: {_what(one)}{more}"
+
+
+def _what(one: Any) -> str:
+    """What is wrong, of one of pydantic's errors."""
+    plain = {"extra_forbidden": "unknown key: remove it or correct its spelling", "missing": "is missing"}
+    return plain.get(one["type"], one["msg"].removeprefix("Value error, "))
 
 
 def _written_out(value: Any, where: str) -> Any:

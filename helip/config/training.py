@@ -30,8 +30,8 @@ class Model(ConfigModel):
 class Augmentation(ConfigModel):
     """This is how training images are varied: a random resized crop and a flip. The defaults are open_clip's."""
 
-    crop_scale: tuple[float, float] = (0.9, 1.0)
-    flip: Share = 0.0
+    crop_scale: tuple[float, float] = Field((0.9, 1.0), description="smallest and largest share of the image's area in a random crop")
+    flip: Share = Field(0.0, description="share of the images that are mirrored")
 
     @model_validator(mode="after")
     def _shares_of_the_area(self) -> Self:
@@ -96,24 +96,25 @@ Objective = Annotated[
 class TrainConfig(ConfigModel):
     """This is how a model is optimised. `batch_size` is the whole batch, over all processes and accumulation steps."""
 
-    objective: Objective = ClipObjective()
-    epochs: float | None = Field(None, gt=0)
-    steps: int | None = Field(None, gt=0)
-    batch_size: int = Field(gt=1)
-    learning_rate: float = Field(gt=0)
-    weight_decay: float = Field(0.1, ge=0)  # on matrices only
-    betas: tuple[Beta, Beta] = (0.9, 0.98)
-    eps: Positive = 1e-6
-    warmup_steps: int = Field(0, ge=0)
-    schedule: Literal["cosine", "constant"] = "cosine"
-    precision: Literal["fp32", "fp16", "bf16"] = "fp32"
-    clip_norm: float | None = Field(None, gt=0)
-    # micro-batches a batch is cut into; the gradient is that of the whole batch, but that batch normalisation in a tower sees one of them
-    accumulate: int = Field(1, gt=0)
-    checkpoint_gradients: bool = False
-    augmentation: Augmentation = Augmentation()
-    ema: float | None = Field(None, gt=0, lt=1)
-    save_every: int = Field(500, gt=0)  # steps between resume states
+    objective: Objective = Field(ClipObjective(), description="the loss beside the margin; its own settings stand in a recipe file")
+    epochs: float | None = Field(None, gt=0, description="passes over the corpus; give this or steps")
+    steps: int | None = Field(None, gt=0, description="optimiser steps; give this or epochs")
+    batch_size: int = Field(gt=1, description="pairs in a batch, over all processes and accumulation steps")
+    learning_rate: float = Field(gt=0, description="peak of the schedule")
+    weight_decay: float = Field(0.1, ge=0, description="of AdamW, on matrices only")
+    betas: tuple[Beta, Beta] = Field((0.9, 0.98), description="of AdamW")
+    eps: Positive = Field(1e-6, description="of AdamW")
+    warmup_steps: int = Field(0, ge=0, description="steps in which the learning rate rises linearly")
+    schedule: Literal["cosine", "constant"] = Field("cosine", description="of the learning rate after the warm-up")
+    precision: Literal["fp32", "fp16", "bf16"] = Field("fp32", description="of the towers; fp16 scales the loss")
+    clip_norm: float | None = Field(None, gt=0, description="largest norm of the gradient; none clips nothing")
+    accumulate: int = Field(
+        1, gt=0, description="micro-batches a batch is cut into: the same gradient, but batch normalisation in a tower sees one at a time"
+    )
+    checkpoint_gradients: bool = Field(False, description="compute activations again in the backward pass: less memory, more time")
+    augmentation: Augmentation = Field(Augmentation(), description="of training images")
+    ema: float | None = Field(None, gt=0, lt=1, description="decay of an average of the weights, which is then what is exported")
+    save_every: int = Field(500, gt=0, description="steps between resume states")
 
     @model_validator(mode="after")
     def _one_length(self) -> Self:
@@ -123,35 +124,37 @@ class TrainConfig(ConfigModel):
 
 
 class EarlyStopping(ConfigModel):
-    """This ends a training whose recall on held-out pairs has stopped rising, and exports its best weights."""
-
-    patience: int = Field(5, gt=0)  # validations without a gain (section 4.1: 5 epochs)
-    every: int = Field(gt=0)  # steps; the start and the last step are validated too
-    held_out: float = Field(0.02, gt=0, lt=1)  # of the corpus, never trained on
+    patience: int = Field(5, gt=0, description="validations without a gain after which training stops (section 4.1: 5 epochs)")
+    every: int = Field(gt=0, description="steps between validations; the start and the last step are validated too")
+    held_out: float = Field(0.02, gt=0, lt=1, description="share of the corpus that is validated on and never trained on")
 
 
 class Retention(ConfigModel):
     """This is a small set evaluated at step 0 and every n steps, so that forgetting is seen while it happens. It decides nothing."""
 
-    set: str  # an evaluation set of the study; for your own data, a folder in CLIP benchmark's wds layout
-    every: int = Field(gt=0)  # steps
-    tolerance: float = Field(1.0, ge=0)  # points below the start that are worth a warning
+    set: str = Field(description="an evaluation set of the study; for your own data, a folder in CLIP benchmark's wds layout")
+    every: int = Field(gt=0, description="steps between evaluations")
+    tolerance: float = Field(1.0, ge=0, description="points below the start that are worth a warning")
 
 
 class Refinement(TrainConfig):
     """This is continued training of a pre-trained model (section 3.3). Arms share every setting but where the batch comes from."""
 
-    arm: Literal["control", "cleaned", "helip"] = "helip"
-    seed_fraction: Share = 1.0  # of the base samples that bring hard pairs (B' in section 3.3)
-    p: int = Field(1, gt=0)  # hard pairs a seed brings
-    # batch: hard pairs are rows of the batch like others (algorithm 3). negatives: only their captions take part, as further columns
-    # of the image-to-text softmax (as in NegCLIP, arXiv 2210.01936); the batch of pairs is then the control's, of batch_size rows.
-    role: Literal["batch", "negatives"] = "batch"
-    gamma: float = Field(1.0, ge=0)  # weight of the margin loss, eq. 7
-    symmetric_margin: bool = False  # eq. 6 is image to text only
-    drop_noise: bool = True  # section 3.2; False is algorithm 3 as printed
-    early_stopping: EarlyStopping | None = None
-    retention: Retention | None = None
+    arm: Literal["control", "cleaned", "helip"] = Field(
+        "helip", description="control: no hard pairs; cleaned: noise left out, no hard pairs; helip: hard pairs and the margin loss"
+    )
+    seed_fraction: Share = Field(1.0, description="share of the base samples that bring hard pairs (B' in section 3.3)")
+    p: int = Field(1, gt=0, description="hard pairs that a base sample brings")
+    # negatives: as in NegCLIP (arXiv 2210.01936); the batch of pairs is then the control's, of batch_size rows.
+    role: Literal["batch", "negatives"] = Field(
+        "batch",
+        description="batch: hard pairs are rows of the batch (algorithm 3); negatives: their captions alone, as columns of the softmax",
+    )
+    gamma: float = Field(1.0, ge=0, description="weight of the margin loss, eq. 7")
+    symmetric_margin: bool = Field(False, description="margin loss from text to image too; eq. 6 is image to text only")
+    drop_noise: bool = Field(True, description="leave noise pairs out of training (section 3.2); without it, algorithm 3 as printed")
+    early_stopping: EarlyStopping | None = Field(None, description="stop on a held-out share of the corpus; none trains to the end")
+    retention: Retention | None = Field(None, description="watch a small evaluation set while training; none watches nothing")
 
     @model_validator(mode="after")
     def _negatives_are_captions(self) -> Self:

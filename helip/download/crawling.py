@@ -94,7 +94,7 @@ def _options(declaration: DownloadedCorpus, folder: Path, processes: int) -> lis
 
 @contextlib.contextmanager
 def _alone(folder: Path) -> Iterator[int]:
-    """A lock for img2dataset to inherit: one that has outlived its `helip download` is waited for, as two would write the same shards."""
+    """A lock for img2dataset to inherit: one that has outlived its download is waited for, as two would write the same shards."""
     with open(folder / "lock", "w") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -54,16 +54,16 @@ def pixels(image: Image.Image, size: int) -> Tensor:
 
 
 def load(declaration: SelfSupervisedEncoder, folder: Path, device: str) -> Encoder:
-    """The encoder in `folder`, as `helip train-encoder` wrote it; HelipError if it is missing or was trained otherwise."""
+    """The encoder in `folder`, as the stage train_encoder wrote it; HelipError if it is missing or was trained otherwise."""
     metadata = read_json(folder / "encoder.json")
     if metadata["declared"] != declared(declaration):
-        raise HelipError(f"{folder}: was trained with other settings than are declared now; run `helip train-encoder` again")
+        raise HelipError(f"{folder}: was trained with other settings than are declared now; run the stage train_encoder again")
     network, weights = Network(declaration.width, declaration.dim), folder / "model.safetensors"
     try:
         network.load_state_dict(load_file(weights))
     except Exception as error:  # a missing, truncated or foreign file: safetensors and torch each raise their own
         reason = str(error).splitlines()[0]
-        raise HelipError(f"{weights}: not the weights of this encoder ({reason}); run `helip train-encoder` again") from error
+        raise HelipError(f"{weights}: not the weights of this encoder ({reason}); run the stage train_encoder again") from error
     network = frozen(network, device)
     size = declaration.image_size
     return Encoder(

@@ -52,9 +52,3 @@ def parse(text: str) -> ModelRef:
     if mark == ":":
         raise HelipError(f"'{text}': NAME:PRETRAINED is no longer read; write {name}@{pretrained}")
     return ModelRef(name, pretrained or None)
-
-
-def refuse_pretrained(name: str | None, pretrained: str | None) -> None:
-    """Raises HelipError where the former option --pretrained is given: it names the one spelling that replaces both options."""
-    if pretrained is not None:
-        raise HelipError(f"--pretrained is no longer an option; write --model {name or 'NAME'}@{pretrained}")

@@ -1,4 +1,4 @@
-"""Evaluation images among the training images, as the study counted them (`helip contamination`). Markdown."""
+"""Evaluation images among the training images, as the study counted them (the stage `contamination`). Markdown."""
 
 from helip.io import read_json
 from helip.study import Study

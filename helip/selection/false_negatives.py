@@ -31,8 +31,8 @@ def filter_pairs(
         joint_features(model.name, model.pretrained, modality, corpus, cache, device, batch_size, workers) for modality in ("image", "text")
     )
     after = drop_false_negatives(before, image.array, text.array, margin)
-    inputs = {**before.about.get("inputs", {}), "image_tower": image_tower.weights, "text_tower": text_tower.weights}
-    inherited = {name: before.about[name] for name in ("encoders", "recovered_share") if name in before.about}
+    inputs = {**before.metadata.get("inputs", {}), "image_tower": image_tower.weights, "text_tower": text_tower.weights}
+    inherited = {name: before.metadata[name] for name in ("encoders", "recovered_share") if name in before.metadata}
     facts = {"false_negative_margin": margin, "entries_before": len(before.ids), **inherited, **(facts or {})}
     after.save(out, inputs=inputs, corpus_digest=corpus.digest, **facts)
     return before, after

@@ -1,6 +1,7 @@
 """The stage `check_data`: are all data of a study there, and what they should be? Jobs that ask for a GPU wait for it."""
 
 from dataclasses import asdict, dataclass
+from pathlib import Path
 
 from helip.config import GeneratedSet, Resources
 from helip.errors import HelipError
@@ -33,8 +34,12 @@ class CheckData(Stage):
 
     def make(self, how: How) -> str:
         findings = self.look()
-        write_json(self.output, provenance({"study": self.study.name}, {"data_digest": self.digest}, findings=findings))
+        self.write(findings, self.output)
         return f"{len(findings)} sources are there, or will be made or fetched"
+
+    def write(self, findings: list[dict[str, str]], out: Path) -> None:
+        """Writes the findings as JSON."""
+        write_json(out, provenance({"study": self.study.name}, {"data_digest": self.digest}, findings=findings))
 
     def look(self) -> list[dict[str, str]]:
         """Prints and returns the findings; HelipError where something is missing or is not what it should be."""

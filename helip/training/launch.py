@@ -23,12 +23,14 @@ def run(
     retention_set: "Callable[[str], EvaluationSet]",
     device: str | None = None,
     workers: int | None = None,
+    report: Callable[[], None] | None = None,
 ) -> int:
     """Trains a job to its end; returns 0, or REQUEUE after SIGTERM or SIGUSR2.
 
     job_factory: makes the job in each process, and imports what is heavy there. retention_set: opens the evaluation set that
     `retention` of the recipe names. device: cpu, cuda or None for cuda where there is one; with several GPUs allotted, the command of this
     process (sys.argv) is run once for each. workers: loader processes; None for none on a CPU and up to 8 beside a GPU.
+    report: called once, by the process that leads, when the training has come to its end.
     """
     with Interrupts() as listening:
         from helip.training.processes import processes_wanted, relaunch
@@ -37,10 +39,12 @@ def run(
         wanted = 1 if device == "cpu" else processes_wanted()
         if wanted > 1:
             return relaunch(wanted, sys.argv[1:], listening=listening)
-        return _train_here(job_factory, retention_set, device, workers, listening)
+        return _train_here(job_factory, retention_set, device, workers, report, listening)
 
 
-def _train_here(job_factory: Any, retention_set: Any, device: str | None, workers: int | None, listening: Interrupts) -> int:
+def _train_here(
+    job_factory: Any, retention_set: Any, device: str | None, workers: int | None, report: Callable[[], None] | None, listening: Interrupts
+) -> int:
     from helip.training.distributed import join, leave
     from helip.training.jobs import prepare
     from helip.training.loop import train
@@ -53,7 +57,10 @@ def _train_here(job_factory: Any, retention_set: Any, device: str | None, worker
             job = dataclasses.replace(job, retention_score=score)
         if context.leads:
             job = dataclasses.replace(job, warnings=prepare(job))
-        return train(job, context, listening)
+        code = train(job, context, listening)
+        if code == 0 and context.leads and report is not None:
+            report()
+        return code
     finally:
         leave()
 

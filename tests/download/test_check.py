@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 import yaml
 
+from helip.cli import main
 from helip.download.check import check
-from helip.errors import HelipError
-from helip.stages import BuildCorpus, CheckData, Encode, How, data_check, make
+from helip.stages import BuildCorpus, Encode, data_check
 from helip.study import Study
 
 CHECKPOINT = "download it from Google Drive"
@@ -132,17 +132,17 @@ def test_an_indexed_corpus_whose_shard_changed_is_found(study):
     assert "has changed since" in states(bound)["yfcc15m_v1"][1]
 
 
-def test_the_command_prints_a_line_each_and_fails_with_2(study, capsys):
+def test_the_command_prints_a_line_each_and_fails_with_2(study, monkeypatch, tmp_path, capsys):
     bound = study()
-    check_data = CheckData(bound)
-    assert make(check_data, How()) == 0
-    assert len(capsys.readouterr().out.splitlines()) == 11
-    assert len(json.loads(check_data.output.read_text())["findings"]) == 10
-    check_data.output.unlink()
+    monkeypatch.setattr("helip.study.load", lambda name: bound)
+    assert main(["data", "check", "smoke", "--out", str(tmp_path / "data.json")]) == 0
+    assert len(capsys.readouterr().out.splitlines()) == 11  # the last says what to do next
+    assert len(json.loads((tmp_path / "data.json").read_text())["findings"]) == 10
     shutil.rmtree(study.mine / "shards")
-    with pytest.raises(HelipError, match=r"smoke.yaml: 1 of 10 sources are missing .* take them out of the study"):
-        make(check_data, How())
-    assert not check_data.output.exists() and "ask for YFCC" in capsys.readouterr().out
+    assert main(["data", "check", "smoke", "--out", str(tmp_path / "again.json")]) == 2
+    printed = capsys.readouterr()
+    assert re.search(r"smoke.yaml: 1 of 10 sources are missing .* take them out of the study", printed.err)
+    assert not (tmp_path / "again.json").exists() and "ask for YFCC" in printed.out
 
 
 def planned(folder, *options: str) -> dict[str, int]:

@@ -1,4 +1,4 @@
-"""`helip train-encoder` and `helip encode`, for a study and for a corpus of one's own."""
+"""`helip encode` of a corpus of one's own, and the stages `train_encoder` and `encode` of a study."""
 
 import numpy as np
 import pytest
@@ -52,9 +52,10 @@ def test_a_user_encodes_a_corpus_of_their_own(here, tmp_path, capsys):
     [
         (["run", "smoke", "train_encoder", "cc3m", "sentence"], "encoder 'sentence' comes trained"),
         (["run", "smoke", "train_encoder", "cc3m"], "got 1 names where it takes 2: helip run smoke train_encoder CORPUS ENCODER"),
+        (["run", "smoke", "encod", "cc3m", "sentence"], "there is no stage 'encod'; did you mean 'encode'?"),
         (["run", "smoke", "encode", "cc3m", "dyno_vits8"], "encoders has no 'dyno_vits8'"),
         (["run", "smoke", "encode", "cc4m", "sentence"], "corpora has no 'cc4m'"),
-        (["run", "smoke", "encod", "cc3m", "sentence"], "there is no stage 'encod'; did you mean 'encode'?"),
+        (["encode", "--corpus", "nowhere", "--out", "o"], "--encoder is missing: for example timm:vit_small_patch8_224.dino"),
         (["encode", "--corpus", "nowhere", "--encoder", "timm:resnet18", "--out", "o"], "nowhere/manifest.json: not found"),
         (["encode", "--corpus", "nowhere", "--encoder", "resnet18", "--out", "o"], "'resnet18' names no encoder"),
     ],

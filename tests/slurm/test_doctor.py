@@ -114,5 +114,5 @@ def test_exit_code_says_whether_there_is_a_problem(monkeypatch, tmp_path, capsys
 
 
 def test_launcher_and_leases_start_without_torch():
-    code = "import sys, helip.launch, helip.gpus, helip.cli.doctor; assert 'torch' not in sys.modules and 'numpy' not in sys.modules"
+    code = "import sys, helip.launch, helip.gpus, helip.cli.graph; assert 'torch' not in sys.modules and 'numpy' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], env=dict(os.environ), check=True)

@@ -39,7 +39,7 @@ def own(tmp_path_factory):
 
 
 def refine(own, out, *more: str) -> int:
-    given = ["--corpus", str(own / "corpus"), "--start", str(own / "model"), "--out", str(out)]
+    given = ["--corpus", str(own / "corpus"), "--model", str(own / "model"), "--out", str(out)]
     usual = ["--steps", "3", "--batch-size", "8", "--learning-rate", "1e-3", "--device", "cpu"]
     return main(["refine", *given, *usual, *more])
 
@@ -63,6 +63,25 @@ def test_a_recipe_file_and_a_selection(own, tmp_path):
     assert refine(own, tmp_path / "out", "--recipe", str(tmp_path / "recipe.yaml"), "--keep", str(tmp_path / "keep.npy")) == 0
     declaration = read_json(tmp_path / "out/train.json")["declaration"]
     assert (declaration["batch_size"], declaration["clip_norm"], declaration["steps"], declaration["arm"]) == (8, 1.0, 3, "control")
+
+
+def test_options_of_a_model_within_the_recipe_override_its_fields_one_by_one(own, tmp_path):
+    (tmp_path / "recipe.yaml").write_text("{arm: control, early_stopping: {every: 1, held_out: 0.1}, augmentation: {flip: 0.5}}\n")
+    more = ["--early-stopping-held-out", "0.2", "--augmentation-crop-scale", "0.5", "1", "--clip-norm", "none"]
+    assert refine(own, tmp_path / "out", "--recipe", str(tmp_path / "recipe.yaml"), *more) == 0
+    recipe = read_json(tmp_path / "out/train.json")["declaration"]
+    assert recipe["early_stopping"] == {"patience": 5, "every": 1, "held_out": 0.2}
+    assert recipe["augmentation"] == {"crop_scale": [0.5, 1.0], "flip": 0.5, "jitter": 0.0}
+    assert recipe["clip_norm"] is None
+
+
+def test_a_wrong_recipe_names_the_file_or_the_option_that_is_wrong(own, tmp_path, capsys):
+    (tmp_path / "recipe.yaml").write_text("{arm: hard, gama: 1}\n")
+    assert refine(own, tmp_path / "out", "--recipe", str(tmp_path / "recipe.yaml")) == 2
+    assert "recipe.yaml: arm: Input should be 'control', 'cleaned' or 'helip' (and 1 more)" in capsys.readouterr().err
+    (tmp_path / "recipe.yaml").write_text("{arm: control}\n")
+    assert refine(own, tmp_path / "out", "--recipe", str(tmp_path / "recipe.yaml"), "--gamma", "-1") == 2
+    assert "helip refine: --gamma: Input should be greater than or equal to 0" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(("name", "task"), [("cifar10", "classification"), ("flickr30k", "retrieval")])
@@ -104,7 +123,7 @@ def test_a_refined_model_and_its_start_in_one(own, tmp_path, capsys):
     assert metadata["recovered_share"] == 0.63
     assert (tmp_path / "mixed/curve.csv").read_text() == "step,loss\n"
     assert main(["interpolate", *ends, "--weight", "1.5", "--out", str(tmp_path / "beyond")]) == 2
-    assert "--weight 1.5: the refined model's share lies between 0 and 1" in capsys.readouterr().err
+    assert "--weight: Input should be less than or equal to 1" in capsys.readouterr().err
     assert not (tmp_path / "beyond").exists()
     assert main(["interpolate", "--start", str(own / "model"), "--refined", str(tmp_path / "gone"), "--out", str(tmp_path / "no")]) == 2
     assert "gone/open_clip_model.safetensors: not found; train it first" in capsys.readouterr().err
@@ -130,10 +149,10 @@ def test_pairs_without_what_the_start_takes_for_matches(own, tmp_path, capsys):
         ([], "arm 'helip' needs a pair set"),
         (["--arm", "control", "--warmup-steps", "3"], "warmup_steps 3 is not shorter than the run's 3 steps"),
         (["--arm", "control", "--batch-size", "101"], "batch of 101 is larger than the 100 pairs"),
-        (["--arm", "hard"], "options: arm: Input should be 'control', 'cleaned' or 'helip'"),
-        (["--arm", "control", "--start", "{own}/corpus"], "no open_clip model folder (open_clip_config.json is missing)"),
-        (["--arm", "control", "--start", "ViT-Z-99"], "open_clip has no model 'ViT-Z-99'; near it are ViT-"),
-        (["--arm", "control", "--start", "{own}/modle"], "modle: is not there; give an open_clip folder"),
+        (["--arm", "hard"], "--arm: Input should be 'control', 'cleaned' or 'helip'"),
+        (["--arm", "control", "--model", "{own}/corpus"], "open_clip_config.json: not found"),
+        (["--arm", "control", "--model", "ViT-Z-99"], "open_clip knows no architecture 'ViT-Z-99'"),
+        (["--arm", "control", "--model", "{own}/modle"], "modle: is not there; give an open_clip folder"),
         (["--arm", "control", "--corpus", "{own}/nowhere"], "manifest.json: not found"),
         (["--arm", "control", "--keep", "{own}/nowhere.npy"], "nowhere.npy: not found; run `helip select` first"),
         (["--arm", "control", "--accumulate", "3"], "batch_size 8 does not divide into 1 processes x 3 micro-batches"),

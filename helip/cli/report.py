@@ -35,18 +35,18 @@ def add(name, parser):
 
 
 def _table(arguments):
-    from helip.reporting.tables import write_table
+    from helip.reporting.pages import write_table
     from helip.study import load
 
     print(write_table(load(arguments.study), arguments.table, arguments.finished))
 
 
 def _claims(arguments):
-    from helip.reporting.claims_table import counts, write_claims
+    from helip.reporting.pages import write_claims
     from helip.study import load
 
     study = load(arguments.study)
-    print(f"{study.root / 'claims.csv'}: {', '.join(f'{n} {v}' for v, n in counts(write_claims(study)).items())}")
+    print(f"{study.root / 'claims.csv'}: {', '.join(f'{n} {v}' for v, n in write_claims(study).counts.items())}")
 
 
 def _figure(arguments):
@@ -57,9 +57,8 @@ def _figure(arguments):
 
 
 def _report(arguments):
-    from helip.reporting.contents import everything, finished
-    from helip.reporting.pages import write_pages
-    from helip.reporting.report import write_report
+    from helip.reporting.document import everything
+    from helip.reporting.pages import finished, write_pages, write_report
     from helip.study import load
 
     study = load(arguments.study)

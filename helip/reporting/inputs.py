@@ -2,16 +2,11 @@
 
 from pathlib import Path
 
-from helip.config import Table
+from helip.config import AccuracyBySize, MiningQuality, PairSheet, Table
 from helip.io import digest, file_digest
 from helip.study import REPORTING, Study
 
 TIMES = "mine.minutes"
-# Does refinement beat plain continued training? Made by its own word (`make table11`): the report shows it where it is there, and what
-# it alone needs is never made for the report.
-QUESTION = "table11"
-# figure -> the mining methods whose pairs it shows side by side
-SHEETS = {"figure5": ("hpm", "image", "text"), "figure6": ("hpm", "fast_hpm"), "figure7": ("hpm", "image", "text")}
 
 
 def _pairs(study: Study, name: str) -> Path:
@@ -36,31 +31,44 @@ def table_inputs(study: Study, table: str) -> list[Path]:
 
 
 def question(study: Study) -> str:
-    """Table 11; where the whole was not made, its first rows."""
-    first = f"first/{QUESTION}"
-    return first if (study.root / f"{first}.csv").exists() and not (study.root / f"{QUESTION}.csv").exists() else QUESTION
+    """The table of the report's question; where the whole was not made, its first rows."""
+    whole = study.report.question.table
+    first = f"first/{whole}"
+    return first if (study.root / f"{first}.csv").exists() and not (study.root / f"{whole}.csv").exists() else whole
 
 
 def tables(study: Study) -> list[str]:
     """The tables that the study has something to put into, as the paper numbers them; figure 4's numbers are one."""
-    return [n for n in study.tables if n != QUESTION and not n.startswith("first/") and table_inputs(study, n)]
+    return [n for n in study.tables if n != study.report.question.table and not n.startswith("first/") and table_inputs(study, n)]
 
 
 def figures(study: Study) -> list[str]:
     """The figures that the study can draw."""
-    sheets = [name for name in SHEETS if len(sheet_pairs(study, name)) > 1]
-    quality = ["figure8"] if quality_pairs(study) else []
-    size = ["figure4"] if "figure4" in study.tables and table_inputs(study, "figure4") else []
-    return size + sheets + quality
+    return [name for name in study.report.figures if _has_data(study, name)]
+
+
+def _has_data(study: Study, figure: str) -> bool:
+    match study.report.figures[figure]:
+        case AccuracyBySize(table=table):
+            return bool(table_inputs(study, table))
+        case PairSheet():
+            return len(sheet_pairs(study, figure)) > 1
+        case MiningQuality():
+            return bool(quality_pairs(study))
+
+
+def plotted(study: Study) -> list[str]:
+    """The tables whose numbers a figure shows: the report does not print them as tables."""
+    return [figure.table for figure in study.report.figures.values() if isinstance(figure, AccuracyBySize)]
 
 
 def sheet_pairs(study: Study, figure: str) -> list[str]:
     """The pair sets that a sheet compares: of the first corpus that has the most of its methods, biggest pool first."""
-    wanted, found = SHEETS[figure], {}
+    wanted, by_corpus = study.report.figures[figure].methods, {}
     for name, (corpus, spec) in study.pairs.items():
         if spec.method in wanted:
-            found.setdefault(corpus, []).append((wanted.index(spec.method), -(spec.pool or 0), name))
-    best = max(found.values(), key=lambda sets: len({method for method, _, _ in sets}), default=[])
+            by_corpus.setdefault(corpus, []).append((wanted.index(spec.method), -(spec.pool or 0), name))
+    best = max(by_corpus.values(), key=lambda sets: len({method for method, _, _ in sets}), default=[])
     if len({method for method, _, _ in best}) < 2:
         return []
     usual = study.declaration.mining
@@ -91,8 +99,8 @@ def measurable_pairs(study: Study) -> list[str]:
 
 def selection_files(study: Study) -> list[Path]:
     """What each kind of selection that was made says of itself, by the first seed's checkpoint."""
-    found = (study.selection_dir(r.name, r.seeds[0]) / "selection.json" for r in study.runs.values() if r.select)
-    return [path for path in dict.fromkeys(found) if path.exists()]
+    files = (study.selection_dir(r.name, r.seeds[0]) / "selection.json" for r in study.runs.values() if r.select)
+    return [path for path in dict.fromkeys(files) if path.exists()]
 
 
 def shown_if_there(study: Study) -> list[tuple[str, str]]:
@@ -104,13 +112,13 @@ def shown_if_there(study: Study) -> list[tuple[str, str]]:
 
 
 def figure_inputs(study: Study, figure: str) -> list[Path]:
-    match figure:
-        case "figure4":
-            corpora = [study.manifest(study.run(r).corpus) for r in runs_of(study, "figure4")]
-            return [*dict.fromkeys(corpora), *table_inputs(study, "figure4")]
-        case "figure8":
+    match study.report.figures.get(figure):
+        case AccuracyBySize(table=table):
+            corpora = [study.manifest(study.run(r).corpus) for r in runs_of(study, table)]
+            return [*dict.fromkeys(corpora), *table_inputs(study, table)]
+        case MiningQuality():
             return [_pairs(study, n) for n in quality_pairs(study)]
-        case _ if figure in SHEETS:
+        case PairSheet():
             names = sheet_pairs(study, figure)
             return [*dict.fromkeys(study.manifest(study.pairs_entry(n)[0]) for n in names), *(_pairs(study, n) for n in names)]
     return []
@@ -133,7 +141,8 @@ def report_inputs(study: Study) -> list[Path]:
 def figure_digest(study: Study, figure: str) -> str:
     """Of what a figure is drawn from beyond its files' times."""
     drawn = [study.tables.get(figure), *map(str, figure_inputs(study, figure))]
-    return digest([REPORTING, figure, *drawn, *(shown_if_there(study) if figure == "figure8" else [])])
+    extra = shown_if_there(study) if isinstance(study.report.figures.get(figure), MiningQuality) else []
+    return digest([REPORTING, figure, *drawn, *extra])
 
 
 def claims_digest(study: Study) -> str:

@@ -11,6 +11,7 @@ from helip.config import (
     Model,
     Name,
     Pairs,
+    ReportConfig,
     Resources,
     Selection,
     Stage,
@@ -54,6 +55,7 @@ class Declared:
         self.declaration: StudyConfig = read_yaml(self.file, StudyConfig)
         self.tables: dict[str, Table] = read_yaml(experiments / "paper" / "tables.yaml", dict[Name, Table])
         self.claims: dict[str, Claim] = read_yaml(experiments / "paper" / "claims.yaml", dict[Name, Claim])
+        self.report: ReportConfig = read_yaml(experiments / "paper" / "report.yaml", ReportConfig)
         self.root = results / name
         self.runs_file = experiments / "paper" / "runs.yaml"
         binding = RunResolver(self.declaration, self.file, self.runs_file)

@@ -158,11 +158,12 @@ def forest(row: ClaimRow) -> Forest | None:
     low, high = min(values), max(values)
     scale = (MIDDLE[1] - MIDDLE[0]) / ((high - low) or 1.0)
 
-    def x(value: float) -> float:
+    def pixel(value: float) -> float:
+        """Where a value lies on the horizontal axis."""
         return MIDDLE[0] + (value - low) * scale
 
     drawn = tuple(
-        ForestLine(label, verdict, value, least, most, HEIGHT * (n + 0.5) + 2, x(value), x(least), x(most))
+        ForestLine(label, verdict, value, least, most, HEIGHT * (n + 0.5) + 2, pixel(value), pixel(least), pixel(most))
         for n, (label, verdict, value, least, most) in enumerate(lines)
     )
-    return Forest(HEIGHT * len(lines) + 4, x(0.0), drawn, None if row.published is None else x(row.published))
+    return Forest(HEIGHT * len(lines) + 4, pixel(0.0), drawn, None if row.published is None else pixel(row.published))

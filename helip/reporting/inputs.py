@@ -14,6 +14,7 @@ def _pairs(study: Study, name: str) -> Path:
 
 
 def runs_of(study: Study, table: str) -> list[str]:
+    """The runs of a table's rows, each once."""
     return list(dict.fromkeys(run for _, _, run, _, _ in study.table_rows(table)))
 
 
@@ -112,6 +113,7 @@ def shown_if_there(study: Study) -> list[tuple[str, str]]:
 
 
 def figure_inputs(study: Study, figure: str) -> list[Path]:
+    """Manifests and metrics files, or pairs; nothing for a figure that is not declared."""
     match study.report.figures.get(figure):
         case AccuracyBySize(table=table):
             corpora = [study.manifest(study.run(r).corpus) for r in runs_of(study, table)]
@@ -151,6 +153,7 @@ def claims_digest(study: Study) -> str:
 
 
 def report_digest(study: Study) -> str:
+    """Of what the report shows beyond its files' times."""
     return digest([REPORTING, study.declaration.question, *map(str, report_inputs(study)), *shown_if_there(study)])
 
 

@@ -22,7 +22,7 @@ from helip.reporting.document import Contents, document, drawn_figures, everythi
 from helip.reporting.figures import draw
 from helip.reporting.inputs import claims_inputs, figure_inputs, figures, measurable_pairs, runs_of, tables
 from helip.reporting.measured import Measured
-from helip.reporting.tables import FIELDS, TableContent, field_names, table_content, write_csv
+from helip.reporting.tables import FIELDS, TableContent, table_content, write_csv
 from helip.study import Study
 
 _LATEX = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"} | {c: f"\\{c}" for c in "&%$#_{}"}
@@ -121,7 +121,7 @@ def write_claims(study: Study) -> ClaimsContent:
 
 
 def _write_claims(study: Study, claims: ClaimsContent) -> ClaimsContent:
-    write_csv(study.root / "claims.csv", field_names(ClaimRow), claims.rows)
+    write_csv(study.root / "claims.csv", ClaimRow, claims.rows)
     _write(study.root / "claims.md", claims_markdown(claims))
     return claims
 

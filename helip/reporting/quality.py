@@ -9,7 +9,7 @@ import numpy as np
 from helip.io import read_json
 from helip.mining.pairs import PairSet
 from helip.reporting.inputs import measurable_pairs, selection_files
-from helip.reporting.tables import field_names, write_csv
+from helip.reporting.tables import write_csv
 from helip.study import Study
 from helip.synthetic.truth import Truth
 
@@ -75,7 +75,7 @@ def _percent(values: np.ndarray) -> float:
 def write_quality(study: Study, path: Path) -> list[Quality]:
     """Writes one row per pair set, as results/<study>/mining_quality.csv, and returns them."""
     rows = [quality(study, name) for name in measurable_pairs(study)]
-    write_csv(path, field_names(Quality), rows, _text)
+    write_csv(path, Quality, rows, _text)
     return rows
 
 
@@ -114,7 +114,7 @@ def write_selections(study: Study, path: Path) -> list[Selected]:
     """Writes one row per selection, as results/<study>/selection_quality.csv, and returns them; no file where there is none."""
     rows = list(selections(study))
     if rows:
-        write_csv(path, field_names(Selected), rows, _text)
+        write_csv(path, Selected, rows, _text)
     return rows
 
 

@@ -2,7 +2,7 @@
 
 import math
 import statistics
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields
 from functools import cached_property
 from pathlib import Path
@@ -342,13 +342,9 @@ def csv_text(value: object) -> str:
     return str(value)
 
 
-def write_csv(path: Path, columns: Sequence[str], rows: Sequence[Any], text=csv_text) -> None:
-    """Writes dataclasses as a CSV file: `columns` are fields or properties of theirs, `text` formats a value."""
-    table = pandas.DataFrame([[text(getattr(row, column)) for column in columns] for row in rows], columns=list(columns))
+def write_csv(path: Path, columns: type | Sequence[str], rows: Sequence[Any], text: Callable[[Any], str] = csv_text) -> None:
+    """Writes dataclasses as a CSV file. columns: the dataclass, or names of its fields and properties; text: formats a value."""
+    names = [field.name for field in fields(columns)] if isinstance(columns, type) else list(columns)
+    table = pandas.DataFrame([[text(getattr(row, name)) for name in names] for row in rows], columns=names)
     with atomic_file(path) as temporary:
         table.to_csv(temporary, index=False, lineterminator="\n")
-
-
-def field_names(kind: type) -> list[str]:
-    """Returns the fields of a dataclass, in order: the columns of its CSV file."""
-    return [field.name for field in fields(kind)]

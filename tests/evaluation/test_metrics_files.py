@@ -8,7 +8,7 @@ from tiny_sets import write_model
 from helip.cli import main
 from helip.errors import HelipError
 from helip.evaluation.building import build_evaluation_set
-from helip.reporting.metrics import Metrics
+from helip.reporting.measured import Metrics
 from helip.stages.evaluate import evaluate_run
 from helip.study import Study
 

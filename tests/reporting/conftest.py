@@ -4,11 +4,10 @@ import numpy as np
 import pytest
 from wide import build_corpora, mine_pairs, wide_study, write_all_metrics, write_metrics
 
-from helip.reporting.claims_table import write_claims
+from helip.reporting.document import everything
 from helip.reporting.figures import draw
 from helip.reporting.inputs import figures, tables
-from helip.reporting.report import write_report
-from helip.reporting.tables import write_table
+from helip.reporting.pages import write_claims, write_report, write_table
 from helip.study import Study
 
 
@@ -48,5 +47,11 @@ def reported(project, tmp_path_factory):
     arms = {r.label for r in asked.rows[:9]}  # enough to be shown, of both corpora
     study.tables["table11"] = asked.model_copy(update={"rows": tuple(r for r in asked.rows if r.label in arms)})
     write_table(study, "table11")
-    write_report(study)
     return study
+
+
+@pytest.fixture(scope="session")
+def shown(reported):
+    contents = everything(reported)
+    write_report(reported, contents)
+    return contents

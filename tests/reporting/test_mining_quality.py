@@ -7,7 +7,7 @@ from helip.config import Claim, MiningSpec
 from helip.mining.pairs import PairSet
 from helip.reporting.claims import decide
 from helip.reporting.measured import Measured
-from helip.reporting.mining_quality import overlap_by_target, quality, write_quality
+from helip.reporting.quality import overlap_by_target, quality, write_quality
 from helip.synthetic.truth import Truth
 
 HPM = "cc3m.hpm.dino_vits8.sentence"

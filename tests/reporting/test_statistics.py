@@ -6,10 +6,8 @@ import torch
 
 from helip.errors import HelipError
 from helip.evaluation.run import packed
-from helip.reporting.metrics import Metrics
-from helip.reporting.noise import Noise, training_noise
-from helip.reporting.paired import Paired, Spread, spread
-from helip.reporting.statistics import Gain, chance, gain, holm, interval
+from helip.reporting.measured import Metrics
+from helip.reporting.statistics import Gain, Noise, Paired, Spread, chance, gain, holm, interval, spread, training_noise
 
 
 def paired(ours, reference, clusters=None, sets=None, start="start"):

@@ -7,9 +7,7 @@ from wide import wide_study, write_metrics
 
 from helip.config import Contrast, Table
 from helip.errors import HelipError
-from helip.reporting.contents import finished
-from helip.reporting.report import write_report
-from helip.reporting.tables import write_table
+from helip.reporting.pages import finished, write_report, write_table
 
 
 def rows(study, table="table1"):
@@ -43,7 +41,7 @@ def test_rows_without_runs_in_the_study_are_absent(measured):
 def test_the_markdown_carries_the_same_numbers_and_the_recovered_share(measured):
     text = write_table(measured, "table1")
     assert "| CC3M (generated, 600 pairs, 63 % recovered) | CLIP-HELIP | 28.75 ± 1.77 (19.86, +8.89) |" in text
-    assert "| CC3M CLIP-HELIP | `cc3m_clip_control` | -2.50 [" in text
+    assert "| CC3M CLIP-HELIP | `cc3m_clip_control` | −2.50 [" in text
     assert (measured.root / "table1.md").read_text() == text
 
 
@@ -145,10 +143,11 @@ def test_an_average_of_a_column_that_is_not_there_is_refused(measured):
 def test_a_report_of_a_study_under_way_shows_what_is_there(measured):
     measured.manifest("cc3m").write_text('{"size": 600}')
     shown = finished(measured)
-    assert (shown.tables, shown.figures) == (["table1", "table6", "table8", "figure4"], ["figure4"])
+    assert [table.name for table in shown.tables] == ["table1", "table6", "table8", "figure4"]
+    assert [figure.name for figure in shown.figures] == ["figure4"]
     there, wanted = re.search(r"(\d+) of (\d+) files are there", shown.note).groups()
     assert 24 <= int(there) < int(wanted)  # 4 arms, 2 seeds, 3 sets
     arms = {row["run"] for row in rows(measured, "table6").values()}
     assert arms == {f"cc3m_clip{arm}" for arm in ("", "_control", "_cleaned", "_helip")}
     page = write_report(measured, shown).read_text()
-    assert "<b>Under way:</b>" in page and "id='table6'" in page and "id='table4'" not in page
+    assert "<strong>Under way:</strong>" in page and 'id="table6"' in page and 'id="table4"' not in page

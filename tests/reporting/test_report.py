@@ -117,7 +117,7 @@ def test_pages_hold_what_refinements_add_in_short(reported, shown, tmp_path):
 
 def test_minus_signs_are_real_in_pages_and_plain_in_csv_and_latex(reported, shown, page, tmp_path):
     readme = write_pages(reported, tmp_path / "wide", shown).read_text()
-    assert any(cell.delta is not None and cell.delta < 0 for table in shown.tables for cell in table.cells)
+    assert any((cell.minus_published or 0) < 0 for table in shown.tables for cell in table.cells)
     for text in (page.partition('<section id="ledger"')[0], readme):
         assert "\N{MINUS SIGN}" in text and not re.search(r"[(\[ >]-\d+\.\d", text)
     written = [path for ending in ("csv", "tex") for path in reported.root.glob(f"*.{ending}")]

@@ -180,8 +180,8 @@ def test_every_table_is_accepted_by_latex_and_no_wider_than_the_page(reported, t
     head = r"\documentclass{article}\usepackage{booktabs,graphicx}\begin{document}"
     (tmp_path / "page.tex").write_text("\n".join([head, *bodies, r"\end{document}"]))
     command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "page.tex"]
-    said = subprocess.run(command, cwd=tmp_path, check=True, capture_output=True, text=True).stdout
-    assert "Overfull" not in said
+    log = subprocess.run(command, cwd=tmp_path, check=True, capture_output=True, text=True).stdout
+    assert "Overfull" not in log
 
 
 # ---------------------------------------------------------------- figures

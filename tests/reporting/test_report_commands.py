@@ -16,8 +16,8 @@ def test_claims_table_and_figure_4_of_a_study(at_home, capsys):
     assert main(["table", "--study", "smoke", "table1"]) == 0
     assert "CLIP-HELIP | 28.75 ± 1.77 (19.86, +8.89)" in capsys.readouterr().out
     assert main(["claims", "--study", "smoke"]) == 0
-    said = capsys.readouterr().out
-    assert "claims.csv: " in said and "not run" in said
+    printed = capsys.readouterr().out
+    assert "claims.csv: " in printed and "not run" in printed
     at_home.manifest("cc3m").write_text('{"size": 600}')
     assert main(["figure", "--study", "smoke", "figure4"]) == 0
     assert {p.name for p in at_home.root.glob("*.*")} == {

@@ -25,12 +25,12 @@ def test_values_are_means_over_seeds_beside_the_published_numbers(measured):
 
 def test_every_refinement_is_compared_with_its_control_and_the_control_with_its_start(measured):
     write_table(measured, "table1")
-    found = {method: rows(measured)[method, "cifar10"] for method in ("CLIP", "CLIP, control", "CLIP, cleaned", "CLIP-HELIP")}
-    assert found["CLIP"]["reference"] == found["CLIP"]["delta"] == ""
-    assert (found["CLIP, control"]["reference"], found["CLIP, control"]["delta"]) == ("cc3m_clip", "5.0000")
-    assert (found["CLIP, cleaned"]["reference"], found["CLIP, cleaned"]["delta"]) == ("cc3m_clip_control", "10.0000")
-    assert float(found["CLIP-HELIP"]["delta"]) == -2.5  # a negative result stands as it is
-    assert float(found["CLIP-HELIP"]["delta_ci_low"]) <= -2.5 <= float(found["CLIP-HELIP"]["delta_ci_high"])
+    cells = {method: rows(measured)[method, "cifar10"] for method in ("CLIP", "CLIP, control", "CLIP, cleaned", "CLIP-HELIP")}
+    assert cells["CLIP"]["reference"] == cells["CLIP"]["delta"] == ""
+    assert (cells["CLIP, control"]["reference"], cells["CLIP, control"]["delta"]) == ("cc3m_clip", "5.0000")
+    assert (cells["CLIP, cleaned"]["reference"], cells["CLIP, cleaned"]["delta"]) == ("cc3m_clip_control", "10.0000")
+    assert float(cells["CLIP-HELIP"]["delta"]) == -2.5  # a negative result stands as it is
+    assert float(cells["CLIP-HELIP"]["delta_ci_low"]) <= -2.5 <= float(cells["CLIP-HELIP"]["delta_ci_high"])
 
 
 def test_rows_without_runs_in_the_study_are_absent(measured):
@@ -82,8 +82,8 @@ def test_an_average_may_leave_columns_out(measured):
         write_metrics(measured, "cc3m_clip", seed, "cifar100", np.ones(40))
     measured.tables["table1"] = measured.tables["table1"].model_copy(update={"average": ("imagenet", "cifar10")})
     assert "| ImageNet | CIFAR10 | CIFAR100 | Average of 2 sets | Seeds |" in write_table(measured, "table1")
-    found = rows(measured)["CLIP", "average"]
-    assert (found["value"], found["published"]) == ("26.2500", "26.0500")  # (19.04 + 33.06) / 2
+    cell = rows(measured)["CLIP", "average"]
+    assert (cell["value"], cell["published"]) == ("26.2500", "26.0500")  # (19.04 + 33.06) / 2
     assert rows(measured)["CLIP", "cifar100"]["value"] == "100.0000"
 
 
@@ -104,13 +104,13 @@ def test_rows_of_one_label_can_be_pooled_over_corpora(project, tmp_path):
     study.tables["table1"] = study.tables["table1"].model_copy(update={"pooled": True, "contrasts": contrasts})
     text = write_table(study, "table1")
     with open(study.root / "table1.csv", newline="") as f:
-        found = {(r["corpus"], r["method"]): r for r in csv.DictReader(f) if r["column"] == "imagenet"}
-    pooled = found["2 corpora", "CLIP-HELIP"]
+        by_row = {(r["corpus"], r["method"]): r for r in csv.DictReader(f) if r["column"] == "imagenet"}
+    pooled = by_row["2 corpora", "CLIP-HELIP"]
     assert (pooled["run"], pooled["reference"]) == ("cc3m_clip_helip cc12m_clip_helip", "cc3m_clip_control cc12m_clip_control")
     assert (pooled["value"], pooled["delta"], pooled["n_seeds"], pooled["published"]) == ("50.0000", "7.5000", "6", "")
-    assert float(found["2 corpora", "CLIP, control"]["delta"]) == 5.0
-    assert ("2 corpora", "CLIP") not in found  # a start is measured against nothing
-    beside = {corpus: found[corpus, "HELIP rather than cleaning"] for corpus in ("CC3M", "CC12M", "2 corpora")}
+    assert float(by_row["2 corpora", "CLIP, control"]["delta"]) == 5.0
+    assert ("2 corpora", "CLIP") not in by_row  # a start is measured against nothing
+    beside = {corpus: by_row[corpus, "HELIP rather than cleaning"] for corpus in ("CC3M", "CC12M", "2 corpora")}
     assert [float(r["delta"]) for r in beside.values()] == [10.0, 5.0, 7.5]
     assert {r["arm"] for r in beside.values()} == {"contrast"}
     assert "| CC3M HELIP rather than cleaning | `cc3m_clip_cleaned` | +10.00 [" in text

@@ -25,6 +25,7 @@ STYLE = """body{font:13px sans-serif;margin:1em}section{display:flex;gap:8px;ove
 figure{margin:0;flex:0 0 132px}figure.target{border-right:3px solid #444;padding-right:8px}
 img{width:128px;height:128px;object-fit:contain;background:#eee}
 figcaption{overflow-wrap:anywhere}b{font-weight:600}"""
+Show = Callable[[int], tuple[bytes, str]]  # sample id -> its image's bytes as a browser reads them, its caption
 
 
 def audit(
@@ -34,7 +35,7 @@ def audit(
     that `keep` left out of the mining count nowhere."""
     targets, noise = sampled_targets(pairs, TARGETS), pairs.noise[pairs.mined]
     i, j = _entries(pairs, targets)
-    report = {
+    report: dict[str, Any] = {
         "targets": len(noise),
         "noise_targets": int(noise.sum()),
         "noise_share": _share(noise),
@@ -105,7 +106,7 @@ def _near(name: str, values: np.ndarray, pairs: PairSet, targets: np.ndarray) ->
             x_ED = checked(name, values[j]).rows(slice(None))
             own, place = np.unique(i, return_inverse=True)
             near.append((cosines(checked(name, values[own]).rows(slice(None))[place], x_ED) > NEAR).numpy())
-            twice += [_named_twice(x_KD) for x_KD in x_ED.split(np.bincount(place).tolist())]
+            twice += [_named_twice(x_KD) for x_KD in torch.split(x_ED, np.bincount(place).tolist())]
     return {f"{name}_nearly_the_same": _share(np.concatenate(near)), f"{name}_repeats_in_list": _share(np.concatenate(twice))}
 
 
@@ -168,9 +169,7 @@ def lines(report: dict[str, Any]) -> list[str]:
     return [f"{name.replace('_', ' ')}: {shown(value)}" for name, value in report.items() if value is not None]
 
 
-def sheet(
-    pairs: PairSet, show: Callable[[int], tuple[bytes, str]], path: Path, *, targets: int = 50, each: int = 9, title: str = ""
-) -> None:
+def sheet(pairs: PairSet, show: Show, path: Path, *, targets: int = 50, each: int = 9, title: str = "") -> None:
     """show: sample id -> (bytes of its image as a browser reads it, its caption). Writes `targets` rows of a target and `each` hard
     pairs of it, best first, and as many noise targets as fill one row."""
     rows = [_row(pairs, show, int(t), each) for t in sampled_targets(pairs, targets)]
@@ -184,12 +183,12 @@ def sheet(
         temporary.write_text(head + "\n".join(rows), encoding="utf-8")
 
 
-def _row(pairs: PairSet, show, target: int, each: int) -> str:
+def _row(pairs: PairSet, show: Show, target: int, each: int) -> str:
     hard = zip(pairs.hard(target)[:each], pairs.scores(target)[:each], strict=True)
     return f"<section>{_figure(show, target + pairs.first, 'target')}{''.join(_figure(show, int(j), score=s) for j, s in hard)}</section>"
 
 
-def _figure(show, sample: int, kind: str = "hard", score: float | None = None) -> str:
+def _figure(show: Show, sample: int, kind: str = "hard", score: float | None = None) -> str:
     image, caption = show(sample)
     label = f"<b>{sample}</b>" + (f" {score:.3f}" if score is not None else "")
     source = f"data:image;base64,{base64.b64encode(image).decode()}"

@@ -50,4 +50,4 @@ class Criterion:
     @cached_property
     def signed(self) -> bool:
         """Whether a pair of negative cosines can count."""
-        return self.use_image and self.use_text and self.tau_image < 0 and self.tau_text < 0
+        return self.use_image and self.use_text and bool(self.tau_image < 0) and bool(self.tau_text < 0)

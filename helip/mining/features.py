@@ -69,7 +69,7 @@ class Features:
     @property
     def dim(self) -> int:
         """The width D of a raw row."""
-        return self.raw.shape[1]
+        return int(self.raw.shape[1])
 
     @property
     def device(self) -> torch.device:
@@ -120,10 +120,10 @@ def shaped(name: str, raw: np.ndarray) -> np.ndarray:
 def checked(name: str, raw: np.ndarray, device: torch.device | None = None, kept: np.ndarray | None = None) -> Features:
     """Features fit to be mined, or one sentence saying what is wrong with them. Reads every row (that is kept) once."""
     raw, device = shaped(name, raw), device or torch.device("cpu")
-    resident = _tensor(raw)
+    resident: torch.Tensor | None = _tensor(raw)
     if device.type == "cuda":
         fits = raw.nbytes < ROOM * torch.cuda.mem_get_info(device)[0]
-        resident = resident.to(device) if fits else None
+        resident = _tensor(raw).to(device) if fits else None
     features = Features(name, raw, torch.zeros(len(raw), device=device), resident, kept)
     step = max(1, CHUNK_BYTES // (4 * raw.shape[1])) * (1 if device.type == "cpu" else 32)
     for start in range(0, features.count, step):

@@ -56,8 +56,10 @@ def ordered(features: Features, workers: int) -> Order:
 
 def principal_axes(features: Features, rng: np.random.Generator) -> np.ndarray:
     """Of the second moment about the origin: inner products are what is to be summed early."""
-    moment = sum(x.T @ x for _, x in chunks(features, sampled(features, SAMPLE, rng))).double().cpu().numpy()
-    return np.ascontiguousarray(np.linalg.eigh(moment)[1][:, ::-1], dtype=np.float32)
+    moment = torch.zeros(features.padded_dim, features.padded_dim, device=features.device)
+    for _, x in chunks(features, sampled(features, SAMPLE, rng)):
+        moment += x.T @ x
+    return np.ascontiguousarray(np.linalg.eigh(moment.double().cpu().numpy())[1][:, ::-1], dtype=np.float32)
 
 
 def sampled(features: Features, most: int, rng: np.random.Generator) -> np.ndarray:
@@ -70,7 +72,7 @@ def _skew(axes: np.ndarray) -> float:
     """|x'VV'y - x'y| <= |VV' - I|; each of D rounded sums is within (D + 1) 2^-24 of the truth, so the row within sqrt(D) of that."""
     dim = len(axes)
     exact = axes.astype(np.float64)
-    return float(np.linalg.norm(exact @ exact.T - np.eye(dim))) + 2.02 * (dim + 1) * 2.0**-24 * dim**0.5
+    return float(np.linalg.norm(exact @ exact.T - np.eye(dim)) + 2.02 * (dim + 1) * 2.0**-24 * dim**0.5)
 
 
 def _clustered(
@@ -85,6 +87,7 @@ def _clustered(
     faiss.omp_set_num_threads(workers)
     means = faiss.Kmeans(PREFIX, clusters, niter=8, spherical=True, max_points_per_centroid=POINTS, min_points_per_centroid=1, seed=1)
     means.train(points)
+    assert means.centroids is not None
     centres_DC = axes_DA @ torch.from_numpy(means.centroids.T.copy()).to(device)
     label, nearness = (torch.empty(features.count, dtype=d) for d in (torch.int64, torch.float32))
     for start, x in chunks(features, features.kept):

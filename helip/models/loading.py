@@ -29,7 +29,7 @@ from helip.models.network import reason, unlogged
 from helip.models.reference import ModelRef, parse
 
 
-class ShortCaptionClip(open_clip.CLIP):
+class ShortCaptionClip(open_clip.CLIP):  # type: ignore[misc]  # open_clip has no types
     """open_clip's CLIP that also takes captions without the padding all of them share, for the same features at less cost.
 
     Exact for a causal tower pooled at the end token: nothing before the end sees what comes after it.
@@ -38,13 +38,14 @@ class ShortCaptionClip(open_clip.CLIP):
     @property
     def takes_short_captions(self) -> bool:
         """Whether the text tower is causal and pooled at the end token, so that padding changes no feature."""
-        return self.attn_mask is not None and self.text_pool_type == "argmax"
+        return bool(self.attn_mask is not None and self.text_pool_type == "argmax")
 
     def encode_text(self, text: torch.Tensor, normalize: bool = False) -> torch.Tensor:
         """Takes token ids [B, L], L at most the context length, and returns text features [B, D], unit length if `normalize`."""
         length = text.shape[1]
         if length == self.context_length or not self.takes_short_captions:
-            return super().encode_text(text, normalize)
+            features_BD: torch.Tensor = super().encode_text(text, normalize)
+            return features_BD
         dtype = self.transformer.get_cast_dtype()
         x_BLW = self.token_embedding(text).to(dtype) + self.positional_embedding[:length].to(dtype)
         x_BLW = self.ln_final(self.transformer(x_BLW, attn_mask=self.attn_mask[:length, :length]))
@@ -97,7 +98,7 @@ def short_captions(model: nn.Module) -> nn.Module:
 
 def new(declaration: Model, corpus: Corpus, tokenizer_folder: Path, seed: int) -> Clip:
     """A model to pre-train; a corpus tokenizer is learnt into tokenizer_folder unless an earlier start of this run left it there."""
-    config = named(declaration.open_clip) if declaration.open_clip else copy.deepcopy(declaration.config)
+    config = named(declaration.open_clip) if declaration.open_clip else copy.deepcopy(declaration.config or {})
     _check_parts(config, "models: config")
     match declaration.tokenizer:
         case "clip":
@@ -137,11 +138,13 @@ def _learnt(corpus: Corpus, vocabulary: int, folder: Path) -> int:
         with atomic_folder(folder) as temporary:
             tokenizer.learn((corpus.caption(i) for i in range(len(corpus))), vocabulary, temporary)
     content = json.loads((folder / "tokenizer.json").read_text())
-    return max(*content["model"]["vocab"].values(), *(t["id"] for t in content["added_tokens"])) + 1
+    ids: list[int] = [*content["model"]["vocab"].values(), *(token["id"] for token in content["added_tokens"])]
+    return max(ids) + 1
 
 
 def _tokenizer_in(folder: Path, config: dict[str, Any]) -> tokenizer.Tokenize:
-    return open_clip.tokenizer.HFTokenizer(str(folder), context_length=config["text_cfg"].get("context_length", 77))
+    tokenize: tokenizer.Tokenize = open_clip.tokenizer.HFTokenizer(str(folder), context_length=config["text_cfg"].get("context_length", 77))
+    return tokenize
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,6 @@
 """Candidates of a panel on a torch device: a bounded buffer of pairs that may count, trimmed by bounds and settled by exact scores."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,7 +19,8 @@ class Operand:
     def __init__(self, features: Features, tau: np.float32, *, rounded_result: bool = False):
         self.features, self.tau, self.device = features, float(tau), features.device
         self.half = self.device.type == "cuda"
-        self.error, self.skew, self.axes = 0.0, 0.0, None
+        self.error, self.skew = 0.0, 0.0
+        self.axes: torch.Tensor | None = None
         self.result = 2.0**-10 if rounded_result else 0.0
 
     def rotate(self, axes: np.ndarray, skew: float) -> None:
@@ -75,9 +77,10 @@ class Entries:
 class Candidates:
     """What may still be in some H_i of a panel: at most `limit` entries between settlings, at most k a row after one."""
 
-    def __init__(self, row_ids: torch.Tensor, criterion: Criterion, operands: list[Operand], limit: int):
+    def __init__(self, row_ids: torch.Tensor, criterion: Criterion, operands: Sequence[Operand], limit: int):
         self.row_ids, self.criterion, self.operands, self.limit = row_ids, criterion, operands, limit
-        self.waiting, self.parts = 0, []
+        self.waiting = 0
+        self.parts: list[Entries] = []
         self.floor = torch.zeros(len(row_ids), device=row_ids.device)  # a score that the row already has k of
 
     def add(self, row: torch.Tensor, ids: torch.Tensor, cosine: tuple[torch.Tensor, ...]) -> None:
@@ -97,7 +100,7 @@ class Candidates:
 
     def add_exact(self, row: torch.Tensor, ids: torch.Tensor) -> None:
         """Pairs whose exact score is wanted whatever it is."""
-        chunks = zip(self.row_ids[row].split(EXACT_CHUNK), ids.split(EXACT_CHUNK), strict=True)
+        chunks = zip(torch.split(self.row_ids[row], EXACT_CHUNK), torch.split(ids, EXACT_CHUNK), strict=True)
         score = torch.cat([exact_scores(self.operands, self.criterion, i, j) for i, j in chunks])
         keep = score > 0
         score = score[keep]
@@ -166,13 +169,13 @@ class Candidates:
         """Exact scores for the entries of full rows; those that turn out not to count are dropped."""
         todo = torch.nonzero(full[e.row] & ~e.exact)[:, 0]
         keep = torch.ones(len(e), dtype=torch.bool, device=e.row.device)
-        for chunk in todo.split(EXACT_CHUNK if e.row.device.type == "cpu" else 1 << 18):
+        for chunk in torch.split(todo, EXACT_CHUNK if e.row.device.type == "cpu" else 1 << 18):
             score = exact_scores(self.operands, self.criterion, self.row_ids[e.row[chunk]], e.id[chunk])
             e.score[chunk], e.exact[chunk], keep[chunk] = score, True, score > 0
         return e[keep]
 
 
-def exact_scores(operands: list[Operand], criterion: Criterion, i_P: torch.Tensor, j_P: torch.Tensor) -> torch.Tensor:
+def exact_scores(operands: Sequence[Operand], criterion: Criterion, i_P: torch.Tensor, j_P: torch.Tensor) -> torch.Tensor:
     """[P] float32 scores of pairs (i, j) of corpus ids in the fixed order; 0 where the pair does not count."""
     score = torch.ones(len(i_P), device=i_P.device)
     counts = torch.ones(len(i_P), dtype=torch.bool, device=i_P.device)

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from helip.errors import HelipError
-from helip.mining.blocks import Block
+from helip.mining.blocks import Block, Steps
 from helip.mining.criterion import Criterion
 from helip.mining.features import Features, rounding_of_sums
 from helip.mining.order import Order, chunks, ordered
@@ -57,7 +57,7 @@ class Kernel:
     """The compiled library and its constants."""
 
     def __init__(self, library: ctypes.CDLL):
-        facts = [library.helip_layout(what) for what in range(6)]
+        facts: list[int] = [library.helip_layout(what) for what in range(6)]
         self.per_word, self.group, checks, self.bucket, self.chunk, self.chunk_bytes = facts
         assert checks == CHECKS
         self.open, self.close, self.sweep, self.settle = library.helip_open, library.helip_close, library.helip_sweep, library.helip_settle
@@ -109,7 +109,7 @@ class PackedOperand:
         )
 
 
-def run(library: ctypes.CDLL, features: list[Features], criterion: Criterion, work: Iterator[Block], memory: int, workers: int):
+def run(library: ctypes.CDLL, features: list[Features], criterion: Criterion, work: Iterator[Block], memory: int, workers: int) -> Steps:
     """An engine (helip/mining/miner.py) on the compiled kernel."""
     kernel, order = Kernel(library), ordered(features[0], workers)
     memory -= order.rank.nbytes + order.axes.nbytes
@@ -160,7 +160,7 @@ def margins(features: list[Features], order: Order, *operands: PackedOperand) ->
 
 
 def mine_panel(kernel: Kernel, features: list[Features], criterion: Criterion, order: Order, rows: PackedOperand, span: tuple[int, int],
-               columns: PackedOperand, forbidden: np.ndarray, memory: int, workers: int) -> Iterator[float | tuple]:  # fmt: skip
+               columns: PackedOperand, forbidden: np.ndarray, memory: int, workers: int) -> Steps:  # fmt: skip
     """Yields the share done, from time to time, and at last (target ids, ids [n, k], scores [n, k]) of rows span[0]:span[1]; ids are
     -1 for a row with fewer than k hard pairs. forbidden: [n] the corpus id that each of these rows may not choose."""
     symmetric = rows is columns and span == (0, len(rows.ids))
@@ -196,7 +196,8 @@ def _places(columns: np.ndarray, forbidden: np.ndarray) -> np.ndarray:
     return np.where(columns[sorter[at]] == forbidden, sorter[at], -1).astype(np.int64)
 
 
-def _panel_task(kernel, features, criterion, order, rows, span, columns, symmetric, place, store, workers) -> PanelTask:
+def _panel_task(kernel: Kernel, features: list[Features], criterion: Criterion, order: Order, rows: PackedOperand, span: tuple[int, int],
+                columns: PackedOperand, symmetric: bool, place: np.ndarray, store: int, workers: int) -> PanelTask:  # fmt: skip
     raw = {f.name: RawRows(f.raw.ctypes.data, f.scale.data_ptr(), f.dim, int(f.raw.dtype == np.float16)) for f in features}
     both = len(features) == 2
     first, *second = margins(features, order, rows, columns)

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from helip.errors import HelipError
 
-ALLOWED = [argparse.Namespace]  # SLIP's files keep their command line; nothing but tensors, plain values and this is opened
+ALLOWED: list[Any] = [argparse.Namespace]  # SLIP's files keep their command line; nothing but tensors, plain values and this is opened
 PLACES = ("state_dict", "model")  # where SLIP's and DeCLIP's files keep the weights
 
 

@@ -31,8 +31,11 @@ Show = Callable[[int], tuple[bytes, str]]  # sample id -> its image's bytes as a
 def audit(
     pairs: PairSet, image_features: np.ndarray | None = None, text_features: np.ndarray | None = None, truth: Truth | None = None
 ) -> dict[str, Any]:
-    """Plain JSON values. features: [N, D] as they were mined, None for a modality that was not. truth: of a generated corpus. Pairs
-    that `keep` left out of the mining count nowhere."""
+    """Returns the report of an audit, as plain JSON values.
+
+    features: [N, D] as they were mined, None for a modality that was not. truth: what a generated corpus knows of itself, None for others.
+    Pairs that `keep` left out of the mining count nowhere.
+    """
     targets, noise = sampled_targets(pairs, TARGETS), pairs.noise[pairs.mined]
     i, j = _entries(pairs, targets)
     report: dict[str, Any] = {
@@ -53,7 +56,7 @@ def audit(
 
 
 def sampled_targets(pairs: PairSet, most: int, seed: int = 0) -> np.ndarray:
-    """Targets that have hard pairs, without repetition, in order."""
+    """Returns at most `most` targets that have hard pairs, drawn without replacement, in order."""
     good = np.flatnonzero(np.diff(pairs.offsets))
     return np.sort(np.random.default_rng(seed).choice(good, min(most, len(good)), replace=False))
 
@@ -138,8 +141,11 @@ def _against(truth: Truth, pairs: PairSet, i: np.ndarray, j: np.ndarray) -> dict
 
 
 def near_duplicates(features: np.ndarray, most: int = TARGETS, seed: int = 0, among: np.ndarray | None = None) -> dict[str, Any]:
-    """Of a sample of the corpus: the share with another sample nearer than each of LEVELS, which is what `max_similarity` would find
-    to drop. By faiss, the corpus in blocks: no copy of it is made. features: [N, D], of any norm. among: ids of those looked at."""
+    """Returns which share of a sample of the corpus has another sample nearer than each of LEVELS: what `max_similarity` would drop.
+
+    faiss searches the corpus in blocks, so no copy of it is made. features: [N, D], of any norm. among: ids of the rows that are searched,
+    None for all.
+    """
     import faiss
 
     rows = np.arange(len(features)) if among is None else among
@@ -155,7 +161,7 @@ def near_duplicates(features: np.ndarray, most: int = TARGETS, seed: int = 0, am
 
 
 def lines(report: dict[str, Any]) -> list[str]:
-    """The report for a terminal."""
+    """Returns a report as lines for a terminal."""
 
     def shown(value: Any) -> str:
         match value:
@@ -170,8 +176,7 @@ def lines(report: dict[str, Any]) -> list[str]:
 
 
 def sheet(pairs: PairSet, show: Show, path: Path, *, targets: int = 50, each: int = 9, title: str = "") -> None:
-    """show: sample id -> (bytes of its image as a browser reads it, its caption). Writes `targets` rows of a target and `each` hard
-    pairs of it, best first, and as many noise targets as fill one row."""
+    """Writes an HTML file with `targets` rows, each of a target and `each` of its hard pairs, best first, and a row of noise targets."""
     rows = [_row(pairs, show, int(t), each) for t in sampled_targets(pairs, targets)]
     noise = (pairs.noise & pairs.mined).nonzero()[0][: each + 1]
     if len(noise):

@@ -16,7 +16,10 @@ Steps = Iterator[float | PanelResult]
 
 @dataclass(frozen=True)
 class Block:
-    """Corpus ids. forbidden: [targets] the one candidate that each target may not choose, itself or the spare of its pool."""
+    """A block holds targets that choose among the same candidates, all as corpus ids.
+
+    targets, columns: [n], [m]. forbidden: [n] the one candidate that each target may not choose: itself, or the spare of its pool.
+    """
 
     targets: np.ndarray
     columns: np.ndarray
@@ -24,7 +27,7 @@ class Block:
 
 
 def blocks_of(spec: MiningSpec, corpus_size: int, first: int, end: int) -> Iterator[Block]:
-    """Every target of [first, end) in one block: all of them, or for fast_hpm those that share a pool."""
+    """Yields the targets [first, end): all of them in one block, or for fast_hpm a block for each pool."""
     if first == end:
         return
     if spec.method != "fast_hpm" or spec.pool is None or spec.pool >= corpus_size:
@@ -48,7 +51,7 @@ def draw_pool(size: int, seed: int, corpus_size: int, block: int) -> tuple[np.nd
 
 
 def kept_ids(keep: np.ndarray, corpus_size: int) -> np.ndarray:
-    """The ids, in order, that a mask [N] keeps; HelipError for what is no such mask, or leaves no two pairs to compare."""
+    """Returns the ids, in order, that a mask [N] keeps. Raises HelipError where it is no such mask, or keeps fewer than two pairs."""
     if not isinstance(keep, np.ndarray) or keep.dtype != bool or keep.shape != (corpus_size,):
         what = f"{keep.dtype} {list(keep.shape)}" if isinstance(keep, np.ndarray) else type(keep).__name__
         raise HelipError(f"keep: expected bool [{corpus_size}], one for each pair of the corpus, got {what}; select from this corpus again")
@@ -59,6 +62,6 @@ def kept_ids(keep: np.ndarray, corpus_size: int) -> np.ndarray:
 
 
 def among(ids: np.ndarray, work: Iterator[Block]) -> Iterator[Block]:
-    """Blocks over positions 0..n-1 of `ids`, as blocks over the corpus: what is drawn and shared is that of a corpus of those pairs."""
+    """Yields blocks over positions 0..n-1 of `ids` as blocks over the corpus: draws and shared pools are those of a corpus of these pairs."""
     for block in work:
         yield Block(ids[block.targets], ids[block.columns], ids[block.forbidden])

@@ -43,7 +43,7 @@ class Criterion:
 
     @cached_property
     def modalities(self) -> tuple[tuple[str, np.float32], ...]:
-        """(name, tau) of each modality used, in the order in which they are multiplied."""
+        """The (name, tau) of each modality that is used, in the order in which their cosines are multiplied."""
         both = (("image", self.use_image, self.tau_image), ("text", self.use_text, self.tau_text))
         return tuple((name, tau) for name, used, tau in both if used)
 

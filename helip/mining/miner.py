@@ -155,7 +155,7 @@ def _check(spec: MiningSpec, corpus_size: int) -> None:
 
 
 def parse_memory(memory: int | str) -> int:
-    """Bytes: 1500000, '2GiB', '512 MB' (units are powers of 1024)."""
+    """Returns the bytes of a size such as 1500000, '2GiB' or '512 MB' (units are powers of 1024). Raises HelipError for anything else."""
     match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([kmgt]?)(?:i?b)?\s*", str(memory).lower())
     if not match:
         raise HelipError(f"memory: '{memory}' is no size; write for example 2GiB")

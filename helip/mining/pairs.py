@@ -43,11 +43,11 @@ class PairSet:
         return len(self.noise)
 
     def hard(self, i: int) -> np.ndarray:
-        """The ids of H_i, largest score first: a view, O(1)."""
+        """Returns the ids of H_i, largest score first: a view, O(1)."""
         return self.ids[self.offsets[i] : self.offsets[i + 1]]
 
     def scores(self, i: int) -> np.ndarray:
-        """The scores of H_i, in the order of hard(i)."""
+        """Returns the scores of H_i, in the order of hard(i)."""
         return self.scores_flat[self.offsets[i] : self.offsets[i + 1]]
 
     @property
@@ -57,11 +57,11 @@ class PairSet:
 
     @property
     def mined(self) -> np.ndarray:
-        """bool [len]: the targets that took part; those of them with `noise` have fewer than k hard pairs."""
+        """The targets that took part, bool [len]; those of them with `noise` have fewer than k hard pairs."""
         return np.ones(len(self), bool) if self.kept is None else self.kept[self.first : self.first + len(self)]
 
     def save(self, folder: Path | str, *, inputs: dict[str, str] | None = None, corpus_digest: str | None = None, **more: Any) -> None:
-        """ids.npy, scores.npy, offsets.npy, noise.npy (kept.npy) and pairs.json, the folder appearing whole. `more` lands in pairs.json."""
+        """Writes ids.npy, scores.npy, offsets.npy, noise.npy (kept.npy) and pairs.json, in which `more` lands; the folder appears whole."""
         _write(Path(folder), self._arrays(), self, self.shard, inputs=inputs, corpus_digest=corpus_digest, **more)
 
     def _arrays(self) -> dict[str, list[np.ndarray]]:
@@ -70,7 +70,9 @@ class PairSet:
 
     @classmethod
     def open(cls, folder: Path | str, corpus_digest: str | None = None) -> PairSet:
-        """A saved pair set, memory-mapped; refused when it is broken, or was mined on a corpus other than that of `corpus_digest`."""
+        """Opens a saved pair set, memory-mapped. Raises HelipError where it is broken, or was mined on a corpus other than that of
+        `corpus_digest`.
+        """
         folder = Path(folder)
         metadata = read_json(folder / "pairs.json")
         mined_on = metadata.get("corpus_digest")
@@ -119,7 +121,7 @@ def _array(path: Path, dtype: type) -> np.ndarray:
 
 
 def shard_rows(corpus_size: int, shard: tuple[int, int]) -> tuple[int, int]:
-    """The targets [first, end) of shard (i, n)."""
+    """Returns (first, end) of the targets of shard (i, n). Raises HelipError where there is no such shard."""
     i, n = shard
     if not 0 <= i < n <= corpus_size:
         raise HelipError(f"shard {i}/{n}: expected 0 <= i < n <= {corpus_size} targets; correct --shard")
@@ -173,7 +175,7 @@ def _same(one: np.ndarray | None, other: np.ndarray | None) -> bool:
 
 
 def scratch(shape: tuple[int, ...], dtype: type, spare: int) -> np.ndarray:
-    """Zeros. Beyond `spare` bytes the array lies in $TMPDIR and vanishes with the process."""
+    """Returns an array of zeros. One of more than `spare` bytes lies in $TMPDIR and vanishes with the process."""
     size = int(np.prod(shape, dtype=np.int64)) * np.dtype(dtype).itemsize
     if size <= spare or size == 0:
         return np.zeros(shape, dtype)

@@ -8,7 +8,7 @@ PAPER = MiningSpec()  # section 3.2 and appendix A: exact HPM, both tau 0.5, k =
 
 
 def released_code(corpus_size: int, k: int = 100) -> MiningSpec:
-    """The released code: no tau, cosines > 0.98 zeroed, top 100, one pool of 3 million for each 300,000 targets.
+    """Returns what the released code does: no tau, cosines > 0.98 zeroed, top 100, one pool of 3 million for each 300,000 targets.
 
     Not repeated here: a text cosine > 0.995 becomes -1 there, so that it scores *positively* beside a negative image cosine.
     """

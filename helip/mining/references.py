@@ -42,9 +42,9 @@ class Truth(Protocol):
 
 
 def random_pairs(corpus_size: int, spec: MiningSpec, shard: tuple[int, int] = (0, 1), *, progress: bool = False) -> PairSet:
-    """k other pairs for each target, drawn uniformly without replacement by the stream of (spec.seed, target); scores are 0.
+    """Returns k other pairs for each target, drawn uniformly without replacement by the stream of (spec.seed, target); scores are 0.
 
-    HelipError for k >= corpus_size.
+    Raises HelipError for k >= corpus_size.
     """
     if spec.k >= corpus_size:
         raise HelipError(f"k = {spec.k}: a target has only {corpus_size - 1} candidates; choose a smaller k")

@@ -19,7 +19,7 @@ from helip.mining.order import ordered
 
 
 def run(features: list[Features], criterion: Criterion, work: Iterator[Block], memory: int, workers: int) -> Steps:
-    """An engine (helip/mining/miner.py) on torch."""
+    """An engine, whose steps helip/mining/blocks.py describes, on torch."""
     device = features[0].device
     half = device.type == "cuda"
     order = ordered(features[0], workers)
@@ -39,7 +39,9 @@ def run(features: list[Features], criterion: Criterion, work: Iterator[Block], m
 
 
 def panel_size(memory: int, dim: int, k: int) -> tuple[int, int]:
-    """(targets, and candidates, at a time; waiting entries) that keep a panel within the budget."""
+    """Returns (targets of a panel, which is also how many candidates are compared at a time; entries that may wait) within `memory` bytes.
+    Raises HelipError where not even 8 targets fit.
+    """
     for height in (16384, 8192, 4096, 2048, 1024, 512, 256, 128, 64, 32, 16, 8):
         limit = 3 * height * k
         if height * height * 160 + limit * 120 + 2 * height * dim * 12 <= memory:
@@ -69,7 +71,7 @@ def mine_panel(operands: list[Operand], criterion: Criterion, rows: np.ndarray, 
 
 @contextlib.contextmanager
 def whole_sums() -> Iterator[None]:
-    """Sums of a float16 product in float32 throughout, and float32 products in float32: the margins count on it."""
+    """Makes torch sum float16 products in float32 throughout, and multiply float32 in float32: the margins count on both."""
     matmul = torch.backends.cuda.matmul
     before = matmul.allow_fp16_reduced_precision_reduction, matmul.allow_tf32
     matmul.allow_fp16_reduced_precision_reduction, matmul.allow_tf32 = False, False

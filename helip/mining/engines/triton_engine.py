@@ -35,7 +35,7 @@ class FusedOperand(Operand):
 
 @dataclass(frozen=True)
 class Sizes:
-    """Of the work on one device: targets in a panel, candidates in a slab, entries in the kernel's list."""
+    """How much the device holds at a time: targets in a panel, candidates in a slab, entries in the kernel's list."""
 
     panel: int = 32_768
     slab: int = 65_536
@@ -44,7 +44,7 @@ class Sizes:
 
 @dataclass
 class Slab:
-    """Rows in kernel order, in the filter's precision. tails: norms of the rounded rows beyond the first check."""
+    """Rows in kernel order, in the filter's precision. tails: [n] norms of the rounded rows beyond the first check."""
 
     ids: torch.Tensor
     low: list[torch.Tensor]
@@ -52,7 +52,7 @@ class Slab:
 
 
 def run(features: list[Features], criterion: Criterion, work: Iterator[Block], workers: int, sizes: Sizes | None = None) -> Steps:
-    """An engine (helip/mining/miner.py) on one GPU."""
+    """An engine, whose steps helip/mining/blocks.py describes, on one GPU."""
     order = ordered(features[0], workers)
     operands = [FusedOperand(f, tau) for f, (_, tau) in zip(features, criterion.modalities, strict=True)]
     operands[0].rotate(order.axes, order.skew)
@@ -108,7 +108,7 @@ def make_slab(operands: Sequence[Operand], ids: np.ndarray) -> Slab:
 
 
 def check_of(operand: Operand) -> int:
-    """Dimensions after which a tile may stop: half, in whole steps."""
+    """Returns the dimensions after which a tile may stop: half of them, in whole steps."""
     return max(TILE["STEP"], operand.features.padded_dim // 2 // TILE["STEP"] * TILE["STEP"])
 
 
@@ -128,7 +128,7 @@ def mine_panel(operands: Sequence[Operand], criterion: Criterion, rows: np.ndarr
 
 
 class List:
-    """What the filter appends to: (row, column, a, b) and how many."""
+    """What the filter appends to: row, column, cosines a and b of each pair that passes, and how many there are."""
 
     def __init__(self, capacity: int, device: torch.device):
         self.capacity = capacity

@@ -54,7 +54,7 @@ def pixels(image: Image.Image, size: int) -> Tensor:
 
 
 def load(declaration: SelfSupervisedEncoder, folder: Path, device: str) -> Encoder:
-    """Returns the encoder in `folder`, as `helip train-encoder` wrote it. Raises HelipError where it is missing or was trained otherwise."""
+    """Returns the encoder in `folder`, as `helip train-encoder` wrote it. Raises HelipError where it is missing or another."""
     metadata = read_json(folder / "encoder.json")
     if metadata["declared"] != declared(declaration):
         raise HelipError(f"{folder}: was trained with other settings than are declared now; run `helip train-encoder` again")

@@ -62,6 +62,6 @@ def kept_ids(keep: np.ndarray, corpus_size: int) -> np.ndarray:
 
 
 def among(ids: np.ndarray, work: Iterator[Block]) -> Iterator[Block]:
-    """Yields blocks over positions 0..n-1 of `ids` as blocks over the corpus: draws and shared pools are those of a corpus of these pairs."""
+    """Yields blocks over positions 0..n-1 of `ids` as blocks over the corpus: draws and pools are those of a corpus of these pairs."""
     for block in work:
         yield Block(ids[block.targets], ids[block.columns], ids[block.forbidden])

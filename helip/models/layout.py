@@ -20,7 +20,7 @@ def weights_file(folder: Path) -> Path | None:
 
 
 def save_weights(save_file: Callable[[dict[str, Any], Path], None], weights: dict[str, Any], path: Path) -> None:
-    """Writes weights as a safetensors file. save_file: safetensors' own, of torch or of NumPy. Raises OSError where it cannot be written."""
+    """Writes weights as a safetensors file. save_file: that of torch or of NumPy. Raises OSError where it cannot be written."""
     from safetensors import SafetensorError
 
     try:

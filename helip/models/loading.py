@@ -98,7 +98,7 @@ def short_captions(model: nn.Module) -> nn.Module:
 
 
 def new(declaration: Model, corpus: Corpus, tokenizer_folder: Path, seed: int) -> Clip:
-    """Returns a model to pre-train. A corpus tokenizer is learnt into tokenizer_folder unless an earlier start of this run left it there."""
+    """Returns a model to pre-train. A corpus tokenizer is learnt into tokenizer_folder unless an earlier start left it there."""
     config = named(declaration.open_clip) if declaration.open_clip else copy.deepcopy(declaration.config or {})
     _check_parts(config, "models: config")
     match declaration.tokenizer:
@@ -119,7 +119,7 @@ def _check_parts(config: dict[str, Any], where: str) -> None:
 
 
 def named(name: str) -> dict[str, Any]:
-    """Returns open_clip's model_cfg of an architecture. Raises HelipError, which names near ones, where open_clip knows none of that name."""
+    """Returns open_clip's model_cfg of an architecture. Raises HelipError, which names near ones, where open_clip has no such model."""
     config: dict[str, Any] | None = open_clip.get_model_config(name)
     if config is None:
         near = difflib.get_close_matches(name, open_clip.list_models(), n=3)

@@ -178,7 +178,8 @@ def _of_folder(path: Path, weights: bool) -> Checkpoint:
     if path.is_file():
         raise HelipError(f"{path}: is a file, not a model folder; `helip import` makes one of a published SLIP or DeCLIP checkpoint")
     if not path.is_dir():
-        raise HelipError(f"{path}: is not there; give an open_clip folder, or NAME@TAG, e.g. ViT-B-32@laion2b_s34b_b79k")
+        remedy = "give an open_clip folder, or NAME@TAG (ViT-B-32@laion2b_s34b_b79k); a run of a study must be trained first"
+        raise HelipError(f"{path}: is not there; {remedy}")
     if not (path / CONFIG).is_file():
         raise HelipError(f"{path}: no open_clip model folder ({CONFIG} is missing); train or export the model first")
     content = read_json(path / CONFIG)

@@ -46,7 +46,7 @@ def test_a_selection_that_no_run_declares_is_refused(study, capsys):
 
 def test_a_checkpoint_that_is_not_there_is_named(study, capsys):
     assert main(["select", "--study", "smoke", "--seed", "0", "cc3m_clip", NAME]) == 2
-    assert "seed0: no open_clip model folder" in capsys.readouterr().err
+    assert "seed0: is not there; give an open_clip folder" in capsys.readouterr().err
 
 
 def test_the_rule_calls_the_command_in_the_order_that_it_takes(project):

@@ -51,6 +51,7 @@ lint: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports
+	$(BIN)/mypy
 
 # What crawls corpora, in an environment of its own: it wants older packages than ours.
 .PHONY: download-tools

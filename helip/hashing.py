@@ -13,14 +13,16 @@ GOLDEN, _FIRST, _SECOND = (c - (1 << 64) for c in (0x9E3779B97F4A7C15, 0xBF58476
 
 def shifted(z: Integers, bits: int) -> Integers:
     """Returns z shifted right by `bits`, zeros coming in from the left: int64 has no logical shift."""
-    return (z >> bits) & ((1 << (64 - bits)) - 1)
+    result: Integers = (z >> bits) & ((1 << (64 - bits)) - 1)
+    return result
 
 
 def mixed(z: Integers) -> Integers:
     """Returns splitmix64's finaliser of each number: 64 bits that look random, the same for the same z. The shape is that of z."""
-    z = (z ^ shifted(z, 30)) * _FIRST
-    z = (z ^ shifted(z, 27)) * _SECOND
-    return z ^ shifted(z, 31)
+    once: Integers = (z ^ shifted(z, 30)) * _FIRST
+    twice: Integers = (once ^ shifted(once, 27)) * _SECOND
+    result: Integers = twice ^ shifted(twice, 31)
+    return result
 
 
 def uniforms(seeds_B: np.ndarray, count: int, first: int = 0) -> np.ndarray:

@@ -51,10 +51,8 @@ def test_public_names_have_docstrings():
 
 
 def test_every_module_has_a_docstring():
-    missing = [
-        str(path.relative_to(PACKAGE)) for path in modules() if path.read_text() and not ast.get_docstring(ast.parse(path.read_text()))
-    ]
-    assert not missing
+    sources = {path.relative_to(PACKAGE): path.read_text() for path in modules()}
+    assert not [str(path) for path, source in sources.items() if source and not ast.get_docstring(ast.parse(source))]
 
 
 def test_packages_under_way_are_really_not_done():

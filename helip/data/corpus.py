@@ -44,7 +44,9 @@ class Corpus:
 
     @property
     def recovered_share(self) -> float | None:
-        """How much of the published corpus this is; None where nothing is published. Every number that comes of it carries this on."""
+        """How much of the published corpus this is, None where nothing is published. Every number that is computed from it carries this
+        on.
+        """
         return self.manifest.get("recovered_share")
 
     @classmethod
@@ -83,7 +85,7 @@ class Corpus:
         return [self.caption(i) for i in ids]
 
     def key(self, i: int) -> str:
-        """The sample's name in its shard."""
+        """Returns the name of sample i in its shard."""
         row = self._rows[i]
         start = int(row["caption_offset"]) + int(row["caption_size"])
         return self._text[start : start + int(row["key_size"])].tobytes().decode("utf-8", "surrogateescape")
@@ -93,7 +95,7 @@ class Corpus:
         return int(self._rows[i]["shard"])
 
     def image_bytes(self, i: int) -> bytes:
-        """The encoded image, in one read."""
+        """Returns the encoded image of sample i, in one read. Raises HelipError where the shard changed since it was indexed."""
         row = self._rows[i]
         file = self._file(int(row["shard"]))
         size = int(row["image_size"])
@@ -103,7 +105,7 @@ class Corpus:
         return data
 
     def image(self, i: int) -> Image.Image:
-        """RGB."""
+        """Returns the RGB image of sample i. Raises HelipError where it cannot be decoded any more."""
         try:
             return decode(self.image_bytes(i))
         except BadSample as error:

@@ -15,7 +15,9 @@ Left = list[tuple[str, str, str]]  # samples left out: key, reason, detail
 
 
 class IndexWriter:
-    """`add` each shard in order; `size`, `text_size`, `bad`, `shards`, `duplicates` and `digest` then say what there is."""
+    """The writer takes each shard in order by `add`; `size`, `text_size`, `bad`, `shards`, `duplicates` and `digest` then tell what there
+    is.
+    """
 
     def __init__(self, folder: Path):
         self.size = self.text_size = 0
@@ -45,7 +47,7 @@ class IndexWriter:
 
     @property
     def duplicates(self) -> int:
-        """Samples whose image and caption are those of an earlier one, byte for byte."""
+        """The number of samples whose image and caption are those of an earlier one, byte for byte."""
         return self.size - len(np.unique(np.concatenate(self._seen))) if self._seen else 0
 
     def add(self, shard: ShardIndex) -> None:

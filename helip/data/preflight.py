@@ -35,11 +35,11 @@ def preflight(
     first: int = 1000,
     seconds: float = 30.0,
 ) -> Preflight:
-    """Decode and tokenize the first samples, as many as can be decoded in `seconds`; at least one, and where they are fewer, a warning
-    says so. `tokenize` gives [n, context] ids padded with 0; `vocabulary` is how many the model embeds.
+    """Decodes and tokenizes the first samples, as many as can be decoded in `seconds` but at least one; a warning says where they are
+    fewer.
 
-    Raises HelipError for an undecodable image, one caption or image that makes up most of the corpus, captions without tokens,
-    and ids that the model has no row for.
+    tokenize: captions -> [n, context] ids padded with 0. vocabulary: how many ids the model embeds. Raises HelipError for an undecodable
+    image, one caption or image that makes up most of the corpus, captions without tokens, and ids that the model has no row for.
     """
     wanted = min(first, len(corpus))
     images, sides = _images(corpus, wanted, seconds)

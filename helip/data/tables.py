@@ -17,8 +17,10 @@ REMEDY = "set image_column and caption_column"
 
 
 def pack_table(declaration: TableCorpus, folder: Path) -> tuple[list[Path], Left]:
-    """Write shards/*.tar into `folder`, image bytes as they are; relative image paths start at the table's folder.
-    Returns the shards and the rows left out, whose key is the row number."""
+    """Writes shards/*.tar into `folder`, image bytes as they are; relative image paths start at the table's folder.
+
+    Returns the shards and the rows left out, whose key is the row number.
+    """
     table = resolve_path(declaration.path)
     (folder / "shards").mkdir()
     shards, left_out, batch = [], [], []
@@ -50,7 +52,7 @@ def _files(key: str, image: Path, caption: str | None) -> list[tuple[str, bytes]
 
 
 def read_rows(table: Path, declaration: TableCorpus) -> Iterator[tuple[str, str | None]]:
-    """(image path, caption) of each row, streamed."""
+    """Yields (image path, caption) of each row, streamed. Raises HelipError where the table is missing, broken or lacks a column."""
     columns = (declaration.image_column, declaration.caption_column)
     if not table.is_file():
         raise HelipError(f"{table}: there is no such table; put it there or correct the path '{declaration.path}'")

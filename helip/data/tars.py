@@ -65,7 +65,7 @@ def _pax(data: bytes) -> dict[str, str]:
 
 
 def members(archive: BinaryIO, path: Path) -> Iterator[Member]:
-    """Regular files in order; a truncated or broken archive raises HelipError, also one without its end-of-archive block."""
+    """Yields regular files in order. Raises HelipError where the archive is truncated or broken, or has no end-of-archive block."""
     total = archive.seek(0, io.SEEK_END)
     offset, extended = 0, {}  # extended: the records of an extended header, which describe the next member
     while True:
@@ -96,7 +96,7 @@ def members(archive: BinaryIO, path: Path) -> Iterator[Member]:
 
 
 def samples(path: Path, wanted: frozenset[str]) -> Iterator[tuple[str, list[File]]]:
-    """(key, files) of consecutive members that share a key, bytes read for the wanted extensions."""
+    """Yields (key, files) of consecutive members that share a key, with the bytes of the wanted extensions."""
     key, files = None, []
     with _open(path) as archive:
         for member in members(archive, path):
@@ -124,7 +124,7 @@ def _open(path: Path) -> BinaryIO:
 
 
 def write(path: Path, files: Iterable[tuple[str, bytes]]) -> None:
-    """An archive of (name, bytes) with no owner, time or mode of this machine: same files, same bytes."""
+    """Writes an archive of (name, bytes) with no owner, time or mode of this machine: the same files give the same bytes."""
     with tarfile.open(path, "w", format=tarfile.USTAR_FORMAT) as archive:
         for name, data in files:
             info = tarfile.TarInfo(name)

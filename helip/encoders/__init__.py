@@ -58,7 +58,7 @@ def load(declaration: EncoderConfig, folder: Path | None = None, device: str = "
 
 
 def parse(text: str) -> EncoderConfig:
-    """An encoder as the command line writes it, see FORMS."""
+    """Returns an encoder as the command line writes it, see FORMS. Raises HelipError for any other text."""
     library, _, name = text.partition(":")
     model, _, pretrained = name.partition("@")
     match library:

@@ -35,7 +35,9 @@ class Features:
 
     @classmethod
     def open(cls, folder: Path, corpus_digest: str | None = None) -> "Features":
-        """The features in `folder`; HelipError where they are truncated, hold NaN, or belong to another corpus than `corpus_digest`."""
+        """Opens the features in `folder`. Raises HelipError where they are truncated, hold NaN, or belong to another corpus than
+        `corpus_digest`.
+        """
         path, metadata = Path(folder) / "features.npy", read_json(Path(folder) / "features.json")
         again = f"run `helip encode` again for {folder}"
         if corpus_digest is not None and metadata["corpus_digest"] != corpus_digest:

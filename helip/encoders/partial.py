@@ -35,7 +35,7 @@ class PartialFeatures:
         return done if rows.shape == shape and rows.dtype.name == dtype else 0
 
     def write(self, rows_BD: np.ndarray) -> None:
-        """The next rows, on disk when this returns."""
+        """Writes the next rows; they are on disk when it returns."""
         stop = self.done + len(rows_BD)
         self.rows_ND[self.done : stop] = rows_BD
         self.rows_ND.flush()

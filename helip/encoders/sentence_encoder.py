@@ -13,7 +13,7 @@ from helip.models.network import reason
 
 
 def load(declaration: SentenceEncoder, device: str) -> Encoder:
-    """features_BD of captions; `embed` takes a list of any length and batches it as given, so sort it by length for speed."""
+    """Returns the encoder of captions; `embed` takes a list of any length and batches it as given, so sort it by length for speed."""
     where = where_is(declaration.model)
     model = _model(declaration.model, where, device)
     if declaration.layers is not None:
@@ -66,7 +66,7 @@ def _repository(name: str) -> str:
 
 
 def where_is(name: str) -> str:
-    """The folder of `package:NAME` (found without running the package's code), or the name as it is."""
+    """Returns the folder of `package:NAME`, which is searched without running the package's code, or the name as it is."""
     kind, _, package = name.partition(":")
     if kind != "package":
         return name

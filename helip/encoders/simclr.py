@@ -43,7 +43,7 @@ class Network(nn.Module):
 
 
 def pixels(image: Image.Image, size: int) -> Tensor:
-    """An RGB image as uint8 [3, size, size]: shrunk until its shorter side fits, then cut at the centre."""
+    """Returns an RGB image as uint8 [3, size, size]: shrunk until its shorter side fits, then cut at the centre."""
     if image.size != (size, size):
         scale = size / min(image.size)
         width, height = (max(size, round(side * scale)) for side in image.size)
@@ -54,7 +54,7 @@ def pixels(image: Image.Image, size: int) -> Tensor:
 
 
 def load(declaration: SelfSupervisedEncoder, folder: Path, device: str) -> Encoder:
-    """The encoder in `folder`, as the stage train_encoder wrote it; HelipError if it is missing or was trained otherwise."""
+    """Returns the encoder in `folder`, as the stage train_encoder wrote it. Raises HelipError where it is missing or another."""
     metadata = read_json(folder / "encoder.json")
     if metadata["declared"] != declared(declaration):
         raise HelipError(f"{folder}: was trained with other settings than are declared now; run the stage train_encoder again")

@@ -25,16 +25,20 @@ STYLE = """body{font:13px sans-serif;margin:1em}section{display:flex;gap:8px;ove
 figure{margin:0;flex:0 0 132px}figure.target{border-right:3px solid #444;padding-right:8px}
 img{width:128px;height:128px;object-fit:contain;background:#eee}
 figcaption{overflow-wrap:anywhere}b{font-weight:600}"""
+Show = Callable[[int], tuple[bytes, str]]  # sample id -> its image's bytes as a browser reads them, its caption
 
 
 def audit(
     pairs: PairSet, image_features: np.ndarray | None = None, text_features: np.ndarray | None = None, truth: Truth | None = None
 ) -> dict[str, Any]:
-    """Plain JSON values. features: [N, D] as they were mined, None for a modality that was not. truth: of a generated corpus. Pairs
-    that `keep` left out of the mining count nowhere."""
+    """Returns the report of an audit, as plain JSON values.
+
+    features: [N, D] as they were mined, None for a modality that was not. truth: what a generated corpus knows of itself, None for others.
+    Pairs that `keep` left out of the mining count nowhere.
+    """
     targets, noise = sampled_targets(pairs, TARGETS), pairs.noise[pairs.mined]
     i, j = _entries(pairs, targets)
-    report = {
+    report: dict[str, Any] = {
         "targets": len(noise),
         "noise_targets": int(noise.sum()),
         "noise_share": _share(noise),
@@ -52,7 +56,7 @@ def audit(
 
 
 def sampled_targets(pairs: PairSet, most: int, seed: int = 0) -> np.ndarray:
-    """Targets that have hard pairs, without repetition, in order."""
+    """Returns at most `most` targets that have hard pairs, drawn without replacement, in order."""
     good = np.flatnonzero(np.diff(pairs.offsets))
     return np.sort(np.random.default_rng(seed).choice(good, min(most, len(good)), replace=False))
 
@@ -105,7 +109,7 @@ def _near(name: str, values: np.ndarray, pairs: PairSet, targets: np.ndarray) ->
             x_ED = checked(name, values[j]).rows(slice(None))
             own, place = np.unique(i, return_inverse=True)
             near.append((cosines(checked(name, values[own]).rows(slice(None))[place], x_ED) > NEAR).numpy())
-            twice += [_named_twice(x_KD) for x_KD in x_ED.split(np.bincount(place).tolist())]
+            twice += [_named_twice(x_KD) for x_KD in torch.split(x_ED, np.bincount(place).tolist())]
     return {f"{name}_nearly_the_same": _share(np.concatenate(near)), f"{name}_repeats_in_list": _share(np.concatenate(twice))}
 
 
@@ -137,8 +141,11 @@ def _against(truth: Truth, pairs: PairSet, i: np.ndarray, j: np.ndarray) -> dict
 
 
 def near_duplicates(features: np.ndarray, most: int = TARGETS, seed: int = 0, among: np.ndarray | None = None) -> dict[str, Any]:
-    """Of a sample of the corpus: the share with another sample nearer than each of LEVELS, which is what `max_similarity` would find
-    to drop. By faiss, the corpus in blocks: no copy of it is made. features: [N, D], of any norm. among: ids of those looked at."""
+    """Returns which share of a sample of the corpus has another sample nearer than each of LEVELS: what `max_similarity` would drop.
+
+    faiss searches the corpus in blocks, so no copy of it is made. features: [N, D], of any norm. among: ids of the rows that are searched,
+    None for all.
+    """
     import faiss
 
     rows = np.arange(len(features)) if among is None else among
@@ -154,7 +161,7 @@ def near_duplicates(features: np.ndarray, most: int = TARGETS, seed: int = 0, am
 
 
 def lines(report: dict[str, Any]) -> list[str]:
-    """The report for a terminal."""
+    """Returns a report as lines for a terminal."""
 
     def shown(value: Any) -> str:
         match value:
@@ -168,11 +175,8 @@ def lines(report: dict[str, Any]) -> list[str]:
     return [f"{name.replace('_', ' ')}: {shown(value)}" for name, value in report.items() if value is not None]
 
 
-def sheet(
-    pairs: PairSet, show: Callable[[int], tuple[bytes, str]], path: Path, *, targets: int = 50, each: int = 9, title: str = ""
-) -> None:
-    """show: sample id -> (bytes of its image as a browser reads it, its caption). Writes `targets` rows of a target and `each` hard
-    pairs of it, best first, and as many noise targets as fill one row."""
+def sheet(pairs: PairSet, show: Show, path: Path, *, targets: int = 50, each: int = 9, title: str = "") -> None:
+    """Writes an HTML file with `targets` rows, each of a target and `each` of its hard pairs, best first, and a row of noise targets."""
     rows = [_row(pairs, show, int(t), each) for t in sampled_targets(pairs, targets)]
     noise = (pairs.noise & pairs.mined).nonzero()[0][: each + 1]
     if len(noise):
@@ -184,12 +188,12 @@ def sheet(
         temporary.write_text(head + "\n".join(rows), encoding="utf-8")
 
 
-def _row(pairs: PairSet, show, target: int, each: int) -> str:
+def _row(pairs: PairSet, show: Show, target: int, each: int) -> str:
     hard = zip(pairs.hard(target)[:each], pairs.scores(target)[:each], strict=True)
     return f"<section>{_figure(show, target + pairs.first, 'target')}{''.join(_figure(show, int(j), score=s) for j, s in hard)}</section>"
 
 
-def _figure(show, sample: int, kind: str = "hard", score: float | None = None) -> str:
+def _figure(show: Show, sample: int, kind: str = "hard", score: float | None = None) -> str:
     image, caption = show(sample)
     label = f"<b>{sample}</b>" + (f" {score:.3f}" if score is not None else "")
     source = f"data:image;base64,{base64.b64encode(image).decode()}"

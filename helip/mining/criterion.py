@@ -43,11 +43,11 @@ class Criterion:
 
     @cached_property
     def modalities(self) -> tuple[tuple[str, np.float32], ...]:
-        """(name, tau) of each modality used, in the order in which they are multiplied."""
+        """The (name, tau) of each modality that is used, in the order in which their cosines are multiplied."""
         both = (("image", self.use_image, self.tau_image), ("text", self.use_text, self.tau_text))
         return tuple((name, tau) for name, used, tau in both if used)
 
     @cached_property
     def signed(self) -> bool:
         """Whether a pair of negative cosines can count."""
-        return self.use_image and self.use_text and self.tau_image < 0 and self.tau_text < 0
+        return self.use_image and self.use_text and bool(self.tau_image < 0) and bool(self.tau_text < 0)

@@ -13,7 +13,7 @@ from helip.config import MiningSpec
 from helip.errors import HelipError
 from helip.io import atomic_folder, file_digest, load_array, provenance, read_json, write_json
 
-ARRAYS = {"ids": np.int32, "scores": np.float32, "offsets": np.int64, "noise": np.bool_, "kept": np.bool_}
+ARRAYS: dict[str, type] = {"ids": np.int32, "scores": np.float32, "offsets": np.int64, "noise": np.bool_, "kept": np.bool_}
 COPIED = 1 << 20  # entries copied together
 FILES = ("pairs.json", *(f"{name}.npy" for name in ARRAYS), "audit.json", "audit.html")  # `helip mine` writes the audit beside them
 OF_A_JOB = ("host", "machine", "commit", "written", "job", "wall_clock_seconds")
@@ -43,11 +43,11 @@ class PairSet:
         return len(self.noise)
 
     def hard(self, i: int) -> np.ndarray:
-        """The ids of H_i, largest score first: a view, O(1)."""
+        """Returns the ids of H_i, largest score first: a view, O(1)."""
         return self.ids[self.offsets[i] : self.offsets[i + 1]]
 
     def scores(self, i: int) -> np.ndarray:
-        """The scores of H_i, in the order of hard(i)."""
+        """Returns the scores of H_i, in the order of hard(i)."""
         return self.scores_flat[self.offsets[i] : self.offsets[i + 1]]
 
     @property
@@ -57,11 +57,11 @@ class PairSet:
 
     @property
     def mined(self) -> np.ndarray:
-        """bool [len]: the targets that took part; those of them with `noise` have fewer than k hard pairs."""
+        """The targets that took part, bool [len]; those of them with `noise` have fewer than k hard pairs."""
         return np.ones(len(self), bool) if self.kept is None else self.kept[self.first : self.first + len(self)]
 
     def save(self, folder: Path | str, *, inputs: dict[str, str] | None = None, corpus_digest: str | None = None, **more: Any) -> None:
-        """ids.npy, scores.npy, offsets.npy, noise.npy (kept.npy) and pairs.json, the folder appearing whole. `more` lands in pairs.json."""
+        """Writes ids.npy, scores.npy, offsets.npy, noise.npy (kept.npy) and pairs.json, in which `more` lands; the folder appears whole."""
         _write(Path(folder), self._arrays(), self, self.shard, inputs=inputs, corpus_digest=corpus_digest, **more)
 
     def _arrays(self) -> dict[str, list[np.ndarray]]:
@@ -70,7 +70,9 @@ class PairSet:
 
     @classmethod
     def open(cls, folder: Path | str, corpus_digest: str | None = None) -> PairSet:
-        """A saved pair set, memory-mapped; refused when it is broken, or was mined on a corpus other than that of `corpus_digest`."""
+        """Opens a saved pair set, memory-mapped. Raises HelipError where it is broken, or was mined on a corpus other than that of
+        `corpus_digest`.
+        """
         folder = Path(folder)
         metadata = read_json(folder / "pairs.json")
         mined_on = metadata.get("corpus_digest")
@@ -79,9 +81,8 @@ class PairSet:
                 f"{folder}: was mined on the corpus with digest {mined_on}, and the corpus in use has {corpus_digest}: ids would name the "
                 "wrong pairs; mine again on this corpus"
             )
-        ids, scores, offsets, noise, kept = (
-            _array(folder / f"{name}.npy", dtype) if name != "kept" or "keep_digest" in metadata else None for name, dtype in ARRAYS.items()
-        )
+        ids, scores, offsets, noise = (_array(folder / f"{name}.npy", ARRAYS[name]) for name in ("ids", "scores", "offsets", "noise"))
+        kept = _array(folder / "kept.npy", ARRAYS["kept"]) if "keep_digest" in metadata else None
         unlike = len(offsets) != len(noise) + 1 or offsets[-1] != len(ids) or len(ids) != len(scores)
         if unlike or metadata.get("targets") != len(noise) or (kept is not None and len(kept) != metadata["corpus_size"]):
             raise HelipError(f"{folder}: its arrays do not belong together; mine again")
@@ -98,11 +99,14 @@ def _write(folder: Path, arrays: dict[str, list[np.ndarray]], of: PairSet, shard
         for name, parts in arrays.items():
             with open(temporary / f"{name}.npy", "wb") as f:
                 shape = (sum(len(part) for part in parts),)
-                np.lib.format.write_array_header_1_0(f, {"descr": np.dtype(ARRAYS[name]).str, "fortran_order": False, "shape": shape})
+                np.lib.format.write_array_header_1_0(  # type: ignore[no-untyped-call]
+                    f, {"descr": np.dtype(ARRAYS[name]).str, "fortran_order": False, "shape": shape}
+                )
                 for part in parts:
                     for start in range(0, len(part), COPIED):
                         f.write(np.ascontiguousarray(part[start : start + COPIED], ARRAYS[name]).data)
-        facts = {"corpus_size": of.corpus_size, "shard": list(shard), "targets": targets, "entries": entries, "noise_targets": noise}
+        facts: dict[str, Any] = {"corpus_size": of.corpus_size, "shard": list(shard), "targets": targets, "entries": entries}
+        facts["noise_targets"] = noise
         if of.kept is not None:
             facts["noise_targets"] -= int((~of.kept[slice(*shard_rows(of.corpus_size, shard))]).sum())
             facts |= {"kept": int(of.kept.sum()), "keep_digest": file_digest(temporary / "kept.npy")}  # that of `helip select`'s keep.npy
@@ -117,7 +121,7 @@ def _array(path: Path, dtype: type) -> np.ndarray:
 
 
 def shard_rows(corpus_size: int, shard: tuple[int, int]) -> tuple[int, int]:
-    """The targets [first, end) of shard (i, n)."""
+    """Returns (first, end) of the targets of shard (i, n). Raises HelipError where there is no such shard."""
     i, n = shard
     if not 0 <= i < n <= corpus_size:
         raise HelipError(f"shard {i}/{n}: expected 0 <= i < n <= {corpus_size} targets; correct --shard")
@@ -155,7 +159,7 @@ def _refuse_unlike(shards: list[PairSet]) -> None:
     for other in shards:
         differs = [what for what in ("spec", "corpus_size") if getattr(one, what) != getattr(other, what)]
         differs += [what for what in ("corpus_digest", "inputs") if one.metadata.get(what) != other.metadata.get(what)]
-        differs += [] if np.array_equal(one.kept, other.kept) else ["the pairs they keep"]
+        differs += [] if _same(one.kept, other.kept) else ["the pairs they keep"]
         if differs:
             raise HelipError(
                 f"shards {one.shard} and {other.shard} differ in {', '.join(differs)}: they are of different jobs; mine one again"
@@ -166,8 +170,12 @@ def _refuse_unlike(shards: list[PairSet]) -> None:
         raise HelipError(f"merge: expected shards 0/{n} to {n - 1}/{n}, each once, got {have}; mine the missing ones")
 
 
+def _same(one: np.ndarray | None, other: np.ndarray | None) -> bool:
+    return one is other if one is None or other is None else np.array_equal(one, other)
+
+
 def scratch(shape: tuple[int, ...], dtype: type, spare: int) -> np.ndarray:
-    """Zeros. Beyond `spare` bytes the array lies in $TMPDIR and vanishes with the process."""
+    """Returns an array of zeros. One of more than `spare` bytes lies in $TMPDIR and vanishes with the process."""
     size = int(np.prod(shape, dtype=np.int64)) * np.dtype(dtype).itemsize
     if size <= spare or size == 0:
         return np.zeros(shape, dtype)

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 CONFIG, WEIGHTS = "open_clip_config.json", "open_clip_model.safetensors"
 OTHER_WEIGHTS = (  # as open_clip looks for them, and one name of ours
@@ -18,8 +19,8 @@ def weights_file(folder: Path) -> Path | None:
     return next((folder / name for name in (WEIGHTS, *OTHER_WEIGHTS) if (folder / name).exists()), None)
 
 
-def save_weights(save_file: Callable[[dict, Path], None], weights: dict, path: Path) -> None:
-    """Weights as a safetensors file. save_file: safetensors' own, of torch or of NumPy. Raises OSError where it cannot be written."""
+def save_weights(save_file: Callable[[dict[str, Any], Path], None], weights: dict[str, Any], path: Path) -> None:
+    """Writes weights as a safetensors file. save_file: that of torch or of NumPy. Raises OSError where it cannot be written."""
     from safetensors import SafetensorError
 
     try:

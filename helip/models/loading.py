@@ -29,7 +29,7 @@ from helip.models.network import reason, unlogged
 from helip.models.reference import ModelRef, parse
 
 
-class ShortCaptionClip(open_clip.CLIP):
+class ShortCaptionClip(open_clip.CLIP):  # type: ignore[misc]  # open_clip has no types
     """open_clip's CLIP that also takes captions without the padding all of them share, for the same features at less cost.
 
     Exact for a causal tower pooled at the end token: nothing before the end sees what comes after it.
@@ -38,13 +38,14 @@ class ShortCaptionClip(open_clip.CLIP):
     @property
     def takes_short_captions(self) -> bool:
         """Whether the text tower is causal and pooled at the end token, so that padding changes no feature."""
-        return self.attn_mask is not None and self.text_pool_type == "argmax"
+        return bool(self.attn_mask is not None and self.text_pool_type == "argmax")
 
     def encode_text(self, text: torch.Tensor, normalize: bool = False) -> torch.Tensor:
         """Takes token ids [B, L], L at most the context length, and returns text features [B, D], unit length if `normalize`."""
         length = text.shape[1]
         if length == self.context_length or not self.takes_short_captions:
-            return super().encode_text(text, normalize)
+            features_BD: torch.Tensor = super().encode_text(text, normalize)
+            return features_BD
         dtype = self.transformer.get_cast_dtype()
         x_BLW = self.token_embedding(text).to(dtype) + self.positional_embedding[:length].to(dtype)
         x_BLW = self.ln_final(self.transformer(x_BLW, attn_mask=self.attn_mask[:length, :length]))
@@ -55,7 +56,7 @@ class ShortCaptionClip(open_clip.CLIP):
 
 @dataclass
 class Clip:
-    """A model and what must travel with it."""
+    """A model and what must travel with it when it is exported."""
 
     model: nn.Module
     config: dict[str, Any]  # open_clip's model_cfg
@@ -71,7 +72,8 @@ class Clip:
 
 
 def build(config: dict[str, Any]) -> nn.Module:
-    """A randomly initialised model of an open_clip model_cfg, of the class that open_clip makes of it, except that it takes short captions.
+    """Returns a randomly initialised model of an open_clip model_cfg, of the class that open_clip itself would make, or ShortCaptionClip
+    for CLIP.
 
     Raises HelipError where open_clip has no model of such a config.
     """
@@ -89,15 +91,15 @@ def build(config: dict[str, Any]) -> nn.Module:
 
 
 def short_captions(model: nn.Module) -> nn.Module:
-    """The same model, which from now on takes short captions if it is open_clip's own CLIP: other classes stay what they are."""
+    """Returns the same model, which takes short captions from now on if it is open_clip's own CLIP; other classes stay what they are."""
     if type(model) is open_clip.CLIP:
         model.__class__ = ShortCaptionClip  # it adds methods and no state
     return model
 
 
 def new(declaration: Model, corpus: Corpus, tokenizer_folder: Path, seed: int) -> Clip:
-    """A model to pre-train; a corpus tokenizer is learnt into tokenizer_folder unless an earlier start of this run left it there."""
-    config = named(declaration.open_clip) if declaration.open_clip else copy.deepcopy(declaration.config)
+    """Returns a model to pre-train. A corpus tokenizer is learnt into tokenizer_folder unless an earlier start left it there."""
+    config = named(declaration.open_clip) if declaration.open_clip else copy.deepcopy(declaration.config or {})
     _check_parts(config, "models: config")
     match declaration.tokenizer:
         case "clip":
@@ -117,7 +119,7 @@ def _check_parts(config: dict[str, Any], where: str) -> None:
 
 
 def named(name: str) -> dict[str, Any]:
-    """open_clip's model_cfg of an architecture. Raises HelipError where open_clip knows none of that name."""
+    """Returns open_clip's model_cfg of an architecture. Raises HelipError, which names near ones, where open_clip has no such model."""
     config: dict[str, Any] | None = open_clip.get_model_config(name)
     if config is None:
         near = difflib.get_close_matches(name, open_clip.list_models(), n=3)
@@ -126,7 +128,7 @@ def named(name: str) -> dict[str, Any]:
 
 
 def preprocess_of(options: dict[str, Any]) -> dict[str, Any]:
-    """A complete preprocess_cfg: open_clip's defaults and what a checkpoint says otherwise; the size follows the architecture."""
+    """Returns a complete preprocess_cfg: open_clip's defaults, replaced by a checkpoint's `options`; the size follows the architecture."""
     usual = PreprocessCfg()
     whole = {"mean": usual.mean, "std": usual.std, "interpolation": usual.interpolation, "resize_mode": usual.resize_mode} | options
     return {key: value for key, value in whole.items() if key in ("mean", "std", "interpolation", "resize_mode", "fill_color", "mode")}
@@ -137,11 +139,13 @@ def _learnt(corpus: Corpus, vocabulary: int, folder: Path) -> int:
         with atomic_folder(folder) as temporary:
             tokenizer.learn((corpus.caption(i) for i in range(len(corpus))), vocabulary, temporary)
     content = json.loads((folder / "tokenizer.json").read_text())
-    return max(*content["model"]["vocab"].values(), *(t["id"] for t in content["added_tokens"])) + 1
+    ids: list[int] = [*content["model"]["vocab"].values(), *(token["id"] for token in content["added_tokens"])]
+    return max(ids) + 1
 
 
 def _tokenizer_in(folder: Path, config: dict[str, Any]) -> tokenizer.Tokenize:
-    return open_clip.tokenizer.HFTokenizer(str(folder), context_length=config["text_cfg"].get("context_length", 77))
+    tokenize: tokenizer.Tokenize = open_clip.tokenizer.HFTokenizer(str(folder), context_length=config["text_cfg"].get("context_length", 77))
+    return tokenize
 
 
 @dataclass(frozen=True)
@@ -153,7 +157,7 @@ class Checkpoint:
     preprocess: dict[str, Any]
 
     def transform(self) -> Callable[[Image.Image], torch.Tensor]:
-        """The transform of evaluation: an RGB image -> float32 [3, H, W] as the model takes it."""
+        """Returns the transform of evaluation: an RGB image -> float32 [3, H, W] as the model takes it."""
         transform: Callable[[Image.Image], torch.Tensor] = image_transform_v2(
             PreprocessCfg(**open_clip.get_model_preprocess_cfg(self.model)), is_train=False
         )
@@ -161,7 +165,7 @@ class Checkpoint:
 
 
 def create(reference: ModelRef, *, weights: bool = True) -> Checkpoint:
-    """The open_clip model that a reference names: the one way by which a checkpoint becomes a model.
+    """Returns the open_clip model that a reference names: the one way by which a checkpoint becomes a model.
 
     weights=False leaves them random, for tests of everything but the numbers. Weights are read without running code that may lie in them.
     Raises HelipError for an architecture, tag or folder that is not there, a broken file, and weights of another model.
@@ -174,7 +178,8 @@ def _of_folder(path: Path, weights: bool) -> Checkpoint:
     if path.is_file():
         raise HelipError(f"{path}: is a file, not a model folder; `helip import` makes one of a published SLIP or DeCLIP checkpoint")
     if not path.is_dir():
-        raise HelipError(f"{path}: is not there; give an open_clip folder, or NAME@TAG, e.g. ViT-B-32@laion2b_s34b_b79k")
+        remedy = "give an open_clip folder, or NAME@TAG (ViT-B-32@laion2b_s34b_b79k); a run of a study must be trained first"
+        raise HelipError(f"{path}: is not there; {remedy}")
     if not (path / CONFIG).is_file():
         raise HelipError(f"{path}: no open_clip model folder ({CONFIG} is missing); train or export the model first")
     content = read_json(path / CONFIG)
@@ -249,7 +254,9 @@ def _remedy(reference: ModelRef) -> str:
 
 
 def tokenizer_of(reference: ModelRef) -> tokenizer.Tokenize:
-    """The tokenizer of a checkpoint: captions -> [B, L] int64. Raises HelipError where its files are not at hand or are another model's."""
+    """Returns the tokenizer of a checkpoint: captions -> [B, L] int64. Raises HelipError where its files are missing or are another
+    model's.
+    """
     name = reference.name
     try:
         tokenize: tokenizer.Tokenize = open_clip.get_tokenizer(name)
@@ -264,7 +271,7 @@ def tokenizer_of(reference: ModelRef) -> tokenizer.Tokenize:
 
 
 def open_start(start: str | Path) -> Clip:
-    """A checkpoint to refine, as `helip.models.reference` reads it. Raises HelipError where it is missing, broken or not a CLIP."""
+    """Opens a checkpoint to refine, as `helip.models.reference` reads it. Raises HelipError where it is missing, broken or not a CLIP."""
     reference = parse(str(start))
     opened = create(reference)
     has_files = reference.folder is not None and bool(opened.config["text_cfg"].get("hf_tokenizer_name"))
@@ -273,7 +280,7 @@ def open_start(start: str | Path) -> Clip:
 
 
 def existing(folder: Path) -> Path:
-    """The folder of a trained model. Raises HelipError where it is not there."""
+    """Returns the folder of a trained model. Raises HelipError where it is not there."""
     if not (folder / WEIGHTS).exists():
         raise HelipError(f"{folder / WEIGHTS}: not found; train it first (`snakemake {folder / WEIGHTS}` for a run of a study)")
     return folder

@@ -10,7 +10,9 @@ PROXIES = ("HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy", "HF_ENDPOINT"
 
 
 def offline_if_unreachable() -> None:
-    """Without a network the hub's client retries for most of a minute: tell it first. Call before importing a library of models."""
+    """Tells the hub's client where there is no network: it would retry for most of a minute. Call it before importing a library of
+    models.
+    """
     if "HF_HUB_OFFLINE" in os.environ or any(name in os.environ for name in PROXIES):
         return
     try:
@@ -21,7 +23,7 @@ def offline_if_unreachable() -> None:
 
 @contextlib.contextmanager
 def unlogged() -> Iterator[None]:
-    """For a library that logs an error and then raises it: the exception says it once."""
+    """Silences the log while a library logs an error and then raises it: the exception says it once."""
     before = logging.root.manager.disable
     logging.disable(logging.ERROR)
     try:
@@ -31,5 +33,5 @@ def unlogged() -> Iterator[None]:
 
 
 def reason(error: Exception) -> str:
-    """The first sentence of a library's error."""
+    """Returns the first sentence of a library's error."""
     return (str(error).splitlines() or [type(error).__name__])[0].split(". ")[0].rstrip(".")

@@ -31,11 +31,11 @@ class ModelRef:
 
 
 def parse(text: str) -> ModelRef:
-    """The checkpoint that a command line names, see FORMS.
+    """Returns the checkpoint that a command line names, see FORMS.
 
     What has a slash before any @ or : and what ends like a weights file is a path, and so is the name of a folder that is there; the
-    loader says when it is missing. An architecture without weights is taken too, for the loader to say which weights there are.
-    Raises HelipError for an empty text, an empty half beside an @, and NAME:PRETRAINED, the spelling before this one.
+    loader says when it is missing. An architecture without weights is taken too, for the loader to say which weights there are. Raises
+    HelipError for an empty text, an empty half beside an @, and NAME:PRETRAINED, the spelling before this one.
     """
     if text.startswith("local-dir:") and text != "local-dir:":
         return ModelRef(text)

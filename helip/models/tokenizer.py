@@ -9,6 +9,7 @@ import json
 import shutil
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import Any
 
 import open_clip
 import torch
@@ -49,7 +50,7 @@ def copy_files(source: Path, target: Path) -> None:
             shutil.copyfile(source / name, target / name)
 
 
-def check(tokenize: Tokenize, text_config: dict, where: str) -> None:
+def check(tokenize: Tokenize, text_config: dict[str, Any], where: str) -> None:
     """Refuses a tokenizer that does not fit the text tower."""
     config = open_clip.CLIPTextCfg(**text_config)
     tokens = tokenize(["a photo of a cat"])[0]

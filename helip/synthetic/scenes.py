@@ -26,7 +26,7 @@ class Pair:
 
 
 def pair(world_seed: int, seed: int, index: int, image_size: int, mismatched: float) -> Pair:
-    """Pair `index`; with another share of mismatches it keeps its image, and its caption unless it turns wrong or right."""
+    """Returns pair `index`. With another share of mismatches it keeps its image, and its caption unless that turns wrong or right."""
     rng = generator(CORPUS, world_seed, seed, index, _SCENE)
     concept = int(drawn(rng.random()))
     caption_row = row = grow(world_seed)[concept]

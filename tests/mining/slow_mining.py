@@ -26,7 +26,7 @@ def unit(x: np.ndarray) -> np.ndarray:
 def candidates(spec, i: int, n: int) -> list[int]:
     if spec.method != "fast_hpm" or spec.pool >= n:
         return [j for j in range(n) if j != i]
-    pool, spare = draw_pool(spec, n, i // spec.pool_block)
+    pool, spare = draw_pool(spec.pool, spec.seed, n, i // spec.pool_block)
     return [j for j in ([*pool] if i not in pool else [*pool, spare]) if j != i]
 
 

@@ -11,15 +11,15 @@ import numpy as np
 import torch
 
 from helip.errors import HelipError
-from helip.mining.blocks import Block
+from helip.mining.blocks import Block, Steps
 from helip.mining.criterion import Criterion
 from helip.mining.engines.candidates import Candidates, Operand
 from helip.mining.features import Features
 from helip.mining.order import ordered
 
 
-def run(features: list[Features], criterion: Criterion, work: Iterator[Block], memory: int, workers: int):
-    """An engine (helip/mining/miner.py) on torch."""
+def run(features: list[Features], criterion: Criterion, work: Iterator[Block], memory: int, workers: int) -> Steps:
+    """An engine, whose steps helip/mining/blocks.py describes, on torch."""
     device = features[0].device
     half = device.type == "cuda"
     order = ordered(features[0], workers)
@@ -39,7 +39,9 @@ def run(features: list[Features], criterion: Criterion, work: Iterator[Block], m
 
 
 def panel_size(memory: int, dim: int, k: int) -> tuple[int, int]:
-    """(targets, and candidates, at a time; waiting entries) that keep a panel within the budget."""
+    """Returns (targets of a panel, which is also how many candidates are compared at a time; entries that may wait) within `memory` bytes.
+    Raises HelipError where not even 8 targets fit.
+    """
     for height in (16384, 8192, 4096, 2048, 1024, 512, 256, 128, 64, 32, 16, 8):
         limit = 3 * height * k
         if height * height * 160 + limit * 120 + 2 * height * dim * 12 <= memory:
@@ -49,7 +51,7 @@ def panel_size(memory: int, dim: int, k: int) -> tuple[int, int]:
 
 
 def mine_panel(operands: list[Operand], criterion: Criterion, rows: np.ndarray, columns: np.ndarray, forbidden: np.ndarray, block: int,
-               limit: int) -> Iterator[float | tuple[np.ndarray, np.ndarray, np.ndarray]]:  # fmt: skip
+               limit: int) -> Steps:  # fmt: skip
     """Yields the share of the columns done after each block of them, and at last (rows, ids [n, k], scores [n, k]).
     forbidden: [n] the one id that each row may not choose."""
     row_ids, forbidden_R, column_ids = (
@@ -68,8 +70,8 @@ def mine_panel(operands: list[Operand], criterion: Criterion, rows: np.ndarray, 
 
 
 @contextlib.contextmanager
-def whole_sums():
-    """Sums of a float16 product in float32 throughout, and float32 products in float32: the margins count on it."""
+def whole_sums() -> Iterator[None]:
+    """Makes torch sum float16 products in float32 throughout, and multiply float32 in float32: the margins count on both."""
     matmul = torch.backends.cuda.matmul
     before = matmul.allow_fp16_reduced_precision_reduction, matmul.allow_tf32
     matmul.allow_fp16_reduced_precision_reduction, matmul.allow_tf32 = False, False
@@ -79,7 +81,8 @@ def whole_sums():
         matmul.allow_fp16_reduced_precision_reduction, matmul.allow_tf32 = before
 
 
-def _survivors(operands, criterion, panel, block, floor) -> tuple[torch.Tensor, torch.Tensor, tuple[torch.Tensor, ...]]:
+def _survivors(operands: list[Operand], criterion: Criterion, panel: list[torch.Tensor], block: list[torch.Tensor], floor: torch.Tensor
+               ) -> tuple[torch.Tensor, torch.Tensor, tuple[torch.Tensor, ...]]:  # fmt: skip
     """(row, column, cosines) of the pairs that may count. The second modality is multiplied only where the first has survivors."""
     first = (panel[0] @ block[0].T).float()
     keep = _passes(first, operands[0], criterion, floor)

@@ -1,12 +1,12 @@
 """Drives the Triton kernels: columns resident in slabs, panels of targets, near slabs first so that thresholds rise early."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 
-from helip.mining.blocks import Block
+from helip.mining.blocks import Block, Steps
 from helip.mining.criterion import Criterion
 from helip.mining.engines import triton_kernels as tiles
 from helip.mining.engines.candidates import Candidates, Operand
@@ -35,7 +35,7 @@ class FusedOperand(Operand):
 
 @dataclass(frozen=True)
 class Sizes:
-    """Of the work on one device: targets in a panel, candidates in a slab, entries in the kernel's list."""
+    """How much the device holds at a time: targets in a panel, candidates in a slab, entries in the kernel's list."""
 
     panel: int = 32_768
     slab: int = 65_536
@@ -44,15 +44,15 @@ class Sizes:
 
 @dataclass
 class Slab:
-    """Rows in kernel order, in the filter's precision. tails: norms of the rounded rows beyond the first check."""
+    """Rows in kernel order, in the filter's precision. tails: [n] norms of the rounded rows beyond the first check."""
 
     ids: torch.Tensor
     low: list[torch.Tensor]
     tails: torch.Tensor
 
 
-def run(features: list[Features], criterion: Criterion, work: Iterator[Block], workers: int, sizes: Sizes | None = None):
-    """An engine (helip/mining/miner.py) on one GPU."""
+def run(features: list[Features], criterion: Criterion, work: Iterator[Block], workers: int, sizes: Sizes | None = None) -> Steps:
+    """An engine, whose steps helip/mining/blocks.py describes, on one GPU."""
     order = ordered(features[0], workers)
     operands = [FusedOperand(f, tau) for f, (_, tau) in zip(features, criterion.modalities, strict=True)]
     operands[0].rotate(order.axes, order.skew)
@@ -73,7 +73,7 @@ def run(features: list[Features], criterion: Criterion, work: Iterator[Block], w
 class Slabs:
     """The candidates, sorted, in slabs: kept on the device while half of its free memory lasts, else made again for each panel."""
 
-    def __init__(self, operands: list[Operand], columns: np.ndarray, height: int):
+    def __init__(self, operands: Sequence[Operand], columns: np.ndarray, height: int):
         self.operands, self.ids = operands, [columns[start : start + height] for start in range(0, len(columns), height)]
         width = 2 * sum(o.features.padded_dim for o in operands)
         device = operands[0].device
@@ -97,23 +97,23 @@ class Slabs:
         return np.array([order.rank[ids[len(ids) // 2]] for ids in self.ids])
 
 
-def make_slab(operands: list[Operand], ids: np.ndarray) -> Slab:
+def make_slab(operands: Sequence[Operand], ids: np.ndarray) -> Slab:
     """Returns the rows of corpus ids as the kernel reads them: rotated, rounded to float16, with the norms of their tails."""
     device = operands[0].device
     at = torch.from_numpy(np.asarray(ids, np.int64)).to(device)
     with whole_sums():  # the rotation is a product
-        low = [torch.cat([operand.low(part, half=True) for part in at.split(8192)]) for operand in operands]
+        low = [torch.cat([operand.low(part, half=True) for part in torch.split(at, 8192)]) for operand in operands]
     tails = low[0][:, check_of(operands[0]) :].float().norm(dim=1) * 1.00001
     return Slab(at, low, tails)
 
 
 def check_of(operand: Operand) -> int:
-    """Dimensions after which a tile may stop: half, in whole steps."""
+    """Returns the dimensions after which a tile may stop: half of them, in whole steps."""
     return max(TILE["STEP"], operand.features.padded_dim // 2 // TILE["STEP"] * TILE["STEP"])
 
 
-def mine_panel(operands: list[Operand], criterion: Criterion, rows: np.ndarray, forbidden: np.ndarray, slabs: Slabs, near: np.ndarray,
-               sizes: Sizes) -> Iterator[float | tuple[np.ndarray, np.ndarray, np.ndarray]]:  # fmt: skip
+def mine_panel(operands: Sequence[Operand], criterion: Criterion, rows: np.ndarray, forbidden: np.ndarray, slabs: Slabs, near: np.ndarray,
+               sizes: Sizes) -> Steps:  # fmt: skip
     """Yields the share of the slabs done after each, and at last (rows, ids [n, k], scores [n, k])."""
     panel = make_slab(operands, rows)
     forbidden_R = torch.from_numpy(np.asarray(forbidden, np.int64)).to(panel.ids.device)
@@ -128,7 +128,7 @@ def mine_panel(operands: list[Operand], criterion: Criterion, rows: np.ndarray, 
 
 
 class List:
-    """What the filter appends to: (row, column, a, b) and how many."""
+    """What the filter appends to: row, column, cosines a and b of each pair that passes, and how many there are."""
 
     def __init__(self, capacity: int, device: torch.device):
         self.capacity = capacity
@@ -137,7 +137,8 @@ class List:
         self.count = torch.zeros(1, dtype=torch.int64, device=device)
 
 
-def _sweep(operands, criterion, panel: Slab, slab: Slab, forbidden_R: torch.Tensor, survivors: Candidates, room: List) -> None:
+def _sweep(operands: Sequence[Operand], criterion: Criterion, panel: Slab, slab: Slab, forbidden_R: torch.Tensor, survivors: Candidates,
+           room: List) -> None:  # fmt: skip
     """The filter on panel x slab; where more passes than the list holds, the slab is cut in halves."""
     passed = launch(operands, criterion, panel, slab, forbidden_R, survivors.floor, room)
     if passed <= room.capacity:
@@ -152,7 +153,8 @@ def _sweep(operands, criterion, panel: Slab, slab: Slab, forbidden_R: torch.Tens
         _sweep(operands, criterion, panel, cut, forbidden_R, survivors, room)
 
 
-def launch(operands, criterion, panel: Slab, slab: Slab, forbidden_R: torch.Tensor, floor_R: torch.Tensor, room: List) -> int:
+def launch(operands: Sequence[Operand], criterion: Criterion, panel: Slab, slab: Slab, forbidden_R: torch.Tensor, floor_R: torch.Tensor,
+           room: List) -> int:  # fmt: skip
     """Runs the filter once. Returns how many pairs passed, of which the list holds as many as it can."""
     first, second = operands[0], operands[-1]
     both = len(operands) == 2

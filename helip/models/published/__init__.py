@@ -20,7 +20,9 @@ ABOUT = "import.json"
 
 
 def read_published(file: Path) -> Published:
-    """A published file in open_clip's terms; its kind is told by its weights' names. Refuses what is neither SLIP's nor DeCLIP's."""
+    """Returns a published file in open_clip's terms; the names of its weights tell its kind. Raises HelipError where it is neither SLIP's
+    nor DeCLIP's.
+    """
     weights = read_weights(file)
     try:
         if is_slip(weights):

@@ -17,7 +17,9 @@ IMAGENET_PREPROCESSING = {"mean": IMAGENET_MEAN, "std": IMAGENET_STD, "interpola
 
 @dataclass(frozen=True)
 class Published:
-    """Whose layout it came in, its open_clip model_cfg and preprocess_cfg, and its weights by open_clip's names."""
+    """A published checkpoint in open_clip's terms: whose layout it came in, its model_cfg and preprocess_cfg, and its weights by
+    open_clip's names.
+    """
 
     layout: str
     model_cfg: dict[str, Any]
@@ -26,7 +28,7 @@ class Published:
 
 
 def text_config(weights: dict[str, Tensor]) -> dict[str, Any]:
-    """text_cfg of OpenAI's text transformer, by the shapes of its weights under open_clip's names; heads are 64 wide."""
+    """Returns the text_cfg of OpenAI's text transformer from the shapes of its weights under open_clip's names; heads are 64 wide."""
     context_length, width = weights["positional_embedding"].shape
     return {
         "context_length": context_length,
@@ -38,7 +40,7 @@ def text_config(weights: dict[str, Tensor]) -> dict[str, Any]:
 
 
 def blocks(weights: dict[str, Tensor], prefix: str) -> int:
-    """How many numbered blocks there are under a prefix."""
+    """Returns how many numbered blocks there are under a prefix."""
     return len({name.removeprefix(prefix).partition(".")[0] for name in weights if name.startswith(prefix)})
 
 

@@ -11,14 +11,15 @@ from torch import Tensor
 
 from helip.errors import HelipError
 
-ALLOWED = [argparse.Namespace]  # SLIP's files keep their command line; nothing but tensors, plain values and this is opened
+ALLOWED: list[Any] = [argparse.Namespace]  # SLIP's files keep their command line; nothing but tensors, plain values and this is opened
 PLACES = ("state_dict", "model")  # where SLIP's and DeCLIP's files keep the weights
 
 
 def read_weights(file: Path) -> dict[str, Tensor]:
-    """The weights of a published checkpoint as float32, by name, without the prefix of data-parallel training.
+    """Returns the weights of a published checkpoint as float32, by name, without the prefix of data-parallel training.
 
-    HelipError when the file is absent, broken, holds anything but tensors, plain values and argparse.Namespace, or has no finite weights.
+    Raises HelipError where the file is missing, broken, holds anything but tensors, plain values and argparse.Namespace, or has weights
+    that are not finite.
     """
     saved = _load(file)
     weights = next((saved[place] for place in PLACES if isinstance(saved, dict) and place in saved), None)

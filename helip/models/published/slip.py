@@ -15,7 +15,7 @@ def is_slip(weights: dict[str, Tensor]) -> bool:
 
 
 def published_slip(weights: dict[str, Tensor], where: str) -> Published:
-    """Drops SimCLR's head and renames the image tower."""
+    """Returns a SLIP in open_clip's terms, without SimCLR's head, its image tower renamed."""
     width = len(weights[MARK])
     if width not in TOWERS:
         known = " or ".join(map(str, TOWERS))

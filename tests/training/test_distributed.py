@@ -71,7 +71,7 @@ def whole_training(folder: Path, world: DistributedContext, **settings) -> dict:
     return {"draws": read_json(one.out / "train.json")["draws"], "losses": losses}
 
 
-SAID = {
+SETTINGS = {
     "whole": {},
     "accumulated, captions beside the batch": {"accumulate": 2, "role": "negatives"},
     "slip": {"objective": {"name": "slip", "head": (8, 4)}},
@@ -80,7 +80,7 @@ SAID = {
 }
 
 
-@pytest.mark.parametrize("settings", SAID.values(), ids=SAID)
+@pytest.mark.parametrize("settings", SETTINGS.values(), ids=SETTINGS)
 def test_gradients_agree(tmp_path, settings):
     one, two = run(tmp_path / "one", gradient, 1, **settings), run(tmp_path / "two", gradient, 2, **settings)
     assert one["ids"] == two["ids"]

@@ -86,9 +86,8 @@ class Report(Command):
 
     def run(self) -> None:
         """Writes the page."""
-        from helip.reporting.contents import everything, finished
-        from helip.reporting.pages import write_pages
-        from helip.reporting.report import write_report
+        from helip.reporting.document import everything
+        from helip.reporting.pages import finished, write_pages, write_report
         from helip.study import load
 
         study = load(self.study)

@@ -46,14 +46,14 @@ class Finding:
 def check(study: Study, corpus_folder: Callable[[str], Path]) -> Iterator[Finding]:
     """One finding for each corpus, evaluation set and published checkpoint of the study. corpus_folder: where it keeps a corpus."""
     for name in study.declaration.corpora:
-        yield _found("corpus", name, lambda name=name: _corpus(study.corpus(name), corpus_folder(name)))
+        yield _finding("corpus", name, lambda name=name: _corpus(study.corpus(name), corpus_folder(name)))
     for name in study.declaration.evaluation:
-        yield _found("evaluation set", name, lambda name=name: _evaluation_set(study, name))
+        yield _finding("evaluation set", name, lambda name=name: _evaluation_set(study, name))
     for name in study.declaration.published:
-        yield _found("checkpoint", name, lambda name=name: _checkpoint(study, name))
+        yield _finding("checkpoint", name, lambda name=name: _checkpoint(study, name))
 
 
-def _found(kind: str, name: str, look) -> Finding:
+def _finding(kind: str, name: str, look) -> Finding:
     try:
         return Finding(kind, name, *look())
     except HelipError as error:

@@ -32,7 +32,7 @@ class Result:
     details: dict[str, object] = field(default_factory=dict)
 
 
-class Looked:
+class StoredFeatures:
     """Stands where CLIP benchmark expects a model: "images" and "tokens" are row numbers of features computed before."""
 
     def __init__(self, images_ND: torch.Tensor, texts_TD: torch.Tensor):
@@ -55,7 +55,7 @@ def zeroshot(extractor: Extractor, data: EvaluationSet) -> Result:
     opened, features = data.open(None, split), extractor.images(data, split)
     classes, templates = opened.classes, opened.templates
     place = {text: i for i, text in enumerate(dict.fromkeys(_prompts(classes, templates, data)))}
-    model = Looked(features.images, extractor.texts(list(place)))
+    model = StoredFeatures(features.images, extractor.texts(list(place)))
     with _quiet():
         classifier = benchmark.zero_shot_classifier(
             model, lambda texts: torch.tensor([place[t] for t in texts]), classes, templates, "cpu", amp=False

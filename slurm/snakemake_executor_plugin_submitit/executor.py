@@ -17,10 +17,10 @@ from . import reasons
 from .ledger import Ledger
 from .planning import Submission, plan
 from .queue import ALIVE, LocalQueue, Result, SlurmQueue, Verdict, read_results, verdict
+from .recovery import Recovery
 from .request import SubmissionError, job_name
 from .site import read_site
 from .submission import new_folder, paths_of, submit
-from .succession import Succession
 
 
 class Executor(RemoteExecutor):
@@ -39,10 +39,10 @@ class Executor(RemoteExecutor):
         self.logdir.mkdir(parents=True, exist_ok=True)
         self.ledger = Ledger(self.logdir)
         self.queue = SlurmQueue() if settings.cluster == "slurm" else LocalQueue()
-        self.succession = Succession(self.ledger, self.queue, self.logger.info)
+        self.recovery = Recovery(self.ledger, self.queue, self.logger.info)
         self._threads: int | None = None
         self._settled = False
-        self._asked = self._complained = float("-inf")
+        self._last_query = self._last_warning = float("-inf")
 
     # ------------------------------------------------------------ submitting
 
@@ -62,7 +62,7 @@ class Executor(RemoteExecutor):
         if not self._settled:
             self._settle()
         batches: dict[str, list[tuple[JobExecutorInterface, Submission]]] = {}
-        for job, record in self.succession.heirs(jobs).items():
+        for job, record in self.recovery.resumed(jobs).items():
             self._threads = max(1, int(job.threads))
             try:
                 submission = plan(job, self.format_job_exec(job), str(self.workflow.workdir_init), self.site, self.settings)
@@ -83,7 +83,7 @@ class Executor(RemoteExecutor):
         """Snakemake notes how an output was made when it sees the job end; for those it did not see, now."""
         self._settled = True
         done = (job for job in self.dag.jobs if not job.is_local and not self.dag.needrun(job))
-        self.succession.settle(done, lambda job: self.workflow.async_run(self.workflow.persistence.finished(job)))
+        self.recovery.settle(done, lambda job: self.workflow.async_run(self.workflow.persistence.finished(job)))
 
     def _submit(self, batch: list[tuple[JobExecutorInterface, Submission]]) -> None:
         job, first = batch[0]
@@ -111,7 +111,7 @@ class Executor(RemoteExecutor):
     def _submitted(self, job: JobExecutorInterface, submission: Submission) -> None:
         self.report_job_submission(SubmittedJobInfo(job, submission.record.job_id, {"submission": submission}))
 
-    def _again(self, info: SubmittedJobInfo) -> SubmittedJobInfo | None:
+    def _resubmit(self, info: SubmittedJobInfo) -> SubmittedJobInfo | None:
         """The cluster took the job's node or time without requeueing it: the same line once more, from the last saved state."""
         old: Submission = info.aux["submission"]
         folder = new_folder(self.logdir, job_name(info.job.name))
@@ -145,7 +145,7 @@ class Executor(RemoteExecutor):
                     self._forget(info)
                     self.report_job_success(info)
                 case Verdict.LOST if submission.record.attempts <= submission.requeues:
-                    if (again := self._again(info)) is not None:
+                    if (again := self._resubmit(info)) is not None:
                         yield again
                 case _:
                     self._report_dead(info, result)
@@ -153,14 +153,14 @@ class Executor(RemoteExecutor):
     async def _ask(self, waiting: list[SubmittedJobInfo]) -> None:
         now = time.monotonic()
         suspects = any(info.aux["submission"].dead_since for info in waiting)
-        if not waiting or now - self._asked < (min(5, self.settings.poll_s) if suspects else self.settings.poll_s):
+        if not waiting or now - self._last_query < (min(5, self.settings.poll_s) if suspects else self.settings.poll_s):
             return
-        self._asked = now
+        self._last_query = now
         async with self.status_rate_limiter:
             states = self.queue.states([info.external_jobid for info in waiting])
         if states is None:
-            if now - self._complained > 60:
-                self._complained = now
+            if now - self._last_warning > 60:
+                self._last_warning = now
                 self.logger.warning(f"Slurm does not answer; waiting ({self.queue.trouble})")
             return
         for info in waiting:
@@ -181,7 +181,7 @@ class Executor(RemoteExecutor):
         self._forget(info)
         state = info.aux["submission"].state
         if result is None:  # it left no word
-            state = self.queue.epitaph(info.external_jobid) or state
+            state = self.queue.final_state(info.external_jobid) or state
         log = self._paths(info).stdout
         self._fail(info, reasons.why(info.external_jobid, state, result, log), reasons.tail(info.job.name, log, info.job.log))
 

@@ -98,7 +98,7 @@ class SlurmQueue:
             return None
         return dict(line.strip().split("|", 1) for line in answer.stdout.splitlines() if "|" in line)
 
-    def epitaph(self, job_id: str) -> str:
+    def final_state(self, job_id: str) -> str:
         """Returns the last state of a dead job, from sacct where there is one: OUT_OF_MEMORY, NODE_FAIL, CANCELLED by 1000..."""
         if shutil.which("sacct"):
             lines = _ask(["sacct", "--noheader", "--allocations", "--parsable2", "--format=State", f"--jobs={job_id}"]).stdout.split("\n")
@@ -131,7 +131,7 @@ class LocalQueue:
         except OSError:
             return False
 
-    def epitaph(self, job_id: str) -> str:
+    def final_state(self, job_id: str) -> str:
         """Returns an empty text: nothing remembers a dead process."""
         return ""
 

@@ -60,11 +60,11 @@ def test_download_says_what_became_of_every_address(img2dataset, site, photograp
     photographs = [*photographs[:299], ("large", large(), 'a "large" circle'), *photographs[300:]]
     well = table(site, photographs, tmp_path / "list.csv")
     corpus = download(declared(tmp_path / "list.csv"), tmp_path / "corpus", tmp_path / "fetched")
-    became = corpus.manifest["download"]
-    assert len(corpus) == became["fetched"] == 300 - MISSING - CUT - SWAPPED - BROKEN + 1
-    assert (became["rows"], became["unusable_rows"], became["duplicate_addresses"], became["duplicate_images"]) == (302, 1, 1, 1)
-    assert became["hash_mismatches"] == SWAPPED
-    assert became["failed"] == {
+    counts = corpus.manifest["download"]
+    assert len(corpus) == counts["fetched"] == 300 - MISSING - CUT - SWAPPED - BROKEN + 1
+    assert (counts["rows"], counts["unusable_rows"], counts["duplicate_addresses"], counts["duplicate_images"]) == (302, 1, 1, 1)
+    assert counts["hash_mismatches"] == SWAPPED
+    assert counts["failed"] == {
         "HTTP 404": MISSING, "cut off": CUT, "hash mismatch": SWAPPED, "undecodable image": BROKEN,
     }  # fmt: skip
     assert corpus.manifest["recovered_share"] == len(corpus) / 400

@@ -72,12 +72,12 @@ def test_forgotten_job_is_gone_and_silence_decides_nothing(programs):
 def test_reason_of_a_death_comes_from_sacct_where_there_is_one(programs, tmp_path):
     log = tmp_path / "log"
     programs("sacct", "echo OUT_OF_MEMORY")
-    assert SlurmQueue().epitaph("7") == "OUT_OF_MEMORY"
+    assert SlurmQueue().final_state("7") == "OUT_OF_MEMORY"
     assert reasons.why("7", "OUT_OF_MEMORY", None, log) == (
         "job 7 died (OUT_OF_MEMORY): it ran out of memory; raise mem_mb of the rule (`rules:` in slurm/site.yaml)"
     )
     programs("sacct", "echo 'Slurm accounting storage is disabled' >&2; exit 1")
-    assert SlurmQueue().epitaph("7") == ""
+    assert SlurmQueue().final_state("7") == ""
     assert reasons.why("7", "CANCELLED by 1000", None, log).startswith("job 7 died (CANCELLED by 1000): it was cancelled")
     assert reasons.why("7", None, None, log) == "job 7 died: it left the queue without a result"
 

@@ -71,7 +71,7 @@ def whole_training(folder: Path, world: DistributedContext, **settings) -> dict:
     return {"draws": read_json(one.out / "train.json")["draws"], "losses": losses}
 
 
-SAID = {
+SETTINGS = {
     "whole": {},
     "accumulated, captions beside the batch": {"accumulate": 2, "role": "negatives"},
     "slip": {"objective": {"name": "slip", "head": (8, 4)}},
@@ -80,7 +80,7 @@ SAID = {
 }
 
 
-@pytest.mark.parametrize("settings", SAID.values(), ids=SAID)
+@pytest.mark.parametrize("settings", SETTINGS.values(), ids=SETTINGS)
 def test_gradients_agree(tmp_path, settings):
     one, two = run(tmp_path / "one", gradient, 1, **settings), run(tmp_path / "two", gradient, 2, **settings)
     assert one["ids"] == two["ids"]
@@ -94,7 +94,7 @@ def test_gradients_agree(tmp_path, settings):
 def test_a_refinement_goes_alike_and_draws_the_same_pairs(tmp_path):
     one, two = run(tmp_path / "one", whole_training, 1), run(tmp_path / "two", whole_training, 2)
     assert one["draws"] == two["draws"]
-    assert one["losses"] == pytest.approx(two["losses"], rel=1e-4)
+    assert one["losses"] == pytest.approx(two["losses"], rel=8 * 1e-6)  # eight steps, each within the bound of one in the test above
 
 
 def states_disagree(folder: Path, world: DistributedContext) -> dict:

@@ -13,7 +13,7 @@ from .queue import ALIVE, LocalQueue, SlurmQueue, read_result
 from .submission import paths_of
 
 
-class Succession:
+class Recovery:
     """This decides which jobs of an earlier controller go on."""
 
     def __init__(self, ledger: Ledger, queue: SlurmQueue | LocalQueue, log: Callable[[str], None]):
@@ -38,7 +38,7 @@ class Succession:
             self.left.remove(record)
             self.ledger.forget(record.work)
 
-    def heirs(self, jobs: Sequence[JobExecutorInterface]) -> dict[JobExecutorInterface, Record | None]:
+    def resumed(self, jobs: Sequence[JobExecutorInterface]) -> dict[JobExecutorInterface, Record | None]:
         """Returns for each job the record of a submitted one that does the same work, or None: submit it. The queue is asked once."""
         wanted = {job: blank_record(job) for job in jobs} if self.left else {}
         mine = {job: self._of(blank) for job, blank in wanted.items()}
@@ -46,17 +46,17 @@ class Succession:
         states = self.queue.states(asked) if asked else {}
         if states is None:  # Slurm does not answer: believe the records, its first answer will tell
             states = dict.fromkeys(asked, "PENDING")
-        heirs: dict[JobExecutorInterface, Record | None] = dict.fromkeys(jobs)
+        resumed: dict[JobExecutorInterface, Record | None] = dict.fromkeys(jobs)
         for job, records in mine.items():
             for record in records:
                 state = states.get(record.job_id)
                 self.left = [other for other in self.left if other is not record]
-                if heirs[job] is None and record.work == wanted[job].work and self._still_good(job, record, state):
-                    heirs[job] = record
+                if resumed[job] is None and record.work == wanted[job].work and self._still_good(job, record, state):
+                    resumed[job] = record
                     self.log(f"{job.name}: job {record.job_id} of an earlier snakemake does this ({state or 'ended'}); taking it up")
                 else:
                     self._end(job, record, state)
-        return heirs
+        return resumed
 
     def _of(self, blank: Record) -> list[Record]:
         return [record for record in self.left if set(blank.outputs) & set(record.outputs)]

@@ -19,7 +19,6 @@ from helip.io import atomic_file, atomic_folder
 from helip.reporting.answer import between, signed
 from helip.reporting.claims import ClaimRow, ClaimsContent, claims_content
 from helip.reporting.document import Contents, document, drawn_figures, everything, forest, question_table
-
 from helip.reporting.inputs import claims_inputs, figure_inputs, figures, measurable_pairs, runs_of, tables
 from helip.reporting.measured import Measured
 from helip.reporting.tables import FIELDS, TableContent, table_content, write_csv

@@ -102,7 +102,10 @@ class Forest:
 def question_table(study: Study, measured: Measured) -> TableContent | None:
     """Returns the rows of the question's table that are done; None where nobody made the table."""
     name = question(study)
-    return table_content(study, name, True, measured) if (study.root / f"{name}.csv").exists() else None
+    if not (study.root / f"{name}.csv").exists():
+        return None
+    table = table_content(study, name, finished=True, measured=measured)
+    return table if table.cells else None
 
 
 def drawn_figures(study: Study, names: list[str]) -> tuple[FigureContent, ...]:

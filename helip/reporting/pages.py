@@ -19,7 +19,6 @@ from helip.io import atomic_file, atomic_folder
 from helip.reporting.answer import between, signed
 from helip.reporting.claims import ClaimRow, ClaimsContent, claims_content
 from helip.reporting.document import Contents, document, drawn_figures, everything, forest, question_table
-from helip.reporting.figures import draw
 from helip.reporting.measured import Measured
 from helip.reporting.tables import FIELDS, TableContent, table_content, write_csv
 from helip.stages import DecideClaims, DrawFigure, MakeTable
@@ -133,6 +132,8 @@ def _write_claims(study: Study, claims: ClaimsContent) -> ClaimsContent:
 
 def finished(study: Study) -> Contents:
     """Makes the tables, claims and figures again, of what is there, and says how much that is."""
+    from helip.reporting.figures import draw  # matplotlib is slow to import, and a table needs none
+
     measured = Measured(study, [])
     made = [table_content(study, name, finished=True, measured=measured) for name in [one.table for one in tables_of(study)]]
     for table in made:

@@ -8,6 +8,7 @@ moderated t-statistic of Smyth (Statistical Applications in Genetics and Molecul
 freedom that the study does not contradict.
 """
 
+import functools
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -218,7 +219,7 @@ def _bootstrap(compared: Sequence[Paired], resamples: int) -> tuple[np.ndarray, 
     A resample draws the trainings of a start once, whatever they are compared on, and the items of a test set once, whoever is
     compared on them: what two comparisons or two columns have in common varies with both.
     """
-    weights = [_training_draws(p, resamples) / (len(compared) * len(p.columns)) for p in compared]
+    weights = [_training_draws(p.start, p.clusters, resamples) / (len(compared) * len(p.columns)) for p in compared]
     sets: dict[tuple[str, int], list[tuple[np.ndarray, np.ndarray]]] = {}
     for p, weights_RS in zip(compared, weights, strict=True):
         for name, d_Sn in p.columns:
@@ -240,10 +241,11 @@ def _over_items(weights_RS: np.ndarray, d_Sn: np.ndarray, rng: np.random.Generat
     return np.concatenate([((w @ kinds_SK) * rng.multinomial(n, count_K / n, size=len(w))).sum(1) / n for w in parts])
 
 
-def _training_draws(p: Paired, resamples: int) -> np.ndarray:
-    """[resamples, S]: the weight of each training in each resample, rows adding up to 1."""
-    names, member_S = np.unique(np.array(p.clusters), return_inverse=True)
-    rng = _generator("trainings", p.start, *names)
+@functools.lru_cache(maxsize=64)
+def _training_draws(start: str, clusters: tuple[str, ...], resamples: int) -> np.ndarray:
+    """[resamples, S]: the weight of each training in each resample, rows adding up to 1. All comparisons of a start share it."""
+    names, member_S = np.unique(np.array(clusters), return_inverse=True)
+    rng = _generator("trainings", start, *names)
     weights_RS = rng.multinomial(len(names), np.full(len(names), 1 / len(names)), size=resamples)[:, member_S]
     return weights_RS / weights_RS.sum(1, keepdims=True)
 

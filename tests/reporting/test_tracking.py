@@ -69,5 +69,5 @@ def test_runs_are_imported_once_with_parameters_curves_metrics_and_lineage(train
 def test_reporting_never_imports_torch():
     import subprocess
 
-    code = "import sys, helip.reporting.tables, helip.reporting.tracking; print('torch' in sys.modules)"
+    code = "import sys, helip.reporting.pages, helip.reporting.tracking; print('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "False"

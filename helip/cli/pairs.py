@@ -77,14 +77,15 @@ class Mine(Command):
         features = {modality: path for modality, path in given.items() if path and modality not in unused}
         inputs = {f"{modality}_features": file_digest(path) for modality, path in features.items() if path.is_file()}
         corpus = Corpus.open(self.corpus) if self.corpus else None
-        if reference:
+        if corpus is not None and reference:
             inputs["corpus"] = corpus.digest
         common = corpus_digest_of(features, corpus, self.keep) or digest(inputs)
         if self.keep:
             inputs["selection"] = file_digest(self.keep)
-        how = {"memory": self.memory, "workers": self.workers, "device": self.device}
-        truth = Truth.open(corpus.folder) if corpus is not None and Truth.known(corpus.folder) else None
-        return MineJob(spec, features, inputs, corpus, common, self.out, keep=keep, truth=truth, **how)
+        return MineJob(
+            spec, features, inputs, corpus, common, self.out, memory=self.memory, workers=self.workers, device=self.device, keep=keep,
+            truth=Truth.open(corpus.folder) if corpus is not None and Truth.known(corpus.folder) else None,
+        )  # fmt: skip
 
     def _mask(self, features: dict[str, Path | None]) -> Any:
         """The mask of `helip select`; None where all pairs are mined."""
@@ -95,9 +96,13 @@ class Mine(Command):
 
     def _spec(self, features: dict[str, Path | None], keep: Any) -> MiningSpec:
         """The preset, and what was given otherwise."""
-        given = dict(self.spec)
-        if self.tau is not None or self.no_tau:
-            given |= dict.fromkeys(TAUS, None if self.no_tau else self.tau)
+        given, both = dict(self.spec), "tau" in self.model_fields_set
+        if (both or self.no_tau) and (twice := [name for name in TAUS if name in given] or ["tau"] * (both and self.no_tau)):
+            raise HelipError(
+                f"--{twice[0].replace('_', '-')}: beside {'--no-tau' if self.no_tau else '--tau'}, which says it too; give one"
+            )
+        if both or self.no_tau:
+            given |= dict.fromkeys(TAUS, self.tau)  # no threshold for --no-tau and --tau none
         return validate_options(MiningSpec, self._preset(features, keep).model_dump() | given, nameless="pool")
 
     def _preset(self, features: dict[str, Path | None], keep: Any) -> MiningSpec:

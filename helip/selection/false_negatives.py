@@ -32,7 +32,7 @@ def filter_pairs(
     )
     after = drop_false_negatives(before, image.array, text.array, margin)
     inputs = {**before.about.get("inputs", {}), "image_tower": image_tower.weights, "text_tower": text_tower.weights}
-    inherited = {name: before.about[name] for name in ("encoders", "recovered_share") if name in before.about}
+    inherited: dict[str, Any] = {name: before.about[name] for name in ("encoders", "recovered_share") if name in before.about}
     facts = {"false_negative_margin": margin, "entries_before": len(before.ids), **inherited, **(facts or {})}
     after.save(out, inputs=inputs, corpus_digest=corpus.digest, **facts)
     return before, after

@@ -14,7 +14,9 @@ from helip.errors import HelipError
 
 
 def gpu_ids(environ: Mapping[str, str] = os.environ, devices: Path = Path("/dev")) -> list[str]:
-    """Ids that jobs may take: those of $HELIP_GPUS (0,1,2 or UUIDs), else of $CUDA_VISIBLE_DEVICES, else of /dev/nvidia0, 1, ..."""
+    """Returns the ids that jobs may take: those of $HELIP_GPUS (0,1,2 or UUIDs), else of $CUDA_VISIBLE_DEVICES, else of /dev/nvidia0, 1,
+    ...
+    """
     for name in ("HELIP_GPUS", "CUDA_VISIBLE_DEVICES"):
         if name in environ:
             return [word.strip() for word in environ[name].split(",") if word.strip()]
@@ -49,7 +51,7 @@ def _locked(path: Path, wait: bool) -> Iterator[bool]:
 
 @contextmanager
 def lease(count: int, ids: list[str] | None = None, poll_s: float = 0.5) -> Iterator[list[str]]:
-    """`count` GPU ids that no other job of this user holds on this machine; waits for them in the order of asking.
+    """Yields `count` GPU ids that no other job of this user holds on this machine; it waits for them in the order of asking.
 
     Raises:
         HelipError: the machine has fewer than `count`.

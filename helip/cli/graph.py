@@ -8,7 +8,6 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from helip.cli.command import ARGUMENT, Command, done
-from helip.errors import HelipError
 
 Study = Annotated[str, ARGUMENT]
 STUDY = "a study of experiments/studies, without .yaml"
@@ -23,10 +22,10 @@ class Plan(Command):
     def run(self) -> None:
         """Prints the plan."""
         from helip import study
-        from helip.planning import jobs, summary, text
+        from helip.planning import artefacts, summary, text
 
         loaded = study.load(self.study)
-        print(text(loaded, summary(loaded, jobs(loaded, self.tables or None))))
+        print(text(loaded, summary(loaded, artefacts(loaded, self.tables or None))))
 
 
 class DataCheck(Command):
@@ -37,25 +36,13 @@ class DataCheck(Command):
 
     def run(self) -> None:
         """Prints a line for each source. Raises HelipError when one is missing."""
-        from dataclasses import asdict
-
         from helip import study
-        from helip.download.check import check
-        from helip.io import provenance, write_json
+        from helip.stages import CheckData
 
-        loaded, findings = study.load(self.study), []
-        for finding in check(loaded):
-            findings.append(finding)
-            print(f"{finding.state:15} {finding.kind:14} {finding.name:14} {finding.detail}", flush=True)
-        missing = [f for f in findings if f.state == "missing"]
-        if missing:
-            raise HelipError(
-                f"{loaded.file}: {len(missing)} of {len(findings)} sources are missing or not what they should be (above); put them there, "
-                "or take them out of the study, which then leaves out what needs them"
-            )
+        check = CheckData(study.load(self.study))
+        findings = check.look()
         if self.out:
-            inputs = {"data_digest": loaded.data_digest()}
-            write_json(self.out, provenance({"study": loaded.name}, inputs, findings=[asdict(f) for f in findings]))
+            check.write(findings, self.out)
         done(then=f"helip plan {self.study}")
 
 
@@ -86,8 +73,8 @@ def _here() -> str:
 
 def _lines(finding: Any) -> str:
     if finding.ok:
-        return f"ok       {finding.about}: {finding.said}"
-    return f"PROBLEM  {finding.about}: {finding.said}\n         -> {finding.remedy}"
+        return f"ok       {finding.subject}: {finding.result}"
+    return f"PROBLEM  {finding.subject}: {finding.result}\n         -> {finding.remedy}"
 
 
 class Report(Command):

@@ -1,6 +1,6 @@
 """Which pairs count as hard, and which are worth training on."""
 
-from typing import Literal
+from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -30,21 +30,21 @@ class MiningSpec(ConfigModel):
     ivf_probes: int = Field(32, gt=0, description="approximate: inverted lists looked into")
 
     @model_validator(mode="after")
-    def _pool_belongs_to_fast_hpm(self):
+    def _pool_belongs_to_fast_hpm(self) -> Self:
         if (self.method == "fast_hpm") != (self.pool is not None):
             raise ValueError("pool belongs to method fast_hpm, and fast_hpm needs a pool")
         return self
 
 
 class Pairs(MiningSpec):
-    """A mining job of the graph: a spec and the names of its two encoders."""
+    """This is a mining job of the graph: a spec and the names of its two encoders."""
 
     image_encoder: Name
     text_encoder: Name
 
 
 class Selection(ConfigModel):
-    """Which pairs are worth training on, scored by the checkpoint that is refined (arXiv 2405.19547). Keeps the highest `keep`."""
+    """This says which pairs are worth training on, scored by the checkpoint that is refined (arXiv 2405.19547). The highest `keep` stay."""
 
     score: Literal["clip_score", "s_clip_loss", "norm_sim", "column", "truth"] = Field(
         "s_clip_loss",
@@ -60,7 +60,7 @@ class Selection(ConfigModel):
     seed: Seed = Field(0, description="s_clip_loss: random seed of the batches")
 
     @model_validator(mode="after")
-    def _score_has_what_it_needs(self):
+    def _score_has_what_it_needs(self) -> Self:
         if (self.score == "norm_sim") != (self.target is not None) or (self.score == "column") != (self.column is not None):
             raise ValueError("target belongs to score norm_sim and column to score column, and each needs its own")
         return self

@@ -1,6 +1,6 @@
 """Models, objectives, recipes and refinements."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -13,7 +13,7 @@ Beta = Annotated[float, Field(ge=0, lt=1)]
 
 
 class Model(ConfigModel):
-    """An open_clip architecture: by name, or by its config (`embed_dim`, `vision_cfg`, `text_cfg`)."""
+    """This is an open_clip architecture: by name, or by its config (`embed_dim`, `vision_cfg`, `text_cfg`)."""
 
     open_clip: str | None = None
     config: dict[str, Any] | None = None
@@ -21,21 +21,20 @@ class Model(ConfigModel):
     vocabulary: int = Field(2048, ge=300)  # of a corpus tokenizer
 
     @model_validator(mode="after")
-    def _one_source(self):
+    def _one_source(self) -> Self:
         if (self.open_clip is None) == (self.config is None):
             raise ValueError("give either open_clip (a name) or config (an architecture), not both")
         return self
 
 
 class Augmentation(ConfigModel):
-    """Of training images: random resized crop, flip, colour jitter. Defaults are open_clip's."""
+    """This is how training images are varied: a random resized crop and a flip. The defaults are open_clip's."""
 
     crop_scale: tuple[float, float] = Field((0.9, 1.0), description="smallest and largest share of the image's area in a random crop")
     flip: Share = Field(0.0, description="share of the images that are mirrored")
-    jitter: float = Field(0.0, ge=0, description="strength of the colour jitter; 0 is none")
 
     @model_validator(mode="after")
-    def _shares_of_the_area(self):
+    def _shares_of_the_area(self) -> Self:
         low, high = self.crop_scale
         if not 0 < low <= high <= 1:
             raise ValueError("crop_scale is the smallest and the largest share of the image's area: 0 < smallest <= largest <= 1")
@@ -43,10 +42,14 @@ class Augmentation(ConfigModel):
 
 
 class ClipObjective(ConfigModel):
+    """This is symmetric InfoNCE (arXiv 2103.00020)."""
+
     name: Literal["clip"] = "clip"
 
 
 class SlipObjective(ConfigModel):
+    """This is CLIP and SimCLR together (arXiv 2112.12750)."""
+
     name: Literal["slip"] = "slip"
     simclr_weight: Weight = 1.0
     simclr_temperature: Positive = 0.1
@@ -54,29 +57,32 @@ class SlipObjective(ConfigModel):
 
 
 class DeclipObjective(ConfigModel):
+    """This is DeCLIP: CLIP over views, nearest-neighbour text, SimSiam and masked language (arXiv 2110.05208)."""
+
     name: Literal["declip"] = "declip"
-    clip_weight: Weight = 0.4
-    nearest_weight: Weight = 0.2
-    simsiam_weight: Weight = 0.2
-    masked_weight: Weight = 0.2
     queue: Width = 65536
-    masked_share: Share = 0.15
     head: tuple[Width, Width] = (1024, 512)  # width of SimSiam's projector, and of its predictor's hidden layer
 
 
 class CyclipObjective(ConfigModel):
+    """This is CLIP with in-modal and cross-modal consistency (arXiv 2205.14459); both fields are weights."""
+
     name: Literal["cyclip"] = "cyclip"
     in_modal: Weight = 0.25
     cross_modal: Weight = 0.25
 
 
 class CloobObjective(ConfigModel):
+    """This is InfoLOOB over Hopfield retrievals (arXiv 2110.11316)."""
+
     name: Literal["cloob"] = "cloob"
     hopfield_beta: Positive = 8.0
     inverse_temperature: Positive = 30.0
 
 
 class HnNceObjective(ConfigModel):
+    """This is InfoNCE with negatives weighted by their hardness (arXiv 2301.02280)."""
+
     name: Literal["hn_nce"] = "hn_nce"
     alpha: Weight = 1.0
     beta: Weight = 0.25
@@ -88,7 +94,7 @@ Objective = Annotated[
 
 
 class TrainConfig(ConfigModel):
-    """How a model is optimised. `batch_size` is the whole batch, over all processes and accumulation steps."""
+    """This is how a model is optimised. `batch_size` is the whole batch, over all processes and accumulation steps."""
 
     objective: Objective = Field(ClipObjective(), description="the loss beside the margin; its own settings stand in a recipe file")
     epochs: float | None = Field(None, gt=0, description="passes over the corpus; give this or steps")
@@ -111,7 +117,7 @@ class TrainConfig(ConfigModel):
     save_every: int = Field(500, gt=0, description="steps between resume states")
 
     @model_validator(mode="after")
-    def _one_length(self):
+    def _one_length(self) -> Self:
         if (self.epochs is None) == (self.steps is None):
             raise ValueError("give either epochs or steps")
         return self
@@ -124,7 +130,7 @@ class EarlyStopping(ConfigModel):
 
 
 class Retention(ConfigModel):
-    """A small set evaluated at step 0 and every n steps, so that forgetting is seen while it happens. It decides nothing."""
+    """This is a small set evaluated at step 0 and every n steps, so that forgetting is seen while it happens. It decides nothing."""
 
     set: str = Field(description="an evaluation set of the study; for your own data, a folder in CLIP benchmark's wds layout")
     every: int = Field(gt=0, description="steps between evaluations")
@@ -132,7 +138,7 @@ class Retention(ConfigModel):
 
 
 class Refinement(TrainConfig):
-    """Continued training of a pre-trained model (section 3.3). Arms share every setting but where the batch comes from."""
+    """This is continued training of a pre-trained model (section 3.3). Arms share every setting but where the batch comes from."""
 
     arm: Literal["control", "cleaned", "helip"] = Field(
         "helip", description="control: no hard pairs; cleaned: noise left out, no hard pairs; helip: hard pairs and the margin loss"
@@ -151,7 +157,7 @@ class Refinement(TrainConfig):
     retention: Retention | None = Field(None, description="watch a small evaluation set while training; none watches nothing")
 
     @model_validator(mode="after")
-    def _negatives_are_captions(self):
+    def _negatives_are_captions(self) -> Self:
         if self.role == "negatives" and (self.symmetric_margin or not isinstance(self.objective, ClipObjective)):
             raise ValueError("role negatives adds captions to the image-to-text softmax of objective clip: no symmetric_margin, no other")
         return self

@@ -17,7 +17,7 @@ from PIL import Image
 from helip.data.images import BadSample, decode
 from helip.data.shards import ROW
 from helip.errors import HelipError
-from helip.io import read_json
+from helip.io import load_array, read_json
 
 OPEN_SHARDS = 128  # a published corpus has more shards than a process may open files
 
@@ -49,13 +49,14 @@ class Corpus:
 
     @classmethod
     def open(cls, folder: Path | str) -> "Corpus":
+        """Opens the corpus in `folder`. Raises HelipError where it is missing, broken, or its files do not belong together."""
         return cls(folder)
 
     def _mapped(self, name: str) -> np.ndarray:
         path = self.folder / name
+        if path.suffix == ".npy":
+            return load_array(path, "index the corpus again")
         try:
-            if path.suffix == ".npy":
-                return np.load(path, mmap_mode="r", allow_pickle=False)
             return np.memmap(path, np.uint8, "r") if path.stat().st_size else np.zeros(0, np.uint8)
         except (OSError, ValueError) as error:
             raise HelipError(f"{path}: cannot be read ({error}); index the corpus again") from None
@@ -72,11 +73,13 @@ class Corpus:
     # ------------------------------------------------------------ samples
 
     def caption(self, i: int) -> str:
+        """Returns the caption of sample i."""
         row = self._rows[i]
         start = int(row["caption_offset"])
         return self._text[start : start + int(row["caption_size"])].tobytes().decode()
 
     def captions(self, ids: Iterable[int]) -> list[str]:
+        """Returns the captions of these samples, in the order of `ids`."""
         return [self.caption(i) for i in ids]
 
     def key(self, i: int) -> str:
@@ -86,6 +89,7 @@ class Corpus:
         return self._text[start : start + int(row["key_size"])].tobytes().decode("utf-8", "surrogateescape")
 
     def shard_of(self, i: int) -> int:
+        """Returns the position, in the manifest's list of shards, of the shard that holds sample i."""
         return int(self._rows[i]["shard"])
 
     def image_bytes(self, i: int) -> bytes:
@@ -108,6 +112,7 @@ class Corpus:
     # ------------------------------------------------------------ shards
 
     def shard_path(self, shard: int) -> Path:
+        """Returns the path of a shard, given by its position in the manifest's list."""
         return self.folder / self._shards[shard]["path"]  # an absolute path stays what it is
 
     def _start_reading(self) -> None:

@@ -40,6 +40,7 @@ class IndexWriter:
 
     @property
     def digest(self) -> str:
+        """The digest (sha256, hexadecimal) of all captions and images so far, in order; how they are cut into shards does not change it."""
         return self._digest.hexdigest()
 
     @property
@@ -48,6 +49,7 @@ class IndexWriter:
         return self.size - len(np.unique(np.concatenate(self._seen))) if self._seen else 0
 
     def add(self, shard: ShardIndex) -> None:
+        """Appends a shard's samples to the index, and those that it quarantined to quarantine.csv. `shard.rows` is changed in place."""
         shard.rows["shard"] = len(self.shards)
         shard.rows["caption_offset"] += np.uint64(self.text_size)
         self._rows.write(shard.rows.tobytes())
@@ -62,6 +64,7 @@ class IndexWriter:
         self.text_size += len(shard.text)
 
     def leave_out(self, samples: Left, shard: str = "") -> None:
+        """Writes samples that cannot be used to quarantine.csv and counts them by reason. shard: the file's name, or none."""
         self._left.writerows((shard, *sample) for sample in samples)
         self.bad.update(reason for _, reason, _ in samples)
 

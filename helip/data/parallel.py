@@ -6,8 +6,8 @@ from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from typing import Any, TypeVar
 
-from helip.data.progress import progress
 from helip.errors import HelipError
+from helip.progress import progress
 
 T = TypeVar("T")
 

@@ -15,6 +15,8 @@ from helip.errors import HelipError
 
 @dataclass(frozen=True)
 class Preflight:
+    """What the first samples of a corpus were measured to be; the fields on tokens are None where no tokenizer was given."""
+
     samples: int
     distinct_captions: int
     distinct_images: int
@@ -42,15 +44,15 @@ def preflight(
     wanted = min(first, len(corpus))
     images, sides = _images(corpus, wanted, seconds)
     captions = corpus.captions(range(len(images)))
-    said = {
+    measured = {
         "samples": len(images),
         "distinct_captions": _varied(corpus, captions, "caption"),
         "distinct_images": _varied(corpus, images, "image"),
         "median_side": int(np.median(sides)),
     }
-    found = _tokens(corpus, captions, tokenize, vocabulary) if tokenize else {}
+    tokens = _tokens(corpus, captions, tokenize, vocabulary) if tokenize else {}
     slow = [f"{len(images)} of the first {wanted} samples were looked at: no more could be decoded in {seconds:g} s"]
-    return Preflight(**said, **found | {"warnings": slow * (len(images) < wanted) + found.get("warnings", [])})
+    return Preflight(**measured, **tokens | {"warnings": slow * (len(images) < wanted) + tokens.get("warnings", [])})
 
 
 def _images(corpus: Corpus, wanted: int, seconds: float) -> tuple[list[bytes], list[int]]:

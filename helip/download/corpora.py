@@ -27,7 +27,10 @@ def download(
     inputs: dict[str, str] | None = None,
     processes: int | None = None,
 ) -> Corpus:
-    """Fetch into the folder `fetched`, which is never deleted, and index what came into the corpus folder `out`."""
+    """Fetches into the folder `fetched`, which is never deleted, indexes that into the corpus folder `out` and returns the corpus.
+
+    HelipError where less than `min_recovered` could be fetched.
+    """
     fetched.mkdir(parents=True, exist_ok=True)
     if declaration.mirror:
         shards, became = fetch_shards(declaration.mirror, fetched, max(60, declaration.timeout))
@@ -53,7 +56,7 @@ def _enough(declaration: DownloadedCorpus, became: dict, out: Path) -> None:
 
 
 def join(declaration: UnionCorpus, members: list[Corpus], out: Path, inputs: dict[str, str] | None = None) -> Corpus:
-    """The members one behind the other: ids of the second start where the first ends. The index is copied, the shards are not."""
+    """Returns the members one behind the other: ids of the second start where the first ends. The index is copied, the shards are not."""
     size, text = sum(map(len, members)), sum(m.manifest["captions_bytes"] for m in members)
     with atomic_folder(out) as folder:
         rows = np.lib.format.open_memmap(folder / "index.npy", "w+", ROW, (size,))

@@ -5,9 +5,9 @@ from typing import TYPE_CHECKING
 
 from helip.config import Encoder as EncoderConfig
 from helip.config import OpenClipEncoder, RunEncoder, SelfSupervisedEncoder, SentenceEncoder, TimmEncoder, TorchvisionEncoder
-from helip.encoders.network import offline_if_unreachable
 from helip.errors import HelipError
 from helip.models import reference
+from helip.models.network import offline_if_unreachable
 
 if TYPE_CHECKING:
     from helip.encoders.encoder import Encoder

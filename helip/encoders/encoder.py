@@ -37,6 +37,7 @@ def weights_digest(module: torch.nn.Module) -> str:
 
 
 def frozen(module: torch.nn.Module, device: str) -> torch.nn.Module:
+    """Returns the same module in evaluation mode, without gradients, on the device."""
     return module.eval().requires_grad_(False).to(device)
 
 

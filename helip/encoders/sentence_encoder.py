@@ -8,8 +8,8 @@ import torch
 
 from helip.config import SentenceEncoder
 from helip.encoders.encoder import Encoder, weights_digest
-from helip.encoders.network import reason
 from helip.errors import HelipError
+from helip.models.network import reason
 
 
 def load(declaration: SentenceEncoder, device: str) -> Encoder:
@@ -70,10 +70,10 @@ def where_is(name: str) -> str:
     kind, _, package = name.partition(":")
     if kind != "package":
         return name
-    found = importlib.util.find_spec(package.replace("-", "_"))
-    if found is None or not found.submodule_search_locations:
+    package_spec = importlib.util.find_spec(package.replace("-", "_"))
+    if package_spec is None or not package_spec.submodule_search_locations:
         raise HelipError(f"sentence encoder '{name}': package {package} is not installed; run `pip install {package}`")
-    for root in found.submodule_search_locations:
+    for root in package_spec.submodule_search_locations:
         for marker in ("modules.json", "config.json"):
             if inside := sorted(Path(root).rglob(marker)):
                 return str(inside[0].parent)

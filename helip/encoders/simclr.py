@@ -37,6 +37,7 @@ class Network(nn.Module):
         self.features = nn.Linear(8 * width, dim)
 
     def forward(self, images_BCHW: Tensor) -> Tensor:
+        """Takes float32 images [B, 3, S, S] in [-1, 1] and returns features [B, dim], not normalised."""
         maps_BCHW = self.trunk(images_BCHW)
         return self.features(torch.cat([maps_BCHW.mean((2, 3)), maps_BCHW.amax((2, 3))], 1))
 
@@ -54,8 +55,8 @@ def pixels(image: Image.Image, size: int) -> Tensor:
 
 def load(declaration: SelfSupervisedEncoder, folder: Path, device: str) -> Encoder:
     """The encoder in `folder`, as the stage train_encoder wrote it; HelipError if it is missing or was trained otherwise."""
-    said = read_json(folder / "encoder.json")
-    if said["declared"] != declared(declaration):
+    metadata = read_json(folder / "encoder.json")
+    if metadata["declared"] != declared(declaration):
         raise HelipError(f"{folder}: was trained with other settings than are declared now; run the stage train_encoder again")
     network, weights = Network(declaration.width, declaration.dim), folder / "model.safetensors"
     try:

@@ -8,8 +8,8 @@ from torch import nn
 
 from helip.config import TimmEncoder
 from helip.encoders.encoder import Encoder, feature_width, frozen, in_words, inference, weights_digest
-from helip.encoders.network import reason
 from helip.errors import HelipError
+from helip.models.network import reason
 
 
 def load(declaration: TimmEncoder, device: str, pretrained: bool = True) -> Encoder:

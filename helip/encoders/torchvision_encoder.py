@@ -6,8 +6,8 @@ from torchvision import models
 
 from helip.config import TorchvisionEncoder
 from helip.encoders.encoder import Encoder, feature_width, frozen, in_words, inference, weights_digest
-from helip.encoders.network import reason
 from helip.errors import HelipError
+from helip.models.network import reason
 
 
 def load(declaration: TorchvisionEncoder, device: str, pretrained: bool = True) -> Encoder:

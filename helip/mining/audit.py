@@ -1,13 +1,18 @@
 """A short audit of a pair set: is what was mined hard, varied and true? Sampled, seconds long, the same sample every time."""
 
+import base64
+import html
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
+from helip.io import atomic_file
 from helip.mining.features import checked, cosines
 from helip.mining.pairs import PairSet
-from helip.mining.truth import Truth
+from helip.mining.references import Truth
 
 TARGETS = 2_000  # sampled for what needs truth or features
 ENTRIES = 200_000  # hard pairs of them whose features are looked at
@@ -16,6 +21,10 @@ LEVELS = (0.9, 0.95, 0.98, 0.995)  # values of max_similarity that a near-duplic
 COMPARED = 1_000_000_000  # pairs that it looks at
 BLOCK = 16_384  # rows of the corpus at a time
 QUANTILES = (1, 5, 25, 50, 75, 95, 99)
+STYLE = """body{font:13px sans-serif;margin:1em}section{display:flex;gap:8px;overflow-x:auto;border-top:1px solid #ccc;padding:8px 0}
+figure{margin:0;flex:0 0 132px}figure.target{border-right:3px solid #444;padding-right:8px}
+img{width:128px;height:128px;object-fit:contain;background:#eee}
+figcaption{overflow-wrap:anywhere}b{font-weight:600}"""
 
 
 def audit(
@@ -139,8 +148,8 @@ def near_duplicates(features: np.ndarray, most: int = TARGETS, seed: int = 0, am
     for start in range(0, len(rows), BLOCK):
         here = rows[start : start + BLOCK]
         block = checked("corpus", features[here]).rows(slice(None)).numpy()
-        near, found = faiss.knn(wanted, block, min(2, len(block)), metric=faiss.METRIC_INNER_PRODUCT)
-        best = np.maximum(best, np.where(here[found] == ids[:, None], -1, near).max(1))
+        near, place = faiss.knn(wanted, block, min(2, len(block)), metric=faiss.METRIC_INNER_PRODUCT)
+        best = np.maximum(best, np.where(here[place] == ids[:, None], -1, near).max(1))
     return {"sampled": len(ids)} | {f"> {level:g}": _share(best > level) for level in LEVELS}
 
 
@@ -157,3 +166,31 @@ def lines(report: dict[str, Any]) -> list[str]:
                 return str(value)
 
     return [f"{name.replace('_', ' ')}: {shown(value)}" for name, value in report.items() if value is not None]
+
+
+def sheet(
+    pairs: PairSet, show: Callable[[int], tuple[bytes, str]], path: Path, *, targets: int = 50, each: int = 9, title: str = ""
+) -> None:
+    """show: sample id -> (bytes of its image as a browser reads it, its caption). Writes `targets` rows of a target and `each` hard
+    pairs of it, best first, and as many noise targets as fill one row."""
+    rows = [_row(pairs, show, int(t), each) for t in sampled_targets(pairs, targets)]
+    noise = (pairs.noise & pairs.mined).nonzero()[0][: each + 1]
+    if len(noise):
+        rows.append(
+            "<h2>noise: fewer than k pairs count</h2><section>" + "".join(_figure(show, int(t) + pairs.first) for t in noise) + "</section>"
+        )
+    head = f"<!doctype html><meta charset=utf-8><title>{html.escape(title)}</title><style>{STYLE}</style><h1>{html.escape(title)}</h1>"
+    with atomic_file(path) as temporary:
+        temporary.write_text(head + "\n".join(rows), encoding="utf-8")
+
+
+def _row(pairs: PairSet, show, target: int, each: int) -> str:
+    hard = zip(pairs.hard(target)[:each], pairs.scores(target)[:each], strict=True)
+    return f"<section>{_figure(show, target + pairs.first, 'target')}{''.join(_figure(show, int(j), score=s) for j, s in hard)}</section>"
+
+
+def _figure(show, sample: int, kind: str = "hard", score: float | None = None) -> str:
+    image, caption = show(sample)
+    label = f"<b>{sample}</b>" + (f" {score:.3f}" if score is not None else "")
+    source = f"data:image;base64,{base64.b64encode(image).decode()}"
+    return f"<figure class={kind}><img src='{source}' alt=''><figcaption>{label}<br>{html.escape(caption)}</figcaption></figure>"

@@ -27,6 +27,8 @@ class Criterion:
 
     @classmethod
     def of(cls, spec: MiningSpec) -> "Criterion":
+        """Returns the criterion that a spec declares, its bounds rounded to float32; ABOVE and BELOW stand for a bound of None."""
+
         def bound(value: float | None, absent: np.float32) -> np.float32:
             return absent if value is None else np.float32(value)
 

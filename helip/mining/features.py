@@ -13,6 +13,7 @@ import numpy as np
 import torch
 
 from helip.errors import HelipError
+from helip.io import load_array
 
 LANES = 64
 CHUNK_BYTES = 2 << 20  # of rows looked at together
@@ -67,14 +68,17 @@ class Features:
 
     @property
     def dim(self) -> int:
+        """The width D of a raw row."""
         return self.raw.shape[1]
 
     @property
     def device(self) -> torch.device:
+        """The torch device that mines."""
         return self.scale.device
 
     @property
     def padded_dim(self) -> int:
+        """D rounded up to a multiple of 64, the width of the rows that `rows` returns."""
         return -(-self.dim // LANES) * LANES
 
     def rows(self, ids: torch.Tensor | slice) -> torch.Tensor:
@@ -101,13 +105,8 @@ def _tensor(values: np.ndarray) -> torch.Tensor:
 
 
 def load(path: str | Path) -> np.ndarray:
-    """A .npy file of features, memory-mapped."""
-    try:
-        return np.load(path, mmap_mode="r", allow_pickle=False)
-    except FileNotFoundError:
-        raise HelipError(f"{path}: not found; extract the features first (`helip encode`) or correct the path") from None
-    except (ValueError, EOFError, OSError) as error:
-        raise HelipError(f"{path}: not a whole .npy array ({error}); it is truncated or of another format, extract it again") from None
+    """The features in a .npy file, memory-mapped. Raises HelipError where it is missing, truncated or of another format."""
+    return load_array(path, "extract the features again (`helip encode`), or correct the path")
 
 
 def shaped(name: str, raw: np.ndarray) -> np.ndarray:

@@ -10,17 +10,15 @@ import torch
 
 from helip.config import MiningSpec
 from helip.errors import HelipError
-from helip.mining.bar import bar
+from helip.mining.blocks import Block, among, blocks_of, kept_ids
 from helip.mining.criterion import Criterion
 from helip.mining.engines import compile as build
 from helip.mining.engines import cpp as fused
 from helip.mining.engines import ivf
 from helip.mining.engines import torch_engine as blocks
 from helip.mining.features import Features, checked, shaped
-from helip.mining.jobs import Block, blocks_of
-from helip.mining.pairs import PairSet, shard_rows
-from helip.mining.scratch import scratch
-from helip.mining.subset import among, kept_ids
+from helip.mining.pairs import PairSet, scratch, shard_rows
+from helip.progress import Progress
 
 WORKING = 24 << 20  # bytes that chunks under way and the matrix library take whatever the corpus is
 UNITS = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
@@ -73,14 +71,14 @@ def _mined(features: list[Features], spec: MiningSpec, keep: np.ndarray | None, 
     held = [a for a in (ids, scores, kept) if a is not None and not isinstance(a, np.memmap)] + [f.scale for f in features]
     budget -= WORKING + sum(a.nbytes for a in held)
     work = blocks_of(spec, features[0].count, first, end)
-    with bar(end - first, progress) as seen:
+    with Progress("mining", end - first, "targets", quiet=not progress) as meter:
         for step in _engine(features, spec, work if kept is None else among(kept, work), budget, workers):
             match step:
                 case (targets, found_ids, found_scores):
                     rows = (targets if kept is None else np.searchsorted(kept, targets)) - first
                     ids[rows], scores[rows] = found_ids, found_scores
                 case done:
-                    seen.update(int(done) - seen.n)
+                    meter.update(int(done) - meter.done)
     return _pair_set(ids, scores, spec, len(features[0]), shard, keep)
 
 

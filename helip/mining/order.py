@@ -28,6 +28,7 @@ class Order:
     skew: float
 
     def sort(self, ids: np.ndarray) -> np.ndarray:
+        """Returns the corpus ids in kernel order, rows of one cluster side by side. All of them must be rows that are mined."""
         return ids[np.argsort(self.rank[ids], kind="stable")]
 
 

@@ -37,8 +37,8 @@ def learn(captions: Iterable[str], vocabulary: int, folder: Path) -> int:
     ids = [(t, tokenizer.token_to_id(t)) for t in (START, END)]
     tokenizer.post_processor = processors.TemplateProcessing(single=f"{START} $A {END}", special_tokens=ids)
     tokenizer.save(str(folder / "tokenizer.json"))
-    said = {"tokenizer_class": "PreTrainedTokenizerFast", "pad_token": PAD, "bos_token": START, "eos_token": END}
-    (folder / "tokenizer_config.json").write_text(json.dumps(said | {"clean_up_tokenization_spaces": False}, indent=1) + "\n")
+    config = {"tokenizer_class": "PreTrainedTokenizerFast", "pad_token": PAD, "bos_token": START, "eos_token": END}
+    (folder / "tokenizer_config.json").write_text(json.dumps(config | {"clean_up_tokenization_spaces": False}, indent=1) + "\n")
     return tokenizer.get_vocab_size()
 
 

@@ -15,6 +15,7 @@ from helip.reporting.mining_quality import overlap_by_target
 from helip.reporting.noise import Noise
 from helip.reporting.statistics import RESAMPLES, Gain, Interval, chance, gain, interval
 from helip.reporting.times import mining_minutes, pairs_file
+from helip.stages import BuildCorpus, Mine, model_of
 from helip.study import Study
 
 FEW = 20  # targets: of fewer, a bootstrap is too sure
@@ -127,7 +128,7 @@ def _overlap(study: Study, claim: Claim, bound: list[Comparison], of: int) -> Ef
     """Paired over targets that have hard pairs in both sets."""
     names = [(study.pairs_name(study.run(c.run)), study.pairs_name(study.run(c.over))) for c in bound]
     known = quality_pairs(study)
-    if any(n not in known or not (study.pairs_dir(n) / "pairs.json").exists() for pair in names for n in pair):
+    if any(n not in known or not (Mine(study, n).folder / "pairs.json").exists() for pair in names for n in pair):
         raise NotRunError("some pairs are not mined yet, or their corpus is not a generated one, whose truth is known")
     values = []
     for ours, theirs in names:
@@ -173,7 +174,7 @@ def _epochs(study: Study, claim: Claim, bound: list[Comparison], of: int) -> Eff
     """At most `margin` passes over the corpus: arithmetic, decided from what the longest trainings say they did."""
     passes = []
     for run, seed in ((study.run(c.run), seed) for c in bound for seed in study.run(c.run).seeds):
-        file, manifest = study.model_dir(run.name, seed) / "train.json", study.manifest(run.corpus)
+        file, manifest = model_of(study, run.name, seed).folder / "train.json", BuildCorpus(study, run.corpus).output
         if not file.exists() or not manifest.exists():
             raise NotRunError(f"{run.name} is not trained yet")
         passes.append(read_json(file)["steps"] * run.recipe.batch_size / read_json(manifest)["size"])

@@ -1,150 +1,77 @@
-"""Which files the reports of a study are made of, for the rules: what does not apply to a study is left out. Light, as the graph is."""
+"""Which files a study's pages show, by the names that the pages use; helip.stages says it."""
 
 from pathlib import Path
 
 from helip.config import Table
-from helip.io import digest, file_digest
-from helip.study import REPORTING, Study
+from helip.stages import DecideClaims, DrawFigure, MakeTable, WriteReport
+from helip.stages.figure import SHEETS, figures_of, selection_files
+from helip.stages.figure import measurable_pairs as _measurable
+from helip.stages.figure import quality_pairs as _quality
+from helip.stages.figure import sheet_pairs as _sheet_pairs
+from helip.stages.report import QUESTION, ledger, question
+from helip.stages.table import TIMES, tables_of
+from helip.study import Study
 
-TIMES = "mine.minutes"
-# Does refinement beat plain continued training? Made by its own word (`make table11`): the report shows it where it is there, and what
-# it alone needs is never made for the report.
-QUESTION = "table11"
-# figure -> the mining methods whose pairs it shows side by side
-SHEETS = {"figure5": ("hpm", "image", "text"), "figure6": ("hpm", "fast_hpm"), "figure7": ("hpm", "image", "text")}
-
-
-def _pairs(study: Study, name: str) -> Path:
-    return study.pairs_dir(name) / "pairs.json"
+__all__ = [
+    "QUESTION",
+    "SHEETS",
+    "TIMES",
+    "claims_inputs",
+    "figure_inputs",
+    "figures",
+    "is_of_times",
+    "ledger",
+    "measurable_pairs",
+    "quality_pairs",
+    "question",
+    "report_inputs",
+    "runs_of",
+    "selection_files",
+    "sheet_pairs",
+    "table_inputs",
+    "tables",
+]
 
 
 def runs_of(study: Study, table: str) -> list[str]:
-    return list(dict.fromkeys(run for _, _, run, _, _ in study.table_rows(table)))
+    return MakeTable(study, table).runs()
 
 
 def is_of_times(table: Table) -> bool:
-    """Whether a table is of mining times: its one column is `mine.minutes`."""
     return all(c.metric == TIMES for c in table.columns)
 
 
 def table_inputs(study: Study, table: str) -> list[Path]:
-    """Metrics files and manifests, or the pairs whose mining was timed."""
-    metrics = study.table_metrics(table)
-    if is_of_times(study.tables[table]):
-        return [_pairs(study, study.pairs_name(study.run(r))) for r in runs_of(study, table)]
-    return metrics
-
-
-def question(study: Study) -> str:
-    """Table 11; where the whole was not made, its first rows."""
-    first = f"first/{QUESTION}"
-    return first if (study.root / f"{first}.csv").exists() and not (study.root / f"{QUESTION}.csv").exists() else QUESTION
+    return MakeTable(study, table).inputs()
 
 
 def tables(study: Study) -> list[str]:
-    """The tables that the study has something to put into, as the paper numbers them; figure 4's numbers are one."""
-    return [n for n in study.tables if n != QUESTION and not n.startswith("first/") and table_inputs(study, n)]
+    return [one.table for one in tables_of(study)]
 
 
 def figures(study: Study) -> list[str]:
-    """The figures that the study can draw."""
-    sheets = [name for name in SHEETS if len(sheet_pairs(study, name)) > 1]
-    quality = ["figure8"] if quality_pairs(study) else []
-    size = ["figure4"] if "figure4" in study.tables and table_inputs(study, "figure4") else []
-    return size + sheets + quality
+    return [one.figure for one in figures_of(study)]
 
 
 def sheet_pairs(study: Study, figure: str) -> list[str]:
-    """The pair sets that a sheet compares: of the first corpus that has the most of its methods, biggest pool first."""
-    wanted, found = SHEETS[figure], {}
-    for name, (corpus, spec) in study.pairs.items():
-        if spec.method in wanted:
-            found.setdefault(corpus, []).append((wanted.index(spec.method), -(spec.pool or 0), name))
-    best = max(found.values(), key=lambda sets: len({method for method, _, _ in sets}), default=[])
-    if len({method for method, _, _ in best}) < 2:
-        return []
-    usual = study.declaration.mining
-    plain = [one for one in best if wanted[one[0]] != "hpm" or _is_usual(study, one[2], usual)] or best
-    return [name for _, _, name in sorted(plain)]
-
-
-def _is_usual(study: Study, name: str, usual) -> bool:
-    """Mined with the study's own encoders and k: not an ablation."""
-    spec = study.pairs_entry(name)[1]
-    return (spec.image_encoder, spec.text_encoder, spec.k) == (usual.image_encoder, usual.text_encoder, usual.k)
+    return [one.pairs for one in _sheet_pairs(study, figure)]
 
 
 def quality_pairs(study: Study) -> list[str]:
-    """The pair sets that truth exists for and that the tables need."""
-    needed = {study.pairs_name(study.run(r)) for name in tables(study) for r in runs_of(study, name) if study.run(r).pairs}
-    return [n for n in _with_truth(study) if n in needed]
-
-
-def _with_truth(study: Study) -> list[str]:
-    return [n for n, (corpus, _) in study.pairs.items() if study.is_generated(corpus)]
+    return [one.pairs for one in _quality(study)]
 
 
 def measurable_pairs(study: Study) -> list[str]:
-    """All pair sets that truth exists for and that were made."""
-    return [n for n in _with_truth(study) if _pairs(study, n).exists()]
-
-
-def selection_files(study: Study) -> list[Path]:
-    """What each kind of selection that was made says of itself, by the first seed's checkpoint."""
-    found = (study.selection_dir(r.name, r.seeds[0]) / "selection.json" for r in study.runs.values() if r.select)
-    return [path for path in dict.fromkeys(found) if path.exists()]
-
-
-def shown_if_there(study: Study) -> list[tuple[str, str]]:
-    """(file, digest) of what figure 8 and the report show where it was made and do not wait for."""
-    asked = [path for path in (study.root / f"{question(study)}.csv",) if path.exists()]
-    needed = quality_pairs(study)
-    extra = [_pairs(study, n) for n in measurable_pairs(study) if n not in needed]
-    return [(str(path), file_digest(path)) for path in (*asked, *extra, *selection_files(study))]
+    return [one.pairs for one in _measurable(study)]
 
 
 def figure_inputs(study: Study, figure: str) -> list[Path]:
-    match figure:
-        case "figure4":
-            corpora = [study.manifest(study.run(r).corpus) for r in runs_of(study, "figure4")]
-            return [*dict.fromkeys(corpora), *table_inputs(study, "figure4")]
-        case "figure8":
-            return [_pairs(study, n) for n in quality_pairs(study)]
-        case _ if figure in SHEETS:
-            names = sheet_pairs(study, figure)
-            return [*dict.fromkeys(study.manifest(study.pairs_entry(n)[0]) for n in names), *(_pairs(study, n) for n in names)]
-    return []
+    return DrawFigure(study, figure).inputs()
 
 
 def claims_inputs(study: Study) -> list[Path]:
-    """Everything of the study that a claim could rest on: nothing is made for a claim alone that no table or figure shows."""
-    files = [f for name in tables(study) for f in table_inputs(study, name)]
-    return list(dict.fromkeys(files + [f for name in figures(study) for f in figure_inputs(study, name)]))
+    return DecideClaims(study).inputs()
 
 
 def report_inputs(study: Study) -> list[Path]:
-    """The finished pages and pictures; `claims.csv` brings the rest."""
-    made = [study.root / f"{name}.{kind}" for name in tables(study) for kind in ("csv", "md", "tex")]
-    made += [study.root / f"{name}.png" for name in figures(study)]
-    made += [study.contamination_file] if study.contamination_file else []
-    return [study.root / "claims.csv", *made, *([ledger(study)] if ledger(study).exists() else [])]
-
-
-def figure_digest(study: Study, figure: str) -> str:
-    """Of what a figure is drawn from beyond its files' times."""
-    drawn = [study.tables.get(figure), *map(str, figure_inputs(study, figure))]
-    return digest([REPORTING, figure, *drawn, *(shown_if_there(study) if figure == "figure8" else [])])
-
-
-def claims_digest(study: Study) -> str:
-    """Of what the paper says and prints: what was measured is in the files."""
-    return digest([REPORTING, study.claims, study.tables])
-
-
-def report_digest(study: Study) -> str:
-    return digest([REPORTING, study.declaration.question, *map(str, report_inputs(study)), *shown_if_there(study)])
-
-
-def ledger(study: Study) -> Path:
-    """Where paper, released code and project differ."""
-    return study.file.parents[2] / "docs" / "discrepancies.md"
+    return WriteReport(study).inputs()

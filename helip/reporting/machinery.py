@@ -6,6 +6,7 @@ from typing import Any
 from helip.io import provenance, read_json
 from helip.reporting.costs import costs, made
 from helip.reporting.html import details, escape, markdown, section, words
+from helip.stages import BuildCorpus, model_of
 from helip.study import Study
 
 
@@ -20,7 +21,7 @@ def facts(study: Study) -> str:
 def _trainings(study: Study) -> Iterator[tuple[str, str, dict[str, Any]]]:
     for run in study.runs.values():
         for seed in run.seeds:
-            file = study.model_dir(run.name, seed) / "train.json"
+            file = model_of(study, run.name, seed).folder / "train.json"
             if file.exists():
                 yield run.name, seed, read_json(file)
 
@@ -42,8 +43,8 @@ def digests(study: Study) -> str:
     versions = words(["Package", "Version"], [["Python", now["python"]], *([k, v] for k, v in now["versions"].items())])
     made = {(run, seed): about for run, seed, about in _trainings(study)}
     known = [(r.name, s) for r in study.runs.values() for s in r.seeds]
-    rows = [[f"`{run}`", s, f"`{study.run_digest(run, s)}`", _commit(made.get((run, s)))] for run, s in known]
-    corpora = [[f"`{name}`", f"`{study.corpus_digest(name)}`", _content(study, name)] for name in study.declaration.corpora]
+    rows = [[f"`{run}`", s, f"`{model_of(study, run, s).digest}`", _commit(made.get((run, s)))] for run, s in known]
+    corpora = [[f"`{name}`", f"`{BuildCorpus(study, name).digest}`", _content(study, name)] for name in study.declaration.corpora]
     return section(
         "versions", "Versions and digests", versions,
         details("Digests of the runs", words(["Run", "Seed", "Digest of all it depends on", "Trained at commit"], rows)),
@@ -56,5 +57,5 @@ def _commit(about: dict[str, Any] | None) -> str:
 
 
 def _content(study: Study, corpus: str) -> str:
-    file = study.manifest(corpus)
+    file = BuildCorpus(study, corpus).output
     return f"`{read_json(file).get('digest', '')[:16]}`" if file.exists() else "not built"

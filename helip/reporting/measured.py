@@ -14,6 +14,7 @@ from helip.reporting.metrics import Metrics
 from helip.reporting.noise import ALONE, Noise, training_noise
 from helip.reporting.paired import Paired, Spread, spread
 from helip.reporting.statistics import Gain, gain
+from helip.stages import metrics_file
 from helip.study import Study, start_seed
 
 
@@ -61,7 +62,7 @@ class Measured:
         return [c for c in columns if (c.set, c.metric.partition(".")[0]) in self._known]
 
     def file(self, run: str, seed: str, column: Column) -> Path:
-        return self.study.metrics_file(run, seed, column.set, column.metric.partition(".")[0])
+        return metrics_file(self.study, run, seed, column.set, column.metric.partition(".")[0])
 
     def is_there(self, run: str, columns: Sequence[Column]) -> bool:
         """Whether every metrics file of a run's columns was made."""

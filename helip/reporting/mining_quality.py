@@ -10,6 +10,7 @@ import numpy as np
 from helip.io import atomic_file, read_json
 from helip.mining.pairs import PairSet
 from helip.reporting.inputs import measurable_pairs, selection_files
+from helip.stages import BuildCorpus, Mine
 from helip.study import Study
 from helip.synthetic.truth import Truth
 
@@ -39,7 +40,7 @@ class Quality:
 
 def quality(study: Study, name: str) -> Quality:
     corpus, spec = study.pairs_entry(name)
-    truth, pairs = Truth.open(study.corpus_dir(corpus)), PairSet.open(study.pairs_dir(name))
+    truth, pairs = Truth.open(BuildCorpus(study, corpus).folder), PairSet.open(Mine(study, name).folder)
     i, j = entries(pairs)
     draw = np.random.default_rng(0).integers(0, len(truth), (2, 20_000))
     found = int((pairs.noise & truth.mismatched).sum())
@@ -60,7 +61,7 @@ def entries(pairs: PairSet) -> tuple[np.ndarray, np.ndarray]:
 def overlap_by_target(study: Study, name: str) -> np.ndarray:
     """float64 [targets]: the share in percent of a target's attributes that its hard pairs show too; NaN where it has none."""
     corpus, _ = study.pairs_entry(name)
-    truth, pairs = Truth.open(study.corpus_dir(corpus)), PairSet.open(study.pairs_dir(name))
+    truth, pairs = Truth.open(BuildCorpus(study, corpus).folder), PairSet.open(Mine(study, name).folder)
     i, j = entries(pairs)
     with np.errstate(invalid="ignore"):
         total = np.bincount(i, truth.attribute_overlap(i, j), minlength=len(pairs)) / np.bincount(i, minlength=len(pairs))

@@ -16,6 +16,7 @@ from helip.reporting.published import printed_average
 from helip.reporting.rows import CONTRAST, FIELDS, Cell, csv_text
 from helip.reporting.statistics import Gain, gain
 from helip.reporting.times import time_cells
+from helip.stages import MakeTable
 from helip.study import Study
 
 
@@ -114,7 +115,7 @@ def _how_sure(gain: Gain | None, noise: Noise) -> dict[str, float]:
 
 def cells_of(study: Study, name: str, finished: bool = False) -> list[Cell]:
     """Every number of a table; an unknown table is an error with the known ones in it. finished: without rows that lack a number yet."""
-    study.table_metrics(name)
+    MakeTable(study, name).metrics()
     times = is_of_times(study.tables[name])
     return list(time_cells(study, name, finished) if times else TableBuilder(study, name, finished).cells())
 

@@ -7,11 +7,12 @@ from typing import Any
 from helip.errors import HelipError
 from helip.io import read_json
 from helip.reporting.rows import Cell
+from helip.stages import Mine
 from helip.study import Study
 
 
 def pairs_file(study: Study, run: str) -> Path:
-    return study.pairs_dir(study.pairs_name(study.run(run))) / "pairs.json"
+    return Mine(study, study.pairs_name(study.run(run))).folder / "pairs.json"
 
 
 def mining_minutes(study: Study, run: str) -> float:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from helip.io import read_json
+from helip.stages import model_of
 from helip.study import Study, start_seed
 
 BATCH = 1000  # metrics a call: the most MLflow takes
@@ -36,12 +37,12 @@ def import_study(study: Study, store: Path) -> dict[str, int]:
 def finished(study: Study) -> Iterator[tuple[str, str]]:
     for run in study.runs.values():
         for seed in run.seeds:
-            if (study.model_dir(run.name, seed) / "train.json").exists():
+            if (model_of(study, run.name, seed).folder / "train.json").exists():
                 yield run.name, seed
 
 
 def _import_run(client, experiment: str, study: Study, run: str, seed: str) -> bool:
-    files = [study.model_dir(run, seed) / "train.json", study.model_dir(run, seed) / "curve.csv"]
+    files = [model_of(study, run, seed).folder / "train.json", model_of(study, run, seed).folder / "curve.csv"]
     files += sorted((study.root / "metrics" / run / f"seed{seed}").glob("*.json"))
     content = hashlib.sha256(b"\0".join(f.read_bytes() for f in files)).hexdigest()
     key = f"{study.name}/{run}/seed{seed}"

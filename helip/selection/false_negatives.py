@@ -31,8 +31,8 @@ def filter_pairs(
         joint_features(model.name, model.pretrained, modality, corpus, cache, device, batch_size, workers) for modality in ("image", "text")
     )
     after = drop_false_negatives(before, image.array, text.array, margin)
-    inputs = {**before.about.get("inputs", {}), "image_tower": image_tower.weights, "text_tower": text_tower.weights}
-    inherited: dict[str, Any] = {name: before.about[name] for name in ("encoders", "recovered_share") if name in before.about}
+    inputs = {**before.metadata.get("inputs", {}), "image_tower": image_tower.weights, "text_tower": text_tower.weights}
+    inherited: dict[str, Any] = {name: before.metadata[name] for name in ("encoders", "recovered_share") if name in before.metadata}
     facts = {"false_negative_margin": margin, "entries_before": len(before.ids), **inherited, **(facts or {})}
     after.save(out, inputs=inputs, corpus_digest=corpus.digest, **facts)
     return before, after
@@ -45,11 +45,13 @@ def summary(before: PairSet, after: PairSet) -> str:
 
 
 def drop_false_negatives(pairs: PairSet, image_ND: np.ndarray, text_ND: np.ndarray, margin: float = 0.0) -> PairSet:
-    """The same pair set without each hard pair j of i that fits i's image as well as i's own caption does, within `margin`, or whose
-    image i's caption fits as well as j's own: s_ij >= s_ii - margin or s_ji >= s_jj - margin, s the cosine of image and caption.
+    """Returns the same pair set without each hard pair j of i that is likely a match.
 
-    image_ND and text_ND are unit rows of the whole corpus, also memory-mapped. `noise` stays as it was mined: a target that loses all
-    its hard pairs has an empty H_i and is no outlier for it.
+    A match fits i's image as well as i's own caption does, within `margin`, or its image fits i's caption as well as its own: s_ij >= s_ii
+    - margin or s_ji >= s_jj - margin, s the cosine of image and caption.
+
+    image_ND and text_ND are unit rows of the whole corpus, also memory-mapped. `noise` stays as it was mined: a target that loses all its
+    hard pairs has an empty H_i and is no outlier for it. HelipError where pairs and features do not belong together.
     """
     if not len(image_ND) == len(text_ND) == pairs.corpus_size or pairs.shard != (0, 1):
         raise HelipError(
@@ -72,4 +74,5 @@ def drop_false_negatives(pairs: PairSet, image_ND: np.ndarray, text_ND: np.ndarr
 
 def _cosines(image_ND: np.ndarray, text_ND: np.ndarray, images_B: np.ndarray, texts_B: np.ndarray) -> np.ndarray:
     """float32 [B]: of image images_B[b] and caption texts_B[b]."""
-    return np.einsum("bd,bd->b", image_ND[images_B].astype(np.float32), text_ND[texts_B].astype(np.float32))
+    cosines_B: np.ndarray = np.einsum("bd,bd->b", image_ND[images_B].astype(np.float32), text_ND[texts_B].astype(np.float32))
+    return cosines_B

@@ -32,9 +32,9 @@ class Analogue:
     @property
     def class_names(self) -> list[str]:
         """The templates bring the article of a single object."""
-        said = self.says.copy()
-        said[:, v.COUNT] &= self.values[:, v.COUNT] > 0
-        return [describe(values, says) for values, says in zip(self.values, said, strict=True)]
+        says = self.says.copy()
+        says[:, v.COUNT] &= self.values[:, v.COUNT] > 0
+        return [describe(values, named) for values, named in zip(self.values, says, strict=True)]
 
 
 def analogue(name: str, world_seed: int) -> Analogue:
@@ -122,5 +122,5 @@ def captioned(name: str, world_seed: int, seed: int, items: int, image_size: int
     for i in range(items):
         rng = generator(EVALUATION, world_seed, seed, tag, i)
         row = grow(world_seed)[order[i % CONCEPTS]]
-        said = [describe(row, choose_named(rng, row, least), rng) for _ in range(captions)]
-        yield encode(render(row, image_size, rng)), said
+        texts = [describe(row, choose_named(rng, row, least), rng) for _ in range(captions)]
+        yield encode(render(row, image_size, rng)), texts

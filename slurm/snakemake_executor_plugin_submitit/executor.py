@@ -24,6 +24,8 @@ from .succession import Succession
 
 
 class Executor(RemoteExecutor):
+    """This is the executor as Snakemake calls it; it keeps a Submission with every job (SubmittedJobInfo.aux)."""
+
     def __post_init__(self) -> None:
         self.settings = settings = self.workflow.executor_settings
         if settings.cluster not in ("slurm", "local"):
@@ -46,14 +48,15 @@ class Executor(RemoteExecutor):
 
     @property
     def cores(self) -> int | str:
-        """What the Snakemake inside a job may use: the job's own threads."""
+        """Returns what the Snakemake inside a job may use: the job's own threads."""
         return self._threads or super().cores
 
     def run_job(self, job: JobExecutorInterface) -> None:
+        """Submits one job."""
         self.run_jobs([job])
 
     def run_jobs(self, jobs: Sequence[JobExecutorInterface]) -> None:
-        """Jobs that become ready together and ask for the same go to Slurm as one array."""
+        """Submits jobs; those that become ready together and ask for the same go to Slurm as one array."""
         for job in jobs:
             self.run_job_pre(job)
         if not self._settled:
@@ -126,7 +129,9 @@ class Executor(RemoteExecutor):
     # ------------------------------------------------------------ watching
 
     async def check_active_jobs(self, active_jobs: list[SubmittedJobInfo]) -> AsyncGenerator[SubmittedJobInfo, None]:
-        """Results are looked for each time; Slurm is asked every `poll_s` seconds, about all jobs at once."""
+        """Yields the jobs that still run and reports the others. Results are looked for each time; Slurm is asked every `poll_s` seconds,
+        for all jobs at once.
+        """
         await asyncio.sleep(0.2)  # Snakemake may be told to check without a pause
         results = read_results([self._paths(info) for info in active_jobs])
         await self._ask([info for info, result in zip(active_jobs, results, strict=True) if result is None])
@@ -185,12 +190,13 @@ class Executor(RemoteExecutor):
         self.report_job_error(info, msg=f"{message}. ")
 
     def cancel_jobs(self, active_jobs: list[SubmittedJobInfo]) -> None:
-        """At Ctrl-C. A controller that is killed, or loses its terminal, leaves its jobs to the next one."""
+        """Cancels the jobs at Ctrl-C. A controller that is killed, or loses its terminal, leaves its jobs to the next one."""
         if active_jobs:
             self.queue.cancel([info.external_jobid for info in active_jobs])
         for info in active_jobs:
             self._forget(info)
 
     def shutdown(self) -> None:
+        """Ends the watching and gives the folder free for another controller."""
         super().shutdown()
         self.ledger.release()

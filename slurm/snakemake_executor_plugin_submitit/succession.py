@@ -14,12 +14,14 @@ from .submission import paths_of
 
 
 class Succession:
+    """This decides which jobs of an earlier controller go on."""
+
     def __init__(self, ledger: Ledger, queue: SlurmQueue | LocalQueue, log: Callable[[str], None]):
         self.ledger, self.queue, self.log = ledger, queue, log
         self.left = ledger.records()
 
     def settle(self, done: Iterable[JobExecutorInterface], note: Callable[[JobExecutorInterface], None]) -> None:
-        """Jobs that ended well while nobody watched: `done` are those that Snakemake believes done, `note` records one as such.
+        """Notes the jobs that ended well while nobody watched: `done` are those that Snakemake believes done, `note` records one as such.
 
         Raises:
             WorkflowError: such a job ran with other settings than today's, which Snakemake cannot see.
@@ -37,7 +39,7 @@ class Succession:
             self.ledger.forget(record.work)
 
     def heirs(self, jobs: Sequence[JobExecutorInterface]) -> dict[JobExecutorInterface, Record | None]:
-        """For each job the record of a submitted one that does the same work, or None: submit it. One query for all."""
+        """Returns for each job the record of a submitted one that does the same work, or None: submit it. The queue is asked once."""
         wanted = {job: blank_record(job) for job in jobs} if self.left else {}
         mine = {job: self._of(blank) for job, blank in wanted.items()}
         asked = sorted({record.job_id for records in mine.values() for record in records})

@@ -55,8 +55,8 @@ def test_cub_keeps_the_authors_split_and_reads_the_names(cub, project, tmp_path)
     assert (tmp_path / "set/classnames.txt").read_text().split("\n")[:2] == ["Black footed Albatross", "Laysan Albatross"]
     assert [label for _, label in items(tmp_path / "set", "test")] == [0, 1, 2]
     assert [label for _, label in items(tmp_path / "set", "train")] == [0, 0, 0, 1, 1, 1, 2, 2, 2]
-    said = check_wds(tmp_path / "set", WdsSet(task="classification", probe=True, path="x"))
-    assert said["templates_digest"] == Study("paper", project / "experiments").declaration.evaluation["cub"].expected.templates
+    metadata = check_wds(tmp_path / "set", WdsSet(task="classification", probe=True, path="x"))
+    assert metadata["templates_digest"] == Study("paper", project / "experiments").declaration.evaluation["cub"].expected.templates
 
 
 def test_the_same_archive_packs_to_the_same_bytes(cub, tmp_path):
@@ -108,7 +108,7 @@ def test_sun397_takes_the_published_partition(tmp_path):
         read_sun397(tmp_path / "SUN397", parts)
 
 
-def test_caltech101_draws_thirty_a_class_the_same_on_every_machine(project, tmp_path):
+def test_caltech101_draws_the_same_thirty_a_class_everywhere(project, tmp_path):
     folder = tmp_path / "101_ObjectCategories"
     for c in range(102):
         (folder / f"class{c:03d}").mkdir(parents=True)

@@ -7,6 +7,7 @@ from helip.cli import main
 from helip.data.build import build_corpus
 from helip.data.corpus import Corpus
 from helip.encoders.features import Features
+from helip.stages import BuildCorpus
 from helip.study import Study
 
 
@@ -15,7 +16,7 @@ def results(project, tmp_path_factory):
     """A results folder that holds the smoke study's corpus."""
     results = tmp_path_factory.mktemp("results")
     study = Study("smoke", experiments=project / "experiments", results=results)
-    build_corpus(study.declaration.corpora["cc3m"].model_copy(update={"size": 100}), study.corpus_dir("cc3m"))
+    build_corpus(study.declaration.corpora["cc3m"].model_copy(update={"size": 100}), BuildCorpus(study, "cc3m").folder)
     return results
 
 
@@ -50,6 +51,8 @@ def test_a_user_encodes_a_corpus_of_their_own(here, tmp_path, capsys):
     ("arguments", "sentence"),
     [
         (["run", "smoke", "train_encoder", "cc3m", "sentence"], "encoder 'sentence' comes trained"),
+        (["run", "smoke", "train_encoder", "cc3m"], "got 1 names where it takes 2: helip run smoke train_encoder CORPUS ENCODER"),
+        (["run", "smoke", "encod", "cc3m", "sentence"], "there is no stage 'encod'; did you mean 'encode'?"),
         (["run", "smoke", "encode", "cc3m", "dyno_vits8"], "encoders has no 'dyno_vits8'"),
         (["run", "smoke", "encode", "cc4m", "sentence"], "corpora has no 'cc4m'"),
         (["encode", "--corpus", "nowhere", "--out", "o"], "--encoder is missing: for example timm:vit_small_patch8_224.dino"),

@@ -4,7 +4,7 @@ import itertools
 
 import numpy as np
 
-from helip.mining.jobs import draw_pool
+from helip.mining.blocks import draw_pool
 
 
 def world(n: int, seed: int, image_dim: int = 40, text_dim: int = 70) -> tuple[np.ndarray, np.ndarray]:
@@ -49,11 +49,11 @@ def counts(score, cosines, spec) -> bool:
 
 
 def slow_pairs(image, text, spec) -> list[tuple[list[int], list[float]]]:
-    found = []
+    mined = []
     for i in range(len(image if image is not None else text)):
         hard = sorted((-s, j) for s, j, cosines in scored(image, text, spec, i) if counts(s, cosines, spec))[: spec.k]
-        found.append(([j for _, j in hard], [-s for s, _ in hard]) if len(hard) == spec.k else ([], []))
-    return found
+        mined.append(([j for _, j in hard], [-s for s, _ in hard]) if len(hard) == spec.k else ([], []))
+    return mined
 
 
 def gaps(image, text, spec) -> np.ndarray:

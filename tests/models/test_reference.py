@@ -28,10 +28,10 @@ from helip.models.reference import ModelRef, parse
     ],
 )
 def test_each_spelling(text, name, pretrained, folder):
-    found = parse(text)
-    assert found == ModelRef(name, pretrained)
-    assert found.folder == (Path(folder) if folder else None)
-    assert parse(str(found)) == found
+    reference = parse(text)
+    assert reference == ModelRef(name, pretrained)
+    assert reference.folder == (Path(folder) if folder else None)
+    assert parse(str(reference)) == reference
 
 
 def test_the_name_of_a_folder_that_is_there_is_a_folder(tmp_path, monkeypatch):

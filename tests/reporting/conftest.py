@@ -9,13 +9,14 @@ from helip.reporting.figures import draw
 from helip.reporting.inputs import figures, tables
 from helip.reporting.report import write_report
 from helip.reporting.tables import write_table
+from helip.stages import BuildCorpus
 from helip.study import Study
 
 
 @pytest.fixture
 def study(project, tmp_path):
     bound = Study("smoke", project / "experiments", tmp_path / "results")
-    bound.corpus_dir("cc3m").mkdir(parents=True)
+    BuildCorpus(bound, "cc3m").folder.mkdir(parents=True)
     return bound
 
 

@@ -14,6 +14,7 @@ from helip.reporting.claims_table import write_claims
 from helip.reporting.inputs import tables
 from helip.reporting.measured import Measured, independent, paired_seeds
 from helip.reporting.published import printed_average, published
+from helip.stages import BuildCorpus, Mine, metrics_file, model_of
 from helip.study import Study
 
 SETS = ("imagenet", "cifar10", "cifar100")
@@ -67,7 +68,7 @@ def test_a_wrong_number_in_a_metrics_file_changes_the_verdict(trained):
 
 
 def test_a_missing_metrics_file_is_not_run(trained):
-    trained.metrics_file("cc3m_clip_helip", "1", "cifar10", "zeroshot").unlink()
+    metrics_file(trained, "cc3m_clip_helip", "1", "cifar10", "zeroshot").unlink()
     found = decided(
         trained, gain=claim(), other=claim(run="cc3m_slip_helip", over="cc3m_slip"), probe=claim(table="table3", columns=("cub",))
     )
@@ -162,20 +163,20 @@ def test_more_claims_make_each_harder_to_show(trained):
 
 
 def test_epochs_are_arithmetic(trained):
-    trained.manifest("cc3m").write_text(json.dumps({"size": 600}))
+    BuildCorpus(trained, "cc3m").output.write_text(json.dumps({"size": 600}))
     for steps, verdict in ((18, "reproduced"), (19, "not reproduced")):  # 18 steps of 64 are 1.92 passes over 600 pairs
         for seed, taken in (dict.fromkeys(SEEDS, 6) | {"3": steps}).items():  # the longest training counts
-            folder = trained.model_dir("cc3m_clip_helip", seed)
+            folder = model_of(trained, "cc3m_clip_helip", seed).folder
             folder.mkdir(parents=True, exist_ok=True)
             (folder / "train.json").write_text(json.dumps({"steps": taken}))
         assert decided(trained, cost=claim(measure="epochs", margin=2))["cost"].verdict == verdict
 
 
 def test_what_presumes_a_gain_holds_only_where_the_gain_does(trained):
-    trained.manifest("cc3m").write_text(json.dumps({"size": 600}))
+    BuildCorpus(trained, "cc3m").output.write_text(json.dumps({"size": 600}))
     for seed in SEEDS:
-        trained.model_dir("cc3m_clip_helip", seed).mkdir(parents=True)
-        (trained.model_dir("cc3m_clip_helip", seed) / "train.json").write_text(json.dumps({"steps": 6}))
+        model_of(trained, "cc3m_clip_helip", seed).folder.mkdir(parents=True)
+        (model_of(trained, "cc3m_clip_helip", seed).folder / "train.json").write_text(json.dumps({"steps": 6}))
     cost = claim(measure="epochs", margin=2, presumes=("gain",))
     assert decided(trained, gain=claim(), cost=cost)["cost"].verdict == "reproduced"
     level(trained, "cc3m_clip_helip", (100, 104))  # as its control
@@ -189,7 +190,7 @@ def test_one_timing_decides_only_beyond_the_margin(trained):
     faster = claim(measure="mining_minutes", table="table10", run="cc3m_clip_image_mining", over="cc3m_clip_helip")
     for minutes, verdict in ((1.0, "reproduced"), (5.8, "underpowered"), (6.2, "underpowered"), (9.0, "not reproduced")):
         for run, took in (("cc3m_clip_helip", 6.0), ("cc3m_clip_image_mining", minutes)):
-            folder = trained.pairs_dir(names[run])
+            folder = Mine(trained, names[run]).folder
             folder.mkdir(parents=True, exist_ok=True)
             (folder / "pairs.json").write_text(json.dumps({"wall_clock_seconds": 60 * took}))
         assert decided(trained, faster=faster)["faster"].verdict == verdict

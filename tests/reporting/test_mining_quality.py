@@ -8,6 +8,7 @@ from helip.mining.pairs import PairSet
 from helip.reporting.claims import decide
 from helip.reporting.measured import Measured
 from helip.reporting.mining_quality import overlap_by_target, quality, write_quality
+from helip.stages import Mine
 from helip.synthetic.truth import Truth
 
 HPM = "cc3m.hpm.dino_vits8.sentence"
@@ -28,7 +29,7 @@ def known(study, monkeypatch):
     monkeypatch.setattr(Truth, "open", classmethod(lambda cls, folder: truth))
     pairs = PairSet(np.array([1, 2, 0], np.int32), np.ones(3, np.float32), np.array([0, 2, 3, 3]), np.array([False, False, True]),
                     MiningSpec(k=2), 3)  # fmt: skip
-    pairs.save(study.pairs_dir(HPM))
+    pairs.save(Mine(study, HPM).folder)
     return study
 
 

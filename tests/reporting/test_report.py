@@ -17,6 +17,7 @@ from helip.reporting.figures.pair_sheets import drawn_targets
 from helip.reporting.inputs import figure_inputs, figures, report_inputs, sheet_pairs, tables
 from helip.reporting.pages import write_pages
 from helip.reporting.report import write_report
+from helip.stages import Mine
 
 FLAGS = ("--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking", "--disable-component-update",
          "--disable-sync", "--hide-scrollbars", "--enable-logging=stderr", "--virtual-time-budget=10000")  # fmt: skip
@@ -162,7 +163,7 @@ def test_sheets_compare_the_methods_of_one_corpus_with_the_studys_own_encoders(r
 
 
 def test_targets_are_drawn_first_among_those_that_every_method_has_pairs_for(reported):
-    sets = [PairSet.open(reported.pairs_dir(name)) for name in sheet_pairs(reported, "figure5")]
+    sets = [PairSet.open(Mine(reported, name).folder) for name in sheet_pairs(reported, "figure5")]
     targets = drawn_targets(sets, 6)
     assert len(set(targets)) == 6 and targets == drawn_targets(sets, 6)
     assert all(len(s.hard(i)) for s in sets for i in targets)

@@ -1,8 +1,9 @@
-"""The stages `table`, `claims` and `figure`, and `helip report`."""
+"""The stages `table`, `claims`, `figure` and `report` as the rules call them."""
 
 import pytest
 
 from helip.cli import main
+from helip.stages import BuildCorpus
 
 
 @pytest.fixture
@@ -18,7 +19,7 @@ def test_claims_table_and_figure_4_of_a_study(at_home, capsys):
     assert main(["run", "smoke", "claims"]) == 0
     said = capsys.readouterr().out
     assert "claims.csv: " in said and "not run" in said
-    at_home.manifest("cc3m").write_text('{"size": 600}')
+    BuildCorpus(at_home, "cc3m").output.write_text('{"size": 600}')
     assert main(["run", "smoke", "figure", "figure4"]) == 0
     assert {p.name for p in at_home.root.glob("*.*")} == {
         "table1.csv",

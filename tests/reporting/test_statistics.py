@@ -10,6 +10,7 @@ from helip.reporting.metrics import Metrics
 from helip.reporting.noise import Noise, training_noise
 from helip.reporting.paired import Paired, Spread, spread
 from helip.reporting.statistics import Gain, chance, gain, holm, interval
+from helip.stages import metrics_file
 
 
 def paired(ours, reference, clusters=None, sets=None, start="start"):
@@ -120,7 +121,7 @@ def test_trainings_that_share_a_start_are_drawn_together():
 
 def test_captions_of_an_image_are_one_item(measured):
     """Two images of two captions each, hits 1 0 and 1 1: the items are 0.5 and 1."""
-    path = measured.metrics_file("cc3m_clip", "0", "imagenet", "zeroshot")
+    path = metrics_file(measured, "cc3m_clip", "0", "imagenet", "zeroshot")
     said = json.loads(path.read_text())
     said["per_item"]["acc1"] = packed(torch.tensor([True, False, True, True]), together=2)
     said["metrics"]["acc1"] = 75.0
@@ -129,7 +130,7 @@ def test_captions_of_an_image_are_one_item(measured):
 
 
 def test_a_metrics_file_that_contradicts_itself_or_its_place_is_refused(measured):
-    path = measured.metrics_file("cc3m_clip", "0", "imagenet", "zeroshot")
+    path = metrics_file(measured, "cc3m_clip", "0", "imagenet", "zeroshot")
     assert Metrics(path, set="imagenet", task="zeroshot").hits("acc1").mean() == 0.25
     with pytest.raises(HelipError, match="imagenet.zeroshot.json: is of set 'imagenet': it was put in another's place"):
         Metrics(path, set="cub", task="zeroshot")

@@ -10,6 +10,7 @@ from helip.errors import HelipError
 from helip.reporting.contents import finished
 from helip.reporting.report import write_report
 from helip.reporting.tables import write_table
+from helip.stages import BuildCorpus, metrics_file
 
 
 def rows(study, table="table1"):
@@ -56,23 +57,23 @@ def test_a_changed_metrics_file_changes_the_table(measured):
 
 
 def test_a_missing_metrics_file_is_named_and_no_table_is_written(measured):
-    measured.metrics_file("cc3m_clip", "0", "cifar100", "zeroshot").unlink()
+    metrics_file(measured, "cc3m_clip", "0", "cifar100", "zeroshot").unlink()
     with pytest.raises(HelipError, match=r"seed0/cifar100.zeroshot.json: not found; build it first"):
         write_table(measured, "table1")
     assert not (measured.root / "table1.csv").exists()
 
 
 def test_while_runs_are_under_way_a_table_can_have_the_rows_that_are_whole(measured):
-    measured.metrics_file("cc3m_clip_cleaned", "1", "cifar100", "zeroshot").unlink()
+    metrics_file(measured, "cc3m_clip_cleaned", "1", "cifar100", "zeroshot").unlink()
     write_table(measured, "table1", finished=True)
     assert {r["run"] for r in rows(measured).values()} == {"cc3m_clip", "cc3m_clip_control", "cc3m_clip_helip"}
-    measured.metrics_file("cc3m_clip_control", "0", "cifar10", "zeroshot").unlink()  # and with it what the others are measured against
+    metrics_file(measured, "cc3m_clip_control", "0", "cifar10", "zeroshot").unlink()  # and with it what the others are measured against
     write_table(measured, "table1", finished=True)
     assert {r["run"] for r in rows(measured).values()} == {"cc3m_clip"}
 
 
 def test_a_metric_nobody_measured_is_named(measured):
-    path = measured.metrics_file("cc3m_clip", "0", "imagenet", "zeroshot")
+    path = metrics_file(measured, "cc3m_clip", "0", "imagenet", "zeroshot")
     path.write_text(path.read_text().replace("acc1", "acc7"))
     with pytest.raises(HelipError, match="has no metric 'acc1' \\(it has acc7\\)"):
         write_table(measured, "table1")
@@ -143,7 +144,7 @@ def test_an_average_of_a_column_that_is_not_there_is_refused(measured):
 
 
 def test_a_report_of_a_study_under_way_shows_what_is_there(measured):
-    measured.manifest("cc3m").write_text('{"size": 600}')
+    BuildCorpus(measured, "cc3m").output.write_text('{"size": 600}')
     shown = finished(measured)
     assert (shown.tables, shown.figures) == (["table1", "table6", "table8", "figure4"], ["figure4"])
     there, wanted = re.search(r"(\d+) of (\d+) files are there", shown.note).groups()

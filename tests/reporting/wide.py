@@ -9,6 +9,7 @@ import numpy as np
 import yaml
 
 from helip.data.build import build_corpus
+from helip.stages import BuildCorpus, Mine, metrics_file
 from helip.study import Study
 from helip.study.resolve import encoders_of
 from helip.synthetic.truth import Truth
@@ -23,7 +24,7 @@ def write_metrics(study, run, seed, name, hits, task="zeroshot", metric="acc1", 
     hits = np.asarray(hits, bool)
     packed = {"bits": base64.b64encode(np.packbits(hits).tobytes()).decode(), "length": len(hits)}
     content = {"set": name, "task": task, "n": len(hits), "metrics": {metric: 100 * float(hits.mean())}, "per_item": {metric: packed}}
-    path = study.metrics_file(run, seed, name, task)
+    path = metrics_file(study, run, seed, name, task)
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(content | more))
 
@@ -52,7 +53,7 @@ def wide_study(project, folder) -> Study:
 
 def build_corpora(study: Study, names) -> None:
     for name in names:
-        build_corpus(study.declaration.corpora[name], study.corpus_dir(name))
+        build_corpus(study.declaration.corpora[name], BuildCorpus(study, name).folder)
 
 
 def mine_pairs(study: Study, names) -> None:
@@ -63,11 +64,13 @@ def mine_pairs(study: Study, names) -> None:
         corpus, spec = study.pairs_entry(name)
         if not encoders_of(spec):  # table 11's references read no features
             continue
-        truth, rng = Truth.open(study.corpus_dir(corpus)), np.random.default_rng(0)
+        truth, rng = Truth.open(BuildCorpus(study, corpus).folder), np.random.default_rng(0)
         features = [_one_hot(rows) + rng.normal(0, 0.3, (len(rows), 11 * 16)) for rows in (truth.attributes, truth.caption_attributes)]
         said = {f: getattr(spec, f) for f in ("method", "k", "pool", "pool_block", "seed")} | {"tau_image": 0.2, "tau_text": 0.2}
         found = mine(*(x.astype(np.float32) for x in features), type(spec).__mro__[1].model_validate(said), workers=1)
-        found.save(study.pairs_dir(name), wall_clock_seconds=float(len(truth) * (spec.pool or len(truth))) / 1000, machine="a test machine")
+        found.save(
+            Mine(study, name).folder, wall_clock_seconds=float(len(truth) * (spec.pool or len(truth))) / 1000, machine="a test machine"
+        )
 
 
 def _one_hot(attributes: np.ndarray) -> np.ndarray:
@@ -88,7 +91,7 @@ def write_all_metrics(study: Study, items: int = 200) -> None:
 
 def _write(study, run, seed, name, hits, task, metrics) -> None:
     write_metrics(study, run, seed, name, hits, task, metrics[0])
-    path = study.metrics_file(run, seed, name, task)
+    path = metrics_file(study, run, seed, name, task)
     said = json.loads(path.read_text())
     for metric in metrics[1:]:
         said["metrics"][metric], said["per_item"][metric] = said["metrics"][metrics[0]], said["per_item"][metrics[0]]

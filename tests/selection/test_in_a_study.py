@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from helip.cli import main
+from helip.stages import BuildCorpus, model_of
 from helip.study import Study, load
 
 RUN = "\n  cc3m_clip_selected: {start: cc3m_clip, refine: {arm: control}, select: {batch_size: 16, batches: 2, keep: 0.5}}\n"
@@ -21,29 +22,29 @@ def study(project, tmp_path, monkeypatch, corpus_folder, model_folder) -> Study:
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("HELIP_RESULTS", raising=False)
     bound = load("smoke")
-    shutil.copytree(corpus_folder, bound.corpus_dir("cc3m"))
-    shutil.copytree(model_folder, bound.model_dir("cc3m_clip", "1"))
+    shutil.copytree(corpus_folder, BuildCorpus(bound, "cc3m").folder)
+    shutil.copytree(model_folder, model_of(bound, "cc3m_clip", "1").folder)
     return bound
 
 
 def test_the_command_writes_what_the_training_waits_for(study, capsys):
     assert study.selection_name("cc3m_clip_selected") == NAME
-    wanted = study.train_inputs("cc3m_clip_selected", "1")[-1]
+    wanted = model_of(study, "cc3m_clip_selected", "1").inputs()[-1]
     assert wanted == study.root / "selections" / "cc3m_clip" / "seed1" / NAME / "keep.npy"
     assert main(["run", "smoke", "select", "cc3m_clip", "1", NAME]) == 0
     assert "kept 24 of 48 pairs" in capsys.readouterr().out
     assert np.load(wanted).sum() == 24
-    said = json.loads(wanted.with_name("selection.json").read_text())
-    assert said["inputs"]["start"] == study.run_digest("cc3m_clip", "1")
+    metadata = json.loads(wanted.with_name("selection.json").read_text())
+    assert metadata["inputs"]["start"] == model_of(study, "cc3m_clip", "1").digest
 
 
 def test_a_selection_that_no_run_declares_is_refused(study, capsys):
     assert main(["run", "smoke", "select", "cc3m_clip", "1", "clip_score.keep0.5"]) == 2
-    said = capsys.readouterr().err
-    assert "no refinement of cc3m_clip selects by 'clip_score.keep0.5'; they select by" in said
-    assert NAME in said
+    error = capsys.readouterr().err
+    assert "no refinement of cc3m_clip selects by 'clip_score.keep0.5'; they select by" in error
+    assert NAME in error
 
 
 def test_a_checkpoint_that_is_not_there_is_named(study, capsys):
     assert main(["run", "smoke", "select", "cc3m_clip", "0", NAME]) == 2
-    assert "seed0: no open_clip model folder" in capsys.readouterr().err
+    assert "seed0/open_clip_model.safetensors: is not there, and select cc3m_clip seed 0 " in capsys.readouterr().err

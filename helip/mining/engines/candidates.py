@@ -6,9 +6,46 @@ import numpy as np
 import torch
 
 from helip.mining.criterion import Criterion
-from helip.mining.engines.operand import Operand
+from helip.mining.features import Features, cosines, rounding_of_sums
 
 EXACT_CHUNK = 512  # pairs scored together on a CPU: what its cache holds
+
+
+class Operand:
+    """features and tau of a modality. axes: a rotation of the filter's rows that skews a cosine by at most `skew`. rounded_result:
+    whether the filter's product is itself rounded to float16, as a float16 matrix product of torch is."""
+
+    def __init__(self, features: Features, tau: np.float32, *, rounded_result: bool = False):
+        self.features, self.tau, self.device = features, float(tau), features.device
+        self.half = self.device.type == "cuda"
+        self.error, self.skew, self.axes = 0.0, 0.0, None
+        self.result = 2.0**-10 if rounded_result else 0.0
+
+    def rotate(self, axes: np.ndarray, skew: float) -> None:
+        """Makes the filter see all rows rotated. axes: [padded_dim, padded_dim] float32; skew: how much that can change a cosine."""
+        self.axes, self.skew = torch.from_numpy(axes).to(self.device), skew
+
+    def cosines(self, i_P: torch.Tensor, j_P: torch.Tensor) -> torch.Tensor:
+        """[P] exact cosines of pairs of corpus ids."""
+        return cosines(self.features.rows(i_P), self.features.rows(j_P))
+
+    def low(self, ids_P: torch.Tensor, half: bool | None = None) -> torch.Tensor:
+        """[P, padded_dim] rows in the filter's precision; `error` remembers the largest |low row - row| seen."""
+        exact = self.features.rows(ids_P)
+        if self.axes is not None:
+            exact = exact @ self.axes
+        if not (self.half if half is None else half):
+            return exact
+        rounded = exact.half()
+        self.error = max(self.error, 1.001 * float((rounded.float() - exact).norm(dim=1).max()))
+        return rounded
+
+    @property
+    def margin(self) -> float:
+        """How far the filter's cosine can be from the exact one: |x'y' - xy| <= 2e + e^2 + skew, then both sums' rounding (twice that of
+        float32 on tensor cores, which truncate), then the result's."""
+        sums = rounding_of_sums((4 if self.half else 2) * self.features.padded_dim)
+        return 1.01 * (2 * self.error + self.error**2 + self.skew) + sums + self.result + 1e-6
 
 
 @dataclass
@@ -29,6 +66,7 @@ class Entries:
 
     @staticmethod
     def join(parts: list["Entries"]) -> "Entries":
+        """Returns the entries of all parts, one part behind the other. There must be at least one part."""
         columns = zip(*((p.row, p.id, p.score, p.exact, *p.cosine) for p in parts), strict=True)
         row, ids, score, exact, *cosine = (torch.cat(c) for c in columns)
         return Entries(row, ids, tuple(cosine), score, exact)
@@ -43,6 +81,10 @@ class Candidates:
         self.floor = torch.zeros(len(row_ids), device=row_ids.device)  # a score that the row already has k of
 
     def add(self, row: torch.Tensor, ids: torch.Tensor, cosine: tuple[torch.Tensor, ...]) -> None:
+        """Takes pairs that passed the filter. row: [E] positions in the panel; ids: [E] corpus ids; cosine: [E] of each modality.
+
+        Where more than `limit` entries wait, those that cannot be among their row's k largest are dropped.
+        """
         if len(row) == 0:
             return
         nothing = torch.zeros(len(row), device=row.device)

@@ -8,34 +8,40 @@ import numpy as np
 import torch
 
 from helip.errors import HelipError
+from helip.mining.blocks import Block
 from helip.mining.criterion import Criterion
 from helip.mining.features import Features, rounding_of_sums
-from helip.mining.jobs import Block
 from helip.mining.order import Order, chunks, ordered
-from helip.mining.scratch import scratch
+from helip.mining.pairs import scratch
 
 CHECKS = 4
 CROWD = 4  # candidates a target, in k, that are worth a trim
 STRIPS = 20_000  # between looks at the clock
 
 
-class Raw(ctypes.Structure):
+class RawRows(ctypes.Structure):
+    """One modality as the user has it (struct RawRows of kernel/panel.hpp): rows [N, dim] float32, or float16 where `half`; scale [N]."""
+
     _fields_ = (("rows", ctypes.c_void_p), ("scale", ctypes.c_void_p), ("dim", ctypes.c_int64), ("half", ctypes.c_int32))
 
 
-class Side(ctypes.Structure):
+class PackedRows(ctypes.Structure):
+    """Rows of a PackedOperand as the kernel reads them (struct PackedRows of kernel/panel.hpp): `count` rows, `padded` with zeros."""
+
     _fields_ = (
         *((name, ctypes.c_void_p) for name in ("first", "second", "tails", "ids")),
         *((name, ctypes.c_int64) for name in ("count", "padded", "stride")),
     )
 
 
-class Job(ctypes.Structure):
+class PanelTask(ctypes.Structure):
+    """All that the kernel needs to mine one panel of targets (struct PanelTask of kernel/panel.hpp)."""
+
     _fields_ = (
-        ("rows", Side),
-        ("columns", Side),
-        ("image", Raw),
-        ("text", Raw),
+        ("rows", PackedRows),
+        ("columns", PackedRows),
+        ("image", RawRows),
+        ("text", RawRows),
         ("forbidden", ctypes.c_void_p),
         ("words_first", ctypes.c_int64),
         ("words_second", ctypes.c_int64),
@@ -75,7 +81,7 @@ class Kernel:
 
 
 @dataclass
-class Operand:
+class PackedOperand:
     """Corpus rows `ids` in kernel order, both modalities in the filter's precision."""
 
     ids: np.ndarray
@@ -91,14 +97,14 @@ class Operand:
         arrays = (self.ids, self.first, self.second, self.tails)
         return sum(a.nbytes for a in arrays if a is not None and not isinstance(a, np.memmap))
 
-    def side(self, start: int = 0, stop: int | None = None) -> Side:
+    def rows(self, start: int = 0, stop: int | None = None) -> PackedRows:
         """Rows [start, stop) as the kernel sees them; start is a multiple of 48."""
         stop = len(self.ids) if stop is None else min(stop, len(self.ids))
         width = self.first.size // self.padded
         second = None if self.second is None else self.second[start:].ctypes.data
         first = self.first.reshape(-1)[start * width :]
         padded = -(-(stop - start) // 48) * 48
-        return Side(
+        return PackedRows(
             first.ctypes.data, second, self.tails[:, start:].ctypes.data, self.ids[start:].ctypes.data, stop - start, padded, self.padded
         )
 
@@ -122,7 +128,7 @@ def run(library: ctypes.CDLL, features: list[Features], criterion: Criterion, wo
             yield finished
 
 
-def packed(kernel: Kernel, features: list[Features], ids: np.ndarray, order: Order, spare: int) -> Operand:
+def packed(kernel: Kernel, features: list[Features], ids: np.ndarray, order: Order, spare: int) -> PackedOperand:
     """The operand of rows `ids`, in their kernel order. spare: bytes of memory it may take; beyond, it lies in a temporary file."""
     ids = np.ascontiguousarray(order.sort(ids), dtype=np.int64)
     padded = -(-len(ids) // kernel.group) * kernel.group
@@ -140,10 +146,10 @@ def packed(kernel: Kernel, features: list[Features], ids: np.ndarray, order: Ord
                         error.ctypes.data, *lead)  # fmt: skip
         arrays.append(array)
         errors.append(float(error.max()))
-    return Operand(ids, padded, arrays[0], arrays[1] if len(arrays) == 2 else None, tails, tuple(errors))
+    return PackedOperand(ids, padded, arrays[0], arrays[1] if len(arrays) == 2 else None, tails, tuple(errors))
 
 
-def margins(features: list[Features], order: Order, *operands: Operand) -> list[float]:
+def margins(features: list[Features], order: Order, *operands: PackedOperand) -> list[float]:
     """How far the filter's cosine of each modality can be from the exact one: |x'y' - xy| <= 2e + e^2, then the two sums' rounding."""
     out = []
     for place, one in enumerate(features):
@@ -153,8 +159,8 @@ def margins(features: list[Features], order: Order, *operands: Operand) -> list[
     return out
 
 
-def mine_panel(kernel: Kernel, features: list[Features], criterion: Criterion, order: Order, rows: Operand, span: tuple[int, int],
-               columns: Operand, forbidden: np.ndarray, memory: int, workers: int) -> Iterator[float | tuple]:  # fmt: skip
+def mine_panel(kernel: Kernel, features: list[Features], criterion: Criterion, order: Order, rows: PackedOperand, span: tuple[int, int],
+               columns: PackedOperand, forbidden: np.ndarray, memory: int, workers: int) -> Iterator[float | tuple]:  # fmt: skip
     """Yields the share done, from time to time, and at last (target ids, ids [n, k], scores [n, k]) of rows span[0]:span[1]; ids are
     -1 for a row with fewer than k hard pairs. forbidden: [n] the corpus id that each of these rows may not choose."""
     symmetric = rows is columns and span == (0, len(rows.ids))
@@ -162,7 +168,7 @@ def mine_panel(kernel: Kernel, features: list[Features], criterion: Criterion, o
     store = min(memory, roomy) * 4 // 5 // kernel.chunk_bytes
     bucket_limit = max(memory // 5 // workers // kernel.chunk_bytes, -(-3 * kernel.bucket * criterion.k // (2 * kernel.chunk)) + 40)
     place = np.full(0, -1) if symmetric else _places(columns.ids, forbidden)
-    job = _job(kernel, features, criterion, order, rows, span, columns, symmetric, place, store, workers)
+    job = _panel_task(kernel, features, criterion, order, rows, span, columns, symmetric, place, store, workers)
     panel = kernel.open(ctypes.byref(job))
     try:
         done, before, groups = ctypes.c_int64(), -1, columns.padded // kernel.group
@@ -190,16 +196,16 @@ def _places(columns: np.ndarray, forbidden: np.ndarray) -> np.ndarray:
     return np.where(columns[sorter[at]] == forbidden, sorter[at], -1).astype(np.int64)
 
 
-def _job(kernel, features, criterion, order, rows, span, columns, symmetric, place, store, workers) -> Job:
-    raw = {f.name: Raw(f.raw.ctypes.data, f.scale.data_ptr(), f.dim, int(f.raw.dtype == np.float16)) for f in features}
+def _panel_task(kernel, features, criterion, order, rows, span, columns, symmetric, place, store, workers) -> PanelTask:
+    raw = {f.name: RawRows(f.raw.ctypes.data, f.scale.data_ptr(), f.dim, int(f.raw.dtype == np.float16)) for f in features}
     both = len(features) == 2
     first, *second = margins(features, order, rows, columns)
     taus = [tau for _, tau in criterion.modalities]
-    return Job(
-        rows=rows.side(*span),
-        columns=columns.side(),
-        image=raw.get("image", Raw()),
-        text=raw.get("text", Raw()),
+    return PanelTask(
+        rows=rows.rows(*span),
+        columns=columns.rows(),
+        image=raw.get("image", RawRows()),
+        text=raw.get("text", RawRows()),
         forbidden=place.ctypes.data,
         words_first=kernel.words(features[0]),
         words_second=kernel.words(features[1]) if both else 0,

@@ -10,11 +10,10 @@ from collections.abc import Iterator
 import numpy as np
 import torch
 
+from helip.mining.blocks import Block
 from helip.mining.criterion import Criterion
-from helip.mining.engines.candidates import Candidates
-from helip.mining.engines.operand import Operand
+from helip.mining.engines.candidates import Candidates, Operand
 from helip.mining.features import Features
-from helip.mining.jobs import Block
 from helip.mining.order import sampled
 
 POINTS, PANEL, ADDED = 40, 256, 4096  # sampled rows for a list; targets searched together; rows added together
@@ -58,7 +57,7 @@ def _index(features: list[Features], workers: int, probes: int):
 
 def _panel(index, operands, criterion, rows: np.ndarray, forbidden: np.ndarray, candidates: int) -> tuple[np.ndarray, np.ndarray]:
     """Scores in order of the sums s, k a row at a time: a b <= (s / 2)^2, so a row is done when that no longer reaches its k-th score."""
-    found, k = Candidates(torch.from_numpy(rows), criterion, operands, 1 << 62), criterion.k
+    survivors, k = Candidates(torch.from_numpy(rows), criterion, operands, 1 << 62), criterion.k
     sums, near = index.search(_rows([operand.features for operand in operands], rows), candidates + 1)
     if (kept := operands[0].features.kept) is not None:
         near = np.where(near >= 0, kept[near], -1)
@@ -67,8 +66,8 @@ def _panel(index, operands, criterion, rows: np.ndarray, forbidden: np.ndarray, 
     reach = ((sums + SLACK) / len(operands)) ** len(operands)
     for start in range(0, may.shape[1], k):
         part = slice(start, start + k)
-        row, column = np.nonzero(may[:, part] & (criterion.signed | (reach[:, part] >= found.floor.numpy()[:, None])))
+        row, column = np.nonzero(may[:, part] & (criterion.signed | (reach[:, part] >= survivors.floor.numpy()[:, None])))
         if len(row):
-            found.add_exact(torch.from_numpy(row), torch.from_numpy(near[:, part][row, column]))
-            found.settle()
-    return found.result()
+            survivors.add_exact(torch.from_numpy(row), torch.from_numpy(near[:, part][row, column]))
+            survivors.settle()
+    return survivors.result()

@@ -11,11 +11,10 @@ import numpy as np
 import torch
 
 from helip.errors import HelipError
+from helip.mining.blocks import Block
 from helip.mining.criterion import Criterion
-from helip.mining.engines.candidates import Candidates
-from helip.mining.engines.operand import Operand
+from helip.mining.engines.candidates import Candidates, Operand
 from helip.mining.features import Features
-from helip.mining.jobs import Block
 from helip.mining.order import ordered
 
 
@@ -56,16 +55,16 @@ def mine_panel(operands: list[Operand], criterion: Criterion, rows: np.ndarray, 
     row_ids, forbidden_R, column_ids = (
         torch.from_numpy(np.asarray(ids, np.int64)).to(operands[0].device) for ids in (rows, forbidden, columns)
     )
-    found = Candidates(row_ids, criterion, operands, limit)
+    survivors = Candidates(row_ids, criterion, operands, limit)
     panel = [operand.low(row_ids) for operand in operands]
     with whole_sums():
         for start in range(0, len(columns), block):
             ids = column_ids[start : start + block]
-            row, column, cosine = _survivors(operands, criterion, panel, [operand.low(ids) for operand in operands], found.floor)
+            row, column, cosine = _survivors(operands, criterion, panel, [operand.low(ids) for operand in operands], survivors.floor)
             allowed = ids[column] != forbidden_R[row]
-            found.add(row[allowed], ids[column[allowed]], tuple(c[allowed] for c in cosine))
+            survivors.add(row[allowed], ids[column[allowed]], tuple(c[allowed] for c in cosine))
             yield min(1.0, (start + len(ids)) / len(columns))
-    yield rows, *found.result()
+    yield rows, *survivors.result()
 
 
 @contextlib.contextmanager

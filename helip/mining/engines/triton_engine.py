@@ -6,13 +6,12 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from helip.mining.blocks import Block
 from helip.mining.criterion import Criterion
 from helip.mining.engines import triton_kernels as tiles
-from helip.mining.engines.candidates import Candidates
-from helip.mining.engines.operand import Operand
+from helip.mining.engines.candidates import Candidates, Operand
 from helip.mining.engines.torch_engine import whole_sums
 from helip.mining.features import Features
-from helip.mining.jobs import Block
 from helip.mining.order import Order, ordered
 
 TILE = {"ROWS": 128, "COLUMNS": 128, "STEP": 64, "BUNDLE": 8}
@@ -23,6 +22,7 @@ class FusedOperand(Operand):
     """Scores exactly with a kernel where the raw rows lie on the device."""
 
     def cosines(self, i_P: torch.Tensor, j_P: torch.Tensor) -> torch.Tensor:
+        """Returns the [P] exact cosines of pairs of corpus ids, by a kernel where the raw rows lie on the device."""
         if self.features.resident is None:
             return super().cosines(i_P, j_P)
         out, pairs = torch.empty(len(i_P), device=i_P.device), 16
@@ -93,10 +93,12 @@ class Slabs:
         return slab
 
     def middle(self, order: Order) -> np.ndarray:
+        """Returns, for each slab, the rank of its middle row in the order: near slabs have near ranks."""
         return np.array([order.rank[ids[len(ids) // 2]] for ids in self.ids])
 
 
 def make_slab(operands: list[Operand], ids: np.ndarray) -> Slab:
+    """Returns the rows of corpus ids as the kernel reads them: rotated, rounded to float16, with the norms of their tails."""
     device = operands[0].device
     at = torch.from_numpy(np.asarray(ids, np.int64)).to(device)
     with whole_sums():  # the rotation is a product
@@ -115,14 +117,14 @@ def mine_panel(operands: list[Operand], criterion: Criterion, rows: np.ndarray, 
     """Yields the share of the slabs done after each, and at last (rows, ids [n, k], scores [n, k])."""
     panel = make_slab(operands, rows)
     forbidden_R = torch.from_numpy(np.asarray(forbidden, np.int64)).to(panel.ids.device)
-    found = Candidates(panel.ids, criterion, operands, max(3 * len(rows) * criterion.k, sizes.capacity))
+    survivors = Candidates(panel.ids, criterion, operands, max(3 * len(rows) * criterion.k, sizes.capacity))
     room = List(sizes.capacity, panel.ids.device)
     for done, number in enumerate(near, 1):
-        _sweep(operands, criterion, panel, slabs[number], forbidden_R, found, room)
-        if done in (1, 3, 10) and found.waiting > len(rows) * criterion.k:
-            found.trim()
+        _sweep(operands, criterion, panel, slabs[number], forbidden_R, survivors, room)
+        if done in (1, 3, 10) and survivors.waiting > len(rows) * criterion.k:
+            survivors.trim()
         yield done / len(near)
-    yield rows, *found.result()
+    yield rows, *survivors.result()
 
 
 class List:
@@ -135,19 +137,19 @@ class List:
         self.count = torch.zeros(1, dtype=torch.int64, device=device)
 
 
-def _sweep(operands, criterion, panel: Slab, slab: Slab, forbidden_R: torch.Tensor, found: Candidates, room: List) -> None:
+def _sweep(operands, criterion, panel: Slab, slab: Slab, forbidden_R: torch.Tensor, survivors: Candidates, room: List) -> None:
     """The filter on panel x slab; where more passes than the list holds, the slab is cut in halves."""
-    passed = launch(operands, criterion, panel, slab, forbidden_R, found.floor, room)
+    passed = launch(operands, criterion, panel, slab, forbidden_R, survivors.floor, room)
     if passed <= room.capacity:
         cosine = (room.a[:passed].clone(),) + ((room.b[:passed].clone(),) if len(operands) == 2 else ())
-        found.add(room.row[:passed].long(), slab.ids[room.column[:passed].long()], cosine)
+        survivors.add(room.row[:passed].long(), slab.ids[room.column[:passed].long()], cosine)
         return
     half = len(slab.ids) // 2
     if half == 0:
         raise AssertionError(f"a list of {room.capacity} entries cannot hold one column of a panel of {len(panel.ids)}")
     for part in (slice(0, half), slice(half, None)):
         cut = Slab(slab.ids[part], [x[part] for x in slab.low], slab.tails[part])
-        _sweep(operands, criterion, panel, cut, forbidden_R, found, room)
+        _sweep(operands, criterion, panel, cut, forbidden_R, survivors, room)
 
 
 def launch(operands, criterion, panel: Slab, slab: Slab, forbidden_R: torch.Tensor, floor_R: torch.Tensor, room: List) -> int:

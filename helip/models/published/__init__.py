@@ -42,10 +42,10 @@ def import_checkpoint(file: Path, folder: Path) -> Published:
     """
     check_replaceable(folder, ABOUT, file)
     published = read_published(file)
-    said = {"model_cfg": published.model_cfg, "preprocess_cfg": published.preprocess_cfg}
+    configs = {"model_cfg": published.model_cfg, "preprocess_cfg": published.preprocess_cfg}
     with atomic_folder(folder) as temporary:
         contiguous = {name: w.clone(memory_format=torch.contiguous_format) for name, w in published.weights.items()}
         save_weights(save_file, contiguous, temporary / WEIGHTS)
-        (temporary / CONFIG).write_text(json.dumps(said, indent=1) + "\n")
-        write_json(temporary / ABOUT, provenance({"layout": published.layout} | said, inputs={file.name: file_digest(file)}))
+        (temporary / CONFIG).write_text(json.dumps(configs, indent=1) + "\n")
+        write_json(temporary / ABOUT, provenance({"layout": published.layout} | configs, inputs={file.name: file_digest(file)}))
     return published

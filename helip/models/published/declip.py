@@ -17,6 +17,7 @@ EMBEDDING = "token_embedding.weight"
 
 
 def is_declip(weights: dict[str, Tensor]) -> bool:
+    """Returns whether the weights' names are those of a checkpoint of Sense-GVT/DeCLIP."""
     return any(prefix + EMBEDDING in weights for prefix in TEXT)
 
 

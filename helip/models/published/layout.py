@@ -43,15 +43,15 @@ def blocks(weights: dict[str, Tensor], prefix: str) -> int:
 
 
 def check(published: Published, where: str) -> None:
-    """Refuses weights whose names or shapes are not those of the model they are said to be."""
+    """Refuses weights whose names or shapes are not those of the model that the config describes."""
     with torch.device("meta"):
         expected = {name: w.shape for name, w in open_clip.CLIP(**published.model_cfg).state_dict().items()}
     given = {name: w.shape for name, w in published.weights.items()}
     for name in sorted(expected.keys() | given.keys()):
         if expected.get(name) != given.get(name):
-            said = f"is {_said(given.get(name))} in the file and {_said(expected.get(name))} in the model"
-            raise HelipError(f"{where}: {name} {said}; this is no {published.layout} checkpoint that can be imported")
+            difference = f"is {_shape_text(given.get(name))} in the file and {_shape_text(expected.get(name))} in the model"
+            raise HelipError(f"{where}: {name} {difference}; this is no {published.layout} checkpoint that can be imported")
 
 
-def _said(shape: torch.Size | None) -> str:
+def _shape_text(shape: torch.Size | None) -> str:
     return "absent" if shape is None else "x".join(map(str, shape)) or "a number"

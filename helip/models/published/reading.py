@@ -37,9 +37,9 @@ def _load(file: Path) -> Any:
     except OSError as error:
         raise HelipError(f"{file}: cannot be read ({error.strerror or error}); correct the path") from None
     except Exception as error:  # a damaged file fails in many ways
-        found = isinstance(error, UnpicklingError) and re.search(r"(?:GLOBAL|class) ([\w.]+)", str(error))
-        if found:
-            why = f"refused, it holds {found.group(1)}, which could run code on opening"
+        refused = isinstance(error, UnpicklingError) and re.search(r"(?:GLOBAL|class) ([\w.]+)", str(error))
+        if refused:
+            why = f"refused, it holds {refused.group(1)}, which could run code on opening"
         else:
             why = "is no whole PyTorch checkpoint of tensors and plain values alone"
         raise HelipError(f"{file}: {why}; download the published file again") from None

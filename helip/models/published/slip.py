@@ -10,6 +10,7 @@ MARK = "visual.patch_embed.proj.weight"
 
 
 def is_slip(weights: dict[str, Tensor]) -> bool:
+    """Returns whether the weights' names are those of a checkpoint of facebookresearch/SLIP."""
     return MARK in weights and "image_projection" in weights
 
 

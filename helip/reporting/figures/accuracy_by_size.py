@@ -12,6 +12,7 @@ from helip.reporting.measured import Measured, independent
 from helip.reporting.noise import training_noise
 from helip.reporting.paired import Paired, spread
 from helip.reporting.statistics import gain
+from helip.stages import BuildCorpus
 from helip.study import Study
 
 LABELS = {"start": "CLIP", "control": "CLIP, control", "cleaned": "CLIP, cleaned (ours)", "helip": "CLIP-HELIP"}
@@ -45,7 +46,7 @@ def _points(study: Study) -> Iterator[tuple[int, str, str, float, float, float]]
     for corpus, run in there:
         value = float(np.mean(measured.values(run.name, [column])))
         low, high = gain([alone[run.name]]).interval(noise) if run.name in alone else (value, value)
-        yield read_json(study.manifest(run.corpus))["size"], corpus, run.arm, value, low, high
+        yield read_json(BuildCorpus(study, run.corpus).output)["size"], corpus, run.arm, value, low, high
 
 
 def _ours(axes: Axes, points: list[tuple[int, str, str, float, float, float]]) -> None:

@@ -10,6 +10,7 @@ from helip.data.corpus import Corpus
 from helip.mining.pairs import PairSet
 from helip.reporting.figures.style import FALSE_NEGATIVE, INK, METHODS, OTHER, TRULY_HARD
 from helip.reporting.inputs import sheet_pairs
+from helip.stages import BuildCorpus, Mine
 from helip.study import Study
 from helip.synthetic.truth import Truth
 
@@ -20,8 +21,8 @@ TARGETS = {"figure5": (0, 2), "figure6": (0, 2), "figure7": (2, 6)}  # the first
 def draw(study: Study, name: str) -> Figure:
     names = sheet_pairs(study, name)
     corpus_name = study.pairs_entry(names[0])[0]
-    corpus = Corpus.open(study.corpus_dir(corpus_name))
-    sets = {_label(study, n): PairSet.open(study.pairs_dir(n)) for n in names}
+    corpus = Corpus.open(BuildCorpus(study, corpus_name).folder)
+    sets = {_label(study, n): PairSet.open(Mine(study, n).folder) for n in names}
     truth = _truth(study, corpus_name)
     first, end = TARGETS[name]
     targets = drawn_targets(list(sets.values()), end)[first:]
@@ -48,7 +49,7 @@ def _label(study: Study, name: str) -> str:
 
 
 def _truth(study: Study, corpus: str) -> Truth | None:
-    return Truth.open(study.corpus_dir(corpus)) if study.is_generated(corpus) else None
+    return Truth.open(BuildCorpus(study, corpus).folder) if study.is_generated(corpus) else None
 
 
 def _heading(truth: Truth | None, first: int) -> str:

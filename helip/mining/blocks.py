@@ -1,4 +1,4 @@
-"""What is to be mined: blocks of targets, each with the candidates it may choose from."""
+"""What is to be mined: blocks of targets, each with the candidates it may choose from, of the corpus or of some of its pairs."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from helip.config import MiningSpec
+from helip.errors import HelipError
 
 
 @dataclass(frozen=True)
@@ -36,3 +37,20 @@ def draw_pool(spec: MiningSpec, corpus_size: int, block: int) -> tuple[np.ndarra
     that each has C candidates drawn uniformly from the corpus without itself (section 3.2), and a block one matrix product."""
     drawn = np.random.default_rng([spec.seed, block]).choice(corpus_size, spec.pool + 1, replace=False)
     return drawn[:-1], int(drawn[-1])
+
+
+def kept_ids(keep: np.ndarray, corpus_size: int) -> np.ndarray:
+    """The ids, in order, that a mask [N] keeps; HelipError for what is no such mask, or leaves no two pairs to compare."""
+    if not isinstance(keep, np.ndarray) or keep.dtype != bool or keep.shape != (corpus_size,):
+        what = f"{keep.dtype} {list(keep.shape)}" if isinstance(keep, np.ndarray) else type(keep).__name__
+        raise HelipError(f"keep: expected bool [{corpus_size}], one for each pair of the corpus, got {what}; select from this corpus again")
+    ids = np.flatnonzero(keep)
+    if len(ids) < 2:
+        raise HelipError(f"keep: keeps {len(ids)} of {corpus_size} pairs, and hard pairs need at least two; select more")
+    return ids
+
+
+def among(ids: np.ndarray, work: Iterator[Block]) -> Iterator[Block]:
+    """Blocks over positions 0..n-1 of `ids`, as blocks over the corpus: what is drawn and shared is that of a corpus of those pairs."""
+    for block in work:
+        yield Block(ids[block.targets], ids[block.columns], ids[block.forbidden])

@@ -1,19 +1,21 @@
-"""One study as it is declared: its runs resolved, and the names of the pair sets and selections that they need."""
+"""One study: its runs resolved, its tables and claims, and the names of the pair sets and selections that its runs need."""
 
 import functools
+import os
 from pathlib import Path
 from typing import Any
 
 from helip.config import (
     Claim,
+    ConfigModel,
     DownloadedCorpus,
+    Encoder,
     GeneratedCorpus,
     Model,
     Name,
     Pairs,
     Resources,
     Selection,
-    Stage,
     StudyConfig,
     Table,
     TrainConfig,
@@ -22,6 +24,7 @@ from helip.config import (
 from helip.config.reading import read_yaml
 from helip.errors import HelipError
 from helip.io import digest
+from helip.study.checks import check
 from helip.study.resolve import ResolvedRun, RunResolver, encoders_of
 
 # What a job asks for that copies files: importing a published checkpoint, joining shards, drawing pairs that no miner made.
@@ -43,10 +46,13 @@ def _as_long(a: TrainConfig, b: TrainConfig) -> bool:
     return (a.steps, a.epochs, a.batch_size) == (b.steps, b.epochs, b.batch_size)
 
 
-class Declared:
-    """A study and what of the paper it binds. `runs` are those it can build, `declared` all that the paper has."""
+class Study:
+    """A study and what of the paper it binds. `runs` are those it can build, `declared` all that the paper has. Never imports torch.
 
-    def __init__(self, name: str, experiments: Path, results: Path):
+    Where its artefacts lie and what they stand for, helip.stages says.
+    """
+
+    def __init__(self, name: str, experiments: Path = Path("experiments"), results: Path = Path("results")):
         self.name, self.file = name, experiments / "studies" / f"{name}.yaml"
         if not self.file.exists():
             known = ", ".join(sorted(p.stem for p in self.file.parent.glob("*.yaml"))) or "none"
@@ -58,6 +64,8 @@ class Declared:
         self.runs_file = experiments / "paper" / "runs.yaml"
         binding = RunResolver(self.declaration, self.file, self.runs_file)
         self.declared, self.runs = set(binding.declared), binding.runs()
+        check(self, experiments / "paper")
+        self.tables |= {f"first/{n}": t for n, table in self.tables.items() if (t := self._first_rows(table)).rows}
 
     def run(self, name: str) -> ResolvedRun:
         if name in self.runs:
@@ -71,15 +79,29 @@ class Declared:
             raise HelipError(f"{self.file}: {kind} has no '{name}'; it has {', '.join(sorted(bound)) or 'none'}")
         return bound[name]
 
-    def resources(self, stage: Stage) -> Resources:
+    def corpus(self, name: str) -> ConfigModel:
+        """The declaration of a corpus. HelipError for a name that the study does not bind; so with the three that follow."""
+        return self._known("corpora", name)
+
+    def encoder(self, name: str) -> Encoder:
+        return self._known("encoders", name)
+
+    def model(self, name: str) -> Model:
+        return self._known("models", name)
+
+    def evaluation_set(self, name: str) -> ConfigModel:
+        return self._known("evaluation", name)
+
+    def resources(self, stage: str) -> Resources:
+        """What a stage asks of the scheduler."""
         return self.declaration.resources.get(stage, Resources())
 
     def pairs_name(self, run: ResolvedRun) -> str:
         """corpus.method.encoders, then whatever the run sets differently from the study: cc3m.hpm.dino_vits8.sentence.k100"""
         usual = self.declaration.mining
         own = {f: v for f in Pairs.model_fields if (v := getattr(run.pairs, f)) != getattr(usual, f)}
-        said = [f"{f}{'none' if v is None else v}" for f, v in own.items() if f not in ("method", "image_encoder", "text_encoder")]
-        return ".".join([run.corpus, run.pairs.method, *encoders_of(run.pairs), *said])
+        settings = [f"{f}{'none' if v is None else v}" for f, v in own.items() if f not in ("method", "image_encoder", "text_encoder")]
+        return ".".join([run.corpus, run.pairs.method, *encoders_of(run.pairs), *settings])
 
     @functools.cached_property
     def pairs(self) -> dict[str, tuple[str, Pairs]]:
@@ -93,7 +115,7 @@ class Declared:
 
     def declared_size(self, corpus: str) -> int | None:
         """Pairs of a corpus as declared or published: an upper bound, since addresses rot; None where nobody has said."""
-        match self._known("corpora", corpus):
+        match self.corpus(corpus):
             case GeneratedCorpus(size=size):
                 return size
             case DownloadedCorpus(sample=int(sample)):
@@ -106,22 +128,11 @@ class Declared:
 
     def is_generated(self, corpus: str) -> bool:
         """Whether its truth is known: it was generated, or is a union of corpora that all were."""
-        match self._known("corpora", corpus):
+        match self.corpus(corpus):
             case UnionCorpus(of=members):
                 return all(self.is_generated(m) for m in members)
             case declared:
                 return isinstance(declared, GeneratedCorpus)
-
-    def mining_shards(self, pairs: str) -> int:
-        """Jobs that mine a pair set together. It is the same bytes however many there are, so no digest knows of them."""
-        corpus, spec = self.pairs_entry(pairs)
-        size, most = self.declared_size(corpus), self.resources("mine").pairs_per_shard
-        return 1 if size is None or most is None or not encoders_of(spec) else -(-size // most)
-
-    def mining_resources(self, pairs: str) -> Resources:
-        """Of the job that makes a pair set: to mine it, or only to join its shards or to draw what no miner made."""
-        mines = encoders_of(self.pairs_entry(pairs)[1]) and self.mining_shards(pairs) == 1
-        return self.resources("mine") if mines else FILES_ONLY
 
     @property
     def own_corpora(self) -> list[str]:
@@ -157,19 +168,16 @@ class Declared:
         runs = [r for r in self.runs.values() if r.start == start and r.false_negative_margin is not None]
         known = {self.filtered_name(r.name): (self.pairs_name(r), r.false_negative_margin) for r in runs}
         if name not in known:
-            said = ", ".join(known) or "none"
-            raise HelipError(f"{self.file}: no refinement of {start} draws from filtered pairs '{name}'; they draw from {said}")
+            filtered = ", ".join(known) or "none"
+            raise HelipError(f"{self.file}: no refinement of {start} draws from filtered pairs '{name}'; they draw from {filtered}")
         return known[name]
 
-    def tasks(self, stage: Stage) -> list[tuple[str, str]]:
+    def tasks(self, stage: str) -> list[tuple[str, str]]:
         """(set, task) of each metrics file that `evaluate` or `probe` writes for a model."""
         sets = self.declaration.evaluation.items()
         if stage == "probe":
             return [(n, "probe") for n, s in sets if s.probe]
         return [(n, {"classification": "zeroshot", "retrieval": "retrieval"}[s.task]) for n, s in sets]
-
-    def model_declaration(self, run: str) -> Model:
-        return self._known("models", self.run(run).model)
 
     def control_of(self, run: str) -> str | None:
         """The run a refinement is measured against: the plain control of the same start, steps and batch; a control, against its start."""
@@ -178,3 +186,27 @@ class Declared:
             return None
         controls = [c.name for c in self.runs.values() if c.start == r.start and c.is_plain_control and _as_long(c.recipe, r.recipe)]
         return r.start if run in controls[:1] or not controls else controls[0]
+
+    def _first_rows(self, table: Table) -> Table:
+        """The rows of what the study names first: `first/table1` is what `make table1` builds."""
+        return table.model_copy(update={"rows": tuple(row for row in table.rows if self._is_first(row.run))})
+
+    def _is_first(self, run: str) -> bool:
+        return run in self.runs and (self.runs[run].start or run) in self.declaration.first
+
+    def table_rows(self, name: str) -> list[tuple[str, str, str, dict[str, float], bool]]:
+        """(corpus label, method label, run, published, ours) of a table; rows that runs add, after the others of their corpus."""
+        table = self.tables[name]
+        rows = [(r.corpus, r.label, r.run, dict(r.published), r.ours) for r in table.rows if r.run in self.runs]
+        labels = {self.runs[run].corpus: corpus for corpus, _, run, _, _ in rows}
+        first, _, whole = name.rpartition("/")
+        for run in (r for r in self.runs.values() if whole in r.tables and (not first or self._is_first(r.name))):
+            corpus = labels.get(run.corpus, run.corpus)
+            end = max((n for n, row in enumerate(rows, 1) if row[0] == corpus), default=len(rows))
+            rows.insert(end, (corpus, run.tables[whole], run.name, {}, True))
+        return rows
+
+
+def load(name: str, results: Path | None = None) -> Study:
+    """The study of that name under ./experiments; artefacts under ./results or $HELIP_RESULTS."""
+    return Study(name, results=results or Path(os.environ.get("HELIP_RESULTS", "results")))

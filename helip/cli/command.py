@@ -7,7 +7,6 @@ with underscores.
 """
 
 import argparse
-import difflib
 import re
 import shutil
 from collections.abc import Iterator
@@ -22,7 +21,7 @@ from pydantic_core import PydanticUndefined
 
 from helip.config.base import ConfigModel
 from helip.config.reading import validate_options
-from helip.errors import HelipError
+from helip.errors import HelipError, nearest
 
 METAVARS = {int: "INT", float: "FLOAT", Path: "PATH", str: "TEXT"}
 BOUNDS = {"gt": "above", "ge": "at least", "lt": "below", "le": "at most"}
@@ -295,8 +294,7 @@ def _refuse_unknown(parser: argparse.ArgumentParser, command: type[Command], arg
             continue
         if instead := command.former.get(flag):
             raise HelipError(f"{flag} is no longer an option; {instead}")
-        near = difflib.get_close_matches(flag, known, n=1)
-        raise HelipError(f"{flag}: no such option; {f'did you mean {near[0]}?' if near else f'see `{parser.prog} --help`'}")
+        raise HelipError(f"{flag}: no such option{nearest(flag, known) or f'; see `{parser.prog} --help`'}")
 
 
 def _value(option: Option, given: Any) -> Any:

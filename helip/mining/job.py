@@ -14,7 +14,7 @@ from helip.config import MiningSpec
 from helip.errors import HelipError
 from helip.io import read_json, write_json
 from helip.mining.pairs import PairSet, merge
-from helip.mining.truth import Truth
+from helip.mining.references import Truth
 
 THUMBNAIL = (192, 192)  # pixels: five hundred photographs in full would make a page that no browser likes
 
@@ -102,8 +102,7 @@ class MineJob:
             print(f"warning: {self.out}: {what}", file=sys.stderr)
 
     def _audit(self, pairs: PairSet) -> None:
-        from helip.mining.audit import audit, lines
-        from helip.mining.sheet import sheet
+        from helip.mining.audit import audit, lines, sheet
 
         image, text = self._arrays()
         report, corpus = audit(pairs, image, text, self.truth), self.corpus

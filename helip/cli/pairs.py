@@ -15,7 +15,7 @@ from helip.errors import HelipError
 from helip.io import check_replaceable, digest, file_digest
 
 TAUS = ("tau_image", "tau_text")
-REFINE = "helip refine --corpus CORPUS --pairs {out} --model MODEL --out DIR; and once with --arm control, to compare with"
+REFINE = "helip refine --corpus {corpus} --pairs {out} --model MODEL --out DIR; and once with --arm control, to compare with"
 
 
 def _features_file(given: Any) -> Any:
@@ -54,7 +54,11 @@ class Mine(Command):
         job = self._job()
         pairs = job.run(self.shard)
         whole = self.shard == (0, 1)
-        then = REFINE.format(out=self.out) if whole else "the other shards, then helip merge-pairs SHARD ... --out DIR"
+        then = (
+            REFINE.format(corpus=self.corpus or "CORPUS", out=self.out)
+            if whole
+            else "the other shards, then helip merge-pairs SHARD ... --out DIR"
+        )
         done(f"{self.out}: {summary(pairs)}", then=then)
 
     def _job(self) -> Any:
@@ -131,7 +135,10 @@ class MergePairs(Command):
 
         check_replaceable(self.out, "pairs.json", *self.shards)
         pairs = join(self.shards, self.out)
-        done(f"{self.out}: {len(pairs)} targets from {len(self.shards)} shards; {summary(pairs)}", then=REFINE.format(out=self.out))
+        done(
+            f"{self.out}: {len(pairs)} targets from {len(self.shards)} shards; {summary(pairs)}",
+            then=REFINE.format(corpus="CORPUS", out=self.out),
+        )
 
 
 class FilterPairs(Command):
@@ -165,7 +172,7 @@ class FilterPairs(Command):
             Corpus.open(self.corpus), self.pairs, model, self.out.with_name(f"{self.out.name}.features"), self.margin, self.out,
             device=device, batch_size=self.batch_size, workers=loader_workers(self.workers, device),
         )  # fmt: skip
-        done(f"{self.out}: {summary(before, after)}", then=REFINE.format(out=self.out))
+        done(f"{self.out}: {summary(before, after)}", then=REFINE.format(corpus=self.corpus, out=self.out))
 
 
 class ExportPairs(Command):

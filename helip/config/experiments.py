@@ -1,6 +1,7 @@
 """Runs, studies, tables and claims."""
 
-from typing import Any, Literal, Self
+import statistics
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -140,6 +141,9 @@ class Contrast(ConfigModel):
     over: Name
 
 
+MINING_MINUTES = "mine.minutes"  # the metric of a column of mining times
+
+
 class Table(ConfigModel):
     """A table of the paper, and which runs and metrics stand in it (experiments/paper/tables.yaml)."""
 
@@ -167,6 +171,17 @@ class Table(ConfigModel):
                 return self.columns if self.average else ()
             case keys:
                 return tuple(column for column in self.columns if column.key in keys)
+
+    @property
+    def is_of_times(self) -> bool:
+        """Whether its cells are mining times, and not metrics of models."""
+        return all(column.metric == MINING_MINUTES for column in self.columns)
+
+    def printed_average(self, published: dict[Name, float]) -> float | None:
+        """Returns the average of a row's published numbers: as the paper printed it, else of its cells where it has all of them."""
+        cells = [published[column.key] for column in self.averaged if column.key in published]
+        whole = bool(cells) and len(cells) == len(self.averaged)
+        return published.get("average", round(statistics.fmean(cells), 2) if whole else None)
 
     def chosen(self, keys: tuple[Name, ...]) -> tuple[Column, ...]:
         """Returns the columns of those keys; without keys, those that the average is of, or all."""
@@ -202,3 +217,49 @@ class Claim(ConfigModel):
     def comparisons(self) -> tuple[Comparison, ...]:
         """Returns all comparisons that the sentence speaks of, the claim's own first."""
         return (Comparison(run=self.run, over=self.over), *self.also)
+
+
+class AccuracyBySize(ConfigModel):
+    """A figure of accuracy by size of the corpus, ours beside what the paper printed."""
+
+    kind: Literal["accuracy_by_size"]
+    title: str
+    note: str = ""
+    table: Name  # of tables.yaml: the numbers plotted
+    sizes: dict[str, float]  # corpus as the paper names it -> its pairs
+
+
+class PairSheet(ConfigModel):
+    """A figure of target pairs and their hard pairs, one row per mining method."""
+
+    kind: Literal["pair_sheet"]
+    title: str
+    note: str = ""
+    methods: tuple[Literal["hpm", "fast_hpm", "image", "text"], ...] = Field(min_length=2)
+    targets: tuple[int, int]  # the first of the drawn targets shown, and the end
+
+
+class MiningQuality(ConfigModel):
+    """A figure of what was mined and what was dropped, against what the generator knows."""
+
+    kind: Literal["mining_quality"]
+    title: str
+    note: str = ""
+
+
+Figure = Annotated[AccuracyBySize | PairSheet | MiningQuality, Field(discriminator="kind")]
+
+
+class Question(ConfigModel):
+    """Where the report reads off whether refinement beats plain continued training."""
+
+    table: Name  # every refinement beside its control; the report does not wait for it
+    claim: Name
+    asked_once: Name  # the run declared beforehand, whose p-value needs no correction
+
+
+class ReportConfig(ConfigModel):
+    """What a study's report asks and draws (experiments/paper/report.yaml)."""
+
+    question: Question
+    figures: dict[Name, Figure]

@@ -4,12 +4,13 @@ Jobs never open the store (many writers break a new one); this local step reads 
 (study/run/seed) and replaced when the digest of its files has changed.
 """
 
-import csv
 import fcntl
 import hashlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+
+import pandas
 
 from helip.io import read_json
 from helip.stages import model_of
@@ -35,6 +36,7 @@ def import_study(study: Study, store: Path) -> dict[str, int]:
 
 
 def finished(study: Study) -> Iterator[tuple[str, str]]:
+    """Yields (run, seed) of every training that is done."""
     for run in study.runs.values():
         for seed in run.seeds:
             if (model_of(study, run.name, seed).folder / "train.json").exists():
@@ -76,7 +78,7 @@ def _log(client, run_id: str, train: dict[str, Any], curve: Path, metrics: list[
     if warnings := "\n".join(train.get("warnings", [])):  # as MLflow's description of the run, which its page shows first
         tags += [RunTag("helip.warnings", warnings[:5000]), RunTag("mlflow.note.content", f"Warnings\n\n{warnings[:5000]}")]
     client.log_batch(run_id, params=params[:100], tags=tags)
-    points = [Metric(f"train.{k}", float(v), 0, int(row["step"])) for row in _rows(curve) for k, v in row.items() if k != "step" and v]
+    points = [Metric(f"train.{name}", value, 0, step) for name, step, value in _curve(curve)]
     for path in metrics:
         one = read_json(path)
         points += [Metric(f"{one['set']}.{one['task']}.{k}", float(v), 0, 0) for k, v in one["metrics"].items()]
@@ -84,9 +86,12 @@ def _log(client, run_id: str, train: dict[str, Any], curve: Path, metrics: list[
         client.log_batch(run_id, metrics=points[first : first + BATCH])
 
 
-def _rows(curve: Path) -> Iterator[dict[str, str]]:
-    with open(curve, newline="") as f:
-        yield from csv.DictReader(f)
+def _curve(file: Path) -> Iterator[tuple[str, int, float]]:
+    """(name, step, value) of every number in a training's curve.csv."""
+    curve = pandas.read_csv(file)
+    for name in curve.columns.drop("step"):
+        for step, value in curve[["step", name]].dropna().itertuples(index=False):
+            yield name, int(step), float(value)
 
 
 def _flat(value: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:

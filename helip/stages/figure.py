@@ -3,23 +3,20 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from helip.config import Pairs
+from helip.config import AccuracyBySize, Figure, MiningQuality, Pairs, PairSheet
+from helip.errors import HelipError
 from helip.io import file_digest
 from helip.stages.base import How, Stage
 from helip.stages.corpus import BuildCorpus
 from helip.stages.mine import Mine, pairs_of
 from helip.stages.select import selection_of
-from helip.stages.table import MakeTable, tables_of
+from helip.stages.table import MakeTable, question, tables_of
 from helip.study import Study
-
-# figure -> the mining methods whose pairs it shows side by side
-SHEETS = {"figure5": ("hpm", "image", "text"), "figure6": ("hpm", "fast_hpm"), "figure7": ("hpm", "image", "text")}
-SIZES, QUALITY = "figure4", "figure8"
 
 
 @dataclass(frozen=True)
 class DrawFigure(Stage):
-    """PNG and PDF of one figure. Accuracy by corpus size (figure 4), sheets of pairs (5 to 7), quality of mined pairs (8)."""
+    """PNG and PDF of one figure that experiments/paper/report.yaml declares."""
 
     figure: str
 
@@ -28,26 +25,47 @@ class DrawFigure(Stage):
     path = ""
     files = ("{figure}.png", "{figure}.pdf")
 
+    @property
+    def declared(self) -> Figure:
+        figures = self.study.report.figures
+        if self.figure not in figures:
+            raise HelipError(f"{self.study.report_file}: there is no '{self.figure}'; the figures are {', '.join(figures)}")
+        return figures[self.figure]
+
+    @property
+    def has_data(self) -> bool:
+        """Whether the study has what it shows; a report leaves out a figure without data."""
+        match self.declared:
+            case AccuracyBySize(table=table):
+                return bool(MakeTable(self.study, table).inputs())
+            case PairSheet():
+                return len(sheet_pairs(self.study, self.figure)) > 1
+            case MiningQuality():
+                return bool(quality_pairs(self.study))
+
     def config(self) -> object:
-        shown = shown_if_there(self.study) if self.figure == QUALITY else []
-        return [self.study.tables.get(self.figure), [str(path) for path in self.inputs()], shown]
-
-    def pairs(self) -> list[Mine]:
-        """The pair sets that it shows."""
-        return quality_pairs(self.study) if self.figure == QUALITY else sheet_pairs(self.study, self.figure)
-
-    def corpora(self) -> list[BuildCorpus]:
-        """The corpora whose images or sizes it shows."""
-        if self.figure == SIZES:
-            return list(dict.fromkeys(BuildCorpus(self.study, self.study.run(r).corpus) for r in MakeTable(self.study, SIZES).runs()))
-        return list(dict.fromkeys(one.corpus for one in self.pairs())) if self.figure in SHEETS else []
+        """What is drawn beyond the files that are waited for: a figure of quality shows further pair sets where they were made."""
+        shown = shown_if_there(self.study) if isinstance(self.declared, MiningQuality) else []
+        return [self.declared, self.study.tables.get(self.figure), [str(path) for path in self.inputs()], shown]
 
     def needs(self) -> list[Stage]:
-        return [*self.corpora(), *(MakeTable(self.study, SIZES).needs() if self.figure == SIZES else self.pairs())]
+        match self.declared:
+            case AccuracyBySize(table=table):
+                corpora = dict.fromkeys(BuildCorpus(self.study, self.study.run(run).corpus) for run in MakeTable(self.study, table).runs())
+                return [*corpora, *MakeTable(self.study, table).needs()]
+            case PairSheet():
+                pairs = sheet_pairs(self.study, self.figure)
+                return [*dict.fromkeys(one.corpus for one in pairs), *pairs]
+            case MiningQuality():
+                return [*quality_pairs(self.study)]
 
     def inputs(self) -> list[Path]:
-        shown = MakeTable(self.study, SIZES).inputs() if self.figure == SIZES else [one.output for one in self.pairs()]
-        return [*(corpus.output for corpus in self.corpora()), *shown]
+        """The files of its needs; of a table's needs, those that the table shows."""
+        match self.declared:
+            case AccuracyBySize(table=table):
+                corpora = [one.output for one in self.needs() if isinstance(one, BuildCorpus)]
+                return [*corpora, *MakeTable(self.study, table).inputs()]
+        return super().inputs()
 
     def make(self, how: How) -> str:
         from pkgutil import resolve_name  # reporting stands above the stages
@@ -57,15 +75,17 @@ class DrawFigure(Stage):
 
 def figures_of(study: Study) -> list[DrawFigure]:
     """The figures that a study can draw."""
-    sheets = [name for name in SHEETS if len(sheet_pairs(study, name)) > 1]
-    quality = [QUALITY] if quality_pairs(study) else []
-    sizes = [SIZES] if SIZES in study.tables and MakeTable(study, SIZES).inputs() else []
-    return [DrawFigure(study, name) for name in sizes + sheets + quality]
+    return [one for name in study.report.figures if (one := DrawFigure(study, name)).has_data]
+
+
+def plotted(study: Study) -> list[str]:
+    """The tables whose numbers a figure shows: the report does not print them as tables."""
+    return [figure.table for figure in study.report.figures.values() if isinstance(figure, AccuracyBySize)]
 
 
 def sheet_pairs(study: Study, figure: str) -> list[Mine]:
     """The pair sets that a sheet compares: of the first corpus that has the most of its methods, biggest pool first."""
-    wanted, by_corpus = SHEETS.get(figure, ()), {}
+    wanted, by_corpus = study.report.figures[figure].methods, {}
     for name, (corpus, spec) in study.pairs.items():
         if spec.method in wanted:
             by_corpus.setdefault(corpus, []).append((wanted.index(spec.method), -(spec.pool or 0), name))
@@ -105,9 +125,7 @@ def selection_files(study: Study) -> list[Path]:
 
 
 def shown_if_there(study: Study) -> list[tuple[str, str]]:
-    """(file, digest) of what figure 8 and the report show where it was made and do not wait for."""
-    from helip.stages.report import question
-
+    """(file, digest) of what a figure of quality and the report show where it was made and do not wait for."""
     asked = [path for path in (MakeTable(study, question(study)).output,) if path.exists()]
     needed = quality_pairs(study)
     extra = [pairs.output for pairs in measurable_pairs(study) if pairs not in needed]

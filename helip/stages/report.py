@@ -10,16 +10,6 @@ from helip.stages.figure import figures_of, shown_if_there
 from helip.stages.table import MakeTable, tables_of
 from helip.study import Study
 
-# Does refinement beat plain continued training? Made by its own name (`make table11`): the report shows it where it is there, and what it
-# alone needs is never made for the report.
-QUESTION = "table11"
-
-
-def question(study: Study) -> str:
-    """Table 11; where the whole was not made, its first rows."""
-    whole, first = MakeTable(study, QUESTION), f"first/{QUESTION}"
-    return first if MakeTable(study, first).is_done and not whole.is_done else QUESTION
-
 
 def ledger(study: Study) -> Path:
     """Where paper, released code and project differ."""
@@ -49,8 +39,8 @@ class DecideClaims(Stage):
     def make(self, how: How) -> str:
         from pkgutil import resolve_name  # reporting stands above the stages
 
-        rows = resolve_name("helip.reporting.claims_table:write_claims")(self.study)
-        return ", ".join(f"{n} {verdict}" for verdict, n in resolve_name("helip.reporting.claims_table:counts")(rows).items())
+        decided = resolve_name("helip.reporting.pages:write_claims")(self.study)
+        return ", ".join(f"{n} {verdict}" for verdict, n in decided.counts.items())
 
 
 @dataclass(frozen=True)
@@ -77,8 +67,8 @@ class WriteReport(Stage):
     def make(self, how: How) -> str:
         from pkgutil import resolve_name  # reporting stands above the stages
 
-        shown = resolve_name("helip.reporting.contents:everything")(self.study)
-        return str(resolve_name("helip.reporting.report:write_report")(self.study, shown))
+        shown = resolve_name("helip.reporting.document:everything")(self.study)
+        return str(resolve_name("helip.reporting.pages:write_report")(self.study, shown))
 
 
 @dataclass(frozen=True)

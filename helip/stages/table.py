@@ -10,8 +10,6 @@ from helip.stages.evaluate import Evaluate, Probe, metrics_file
 from helip.stages.mine import Mine, pairs_of
 from helip.study import Study
 
-TIMES = "mine.minutes"  # the metric of a table whose cells are mining times
-
 
 @dataclass(frozen=True)
 class MakeTable(Stage):
@@ -37,11 +35,6 @@ class MakeTable(Stage):
         """The runs that its rows show."""
         return list(dict.fromkeys(run for _, _, run, _, _ in self.study.table_rows(self.table)))
 
-    @property
-    def is_of_times(self) -> bool:
-        """Whether its one column is mining times."""
-        return all(column.metric == TIMES for column in self.declared.columns)
-
     def _measured(self) -> dict[Path, Stage]:
         """Each metrics file that a cell shows, with the artefact that holds it."""
         wanted = {(c.set, c.metric.partition(".")[0]) for c in self.declared.columns}
@@ -59,7 +52,7 @@ class MakeTable(Stage):
 
     def timed(self) -> list[Mine]:
         """The pair sets whose mining times it shows."""
-        if not self.is_of_times:
+        if not self.declared.is_of_times:
             return []
         return list(dict.fromkeys(pairs_of(self.study, run) for run in self.runs() if self.study.run(run).pairs))
 
@@ -72,12 +65,16 @@ class MakeTable(Stage):
     def make(self, how: How) -> str:
         from pkgutil import resolve_name  # reporting stands above the stages
 
-        return str(resolve_name("helip.reporting.tables:write_table")(self.study, self.table))
+        return str(resolve_name("helip.reporting.pages:write_table")(self.study, self.table))
 
 
 def tables_of(study: Study) -> list[MakeTable]:
     """The tables that a study has something to put into, as the paper numbers them; not those that are only made by their own name."""
-    from helip.stages.report import QUESTION
-
-    tables = [MakeTable(study, name) for name in study.tables if name != QUESTION and not name.startswith("first/")]
+    tables = [MakeTable(study, name) for name in study.tables if name != study.report.question.table and not name.startswith("first/")]
     return [table for table in tables if table.inputs()]
+
+
+def question(study: Study) -> str:
+    """The table of the report's question; where the whole was not made, its first rows. A report shows it and never waits for it."""
+    whole = study.report.question.table
+    return f"first/{whole}" if MakeTable(study, f"first/{whole}").is_done and not MakeTable(study, whole).is_done else whole

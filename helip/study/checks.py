@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from helip.config import Claim, RunEncoder, SelfSupervisedEncoder
+from helip.config import AccuracyBySize, Claim, RunEncoder, SelfSupervisedEncoder
 from helip.errors import HelipError
 
 if TYPE_CHECKING:
@@ -28,6 +28,18 @@ def _check_tables(study: "Study", folder: Path) -> None:
                 raise HelipError(f"{study.runs_file}: {run.name}: tables names '{table}', and there is no such table")
     for name, claim in study.claims.items():
         _check_claim(study, f"{folder / 'claims.yaml'}: {name}", claim)
+    _check_report(study, folder / "report.yaml")
+
+
+def _check_report(study: "Study", file: Path) -> None:
+    question = study.report.question
+    if question.table not in study.tables:
+        raise HelipError(f"{file}: question: names table '{question.table}', and there is no such table")
+    if question.claim not in study.claims:
+        raise HelipError(f"{file}: question: names claim '{question.claim}', and there is no such claim")
+    for name, figure in study.report.figures.items():
+        if isinstance(figure, AccuracyBySize) and figure.table not in study.tables:
+            raise HelipError(f"{file}: {name}: names table '{figure.table}', and there is no such table")
 
 
 def _check_claim(study: "Study", where: str, claim: Claim) -> None:

@@ -14,6 +14,7 @@ from helip.config import (
     Model,
     Name,
     Pairs,
+    ReportConfig,
     Resources,
     Selection,
     StudyConfig,
@@ -60,6 +61,8 @@ class Study:
         self.declaration: StudyConfig = read_yaml(self.file, StudyConfig)
         self.tables: dict[str, Table] = read_yaml(experiments / "paper" / "tables.yaml", dict[Name, Table])
         self.claims: dict[str, Claim] = read_yaml(experiments / "paper" / "claims.yaml", dict[Name, Claim])
+        self.report_file = experiments / "paper" / "report.yaml"
+        self.report: ReportConfig = read_yaml(self.report_file, ReportConfig)
         self.root = results / name
         self.runs_file = experiments / "paper" / "runs.yaml"
         binding = RunResolver(self.declaration, self.file, self.runs_file)

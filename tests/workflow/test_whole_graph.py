@@ -5,8 +5,9 @@ import json
 
 import pytest
 
-from helip.reporting.inputs import figures, tables
 from helip.stages import selection_of
+from helip.stages.figure import figures_of
+from helip.stages.table import tables_of
 from helip.study import Study
 
 pytestmark = pytest.mark.long  # about a hundred jobs, made for the first test that asks
@@ -49,8 +50,8 @@ def test_it_has_every_kind_of_run_and_rule_of_miniature(graph, study):
 
 def test_the_report_has_every_table_and_figure(study):
     numbers = 1, 2, 3, 4, 6, 7, 8, 9, 10  # table 5 is LAION's alone
-    assert tables(study) == [f"table{n}" for n in numbers] + ["figure4"]
-    assert figures(study) == [f"figure{n}" for n in (4, 5, 6, 7, 8)]
+    assert [one.table for one in tables_of(study)] == [f"table{n}" for n in numbers] + ["figure4"]
+    assert [one.figure for one in figures_of(study)] == [f"figure{n}" for n in (4, 5, 6, 7, 8)]
     page = (study.root / "report.html").read_text()
     for part in ["answer", "verdicts", "question", "tables", "times", "versions"] + [f"table{n}" for n in (*numbers, 11)]:
         assert f"id='{part}'" in page or f'id="{part}"' in page, part

@@ -1,16 +1,16 @@
 """What was mined and what was dropped, against what the generator knows. Only generated corpora can be measured so."""
 
-import csv
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from helip.io import atomic_file, read_json
+from helip.io import read_json
 from helip.mining.pairs import PairSet
-from helip.reporting.inputs import measurable_pairs, selection_files
+from helip.reporting.tables import write_csv
 from helip.stages import BuildCorpus, Mine
+from helip.stages.figure import measurable_pairs, selection_files
 from helip.study import Study
 from helip.synthetic.truth import Truth
 
@@ -39,27 +39,28 @@ class Quality:
 
 
 def quality(study: Study, name: str) -> Quality:
+    """Measures a pair set against the truth of its generated corpus."""
     corpus, spec = study.pairs_entry(name)
     truth, pairs = Truth.open(BuildCorpus(study, corpus).folder), PairSet.open(Mine(study, name).folder)
     i, j = entries(pairs)
     draw = np.random.default_rng(0).integers(0, len(truth), (2, 20_000))
-    found = int((pairs.noise & truth.mismatched).sum())
+    both = int((pairs.noise & truth.mismatched).sum())
     noise, bad = int(pairs.noise.sum()), int(truth.mismatched.sum())
     return Quality(
         name, corpus, spec.method, spec.image_encoder, spec.text_encoder, len(pairs), noise,
         _percent(truth.caption_true_of(j, i)), _percent(truth.same_concept(i, j)), _percent(truth.truly_hard(i, j)),
         _percent(truth.attribute_overlap(i, j) / ATTRIBUTES), _percent(truth.attribute_overlap(*draw) / ATTRIBUTES),
-        100 * found / noise if noise else None, 100 * found / bad if bad else None, _percent(truth.mismatched),
+        100 * both / noise if noise else None, 100 * both / bad if bad else None, _percent(truth.mismatched),
     )  # fmt: skip
 
 
 def entries(pairs: PairSet) -> tuple[np.ndarray, np.ndarray]:
-    """(targets, hard pairs), ids of all entries of a pair set."""
+    """Returns (targets, hard pairs): the ids of all entries of a pair set."""
     return np.repeat(np.arange(len(pairs)), np.diff(pairs.offsets)), np.asarray(pairs.ids)
 
 
 def overlap_by_target(study: Study, name: str) -> np.ndarray:
-    """float64 [targets]: the share in percent of a target's attributes that its hard pairs show too; NaN where it has none."""
+    """Returns float64 [targets]: the share in percent of a target's attributes that its hard pairs show too; NaN where it has none."""
     corpus, _ = study.pairs_entry(name)
     truth, pairs = Truth.open(BuildCorpus(study, corpus).folder), PairSet.open(Mine(study, name).folder)
     i, j = entries(pairs)
@@ -73,10 +74,10 @@ def _percent(values: np.ndarray) -> float:
 
 
 def write_quality(study: Study, path: Path) -> list[Quality]:
-    """One row per pair set, as results/<study>/mining_quality.csv."""
-    found = [quality(study, name) for name in measurable_pairs(study)]
-    _write_rows(path, Quality, found)
-    return found
+    """Writes one row per pair set, as results/<study>/mining_quality.csv, and returns them."""
+    rows = [quality(study, name) for name in [one.pairs for one in measurable_pairs(study)]]
+    write_csv(path, Quality, rows, _text)
+    return rows
 
 
 @dataclass(frozen=True)
@@ -97,28 +98,27 @@ class Selected:
 
 
 def selections(study: Study) -> Iterator[Selected]:
-    """Every first-seed selection that was made and that truth exists for."""
+    """Yields every first-seed selection that was made and that truth exists for."""
     for file in selection_files(study):
-        if "truth" not in (about := read_json(file)):
+        metadata = read_json(file)
+        if "truth" not in metadata:
             continue
         start, seed, name = file.parts[-4:-1]
-        truth, declared = about["truth"], about["declaration"]
-        shares = [100 * truth[k] / about["size"] for k in ("dropped", "mismatched")]
-        found = [None if truth[k] is None else 100 * truth[k] for k in ("precision", "recall", "auc")]
+        truth, declared = metadata["truth"], metadata["declaration"]
+        shares = [100 * truth[k] / metadata["size"] for k in ("dropped", "mismatched")]
+        detector = [None if truth[k] is None else 100 * truth[k] for k in ("precision", "recall", "auc")]
         corpus = study.run(start).corpus
-        yield Selected(name, start, seed.removeprefix("seed"), corpus, declared["score"], declared["keep"], *shares, *found)
+        yield Selected(name, start, seed.removeprefix("seed"), corpus, declared["score"], declared["keep"], *shares, *detector)
 
 
 def write_selections(study: Study, path: Path) -> list[Selected]:
-    """One row per selection, as results/<study>/selection_quality.csv; no file where there is none."""
-    found = list(selections(study))
-    if found:
-        _write_rows(path, Selected, found)
-    return found
+    """Writes one row per selection, as results/<study>/selection_quality.csv, and returns them; no file where there is none."""
+    rows = list(selections(study))
+    if rows:
+        write_csv(path, Selected, rows, _text)
+    return rows
 
 
-def _write_rows(path: Path, kind: type, rows: list) -> None:
-    with atomic_file(path) as temporary, open(temporary, "w", newline="") as f:
-        writer = csv.DictWriter(f, [field.name for field in fields(kind)], lineterminator="\n")
-        writer.writeheader()
-        writer.writerows({k: f"{v:.4f}" if isinstance(v, float) else v for k, v in asdict(row).items()} for row in rows)
+def _text(value: object) -> str:
+    """A number in percent, NaN (of no pairs) included; None is empty."""
+    return f"{value:.4f}" if isinstance(value, float) else "" if value is None else str(value)

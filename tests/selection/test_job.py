@@ -147,7 +147,7 @@ def test_a_users_own_corpus_and_model_from_the_command_line(corpus_folder, model
         (["--score", "clip_score"], "--model is missing: score clip_score needs the model you will refine"),
         (["--model", "local-dir:nowhere", "--keep", "0"], "--keep: Input should be greater than 0"),
         (["--model", "local-dir:nowhere", "--score", "norm_sim"], "--score: target belongs to score norm_sim"),
-        (["--model", "local-dir:nowhere"], "no open_clip model folder"),
+        (["--model", "local-dir:nowhere"], "nowhere: is not there; give an open_clip folder"),
         (["--model", "local-dir:nowhere", "--score", "clip_score", "--shard", "0/2"], "clip_score is one pass over the features"),
         (["--column", "none.npy"], "none.npy: not found"),
     ],

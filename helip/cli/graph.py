@@ -86,14 +86,14 @@ class Report(Command):
 
     def run(self) -> None:
         """Writes the page."""
-        from helip.reporting.contents import everything, finished
-        from helip.reporting.pages import write_pages
-        from helip.reporting.report import write_report
+        from helip.reporting.document import everything
+        from helip.reporting.pages import finished, write_pages, write_report
         from helip.study import load
 
         study = load(self.study)
         shown = finished(study) if self.finished else everything(study)
-        print(write_pages(study, self.markdown, shown) if self.markdown else write_report(study, shown))
+        page = write_pages(study, self.markdown, shown) if self.markdown else write_report(study, shown)
+        done(f"{page}: {'what is finished' if self.finished else 'all'} of study {study.name}", then="open it in a browser or a pager")
 
 
 class Track(Command):

@@ -1,11 +1,10 @@
 """The `helip` command. Light: a command's module, and what it imports, is read when that command is asked for."""
 
-import difflib
 import importlib
 import signal
 import sys
 
-from helip.errors import HelipError
+from helip.errors import HelipError, nearest
 
 Commands = dict[str, tuple[str, str, str]]  # name -> module of helip.cli, class in it, what the command does
 
@@ -108,5 +107,4 @@ def _unknown(word: str) -> str:
         return f"'{word}' is no longer a command but a stage of a study; see `helip run --help`"
     if word == "data":
         return "'data' is half a command: write `helip data check STUDY`"
-    near = difflib.get_close_matches(word, COMMANDS, n=1)
-    return f"'{word}': no such command; {f'did you mean {near[0]}?' if near else 'see `helip --help`'}"
+    return f"'{word}': no such command{nearest(word, COMMANDS) or '; see `helip --help`'}"

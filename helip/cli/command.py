@@ -7,7 +7,6 @@ with underscores.
 """
 
 import argparse
-import difflib
 import re
 import shutil
 from collections.abc import Iterator
@@ -22,7 +21,7 @@ from pydantic_core import PydanticUndefined
 
 from helip.config.base import ConfigModel
 from helip.config.reading import validate_options
-from helip.errors import HelipError
+from helip.errors import HelipError, nearest
 
 METAVARS = {int: "INT", float: "FLOAT", Path: "PATH", str: "TEXT"}
 BOUNDS = {"gt": "above", "ge": "at least", "lt": "below", "le": "at most"}
@@ -160,7 +159,9 @@ def _option(path: tuple[str, ...], one: FieldInfo, negatable: bool, flag: str = 
     kind, metadata, optional = _unwrapped(one.annotation)
     metadata = [*one.metadata, *metadata]
     shown = next((m.metavar for m in metadata if isinstance(m, Shown)), "")
-    choices, count, discriminator = (), None, one.discriminator or ""
+    choices: tuple[str, ...] = ()
+    count: int | str | None = None
+    discriminator = str(one.discriminator or "")
     if get_origin(kind) is Literal:
         choices = tuple(map(str, get_args(kind)))
     elif discriminator:
@@ -235,7 +236,7 @@ class _Formatter(argparse.HelpFormatter):
         return "\n\n".join(super(_Formatter, self)._fill_text(part, width, indent) for part in text.strip().split("\n\n"))
 
 
-def fill(parser: argparse.ArgumentParser, command: type[Command], complete: dict[str, str] | None = None) -> None:
+def fill(parser: argparse.ArgumentParser, command: type[Command], complete: Any = None) -> None:
     """Adds the options of a command to a parser. complete: shtab's word for files, where the parser is made for completion."""
     for title, options in groups_of(command).items():
         group = parser.add_argument_group(title)
@@ -245,7 +246,7 @@ def fill(parser: argparse.ArgumentParser, command: type[Command], complete: dict
             group.add_argument("-h", "--help", action="store_true", help="show this page")
 
 
-def _add(group: Any, option: Option, complete: dict[str, str] | None) -> None:
+def _add(group: Any, option: Option, complete: Any) -> None:
     how: dict[str, Any] = {"help": option.help, "default": argparse.SUPPRESS}
     if option.flag:
         how["dest"] = ".".join(option.path)
@@ -293,8 +294,7 @@ def _refuse_unknown(parser: argparse.ArgumentParser, command: type[Command], arg
             continue
         if instead := command.former.get(flag):
             raise HelipError(f"{flag} is no longer an option; {instead}")
-        near = difflib.get_close_matches(flag, known, n=1)
-        raise HelipError(f"{flag}: no such option; {f'did you mean {near[0]}?' if near else f'see `{parser.prog} --help`'}")
+        raise HelipError(f"{flag}: no such option{nearest(flag, known) or f'; see `{parser.prog} --help`'}")
 
 
 def _value(option: Option, given: Any) -> Any:

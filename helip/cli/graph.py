@@ -92,7 +92,8 @@ class Report(Command):
 
         study = load(self.study)
         shown = finished(study) if self.finished else everything(study)
-        print(write_pages(study, self.markdown, shown) if self.markdown else write_report(study, shown))
+        page = write_pages(study, self.markdown, shown) if self.markdown else write_report(study, shown)
+        done(f"{page}: {'what is finished' if self.finished else 'all'} of study {study.name}", then="open it in a browser or a pager")
 
 
 class Track(Command):

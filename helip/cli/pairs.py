@@ -15,7 +15,7 @@ from helip.errors import HelipError
 from helip.io import check_replaceable, digest, file_digest
 
 TAUS = ("tau_image", "tau_text")
-REFINE = "helip refine --corpus CORPUS --pairs {out} --model MODEL --out DIR; and once with --arm control, to compare with"
+REFINE = "helip refine --corpus {corpus} --pairs {out} --model MODEL --out DIR; and once with --arm control, to compare with"
 
 
 def _features_file(given: Any) -> Any:
@@ -54,7 +54,11 @@ class Mine(Command):
         job = self._job()
         pairs = job.run(self.shard)
         whole = self.shard == (0, 1)
-        then = REFINE.format(out=self.out) if whole else "the other shards, then helip merge-pairs SHARD ... --out DIR"
+        then = (
+            REFINE.format(corpus=self.corpus or "CORPUS", out=self.out)
+            if whole
+            else "the other shards, then helip merge-pairs SHARD ... --out DIR"
+        )
         done(f"{self.out}: {summary(pairs)}", then=then)
 
     def _job(self) -> Any:
@@ -77,14 +81,15 @@ class Mine(Command):
         features = {modality: path for modality, path in given.items() if path and modality not in unused}
         inputs = {f"{modality}_features": file_digest(path) for modality, path in features.items() if path.is_file()}
         corpus = Corpus.open(self.corpus) if self.corpus else None
-        if reference:
+        if corpus is not None and reference:
             inputs["corpus"] = corpus.digest
         common = corpus_digest_of(features, corpus, self.keep) or digest(inputs)
         if self.keep:
             inputs["selection"] = file_digest(self.keep)
-        how = {"memory": self.memory, "workers": self.workers, "device": self.device}
-        truth = Truth.open(corpus.folder) if corpus is not None and Truth.known(corpus.folder) else None
-        return MineJob(spec, features, inputs, corpus, common, self.out, keep=keep, truth=truth, **how)
+        return MineJob(
+            spec, features, inputs, corpus, common, self.out, memory=self.memory, workers=self.workers, device=self.device, keep=keep,
+            truth=Truth.open(corpus.folder) if corpus is not None and Truth.known(corpus.folder) else None,
+        )  # fmt: skip
 
     def _mask(self, features: dict[str, Path | None]) -> Any:
         """The mask of `helip select`; None where all pairs are mined."""
@@ -95,9 +100,13 @@ class Mine(Command):
 
     def _spec(self, features: dict[str, Path | None], keep: Any) -> MiningSpec:
         """The preset, and what was given otherwise."""
-        given = dict(self.spec)
-        if self.tau is not None or self.no_tau:
-            given |= dict.fromkeys(TAUS, None if self.no_tau else self.tau)
+        given, both = dict(self.spec), "tau" in self.model_fields_set
+        if (both or self.no_tau) and (twice := [name for name in TAUS if name in given] or ["tau"] * (both and self.no_tau)):
+            raise HelipError(
+                f"--{twice[0].replace('_', '-')}: beside {'--no-tau' if self.no_tau else '--tau'}, which says it too; give one"
+            )
+        if both or self.no_tau:
+            given |= dict.fromkeys(TAUS, self.tau)  # no threshold for --no-tau and --tau none
         return validate_options(MiningSpec, self._preset(features, keep).model_dump() | given, nameless="pool")
 
     def _preset(self, features: dict[str, Path | None], keep: Any) -> MiningSpec:
@@ -126,7 +135,10 @@ class MergePairs(Command):
 
         check_replaceable(self.out, "pairs.json", *self.shards)
         pairs = join(self.shards, self.out)
-        done(f"{self.out}: {len(pairs)} targets from {len(self.shards)} shards; {summary(pairs)}", then=REFINE.format(out=self.out))
+        done(
+            f"{self.out}: {len(pairs)} targets from {len(self.shards)} shards; {summary(pairs)}",
+            then=REFINE.format(corpus="CORPUS", out=self.out),
+        )
 
 
 class FilterPairs(Command):
@@ -160,7 +172,7 @@ class FilterPairs(Command):
             Corpus.open(self.corpus), self.pairs, model, self.out.with_name(f"{self.out.name}.features"), self.margin, self.out,
             device=device, batch_size=self.batch_size, workers=loader_workers(self.workers, device),
         )  # fmt: skip
-        done(f"{self.out}: {summary(before, after)}", then=REFINE.format(out=self.out))
+        done(f"{self.out}: {summary(before, after)}", then=REFINE.format(corpus=self.corpus, out=self.out))
 
 
 class ExportPairs(Command):

@@ -1,5 +1,6 @@
 """`helip select`: which pairs of a corpus of one's own are worth training on."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -44,20 +45,19 @@ class Select(Command):
         reference = parse(self.model) if self.model else None
         places = (reference.folder, reference.file) if reference else ()
         check_replaceable(self.out, "selection.json", self.corpus, *places, spec.column, self.target)
-        job = {"spec": spec, "corpus": Corpus.open(self.corpus), "out": self.out, "cache": self.out.parent / f"{self.out.name}.features"}
+        job = Job(spec, Corpus.open(self.corpus), self.out, cache=self.out.parent / f"{self.out.name}.features", batch_size=self.batch_size)
         if reference:
-            job |= {"model": reference.name, "pretrained": reference.pretrained}
+            job = replace(job, model=reference.name, pretrained=reference.pretrained)
         if self.target:
             from helip.evaluation.sets import of_folder
 
-            job["target"] = of_folder(self.target)
-        device, workers = "cpu", self.workers or 0
+            job = replace(job, target=of_folder(self.target))
         if needs_model:  # other scores are read without torch
             from helip.gpus import loader_workers, torch_device
 
             device = torch_device(self.device)
-            workers = loader_workers(self.workers, device)
-        self._say(run(Job(**job, device=device, batch_size=self.batch_size, workers=workers), self.shard, {}))
+            job = replace(job, device=device, workers=loader_workers(self.workers, device))
+        self._say(run(job, self.shard, {}))
 
     def _spec(self) -> Selection:
         values = dict(self.selection)

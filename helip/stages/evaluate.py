@@ -63,11 +63,11 @@ class Evaluate(Stage):
         return Work(total, total, (self.name,))
 
     def make(self, how: How) -> str:
-        from helip.models.network import offline_if_unreachable
         from helip.evaluation.extraction import Extractor
         from helip.evaluation.model import load
         from helip.evaluation.run import result_of, write_metrics
         from helip.evaluation.sets import of_declaration
+        from helip.models.network import offline_if_unreachable
 
         offline_if_unreachable()
         trained = model_of(self.study, self.run, self.seed).folder

@@ -117,6 +117,8 @@ def test_only_what_is_given_is_read():
         ("mine --out x --image-features y --k three", "--k: Input should be a valid integer, unable to parse string as an integer"),
         ("mine --out x --image-features y --tau 2", "--tau: Input should be less than or equal to 1"),
         ("mine --out x --image-features y --tau-text 2", "--tau-text: Input should be less than or equal to 1"),
+        ("mine --out x --image-features y --tau 0.3 --tau-text 0.2", "--tau-text: beside --tau, which says it too; give one"),
+        ("mine --out x --image-features y --tau 0.3 --no-tau", "--tau: beside --no-tau, which says it too; give one"),
         ("mine --out x --image-features y --pool 3", "--pool: pool belongs to method fast_hpm, and fast_hpm needs a pool"),
         ("encode --corpus x --encoder y --out z --batch-size 0", "--batch-size: Input should be greater than or equal to 1"),
         ("encode --corpus x --encoder y --out z --dtype float8", "--dtype: Input should be 'float16' or 'float32'"),

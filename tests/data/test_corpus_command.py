@@ -1,5 +1,7 @@
 """`helip corpus` of a user's own pairs, and the stages `corpus` and `evaluation_set` of a study."""
 
+import shutil
+
 import pytest
 from archives import pairs, tar_of
 
@@ -20,15 +22,10 @@ evaluation: {cifar10: {kind: generated, task: classification, items: 12}}
 
 
 @pytest.fixture
-def study(tmp_path, monkeypatch):
-    (tmp_path / "experiments" / "studies").mkdir(parents=True)
-    (tmp_path / "experiments" / "paper").mkdir()
+def study(project, tmp_path, monkeypatch):
+    shutil.copytree(project / "experiments" / "paper", tmp_path / "experiments" / "paper")
+    (tmp_path / "experiments" / "studies").mkdir()
     (tmp_path / "experiments" / "studies" / "tiny.yaml").write_text(STUDY)
-    (tmp_path / "experiments" / "paper" / "runs.yaml").write_text(
-        "names: {corpora: {}, models: {}, objectives: {}, encoders: {}}\nruns: {}\n"
-    )
-    for name in ("tables", "claims"):
-        (tmp_path / "experiments" / "paper" / f"{name}.yaml").write_text("{}\n")
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("HELIP_RESULTS", raising=False)
     monkeypatch.delenv("HELIP_NOWHERE", raising=False)

@@ -71,7 +71,7 @@ def test_options_of_a_model_within_the_recipe_override_its_fields_one_by_one(own
     assert refine(own, tmp_path / "out", "--recipe", str(tmp_path / "recipe.yaml"), *more) == 0
     recipe = read_json(tmp_path / "out/train.json")["declaration"]
     assert recipe["early_stopping"] == {"patience": 5, "every": 1, "held_out": 0.2}
-    assert recipe["augmentation"] == {"crop_scale": [0.5, 1.0], "flip": 0.5, "jitter": 0.0}
+    assert recipe["augmentation"] == {"crop_scale": [0.5, 1.0], "flip": 0.5}
     assert recipe["clip_norm"] is None
 
 
@@ -150,8 +150,8 @@ def test_pairs_without_what_the_start_takes_for_matches(own, tmp_path, capsys):
         (["--arm", "control", "--warmup-steps", "3"], "warmup_steps 3 is not shorter than the run's 3 steps"),
         (["--arm", "control", "--batch-size", "101"], "batch of 101 is larger than the 100 pairs"),
         (["--arm", "hard"], "--arm: Input should be 'control', 'cleaned' or 'helip'"),
-        (["--arm", "control", "--model", "{own}/corpus"], "open_clip_config.json: not found"),
-        (["--arm", "control", "--model", "ViT-Z-99"], "open_clip knows no architecture 'ViT-Z-99'"),
+        (["--arm", "control", "--model", "{own}/corpus"], "no open_clip model folder (open_clip_config.json is missing)"),
+        (["--arm", "control", "--model", "ViT-Z-99"], "open_clip has no model 'ViT-Z-99'"),
         (["--arm", "control", "--model", "{own}/modle"], "modle: is not there; give an open_clip folder"),
         (["--arm", "control", "--corpus", "{own}/nowhere"], "manifest.json: not found"),
         (["--arm", "control", "--keep", "{own}/nowhere.npy"], "nowhere.npy: not found; run `helip select` first"),

@@ -1,16 +1,27 @@
 # A model's metrics come from one job, which starts once and reads features once; which files those are depends on the study, and an
-# output cannot be a function: so one rule a study.
+# output cannot be a function: so one rule a study. A shell line is read when its job starts: it may not name the loop's variables.
 for _name, _study in studies().items():
-    for _stage in (Evaluate, Probe):
-        if _stage.files_of(_study):
 
-            rule:
-                name: f"{_stage.name}_{_name}"
-                wildcard_constraints: study=_name
-                input: **needs(_stage)
-                output: files(_stage, _study)
-                log: log_of(_stage)
-                params: digest=digest_of(_stage)
-                threads: threads_of(_stage)
-                resources: **asks(_stage)
-                shell: command(_stage)
+    rule:
+        name: f"evaluate_{_name}"
+        wildcard_constraints: study=_name
+        input: **needs(Evaluate)
+        output: files(Evaluate, _study)
+        log: log_of(Evaluate)
+        params: digest=digest_of(Evaluate)
+        threads: threads_of(Evaluate)
+        resources: **asks(Evaluate)
+        shell: command(Evaluate)
+
+    if Probe.files_of(_study):
+
+        rule:
+            name: f"probe_{_name}"
+            wildcard_constraints: study=_name
+            input: **needs(Probe)
+            output: files(Probe, _study)
+            log: log_of(Probe)
+            params: digest=digest_of(Probe)
+            threads: threads_of(Probe)
+            resources: **asks(Probe)
+            shell: command(Probe)

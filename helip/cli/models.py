@@ -115,7 +115,7 @@ class Evaluate(Command):
         self._measure("zeroshot")
 
     def _measure(self, task: str) -> None:
-        from helip.encoders.network import offline_if_unreachable
+        from helip.models.network import offline_if_unreachable
 
         offline_if_unreachable()
         from helip.evaluation.extraction import Extractor

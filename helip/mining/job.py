@@ -24,7 +24,10 @@ class CaptionedImages(Protocol):
 
     folder: Path
     digest: str
-    recovered_share: float | None
+
+    @property
+    def recovered_share(self) -> float | None:
+        """The share of the published corpus that this one has; None where nothing is published."""
 
     def __len__(self) -> int: ...
     def image(self, i: int) -> Any: ...
@@ -71,21 +74,30 @@ class MineJob:
 
         match self.spec.method:
             case "random":
-                return references.random_pairs(len(self.corpus), self.spec, shard, progress=True)
+                return references.random_pairs(len(self._corpus()), self.spec, shard, progress=True)
             case "truth":
                 if self.truth is None:
-                    where = self.corpus.folder
-                    raise HelipError(f"{where}: method 'truth' needs a generated corpus, and this one does not know its truth")
+                    raise HelipError(
+                        f"{self._corpus().folder}: method 'truth' needs a generated corpus, and this one does not know its truth"
+                    )
                 return references.true_pairs(self.truth, self.spec, shard)
         image, text = self._arrays()
-        how = {"memory": self.memory, "workers": self.workers, "device": self.device}
-        return mine(image, text, self.spec, keep=self.keep, shard=shard, progress=True, **how)
+        return mine(
+            image, text, self.spec, keep=self.keep, memory=self.memory, workers=self.workers, device=self.device, shard=shard, progress=True
+        )
 
-    def _arrays(self) -> list[np.ndarray | None]:
+    def _corpus(self) -> CaptionedImages:
+        """The corpus, for the methods that draw from it. HelipError where the job has none."""
+        if self.corpus is None:
+            raise HelipError(f"method '{self.spec.method}' draws from a corpus, and none is given; name its folder")
+        return self.corpus
+
+    def _arrays(self) -> tuple[np.ndarray | None, np.ndarray | None]:
         """Image and text features, memory-mapped; None for a modality that is not used."""
         from helip.mining.features import load
 
-        return [load(self.features[name]) if name in self.features else None for name in ("image", "text")]
+        image, text = (load(self.features[name]) if name in self.features else None for name in ("image", "text"))
+        return image, text
 
     def audit(self, pairs: PairSet) -> None:
         """Writes audit.json and, where the corpus is at hand, audit.html beside the pairs, and prints the report's lines.
@@ -101,7 +113,8 @@ class MineJob:
     def _audit(self, pairs: PairSet) -> None:
         from helip.mining.audit import audit, lines, sheet
 
-        report, corpus = audit(pairs, *self._arrays(), self.truth), self.corpus
+        image, text = self._arrays()
+        report, corpus = audit(pairs, image, text, self.truth), self.corpus
         write_json(self.out / "audit.json", report)
         print("\n".join(f"  {line}" for line in lines(report)))
         if corpus is not None:

@@ -32,7 +32,7 @@ def filter_pairs(
     )
     after = drop_false_negatives(before, image.array, text.array, margin)
     inputs = {**before.metadata.get("inputs", {}), "image_tower": image_tower.weights, "text_tower": text_tower.weights}
-    inherited = {name: before.metadata[name] for name in ("encoders", "recovered_share") if name in before.metadata}
+    inherited: dict[str, Any] = {name: before.metadata[name] for name in ("encoders", "recovered_share") if name in before.metadata}
     facts = {"false_negative_margin": margin, "entries_before": len(before.ids), **inherited, **(facts or {})}
     after.save(out, inputs=inputs, corpus_digest=corpus.digest, **facts)
     return before, after

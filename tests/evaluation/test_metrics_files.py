@@ -3,12 +3,12 @@
 import json
 
 import pytest
-from helip.reporting.metrics import Metrics
 from tiny_sets import write_model
 
 from helip.cli import main
 from helip.errors import HelipError
 from helip.evaluation.building import build_evaluation_set
+from helip.reporting.measured import Metrics
 from helip.stages import BuildEvaluationSet, How, artefact, make, metrics_file, model_of
 from helip.study import Study
 

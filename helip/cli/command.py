@@ -109,10 +109,12 @@ class Option:
 
     @property
     def name(self) -> str:
+        """The word that messages call the option by: its flag, or the name of a positional argument."""
         return self.flag or self.metavar
 
     @property
     def help(self) -> str:
+        """The line of the help page: what the option says, its unit and its default."""
         default = self.default
         if default is PydanticUndefined:
             last = f"required with --{self.within}-..." if self.within else "required"
@@ -212,6 +214,7 @@ class Parser(argparse.ArgumentParser):
     described: dict[str, str] = {}
 
     def error(self, message: str) -> NoReturn:
+        """Raises HelipError for options that cannot be parsed, where argparse would print its usage and exit."""
         if missing := re.match(r"the following arguments are required: (\w+)", message):
             raise HelipError(f"{missing[1]} is missing: {self.described[missing[1]]}; see `{self.prog} --help`")
         raise HelipError(message.removeprefix("argument "))

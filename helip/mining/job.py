@@ -26,6 +26,10 @@ class CaptionedImages(Protocol):
     digest: str
 
     @property
+    def recovered_share(self) -> float | None:
+        """The share of the published corpus that this one has; None where nothing is published."""
+
+    @property
     def recovered_share(self) -> float | None: ...
     def __len__(self) -> int: ...
     def image(self, i: int) -> Any: ...
@@ -70,18 +74,24 @@ class MineJob:
     def _pairs(self, shard: tuple[int, int]) -> PairSet:
         from helip.mining import mine, references
 
-        if self.spec.method in ("random", "truth"):
-            if self.corpus is None:
-                raise HelipError(f"method '{self.spec.method}' draws from a corpus, and none is given")
-            if self.spec.method == "random":
-                return references.random_pairs(len(self.corpus), self.spec, shard, progress=True)
-            if self.truth is None:
-                raise HelipError(f"{self.corpus.folder}: method 'truth' needs a generated corpus, and this one does not know its truth")
-            return references.true_pairs(self.truth, self.spec, shard)
+        match self.spec.method:
+            case "random":
+                return references.random_pairs(len(self._corpus()), self.spec, shard, progress=True)
+            case "truth":
+                corpus = self._corpus()
+                if self.truth is None:
+                    raise HelipError(f"{corpus.folder}: method 'truth' needs a generated corpus, and this one does not know its truth")
+                return references.true_pairs(self.truth, self.spec, shard)
         image, text = self._arrays()
         return mine(
             image, text, self.spec, keep=self.keep, memory=self.memory, workers=self.workers, device=self.device, shard=shard, progress=True
         )
+
+    def _corpus(self) -> CaptionedImages:
+        """The corpus, for the methods that draw from it. HelipError where the job has none."""
+        if self.corpus is None:
+            raise HelipError(f"method '{self.spec.method}' draws from a corpus, and none is given; name its folder")
+        return self.corpus
 
     def _arrays(self) -> tuple[np.ndarray | None, np.ndarray | None]:
         """Image and text features, memory-mapped; None for a modality that is not used."""

@@ -13,7 +13,7 @@ from safetensors.numpy import load_file, save_file
 
 from helip.errors import HelipError
 from helip.io import atomic_folder, file_digest, provenance, read_json, write_json
-from helip.models.layout import ABOUT, CONFIG, CURVE, EMPTY_CURVE, TOKENIZER, WEIGHTS, save_weights
+from helip.models.layout import CONFIG, CURVE, EMPTY_CURVE, METADATA, TOKENIZER, WEIGHTS, save_weights
 from helip.models.reference import parse
 
 Weights = dict[str, np.ndarray]
@@ -52,12 +52,12 @@ def write(start: str, refined: Path, weight: float, out: Path, facts: dict[str, 
             if (refined / name).is_file():
                 shutil.copyfile(refined / name, folder / name)
         (folder / CURVE).write_text(EMPTY_CURVE)
-        write_json(folder / ABOUT, described)
+        write_json(folder / METADATA, described)
 
 
 def metadata(start: str, refined: Path, weight: float, facts: dict[str, Any]) -> dict[str, Any]:
     """Returns what train.json says of an interpolation: facts of the refined model, digests of both ends, and the weight."""
-    trained = read_json(refined / ABOUT) if (refined / ABOUT).exists() else {}
+    trained = read_json(refined / METADATA) if (refined / METADATA).exists() else {}
     inherited = {name: trained[name] for name in ("seed", "steps", "recovered_share") if name in trained}
     file = _safetensors(start)
     inputs = {"start": file_digest(file) if file else start, "refined": file_digest(trained_weights(refined))}

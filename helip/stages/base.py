@@ -43,8 +43,13 @@ class Stage(abc.ABC):
     name: ClassVar[str]  # of the rule, of its entry in the study's `resources` and `costs`, and of `helip run STUDY NAME`
     revision: ClassVar[int] = 1  # raised when the code changes what the stage makes: everything downstream is then made again
     path: ClassVar[str]  # of the folder under results/<study>/, with the key's fields in braces
-    files: ClassVar[tuple[str, ...]]  # in that folder; the first stands for the artefact where another stage needs it
     takes_gpu: ClassVar[bool] = False  # whether a study may give it GPUs
+
+    @property
+    @abc.abstractmethod
+    def files(self) -> tuple[str, ...]:
+        """The files in that folder, with the key's fields in braces; the first stands for the artefact where another stage needs it.
+        A stage whose files are always the same gives them as a class attribute."""
 
     @classmethod
     def key_fields(cls) -> tuple[str, ...]:
@@ -68,10 +73,12 @@ class Stage(abc.ABC):
 
     @property
     def folder(self) -> Path:
+        """The folder that it makes its files in."""
         return self.study.root / self.path.format(**self.key)
 
     @property
     def outputs(self) -> list[Path]:
+        """The files that its job makes."""
         return [self.folder / file.format(**self.key) for file in self.files]
 
     @property
@@ -81,6 +88,7 @@ class Stage(abc.ABC):
 
     @property
     def is_done(self) -> bool:
+        """Whether the artefact is there."""
         return self.output.exists()
 
     @abc.abstractmethod

@@ -64,6 +64,6 @@ class Encode(Stage):
             rows = union.join(self.config(), parts, corpus.digest, self.folder)
             return f"{rows} features of {len(members)} corpora"
         device, trained = torch_device(how.device), self.trained()
-        encoder = encoders.load(self.config(), trained and trained.folder, device)
+        encoder = encoders.load(self.config(), trained.folder if trained else None, device)
         cache.encode(self.config(), encoder, corpus, self.folder, workers=loader_workers(how.workers, device))
         return f"{len(corpus)} features of {encoder.dim} dimensions"

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from helip.config import ConfigModel, GeneratedSet
+from helip.config import EvaluationSet, GeneratedSet
 from helip.io import read_json
 from helip.stages.base import How, Stage, Work
 
@@ -17,7 +17,7 @@ class BuildEvaluationSet(Stage):
     path = "evaluation/{set}"
     files = ("evaluation.json",)
 
-    def config(self) -> ConfigModel:
+    def config(self) -> EvaluationSet:
         return self.study.evaluation_set(self.set)
 
     def images(self) -> tuple[int | None, int | None]:

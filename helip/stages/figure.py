@@ -27,6 +27,7 @@ class DrawFigure(Stage):
 
     @property
     def declared(self) -> Figure:
+        """The declaration of the figure. HelipError where report.yaml has none of that name."""
         figures = self.study.report.figures
         if self.figure not in figures:
             raise HelipError(f"{self.study.report_file}: there is no '{self.figure}'; the figures are {', '.join(figures)}")
@@ -85,11 +86,16 @@ def plotted(study: Study) -> list[str]:
 
 def sheet_pairs(study: Study, figure: str) -> list[Mine]:
     """The pair sets that a sheet compares: of the first corpus that has the most of its methods, biggest pool first."""
-    wanted, by_corpus = study.report.figures[figure].methods, {}
+    declared = study.report.figures[figure]
+    if not isinstance(declared, PairSheet):
+        raise HelipError(f"{study.report_file}: '{figure}' is no pair sheet, and compares no pair sets")
+    wanted = declared.methods
+    by_corpus: dict[str, list[tuple[int, int, str]]] = {}
     for name, (corpus, spec) in study.pairs.items():
         if spec.method in wanted:
             by_corpus.setdefault(corpus, []).append((wanted.index(spec.method), -(spec.pool or 0), name))
-    best = max(by_corpus.values(), key=lambda sets: len({method for method, _, _ in sets}), default=[])
+    none: list[tuple[int, int, str]] = []
+    best = max(by_corpus.values(), key=lambda sets: len({method for method, _, _ in sets}), default=none)
     if len({method for method, _, _ in best}) < 2:
         return []
     usual = study.declaration.mining

@@ -33,6 +33,7 @@ class Filter(Stage):
 
     @property
     def mined(self) -> Mine:
+        """The pair set that is filtered."""
         return Mine(self.study, self.study.filter_entry(self.run, self.pairs)[0])
 
     def needs(self) -> list[Stage]:
@@ -64,4 +65,4 @@ def drawn_pairs(study: Study, run: str, seed: str) -> Stage:
     resolved = study.run(run)
     if resolved.false_negative_margin is None:
         return Mine(study, study.pairs_name(resolved))
-    return Filter(study, resolved.start, start_seed(seed), study.filtered_name(run))
+    return Filter(study, resolved.refined_run, start_seed(seed), study.filtered_name(run))

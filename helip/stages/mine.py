@@ -29,6 +29,7 @@ class Mine(Stage):
 
     @property
     def corpus(self) -> BuildCorpus:
+        """The corpus whose pairs are mined."""
         return BuildCorpus(self.study, self.study.pairs_entry(self.pairs)[0])
 
     def config(self) -> Pairs:
@@ -60,6 +61,7 @@ class Mine(Stage):
         return None if size is None else size * min(self.config().pool or size, size) / 1e9
 
     def costs(self) -> tuple[str, ...]:
+        """The keys of the study's costs that mining goes by, the most particular first."""
         return (f"mine.{self.corpus.corpus}", "mine")
 
     def work(self) -> Work:
@@ -83,7 +85,7 @@ class Mine(Stage):
             features=files,
             inputs={f"{modality}_features": one.digest for modality, one in features.items()} or {"corpus": self.corpus.digest},
             corpus=corpus,
-            corpus_digest=corpus_digest_of(files, corpus),
+            corpus_digest=corpus_digest_of(files, corpus) or corpus.digest,
             out=out,
             encoders={modality: one.encoder for modality, one in features.items()},
             memory=f"{max(asked.mem_mb - 700, asked.mem_mb // 2)}MB",  # Python, torch and faiss take about 700 MB of it
@@ -114,10 +116,12 @@ class MineShard(Stage):
 
     @property
     def whole(self) -> Mine:
+        """The pair set that it is a part of."""
         return Mine(self.study, self.pairs)
 
     @property
     def is_done(self) -> bool:
+        """Whether it is there, or was and is joined by now."""
         return self.output.exists() or self.whole.is_done
 
     @property

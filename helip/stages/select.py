@@ -48,8 +48,13 @@ class Select(Stage):
 
     def needs(self) -> list[Stage]:
         corpus, start = BuildCorpus(self.study, self.study.run(self.run).corpus), model_of(self.study, self.run, self.seed)
-        target = self.config().target
-        return [corpus, start, *([BuildEvaluationSet(self.study, target)] if target else [])]
+        target = self.target()
+        return [corpus, start, *([target] if target else [])]
+
+    def target(self) -> BuildEvaluationSet | None:
+        """The evaluation set that its score aims at, where it has one."""
+        name = self.config().target
+        return BuildEvaluationSet(self.study, name) if name else None
 
     def work(self) -> Work:
         """Units and items are pairs."""
@@ -62,7 +67,7 @@ class Select(Stage):
         from helip.gpus import loader_workers, torch_device
         from helip.selection.job import Job, run, summary
 
-        corpus, start, *targets = self.needs()
+        (corpus, start, *_), target = self.needs(), self.target()
         device = torch_device(how.device)
         job = Job(
             spec=self.config(),
@@ -70,13 +75,15 @@ class Select(Stage):
             out=self.folder,
             model=f"local-dir:{start.folder}",
             cache=judged_features(self.study, self.run, self.seed),
-            target=of_declaration(targets[0].set, targets[0].config(), targets[0].folder) if targets else None,
+            target=of_declaration(target.set, target.config(), target.folder) if target else None,
             device=device,
             workers=loader_workers(how.workers, device),
         )
-        return summary(run(job, inputs={"start": start.digest}))
+        metadata = run(job, inputs={"start": start.digest})
+        assert metadata is not None  # only a shard of a job returns none
+        return summary(metadata)
 
 
 def selection_of(study: Study, run: str, seed: str) -> Select:
     """The selection that a refinement trains on."""
-    return Select(study, study.run(run).start, start_seed(seed), study.selection_name(run))
+    return Select(study, study.run(run).refined_run, start_seed(seed), study.selection_name(run))

@@ -24,6 +24,7 @@ class MakeTable(Stage):
 
     @property
     def declared(self) -> Table:
+        """The declaration of the table. HelipError where the study has none of that name."""
         if self.table not in self.study.tables:
             raise HelipError(f"{self.study.file}: there is no '{self.table}'; the tables are {', '.join(self.study.tables)}")
         return self.study.tables[self.table]

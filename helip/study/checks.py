@@ -23,9 +23,9 @@ def _check_tables(study: "Study", folder: Path) -> None:
             if row.run not in study.declared:
                 raise HelipError(f"{folder / 'tables.yaml'}: {name}: row '{row.label}' names run '{row.run}', and there is no such run")
     for run in study.runs.values():
-        for table in run.tables:
-            if table not in study.tables:
-                raise HelipError(f"{study.runs_file}: {run.name}: tables names '{table}', and there is no such table")
+        for table_name in run.tables:
+            if table_name not in study.tables:
+                raise HelipError(f"{study.runs_file}: {run.name}: tables names '{table_name}', and there is no such table")
     for name, claim in study.claims.items():
         _check_claim(study, f"{folder / 'claims.yaml'}: {name}", claim)
     _check_report(study, folder / "report.yaml")

@@ -21,7 +21,9 @@ BASE, EPOCH, HELD_OUT, BESIDE = 0, 1, 2, 3  # purposes: each has random streams 
 class HardPairs(Protocol):
     """This protocol is what the sampler asks of a pair set; `helip.mining.PairSet` has it."""
 
-    noise: np.ndarray  # [N] bool: targets with fewer than k hard pairs
+    @property
+    def noise(self) -> np.ndarray:
+        """The targets with fewer than k hard pairs, [N] bool."""
 
     def __len__(self) -> int: ...
 

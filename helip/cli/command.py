@@ -162,7 +162,9 @@ def _option(path: tuple[str, ...], one: FieldInfo, negatable: bool, flag: str = 
     kind, metadata, optional = _unwrapped(one.annotation)
     metadata = [*one.metadata, *metadata]
     shown = next((m.metavar for m in metadata if isinstance(m, Shown)), "")
-    choices, count, discriminator = (), None, one.discriminator or ""
+    choices: tuple[str, ...] = ()
+    count: int | str | None = None
+    discriminator = one.discriminator if isinstance(one.discriminator, str) else ""
     if get_origin(kind) is Literal:
         choices = tuple(map(str, get_args(kind)))
     elif discriminator:
@@ -238,7 +240,7 @@ class _Formatter(argparse.HelpFormatter):
         return "\n\n".join(super(_Formatter, self)._fill_text(part, width, indent) for part in text.strip().split("\n\n"))
 
 
-def fill(parser: argparse.ArgumentParser, command: type[Command], complete: dict[str, str] | None = None) -> None:
+def fill(parser: argparse.ArgumentParser, command: type[Command], complete: dict[str, Any] | None = None) -> None:
     """Adds the options of a command to a parser. complete: shtab's word for files, where the parser is made for completion."""
     for title, options in groups_of(command).items():
         group = parser.add_argument_group(title)

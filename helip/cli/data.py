@@ -46,16 +46,17 @@ class Corpus(Command):
     def _declaration(self) -> ShardCorpus | TableCorpus:
         from helip.data.locations import resolve_path
 
-        if bool(self.shards) == bool(self.table):
+        path = self.shards or self.table
+        if path is None or (self.shards and self.table):
             raise HelipError("give --shards PATH or --table FILE, one of them; see `helip corpus --help`")
-        source = resolve_path(self.shards or self.table)
+        source = resolve_path(path)
         check_replaceable(self.out, "manifest.json", source, source.parent)  # the parent of a glob
         if self.shards and self.packing:
             raise HelipError(
                 f"--{next(iter(self.packing)).replace('_', '-')}: is of a --table, which is packed; leave it out with --shards"
             )
         kind: type[ShardCorpus | TableCorpus] = ShardCorpus if self.shards else TableCorpus
-        return validate_options(kind, {"path": self.shards or self.table, **self.limits, **self.packing}, nameless="out")
+        return validate_options(kind, {"path": path, **self.limits, **self.packing}, nameless="out")
 
 
 class Encode(Command):

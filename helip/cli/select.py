@@ -44,20 +44,30 @@ class Select(Command):
         reference = parse(self.model) if self.model else None
         places = (reference.folder, reference.file) if reference else ()
         check_replaceable(self.out, "selection.json", self.corpus, *places, spec.column, self.target)
-        job = {"spec": spec, "corpus": Corpus.open(self.corpus), "out": self.out, "cache": self.out.parent / f"{self.out.name}.features"}
-        if reference:
-            job |= {"model": reference.name, "pretrained": reference.pretrained}
+        target = None
         if self.target:
             from helip.evaluation.sets import of_folder
 
-            job["target"] = of_folder(self.target)
+            target = of_folder(self.target)
         device, workers = "cpu", self.workers or 0
         if needs_model:  # other scores are read without torch
             from helip.gpus import loader_workers, torch_device
 
             device = torch_device(self.device)
             workers = loader_workers(self.workers, device)
-        self._say(run(Job(**job, device=device, batch_size=self.batch_size, workers=workers), self.shard, {}))
+        job = Job(
+            spec=spec,
+            corpus=Corpus.open(self.corpus),
+            out=self.out,
+            model=reference.name if reference else "",
+            pretrained=reference.pretrained if reference else None,
+            cache=self.out.parent / f"{self.out.name}.features",
+            target=target,
+            device=device,
+            batch_size=self.batch_size,
+            workers=workers,
+        )
+        self._say(run(job, self.shard, {}))
 
     def _spec(self) -> Selection:
         values = dict(self.selection)

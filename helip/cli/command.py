@@ -132,7 +132,7 @@ class Option:
 
 
 def groups_of(command: type[Command]) -> dict[str, list[Option]]:
-    """The options of a command under the titles of its help page: its own, then those of each config model."""
+    """Returns the options of a command under the titles of its help page: its own, then those of each config model."""
     groups: dict[str, list[Option]] = {"options": []}
     for name, one in command.model_fields.items():
         marker = next((m for m in one.metadata if isinstance(m, OptionsOf)), None)
@@ -222,7 +222,7 @@ class Parser(argparse.ArgumentParser):
 
 
 def parser_of(name: str, line: str, command: type[Command]) -> Parser:
-    """The parser of a command; absent options leave no trace in what it parses."""
+    """Returns the parser of a command; absent options leave no trace in what it parses."""
     width = max(80, min(shutil.get_terminal_size().columns, 120))
     parser = Parser(
         prog=f"helip {name}", usage=_usage(name, command), description=f"{line[0].upper()}{line[1:]}.\n\n{command.__doc__ or ''}",
@@ -273,7 +273,7 @@ def _usage(name: str, command: type[Command]) -> str:
 
 
 def parse(name: str, line: str, command: type[Command], arguments: list[str]) -> Command:
-    """The command that the arguments ask for. Raises HelipError, one sentence, for what is unknown, missing or wrong."""
+    """Returns the command that the arguments ask for. Raises HelipError, one sentence, for what is unknown, missing or wrong."""
     parser = parser_of(name, line, command)
     options = [option for group in groups_of(command).values() for option in group]
     _refuse_unknown(parser, command, arguments)

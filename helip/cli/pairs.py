@@ -48,7 +48,7 @@ class Mine(Command):
     spec: Annotated[dict[str, Any], OptionsOf(MiningSpec)] = {}
 
     def run(self) -> None:
-        """Mines. Raises HelipError for files that are missing or of different corpora."""
+        """Mines the hard pairs. Raises HelipError for files that are missing or of different corpora."""
         from helip.mining.job import summary
 
         job = self._job()

@@ -44,7 +44,7 @@ class Finding:
 
 
 def check(study: Study, corpus_folder: Callable[[str], Path]) -> Iterator[Finding]:
-    """One finding for each corpus, evaluation set and published checkpoint of the study. corpus_folder: where it keeps a corpus."""
+    """Yields one finding for each corpus, evaluation set and published checkpoint of the study. corpus_folder: where it keeps a corpus."""
     for name in study.declaration.corpora:
         yield _finding("corpus", name, lambda name=name: _corpus(study.corpus(name), corpus_folder(name)))
     for name in study.declaration.evaluation:

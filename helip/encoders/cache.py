@@ -43,7 +43,7 @@ def encode(
     workers: int = 0,
     dtype: str = "float16",
 ) -> None:
-    """Write out/{features.npy, features.json}, whole or not at all.
+    """Writes out/{features.npy, features.json}, whole or not at all.
 
     features.npy is [N, D] in `dtype`, row i the unit feature of pair i, less the corpus mean where `declaration.centre`.
     A killed encoding leaves a hidden folder beside `out` and goes on from its last block. HelipError for NaN or zero features.

@@ -36,7 +36,7 @@ class Images(Protocol):
 
 
 def train(declaration: SelfSupervisedEncoder, corpus: Images, out: Path) -> None:
-    """Train on the corpus' images alone and write out/{model.safetensors, encoder.json, curve.csv}, whole or not at all.
+    """Trains on the corpus' images alone and writes out/{model.safetensors, encoder.json, curve.csv}, whole or not at all.
 
     On one thread the same seed gives the same bytes. The images lie in memory as uint8: 3 image_size^2 bytes each.
     """

@@ -168,7 +168,7 @@ def forest(row: ClaimRow) -> Forest | None:
     scale = (MIDDLE[1] - MIDDLE[0]) / ((high - low) or 1.0)
 
     def pixel(value: float) -> float:
-        """Where a value lies on the horizontal axis."""
+        """Returns where a value lies on the horizontal axis."""
         return MIDDLE[0] + (value - low) * scale
 
     drawn = tuple(

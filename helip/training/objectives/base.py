@@ -102,4 +102,4 @@ class ObjectiveModule(nn.Module):
         raise NotImplementedError
 
     def after_step(self, features: Features) -> None:
-        """The engine calls this once after each optimiser step with the gathered features: it is the place to update queues."""
+        """Updates queues. The engine calls this once after each optimiser step with the gathered features."""

@@ -65,7 +65,7 @@ def validate(kind: type[Kind], value: Any, where: str) -> Kind:
 def validate_options(
     kind: Any, values: dict[str, Any], nameless: str, spelled: dict[str, str] | None = None, given: Any = None, source: str = ""
 ) -> Any:
-    """`values`, as a command line gave them, as `kind`. HelipError names the option that is wrong: `nameless` where the
+    """Returns `values`, as a command line gave them, as `kind`. HelipError names the option that is wrong: `nameless` where the
     error is of no single field, and `spelled` where a field is given by an option of another name (field -> option).
 
     source: a file that the fields not among `given` come from; the sentence then names the file and its entry.

@@ -122,7 +122,7 @@ class MineJob:
 
 
 def summary(pairs: PairSet) -> str:
-    """Targets, hard pairs and the share of noise targets, as a sentence for a terminal."""
+    """Returns targets, hard pairs and the share of noise targets, as a sentence for a terminal."""
     noise, of = pairs.noise[pairs.mined], f" of {len(pairs)}" if pairs.kept is not None else ""
     share = noise.mean() if len(noise) else 0
     return f"{len(noise)}{of} targets, {len(pairs.ids)} hard pairs, {share:.1%} of the targets are noise"
@@ -140,7 +140,7 @@ def join(folders: Sequence[Path], out: Path, job: MineJob | None = None) -> Pair
 
 
 def corpus_digest_of(features: dict[str, Path], corpus: CaptionedImages | None, keep: Path | None = None) -> str | None:
-    """The digest of the corpus that these files are all of; None where none of them says.
+    """Returns the digest of the corpus that these files are all of; None where none of them says.
 
     A file from elsewhere, with no features.json or selection.json beside it, says nothing. Prints a warning for features that are a
     classifier's logits. Raises HelipError where two files are of different corpora.

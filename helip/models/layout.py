@@ -15,7 +15,7 @@ EMPTY_CURVE = "step,loss\n"  # of a model that took no step here
 
 
 def weights_file(folder: Path) -> Path | None:
-    """The file that a folder's weights are read from, the first that is there; None where there is none."""
+    """Returns the file that a folder's weights are read from, the first that is there; None where there is none."""
     return next((folder / name for name in (WEIGHTS, *OTHER_WEIGHTS) if (folder / name).exists()), None)
 
 

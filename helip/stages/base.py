@@ -53,7 +53,7 @@ class Stage(abc.ABC):
 
     @classmethod
     def key_fields(cls) -> tuple[str, ...]:
-        """The names of the key's parts, in the order of `helip run`."""
+        """Returns the names of the key's parts, in the order of `helip run`."""
         return tuple(one.name for one in fields(cls) if one.name != "study")
 
     @property
@@ -93,10 +93,10 @@ class Stage(abc.ABC):
 
     @abc.abstractmethod
     def config(self) -> object:
-        """The resolved declaration that the digest stands for. HelipError for a key that the study does not know."""
+        """Returns the resolved declaration that the digest stands for. HelipError for a key that the study does not know."""
 
     def needs(self) -> Sequence["Stage"]:
-        """The artefacts that this one is made from. Their digests are part of its own."""
+        """Returns the artefacts that this one is made from. Their digests are part of its own."""
         return ()
 
     def awaits(self) -> Sequence["Stage"]:
@@ -104,7 +104,7 @@ class Stage(abc.ABC):
         return ()
 
     def inputs(self) -> list[Path]:
-        """The files that must be there before this artefact is made."""
+        """Returns the files that must be there before this artefact is made."""
         return list(dict.fromkeys(artefact.output for artefact in (*self.needs(), *self.awaits())))
 
     @property
@@ -113,11 +113,11 @@ class Stage(abc.ABC):
         return _digest_of(self)
 
     def resources(self) -> Resources:
-        """What its job asks of the scheduler."""
+        """Returns what its job asks of the scheduler."""
         return self.study.resources(self.name)
 
     def work(self) -> Work:
-        """How much work it is, for the plan."""
+        """Returns how much work it is, for the plan."""
         return Work(0, 0, ())
 
     @abc.abstractmethod
@@ -126,7 +126,7 @@ class Stage(abc.ABC):
         told to stop and asks to be started again. Heavy imports stand in here."""
 
     def require_inputs(self) -> None:
-        """HelipError names the first input that is missing and how to make it."""
+        """Raises HelipError, which names the first input that is missing and how to make it."""
         for file in self.inputs():
             if not file.exists():
                 raise HelipError(f"{file}: is not there, and {self.name} {self.title} needs it; make it with `snakemake {file}`")

@@ -52,11 +52,11 @@ class CheckContamination(Stage):
         return None
 
     def fingerprints(self) -> list[Fingerprint]:
-        """The hashes of every corpus that has samples of its own."""
+        """Returns the hashes of every corpus that has samples of its own."""
         return [Fingerprint(self.study, corpus) for corpus in self.study.own_corpora]
 
     def sets(self) -> list[BuildEvaluationSet]:
-        """Every evaluation set of the study."""
+        """Returns every evaluation set of the study."""
         return [BuildEvaluationSet(self.study, set_name) for set_name in self.study.declaration.evaluation]
 
     def needs(self) -> list[Stage]:
@@ -83,5 +83,5 @@ class CheckContamination(Stage):
 
 
 def contamination_of(study: Study) -> list[CheckContamination]:
-    """The check of a study; none where every corpus is generated, and its evaluation sets with it."""
+    """Returns the check of a study; none where every corpus is generated, and its evaluation sets with it."""
     return [] if all(study.is_generated(corpus) for corpus in study.own_corpora) else [CheckContamination(study)]

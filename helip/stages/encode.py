@@ -24,13 +24,13 @@ class Encode(Stage):
         return self.study.encoder(self.encoder)
 
     def members(self) -> list["Encode"]:
-        """The features of a union's members; none where the encoder or the mean is each corpus' own."""
+        """Returns the features of a union's members; none where the encoder or the mean is each corpus' own."""
         declared, encoder = self.study.corpus(self.corpus), self.config()
         own = encoder.centre or (isinstance(encoder, SelfSupervisedEncoder) and encoder.corpus is None)
         return [Encode(self.study, member, self.encoder) for member in declared.of] if isinstance(declared, UnionCorpus) and not own else []
 
     def trained(self) -> Stage | None:
-        """The artefact that holds the encoder's weights, where they come from the study itself: an encoder, or a run's tower."""
+        """Returns the artefact that holds the encoder's weights, where they come from the study itself: an encoder, or a run's tower."""
         from helip.stages.train import model_of
 
         match self.config():

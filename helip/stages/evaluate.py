@@ -15,7 +15,7 @@ PATH = "metrics/{run}/seed{seed}"
 
 
 def metrics_file(study: Study, run: str, seed: str, set_name: str, task: str) -> Path:
-    """The metrics of a checkpoint on one set: `task` is zeroshot, retrieval or probe."""
+    """Returns the metrics file of a checkpoint on one set: `task` is zeroshot, retrieval or probe."""
     return study.root / PATH.format(run=run, seed=seed) / f"{set_name}.{task}.json"
 
 
@@ -38,7 +38,7 @@ class Evaluate(Stage):
 
     @classmethod
     def files_of(cls, study: Study) -> tuple[str, ...]:
-        """The metrics files of every checkpoint of a study."""
+        """Returns the metrics files of every checkpoint of a study."""
         return tuple(f"{set_name}.{task}.json" for set_name, task in study.tasks(cls.name))
 
     @property
@@ -52,7 +52,7 @@ class Evaluate(Stage):
         return [list(task) for task in self.study.tasks(self.name)]
 
     def sets(self) -> list[BuildEvaluationSet]:
-        """The evaluation set of each file, in the order of `files`."""
+        """Returns the evaluation set of each file, in the order of `files`."""
         return [BuildEvaluationSet(self.study, set_name) for set_name, _ in self.study.tasks(self.name)]
 
     def needs(self) -> list[Stage]:

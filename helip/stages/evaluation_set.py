@@ -21,7 +21,7 @@ class BuildEvaluationSet(Stage):
         return self.study.evaluation_set(self.set)
 
     def images(self) -> tuple[int | None, int | None]:
-        """Test images, and images that a probe trains on."""
+        """Returns the number of test images, and of images that a probe trains on."""
         declared = self.config()
         if isinstance(declared, GeneratedSet):
             return declared.items, declared.train_items

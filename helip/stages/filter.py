@@ -28,7 +28,7 @@ class Filter(Stage):
         return f"{self.run} seed {self.seed} {self.pairs}"
 
     def config(self) -> float:
-        """The margin: a cosine within which a caption is still taken for a match."""
+        """Returns the margin: a cosine within which a caption is still taken for a match."""
         return self.study.filter_entry(self.run, self.pairs)[1]
 
     @property
@@ -61,7 +61,7 @@ class Filter(Stage):
 
 
 def drawn_pairs(study: Study, run: str, seed: str) -> Stage:
-    """The pair set that a refinement draws from: as mined, or filtered by its start checkpoint."""
+    """Returns the pair set that a refinement draws from: as mined, or filtered by its start checkpoint."""
     resolved = study.run(run)
     if resolved.false_negative_margin is None:
         return Mine(study, study.pairs_name(resolved))

@@ -36,14 +36,14 @@ class Mine(Stage):
         return self.study.pairs_entry(self.pairs)[1]
 
     def features(self) -> list[Encode]:
-        """The features that are compared; none for the reference pairs `random` and `truth`."""
+        """Returns the features that are compared; none for the reference pairs `random` and `truth`."""
         return [Encode(self.study, self.corpus.corpus, encoder) for encoder in encoders_of(self.config())]
 
     def needs(self) -> list[Stage]:
         return [*self.features()] or [self.corpus]
 
     def awaits(self) -> list["MineShard"]:
-        """The shards it is joined from. A pair set is the same bytes however many there are, so no digest knows of them."""
+        """Returns the shards it is joined from. A pair set is the same bytes however many there are, so no digest knows of them."""
         n = self.shards()
         return [MineShard(self.study, self.pairs, str(i), str(n)) for i in range(n)] if n > 1 else []
 
@@ -61,7 +61,7 @@ class Mine(Stage):
         return None if size is None else size * min(self.config().pool or size, size) / 1e9
 
     def costs(self) -> tuple[str, ...]:
-        """The keys of the study's costs that mining goes by, the most particular first."""
+        """Returns the keys of the study's costs that mining goes by, the most particular first."""
         return (f"mine.{self.corpus.corpus}", "mine")
 
     def work(self) -> Work:
@@ -71,7 +71,7 @@ class Mine(Stage):
         return Work(self.compared(), kept, self.costs()) if self.resources() is not FILES_ONLY else Work(kept, kept, ("merge",))
 
     def job(self, out: Path, how: How) -> "MineJob":
-        """The mining of this pair set into `out`. What the study asks of the scheduler is what mining may use."""
+        """Returns the job that mines this pair set into `out`. What the study asks of the scheduler is what mining may use."""
         from helip.data.corpus import Corpus
         from helip.mining.job import MineJob, corpus_digest_of
         from helip.synthetic.truth import Truth
@@ -151,5 +151,5 @@ class MineShard(Stage):
 
 
 def pairs_of(study: Study, run: str) -> Mine:
-    """The pair set that a run draws hard pairs from, before any filter."""
+    """Returns the pair set that a run draws hard pairs from, before any filter."""
     return Mine(study, study.pairs_name(study.run(run)))

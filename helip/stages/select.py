@@ -12,7 +12,7 @@ from helip.study import Study, start_seed
 
 
 def judged_features(study: Study, start: str, seed: str) -> Path:
-    """The folder of a start checkpoint's features of its corpus, which all its selections and filters share."""
+    """Returns the folder of a start checkpoint's features of its corpus, which all its selections and filters share."""
     return study.root / "selections" / start / f"seed{seed}" / "features"
 
 
@@ -52,7 +52,7 @@ class Select(Stage):
         return [corpus, start, *([target] if target else [])]
 
     def target(self) -> BuildEvaluationSet | None:
-        """The evaluation set that its score aims at, where it has one."""
+        """Returns the evaluation set that its score aims at, where it has one."""
         name = self.config().target
         return BuildEvaluationSet(self.study, name) if name else None
 
@@ -85,5 +85,5 @@ class Select(Stage):
 
 
 def selection_of(study: Study, run: str, seed: str) -> Select:
-    """The selection that a refinement trains on."""
+    """Returns the selection that a refinement trains on."""
     return Select(study, study.run(run).refined_run, start_seed(seed), study.selection_name(run))

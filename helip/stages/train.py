@@ -108,7 +108,7 @@ class Train(Stage):
         return of_declaration(name, needed.config(), needed.folder)
 
     def job(self, context: "DistributedContext") -> "TrainJob":
-        """The training job; everything comes from the study's declarations."""
+        """Returns the training job; everything comes from the study's declarations."""
         from helip.data.corpus import Corpus
         from helip.io import file_digest
         from helip.mining import PairSet
@@ -165,7 +165,7 @@ class Interpolate(Stage):
         return f"{self.run} seed {self.seed}"
 
     def config(self) -> float:
-        """The refined model's share."""
+        """Returns the refined model's share."""
         return self._declared().weight
 
     def _declared(self) -> Interpolation:
@@ -186,7 +186,7 @@ class Interpolate(Stage):
         return FILES_ONLY
 
     def work(self) -> Work:
-        """One item is a model."""
+        """Returns the plan's work: one item is a model."""
         model = self.study.run(self.run).model
         return Work(0, 1, (f"train.{model}", "train"))
 
@@ -208,5 +208,5 @@ def _resolved(model: Train | Interpolate) -> ResolvedRun:
 
 
 def model_of(study: Study, run: str, seed: str) -> Train | Interpolate:
-    """The model folder of a run and seed, however it is made."""
+    """Returns the model folder of a run and seed, however it is made."""
     return Interpolate(study, run, seed) if study.run(run).interpolate else Train(study, run, seed)

@@ -11,7 +11,10 @@ if TYPE_CHECKING:
 
 
 def check(study: "Study", folder: Path) -> None:
-    """folder: experiments/paper, whose tables and claims are meant. HelipError names file, entry and remedy."""
+    """Checks the names that a study, its tables and its claims use. HelipError names file, entry and remedy.
+
+    folder: experiments/paper, where tables and claims stand.
+    """
     _check_tables(study, folder)
     _check_published(study)
     _check_encoders(study)

@@ -64,7 +64,7 @@ class ResolvedRun(ConfigModel):
 
 
 def encoders_of(pairs: Pairs) -> tuple[str, ...]:
-    """The encoders whose features a mining job reads: single-modality methods read one, references none."""
+    """Returns the encoders whose features a mining job reads: single-modality methods read one, references none."""
     match pairs.method:
         case "image":
             return (pairs.image_encoder,)
@@ -77,7 +77,7 @@ def encoders_of(pairs: Pairs) -> tuple[str, ...]:
 
 
 def merge(under: Any, over: Any) -> Any:
-    """`over` laid upon `under`, mappings joined key by key."""
+    """Returns `over` laid upon `under`, mappings joined key by key."""
     if isinstance(under, dict) and isinstance(over, dict):
         return under | {k: merge(under.get(k), v) for k, v in over.items()}
     return over

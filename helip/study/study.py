@@ -38,12 +38,12 @@ FILES_ONLY = Resources(mem_mb=8000, runtime=240)
 
 
 def start_seed(seed: str) -> str:
-    """The seed of the checkpoint that a refinement begins from: '2r1' is the second refinement of pre-training 2."""
+    """Returns the seed of the checkpoint that a refinement begins from: '2r1' is the second refinement of pre-training 2."""
     return seed.partition("r")[0]
 
 
 def seed_number(seed: str) -> int:
-    """The integer that all randomness of a training flows from."""
+    """Returns the integer that all randomness of a training flows from."""
     pretraining, _, repeat = seed.partition("r")
     return int(pretraining) + 1000 * int(repeat or 0)
 
@@ -114,11 +114,11 @@ class Study:
         return self._known("evaluation", self.declaration.evaluation, name)
 
     def resources(self, stage: str) -> Resources:
-        """What a stage asks of the scheduler."""
+        """Returns what a stage asks of the scheduler."""
         return next((asked for name, asked in self.declaration.resources.items() if name == stage), Resources())
 
     def pairs_name(self, run: ResolvedRun) -> str:
-        """corpus.method.encoders, then whatever the run sets differently from the study: cc3m.hpm.dino_vits8.sentence.k100"""
+        """Returns corpus.method.encoders, then whatever the run sets differently from the study: cc3m.hpm.dino_vits8.sentence.k100"""
         if run.pairs is None:
             raise HelipError(f"{self.runs_file}: {run.name}: draws no hard pairs, so no pair set belongs to it")
         usual = self.declaration.mining
@@ -150,7 +150,7 @@ class Study:
                 return declared.published_size
 
     def is_generated(self, corpus: str) -> bool:
-        """Whether its truth is known: it was generated, or is a union of corpora that all were."""
+        """Returns whether its truth is known: it was generated, or is a union of corpora that all were."""
         match self.corpus(corpus):
             case UnionCorpus(of=members):
                 return all(self.is_generated(m) for m in members)
@@ -166,7 +166,7 @@ class Study:
         return [c for c in bound if c in used | members and not isinstance(bound[c], UnionCorpus)]
 
     def selection_name(self, run: str) -> str:
-        """score.keep, then whatever the run sets differently from the defaults: s_clip_loss.keep0.9"""
+        """Returns score.keep, then whatever the run sets differently from the defaults: s_clip_loss.keep0.9"""
         spec = self.run(run).select
         if spec is None:
             raise HelipError(f"{self.runs_file}: {run}: selects no pairs, so no selection belongs to it")
@@ -178,18 +178,18 @@ class Study:
         return ".".join([spec.score, f"keep{spec.keep}", *(f"{f}{v}" for f, v in own.items()), *([digest(spec)] if spec.column else [])])
 
     def selection_entry(self, start: str, name: str) -> Selection:
-        """The selection of that name by that checkpoint, as some run of the study declares it."""
+        """Returns the selection of that name by that checkpoint, as some run of the study declares it."""
         known = {self.selection_name(r.name): r.select for r in self.runs.values() if r.select and r.start == start}
         if name not in known:
             raise HelipError(f"{self.file}: no refinement of {start} selects by '{name}'; they select by {', '.join(known) or 'nothing'}")
         return known[name]
 
     def filtered_name(self, run: str) -> str:
-        """pairs.margin: cc3m.hpm.dino_vits8.sentence.margin0.0"""
+        """Returns pairs.margin: cc3m.hpm.dino_vits8.sentence.margin0.0"""
         return f"{self.pairs_name(self.run(run))}.margin{self.run(run).false_negative_margin}"
 
     def filter_entry(self, start: str, name: str) -> tuple[str, float]:
-        """(pairs, margin) of the filtered pair set of that name, as some refinement of `start` declares it."""
+        """Returns (pairs, margin) of the filtered pair set of that name, as some refinement of `start` declares it."""
         runs = [r for r in self.runs.values() if r.start == start]
         known = {self.filtered_name(r.name): (self.pairs_name(r), m) for r in runs if (m := r.false_negative_margin) is not None}
         if name not in known:
@@ -198,14 +198,14 @@ class Study:
         return known[name]
 
     def tasks(self, stage: str) -> list[tuple[str, str]]:
-        """(set, task) of each metrics file that `evaluate` or `probe` writes for a model."""
+        """Returns (set, task) of each metrics file that `evaluate` or `probe` writes for a model."""
         sets = self.declaration.evaluation.items()
         if stage == "probe":
             return [(n, "probe") for n, s in sets if s.probe]
         return [(n, {"classification": "zeroshot", "retrieval": "retrieval"}[s.task]) for n, s in sets]
 
     def control_of(self, run: str) -> str | None:
-        """The run a refinement is measured against: the plain control of the same start, steps and batch; a control, against its start."""
+        """Returns the run that a run is measured against: the plain control of the same start, steps and batch; of a control, its start."""
         r = self.run(run)
         if r.start is None:
             return None
@@ -220,7 +220,7 @@ class Study:
         return run in self.runs and (self.runs[run].start or run) in self.declaration.first
 
     def table_rows(self, name: str) -> list[tuple[str, str, str, dict[str, float], bool]]:
-        """(corpus label, method label, run, published, ours) of a table; rows that runs add, after the others of their corpus."""
+        """Returns (corpus label, method label, run, published, ours) of a table; rows that runs add, after the others of their corpus."""
         table = self.tables[name]
         rows = [(r.corpus, r.label, r.run, dict(r.published), r.ours) for r in table.rows if r.run in self.runs]
         labels = {self.runs[run].corpus: corpus for corpus, _, run, _, _ in rows}
@@ -233,5 +233,5 @@ class Study:
 
 
 def load(name: str, results: Path | None = None) -> Study:
-    """The study of that name under ./experiments; artefacts under ./results or $HELIP_RESULTS."""
+    """Returns the study of that name under ./experiments; artefacts under ./results or $HELIP_RESULTS."""
     return Study(name, results=results or Path(os.environ.get("HELIP_RESULTS", "results")))

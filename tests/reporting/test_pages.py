@@ -8,9 +8,10 @@ from wide import mine_pairs, wide_study
 from helip.config import MiningSpec
 from helip.mining import mine
 from helip.mining.pairs import PairSet, merge
+from helip.reporting.measured import machines, mining_jobs, pairs_file
 from helip.reporting.pages import latex_escaped, markdown_to_html, write_table
 from helip.reporting.provenance import costs
-from helip.reporting.tables import grid, machines, mining_jobs, pairs_file
+from helip.reporting.tables import grid
 
 
 def test_latex_carries_value_spread_published_and_difference(measured):

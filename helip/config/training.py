@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from helip.config.base import ConfigModel, Share
+from helip.config.base import ConfigModel, Name, Share
 
 Positive = Annotated[float, Field(gt=0)]
 Weight = Annotated[float, Field(ge=0)]  # of a term of a loss
@@ -24,6 +24,30 @@ class Model(ConfigModel):
     def _one_source(self) -> Self:
         if (self.open_clip is None) == (self.config is None):
             raise ValueError("give either open_clip (a name) or config (an architecture), not both")
+        return self
+
+
+class FrozenModel(ConfigModel):
+    """This is a CLIP of two frozen encoders, named as a study's `encoders` are, with trainable heads over their cached features.
+
+    A head is linear, GELU, dropout, linear. Views 0 and 1 of an image are the image and its mirror image; from the third on they are
+    random crops of `crop_scale`, the odd ones mirrored.
+    """
+
+    image_trunk: Name
+    text_trunk: Name
+    embed_dim: Width = 256
+    hidden: Width = 512
+    dropout: float = Field(0.3, ge=0, lt=1)
+    views: Width = 2  # cached of each image
+    crop_scale: tuple[float, float] | None = None  # smallest and largest share of the image's area in the crops
+
+    @model_validator(mode="after")
+    def _crops_have_a_scale(self) -> Self:
+        if (self.views > 2) != (self.crop_scale is not None):
+            raise ValueError("views beyond the second are random crops: give crop_scale with views above 2, and only then")
+        if self.crop_scale is not None and not 0 < self.crop_scale[0] <= self.crop_scale[1] <= 1:
+            raise ValueError("crop_scale is the smallest and the largest share of the image's area: 0 < smallest <= largest <= 1")
         return self
 
 

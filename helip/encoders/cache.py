@@ -42,10 +42,13 @@ def encode(
     batch_size: int = 64,
     workers: int = 0,
     dtype: str = "float16",
+    raw: bool = False,
+    facts: dict[str, Any] | None = None,
 ) -> None:
     """Writes out/{features.npy, features.json}, whole or not at all.
 
-    features.npy is [N, D] in `dtype`, row i the unit feature of pair i, less the corpus mean where `declaration.centre`.
+    features.npy is [N, D] in `dtype`, row i the unit feature of pair i, less the corpus mean where `declaration.centre`; with `raw` it is
+    the feature as the encoder gives it. `facts` are further entries of features.json.
     A killed encoding leaves a hidden folder beside `out` and goes on from its last block. HelipError for NaN or zero features.
     """
     if not len(corpus):
@@ -58,9 +61,10 @@ def encode(
         _refuse_unusable(rows_BD, partial.done, encoder)
         partial.write(rows_BD)
     with atomic_folder(out) as folder:
-        _write(folder / "features.npy", partial.rows_ND, row_N, dtype, declaration.centre)
+        _write(folder / "features.npy", partial.rows_ND, row_N, dtype, declaration.centre, raw)
         more = {"rows": len(row_N), "dim": encoder.dim, "dtype": dtype, "modality": encoder.modality, "corpus_digest": corpus.digest}
         more |= {"logits": encoder.logits, "centred": declaration.centre, "distinct": len(inputs), "weights_digest": encoder.weights}
+        more |= ({"raw": True} if raw else {}) | (facts or {})
         sources = {"corpus": corpus.digest, "weights": encoder.weights}
         write_json(folder / "features.json", provenance(declaration, sources, preprocessing=encoder.preprocessing, **more))
     partial.remove()
@@ -128,12 +132,12 @@ def _refuse_unusable(rows_BD: np.ndarray, first: int, encoder: Encoder) -> None:
         raise HelipError(f"the encoder gave NaN, infinity or nothing but zeros for {which}; {remedy}")
 
 
-def _write(path: Path, raw_UD: np.ndarray, row_N: np.ndarray, dtype: str, centre: bool) -> None:
-    """Rows to unit length, after the mean over all pairs was taken away; in blocks, so that memory stays small."""
+def _write(path: Path, raw_UD: np.ndarray, row_N: np.ndarray, dtype: str, centre: bool, raw: bool) -> None:
+    """Rows to unit length, after the mean over all pairs was taken away, or as they are; in blocks, so that memory stays small."""
     features_ND = np.lib.format.open_memmap(path, "w+", dtype=dtype, shape=(len(row_N), raw_UD.shape[1]))
     blocks = [slice(start, start + BLOCK) for start in range(0, len(row_N), BLOCK)]
-    mean_D = sum(raw_UD[row_N[b]].sum(0, dtype=np.float64) for b in blocks) / len(row_N) if centre else 0.0
+    mean_D = sum(raw_UD[row_N[b]].sum(0, dtype=np.float64) for b in blocks) / len(row_N) if centre and not raw else 0.0
     for block in blocks:
         rows_BD = raw_UD[row_N[block]] - mean_D
-        features_ND[block] = rows_BD / np.maximum(np.linalg.norm(rows_BD, axis=1, keepdims=True), 1e-12)
+        features_ND[block] = rows_BD if raw else rows_BD / np.maximum(np.linalg.norm(rows_BD, axis=1, keepdims=True), 1e-12)
     features_ND.flush()

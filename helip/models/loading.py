@@ -23,12 +23,14 @@ from helip.config import Model
 from helip.data.corpus import Corpus
 from helip.errors import HelipError
 from helip.io import atomic_folder, read_json
-from helip.models import tokenizer
+from helip.models import frozen, tokenizer
+from helip.models.frozen import FrozenClip
 from helip.models.layout import CONFIG, WEIGHTS, weights_file
 from helip.models.network import reason, unlogged
 from helip.models.reference import ModelRef, parse
 
-ClipNetwork: TypeAlias = "open_clip.CLIP | open_clip.CustomTextCLIP | open_clip.CoCa"  # whichever a model_cfg is built as
+# Whichever a model_cfg is built as; FrozenClip stands in for them.
+ClipNetwork: TypeAlias = "open_clip.CLIP | open_clip.CustomTextCLIP | open_clip.CoCa"
 
 
 class ShortCaptionClip(open_clip.CLIP):  # type: ignore[misc]  # open_clip has no types
@@ -159,6 +161,8 @@ class Checkpoint:
 
     def transform(self) -> Callable[[Image.Image], torch.Tensor]:
         """Returns the transform of evaluation: an RGB image -> float32 [3, H, W] as the model takes it."""
+        if isinstance(self.model, FrozenClip):
+            return self.model.transform
         transform: Callable[[Image.Image], torch.Tensor] = image_transform_v2(
             PreprocessCfg(**open_clip.get_model_preprocess_cfg(self.model)), is_train=False
         )
@@ -188,6 +192,8 @@ def _of_folder(path: Path, weights: bool) -> Checkpoint:
     if not isinstance(config, dict):
         raise HelipError(f"{path / CONFIG}: has no model_cfg; it is not an open_clip folder")
     _check_parts(config, f"{path / CONFIG}: model_cfg")
+    if frozen.KEY in config:
+        return _frozen(path, config, weights)
     model = build(config)
     if weights:
         _load(model, path)
@@ -197,6 +203,16 @@ def _of_folder(path: Path, weights: bool) -> Checkpoint:
         complete["size"] = model.visual.image_size
     set_model_preprocess_cfg(model, complete)
     return Checkpoint(model, config, preprocess_of(preprocess))
+
+
+def _frozen(path: Path, config: dict[str, Any], weights: bool) -> Checkpoint:
+    """The heads of a folder over the trunks that it names, which are opened and compared at once."""
+    frozen.check_config(config, f"{path / CONFIG}: model_cfg")
+    model = FrozenClip(config)
+    if weights:
+        _load(model, path)
+    model.image_trunk("cpu")  # what is not there is missed here, not in the first batch
+    return Checkpoint(model, config, {})
 
 
 def _load(model: nn.Module, path: Path) -> None:
@@ -259,6 +275,8 @@ def tokenizer_of(reference: ModelRef) -> tokenizer.Tokenize:
     model's.
     """
     name = reference.name
+    if reference.folder is not None and frozen.KEY in (config := read_json(reference.folder / CONFIG)["model_cfg"]):
+        return frozen.CaptionTrunk(frozen.open_trunk(config, "text"))
     try:
         tokenize: tokenizer.Tokenize = open_clip.get_tokenizer(name)
     except Exception as error:  # transformers and huggingface_hub raise many kinds
@@ -288,6 +306,8 @@ def existing(folder: Path) -> Path:
 
 
 def _whole(clip: Clip, where: str) -> Clip:
+    if isinstance(clip.model, FrozenClip):
+        return clip  # there is no token that could be wrong
     if isinstance(clip.model, open_clip.CoCa):
         raise HelipError(f"{where}: is a CoCa, whose captioning head no objective here trains: start from a CLIP")
     if getattr(clip.model, "logit_bias", None) is not None:

@@ -128,7 +128,7 @@ class PairDataset(Dataset):
         return rows[:, : int(rows.argmax(1).max()) + 1] if self._trim else rows  # the end token is the largest id of a row
 
 
-def loading(rows: PairDataset, batches: Iterable[BatchPlan], workers: int, pin: bool) -> Iterator[tuple[BatchPlan, Loaded]]:
+def loading(rows: Dataset, batches: Iterable[BatchPlan], workers: int, pin: bool) -> Iterator[tuple[BatchPlan, Loaded]]:
     """Yields the batches in order, loaded ahead by worker processes, or here when `workers` is 0.
 
     HelipError is raised for bad input, and where a worker process was killed.
@@ -144,7 +144,7 @@ def loading(rows: PairDataset, batches: Iterable[BatchPlan], workers: int, pin: 
 class _Telling(Dataset):
     """Rows whose bad input comes back as a value: raised in a loader process, it would arrive as that process's whole traceback."""
 
-    def __init__(self, rows: PairDataset):
+    def __init__(self, rows: Dataset):
         self._rows = rows
 
     def __getitem__(self, batch: BatchPlan) -> tuple[BatchPlan, Loaded] | HelipError:

@@ -17,24 +17,27 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.utils.data import Dataset
 
 from helip.config import Refinement, Retention, TrainConfig
 from helip.errors import HelipError
 from helip.io import provenance
 from helip.models.export import export
+from helip.models.frozen import FrozenClip
 from helip.models.loading import Clip
 from helip.progress import Progress
 from helip.training import Interrupts, state
 from helip.training.augmentation import views
-from helip.training.batches import CACHE_BYTES, Corpus, Inputs, PairDataset, ToDevice, loading, worker_count
+from helip.training.batches import CACHE_BYTES, Corpus, Inputs, Loaded, PairDataset, ToDevice, loading, worker_count
 from helip.training.curve import MetricsLog
 from helip.training.distributed import DistributedContext, check_divides
+from helip.training.frozen import RowsToDevice, TrunkDataset, TrunkRows, check
 from helip.training.objectives import build_objective
 from helip.training.optimisation import check_finite, learning_rate, optimiser, total_steps
 from helip.training.sampler import BatchPlan, HardPairs, Sampler, held_out_mask
 from helip.training.state import REQUEUE
 from helip.training.step import TrainStep
-from helip.training.validation import Best, held_out_recall
+from helip.training.validation import Best, held_out_recall, held_out_recall_of_features
 
 log = logging.getLogger(__name__)
 
@@ -57,6 +60,7 @@ class TrainJob:
     retention_score: Callable[[nn.Module], float] | None = None  # of the recipe's retention set; points, higher is better
     inputs: dict[str, str] = field(default_factory=dict)  # digests, for train.json
     warnings: tuple[str, ...] = ()  # of the preparation, for train.json
+    features: TrunkRows | None = None  # of a model whose trunks are frozen, in place of the corpus' pixels and tokens
     workers: int | None = None  # loader processes; None: none on a CPU, up to 8 beside a GPU
 
 
@@ -100,11 +104,19 @@ class Trainer:
         layout = torch.channels_last if world.device.type == "cuda" else torch.contiguous_format  # no gain on a CPU
         self.model = job.clip.model.to(world.device, memory_format=layout)
         torch.manual_seed(job.seed + 1)  # the heads'; the model had the seed itself
+        self._check_features()
         self.objective = build_objective(recipe, self.model).to(world.device)
         self.stepper = TrainStep(self.model, self.objective, optimiser([self.model, self.objective], recipe), recipe, world)
         self.curve, self.draws, self.seconds = MetricsLog(), "", 0.0
         self.warnings: list[str] = []
         self._resume()
+
+    def _check_features(self) -> None:
+        frozen, features = isinstance(self.model, FrozenClip), self.job.features
+        if frozen and features is None:
+            raise HelipError(f"{self.job.name}: the model's trunks are frozen, and it is trained on their cached features: give them")
+        if features is not None:
+            check(features, self.job.recipe, len(self.job.corpus))
 
     # ------------------------------------------------------------ state
 
@@ -175,8 +187,13 @@ class Trainer:
         workers = worker_count(world.device, world.local_size) if job.workers is None else job.workers
         trim = getattr(self.model, "takes_short_captions", False)
         cache = 0 if workers else cache_bytes
-        rows = PairDataset(job.corpus, clip.tokenize, clip.image_size, wanted, world.rank, world.size, cache, trim)
-        to_device = ToDevice(world.device, clip.preprocess["mean"], clip.preprocess["std"], wanted)
+        rows: Dataset
+        to_device: Callable[[Loaded], Inputs]
+        if job.features is not None:
+            rows, to_device = TrunkDataset(job.features, job.recipe.augmentation, world.rank, world.size), RowsToDevice(world.device)
+        else:
+            rows = PairDataset(job.corpus, clip.tokenize, clip.image_size, wanted, world.rank, world.size, cache, trim)
+            to_device = ToDevice(world.device, clip.preprocess["mean"], clip.preprocess["std"], wanted)
         plans = (self.sampler(step) for step in range(self.step, self.steps))
         for batch, loaded in loading(rows, plans, workers, world.device.type == "cuda"):
             yield batch, to_device(loaded)
@@ -203,11 +220,16 @@ class Trainer:
             self._watch_retention(self.retention)
         if stopping and self.best and (self.step % stopping.every == 0 or self.step == self.steps):
             with self._exported_weights():
-                score = self.world.agreed(held_out_recall(self.job.clip, self.job.corpus, self._held_out, self.world.device))
+                score = self.world.agreed(self._held_out_recall())
                 self.best.see(self.model, score, self.step)
             self.curve.note(self.step, validation=score)
             return self.best.exhausted
         return False
+
+    def _held_out_recall(self) -> float:
+        if self.job.features is not None:
+            return held_out_recall_of_features(self.job.clip, self.job.features, self._held_out, self.world.device)
+        return held_out_recall(self.job.clip, self.job.corpus, self._held_out, self.world.device)
 
     def _watch_retention(self, retention: Retention) -> None:
         with self._exported_weights():

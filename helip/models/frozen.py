@@ -1,0 +1,175 @@
+"""A CLIP of two frozen encoders, its trunks, and trainable heads over their features.
+
+The model's folder holds the heads and names the trunks: their weights stay where the encoder's library or package keeps them, and are
+compared by digest when the model is opened.
+"""
+
+import math
+import pkgutil
+from collections.abc import Callable
+from typing import Any, Literal, Protocol
+
+import torch
+from PIL import Image
+from pydantic import TypeAdapter, ValidationError
+from torch import Tensor, nn
+from torch.nn.functional import normalize as normalise
+
+from helip.config import Encoder, FrozenModel
+from helip.errors import HelipError
+
+KEY = "frozen"  # of model_cfg in the folder of such a model
+Side = Literal["image", "text"]
+
+
+class Trunk(Protocol):
+    """This protocol is what a model asks of a trunk; `helip.encoders.encoder.Encoder` has it."""
+
+    @property
+    def dim(self) -> int:
+        """The width D of a feature."""
+
+    @property
+    def weights(self) -> str:
+        """The digest of all parameters and buffers, in hexadecimal."""
+
+    @property
+    def embed(self) -> Callable[[Any], Tensor]:
+        """Turns stacked images, or captions, into features [B, D]: float32, on the CPU."""
+
+    @property
+    def prepare(self) -> Callable[[Image.Image], Tensor] | None:
+        """Turns an RGB image into the tensor that the trunk takes; None for a trunk of captions."""
+
+
+class Head(nn.Module):
+    """A head is linear, GELU, dropout, linear, over features that are standardised by `mean` and `std`, [D] each."""
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, width: int, hidden: int, embed_dim: int, dropout: float):
+        super().__init__()
+        self.register_buffer("mean", torch.zeros(width))
+        self.register_buffer("std", torch.ones(width))
+        self.layers = nn.Sequential(nn.Linear(width, hidden), nn.GELU(), nn.Dropout(dropout), nn.Linear(hidden, embed_dim))
+
+    def forward(self, features_BD: Tensor) -> Tensor:
+        """Takes a trunk's features [B, D] and returns [B, embed_dim], not normalised."""
+        projected: Tensor = self.layers((features_BD - self.mean) / self.std)
+        return projected
+
+
+class FrozenClip(nn.Module):
+    """This stands where open_clip's CLIP stands. Its weights are the heads and the logit scale; the trunks are no part of them.
+
+    `config` is the model_cfg of `config_of`. Images are pixels [B, 3, H, W] or, for training, the image trunk's features [B, D]. In place
+    of tokens it takes the text trunk's features, which `CaptionTrunk` makes of captions.
+    """
+
+    trunks: Tensor
+
+    def __init__(self, config: dict[str, Any]):
+        super().__init__()
+        parts = config[KEY]
+        sizes = parts["hidden"], config["embed_dim"], parts["dropout"]
+        self.image_head, self.text_head = Head(parts["image_trunk"]["dim"], *sizes), Head(parts["text_trunk"]["dim"], *sizes)
+        self.logit_scale = nn.Parameter(torch.tensor(math.log(1 / 0.07)))
+        digests = [list(bytes.fromhex(parts[f"{side}_trunk"]["weights"])) for side in ("image", "text")]
+        self.register_buffer("trunks", torch.tensor(digests, dtype=torch.uint8))  # so that a digest of the weights covers them
+        self.visual = None  # no tower of open_clip's is in here
+        self._config = config
+        self._image_trunks: dict[str, Trunk] = {}
+
+    def image_trunk(self, device: str) -> Trunk:
+        """Returns the image trunk on a device, opened once. Raises HelipError where it cannot be had or has other weights."""
+        if device not in self._image_trunks:
+            self._image_trunks[device] = open_trunk(self._config, "image", device)
+        return self._image_trunks[device]
+
+    @property
+    def transform(self) -> Callable[[Image.Image], Tensor]:
+        """The image trunk's own preprocessing: an RGB image -> [3, H, W]."""
+        prepare = self.image_trunk("cpu").prepare
+        assert prepare is not None  # as every image encoder has it
+        return prepare
+
+    def encode_image(self, image: Tensor, normalize: bool = False) -> Tensor:
+        """Takes pixels [B, 3, H, W] or trunk features [B, D] and returns image features [B, embed_dim], unit length if `normalize`."""
+        if image.ndim == 4:
+            device = self.logit_scale.device
+            image = (
+                self.image_trunk(str(device)).embed(image).to(device).clone()
+            )  # a copy may be part of a graph, what inference gave may not
+        features_BD: Tensor = self.image_head(image)
+        return normalise(features_BD, dim=-1) if normalize else features_BD
+
+    def encode_text(self, text: Tensor, normalize: bool = False) -> Tensor:
+        """Takes the text trunk's features [B, D] and returns text features [B, embed_dim], unit length if `normalize`."""
+        features_BD: Tensor = self.text_head(text)
+        return normalise(features_BD, dim=-1) if normalize else features_BD
+
+
+class CaptionTrunk:
+    """This stands where a tokenizer stands: captions become the text trunk's features, float32 [B, D]."""
+
+    def __init__(self, trunk: Trunk):
+        self._trunk, self.context_length = trunk, 0  # no tokens come out
+
+    def __call__(self, captions: list[str]) -> Tensor:
+        return self._trunk.embed(captions).clone()
+
+
+def config_of(declaration: FrozenModel, image: tuple[Encoder, Trunk], text: tuple[Encoder, Trunk]) -> dict[str, Any]:
+    """Returns the model_cfg of a declaration and its two trunks, each as (declaration, encoder).
+
+    Raises HelipError where a trunk is of the wrong modality, or an encoder that a study trains itself.
+    """
+    parts: dict[str, Any] = {"hidden": declaration.hidden, "dropout": declaration.dropout}
+    for side, name, (declared, trunk) in (("image", declaration.image_trunk, image), ("text", declaration.text_trunk, text)):
+        check_trunk(side, name, declared)
+        parts[f"{side}_trunk"] = {"encoder": declared.model_dump(mode="json"), "weights": trunk.weights, "dim": trunk.dim}
+    size = list(image[1].prepare(Image.new("RGB", (64, 64))).shape[-2:]) if image[1].prepare else [0, 0]
+    return {"embed_dim": declaration.embed_dim, "vision_cfg": {"image_size": size}, "text_cfg": {}, KEY: parts}
+
+
+def check_trunk(side: str, name: str, declared: Encoder) -> None:
+    """Refuses a trunk of the wrong modality, and an encoder that a study trains itself, whose weights an exported model could not name."""
+    if declared.modality != side:
+        raise HelipError(f"{side}_trunk: '{name}' is an encoder of {declared.modality}s; name one whose modality is {side}")
+    if declared.library in ("simclr", "run"):
+        raise HelipError(
+            f"{side}_trunk: '{name}' is trained by the study itself ({declared.library}); name an encoder with published weights"
+        )
+
+
+def open_trunk(config: dict[str, Any], side: Side, device: str = "cpu") -> Trunk:
+    """Returns a trunk of a model_cfg. Raises HelipError where it cannot be had, or where its weights are not those of the training."""
+    written = config[KEY][f"{side}_trunk"]
+    load: Callable[..., Trunk] = pkgutil.resolve_name("helip.encoders:load")  # by a string: encoders stand above models
+    trunk = load(_declaration(written), device=device)
+    if trunk.weights != written["weights"]:
+        which = f"{written['encoder'].get('library')} {written['encoder'].get('model')}"
+        raise HelipError(
+            f"the {side} trunk {which} has other weights than the model's heads were trained on: restore those, or train again"
+        )
+    return trunk
+
+
+def _declaration(written: dict[str, Any]) -> Encoder:
+    try:
+        declared: Encoder = TypeAdapter(Encoder).validate_python(written["encoder"])
+    except ValidationError as error:
+        raise HelipError(f"a frozen trunk is no encoder that is known ({error.errors()[0]['msg']}); export the model again") from None
+    return declared
+
+
+def check_config(config: dict[str, Any], where: str) -> None:
+    """Refuses a model_cfg that does not say what the trunks and heads are."""
+    parts = config[KEY]
+    trunks = [parts.get(f"{side}_trunk") if isinstance(parts, dict) else None for side in ("image", "text")]
+    if (
+        not all(isinstance(t, dict) and {"encoder", "weights", "dim"} <= t.keys() for t in trunks)
+        or not {"hidden", "dropout"} <= parts.keys()
+    ):
+        raise HelipError(f"{where}: {KEY} lacks a trunk or the size of the heads; export the model again")

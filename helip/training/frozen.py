@@ -1,0 +1,251 @@
+"""Training on the cached features of frozen trunks: views of every image and all captions, encoded once; heads from then on.
+
+features = encode_corpus(declaration, encoders, corpus, folder)
+clip = new(declaration, encoders, features, seed=0)
+job = TrainJob(recipe, clip, corpus, ..., features=features)
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from PIL import Image, ImageOps
+from torch.utils.data import Dataset
+
+from helip.config import Augmentation, FrozenModel, TrainConfig
+from helip.config import Encoder as EncoderConfig
+from helip.encoders import cache
+from helip.encoders.encoder import Encoder
+from helip.encoders.features import Features
+from helip.errors import HelipError
+from helip.hashing import mixed, uniforms
+from helip.io import digest, read_json
+from helip.models.frozen import CaptionTrunk, FrozenClip, check_trunk, config_of
+from helip.models.loading import Clip
+from helip.training.augmentation import CROP_AREA, FLIP, PER_VIEW, crop_box
+from helip.training.batches import Corpus, Inputs, Loaded
+from helip.training.sampler import BatchPlan
+
+WHOLE = (1.0, 1.0)  # the crop_scale of views that are not cropped
+BLOCK = 8192  # rows whose mean is taken at a time
+Trunks = tuple[tuple[EncoderConfig, Encoder], tuple[EncoderConfig, Encoder]]  # of images and of text: what is declared, and the encoder
+
+
+class Views:
+    """This is a corpus of V views of each image of another: image v * N + i is view v of image i, and has no caption.
+
+    View 0 is the image itself; view 2, 4, ... is a random crop of it that is a pure function of (seed, view, i); each odd view is the
+    mirror image of the view before it. The trunk's own preprocessing follows.
+    """
+
+    def __init__(self, corpus: Corpus, views: int, crop_scale: tuple[float, float] | None, seed: int = 0):
+        self._corpus, self._views, self._crop_scale, self._seed = corpus, views, crop_scale, seed
+        self.digest = digest([corpus.digest, views, crop_scale, seed])
+
+    def __len__(self) -> int:
+        return self._views * len(self._corpus)
+
+    def image(self, row: int) -> Image.Image:
+        """Returns the RGB image of a row."""
+        view, i = divmod(int(row), len(self._corpus))
+        image = self._corpus.image(i)
+        if view > 1:
+            assert self._crop_scale is not None  # as FrozenModel holds
+            key = mixed(mixed(mixed(np.array([self._seed], np.int64)) + np.int64(view // 2)) + np.int64(i))
+            left, upper, right, lower = (round(x) for x in crop_box(*image.size, uniforms(key, PER_VIEW)[0], self._crop_scale))
+            image = image.crop((left, upper, max(right, left + 1), max(lower, upper + 1)))
+        return ImageOps.mirror(image) if view % 2 else image
+
+    def caption(self, row: int) -> str:
+        """Returns nothing but an empty text: captions are encoded from the corpus itself."""
+        return ""
+
+
+class TrunkRows(Protocol):
+    """This protocol is what training asks of trunk features; `TrunkFeatures` reads them from a cache."""
+
+    views: int
+    crop_scale: tuple[float, float] | None
+
+    def __len__(self) -> int: ...
+
+    def image_rows(self, views_B: np.ndarray, ids_B: np.ndarray) -> np.ndarray:
+        """Returns the image trunk's features of these views of these images, float32 [B, D]."""
+
+    def text_rows(self, ids_B: np.ndarray) -> np.ndarray:
+        """Returns the text trunk's features of these captions, float32 [B, D]."""
+
+
+@dataclass(frozen=True)
+class TrunkFeatures:
+    """Memory-mapped features of a corpus: `images` [V, N, D] of its views, `texts` [N, D] of its captions; `digest` stands for both."""
+
+    images: np.ndarray
+    texts: np.ndarray
+    crop_scale: tuple[float, float] | None
+    digest: str
+
+    def __len__(self) -> int:
+        return self.images.shape[1]
+
+    @property
+    def views(self) -> int:
+        """The number V of cached views of an image."""
+        return self.images.shape[0]
+
+    def image_rows(self, views_B: np.ndarray, ids_B: np.ndarray) -> np.ndarray:
+        """Returns the image trunk's features of these views of these images, float32 [B, D]."""
+        return np.asarray(self.images[views_B, ids_B], np.float32)
+
+    def text_rows(self, ids_B: np.ndarray) -> np.ndarray:
+        """Returns the text trunk's features of these captions, float32 [B, D]."""
+        return np.asarray(self.texts[ids_B], np.float32)
+
+
+def encode_corpus(
+    declaration: FrozenModel,
+    trunks: Trunks,
+    corpus: Corpus,
+    folder: Path,
+    *,
+    seed: int = 0,
+    batch_size: int = 64,
+    workers: int = 0,
+    dtype: str = "float32",
+) -> TrunkFeatures:
+    """Encodes the views of all images and all captions into `folder`/{image,text}, where they are not there already, and opens them.
+
+    A killed encoding goes on from its last block. Features of another corpus, of other views or by other weights are replaced.
+    HelipError is raised for a trunk of the wrong modality and for features that cannot be used.
+    """
+    seen: Any = Views(corpus, declaration.views, declaration.crop_scale, seed)
+    for side, name, rows, (declared, encoder) in (
+        ("image", declaration.image_trunk, seen, trunks[0]),
+        ("text", declaration.text_trunk, corpus, trunks[1]),
+    ):
+        check_trunk(side, name, declared)
+        if not _is_of(folder / side, rows.digest, encoder, dtype):
+            facts = {"views": declaration.views, "crop_scale": declaration.crop_scale, "seed": seed} if side == "image" else {}
+            cache.encode(declared, encoder, rows, folder / side, batch_size=batch_size, workers=workers, dtype=dtype, raw=True, facts=facts)
+    return open_features(folder, len(corpus), seen.digest, corpus.digest)
+
+
+def _is_of(folder: Path, corpus_digest: str, encoder: Encoder, dtype: str) -> bool:
+    if not (folder / "features.json").is_file():
+        return False
+    written = read_json(folder / "features.json")
+    expected = (corpus_digest, encoder.weights, encoder.preprocessing, dtype, True)
+    return tuple(written.get(k) for k in ("corpus_digest", "weights_digest", "preprocessing", "dtype", "raw")) == expected
+
+
+def open_features(folder: Path, size: int, views_digest: str | None = None, corpus_digest: str | None = None) -> TrunkFeatures:
+    """Opens what `encode_corpus` wrote for a corpus of `size` pairs. HelipError is raised where it is broken or of another corpus."""
+    image, text = Features.open(folder / "image", views_digest), Features.open(folder / "text", corpus_digest)
+    views, crop_scale = image.metadata["views"], image.metadata["crop_scale"]
+    if len(text) != size or len(image) != views * size:
+        raise HelipError(f"{folder}: holds features of {len(text)} captions and the corpus has {size}; encode this corpus again")
+    stands_for = digest([[f.metadata["corpus_digest"], f.metadata["weights_digest"], f.metadata["preprocessing"]] for f in (image, text)])
+    return TrunkFeatures(image.array.reshape(views, size, -1), text.array, tuple(crop_scale) if crop_scale else None, stands_for)
+
+
+def new(declaration: FrozenModel, trunks: Trunks, features: TrunkFeatures, seed: int) -> Clip:
+    """Returns a model to train whose heads are drawn from `seed` and standardise features by their mean and deviation in the corpus.
+
+    HelipError is raised for a trunk of the wrong modality.
+    """
+    config = config_of(declaration, *trunks)
+    torch.manual_seed(seed)
+    model = FrozenClip(config)
+    for head, rows_ND in ((model.image_head, features.images[0]), (model.text_head, features.texts)):
+        mean_D, std_D = _moments(rows_ND)
+        head.mean.copy_(torch.from_numpy(mean_D))
+        head.std.copy_(torch.from_numpy(std_D))
+    return Clip(model, config, {}, CaptionTrunk(trunks[1][1]))
+
+
+def _moments(rows_ND: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    blocks = [slice(start, start + BLOCK) for start in range(0, len(rows_ND), BLOCK)]
+    mean_D = sum(rows_ND[b].sum(0, dtype=np.float64) for b in blocks) / len(rows_ND)
+    variance_D = sum(np.square(rows_ND[b] - mean_D).sum(0) for b in blocks) / len(rows_ND)
+    return mean_D, np.sqrt(variance_D) + 1e-6
+
+
+# ------------------------------------------------------------ what a training draws
+
+
+def check(features: TrunkRows, recipe: TrainConfig, size: int) -> None:
+    """Refuses a training that cached features cannot give: of another corpus, with other crops or flips, or with views of its own."""
+    if len(features) != size:
+        raise HelipError(f"the trunk features are of {len(features)} pairs and the corpus has {size}: encode this corpus")
+    if recipe.objective.name in ("slip", "declip"):
+        raise HelipError(
+            f"objective {recipe.objective.name} needs the trunks themselves, and they are frozen: use clip, hn_nce, cyclip or cloob"
+        )
+    if recipe.checkpoint_gradients:
+        raise HelipError("checkpoint_gradients does nothing where the trunks are frozen; leave it out")
+    drawable_views(features, recipe.augmentation)
+
+
+def drawable_views(features: TrunkRows, augmentation: Augmentation) -> tuple[np.ndarray, np.ndarray]:
+    """Returns the cached views that an augmentation draws from: those that are not mirrored, and those that are.
+
+    HelipError is raised where no cached view has its crop or its flip.
+    """
+    scale, cached = tuple(augmentation.crop_scale), features.crop_scale
+    if scale not in (WHOLE, cached):
+        has = f"whole images (crop_scale {list(WHOLE)})" + (f" and crops of crop_scale {list(cached)}" if cached else "")
+        remedy = "set the recipe's augmentation so, or the model's views and crop_scale"
+        raise HelipError(
+            f"augmentation: crop_scale {list(scale)} is of no cached view of the frozen image trunk, which has {has}; {remedy}"
+        )
+    views = np.arange(2) if scale == WHOLE else np.arange(2, features.views)
+    views = views[views < features.views]
+    plain, mirrored = views[views % 2 == 0], views[views % 2 == 1]
+    if augmentation.flip > 0 and not len(mirrored):
+        which = "views: 2" if scale == WHOLE else "views: 4"
+        raise HelipError(f"augmentation: flip {augmentation.flip:g} needs mirrored views of the frozen image trunk: set {which} or more")
+    return plain, mirrored
+
+
+class TrunkDataset(Dataset):
+    """`rows[batch]` is (batch, Loaded) with trunk features in the place of pixels and tokens, those that belong to this process.
+
+    Which view a sample shows is a pure function of its seed, as crops and flips of images are.
+    """
+
+    def __init__(self, features: TrunkRows, augmentation: Augmentation, rank: int = 0, world_size: int = 1):
+        self._features, self._flip, self._rank, self._world_size = features, augmentation.flip, rank, world_size
+        self._plain, self._mirrored = drawable_views(features, augmentation)
+
+    def views_of(self, seeds_B: np.ndarray) -> np.ndarray:
+        """Returns the view that each sample seed draws, [B]."""
+        u_BU = uniforms(seeds_B, PER_VIEW)
+        choices = self._plain, (self._mirrored if len(self._mirrored) else self._plain)
+        plain_B, mirrored_B = (views[(u_BU[:, CROP_AREA] * len(views)).astype(int)] for views in choices)
+        drawn_B: np.ndarray = np.where(u_BU[:, FLIP] < self._flip, mirrored_B, plain_B)
+        return drawn_B
+
+    def __getitem__(self, batch: BatchPlan) -> tuple[BatchPlan, Loaded]:
+        mine = slice(self._rank * len(batch.ids) // self._world_size, (self._rank + 1) * len(batch.ids) // self._world_size)
+        ids_B, seeds_B, beside_BP = batch.ids[mine], batch.sample_seeds[mine], batch.captions[mine]
+        beside_BP = np.where(beside_BP < 0, ids_B[:, None], beside_BP)
+        image_BD, text_BD = self._features.image_rows(self.views_of(seeds_B), ids_B), self._features.text_rows(ids_B)
+        beside = self._features.text_rows(beside_BP.ravel()).reshape(*beside_BP.shape, text_BD.shape[1])
+        numbers = torch.zeros(1, len(ids_B), 0)  # nothing is recoloured
+        images, tokens, captions = (torch.from_numpy(x) for x in (image_BD[None], text_BD, beside))
+        return batch, Loaded(images, tokens, numbers, torch.from_numpy(seeds_B), captions)
+
+
+class RowsToDevice:
+    """This turns loaded trunk features into Inputs: they are moved to the device and nothing else."""
+
+    def __init__(self, device: torch.device):
+        self._device = device
+
+    def __call__(self, loaded: Loaded) -> Inputs:
+        moved = {name: x.to(self._device, non_blocking=True) for name, x in vars(loaded).items() if name != "numbers"}
+        if not moved["captions"].shape[1]:
+            del moved["captions"]
+        return moved | {"images": list(moved["images"])}

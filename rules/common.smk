@@ -24,6 +24,7 @@ wildcard_constraints:
     study="[a-z0-9_]+",
     corpus="[a-z0-9_]+",
     encoder="[a-z0-9_]+",
+    model="[a-z0-9_]+",
     pairs=r"[a-z0-9_.\-]+",
     selection=r"[a-z0-9_.\-]+",
     run="[a-z0-9_]+",

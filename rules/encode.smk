@@ -1,4 +1,4 @@
-# Encoders that a study trains itself, and the features of a corpus by any encoder.
+# Encoders that a study trains itself, the features of a corpus by any encoder, and what frozen trunks say of it.
 rule train_encoder:
     input: **needs(TrainEncoder)
     output: files(TrainEncoder)
@@ -17,3 +17,13 @@ rule encode:
     threads: threads_of(Encode)
     resources: **asks(Encode)
     shell: command(Encode)
+
+
+rule encode_views:
+    input: **needs(EncodeViews)
+    output: files(EncodeViews)
+    log: log_of(EncodeViews)
+    params: digest=digest_of(EncodeViews)
+    threads: threads_of(EncodeViews)
+    resources: **asks(EncodeViews)
+    shell: command(EncodeViews)

@@ -39,6 +39,7 @@ from helip.config.experiments import (
 )
 from helip.config.mining import MiningSpec, Pairs, Selection
 from helip.config.training import (
+    AnyModel,
     Augmentation,
     ClipObjective,
     CloobObjective,
@@ -53,10 +54,13 @@ from helip.config.training import (
     Retention,
     SlipObjective,
     TrainConfig,
+    cached_views,
+    check_frozen,
 )
 
 __all__ = [
     "AccuracyBySize",
+    "AnyModel",
     "Augmentation",
     "BenchmarkSet",
     "Claim",
@@ -114,4 +118,6 @@ __all__ = [
     "TrainConfig",
     "UnionCorpus",
     "WdsSet",
+    "cached_views",
+    "check_frozen",
 ]

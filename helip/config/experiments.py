@@ -10,7 +10,7 @@ from helip.config.corpora import Corpus, UnionCorpus
 from helip.config.encoders import Encoder
 from helip.config.evaluation import EvaluationSet
 from helip.config.mining import Pairs, Selection
-from helip.config.training import Model, Refinement, TrainConfig
+from helip.config.training import AnyModel, Refinement, TrainConfig
 
 
 class Interpolation(ConfigModel):
@@ -57,7 +57,7 @@ class Resources(ConfigModel):
 
 
 Stage = Literal[
-    "corpus", "evaluation_set", "train_encoder", "encode", "mine", "select", "filter", "train", "evaluate", "probe",
+    "corpus", "evaluation_set", "train_encoder", "encode", "encode_views", "mine", "select", "filter", "train", "evaluate", "probe",
     "fingerprint", "contamination",
 ]  # fmt: skip
 
@@ -92,7 +92,7 @@ class StudyConfig(ConfigModel):
     question: str
     seeds: tuple[int, ...] = Field(min_length=1)
     corpora: dict[Name, Corpus]
-    models: dict[Name, Model]
+    models: dict[Name, AnyModel]
     encoders: dict[Name, Encoder]
     pretraining: dict[Name, TrainConfig]
     refinement: Refinement

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Discriminator, Field, Tag, model_validator
 
 from helip.config.base import ConfigModel, Name, Share
 
@@ -49,6 +49,18 @@ class FrozenModel(ConfigModel):
         if self.crop_scale is not None and not 0 < self.crop_scale[0] <= self.crop_scale[1] <= 1:
             raise ValueError("crop_scale is the smallest and the largest share of the image's area: 0 < smallest <= largest <= 1")
         return self
+
+
+def _form(value: Any) -> str:
+    """Which form of a model is declared, by its keys."""
+    return (
+        "trunks"
+        if isinstance(value, FrozenModel) or (isinstance(value, dict) and {"image_trunk", "text_trunk"} & {*value})
+        else "open_clip"
+    )
+
+
+AnyModel = Annotated[Annotated[Model, Tag("open_clip")] | Annotated[FrozenModel, Tag("trunks")], Discriminator(_form)]
 
 
 class Augmentation(ConfigModel):
@@ -187,3 +199,35 @@ class Refinement(TrainConfig):
         if self.role == "negatives" and (self.symmetric_margin or not isinstance(self.objective, ClipObjective)):
             raise ValueError("role negatives adds captions to the image-to-text softmax of objective clip: no symmetric_margin, no other")
         return self
+
+
+def cached_views(views: int, crop_scale: tuple[float, float] | None, augmentation: Augmentation) -> tuple[list[int], list[int]]:
+    """Returns the cached views of a frozen image trunk that an augmentation draws from: those not mirrored, and those mirrored.
+
+    ValueError is raised, with a sentence for the user, where no cached view has its crop or its flip.
+    """
+    whole, scale = (1.0, 1.0), augmentation.crop_scale
+    if scale not in (whole, crop_scale):
+        has = f"whole images (crop_scale {list(whole)})" + (f" and crops of crop_scale {list(crop_scale)}" if crop_scale else "")
+        remedy = "set the recipe's augmentation so, or the model's views and crop_scale"
+        raise ValueError(
+            f"augmentation: crop_scale {list(scale)} is of no cached view of the frozen image trunk, which has {has}; {remedy}"
+        )
+    drawn = range(min(2, views)) if scale == whole else range(2, views)
+    plain, mirrored = [v for v in drawn if v % 2 == 0], [v for v in drawn if v % 2 == 1]
+    if augmentation.flip > 0 and not mirrored:
+        least = 2 if scale == whole else 4
+        raise ValueError(
+            f"augmentation: flip {augmentation.flip:g} needs mirrored views of the frozen image trunk: set views: {least} or more"
+        )
+    return plain, mirrored
+
+
+def check_frozen(views: int, crop_scale: tuple[float, float] | None, recipe: TrainConfig) -> None:
+    """Raises ValueError, with a sentence for the user, for a recipe that cached trunk features cannot serve."""
+    if recipe.objective.name in ("slip", "declip"):
+        other = "use clip, hn_nce, cyclip or cloob"
+        raise ValueError(f"objective {recipe.objective.name} needs the trunks themselves, and they are frozen: {other}")
+    if recipe.checkpoint_gradients:
+        raise ValueError("checkpoint_gradients does nothing where the trunks are frozen; leave it out")
+    cached_views(views, crop_scale, recipe.augmentation)

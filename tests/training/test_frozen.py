@@ -256,7 +256,7 @@ def test_a_recipe_that_the_cache_cannot_serve_is_refused(home, tmp_path, setting
 def test_views_that_are_not_cached_are_refused(views, crop_scale, augmentation, sentence):
     features = frozen.TrunkFeatures(np.zeros((views, 3, 2)), np.zeros((3, 2)), crop_scale, "")
     with pytest.raises(HelipError, match=sentence):
-        frozen.TrunkDataset(features, Augmentation(**augmentation))
+        frozen.check(features, recipe(augmentation=augmentation), 3)
 
 
 def test_missing_or_foreign_features_are_refused(home, tmp_path):

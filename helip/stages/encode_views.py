@@ -1,0 +1,73 @@
+"""The stage `encode_views`: what the frozen trunks of a model say of a corpus, the cache that its heads are trained on."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from helip.config import FrozenModel
+from helip.errors import HelipError
+from helip.stages.base import How, Stage, Work
+from helip.stages.corpus import BuildCorpus
+
+if TYPE_CHECKING:
+    from helip.data.corpus import Corpus
+    from helip.training.frozen import TrunkFeatures, Trunks
+
+
+@dataclass(frozen=True)
+class EncodeViews(Stage):
+    """Features of the views of all images and of all captions of a corpus, by the two trunks of a model."""
+
+    corpus: str
+    model: str
+
+    name = "encode_views"
+    path = "trunks/{corpus}/{model}"
+    files = ("image/features.npy", "image/features.json", "text/features.npy", "text/features.json")
+    takes_gpu = True
+
+    @property
+    def declared(self) -> FrozenModel:
+        """The declaration of the model. HelipError where its towers are trained."""
+        declared = self.study.model(self.model)
+        if not isinstance(declared, FrozenModel):
+            raise HelipError(
+                f"{self.study.file}: model '{self.model}' has no image_trunk and text_trunk: its towers are trained, not cached"
+            )
+        return declared
+
+    def config(self) -> object:
+        model = self.declared
+        return [model.views, model.crop_scale, self.study.encoder(model.image_trunk), self.study.encoder(model.text_trunk)]
+
+    def needs(self) -> list[Stage]:
+        return [BuildCorpus(self.study, self.corpus)]
+
+    def work(self) -> Work:
+        """Units are images encoded; items are pairs."""
+        size = BuildCorpus(self.study, self.corpus).size()
+        units = None if size is None else size * self.declared.views
+        return Work(units, size, (f"encode_views.{self.model}", "encode_views"))
+
+    def make(self, how: How) -> str:
+        from helip.data.corpus import Corpus
+        from helip.gpus import loader_workers, torch_device
+        from helip.training.frozen import encode_corpus
+
+        corpus, device = Corpus.open(BuildCorpus(self.study, self.corpus).folder), torch_device(how.device)
+        workers = loader_workers(how.workers, device)
+        features = encode_corpus(self.declared, self.trunks(device), corpus, self.folder, workers=workers)
+        return f"{features.views} views of {len(features)} images, and their captions"
+
+    def trunks(self, device: str = "cpu") -> "Trunks":
+        """Returns the declarations and encoders of the image trunk and the text trunk."""
+        from helip import encoders
+
+        image, text = (self.study.encoder(name) for name in (self.declared.image_trunk, self.declared.text_trunk))
+        return (image, encoders.load(image, device=device)), (text, encoders.load(text, device=device))
+
+    def features(self, corpus: "Corpus") -> "TrunkFeatures":
+        """Returns the features as they lie there. HelipError where they are of another corpus."""
+        from helip.training.frozen import Views, open_features
+
+        seen = Views(corpus, self.declared.views, self.declared.crop_scale)
+        return open_features(self.folder, len(corpus), seen.digest, corpus.digest)

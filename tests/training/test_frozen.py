@@ -26,7 +26,7 @@ from helip.models.layout import CONFIG, WEIGHTS
 from helip.models.loading import open_start
 from helip.training import frozen
 from helip.training.distributed import DistributedContext
-from helip.training.jobs import prepare
+from helip.training.jobs import of_own_data, prepare
 from helip.training.loop import Trainer, TrainJob, train
 
 CORPUS = ToyCorpus(side=20)
@@ -172,7 +172,7 @@ def test_training_learns_and_the_same_seed_repeats_it(home, tmp_path):
     assert losses(frozen_job(home, tmp_path, settings | {"accumulate": 2})) != once  # dropout is drawn by micro-batch
 
 
-def test_the_export_gives_the_same_from_pixels_and_text(home, tmp_path, capsys):
+def test_the_export_gives_the_same_from_pixels_and_text(home, tmp_path, capsys, world):
     assert train(frozen_job(home, tmp_path, EVERYTHING | {"steps": 8}), DistributedContext()) == 0
     features, ids = frozen.open_features(home / "cache", len(CORPUS)), np.arange(40)
     model, clip = evaluation.load(str(tmp_path / "model"), "cpu"), open_start(tmp_path / "model")
@@ -184,6 +184,8 @@ def test_the_export_gives_the_same_from_pixels_and_text(home, tmp_path, capsys):
     torch.testing.assert_close(model.encode_images(pixels), image, rtol=0, atol=1e-5)
     torch.testing.assert_close(model.encode_texts(CORPUS.captions(ids)), text, rtol=0, atol=1e-5)
     assert image.std(0).min() > 1e-3  # it is not one feature for all
+    with pytest.raises(HelipError, match="its trunks are frozen, and only a study trains its heads, on cached features"):
+        of_own_data(refinement(arm="control"), world.folder, None, str(tmp_path / "model"), tmp_path / "own")
     tower = clip_tower(OpenClipEncoder(modality="text", model=f"local-dir:{tmp_path}/model"), "cpu")  # as selection takes it
     torch.testing.assert_close(tower.embed(CORPUS.captions(ids)), text, rtol=0, atol=1e-5)
     assert load_file(tmp_path / "model" / WEIGHTS).keys() >= {"image_head.layers.0.weight", "text_head.mean", "logit_scale"}

@@ -34,12 +34,12 @@ class Features:
         return self.metadata["corpus_digest"]
 
     @classmethod
-    def open(cls, folder: Path, corpus_digest: str | None = None) -> "Features":
+    def open(cls, folder: Path, corpus_digest: str | None = None, again: str = "run `helip encode` again") -> "Features":
         """Opens the features in `folder`. Raises HelipError where they are truncated, hold NaN, or belong to another corpus than
-        `corpus_digest`.
+        `corpus_digest`; the sentence ends in `again`, what to do, and the folder.
         """
         path, metadata = Path(folder) / "features.npy", read_json(Path(folder) / "features.json")
-        again = f"run `helip encode` again for {folder}"
+        again = f"{again} for {folder}"
         if corpus_digest is not None and metadata["corpus_digest"] != corpus_digest:
             had = metadata["corpus_digest"]
             raise HelipError(f"{path}: these are features of another corpus ({had}, not {corpus_digest}); {again}")

@@ -1,4 +1,7 @@
-"""A trained model as a folder that `open_clip.create_model_and_transforms("local-dir:...")` and `get_tokenizer` load, with its curve."""
+"""A trained model as a folder that `open_clip.create_model_and_transforms("local-dir:...")` and `get_tokenizer` load, with its curve.
+
+That of a model on frozen trunks (helip/models/frozen.py) has the same files and is opened by `helip` alone.
+"""
 
 import json
 from collections.abc import Callable

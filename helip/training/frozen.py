@@ -146,7 +146,8 @@ def _is_of(folder: Path, corpus_digest: str, encoder: Encoder, dtype: str) -> bo
 
 def open_features(folder: Path, size: int, views_digest: str | None = None, corpus_digest: str | None = None) -> TrunkFeatures:
     """Opens what `encode_corpus` wrote for a corpus of `size` pairs. HelipError is raised where it is broken or of another corpus."""
-    image, text = Features.open(folder / "image", views_digest), Features.open(folder / "text", corpus_digest)
+    wanted = {"image": views_digest, "text": corpus_digest}
+    image, text = (Features.open(folder / side, expected, "encode the views and captions again") for side, expected in wanted.items())
     views, crop_scale = image.metadata["views"], image.metadata["crop_scale"]
     if len(text) != size or len(image) != views * size:
         raise HelipError(f"{folder}: holds features of {len(text)} captions and the corpus has {size}; encode this corpus again")

@@ -133,6 +133,10 @@ def test_the_cache_is_made_once_and_again_for_other_views(home, tmp_path, monkey
     assert made == ["image", "text", "image"]
     assert first.digest != more.digest
     assert more.views == 6
+    half = frozen.encode_corpus(DECLARED, trunks, CORPUS, tmp_path, dtype="float16")
+    assert made[3:] == ["image", "text"]
+    assert (half.images.dtype, half.image_rows(np.zeros(2, int), np.arange(2)).dtype) == (np.float16, np.float32)
+    np.testing.assert_allclose(half.texts, more.texts, rtol=2e-3, atol=2e-3)
 
 
 def test_samples_draw_views_by_their_seeds(home):
@@ -230,6 +234,18 @@ def test_sigkill_changes_no_bit(home, tmp_path):
     assert all(torch.equal(w, resumed[1][name]) for name, w in whole[1].items())
 
 
+def test_processes_share_a_batch_and_loaders_change_nothing(home, tmp_path):
+    one = frozen_job(home, tmp_path, CROPS)
+    plan = Trainer(one, DistributedContext()).sampler(3)
+    whole, first, second = (
+        frozen.TrunkDataset(one.features, one.recipe.augmentation, rank, size)[plan][1] for rank, size in ((0, 1), (0, 2), (1, 2))
+    )
+    assert torch.equal(whole.images, torch.cat([first.images, second.images], 1))
+    assert torch.equal(whole.tokens, torch.cat([first.tokens, second.tokens]))
+    here, ahead = (losses(frozen_job(home, tmp_path, CROPS, workers=n)) for n in (0, 2))
+    assert here == ahead
+
+
 # ------------------------------------------------------------ what is refused
 
 
@@ -271,6 +287,8 @@ def test_missing_or_foreign_features_are_refused(home, tmp_path):
             TrainJob(one.recipe, one.clip, other, 0, "", tmp_path / "s", tmp_path / "m", pairs=ToyPairs(60), features=one.features),
             DistributedContext(),
         )
+    with pytest.raises(HelipError, match="features of another corpus .*; encode the views and captions again for"):
+        frozen.open_features(home / "cache", 120, "other")
     with pytest.raises(HelipError, match="holds features of 120 captions and the corpus has 60"):
         frozen.open_features(home / "cache", 60)
 

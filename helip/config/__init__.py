@@ -32,6 +32,7 @@ from helip.config.experiments import (
     Table,
 )
 from helip.config.mining import MiningSpec, Pairs, Selection
+from helip.config.selection import LemonSettings
 from helip.config.training import (
     Augmentation,
     ClipObjective,
@@ -72,6 +73,7 @@ __all__ = [
     "GeneratedSet",
     "HnNceObjective",
     "Interpolation",
+    "LemonSettings",
     "MiningSpec",
     "Model",
     "Name",

@@ -1,10 +1,11 @@
 """Which pairs count as hard, and which are worth training on."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
 from helip.config.base import ConfigModel, Cosine, Name, Seed
+from helip.config.selection import LemonSettings
 
 
 class MiningSpec(ConfigModel):
@@ -39,11 +40,17 @@ class Pairs(MiningSpec):
     text_encoder: Name
 
 
+ScoreName = Literal["clip_score", "s_clip_loss", "norm_sim", "agreement", "lemon"]
+Positive = Annotated[float, Field(gt=0)]
+
+
 class Selection(ConfigModel):
-    """Which pairs are worth training on, scored by the checkpoint that is refined (arXiv 2405.19547). Keeps the highest `keep`."""
+    """Which pairs are worth training on, scored by the checkpoint that is refined (arXiv 2405.19547), by single-modality encoders, or by
+    both. Keeps the highest `keep`."""
 
     # truth: drops exactly the mismatched pairs of a generated corpus, whatever `keep` says: a bound that no score can pass
-    score: Literal["clip_score", "s_clip_loss", "norm_sim", "column", "truth"] = "s_clip_loss"
+    # a mapping is a mixture: weights of the ranks of scores, e.g. {clip_score: 1, agreement: 1}
+    score: ScoreName | Literal["column", "truth"] | dict[ScoreName, Positive] = "s_clip_loss"
     keep: float = Field(0.9, gt=0, le=1)
     batches: int = Field(10, gt=0)  # s_clip_loss: K random batches
     batch_size: int = Field(32768, gt=1)  # s_clip_loss: B, at most the corpus
@@ -52,9 +59,32 @@ class Selection(ConfigModel):
     p: Literal["2", "inf"] = "2"  # norm_sim: the norm over the target set
     column: str | None = None  # column: an .npy file [N] of scores of your own
     seed: Seed = 0  # s_clip_loss: of the batches
+    k: int = Field(20, gt=0)  # agreement: neighbours in each modality
+    lemon: LemonSettings = LemonSettings()  # lemon
+    # agreement, lemon: encoders of the study, or .npy files [N, D] of features. lemon without them looks in the checkpoint's own space
+    image_encoder: Name | None = None
+    text_encoder: Name | None = None
+    image_features: str | None = None
+    text_features: str | None = None
+
+    @property
+    def scores(self) -> dict[str, float]:
+        """The scores that are needed, with their weights."""
+        return dict(self.score) if isinstance(self.score, dict) else {self.score: 1.0}
 
     @model_validator(mode="after")
     def _score_has_what_it_needs(self):
-        if (self.score == "norm_sim") != (self.target is not None) or (self.score == "column") != (self.column is not None):
-            raise ValueError("target belongs to score norm_sim and column to score column, and each needs its own")
+        for score, needed in (("norm_sim", "target"), ("column", "column")):
+            if (score in self.scores) != (getattr(self, needed) is not None):
+                raise ValueError("target belongs to score norm_sim and column to score column, and each needs its own")
+        encoders = (self.image_encoder is not None) + (self.text_encoder is not None)
+        files = (self.image_features is not None) + (self.text_features is not None)
+        if encoders == 1 or files == 1 or (encoders and files):
+            raise ValueError("give image_encoder with text_encoder, or image_features with text_features")
+        if "agreement" in self.scores and not encoders + files:
+            raise ValueError("score agreement needs image_encoder and text_encoder, or files image_features and text_features")
+        if encoders + files and not {"agreement", "lemon"} & set(self.scores):
+            raise ValueError("encoders and feature files belong to scores agreement and lemon")
+        if not self.scores:
+            raise ValueError("a mixture needs at least one score, e.g. {clip_score: 1, agreement: 1}")
         return self

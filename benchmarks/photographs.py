@@ -77,6 +77,12 @@ def save(path: Path, values: np.ndarray) -> None:
     temporary.rename(path)
 
 
+def save_json(path: Path, values: dict) -> None:
+    temporary = path.with_name(f".{path.name}")
+    temporary.write_text(json.dumps(values, indent=1))
+    temporary.rename(path)
+
+
 def encode(data: Path, weights: Path, out: Path) -> None:
     parts = out / "parts"
     parts.mkdir(parents=True, exist_ok=True)

@@ -40,10 +40,18 @@ class Tuned:
     criterion: str
 
 
-def tune(draws: Sequence[Draw], criterion: str = "f1", ks: Sequence[int] = KS, searches: bool = True) -> Tuned:
+def tune(
+    draws: Sequence[Draw],
+    criterion: str = "f1",
+    ks: Sequence[int] = KS,
+    weights: Sequence[float] = WEIGHTS,
+    starts: Sequence[float] = STARTS,
+    evaluations: int | None = None,
+) -> Tuned:
     """The hyperparameters with the largest mean of `criterion` over the draws: "f1" at the best threshold, or "auc".
 
-    searches: continue from the grid by Powell's and Nelder and Mead's methods. Raises HelipError where a draw has no mismatched or no
+    weights: the grid of beta and of gamma. starts: where the searches begin beside the grid's best point, each a value for all
+    hyperparameters. evaluations: of the criterion that one search may spend, None for as many as it wants, 0 for no search. Raises HelipError where a draw has no mismatched or no
     matched pair, holds fewer than max(ks) neighbours, or the criterion is another.
     """
     measure = {"f1": best_f1, "auc": auc}.get(criterion)
@@ -52,16 +60,17 @@ def tune(draws: Sequence[Draw], criterion: str = "f1", ks: Sequence[int] = KS, s
     if not draws or any(d.mismatched.all() or not d.mismatched.any() for d in draws):
         raise HelipError("LEMoN: tuning needs labelled draws, each with mismatched and matched pairs")
     tau2s = TAUS if draws[0].distances.own is not None else (0,)
-    candidates = [_best_weights(draws, tau1, tau2, k, measure) for k, tau1, tau2 in product(ks, TAUS, tau2s)]
+    candidates = [_best_weights(draws, tau1, tau2, k, weights, measure) for k, tau1, tau2 in product(ks, TAUS, tau2s)]
     best = max(candidates, key=lambda tuned: tuned[1])  # the first of equals: the smallest k
-    if searches:
-        starts = [[s] * len(NAMES) for s in STARTS] + [[getattr(best[0], name) for name in NAMES]]
-        found = [_searched(draws, best[0].k, start, method, measure) for start in starts for method in ("Powell", "Nelder-Mead")]
+    if evaluations != 0:
+        points = [[s] * len(NAMES) for s in starts] + [[getattr(best[0], name) for name in NAMES]]
+        methods = product(points, ("Powell", "Nelder-Mead"))
+        found = [_searched(draws, best[0].k, point, method, measure, evaluations) for point, method in methods]
         best = max([best, *found], key=lambda tuned: tuned[1])
     return Tuned(*best, criterion)
 
 
-def _best_weights(draws, tau1: float, tau2: float, k: int, measure) -> tuple[LemonSettings, float]:
+def _best_weights(draws, tau1: float, tau2: float, k: int, weights, measure) -> tuple[LemonSettings, float]:
     """The best beta and gamma of the grid."""
     parts = []
     for draw in draws:
@@ -70,13 +79,13 @@ def _best_weights(draws, tau1: float, tau2: float, k: int, measure) -> tuple[Lem
         parts.append((own, d.images.mean(tau1, tau2, k), d.texts.mean(tau1, tau2, k), draw.mismatched))
     values = {
         (beta, gamma): np.mean([measure(own + beta * n + gamma * m, bad) for own, n, m, bad in parts])
-        for beta, gamma in product(WEIGHTS, WEIGHTS)
+        for beta, gamma in product(weights, weights)
     }
     (beta, gamma), value = max(values.items(), key=lambda item: item[1])
     return LemonSettings(k=k, beta=beta, gamma=gamma, tau1_n=tau1, tau2_n=tau2, tau1_m=tau1, tau2_m=tau2), float(value)
 
 
-def _searched(draws, k: int, start: Sequence[float], method: str, measure) -> tuple[LemonSettings, float]:
+def _searched(draws, k: int, start: Sequence[float], method: str, measure, evaluations: int | None) -> tuple[LemonSettings, float]:
     from scipy.optimize import minimize
 
     owned = draws[0].distances.own is not None
@@ -88,7 +97,9 @@ def _searched(draws, k: int, start: Sequence[float], method: str, measure) -> tu
     def loss(x: np.ndarray) -> float:
         return -float(np.mean([measure(-d.distances.score(settings(x)), d.mismatched) for d in draws]))
 
-    found = minimize(loss, np.asarray(start, float), method=method, bounds=BOUNDS)
+    found = minimize(
+        loss, np.asarray(start, float), method=method, bounds=BOUNDS, options={} if evaluations is None else {"maxfev": evaluations}
+    )
     return settings(found.x), -loss(found.x)
 
 

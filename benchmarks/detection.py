@@ -1,0 +1,263 @@
+"""Which scores find mismatched captions among photographs: AUC, and precision among the pairs that are dropped.
+
+    python benchmarks/detection.py --features FOLDER --out results/detection.json
+
+FOLDER holds what benchmarks/photographs.py made. A draw injects --share of mismatches: `foreign` captions swapped among each other, or
+`near`, half of which are one of the 20 captions nearest to the true one. Choices (LEMoN's hyperparameters, the variants of agreement) are
+made on validation draws; confirmation draws have other seeds and are reported. The model of CLIP score, s-CLIPLoss and LEMoN's own space
+is two heads on frozen features, trained on the draw with its mismatches. Its draws done so far lie in OUT and are not done again.
+"""
+
+import argparse
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from mining import machine
+from photographs import read, save_json
+
+from helip.config import LemonSettings, MiningSpec
+from helip.losses import clip_loss
+from helip.mining import mine
+from helip.selection.agreement import combined, neighbour_terms
+from helip.selection.lemon import lemon_distances, own_distances, with_own
+from helip.selection.lemon_tuning import KS, Draw, tune
+from helip.selection.mixture import mixture
+from helip.selection.neighbours import centred
+from helip.selection.quality import detection
+from helip.selection.ridge import ridge
+from helip.selection.scores import clip_score, s_clip_loss
+
+KINDS = ("foreign", "near")
+STEPS, BATCH, RATE, HIDDEN, WIDTH, DROPOUT = 360, 256, 1e-3, 512, 256, 0.3
+AGREEMENT_KS = (10, 40)
+WEIGHTS, EVALUATIONS = (0, 5, 10, 20, 40, 70, 100), 150  # LEMoN: a coarser grid than its authors', then short searches
+SPACES = ("model", "encoders", "encoders_and_model")  # where LEMoN's distances are taken; the last takes d_i from the model
+
+
+def injected(text_N5E: np.ndarray, kind: str, seed: int, share: float) -> tuple[np.ndarray, np.ndarray]:
+    """(mismatched [N], the photograph whose captions each pair has [N])."""
+    rng, N = np.random.default_rng([seed, KINDS.index(kind)]), len(text_N5E)
+    mismatched, source = rng.random(N) < share, np.arange(N)
+    bad = np.flatnonzero(mismatched)
+    source[bad] = np.roll(rng.permutation(bad), 1)
+    if kind == "near":
+        first = text_N5E[:, 0]
+        for i in bad[::2]:
+            cosines = first @ first[i]
+            cosines[i] = -2
+            source[i] = rng.choice(np.argsort(-cosines)[:20])
+    return source != np.arange(N), source
+
+
+def model_features(image: np.ndarray, mirrored: np.ndarray, captions: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray, float]:
+    """Unit features of image [N, 256] and first caption [N, 256] by trained heads, and the temperature."""
+    torch.manual_seed(seed)
+    draws, (mean, deviation) = torch.Generator().manual_seed(seed), (image.mean(0), image.std(0) + 1e-6)
+    views = torch.from_numpy(np.stack([(x - mean) / deviation for x in (image, mirrored)]))
+    texts = torch.from_numpy((captions - captions.mean((0, 1))) / (captions.std((0, 1)) + 1e-6))
+    towers = torch.nn.ModuleList(
+        torch.nn.Sequential(
+            torch.nn.Linear(x.shape[-1], HIDDEN), torch.nn.GELU(), torch.nn.Dropout(DROPOUT), torch.nn.Linear(HIDDEN, WIDTH)
+        )
+        for x in (views, texts)
+    )
+    scale = torch.nn.Parameter(torch.tensor(np.log(1 / 0.07)))
+    optimizer = torch.optim.AdamW([*towers.parameters(), scale], lr=RATE, weight_decay=0.1, betas=(0.9, 0.98))
+    unit, N = torch.nn.functional.normalize, len(image)
+    for step in range(STEPS):
+        for group in optimizer.param_groups:
+            group["lr"] = RATE * min(1, (step + 1) / 10) * 0.5 * (1 + np.cos(np.pi * step / STEPS))
+        ids = torch.randperm(N, generator=draws)[:BATCH]
+        view, which = (torch.randint(0, n, (BATCH,), generator=draws) for n in (2, texts.shape[1]))
+        loss = clip_loss(unit(towers[0](views[view, ids]), dim=1), unit(towers[1](texts[ids, which]), dim=1), scale.exp())
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        with torch.no_grad():
+            scale.clamp_(0, np.log(100))
+    towers.eval()
+    with torch.inference_mode():
+        found = [unit(tower(x), dim=1).numpy() for tower, x in zip(towers, (views[0], texts[:, 0]), strict=True)]
+    return *found, float(1 / scale.detach().exp())
+
+
+def support(image: np.ndarray, text: np.ndarray) -> np.ndarray:
+    """The k-th score of hard pair mining with k 10, 0 for a pair with fewer positive products: what the paper's noise rule looks at."""
+    pairs = mine(image, text, MiningSpec(k=10, tau_image=0, tau_text=0), workers=torch.get_num_threads())
+    out = np.zeros(len(image), np.float32)
+    out[~pairs.noise] = pairs.scores_flat.reshape(-1, 10)[:, -1]
+    return out
+
+
+def of_draw(features: tuple, kind: str, seed: int, share: float, variants: bool) -> tuple[dict, dict, np.ndarray]:
+    """(scores by name, LEMoN's distances by space, mismatched)."""
+    image, mirrored, text = features
+    mismatched, source = injected(text, kind, seed, share)
+    captions, plain = text[source], centred(image)
+    caption = np.ascontiguousarray(captions[:, 0])
+    model_image, model_text, temperature = model_features(image, mirrored, captions, seed)
+    own, K = own_distances(model_image, model_text), max(KS)
+    both = lemon_distances(plain, caption, K, own=own)
+    distances = {"model": lemon_distances(model_image, model_text, K, own=own), "encoders": with_own(both, False), SPACES[2]: both}
+    terms = neighbour_terms(plain, caption)
+    out = {
+        "support": support(plain, caption),
+        "text_among_images": terms.text_among_images,
+        "image_among_texts": terms.image_among_texts,
+        "agreement": combined([terms]),
+        "agreement_hubness": combined([terms], hubness=True),
+        "ridge_hubness": ridge(plain, caption),
+        "clip_score": clip_score(model_image, model_text),
+        "s_clip_loss": s_clip_loss(model_image, model_text, temperature),
+        "lemon_default_model": distances["model"].score(LemonSettings()),
+        "lemon_default_encoders_and_model": both.score(LemonSettings()),
+    }
+    mixtures = [("clip_score", name) for name in ("agreement", "agreement_hubness", "ridge_hubness")]
+    mixtures += [("s_clip_loss", "agreement"), ("s_clip_loss", "ridge_hubness"), ("agreement_hubness", "ridge_hubness")]
+    mixtures += [("s_clip_loss", "agreement_hubness", "ridge_hubness")]
+    out |= {" + ".join(names): mixture(out, dict.fromkeys(names, 1)) for names in mixtures}
+    if variants:
+        out |= variants_of(image, plain, caption, out)
+    return out, distances, mismatched
+
+
+def variants_of(image: np.ndarray, plain: np.ndarray, caption: np.ndarray, scores: dict) -> dict[str, np.ndarray]:
+    """What else was tried; only validation draws see it."""
+    out, distances = {}, lemon_distances(plain, caption, max(AGREEMENT_KS))
+    for k in AGREEMENT_KS:
+        terms = neighbour_terms(plain, caption, k)
+        out |= {f"agreement, k {k}": combined([terms]), f"agreement_hubness, k {k}": combined([terms], hubness=True)}
+    for tau in (5,):
+        near = [(np.exp(-tau * b.near[:, :20]), b.other[:, :20]) for b in (distances.images, distances.texts)]
+        parts = {str(n): -(w * d).sum(1) / w.sum(1) for n, (w, d) in enumerate(near)}
+        out[f"agreement, weighted by exp(-{tau} distance)"] = mixture(parts, {"0": 1, "1": 1})
+    middle = centred(caption)
+    out["agreement, image not centred"] = combined([neighbour_terms(image, caption)])
+    out["agreement, text centred"] = combined([neighbour_terms(plain, middle)])
+    out["agreement_hubness, text centred"] = combined([neighbour_terms(plain, middle)], hubness=True)
+    out |= {f"ridge_hubness, strength {s:g}": ridge(plain, caption, strength=s) for s in (0.3, 3.0)} | {
+        "ridge": ridge(plain, caption, hubness=False)
+    }
+    for name in ("agreement", "agreement_hubness"):
+        out[f"{name}, mutual neighbours"] = mutual(neighbour_terms(plain, caption), plain, caption, name != "agreement")
+        kept = scores[name] >= np.quantile(scores[name], 0.15)
+        out[f"{name}, again after removal"] = again(plain, caption, kept, name != "agreement")
+    return out
+
+
+def mutual(terms, image: np.ndarray, text: np.ndarray, hubness: bool) -> np.ndarray:
+    """Neighbours that are each other's; a pair that has none keeps all of its own."""
+
+    def only(near):
+        known = [set(ids) for ids in near.ids.tolist()]
+        ids = [[j for j in row if i in known[j]] or row for i, row in enumerate(near.ids.tolist())]
+        return replace(near, ids=np.array([(row * len(near.ids[0]))[: len(near.ids[0])] for row in ids], np.int32))
+
+    return from_neighbours(image, text, only(terms.images), only(terms.texts), hubness)
+
+
+def again(image: np.ndarray, text: np.ndarray, kept: np.ndarray, hubness: bool) -> np.ndarray:
+    """Neighbours among the pairs that a first score keeps."""
+    from helip.selection.neighbours import Neighbours
+
+    def among(x):
+        x = x / np.linalg.norm(x, axis=1, keepdims=True)
+        cosines = x @ x.T
+        np.fill_diagonal(cosines, -2)
+        cosines[:, ~kept] = -2
+        ids = np.argsort(-cosines, axis=1, kind="stable")[:, :20].astype(np.int32)
+        return Neighbours(ids, np.take_along_axis(cosines, ids, 1))
+
+    return from_neighbours(image, text, among(image), among(text), hubness)
+
+
+def from_neighbours(image, text, images, texts, hubness: bool) -> np.ndarray:
+    from helip.selection.agreement import NeighbourTerms, _mean_cosine
+    from helip.selection.neighbours import of_same_pairs
+
+    of_image, of_text = of_same_pairs(image, text)
+    return combined([NeighbourTerms(_mean_cosine(of_text, images), _mean_cosine(of_image, texts), images, texts)], hubness)
+
+
+def measured(scores: dict[str, np.ndarray], mismatched: np.ndarray, share: float) -> dict[str, dict[str, float]]:
+    from helip.selection.keep import keep_top
+
+    found = {name: detection(s, keep_top(s, 1 - share), mismatched) for name, s in scores.items()}
+    return {name: {key: round(values[key], 4) for key in ("auc", "precision")} for name, values in found.items()}
+
+
+def study(a: argparse.Namespace) -> None:
+    features, done = read(a.features), json.loads(a.out.read_text()) if a.out.exists() else {}
+    done |= {"share": a.share, "pairs": len(features[0]), **machine()}
+    for part in ("validation", "tuned", "confirmation"):
+        done.setdefault(part, {})
+    for kind in KINDS:
+        if kind in done["tuned"]:
+            continue
+        labelled = {space: [] for space in SPACES}
+        for seed in range(a.validation):
+            scores, distances, mismatched = of_draw(features, kind, seed, a.share, variants=True)
+            done["validation"][f"{kind}{seed}"] = measured(scores, mismatched, a.share)
+            for space in SPACES:
+                labelled[space].append(Draw(distances[space], mismatched))
+            save_json(a.out, done)
+            print(kind, seed, "validated", flush=True)
+        tuned = {}
+        for space in SPACES:
+            for criterion in ("f1", "auc"):
+                found = tune(labelled[space], criterion, weights=WEIGHTS, starts=(), evaluations=EVALUATIONS)
+                tuned[f"lemon_{criterion}_{space}"] = found.settings.model_dump() | {"reached": found.value}
+                print(kind, space, criterion, tuned[f"lemon_{criterion}_{space}"], flush=True)
+        done["tuned"][kind] = tuned
+        save_json(a.out, done)
+    for seed in range(1000, 1000 + a.confirmation):
+        for kind in KINDS:
+            if f"{kind}{seed}" in done["confirmation"]:
+                continue
+            scores, distances, mismatched = of_draw(features, kind, seed, a.share, variants=False)
+            for name, settings in done["tuned"][kind].items():
+                of = distances[name.split("_", 2)[2]]
+                scores[name] = of.score(LemonSettings(**{key: value for key, value in settings.items() if key != "reached"}))
+            done["confirmation"][f"{kind}{seed}"] = measured(scores, mismatched, a.share)
+            save_json(a.out, done)
+            print(kind, seed, "confirmed", flush=True)
+
+
+def table(path: Path, part: str) -> str:
+    """Markdown: mean AUC and precision over the draws of each kind, plus or minus the half width of a 95 % interval over draws."""
+    from scipy.stats import t as student
+
+    draws = json.loads(path.read_text())[part]
+
+    def cell(name: str, kind: str, key: str) -> str:
+        values = np.array([found[name][key] for draw, found in draws.items() if draw.startswith(kind)])
+        half = student.ppf(0.975, len(values) - 1) * values.std(ddof=1) / len(values) ** 0.5 if len(values) > 1 else np.nan
+        return f"{values.mean():.3f} ± {half:.3f}"
+
+    columns = [(kind, key) for kind in KINDS for key in ("auc", "precision")]
+    lines = ["| score | " + " | ".join(f"{kind}: {key}" for kind, key in columns) + " |", "|---" * 5 + "|"]
+    names = sorted(next(iter(draws.values())), key=lambda name: -float(cell(name, "foreign", "auc").split()[0]))
+    return "\n".join(lines + [f"| {n} | " + " | ".join(cell(n, *c) for c in columns) + " |" for n in names])
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--features", type=Path, required=True)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--share", type=float, default=0.15)
+    parser.add_argument("--validation", type=int, default=2, help="draws of each kind")
+    parser.add_argument("--confirmation", type=int, default=4, help="draws of each kind")
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--table", choices=("validation", "confirmation"), help="print what OUT holds, and compute nothing")
+    a = parser.parse_args()
+    if not a.table:
+        torch.set_num_threads(a.threads)
+        study(a)
+    print(table(a.out, a.table or "confirmation"))
+
+
+if __name__ == "__main__":
+    main()

@@ -51,8 +51,8 @@ def tune(
     """The hyperparameters with the largest mean of `criterion` over the draws: "f1" at the best threshold, or "auc".
 
     weights: the grid of beta and of gamma. starts: where the searches begin beside the grid's best point, each a value for all
-    hyperparameters. evaluations: of the criterion that one search may spend, None for as many as it wants, 0 for no search. Raises HelipError where a draw has no mismatched or no
-    matched pair, holds fewer than max(ks) neighbours, or the criterion is another.
+    hyperparameters. evaluations: of the criterion that one search may spend, None for as many as it wants, 0 for no search. Raises
+    HelipError where a draw has no mismatched or no matched pair, or holds fewer than max(ks) neighbours, and for another criterion.
     """
     measure = {"f1": best_f1, "auc": auc}.get(criterion)
     if measure is None:

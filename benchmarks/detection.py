@@ -21,18 +21,20 @@ from photographs import read, save_json
 from helip.config import LemonSettings, MiningSpec
 from helip.losses import clip_loss
 from helip.mining import mine
-from helip.selection.agreement import combined, neighbour_terms
-from helip.selection.lemon import lemon_distances, own_distances, with_own
+from helip.selection.agreement import NeighbourTerms, combined, mean_cosine, neighbour_terms
+from helip.selection.lemon import Beside, LemonDistances, lemon_distances, own_distances, with_own
 from helip.selection.lemon_tuning import KS, Draw, tune
 from helip.selection.mixture import mixture
-from helip.selection.neighbours import centred
+from helip.selection.neighbours import Neighbours, centred, of_same_pairs
 from helip.selection.quality import detection
-from helip.selection.ridge import ridge
+from helip.selection.ridge import combined as combined_ridge
+from helip.selection.ridge import ridge, ridge_terms
 from helip.selection.scores import clip_score, s_clip_loss
 
 KINDS = ("foreign", "near")
 STEPS, BATCH, RATE, HIDDEN, WIDTH, DROPOUT = 360, 256, 1e-3, 512, 256, 0.3
-AGREEMENT_KS = (10, 40)
+AGREEMENT_KS, TAU, STRENGTHS = (5, 10, 40, 80), 5, (0.1, 0.3, 3.0)
+LABELLED = 2000  # pairs of a validation draw that LEMoN's hyperparameters are tuned on
 WEIGHTS, EVALUATIONS = (0, 5, 10, 20, 40, 70, 100), 150  # LEMoN: a coarser grid than its authors', then short searches
 SPACES = ("model", "encoders", "encoders_and_model")  # where LEMoN's distances are taken; the last takes d_i from the model
 
@@ -102,14 +104,15 @@ def of_draw(features: tuple, kind: str, seed: int, share: float, variants: bool)
     own, K = own_distances(model_image, model_text), max(KS)
     both = lemon_distances(plain, caption, K, own=own)
     distances = {"model": lemon_distances(model_image, model_text, K, own=own), "encoders": with_own(both, False), SPACES[2]: both}
-    terms = neighbour_terms(plain, caption)
+    terms, regression = neighbour_terms(plain, caption), ridge_terms(plain, caption)
     out = {
         "support": support(plain, caption),
         "text_among_images": terms.text_among_images,
         "image_among_texts": terms.image_among_texts,
         "agreement": combined([terms]),
         "agreement_hubness": combined([terms], hubness=True),
-        "ridge_hubness": ridge(plain, caption),
+        "ridge": combined_ridge([regression], hubness=False),
+        "ridge_hubness": combined_ridge([regression]),
         "clip_score": clip_score(model_image, model_text),
         "s_clip_loss": s_clip_loss(model_image, model_text, temperature),
         "lemon_default_model": distances["model"].score(LemonSettings()),
@@ -126,60 +129,62 @@ def of_draw(features: tuple, kind: str, seed: int, share: float, variants: bool)
 
 def variants_of(image: np.ndarray, plain: np.ndarray, caption: np.ndarray, scores: dict) -> dict[str, np.ndarray]:
     """What else was tried; only validation draws see it."""
-    out, distances = {}, lemon_distances(plain, caption, max(AGREEMENT_KS))
+    out, widest = {}, neighbour_terms(plain, caption, max(AGREEMENT_KS))
+    nearer = {k: (first(widest.images, k), first(widest.texts, k)) for k in (*AGREEMENT_KS, 20)}
     for k in AGREEMENT_KS:
-        terms = neighbour_terms(plain, caption, k)
-        out |= {f"agreement, k {k}": combined([terms]), f"agreement_hubness, k {k}": combined([terms], hubness=True)}
-    for tau in (5,):
-        near = [(np.exp(-tau * b.near[:, :20]), b.other[:, :20]) for b in (distances.images, distances.texts)]
-        parts = {str(n): -(w * d).sum(1) / w.sum(1) for n, (w, d) in enumerate(near)}
-        out[f"agreement, weighted by exp(-{tau} distance)"] = mixture(parts, {"0": 1, "1": 1})
-    middle = centred(caption)
-    out["agreement, image not centred"] = combined([neighbour_terms(image, caption)])
-    out["agreement, text centred"] = combined([neighbour_terms(plain, middle)])
-    out["agreement_hubness, text centred"] = combined([neighbour_terms(plain, middle)], hubness=True)
-    out |= {f"ridge_hubness, strength {s:g}": ridge(plain, caption, strength=s) for s in (0.3, 3.0)} | {
-        "ridge": ridge(plain, caption, hubness=False)
-    }
-    for name in ("agreement", "agreement_hubness"):
-        out[f"{name}, mutual neighbours"] = mutual(neighbour_terms(plain, caption), plain, caption, name != "agreement")
-        kept = scores[name] >= np.quantile(scores[name], 0.15)
-        out[f"{name}, again after removal"] = again(plain, caption, kept, name != "agreement")
-    return out
+        out |= both(f"agreement{{}}, k {k}", from_neighbours(plain, caption, *nearer[k]))
+    out |= both("agreement{}, mutual neighbours", from_neighbours(plain, caption, *map(mutual, nearer[20])))
+    out |= both("agreement{}, text centred", neighbour_terms(plain, centred(caption)))
+    out |= both("agreement{}, image not centred", neighbour_terms(image, caption))
+    kept = scores["agreement_hubness"] >= np.quantile(scores["agreement_hubness"], 0.15)
+    terms = from_neighbours(plain, caption, among(plain, kept), among(caption, kept))
+    out |= both("agreement{}, again after removal by agreement_hubness", terms)
+    distances = lemon_distances(plain, caption, 20)
+    near = [(np.exp(-TAU * b.near), b.other) for b in (distances.images, distances.texts)]
+    parts = {str(n): -(w * d).sum(1) / w.sum(1) for n, (w, d) in enumerate(near)}
+    out[f"agreement, weighted by exp(-{TAU} distance)"] = mixture(parts, {"0": 1, "1": 1})
+    return out | {f"ridge_hubness, strength {s:g}": ridge(plain, caption, strength=s) for s in STRENGTHS}
 
 
-def mutual(terms, image: np.ndarray, text: np.ndarray, hubness: bool) -> np.ndarray:
-    """Neighbours that are each other's; a pair that has none keeps all of its own."""
-
-    def only(near):
-        known = [set(ids) for ids in near.ids.tolist()]
-        ids = [[j for j in row if i in known[j]] or row for i, row in enumerate(near.ids.tolist())]
-        return replace(near, ids=np.array([(row * len(near.ids[0]))[: len(near.ids[0])] for row in ids], np.int32))
-
-    return from_neighbours(image, text, only(terms.images), only(terms.texts), hubness)
+def both(name: str, terms: NeighbourTerms) -> dict[str, np.ndarray]:
+    return {name.format("_hubness" if hubness else ""): combined([terms], hubness) for hubness in (False, True)}
 
 
-def again(image: np.ndarray, text: np.ndarray, kept: np.ndarray, hubness: bool) -> np.ndarray:
+def first(near: Neighbours, k: int) -> Neighbours:
+    return Neighbours(near.ids[:, :k], near.cosines[:, :k])
+
+
+def mutual(near: Neighbours) -> Neighbours:
+    """Neighbours that are each other's, repeated up to k; a pair that has none keeps all of its own."""
+    known, k = [set(ids) for ids in near.ids.tolist()], near.ids.shape[1]
+    ids = [[j for j in row if i in known[j]] or row for i, row in enumerate(near.ids.tolist())]
+    return replace(near, ids=np.array([(row * k)[:k] for row in ids], np.int32))
+
+
+def among(x: np.ndarray, kept: np.ndarray, k: int = 20) -> Neighbours:
     """Neighbours among the pairs that a first score keeps."""
-    from helip.selection.neighbours import Neighbours
-
-    def among(x):
-        x = x / np.linalg.norm(x, axis=1, keepdims=True)
-        cosines = x @ x.T
-        np.fill_diagonal(cosines, -2)
-        cosines[:, ~kept] = -2
-        ids = np.argsort(-cosines, axis=1, kind="stable")[:, :20].astype(np.int32)
-        return Neighbours(ids, np.take_along_axis(cosines, ids, 1))
-
-    return from_neighbours(image, text, among(image), among(text), hubness)
+    x = x / np.linalg.norm(x, axis=1, keepdims=True)
+    cosines = x @ x.T
+    np.fill_diagonal(cosines, -2)
+    cosines[:, ~kept] = -2
+    ids = np.argpartition(-cosines, k, 1)[:, :k].astype(np.int32)
+    return Neighbours(ids, np.take_along_axis(cosines, ids, 1))
 
 
-def from_neighbours(image, text, images, texts, hubness: bool) -> np.ndarray:
-    from helip.selection.agreement import NeighbourTerms, _mean_cosine
-    from helip.selection.neighbours import of_same_pairs
-
+def from_neighbours(image: np.ndarray, text: np.ndarray, images: Neighbours, texts: Neighbours) -> NeighbourTerms:
     of_image, of_text = of_same_pairs(image, text)
-    return combined([NeighbourTerms(_mean_cosine(of_text, images), _mean_cosine(of_image, texts), images, texts)], hubness)
+    return NeighbourTerms(mean_cosine(of_text, images), mean_cosine(of_image, texts), images, texts)
+
+
+def labelled_part(distances: LemonDistances, mismatched: np.ndarray, seed: int) -> Draw:
+    """The pairs of a validation draw that are labelled."""
+    rows = np.random.default_rng(seed).choice(len(mismatched), LABELLED, replace=False)
+
+    def cut(beside: Beside) -> Beside:
+        return Beside(beside.near[rows], beside.other[rows], None if beside.own is None else beside.own[rows])
+
+    own = None if distances.own is None else distances.own[rows]
+    return Draw(LemonDistances(own, cut(distances.images), cut(distances.texts)), mismatched[rows])
 
 
 def measured(scores: dict[str, np.ndarray], mismatched: np.ndarray, share: float) -> dict[str, dict[str, float]]:
@@ -199,10 +204,12 @@ def study(a: argparse.Namespace) -> None:
             continue
         labelled = {space: [] for space in SPACES}
         for seed in range(a.validation):
-            scores, distances, mismatched = of_draw(features, kind, seed, a.share, variants=True)
-            done["validation"][f"{kind}{seed}"] = measured(scores, mismatched, a.share)
+            known = f"{kind}{seed}" in done["validation"]
+            scores, distances, mismatched = of_draw(features, kind, seed, a.share, variants=not known)
+            if not known:
+                done["validation"][f"{kind}{seed}"] = measured(scores, mismatched, a.share)
             for space in SPACES:
-                labelled[space].append(Draw(distances[space], mismatched))
+                labelled[space].append(labelled_part(distances[space], mismatched, seed))
             save_json(a.out, done)
             print(kind, seed, "validated", flush=True)
         tuned = {}

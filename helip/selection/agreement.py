@@ -52,7 +52,7 @@ def neighbour_terms(image_ND: np.ndarray, text_ND: np.ndarray, k: int = K, **sea
     """Both terms of a shard's rows, the same bits whatever the shard is; only `combined` needs all shards."""
     image, text = of_same_pairs(image_ND, text_ND)
     images, texts = nearest("image", image_ND, k, **search), nearest("text", text_ND, k, **search)
-    return NeighbourTerms(_mean_cosine(text, images), _mean_cosine(image, texts), images, texts)
+    return NeighbourTerms(mean_cosine(text, images), mean_cosine(image, texts), images, texts)
 
 
 def combined(shards: list[NeighbourTerms], hubness: bool = False) -> np.ndarray:
@@ -73,7 +73,7 @@ def combined(shards: list[NeighbourTerms], hubness: bool = False) -> np.ndarray:
     return ((ranks(text) + ranks(image)) / 2).astype(np.float32)
 
 
-def _mean_cosine(features, neighbours: Neighbours) -> np.ndarray:
+def mean_cosine(features, neighbours: Neighbours) -> np.ndarray:
     """float32 [R]: of each row and its neighbours, in the modality of `features` (helip.mining.features.Features)."""
     out = np.empty(len(neighbours), np.float32)
     for rows, found_MK in cosines_with(features, neighbours):

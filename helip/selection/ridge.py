@@ -25,10 +25,11 @@ SAMPLE = 8192  # pairs that hubness is measured against; all where the corpus ha
 
 @dataclass(frozen=True)
 class RidgeTerms:
-    """Of rows first..first + R, float32 [R] both: the corrected cosine of caption and predicted caption, and of image and predicted."""
+    """Of rows first..first + R, float32 [R, 2] all: caption by image, image by caption. cosines: of what is there and what is predicted;
+    hubness: the mean of both one's cosines with the k nearest others, of the sampled predictions and of the sampled pairs."""
 
-    text_from_image: np.ndarray
-    image_from_text: np.ndarray
+    cosines: np.ndarray
+    hubness: np.ndarray
     first: int = 0
 
 
@@ -36,27 +37,24 @@ def ridge(image_ND: np.ndarray, text_NE: np.ndarray, *, strength: float = 1.0, k
     """float32 [N], higher is better: the ranks of both terms among all pairs, averaged.
 
     image_ND and text_NE: float16 or float32 of any norm, also memory-mapped. strength: the ridge, in units of the mean eigenvalue of the
-    source's covariance. k: the nearest of the sampled pairs whose mean cosine is the hubness. Raises HelipError for features that are not
-    finite or not of the same pairs, and for k or strength out of range.
+    source's covariance. k: of hubness, among the sampled pairs. Raises HelipError for features that are not finite or not of the same
+    pairs, and for k or strength out of range.
     """
-    return combined([ridge_terms(image_ND, text_NE, strength=strength, k=k, hubness=hubness)])
+    return combined([ridge_terms(image_ND, text_NE, strength=strength, k=k)], hubness)
 
 
-def combined(shards: list[RidgeTerms]) -> np.ndarray:
-    """The score from the terms of all shards, in the order of their rows."""
+def combined(shards: list[RidgeTerms], hubness: bool = True) -> np.ndarray:
+    """The score [N] from the terms of all shards, in any order; HelipError where shards are missing."""
     shards = sorted(shards, key=lambda shard: shard.first)
-    text, image = (np.concatenate([getattr(s, name) for s in shards]) for name in ("text_from_image", "image_from_text"))
-    return ((ranks(text) + ranks(image)) / 2).astype(np.float32)
+    ends = np.cumsum([len(shard.cosines) for shard in shards])
+    if [shard.first for shard in shards] != [0, *ends[:-1]]:
+        raise HelipError(f"ridge: the shards begin at rows {[s.first for s in shards]} and do not join; compute the missing ones")
+    terms = np.concatenate([shard.cosines - shard.hubness if hubness else shard.cosines for shard in shards])
+    return ((ranks(terms[:, 0]) + ranks(terms[:, 1])) / 2).astype(np.float32)
 
 
 def ridge_terms(
-    image_ND: np.ndarray,
-    text_NE: np.ndarray,
-    *,
-    strength: float = 1.0,
-    k: int = 20,
-    hubness: bool = True,
-    shard: tuple[int, int] = (0, 1),
+    image_ND: np.ndarray, text_NE: np.ndarray, *, strength: float = 1.0, k: int = 20, shard: tuple[int, int] = (0, 1)
 ) -> RidgeTerms:
     """Both terms of a shard's rows. Memory: (D + E)^2 and SAMPLE (D + E) numbers and one block of rows, whatever N is."""
     image, text = of_same_pairs(image_ND, text_NE)
@@ -65,8 +63,8 @@ def ridge_terms(
         raise HelipError(f"ridge: k = {k} and strength = {strength:g}: give 0 < k < {min(N, SAMPLE)} and a strength above 0")
     first, end = shard_rows(N, shard)
     with torch.inference_mode():
-        terms = [_term(_Map.of(x, y, strength), first, end, k if hubness else 0) for x, y in ((image, text), (text, image))]
-    return RidgeTerms(*terms, first)
+        terms = [_term(_Map.of(x, y, strength), first, end, k) for x, y in ((image, text), (text, image))]
+    return RidgeTerms(*(np.stack(both, 1) for both in zip(*terms, strict=True)), first)
 
 
 @dataclass(frozen=True)
@@ -101,19 +99,19 @@ class _Map:
         return tuple(torch.nn.functional.normalize(z, dim=1).float() for z in (left_out, y))
 
 
-def _term(fitted: _Map, first: int, end: int, k: int) -> np.ndarray:
-    N, out = len(fitted.source), np.empty(end - first, np.float32)
+def _term(fitted: _Map, first: int, end: int, k: int) -> tuple[np.ndarray, np.ndarray]:
+    """(cosines, hubness) of rows first..end, float32."""
+    N, found = len(fitted.source), np.empty((2, end - first), np.float32)
     drawn = torch.from_numpy(np.sort(np.random.default_rng(0).choice(N, min(N, SAMPLE), replace=False)))
     guesses, targets = (torch.cat(parts) for parts in zip(*(fitted.predicted(ids) for ids in drawn.split(ROWS)), strict=True))
     for rows in _blocks(first, end, N):
         p, y = fitted.predicted(rows)
-        values = (p * y).sum(1)
-        if k:
-            self_M = torch.arange(rows.start, rows.stop)[:, None] == drawn
-            values = values - (_nearest_mean(p @ targets.T, self_M, k) + _nearest_mean(y @ guesses.T, self_M, k)) / 2
+        self_M = torch.arange(rows.start, rows.stop)[:, None] == drawn
+        hubness = (_nearest_mean(p @ targets.T, self_M, k) + _nearest_mean(y @ guesses.T, self_M, k)) / 2
+        both = torch.stack([(p * y).sum(1), hubness]).numpy()
         a, b = max(first, rows.start), min(end, rows.stop)
-        out[a - first : b - first] = values[a - rows.start : b - rows.start].numpy()
-    return out
+        found[:, a - first : b - first] = both[:, a - rows.start : b - rows.start]
+    return found[0], found[1]
 
 
 def _nearest_mean(cosines_RM: torch.Tensor, self_RM: torch.Tensor, k: int) -> torch.Tensor:

@@ -37,5 +37,6 @@ def soft_cap_sampling(
 def as_logits(scores: np.ndarray, spread: float = 1.0) -> np.ndarray:
     """float64 [N]: scores less their mean, in units of their standard deviation, times `spread`: 0 draws uniformly."""
     scores = np.asarray(scores, np.float64)
-    deviation = scores.std()
-    return np.zeros(len(scores)) if deviation == 0 else spread * (scores - scores.mean()) / deviation
+    if scores.min() == scores.max():
+        return np.zeros(len(scores))
+    return spread * (scores - scores.mean()) / scores.std()

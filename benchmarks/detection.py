@@ -1,11 +1,12 @@
 """Which scores find mismatched captions among photographs: AUC, and precision among the pairs that are dropped.
 
-    python benchmarks/detection.py --features FOLDER --out results/detection.json
+    python benchmarks/detection.py --features FOLDER --out results/detection
 
 FOLDER holds what benchmarks/photographs.py made. A draw injects --share of mismatches: `foreign` captions swapped among each other, or
 `near`, half of which are one of the 20 captions nearest to the true one. Choices (LEMoN's hyperparameters, the variants of agreement) are
 made on validation draws; confirmation draws have other seeds and are reported. The model of CLIP score, s-CLIPLoss and LEMoN's own space
-is two heads on frozen features, trained on the draw with its mismatches. Its draws done so far lie in OUT and are not done again.
+is two heads on frozen features, trained on the draw with its mismatches. What lies in OUT is not computed again; OUT/detection.json holds
+it all.
 """
 
 import argparse
@@ -31,7 +32,7 @@ from helip.selection.ridge import combined as combined_ridge
 from helip.selection.ridge import ridge, ridge_terms
 from helip.selection.scores import clip_score, s_clip_loss
 
-KINDS = ("foreign", "near")
+KINDS, PARTS = ("foreign", "near"), ("validation", "tuned", "confirmation")
 STEPS, BATCH, RATE, HIDDEN, WIDTH, DROPOUT = 360, 256, 1e-3, 512, 256, 0.3
 AGREEMENT_KS, TAU, STRENGTHS = (5, 10, 40, 80), 5, (0.1, 0.3, 3.0)
 LABELLED = 2000  # pairs of a validation draw that LEMoN's hyperparameters are tuned on
@@ -109,8 +110,8 @@ def of_draw(features: tuple, kind: str, seed: int, share: float, variants: bool)
         "support": support(plain, caption),
         "text_among_images": terms.text_among_images,
         "image_among_texts": terms.image_among_texts,
-        "agreement": combined([terms]),
-        "agreement_hubness": combined([terms], hubness=True),
+        "agreement": combined([terms], hubness=False),
+        "agreement_hubness": combined([terms]),
         "ridge": combined_ridge([regression], hubness=False),
         "ridge_hubness": combined_ridge([regression]),
         "clip_score": clip_score(model_image, model_text),
@@ -195,58 +196,62 @@ def measured(scores: dict[str, np.ndarray], mismatched: np.ndarray, share: float
 
 
 def study(a: argparse.Namespace) -> None:
-    features, done = read(a.features), json.loads(a.out.read_text()) if a.out.exists() else {}
-    done |= {"share": a.share, "pairs": len(features[0]), **machine()}
-    for part in ("validation", "tuned", "confirmation"):
-        done.setdefault(part, {})
-    for kind in KINDS:
-        if kind in done["tuned"]:
-            continue
-        labelled = {space: [] for space in SPACES}
-        for seed in range(a.validation):
-            known = f"{kind}{seed}" in done["validation"]
-            scores, distances, mismatched = of_draw(features, kind, seed, a.share, variants=not known)
-            if not known:
-                done["validation"][f"{kind}{seed}"] = measured(scores, mismatched, a.share)
-            for space in SPACES:
-                labelled[space].append(labelled_part(distances[space], mismatched, seed))
-            save_json(a.out, done)
-            print(kind, seed, "validated", flush=True)
-        tuned = {}
-        for space in SPACES:
-            for criterion in ("f1", "auc"):
-                found = tune(labelled[space], criterion, weights=WEIGHTS, starts=(), evaluations=EVALUATIONS)
-                tuned[f"lemon_{criterion}_{space}"] = found.settings.model_dump() | {"reached": found.value}
-                print(kind, space, criterion, tuned[f"lemon_{criterion}_{space}"], flush=True)
-        done["tuned"][kind] = tuned
-        save_json(a.out, done)
+    """OUT/{validation,confirmation}/KIND.SEED.json and OUT/tuned/KIND.json, each written once: several processes may share OUT by kinds."""
+    features = read(a.features)
+    for kind in a.kinds:
+        if not (a.out / "tuned" / f"{kind}.json").exists():
+            validate(features, kind, a)
     for seed in range(1000, 1000 + a.confirmation):
-        for kind in KINDS:
-            if f"{kind}{seed}" in done["confirmation"]:
-                continue
-            scores, distances, mismatched = of_draw(features, kind, seed, a.share, variants=False)
-            for name, settings in done["tuned"][kind].items():
-                of = distances[name.split("_", 2)[2]]
-                scores[name] = of.score(LemonSettings(**{key: value for key, value in settings.items() if key != "reached"}))
-            done["confirmation"][f"{kind}{seed}"] = measured(scores, mismatched, a.share)
-            save_json(a.out, done)
-            print(kind, seed, "confirmed", flush=True)
+        for kind in a.kinds:
+            file = a.out / "confirmation" / f"{kind}.{seed}.json"
+            if not file.exists():
+                tuned = json.loads((a.out / "tuned" / f"{kind}.json").read_text())
+                scores, distances, mismatched = of_draw(features, kind, seed, a.share, variants=False)
+                for name, settings in tuned.items():
+                    of = distances[name.split("_", 2)[2]]
+                    scores[name] = of.score(LemonSettings(**{key: value for key, value in settings.items() if key != "reached"}))
+                save_json(file, measured(scores, mismatched, a.share))
+                print(kind, seed, "confirmed", flush=True)
 
 
-def table(path: Path, part: str) -> str:
+def validate(features: tuple, kind: str, a: argparse.Namespace) -> None:
+    labelled = {space: [] for space in SPACES}
+    for seed in range(a.validation):
+        file = a.out / "validation" / f"{kind}.{seed}.json"
+        scores, distances, mismatched = of_draw(features, kind, seed, a.share, variants=not file.exists())
+        if not file.exists():
+            save_json(file, measured(scores, mismatched, a.share))
+        for space in SPACES:
+            labelled[space].append(labelled_part(distances[space], mismatched, seed))
+        print(kind, seed, "validated", flush=True)
+    tuned = {}
+    for space in SPACES:
+        for criterion in ("f1", "auc"):
+            found = tune(labelled[space], criterion, weights=WEIGHTS, starts=(), evaluations=EVALUATIONS)
+            tuned[f"lemon_{criterion}_{space}"] = found.settings.model_dump() | {"reached": found.value}
+            print(kind, space, criterion, tuned[f"lemon_{criterion}_{space}"], flush=True)
+    save_json(a.out / "tuned" / f"{kind}.json", tuned)
+
+
+def summary(out: Path, share: float) -> dict:
+    """Everything that OUT holds, as one value."""
+    parts = {part: {f.stem: json.loads(f.read_text()) for f in sorted((out / part).glob("*.json"))} for part in PARTS}
+    return {"share": share, **machine(), **parts}
+
+
+def table(draws: dict[str, dict]) -> str:
     """Markdown: mean AUC and precision over the draws of each kind, plus or minus the half width of a 95 % interval over draws."""
     from scipy.stats import t as student
-
-    draws = json.loads(path.read_text())[part]
 
     def cell(name: str, kind: str, key: str) -> str:
         values = np.array([found[name][key] for draw, found in draws.items() if draw.startswith(kind)])
         half = student.ppf(0.975, len(values) - 1) * values.std(ddof=1) / len(values) ** 0.5 if len(values) > 1 else np.nan
         return f"{values.mean():.3f} ± {half:.3f}"
 
-    columns = [(kind, key) for kind in KINDS for key in ("auc", "precision")]
-    lines = ["| score | " + " | ".join(f"{kind}: {key}" for kind, key in columns) + " |", "|---" * 5 + "|"]
-    names = sorted(next(iter(draws.values())), key=lambda name: -float(cell(name, "foreign", "auc").split()[0]))
+    kinds = [kind for kind in KINDS if any(draw.startswith(kind) for draw in draws)]
+    columns = [(kind, key) for kind in kinds for key in ("auc", "precision")]
+    lines = ["| score | " + " | ".join(f"{kind}: {key}" for kind, key in columns) + " |", "|---" * (len(columns) + 1) + "|"]
+    names = sorted(next(iter(draws.values())), key=lambda name: -float(cell(name, kinds[0], "auc").split()[0]))
     return "\n".join(lines + [f"| {n} | " + " | ".join(cell(n, *c) for c in columns) + " |" for n in names])
 
 
@@ -258,12 +263,16 @@ def main() -> None:
     parser.add_argument("--validation", type=int, default=2, help="draws of each kind")
     parser.add_argument("--confirmation", type=int, default=4, help="draws of each kind")
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--kinds", nargs="+", choices=KINDS, default=KINDS)
     parser.add_argument("--table", choices=("validation", "confirmation"), help="print what OUT holds, and compute nothing")
     a = parser.parse_args()
+    for part in PARTS:
+        (a.out / part).mkdir(parents=True, exist_ok=True)
     if not a.table:
         torch.set_num_threads(a.threads)
         study(a)
-    print(table(a.out, a.table or "confirmation"))
+    save_json(a.out / "detection.json", summary(a.out, a.share))
+    print(table(summary(a.out, a.share)[a.table or "confirmation"]))
 
 
 if __name__ == "__main__":

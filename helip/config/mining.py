@@ -40,7 +40,7 @@ class Pairs(MiningSpec):
     text_encoder: Name
 
 
-ScoreName = Literal["clip_score", "s_clip_loss", "norm_sim", "agreement", "lemon"]
+ScoreName = Literal["clip_score", "s_clip_loss", "norm_sim", "agreement", "ridge", "lemon"]
 Positive = Annotated[float, Field(gt=0)]
 
 
@@ -59,9 +59,12 @@ class Selection(ConfigModel):
     p: Literal["2", "inf"] = "2"  # norm_sim: the norm over the target set
     column: str | None = None  # column: an .npy file [N] of scores of your own
     seed: Seed = 0  # s_clip_loss: of the batches
-    k: int = Field(20, gt=0)  # agreement: neighbours in each modality
+    k: int = Field(20, gt=0)  # agreement: neighbours in each modality; ridge: of hubness
+    hubness: bool = True  # agreement, ridge: correct cosines for hubness
+    strength: float = Field(1.0, gt=0)  # ridge: of the penalty, in mean eigenvalues
     lemon: LemonSettings = LemonSettings()  # lemon
-    # agreement, lemon: encoders of the study, or .npy files [N, D] of features. lemon without them looks in the checkpoint's own space
+    # agreement, ridge, lemon: encoders of the study; or for your own data folders of `helip encode`, or .npy files [N, D]. lemon without
+    # them looks in the checkpoint's own space
     image_encoder: Name | None = None
     text_encoder: Name | None = None
     image_features: str | None = None
@@ -81,10 +84,11 @@ class Selection(ConfigModel):
         files = (self.image_features is not None) + (self.text_features is not None)
         if encoders == 1 or files == 1 or (encoders and files):
             raise ValueError("give image_encoder with text_encoder, or image_features with text_features")
-        if "agreement" in self.scores and not encoders + files:
-            raise ValueError("score agreement needs image_encoder and text_encoder, or files image_features and text_features")
-        if encoders + files and not {"agreement", "lemon"} & set(self.scores):
-            raise ValueError("encoders and feature files belong to scores agreement and lemon")
+        for score in ("agreement", "ridge"):
+            if score in self.scores and not encoders + files:
+                raise ValueError(f"score {score} needs image_encoder and text_encoder, or image_features and text_features")
+        if encoders + files and not {"agreement", "ridge", "lemon"} & set(self.scores):
+            raise ValueError("encoders and features belong to scores agreement, ridge and lemon")
         if not self.scores:
             raise ValueError("a mixture needs at least one score, e.g. {clip_score: 1, agreement: 1}")
         return self

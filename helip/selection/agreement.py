@@ -1,7 +1,8 @@
 """Neighbour agreement: whether a pair's caption resembles those of its nearest images, and its image those of its nearest captions.
 
 The two neighbour terms are LEMoN's (arXiv 2407.18941; helip/selection/lemon.py), unweighted, as ranks, and from encoders of a single
-modality, which hard pair mining needs anyway. Related: GSC (CVPR 2024), IN2R (arXiv 2606.04061), ASIF (arXiv 2210.01738).
+modality, which hard pair mining needs anyway; the correction for hubness is that of CSLS (arXiv 1710.04087). Related: GSC (CVPR 2024),
+IN2R (arXiv 2606.04061), ASIF (arXiv 2210.01738).
 
 Legend: N pairs, R rows of a shard, k neighbours; I_i and T_i the unit image and text features of pair i.
 """
@@ -37,7 +38,7 @@ class NeighbourTerms:
         return min((near.recall for near in (self.images, self.texts) if near.recall is not None), default=None)
 
 
-def agreement(image_ND: np.ndarray, text_ND: np.ndarray, k: int = K, *, hubness: bool = False, **search) -> np.ndarray:
+def agreement(image_ND: np.ndarray, text_ND: np.ndarray, k: int = K, *, hubness: bool = True, **search) -> np.ndarray:
     """float32 [N], higher is better: the ranks of both neighbour terms among all pairs, averaged.
 
     image_ND and text_ND: [N, D] float16 or float32 of any norm, also memory-mapped; image features should be centred
@@ -55,10 +56,10 @@ def neighbour_terms(image_ND: np.ndarray, text_ND: np.ndarray, k: int = K, **sea
     return NeighbourTerms(mean_cosine(text, images), mean_cosine(image, texts), images, texts)
 
 
-def combined(shards: list[NeighbourTerms], hubness: bool = False) -> np.ndarray:
+def combined(shards: list[NeighbourTerms], hubness: bool = True) -> np.ndarray:
     """The score [N] from the terms of all shards, in any order.
 
-    hubness: correct cosines as CSLS does (arXiv 1710.04087). With h_i the mean cosine of i and its k nearest in the same modality,
+    hubness: correct cosines for it; False is the plain mean. With h_i the mean cosine of i and its k nearest in the same modality,
     cos(i, j) - h_i / 2 - h_j / 2 takes the place of cos(i, j): a plain caption is near every other, which is no agreement.
     Raises HelipError where shards are missing.
     """

@@ -2,7 +2,7 @@
 
 import glob
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from helip.data.locations import resolve_path
 from helip.errors import HelipError
 from helip.io import atomic_folder, digest, file_digest, provenance, write_json
 from helip.selection.keep import keep_top, read_column
+from helip.selection.mixture import mixture
 from helip.selection.quality import detection
 from helip.synthetic.truth import Truth
 
@@ -35,6 +36,8 @@ class Job:
     device: str = "cpu"
     batch_size: int = 64
     workers: int = 0
+    features: dict[str, Path] | None = None  # agreement, ridge, lemon: of single-modality encoders, by modality; else as `spec` names them
+    memory: int | str = "2GiB"
 
     def tower(self, modality: str):
         from helip.selection.features import joint_features
@@ -49,7 +52,7 @@ def run(job: Job, shard: tuple[int, int] = (0, 1), inputs: dict[str, str] | None
     run without shard, there or after a crash, takes what lies in it and computes the rest.
     """
     if shard != (0, 1) and job.spec.score != "s_clip_loss":
-        raise HelipError(f"--shard: {job.spec.score} is one pass over the features and has no shards; leave --shard out")
+        raise HelipError(f"--shard: {' + '.join(job.spec.scores)} is one pass over the features and has no shards; leave --shard out")
     scored = _score(job, shard)
     if scored is None:
         return None
@@ -62,11 +65,17 @@ def run(job: Job, shard: tuple[int, int] = (0, 1), inputs: dict[str, str] | None
 
 def _score(job: Job, shard: tuple[int, int]) -> tuple[np.ndarray, dict[str, str]] | None:
     """(scores [N], digests of what they came from), or None where only a shard was asked for."""
+    if isinstance(job.spec.score, dict):
+        return _mixed(job)
     if job.spec.score == "truth":
         return (~Truth.open(job.corpus.folder).mismatched).astype(np.float32), {}
     if job.spec.score == "column":
         path = resolve_path(job.spec.column)
         return read_column(path, len(job.corpus)), {"column": file_digest(path)}
+    if job.spec.score in ("agreement", "ridge", "lemon"):
+        from helip.selection.frozen import score_by_encoders
+
+        return score_by_encoders(job)
     from helip.selection.scores import clip_score, norm_sim  # torch takes seconds, and a column needs none
 
     image, image_tower = job.tower("image")
@@ -82,6 +91,14 @@ def _score(job: Job, shard: tuple[int, int]) -> tuple[np.ndarray, dict[str, str]
         return clip_score(image.array, text.array), sources
     scores_N = _shuffled(job, image.array, text.array, sources, shard)
     return None if scores_N is None else (scores_N, sources)
+
+
+def _mixed(job: Job) -> tuple[np.ndarray, dict[str, str]]:
+    scores, sources = {}, {}
+    for name in job.spec.scores:
+        scores[name], of = _score(replace(job, spec=job.spec.model_copy(update={"score": name})), (0, 1))
+        sources |= of
+    return mixture(scores, job.spec.scores), sources
 
 
 def _shuffled(job: Job, image_ND: np.ndarray, text_ND: np.ndarray, sources: dict[str, str], shard: tuple[int, int]) -> np.ndarray | None:

@@ -104,9 +104,10 @@ def test_digests_of_selections_declared_before_are_what_they_were():
     [
         ({"score": "agreement"}, "score agreement needs image_encoder and text_encoder"),
         ({"score": {"clip_score": 1, "agreement": 1}}, "score agreement needs image_encoder and text_encoder"),
+        ({"score": {"clip_score": 1, "ridge": 1}}, "score ridge needs image_encoder and text_encoder"),
         ({"score": "agreement", "image_encoder": "dino"}, "give image_encoder with text_encoder"),
         ({"score": "agreement", "image_features": "I.npy", "text_features": "T.npy", **BOTH}, "or image_features with text_features"),
-        ({"score": "clip_score", **BOTH}, "belong to scores agreement and lemon"),
+        ({"score": "clip_score", **BOTH}, "belong to scores agreement, ridge and lemon"),
         ({"score": {"norm_sim": 1}}, "target belongs to score norm_sim"),
         ({"score": {"clip_score": 0}}, "greater than 0"),
         ({"score": {"truth": 1}}, "Input should be"),

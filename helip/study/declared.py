@@ -6,6 +6,7 @@ from typing import Any
 
 from helip.config import (
     Claim,
+    ConfigModel,
     DownloadedCorpus,
     GeneratedCorpus,
     Model,
@@ -132,14 +133,16 @@ class Declared:
         return [c for c in bound if c in used | members and not isinstance(bound[c], UnionCorpus)]
 
     def selection_name(self, run: str) -> str:
-        """score.keep, then whatever the run sets differently from the defaults: s_clip_loss.keep0.9"""
+        """score.keep, then whatever the run sets differently from the defaults: s_clip_loss.keep0.9. A mixture's scores are joined by
+        hyphens, each with its weight where that is not 1; settings that are no short word are told by a digest."""
         spec = self.run(run).select
+        score = "-".join(name if weight == 1 else f"{name}{weight:g}" for name, weight in spec.scores.items())
+        files = ("column", "image_features", "text_features")
         own = {
-            f: v
-            for f, i in type(spec).model_fields.items()
-            if (v := getattr(spec, f)) != i.default and f not in ("score", "keep", "column")
+            f: v for f, i in type(spec).model_fields.items() if (v := getattr(spec, f)) != i.default and f not in ("score", "keep", *files)
         }
-        return ".".join([spec.score, f"keep{spec.keep}", *(f"{f}{v}" for f, v in own.items()), *([digest(spec)] if spec.column else [])])
+        said = [f"{f}{digest(v) if isinstance(v, ConfigModel) else v}" for f, v in own.items()]
+        return ".".join([score, f"keep{spec.keep}", *said, *([digest(spec)] if any(getattr(spec, f) for f in files) else [])])
 
     def selection_entry(self, start: str, name: str) -> Selection:
         """The selection of that name by that checkpoint, as some run of the study declares it."""

@@ -10,13 +10,15 @@ from helip.encoders.features import Features
 from helip.errors import HelipError
 from helip.io import file_digest
 from helip.mining.features import load
-from helip.selection.agreement import agreement
+from helip.selection import neighbour_parts
+from helip.selection.agreement import combined
 from helip.selection.lemon import lemon, own_distances
 from helip.selection.ridge import ridge
 
 
-def score_by_encoders(job) -> tuple[np.ndarray, dict[str, str]]:
-    """(scores [N], digests of what they came from) of a helip.selection.job.Job whose score is agreement, ridge or lemon.
+def score_by_encoders(job, shard: tuple[int, int] = (0, 1)) -> tuple[np.ndarray, dict[str, str]] | None:
+    """(scores [N], digests of what they came from) of a helip.selection.job.Job whose score is agreement, ridge or lemon; None where
+    only a shard was asked for, which agreement alone has.
 
     LEMoN's own distances are the checkpoint's where the job names a model; its neighbours too where there are no encoders' features.
     """
@@ -27,7 +29,9 @@ def score_by_encoders(job) -> tuple[np.ndarray, dict[str, str]]:
         arrays[modality], sources[f"{modality}_features"] = open_features(Path(place), job.corpus)
     match spec.score:
         case "agreement":
-            return agreement(*_both(arrays), spec.k, hubness=spec.hubness, **search), sources
+            folder = job.partial(spec.k, sources)
+            neighbour_parts.compute(*_both(arrays), spec.k, folder, shard, **search)
+            return (combined(neighbour_parts.read(len(job.corpus), folder), spec.hubness), sources) if shard == (0, 1) else None
         case "ridge":
             return ridge(*_both(arrays), strength=spec.strength, k=spec.k, hubness=spec.hubness), sources
     own = None

@@ -39,6 +39,10 @@ class Job:
     features: dict[str, Path] | None = None  # agreement, ridge, lemon: of single-modality encoders, by modality; else as `spec` names them
     memory: int | str = "2GiB"
 
+    def partial(self, *settings: Any) -> Path:
+        """The hidden folder of what is done so far, one for each thing that the scores depend on."""
+        return self.out.parent / f".{self.out.name}.{digest([*settings[:-1], self.corpus.digest, settings[-1]])}.partial"
+
     def tower(self, modality: str):
         from helip.selection.features import joint_features
 
@@ -48,10 +52,10 @@ class Job:
 def run(job: Job, shard: tuple[int, int] = (0, 1), inputs: dict[str, str] | None = None) -> dict[str, Any] | None:
     """Writes out/{keep.npy, scores.npy, selection.json}, whole or not at all, and returns what the JSON says.
 
-    Only s-CLIPLoss can be cut into shards: shard (i, n) leaves its shuffles in a hidden folder beside `out` and returns None; a
-    run without shard, there or after a crash, takes what lies in it and computes the rest.
+    Only s-CLIPLoss and agreement can be cut into shards: shard (i, n) leaves its shuffles or parts in a hidden folder beside `out` and
+    returns None; a run without shard, there or after a crash, takes what lies in it and computes the rest.
     """
-    if shard != (0, 1) and job.spec.score != "s_clip_loss":
+    if shard != (0, 1) and job.spec.score not in ("s_clip_loss", "agreement"):
         raise HelipError(f"--shard: {' + '.join(job.spec.scores)} is one pass over the features and has no shards; leave --shard out")
     scored = _score(job, shard)
     if scored is None:
@@ -75,7 +79,7 @@ def _score(job: Job, shard: tuple[int, int]) -> tuple[np.ndarray, dict[str, str]
     if job.spec.score in ("agreement", "ridge", "lemon"):
         from helip.selection.frozen import score_by_encoders
 
-        return score_by_encoders(job)
+        return score_by_encoders(job, shard)
     from helip.selection.scores import clip_score, norm_sim  # torch takes seconds, and a column needs none
 
     image, image_tower = job.tower("image")
@@ -104,8 +108,7 @@ def _mixed(job: Job) -> tuple[np.ndarray, dict[str, str]]:
 def _shuffled(job: Job, image_ND: np.ndarray, text_ND: np.ndarray, sources: dict[str, str], shard: tuple[int, int]) -> np.ndarray | None:
     from helip.selection import shuffles
 
-    said = [job.spec.temperature, job.spec.batch_size, job.spec.seed, job.corpus.digest, sources]
-    folder = job.out.parent / f".{job.out.name}.{digest(said)}.partial"
+    folder = job.partial(job.spec.temperature, job.spec.batch_size, job.spec.seed, sources)
     shuffles.compute(job.spec, image_ND, text_ND, folder, shard, job.device)
     return shuffles.mean(job.spec, len(image_ND), folder) if shard == (0, 1) else None
 

@@ -88,3 +88,41 @@ def test_what_is_missing_or_has_no_shards_is_said(job, files):
         run(job(score={"clip_score": 1, "agreement": 1}, **places), shard=(0, 2))
     with pytest.raises(HelipError, match="k = 48: a target has only 47 candidates"):
         scored(job(score="agreement", k=48, **places))
+
+
+def test_shards_and_a_run_that_joins_them_give_what_one_run_gives(job, files, monkeypatch, tmp_path):
+    from helip.selection import neighbour_parts
+    from helip.selection.job import run
+
+    _, places = files
+    whole, _ = scored(job("whole", score="agreement", k=5, **places))
+    monkeypatch.setattr(neighbour_parts, "ROWS", 20)  # three parts
+    assert run(job("shared", score="agreement", k=5, **places), shard=(0, 2)) is None
+    assert run(job("shared", score="agreement", k=5, **places), shard=(1, 2)) is None
+    with pytest.raises(HelipError, match="--shard 0/4: the neighbours of this corpus are found in 3 parts"):
+        run(job("shared", score="agreement", k=5, **places), shard=(0, 4))
+    found = neighbour_parts.neighbour_terms
+    monkeypatch.setattr(neighbour_parts, "neighbour_terms", lambda *a, **k: pytest.fail("computed again"))
+    assert (scored(job("shared", score="agreement", k=5, **places))[0] == whole).all()
+    assert not list(tmp_path.glob(".*.partial"))
+
+    def dies(*a, shard, **k):
+        if shard[0] == 2:
+            raise KeyboardInterrupt
+        return found(*a, shard=shard, **k)
+
+    monkeypatch.setattr(neighbour_parts, "neighbour_terms", dies)
+    with pytest.raises(KeyboardInterrupt):
+        run(job("killed", score="agreement", k=5, **places))
+    monkeypatch.setattr(neighbour_parts, "neighbour_terms", lambda *a, shard, **k: found(*a, shard=shard, **k) if shard[0] == 2 else None)
+    assert (scored(job("killed", score="agreement", k=5, **places))[0] == whole).all()
+
+
+def test_parts_keep_a_measured_recall(files, tmp_path):
+    from helip.selection import neighbour_parts
+
+    arrays, _ = files
+    neighbour_parts.compute(*arrays.values(), 3, tmp_path, approximate=True)
+    assert neighbour_parts.read(48, tmp_path)[0].recall > 0.5
+    neighbour_parts.compute(*arrays.values(), 3, tmp_path / "exact")
+    assert neighbour_parts.read(48, tmp_path / "exact")[0].recall is None

@@ -19,7 +19,7 @@ def parts_of(size: int) -> int:
 
 
 def compute(image_ND: np.ndarray, text_ND: np.ndarray, k: int, folder: Path, shard: tuple[int, int] = (0, 1), **search) -> None:
-    """Writes the parts of shard (i, n), every n-th from i on, that `folder` lacks. `search` is that of helip.selection.neighbours.nearest."""
+    """Writes the parts of shard (i, n), every n-th from i on, that `folder` lacks. `search` as `nearest` has it."""
     (i, n), parts = shard, parts_of(len(image_ND))
     if not 0 <= i < n <= parts:
         raise HelipError(f"--shard {i}/{n}: the neighbours of this corpus are found in {parts} parts; give 0 <= i < n <= {parts}")

@@ -51,8 +51,9 @@ lint: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports
+	$(BIN)/mypy
 
-# What crawls corpora (`helip download`), in an environment of its own: it wants older packages than ours.
+# What crawls corpora, in an environment of its own: it wants older packages than ours.
 .PHONY: download-tools
 download-tools: $(DOWNLOAD)/.ready
 

@@ -7,7 +7,6 @@ min_version("9.0")
 
 include: "rules/common.smk"
 include: "rules/data.smk"
-include: "rules/download.smk"
 include: "rules/encode.smk"
 include: "rules/select.smk"
 include: "rules/mine.smk"
@@ -20,9 +19,6 @@ include: "rules/doctor.smk"
 
 localrules:
     all,
-    table,
-    paper,
-    track,
 
 
 rule all:

@@ -23,11 +23,11 @@ from helip.config import LemonSettings, MiningSpec
 from helip.losses import clip_loss
 from helip.mining import mine
 from helip.selection.agreement import NeighbourTerms, combined, mean_cosine, neighbour_terms
+from helip.selection.keep import detection
 from helip.selection.lemon import Beside, LemonDistances, lemon_distances, own_distances, with_own
 from helip.selection.lemon_tuning import KS, Draw, tune
 from helip.selection.mixture import mixture
 from helip.selection.neighbours import Neighbours, centred, of_same_pairs
-from helip.selection.quality import detection
 from helip.selection.ridge import combined as combined_ridge
 from helip.selection.ridge import ridge, ridge_terms
 from helip.selection.scores import clip_score, s_clip_loss

@@ -1,6 +1,6 @@
 """HELIP: hard pair refinement of CLIP models (arXiv 2305.05208). What a training loop of your own needs, by its short name."""
 
-import importlib
+from helip.lazy import lazy_names
 
 _HOME = {
     "mine": "helip.mining",
@@ -12,10 +12,4 @@ _HOME = {
     "helip_loss": "helip.losses",
 }
 __all__ = list(_HOME)
-
-
-def __getattr__(name: str):
-    """Loaded when first used: `import helip.study`, as every Snakemake job does it, must not import torch."""
-    if name in _HOME:
-        return getattr(importlib.import_module(_HOME[name]), name)
-    raise AttributeError(f"module 'helip' has no attribute '{name}'")
+__getattr__ = lazy_names(__name__, _HOME)  # `import helip.study`, as every Snakemake job does it, must not import torch

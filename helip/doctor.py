@@ -14,17 +14,20 @@ LEAST_MEMORY_GB = 4
 
 @dataclass(frozen=True)
 class Finding:
-    about: str
-    said: str
+    """This is what was seen of one part of the machine, and what to do where something is wrong."""
+
+    subject: str
+    result: str
     remedy: str = ""  # empty: nothing is wrong
 
     @property
     def ok(self) -> bool:
+        """This says whether nothing is wrong."""
         return not self.remedy
 
 
 def has_kernels(capability: tuple[int, int], built_for: list[str]) -> bool:
-    """Whether a torch built for these architectures runs on that GPU: its own, an older minor one of the same major, or any older PTX.
+    """Says whether a torch built for these architectures runs on that GPU: its own, an older minor one of the same major, or any older PTX.
 
     A Tesla V100 is (7, 0) and needs sm_70; torch 2.10.0 from PyPI is the last that has it.
     """
@@ -42,6 +45,7 @@ def has_kernels(capability: tuple[int, int], built_for: list[str]) -> bool:
 
 
 def torch_findings() -> Iterator[Finding]:
+    """Yields findings on torch, the GPUs and NCCL."""
     try:
         import torch
     except Exception as error:  # a broken CUDA library is an OSError, a wrong pair of wheels a RuntimeError
@@ -60,32 +64,34 @@ def torch_findings() -> Iterator[Finding]:
 
 
 def built_for(torch) -> list[str]:
-    """Architectures in this torch: get_arch_list() is empty where there is no GPU, the flags it reads are not."""
+    """Returns the architectures in this torch: get_arch_list() is empty where there is no GPU, the flags it reads are not."""
     flags = getattr(torch._C, "_cuda_getArchFlags", lambda: None)()
     return flags.split() if flags else torch.cuda.get_arch_list()
 
 
 def no_gpu(cuda: str | None) -> Finding:
-    """No GPU is no problem where there is none; it is one beside a driver that torch cannot use."""
+    """Returns the finding without a GPU: no problem where there is none, and one beside a driver that torch cannot use."""
     if not Path("/proc/driver/nvidia/version").exists():
         return Finding("GPU", "none: training and mining run on the CPU")
     if os.environ.get("CUDA_VISIBLE_DEVICES") == "":
         return Finding("GPU", "hidden (CUDA_VISIBLE_DEVICES is empty): this job asked for none")
-    said = f"there is a driver, but torch (CUDA {cuda or 'none'}) finds no GPU"
-    return Finding("GPU", said, "update the driver, or install torch from PyPI (make setup)")
+    problem = f"there is a driver, but torch (CUDA {cuda or 'none'}) finds no GPU"
+    return Finding("GPU", problem, "update the driver, or install torch from PyPI (make setup)")
 
 
 def gpu_finding(index: int, name: str, capability: tuple[int, int], built: list[str], memory: tuple[int, int]) -> Finding:
+    """Returns the finding on one GPU; `memory` is (free, total) in bytes."""
     free, total = (round(n / 2**30) for n in memory)
     precision = "fp16 with a gradient scaler" if capability < (8, 0) else "bf16"
-    said = f"{name}, sm_{capability[0]}{capability[1]}, {free} of {total} GiB free, precision {precision}"
+    description = f"{name}, sm_{capability[0]}{capability[1]}, {free} of {total} GiB free, precision {precision}"
     if has_kernels(capability, built):
-        return Finding(f"GPU {index}", said)
+        return Finding(f"GPU {index}", description)
     remedy = "install torch 2.10.0 from PyPI, which serves sm_70 to sm_120 (make setup)"
-    return Finding(f"GPU {index}", f"{said}; torch has no kernels for it", remedy)
+    return Finding(f"GPU {index}", f"{description}; torch has no kernels for it", remedy)
 
 
 def package_findings() -> Iterator[Finding]:
+    """Yields the versions of the packages that everything hangs on."""
     for name in ("open_clip_torch", "snakemake", "submitit", "clip-benchmark"):
         try:
             yield Finding(name, importlib.metadata.version(name))
@@ -94,18 +100,19 @@ def package_findings() -> Iterator[Finding]:
 
 
 def room_findings(results: Path) -> Iterator[Finding]:
-    """Disk where results go, shared memory (loader processes pass batches through it), and memory that is free."""
-    for about, folder, least in (("disk for results", results, LEAST_DISK_GB), ("/dev/shm", Path("/dev/shm"), 1)):
+    """Yields findings on disk where results go, shared memory (loader processes pass batches through it), and memory that is free."""
+    for subject, folder, least in (("disk for results", results, LEAST_DISK_GB), ("/dev/shm", Path("/dev/shm"), 1)):
         here = next(p for p in (folder, *folder.absolute().parents) if p.exists())
         free = shutil.disk_usage(here).free / 2**30
         more = f", or make {results} a link to a larger disk" if folder is results else ""
         remedy = "" if free >= least else f"free at least {least} GiB there{more}"
-        yield Finding(about, f"{free:.0f} GiB free at {here}", remedy)
+        yield Finding(subject, f"{free:.0f} GiB free at {here}", remedy)
     available = memory_gb()
     yield Finding("memory", f"{available:.0f} GiB free", "" if available >= LEAST_MEMORY_GB else f"free at least {LEAST_MEMORY_GB} GiB")
 
 
 def memory_gb(meminfo: Path = Path("/proc/meminfo")) -> float:
+    """Returns the memory that is available, in GiB."""
     fields = dict(line.split(":", 1) for line in meminfo.read_text().splitlines())
     return int(fields["MemAvailable"].split()[0]) / 2**20
 
@@ -120,17 +127,18 @@ def _answers(*command: str) -> tuple[bool, str]:
 
 
 def slurm_findings() -> Iterator[Finding]:
+    """Yields findings on Slurm and its accounting."""
     if shutil.which("sbatch") is None:
         yield Finding("Slurm", "none here: --profile local runs everything on this machine")
         return
-    ok, said = _answers("sinfo", "--version")
-    reached, problem = _answers("squeue", "--noheader", "--jobs=1") if ok else (False, said)
+    ok, answer = _answers("sinfo", "--version")
+    reached, problem = _answers("squeue", "--noheader", "--jobs=1") if ok else (False, answer)
     reached = reached or "Invalid job id" in problem  # an answer, if to a stupid question
     remedy = "" if reached else "slurmctld does not answer: is this a node of the cluster? see SLURM_CONF"
-    yield Finding("Slurm", said if reached else problem, remedy)
+    yield Finding("Slurm", answer if reached else problem, remedy)
     if reached:
-        ok, said = _answers("sacct", "--noheader", "--starttime=now")
-        yield Finding("sacct", "answers" if ok else f"does not answer ({said}); jobs are watched by squeue alone, which is enough")
+        ok, answer = _answers("sacct", "--noheader", "--starttime=now")
+        yield Finding("sacct", "answers" if ok else f"does not answer ({answer}); jobs are watched by squeue alone, which is enough")
 
 
 FOLDERS = {
@@ -144,6 +152,7 @@ FOLDERS = {
 
 
 def data_findings() -> Iterator[Finding]:
+    """Yields a finding for each variable that names a folder of data."""
     for name, (what, unset) in FOLDERS.items():
         value = os.environ.get(name)
         if value is None:
@@ -155,4 +164,5 @@ def data_findings() -> Iterator[Finding]:
 
 
 def examine(results: Path = Path("results")) -> list[Finding]:
+    """Returns all findings on this machine."""
     return [*torch_findings(), *package_findings(), *room_findings(results), *slurm_findings(), *data_findings()]

@@ -14,7 +14,9 @@ from helip.errors import HelipError
 
 
 def gpu_ids(environ: Mapping[str, str] = os.environ, devices: Path = Path("/dev")) -> list[str]:
-    """Ids that jobs may take: those of $HELIP_GPUS (0,1,2 or UUIDs), else of $CUDA_VISIBLE_DEVICES, else of /dev/nvidia0, 1, ..."""
+    """Returns the ids that jobs may take: those of $HELIP_GPUS (0,1,2 or UUIDs), else of $CUDA_VISIBLE_DEVICES, else of /dev/nvidia0, 1,
+    ...
+    """
     for name in ("HELIP_GPUS", "CUDA_VISIBLE_DEVICES"):
         if name in environ:
             return [word.strip() for word in environ[name].split(",") if word.strip()]
@@ -49,7 +51,7 @@ def _locked(path: Path, wait: bool) -> Iterator[bool]:
 
 @contextmanager
 def lease(count: int, ids: list[str] | None = None, poll_s: float = 0.5) -> Iterator[list[str]]:
-    """`count` GPU ids that no other job of this user holds on this machine; waits for them in the order of asking.
+    """Yields `count` GPU ids that no other job of this user holds on this machine; it waits for them in the order of asking.
 
     Raises:
         HelipError: the machine has fewer than `count`.
@@ -78,3 +80,26 @@ def lease(count: int, ids: list[str] | None = None, poll_s: float = 0.5) -> Iter
                     break
                 time.sleep(poll_s)
         yield sorted(mine, key=ids.index)
+
+
+def torch_device(asked: str | None) -> str:
+    """The torch device as asked, else cuda where there is one. Raises HelipError for one that torch does not see."""
+    import torch
+
+    count = torch.cuda.device_count()
+    if asked is None:
+        return "cuda" if count else "cpu"
+    try:
+        device = torch.device(asked)
+    except RuntimeError:
+        raise HelipError(f"--device {asked}: none that torch knows; write cpu, cuda or cuda:1") from None
+    if device.type == "cuda" and (device.index or 0) >= count:
+        raise HelipError(f"--device {asked}: torch sees {count} GPUs here; leave --device out, or run where there are more")
+    return asked
+
+
+def loader_workers(asked: int | None, device: str) -> int:
+    """Processes that decode images: as asked, else none on a CPU and up to 8 for a GPU."""
+    if asked is not None:
+        return asked
+    return min(8, os.cpu_count() or 1) if device.startswith("cuda") else 0

@@ -1,6 +1,7 @@
 """Artefacts on disk: whole or absent, each with a JSON beside it that says what it is and where it came from."""
 
 import contextlib
+import csv
 import functools
 import hashlib
 import importlib.metadata
@@ -14,17 +15,21 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import psutil
 
 from helip.config import ConfigModel
 from helip.errors import HelipError
 
+if TYPE_CHECKING:
+    import numpy as np
+
 _BEGUN, _BEGUN_AT = time.monotonic(), datetime.now(UTC).isoformat(timespec="seconds")
+EMPTY = 128  # bytes of a .npy file that holds no value: the system maps no empty array
 PACKAGES = ("torch", "open_clip_torch", "timm", "sentence-transformers", "faiss-cpu", "clip-benchmark", "numpy", "snakemake")
 
 
@@ -33,8 +38,8 @@ def declared(value: Any) -> Any:
     match value:
         case ConfigModel():
             fields = type(value).model_fields
-            said = {f: v for f in fields if f not in value.excluded_from_digest and (v := getattr(value, f)) != fields[f].default}
-            return {"is": type(value).__name__} | {f: declared(v) for f, v in said.items()}
+            options = {f: v for f in fields if f not in value.excluded_from_digest and (v := getattr(value, f)) != fields[f].default}
+            return {"is": type(value).__name__} | {f: declared(v) for f, v in options.items()}
         case dict():
             return {k: declared(v) for k, v in value.items()}
         case list() | tuple():
@@ -56,7 +61,7 @@ def file_digest(path: Path) -> str:
 
 @contextlib.contextmanager
 def _writing(path: Path) -> Iterator[None]:
-    """A full disk or a missing right, said with the artefact's name."""
+    """A full disk or a missing right, in one sentence with the artefact's name."""
     try:
         yield
     except OSError as error:
@@ -115,7 +120,7 @@ def _sweep(path: Path) -> None:
     """Removes what processes of this machine left of `path` when they were killed."""
     made = re.compile(re.escape(f".{path.name}.{platform.node()}.") + r"(\d+)\.\w+")
     for left in path.parent.iterdir():
-        if (found := made.fullmatch(left.name)) and not psutil.pid_exists(int(found[1])):
+        if (match := made.fullmatch(left.name)) and not psutil.pid_exists(int(match[1])):
             shutil.rmtree(left, ignore_errors=True)
 
 
@@ -127,17 +132,17 @@ def _refuse_others(path: Path, over: tuple[str, ...]) -> None:
         raise HelipError(f"{path}: holds {min(held)} and nothing of what would replace it ({over[0]}, ...); name another folder")
 
 
-def check_replaceable(out: Path, about: str, *inputs: Path | str | None) -> None:
+def check_replaceable(out: Path, marker: str, *inputs: Path | str | None) -> None:
     """Whether a user's `out` may be replaced by `atomic_folder`: asked before hours of work.
 
-    about: the JSON in every folder of the kind that will be made. inputs: what is read; a name that is no path is none, and
+    marker: the JSON in every folder of the kind that will be made. inputs: what is read; a name that is no path is none, and
     `local-dir:` may stand before a folder. HelipError where `out` holds something else, or one of the inputs.
     """
     with _writing(out):
         if out.name in ("", "..") or out.is_symlink() or (out.exists() and not out.is_dir()):
             raise HelipError(f"{out}: is no folder that can be replaced; name one that does not exist yet")
-        if out.exists() and any(out.iterdir()) and not (out / about).is_file():
-            raise HelipError(f"{out}: has no {about}, so it holds something else, and all of it would be deleted; name another folder")
+        if out.exists() and any(out.iterdir()) and not (out / marker).is_file():
+            raise HelipError(f"{out}: has no {marker}, so it holds something else, and all of it would be deleted; name another folder")
         for given in filter(None, inputs):
             place = Path(str(given).rpartition("local-dir:")[2])
             if place.exists() and place.resolve().is_relative_to(out.resolve()):
@@ -145,6 +150,7 @@ def check_replaceable(out: Path, about: str, *inputs: Path | str | None) -> None
 
 
 def write_json(path: Path, value: Any) -> None:
+    """Writes a value as JSON to `path`, which appears whole. Raises ValueError for NaN, HelipError where it cannot be written."""
     with atomic_file(path) as temporary:
         temporary.write_text(json.dumps(value, indent=1, sort_keys=True, allow_nan=False) + "\n")
 
@@ -157,6 +163,49 @@ def read_json(path: Path) -> Any:
         raise HelipError(f"{path}: not found; build it first (`snakemake {path}` for a study's artefact)") from None
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise HelipError(f"{path}: not readable as JSON ({error}); delete it and build it again") from None
+
+
+def load_array(path: Path | str, remedy: str, *, mapped: bool = True) -> "np.ndarray[Any, Any]":
+    """The array of a .npy file, of any shape and type; memory-mapped unless `mapped` is false or it is empty.
+
+    Raises HelipError, which ends in `remedy`, where the file is missing, truncated, not an array, or would run code when it is opened.
+    """
+    import numpy as np  # here, not above: this module is light
+
+    path = Path(path)
+    try:
+        if mapped and path.stat().st_size > EMPTY:
+            return np.asanyarray(np.load(path, mmap_mode="r", allow_pickle=False))
+        return np.asarray(np.load(path, allow_pickle=False))
+    except FileNotFoundError:
+        raise HelipError(f"{path}: not found; {remedy}") from None
+    except (ValueError, EOFError, OSError) as error:
+        raise HelipError(f"{path}: not a whole .npy array, it is truncated or of another format ({error}); {remedy}") from None
+
+
+def read_csv(path: Path, remedy: str, columns: Collection[str] = (), delimiter: str = ",") -> Iterator[dict[str, str | None]]:
+    """Yields the rows of a CSV file as column -> text, one at a time. UTF-8, with or without a byte-order mark; bytes that are not UTF-8
+    become lone surrogates. A cell that a short row lacks is None.
+
+    Raises HelipError where the file is missing, has no such `columns` (ending in `remedy`) or has a row that is no CSV.
+    """
+    csv.field_size_limit(1 << 24)
+    try:
+        with open(path, newline="", encoding="utf-8-sig", errors="surrogateescape") as file:
+            reader = csv.DictReader(file, delimiter=delimiter)
+            require_columns(path, columns, list(reader.fieldnames or ()), remedy)
+            yield from reader
+    except FileNotFoundError:
+        raise HelipError(f"{path}: not found; {remedy}") from None
+    except csv.Error as error:
+        raise HelipError(f"{path}: row {reader.line_num}: {error}; mend that row") from None
+
+
+def require_columns(path: Path, columns: Collection[str], present: list[str], remedy: str) -> None:
+    """Raises HelipError, which ends in `remedy`, where a table's columns that are `present` lack one of `columns`."""
+    for column in columns:
+        if column not in present:
+            raise HelipError(f"{path}: has no column '{column}'; it has {', '.join(present) or 'none'}: {remedy}")
 
 
 @functools.cache
@@ -203,7 +252,7 @@ def _job() -> dict[str, Any]:
 
 def provenance(declaration: Any, inputs: dict[str, str] | None = None, **more: Any) -> dict[str, Any]:
     """The JSON that lies beside an artefact: the resolved declaration, digests of its inputs, versions, commit, machine, time and cost."""
-    said = declaration.model_dump(mode="json") if isinstance(declaration, ConfigModel) else declaration
+    resolved = declaration.model_dump(mode="json") if isinstance(declaration, ConfigModel) else declaration
     now = datetime.now(UTC).isoformat(timespec="seconds")
-    what = {"declaration": said, "inputs": inputs or {}, "written": now}
+    what = {"declaration": resolved, "inputs": inputs or {}, "written": now}
     return what | {"machine": machine(), "job": _job()} | _surroundings() | more

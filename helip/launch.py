@@ -1,7 +1,7 @@
 """`python -m helip.launch --gpus N COMMAND...`: run a command with N GPUs of its own. Light: standard library only.
 
 On one machine: N of its GPUs (or of the job's) are leased (helip.gpus), CUDA_VISIBLE_DEVICES names them, and the command takes this
-process's place; `helip train` then starts a process on each. In a Slurm job of several nodes: srun starts one launcher on each node,
+process's place; a training then starts a process on each. In a Slurm job of several nodes: srun starts one launcher on each node,
 and they meet at an address made of Slurm's variables.
 """
 
@@ -20,7 +20,7 @@ PROCESSES = (sys.executable, "-m", "helip.training.processes")  # torchrun, with
 
 
 def first_host(node_list: str) -> str:
-    """The first node of SLURM_JOB_NODELIST: 'v[007-009,12]-ib,w1' -> 'v007-ib'."""
+    """Returns the first node of SLURM_JOB_NODELIST: 'v[007-009,12]-ib,w1' -> 'v007-ib'; HelipError where it names none."""
     match = re.match(r"([^\[,]+)(?:\[([^\],-]+)[^\]]*\])?([^\[,]*)", node_list)
     if match is None:
         raise HelipError(f"SLURM_JOB_NODELIST: '{node_list}' names no node; run inside a Slurm job")
@@ -28,7 +28,10 @@ def first_host(node_list: str) -> str:
 
 
 def rendezvous(environ: Mapping[str, str]) -> tuple[str, int]:
-    """(address, port) at which the nodes of this Slurm job meet: where srun was called, and a port made of the job's id."""
+    """Returns (address, port) at which the nodes of this Slurm job meet: where srun was called, and a port made of the job's id.
+
+    HelipError outside a Slurm job.
+    """
     job = environ.get("SLURM_JOB_ID", "")
     if not job.isdigit():
         raise HelipError("SLURM_JOB_ID is not set; several nodes need a Slurm job (snakemake --profile slurm)")
@@ -37,14 +40,14 @@ def rendezvous(environ: Mapping[str, str]) -> tuple[str, int]:
 
 
 def worker_line(command: list[str], processes: int, environ: Mapping[str, str]) -> list[str]:
-    """What one node of a Slurm job runs, with its rank among the nodes."""
+    """Returns the command of one node of a Slurm job, with its rank among the nodes."""
     (address, port), nodes = rendezvous(environ), environ["SLURM_JOB_NUM_NODES"]
     where = [f"--nnodes={nodes}", f"--node-rank={environ['SLURM_PROCID']}", f"--master-addr={address}", f"--master-port={port}"]
     return [*PROCESSES, *where, f"--nproc-per-node={processes}", *command]
 
 
 def srun(command: list[str], gpus: int, nodes: int, environ: Mapping[str, str]) -> list[str]:
-    """One worker of this module on each node of the job, beside this step, which holds the same resources."""
+    """Returns the command that starts one worker of this module on each node of the job, beside this step, with the same resources."""
     size = [f"--nodes={nodes}", f"--ntasks={nodes}", "--ntasks-per-node=1", f"--cpus-per-task={environ.get('SLURM_CPUS_PER_TASK', 1)}"]
     step = ["srun", "--overlap", "--kill-on-bad-exit=1", *size]
     return [*step, sys.executable, "-m", "helip.launch", "--worker", "--gpus", str(gpus), *command]
@@ -59,6 +62,7 @@ def _run(command: list[str], environ: Mapping[str, str]) -> None:
 
 
 def launch(command: list[str], gpus: int, worker: bool = False, environ: Mapping[str, str] = os.environ) -> None:
+    """Runs the command in this process's place with its GPUs leased, or through srun for several nodes; HelipError where it cannot."""
     nodes = int(environ.get("SLURM_JOB_NUM_NODES", 1)) if "SLURM_JOB_ID" in environ else 1
     if worker:
         signal.signal(signal.SIGUSR2, signal.SIG_IGN)  # until the launcher listens, which passes signals on to the training
@@ -71,10 +75,11 @@ def launch(command: list[str], gpus: int, worker: bool = False, environ: Mapping
 
 
 def main() -> int:
+    """Runs the command line of this module and returns its exit code, 2 for bad input."""
     parser = argparse.ArgumentParser(prog="python -m helip.launch", description=__doc__)
     parser.add_argument("--gpus", type=int, default=0, help="GPUs of the whole job")
     parser.add_argument("--worker", action="store_true", help=argparse.SUPPRESS)
-    parser.add_argument("command", nargs=argparse.REMAINDER, help="what to run, e.g. helip train ...")
+    parser.add_argument("command", nargs=argparse.REMAINDER, help="what to run, e.g. helip run ...")
     arguments = parser.parse_args()
     command = arguments.command[1:] if arguments.command[:1] == ["--"] else arguments.command
     if not command:

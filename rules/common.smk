@@ -1,4 +1,5 @@
-# What the rules share: the studies, and the environment their commands run in. No torch here: the graph must build in a moment.
+# What the rules share: each takes its input, output, log, params, threads, resources and command from its stage (helip/stages). No torch
+# here: the graph must build in a moment.
 import functools
 import shlex
 import sys
@@ -8,6 +9,8 @@ from snakemake.exceptions import WorkflowError
 
 import helip.study
 from helip.errors import HelipError
+from helip.stages import *
+from helip.stages import data_check
 
 # The commands are those of the Python that runs Snakemake; idle threads sleep, so that jobs can share cores; hundreds of jobs start
 # sooner where Python may keep what it compiled. Rules declare ./results: commands must not follow $HELIP_RESULTS elsewhere.
@@ -25,45 +28,76 @@ wildcard_constraints:
     selection=r"[a-z0-9_.\-]+",
     run="[a-z0-9_]+",
     seed=r"\d+(r\d+)?",
+    i=r"\d+",
+    n=r"\d+",
     set="[a-z0-9_]+",
-    table=r"(first/)?table\d+",
+    table=r"(first/)?table\d+|figure4",  # figure 4 plots numbers, and they are a table too
+    figure=r"figure\d+",
 
 
 @functools.cache
-def bound(name):
+def load(name):
+    return helip.study.load(name, results=Path("results"))
+
+
+def studies():
+    """Every study, with its name."""
+    names = sorted(path.stem for path in Path("experiments/studies").glob("*.yaml"))
     try:
-        return helip.study.load(name, results=Path("results"))
+        return {name: load(name) for name in names}
     except HelipError as error:
         raise WorkflowError(str(error)) from None
 
 
-def asked(function):
-    """A study's answer for the wildcards of a job, with its one-sentence errors."""
+def of_job(stage, answer):
+    """A function of a job's wildcards that asks its artefact, with its one-sentence errors."""
 
-    @functools.wraps(function)
-    def answer(wildcards):
+    def ask(wildcards):
         try:
-            return function(bound(wildcards.study), wildcards)
+            return answer(stage(load(wildcards.study), *(getattr(wildcards, name) for name in stage.key_fields())))
         except HelipError as error:
             raise WorkflowError(str(error)) from None
 
-    return answer
+    return ask
 
 
-def ask(function):
-    """The same for a lambda of (study, wildcards), where a rule wants a function of the wildcards alone."""
-    return lambda wildcards: asked(function)(wildcards)
+def needs(stage):
+    """The inputs. The check of all data comes before a GPU is used; `ancient`: rebuilding the check does not trigger downstream jobs."""
+    return {
+        "made": of_job(stage, lambda one: one.inputs()),
+        "checked": of_job(stage, lambda one: [ancient(path) for path in data_check(one)]),
+    }
 
 
-def need(stage, resource):
-    """What a rule asks of the scheduler, as its study declares it: need("train", "mem_mb")."""
-    return lambda wildcards: getattr(bound(wildcards.study).resources(stage), resource)
+def files(stage, study=None):
+    """The outputs, with wildcards in them; of a study where they depend on it."""
+    names = stage.files_of(study) if study else stage.files
+    return [str(Path("results/{study}", stage.path, file)) for file in names]
 
 
-def checked(stage):
-    """`helip data check`, before a GPU is used. Ancient: made again, it makes nothing else again."""
-    return lambda wildcards: [ancient(path) for path in bound(wildcards.study).data_check(stage)]
+def log_of(stage):
+    """results/<study>/logs/<stage>/<key>.log"""
+    key = ".".join(f"seed{{{name}}}" if name == "seed" else f"{{{name}}}" for name in stage.key_fields())
+    return f"results/{{study}}/logs/{stage.name}{'/' if key else ''}{key}.log"
 
 
-def studies():
-    return sorted(path.stem for path in Path("experiments/studies").glob("*.yaml"))
+def digest_of(stage):
+    """What the artefact stands for: a changed setting makes it again, and everything that is made from it."""
+    return of_job(stage, lambda one: one.digest)
+
+
+def threads_of(stage):
+    return of_job(stage, lambda one: one.resources().threads)
+
+
+def asks(stage):
+    """What a job asks of the scheduler beside threads."""
+    names = ("mem_mb", "runtime", "gpu") if stage.takes_gpu else ("mem_mb", "runtime")
+    return {name: of_job(stage, lambda one, name=name: getattr(one.resources(), name)) for name in names}
+
+
+def command(stage, log=True):
+    """The command of a rule: `helip run STUDY STAGE KEY...`, with GPUs of its own where it takes any."""
+    launch = "python -m helip.launch --gpus {resources.gpu} " if stage.takes_gpu else ""
+    key = "".join(f" {{wildcards.{name}}}" for name in stage.key_fields())
+    return f"{launch}helip run {{wildcards.study}} {stage.name}{key}{' &>> {log}' if log else ''}"

@@ -1,35 +1,19 @@
 # Are evaluation images among the training images? Perceptual hashes of every corpus, compared with every image of the evaluation sets.
 rule fingerprint:
-    input:
-        "results/{study}/corpora/{corpus}/manifest.json",
-    output:
-        multiext("results/{study}/fingerprints/{corpus}/", "fingerprints.npy", "fingerprints.json"),
-    log:
-        "results/{study}/logs/fingerprint/{corpus}.log",
-    params:
-        digest=ask(lambda s, w: s.fingerprint_digest(w.corpus)),
-    threads: need("fingerprint", "threads")
-    resources:
-        mem_mb=need("fingerprint", "mem_mb"),
-        runtime=need("fingerprint", "runtime"),
-    shell:
-        "helip fingerprint --study {wildcards.study} {wildcards.corpus} &>> {log}"
+    input: **needs(Fingerprint)
+    output: files(Fingerprint)
+    log: log_of(Fingerprint)
+    params: digest=digest_of(Fingerprint)
+    threads: threads_of(Fingerprint)
+    resources: **asks(Fingerprint)
+    shell: command(Fingerprint)
 
 
 rule contamination:
-    input:
-        ask(lambda s, w: [s.fingerprint_dir(c) / "fingerprints.npy" for c in s.own_corpora]),
-        ask(lambda s, w: [s.evaluation_dir(e) / "evaluation.json" for e in s.declaration.evaluation]),
-    output:
-        "results/{study}/contamination.json",
-        "results/{study}/contamination.csv",
-    log:
-        "results/{study}/logs/contamination.log",
-    params:
-        digest=ask(lambda s, w: s.contamination_digest()),
-    threads: need("contamination", "threads")
-    resources:
-        mem_mb=need("contamination", "mem_mb"),
-        runtime=need("contamination", "runtime"),
-    shell:
-        "helip contamination --study {wildcards.study} &>> {log}"
+    input: **needs(CheckContamination)
+    output: files(CheckContamination)
+    log: log_of(CheckContamination)
+    params: digest=digest_of(CheckContamination)
+    threads: threads_of(CheckContamination)
+    resources: **asks(CheckContamination)
+    shell: command(CheckContamination)

@@ -1,30 +1,31 @@
+# Corpora (generated, indexed, fetched or joined), evaluation sets, and the check of both.
 rule corpus:
-    output:
-        "results/{study}/corpora/{corpus}/manifest.json",
-        "results/{study}/corpora/{corpus}/index.npy",
-        "results/{study}/corpora/{corpus}/captions.bin",
-    log:
-        "results/{study}/logs/corpus/{corpus}.log",
-    params:
-        digest=ask(lambda s, w: s.corpus_digest(w.corpus)),
-    threads: need("corpus", "threads")
-    resources:
-        mem_mb=need("corpus", "mem_mb"),
-        runtime=need("corpus", "runtime"),
-    shell:
-        "helip corpus --study {wildcards.study} {wildcards.corpus} &>> {log}"
+    input: **needs(BuildCorpus)
+    output: files(BuildCorpus)
+    log: log_of(BuildCorpus)
+    params: digest=digest_of(BuildCorpus)
+    threads: threads_of(BuildCorpus)
+    resources: **asks(BuildCorpus)
+    shell: command(BuildCorpus)
 
 
 rule evaluation_set:
-    output:
-        "results/{study}/evaluation/{set}/evaluation.json",
-    log:
-        "results/{study}/logs/evaluation_set/{set}.log",
-    params:
-        digest=ask(lambda s, w: s.evaluation_digest(w.set)),
-    threads: need("evaluation_set", "threads")
-    resources:
-        mem_mb=need("evaluation_set", "mem_mb"),
-        runtime=need("evaluation_set", "runtime"),
-    shell:
-        "helip evaluation-set --study {wildcards.study} {wildcards.set} &>> {log}"
+    input: **needs(BuildEvaluationSet)
+    output: files(BuildEvaluationSet)
+    log: log_of(BuildEvaluationSet)
+    params: digest=digest_of(BuildEvaluationSet)
+    threads: threads_of(BuildEvaluationSet)
+    resources: **asks(BuildEvaluationSet)
+    shell: command(BuildEvaluationSet)
+
+
+# Before a GPU is used: every job that asks for one waits for this. It fails, with a line for each, when something is missing or not what
+# it should be. It is a job like others: what counts is what the machines see that do the work.
+rule check_data:
+    input: **needs(CheckData)
+    output: files(CheckData)
+    log: log_of(CheckData)
+    params: digest=digest_of(CheckData)
+    threads: threads_of(CheckData)
+    resources: **asks(CheckData)
+    shell: command(CheckData)

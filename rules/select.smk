@@ -1,17 +1,19 @@
+# What a start checkpoint judges before it is refined: which pairs to train on, and which hard pairs it takes for matches.
 rule select:
-    input:
-        ask(lambda s, w: s.select_inputs(w.run, w.seed, w.selection)),
-        checked("select"),
-    output:
-        multiext("results/{study}/selections/{run}/seed{seed}/{selection}/", "keep.npy", "scores.npy", "selection.json"),
-    log:
-        "results/{study}/logs/select/{run}.seed{seed}.{selection}.log",
-    params:
-        digest=ask(lambda s, w: s.selection_digest(w.run, w.seed, w.selection)),
-    threads: need("select", "threads")
-    resources:
-        mem_mb=need("select", "mem_mb"),
-        runtime=need("select", "runtime"),
-        gpu=need("select", "gpu"),
-    shell:
-        "python -m helip.launch --gpus {resources.gpu} helip select --study {wildcards.study} --seed {wildcards.seed} {wildcards.run} {wildcards.selection} &>> {log}"
+    input: **needs(Select)
+    output: files(Select)
+    log: log_of(Select)
+    params: digest=digest_of(Select)
+    threads: threads_of(Select)
+    resources: **asks(Select)
+    shell: command(Select)
+
+
+rule filter:
+    input: **needs(Filter)
+    output: files(Filter)
+    log: log_of(Filter)
+    params: digest=digest_of(Filter)
+    threads: threads_of(Filter)
+    resources: **asks(Filter)
+    shell: command(Filter)

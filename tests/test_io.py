@@ -2,14 +2,27 @@
 
 import json
 import os
+import subprocess
 import sys
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 
 from helip.config import MiningSpec
 from helip.errors import HelipError
-from helip.io import atomic_file, atomic_folder, digest, file_digest, machine, provenance, read_json, write_json
+from helip.io import (
+    atomic_file,
+    atomic_folder,
+    digest,
+    file_digest,
+    load_array,
+    machine,
+    provenance,
+    read_csv,
+    read_json,
+    write_json,
+)
 
 
 def test_a_file_appears_whole_or_not_at_all(tmp_path):
@@ -83,3 +96,37 @@ def test_the_digest_of_a_declaration_is_pinned():
     """A changed digest makes every user's results stale: it must not happen by accident."""
     assert digest(MiningSpec(k=7)) == digest({"is": "MiningSpec", "k": 7})
     assert digest({"b": 1, "a": [1, 2]}) == "3813f9409eb0095b"
+
+
+def test_arrays_are_mapped_unless_empty(tmp_path):
+    np.save(tmp_path / "a.npy", np.arange(6).reshape(2, 3))
+    np.save(tmp_path / "empty.npy", np.zeros(0, np.float32))
+    assert isinstance(load_array(tmp_path / "a.npy", "make it again"), np.memmap)
+    assert not isinstance(load_array(tmp_path / "a.npy", "make it again", mapped=False), np.memmap)
+    assert load_array(tmp_path / "empty.npy", "make it again").shape == (0,)
+
+
+@pytest.mark.parametrize("mapped", [True, False])
+def test_what_is_no_whole_array_is_refused_with_a_remedy(tmp_path, mapped):
+    np.save(tmp_path / "whole.npy", np.arange(1000))
+    (tmp_path / "cut.npy").write_bytes((tmp_path / "whole.npy").read_bytes()[:5000])
+    (tmp_path / "nothing.npy").touch()
+    np.save(tmp_path / "code.npy", np.array([{}] * 100, object), allow_pickle=True)
+    for name, words in {"cut": "a whole .npy", "nothing": "a whole .npy", "code": "a whole .npy", "gone": "found"}.items():
+        with pytest.raises(HelipError, match=rf"{name}\.npy: not {words}.*; make it again$"):
+            load_array(tmp_path / f"{name}.npy", "make it again", mapped=mapped)
+
+
+def test_csv_rows_come_with_their_columns(tmp_path):
+    path = tmp_path / "t.csv"
+    path.write_bytes("\ufeffa,b\n1,é\n2\n".encode() + b"3,\xff\n")
+    assert list(read_csv(path, "mend it", ["a", "b"])) == [{"a": "1", "b": "é"}, {"a": "2", "b": None}, {"a": "3", "b": "\udcff"}]
+    with pytest.raises(HelipError, match=r"t\.csv: has no column 'c'; it has a, b: name another$"):
+        list(read_csv(path, "name another", ["c"]))
+    with pytest.raises(HelipError, match=r"gone\.csv: not found; make it$"):
+        list(read_csv(tmp_path / "gone.csv", "make it"))
+
+
+def test_importing_the_module_needs_no_numpy():
+    code = "import sys, helip.io; sys.exit('numpy' in sys.modules or 'torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -64,12 +64,12 @@ def declaration(vision: dict = VIT, **text) -> Model:
     return Model(config={"embed_dim": 16, "vision_cfg": vision, "text_cfg": TEXT | text}, tokenizer="corpus", vocabulary=300)
 
 
-def recipe(**said) -> TrainConfig:
-    return TrainConfig(**{"steps": 8, "batch_size": 12, "learning_rate": 1e-2, "warmup_steps": 2, "save_every": 3} | said)
+def recipe(**settings) -> TrainConfig:
+    return TrainConfig(**{"steps": 8, "batch_size": 12, "learning_rate": 1e-2, "warmup_steps": 2, "save_every": 3} | settings)
 
 
-def refinement(**said) -> Refinement:
-    return Refinement(**{"steps": 8, "batch_size": 12, "learning_rate": 1e-2, "warmup_steps": 2, "save_every": 3} | said)
+def refinement(**settings) -> Refinement:
+    return Refinement(**{"steps": 8, "batch_size": 12, "learning_rate": 1e-2, "warmup_steps": 2, "save_every": 3} | settings)
 
 
 def job(

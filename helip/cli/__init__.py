@@ -1,41 +1,110 @@
-"""The `helip` command: one sub-command per rule of the graph (`--study S NAME`), and the same for a user's own files."""
+"""The `helip` command. Light: a command's module, and what it imports, is read when that command is asked for."""
 
-import argparse
 import importlib
 import signal
 import sys
 
-from helip.cli.options import refuse_own
-from helip.errors import HelipError
+from helip.errors import HelipError, nearest
 
-# Each module names its sub-commands in COMMANDS, {name: help}, and has add(name, parser), which adds the options of one and
-# returns run(arguments) -> exit code or None. Heavy imports happen inside run.
-MODULES = (
-    "corpus", "download", "contamination", "encode", "select", "mine", "importing", "train", "checkpoints", "evaluate", "report", "plan",
-    "doctor",
+Commands = dict[str, tuple[str, str, str]]  # name -> module of helip.cli, class in it, what the command does
+
+OWN: Commands = {
+    "corpus": ("data", "Corpus", "index shards of image-text pairs, or pack a table of them: a corpus"),
+    "encode": ("data", "Encode", "encode the images or the captions of a corpus by a pre-trained model"),
+    "select": ("select", "Select", "score the pairs of a corpus with the CLIP to be refined and keep the best"),
+    "mine": ("pairs", "Mine", "find the hard pairs of every image-text pair"),
+    "merge-pairs": ("pairs", "MergePairs", "join the shards of a mining job"),
+    "filter-pairs": ("pairs", "FilterPairs", "leave out hard pairs that a checkpoint takes for matches: false negatives, most likely"),
+    "export-pairs": ("pairs", "ExportPairs", "write a pair set as parquet or in the released code's CSV form"),
+    "refine": ("models", "Refine", "refine any open_clip checkpoint with the hard pairs of your own corpus"),
+    "interpolate": ("models", "Interpolate", "mix the weights of a refined model and of its start (WiSE-FT); nothing is trained"),
+    "evaluate": ("models", "Evaluate", "zero-shot classification or retrieval of a model on one set"),
+    "probe": ("models", "Probe", "linear probe of a model's image features on one set"),
+    "import": ("models", "Import", "turn a published SLIP or DeCLIP checkpoint into an open_clip folder"),
+    "pack-set": ("data", "PackSet", "write CUB, SUN397 or Caltech101 as CLIP benchmark reads it, with a fixed split"),
+}
+GRAPH: Commands = {
+    "run": ("run", "Run", "make one artefact of a study, as its job does: helip run STUDY STAGE KEY ..."),
+    "plan": ("graph", "Plan", "count a study's jobs and estimate GPU-hours, disk and memory, before anything runs"),
+    "data check": ("graph", "DataCheck", "see whether all data of a study are there and what they should be, before a GPU is used"),
+    "doctor": ("graph", "Doctor", "say what this machine offers, each finding ok or a problem with its remedy"),
+    "report": ("graph", "Report", "put a study's verdicts, tables and figures on one self-contained page"),
+    "track": ("graph", "Track", "import a study's finished trainings and metrics into the MLflow store, without doubles"),
+}
+COMMANDS: Commands = OWN | GRAPH
+STAGES = (  # commands of earlier versions that are stages now
+    "evaluation-set", "download", "join", "fetch-model", "train-encoder", "train", "table", "claims", "figure", "fingerprint",
+    "contamination",
 )  # fmt: skip
-
-
-def _modules() -> dict[str, object]:
-    loaded = [importlib.import_module(f"helip.cli.{name}") for name in MODULES]
-    return {command: module for module in loaded for command in module.COMMANDS}
+NEXT = """next: make table1                  set up, and build the first rows of table 1 from nothing (minutes on two cores)
+      helip refine --help          refine your own CLIP: corpus, encode, mine, refine, in this order (README.md)"""
 
 
 def main(argv: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="helip", description=__doc__)
-    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for name, module in _modules().items():
-        one = commands.add_parser(name, help=module.COMMANDS[name], description=module.COMMANDS[name])
-        one.set_defaults(run=module.add(name, one))
-    arguments = parser.parse_args(argv)
+    """Runs a command line and returns the exit code: 2 for wrong use and bad input, one sentence on stderr each."""
+    arguments = sys.argv[1:] if argv is None else argv
     signal.signal(signal.SIGPIPE, signal.SIG_DFL)
     if signal.getsignal(signal.SIGTERM) is signal.SIG_IGN:  # a cluster job has its shells ignore it: a command without state to save ends
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
     try:
-        refuse_own(arguments)
-        return arguments.run(arguments) or 0
+        match arguments:
+            case []:
+                print(overview())
+                return 2
+            case ["-h" | "--help" | "help", *_]:
+                print(overview())
+                return 0
+            case ["--version", *_]:
+                from importlib.metadata import version
+
+                print(f"helip {version('helip')}")
+                return 0
+            case ["--print-completion", *shell]:
+                from helip.cli.completion import script
+
+                print(script(shell))
+                return 0
+        return _run(arguments)
     except HelipError as error:
-        print(f"helip {arguments.command}: {error}", file=sys.stderr)
+        print(f"helip: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         return 130
+
+
+def overview() -> str:
+    """Both groups of commands with a line each, and what to do next."""
+    lines = ["usage: helip COMMAND [options]     helip COMMAND --help says all of one command"]
+    for title, commands in (("your own data", OWN), ("the graph: a study of experiments/studies", GRAPH)):
+        lines += ["", title, *(f"  {name:13} {line}" for name, (_, _, line) in commands.items())]
+    return "\n".join([*lines, "", "helip --version; helip --print-completion bash|zsh", "", NEXT])
+
+
+def _run(arguments: list[str]) -> int:
+    name = next((name for name in COMMANDS if arguments[: len(name.split())] == name.split()), None)
+    if name is None:
+        raise HelipError(_unknown(arguments[0]))
+    from helip.cli import command
+
+    try:
+        one, rest = _class(name), arguments[len(name.split()) :]
+        if "-h" in rest or "--help" in rest:
+            print(command.parser_of(name, COMMANDS[name][2], one).format_help(), end="")
+            return 0
+        return command.parse(name, COMMANDS[name][2], one, rest).run() or 0
+    except HelipError as error:
+        print(f"helip {name}: {error}", file=sys.stderr)
+        return 2
+
+
+def _class(name: str):
+    module, one, _ = COMMANDS[name]
+    return getattr(importlib.import_module(f"helip.cli.{module}"), one)
+
+
+def _unknown(word: str) -> str:
+    if word in STAGES:
+        return f"'{word}' is no longer a command but a stage of a study; see `helip run --help`"
+    if word == "data":
+        return "'data' is half a command: write `helip data check STUDY`"
+    return f"'{word}': no such command{nearest(word, COMMANDS) or '; see `helip --help`'}"

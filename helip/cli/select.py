@@ -1,111 +1,82 @@
-"""`helip select`: which pairs of a study's corpus, or of your own, are worth training on."""
+"""`helip select`: which pairs of a corpus of one's own are worth training on."""
 
-import argparse
+from dataclasses import replace
 from pathlib import Path
+from typing import Annotated, Any
 
-from helip.cli.options import at_least, loader_workers, own_group, shard, torch_device
+from pydantic import Field
 
-COMMANDS = {"select": "score the pairs of a corpus with a CLIP model and keep the best"}
+from helip.cli.command import DECODERS, DEVICE, MODEL, Command, Model, OptionsOf, Shard, Threads, Workers, done
+from helip.cli.data import STUDY
+from helip.config import Selection
+from helip.config.reading import validate_options
+from helip.errors import HelipError
+from helip.io import check_replaceable
 
-
-def add(name, parser):
-    """Adds the options of the command `name` to its parser; returns what runs it."""
-    parser.add_argument("--study", help="a study of experiments/studies; then RUN is the start checkpoint's and SELECTION a name of it")
-    parser.add_argument("names", nargs="*", metavar="RUN SELECTION")
-    parser.add_argument("--seed", default="0", help="of the start checkpoint; for your own data, of the random batches")
-    own = own_group(parser, "data")
-    own.add_argument("--corpus", type=Path, help="a corpus folder made by `helip corpus`")
-    own.add_argument("--model", help="the model you will refine: NAME@TAG, NAME@FILE, hf-hub:ORG/NAME or an open_clip folder")
-    own.add_argument("--pretrained", help=argparse.SUPPRESS)
-    own.add_argument("--score", choices=("clip_score", "s_clip_loss", "norm_sim", "column"), default="s_clip_loss")
-    own.add_argument("--keep", type=float, default=0.9, help="share of the pairs that stays")
-    own.add_argument("--column", type=Path, help="an .npy file of your own scores, one per pair")
-    own.add_argument("--target", type=Path, help="norm_sim: an evaluation set folder whose train images stand for the target")
-    own.add_argument("--p", choices=("2", "inf"), default="2", help="norm_sim: the norm over the target")
-    own.add_argument("--batches", type=int, default=10, help="s_clip_loss: random batches that a pair is scored in")
-    own.add_argument("--random-batch-size", type=int, default=32768, help="s_clip_loss: pairs in a random batch")
-    own.add_argument("--temperature", type=float, default=0.01, help="s_clip_loss")
-    own.add_argument("--out", type=Path, help="folder for keep.npy, scores.npy, selection.json; features lie in OUT.features beside it")
-    parser.add_argument("--batch-size", type=at_least(1), default=64, help="of the encoder")
-    parser.add_argument("--workers", type=at_least(0), help="processes that decode images (default: none on a CPU, up to 8 for a GPU)")
-    parser.add_argument("--device", help="cpu, cuda, cuda:1 (default: cuda where there is one)")
-    parser.add_argument("--shard", type=shard, default=(0, 1), metavar="i/n", help="s_clip_loss: compute only part i of n of the shuffles")
-    return _select
+PRETRAINED = "write --model NAME@TAG"
+NO_OPTIONS = ("target", "weights", "lemon", "image_encoder", "text_encoder")
+SPELLED = {"batch_size": "random_batch_size"}  # --batch-size is the encoder's
 
 
-def _select(a):
-    from helip.selection.job import Job, run
+class Select(Command):
+    """Features of the corpus lie in OUT.features beside the result, and other selections by the same model share them."""
 
-    said, inputs = _of_study(a) if a.study else _of_user(a)
-    said["device"] = "cpu" if said["spec"].score == "column" else torch_device(a.device)  # a column is read without torch
-    found = run(Job(**said, batch_size=a.batch_size, workers=loader_workers(a.workers, said["device"])), a.shard, inputs)
-    if found is None:
-        print(f"{said['out']}: shard {a.shard[0]}/{a.shard[1]} is done; the same command without --shard joins the shards")
-        return
-    truth = found.get("truth")
-    against = f"; against truth: precision {truth['precision']}, recall {truth['recall']}, AUC {truth['auc']}" if truth else ""
-    print(f"{said['out']}: kept {found['kept']} of {found['size']} pairs, those scored at least {found['threshold']:.4f}{against}")
+    former = STUDY | {"--pretrained": PRETRAINED}
 
+    corpus: Path = Field(description="a corpus folder made by `helip corpus`")
+    model: Model | None = Field(None, description=f"the model you will refine: {MODEL}; not needed for --column")
+    out: Path = Field(description="the folder to make, with keep.npy, scores.npy and selection.json")
+    target: Path | None = Field(None, description=f"{Selection.model_fields['target'].description}: its folder, in CLIP benchmark's layout")
+    batch_size: Threads = Field(64, description="samples encoded together")
+    workers: Workers | None = Field(None, description=DECODERS)
+    device: str | None = Field(None, description=DEVICE)
+    shard: Shard = Field((0, 1), description="s_clip_loss, agreement: compute only part i of n of the random batches, or of the pairs")
+    selection: Annotated[dict[str, Any], OptionsOf(Selection, omit=NO_OPTIONS, spelled=SPELLED)] = {}
 
-def _of_study(a):
-    from helip.data.corpus import Corpus
-    from helip.errors import HelipError
-    from helip.study import load
+    def run(self) -> None:
+        """Selects, or computes one shard."""
+        from helip.data.corpus import Corpus
+        from helip.models.reference import parse
+        from helip.selection.job import Job, run
 
-    if len(a.names) != 2:
-        raise HelipError("with --study, name the start run and the selection: helip select --study S --seed N RUN SELECTION")
-    study, (start, name) = load(a.study), a.names
-    spec = study.selection_entry(start, name)
-    out = study.root / "selections" / start / f"seed{a.seed}" / name
-    said = {"spec": spec, "corpus": Corpus.open(study.corpus_dir(study.run(start).corpus)), "out": out}
-    said |= {"model": f"local-dir:{study.model_dir(start, a.seed)}", "cache": out.parent / "features"}
-    if spec.target:
-        said["target"] = _target(spec.target, study.declaration.evaluation[spec.target], study.evaluation_dir(spec.target))
-    return said, {"start": study.run_digest(start, a.seed)}
-
-
-def _target(name, declaration, folder):
-    from helip.evaluation.sets import of_declaration
-
-    return of_declaration(name, declaration, folder)
-
-
-def _of_user(a):
-    from helip.data.corpus import Corpus
-    from helip.errors import HelipError
-    from helip.io import check_replaceable
-    from helip.models.reference import parse, refuse_pretrained
-
-    refuse_pretrained(a.model, a.pretrained)
-    scored = a.score if a.column is None else "column"
-    wanted = {"column": a.column, "norm_sim": a.model and a.target}.get(scored, a.model)
-    if a.names or not (a.corpus and a.out and wanted):
-        raise HelipError(
-            "give --study S --seed N RUN SELECTION, or --corpus DIR --out DIR with --model NAME (and --target SET) or --column FILE"
+        spec = self._spec()
+        if spec.needs_model and not self.model:
+            raise HelipError(f"--model is missing: score {spec.score} needs the model you will refine; write {MODEL}")
+        reference = parse(self.model) if self.model else None
+        places = (reference.folder, reference.file) if reference else ()
+        check_replaceable(
+            self.out, "selection.json", self.corpus, *places, spec.column, self.target, spec.image_features, spec.text_features
         )
-    model = parse(a.model) if a.model else None
-    places = (model.folder, model.file) if model else ()
-    check_replaceable(a.out, "selection.json", a.corpus, *places, a.column, a.target)
-    said = {"spec": _spec(a, scored), "corpus": Corpus.open(a.corpus), "out": a.out, "cache": a.out.parent / f"{a.out.name}.features"}
-    said |= {"model": model.name, "pretrained": model.pretrained} if model else {}
-    if a.target:
-        from helip.evaluation.sets import of_folder
+        job = Job(spec, Corpus.open(self.corpus), self.out, cache=self.out.parent / f"{self.out.name}.features", batch_size=self.batch_size)
+        if reference:
+            job = replace(job, model=reference.name, pretrained=reference.pretrained)
+        if self.target:
+            from helip.evaluation.sets import of_folder
 
-        said["target"] = of_folder(a.target)
-    return said, {}
+            job = replace(job, target=of_folder(self.target))
+        if spec.score not in ("column", "truth"):  # those are read without torch
+            from helip.gpus import loader_workers, torch_device
 
+            device = torch_device(self.device)
+            job = replace(job, device=device, workers=loader_workers(self.workers, device))
+        self._say(run(job, self.shard, {}))
 
-def _spec(a, score):
-    from helip.config import Selection
-    from helip.config.reading import validate_options
+    def _spec(self) -> Selection:
+        values = dict(self.selection)
+        if "column" in values and "score" not in values:
+            values["score"] = "column"
+        if self.target:
+            values["target"] = "target"  # a study has a name here; the set itself is opened from its folder
+        return validate_options(Selection, values, nameless="score", spelled=SPELLED)
 
-    settings = {
-        "score": score,
-        "keep": a.keep,
-        "batches": a.batches,
-        "batch_size": a.random_batch_size,
-        "temperature": a.temperature,
-        "p": a.p,
-    }
-    settings |= {"target": "target" if a.target else None, "column": str(a.column) if a.column else None}
-    return validate_options(Selection, settings | {"seed": a.seed}, nameless="score")
+    def _say(self, result: dict[str, Any] | None) -> None:
+        if result is None:
+            i, n = self.shard
+            done(f"{self.out}: shard {i}/{n} is done", then="the other shards, then the same command without --shard, which joins them")
+            return
+        truth = result.get("truth")
+        against = f"; against truth: precision {truth['precision']}, recall {truth['recall']}, AUC {truth['auc']}" if truth else ""
+        done(
+            f"{self.out}: kept {result['kept']} of {result['size']} pairs, those scored at least {result['threshold']:.4f}{against}",
+            then=f"helip refine --arm control --keep {self.out}/keep.npy, or helip mine --keep {self.out}/keep.npy; --help says the rest",
+        )

@@ -11,6 +11,11 @@ Cosine = Annotated[float, Field(ge=-1, le=1)]
 
 
 class ConfigModel(BaseModel):
+    """This is the base of every declaration: frozen, without unknown keys, without NaN or infinity.
+
+    `excluded_from_digest` names the fields that change no result and are left out of digests.
+    """
+
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
     excluded_from_digest: ClassVar[frozenset[str]] = frozenset(  # change no result: left out of digests
         {"label", "question", "save_every", "obtain", "expected", "timeout", "retries", "processes"}

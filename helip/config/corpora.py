@@ -1,6 +1,6 @@
 """Corpora: generated, shards, tables, downloads, unions."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -8,7 +8,7 @@ from helip.config.base import ConfigModel, Name, Seed, Share
 
 
 class GeneratedCorpus(ConfigModel):
-    """A world of captioned scenes drawn from a seed; its truth is kept beside it for measuring, never for training."""
+    """This corpus is a world of captioned scenes drawn from a seed. Its truth is kept beside it for measuring, never for training."""
 
     kind: Literal["generated"] = "generated"
     label: str = ""
@@ -21,31 +21,33 @@ class GeneratedCorpus(ConfigModel):
 
 
 class ShardCorpus(ConfigModel):
-    """WebDataset shards as img2dataset writes them: `key.jpg|png|webp`, `key.txt`, optionally `key.json`."""
+    """This corpus is a set of WebDataset shards as img2dataset writes them: `key.jpg|png|webp`, `key.txt`, optionally `key.json`."""
 
     kind: Literal["webdataset"] = "webdataset"
     label: str = ""
-    path: str  # a folder or a brace-free glob of .tar files; $VARIABLES are expanded
+    path: str = Field(description="a folder or a brace-free glob of .tar files; $VARIABLES are expanded")
     obtain: str = ""  # where to get them, for whoever has not
-    published_size: int | None = None  # pairs in the published corpus, for the recovered share
-    max_quarantined: Share = 0.05
+    published_size: int | None = Field(None, description="pairs in the published corpus, to state the recovered share")
+    max_quarantined: Share = Field(0.05, description="share of samples without a readable image or caption above which the corpus fails")
 
 
 class TableCorpus(ConfigModel):
-    """A CSV, TSV or parquet table of image paths and captions, packed into shards of our own."""
+    """This corpus is a CSV, TSV or parquet table of image paths and captions, which is packed into shards of our own."""
 
     kind: Literal["table"] = "table"
     label: str = ""
-    path: str
-    image_column: str = "image"
-    caption_column: str = "caption"
-    published_size: int | None = None
-    max_quarantined: Share = 0.05
-    samples_per_shard: int = Field(10000, gt=0)
+    path: str = Field(description="a .csv, .tsv or .parquet file of image paths and captions; $VARIABLES are expanded")
+    image_column: str = Field("image", description="column of the image paths, relative to the table or absolute")
+    caption_column: str = Field("caption", description="column of the captions")
+    published_size: int | None = Field(None, description="pairs in the published corpus, to state the recovered share")
+    max_quarantined: Share = Field(0.05, description="share of samples without a readable image or caption above which the corpus fails")
+    samples_per_shard: int = Field(10000, gt=0, description="pairs packed into a .tar file")
 
 
 class DownloadedCorpus(ConfigModel):
-    """A table of image URLs and captions, crawled by img2dataset into WebDataset shards; or the same corpus from a `mirror` of shards."""
+    """This corpus is a table of image URLs and captions, which img2dataset crawls into WebDataset shards, or a `mirror` of ready-made
+    shards.
+    """
 
     kind: Literal["downloaded"] = "downloaded"
     label: str = ""
@@ -69,21 +71,21 @@ class DownloadedCorpus(ConfigModel):
     max_quarantined: Share = 0.05
 
     @model_validator(mode="after")
-    def _hash_is_named(self):
+    def _hash_is_named(self) -> Self:
         if (self.hash is None) != (self.hash_column is None):
             raise ValueError("hash names the algorithm of hash_column: give both or neither")
         return self
 
     @property
     def source(self) -> dict[str, Any]:
-        """What decides which bytes are fetched: a changed limit or label fetches nothing again."""
+        """Returns the fields that decide which bytes are fetched: a changed limit or label fetches nothing again."""
         return self.model_dump(
             exclude={"label", "obtain", "timeout", "retries", "processes", "min_recovered", "max_quarantined", "published_size"}
         )
 
 
 class UnionCorpus(ConfigModel):
-    """Other corpora of the study one behind the other; nothing is copied."""
+    """This corpus is other corpora of the study one behind the other; nothing is copied."""
 
     kind: Literal["union"] = "union"
     label: str = ""

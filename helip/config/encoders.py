@@ -8,6 +8,8 @@ from helip.config.base import ConfigModel, Name, Seed
 
 
 class TimmEncoder(ConfigModel):
+    """This is an image encoder of timm."""
+
     library: Literal["timm"] = "timm"
     modality: Literal["image"] = "image"
     model: str  # a timm model name, e.g. vit_small_patch8_224.dino
@@ -18,6 +20,8 @@ class TimmEncoder(ConfigModel):
 
 
 class TorchvisionEncoder(ConfigModel):
+    """This is an image encoder of torchvision."""
+
     library: Literal["torchvision"] = "torchvision"
     modality: Literal["image"] = "image"
     model: str  # a torchvision classifier; its features are the input of its last layer
@@ -27,6 +31,8 @@ class TorchvisionEncoder(ConfigModel):
 
 
 class OpenClipEncoder(ConfigModel):
+    """This is one tower of an open_clip model."""
+
     library: Literal["open_clip"] = "open_clip"
     modality: Literal["image", "text"]
     model: str  # an open_clip architecture, or local-dir:PATH
@@ -35,6 +41,8 @@ class OpenClipEncoder(ConfigModel):
 
 
 class SentenceEncoder(ConfigModel):
+    """This is a text encoder of sentence-transformers."""
+
     library: Literal["sentence_transformers"] = "sentence_transformers"
     modality: Literal["text"] = "text"
     model: str  # a hub name, a folder, or package:NAME for weights inside an installed package
@@ -43,7 +51,7 @@ class SentenceEncoder(ConfigModel):
 
 
 class SelfSupervisedEncoder(ConfigModel):
-    """A small SimCLR encoder (arXiv 2002.05709) trained here: for places with no downloads."""
+    """This is a small SimCLR encoder (arXiv 2002.05709) that is trained here, for places with no downloads."""
 
     library: Literal["simclr"] = "simclr"
     modality: Literal["image"] = "image"
@@ -60,7 +68,7 @@ class SelfSupervisedEncoder(ConfigModel):
 
 
 class RunEncoder(ConfigModel):
-    """A tower of a CLIP that the study itself pre-trains, as the paper took one of OpenAI's: for places with no downloads."""
+    """This is a tower of a CLIP that the study itself pre-trains, as the paper took one of OpenAI's, for places with no downloads."""
 
     library: Literal["run"] = "run"
     modality: Literal["image", "text"]

@@ -8,7 +8,7 @@ from helip.config.base import ConfigModel, Seed
 
 
 class GeneratedSet(ConfigModel):
-    """An analogue of one of the paper's sets in the generated world, written in CLIP benchmark's wds layout."""
+    """This set is an analogue of one of the paper's sets in the generated world, written in CLIP benchmark's wds layout."""
 
     kind: Literal["generated"] = "generated"
     task: Literal["classification", "retrieval"]
@@ -21,7 +21,7 @@ class GeneratedSet(ConfigModel):
 
 
 class Expected(ConfigModel):
-    """What a published evaluation set is known to hold: `helip data check` compares. Digests are sha256 of the lines."""
+    """These are the facts that a published evaluation set is known by; `helip data check` compares them. Digests are sha256 of lines."""
 
     items: int | None = None
     train_items: int | None = None
@@ -31,7 +31,7 @@ class Expected(ConfigModel):
 
 
 class WdsSet(ConfigModel):
-    """A folder in CLIP benchmark's wds layout: classnames.txt, templates, {split}/nshards.txt, {split}/0.tar ..."""
+    """This set is a folder in CLIP benchmark's wds layout: classnames.txt, templates, {split}/nshards.txt, {split}/0.tar ..."""
 
     kind: Literal["wds"] = "wds"
     task: Literal["classification", "retrieval"]
@@ -43,7 +43,7 @@ class WdsSet(ConfigModel):
 
 
 class BenchmarkSet(ConfigModel):
-    """A data set that CLIP benchmark builds itself, by its name there."""
+    """This set is one that CLIP benchmark builds itself, by its name there."""
 
     kind: Literal["clip_benchmark"] = "clip_benchmark"
     task: Literal["classification", "retrieval"]

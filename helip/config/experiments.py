@@ -1,6 +1,7 @@
 """Runs, studies, tables and claims."""
 
-from typing import Any, Literal
+import statistics
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -13,14 +14,14 @@ from helip.config.training import Model, Refinement, TrainConfig
 
 
 class Interpolation(ConfigModel):
-    """(1 - weight) start + weight refined, of the weights of a refinement and of its start (WiSE-FT, arXiv 2109.01903)."""
+    """This model is (1 - weight) start + weight refined, of the weights of a refinement and of its start (WiSE-FT, arXiv 2109.01903)."""
 
     run: Name  # the refinement
-    weight: Share
+    weight: Share = Field(description="share of the refined model; the start has the rest")
 
 
 class Run(ConfigModel):
-    """One model of the paper. `start` is the run whose checkpoint it refines; `base` is a run whose entry it inherits."""
+    """A run is one model of the paper. `start` is the run whose checkpoint it refines; `base` is a run whose entry it inherits."""
 
     question: str = ""
     base: Name | None = None
@@ -38,7 +39,7 @@ class Run(ConfigModel):
     tables: dict[Name, str] = {}  # rows beyond those of tables.yaml: table name -> label
 
     @model_validator(mode="after")
-    def _interpolation_is_all(self):
+    def _interpolation_is_all(self) -> Self:
         more = self.model_fields_set - {"interpolate", "question", "tables"}
         if self.interpolate and more:
             raise ValueError(f"interpolate takes everything from the run it names: remove {', '.join(sorted(more))}")
@@ -46,7 +47,7 @@ class Run(ConfigModel):
 
 
 class Resources(ConfigModel):
-    """What a rule asks of the scheduler."""
+    """These are what a rule asks of the scheduler."""
 
     threads: int = Field(1, gt=0)
     mem_mb: int = Field(2000, gt=0)
@@ -62,7 +63,7 @@ Stage = Literal[
 
 
 class PublishedCheckpoint(ConfigModel):
-    """A model that somebody published: its run is fetched and imported (`helip import`) instead of trained."""
+    """This is a model that somebody published: its run is fetched and imported (`helip import`) instead of trained."""
 
     url: str | None = None
     path: str | None = None  # a file that you put there yourself, where no plain address serves it; $VARIABLES are expanded
@@ -70,14 +71,14 @@ class PublishedCheckpoint(ConfigModel):
     sha256: str | None = Field(None, pattern="^[0-9a-f]{64}$")  # None: recorded when first fetched, and compared from then on
 
     @model_validator(mode="after")
-    def _one_source(self):
+    def _one_source(self) -> Self:
         if (self.url is None) == (self.path is None):
             raise ValueError("give either url or path")
         return self
 
 
 class Cost(ConfigModel):
-    """What a stage costs, for `helip plan`. What a unit is depends on the stage: see helip/planning/jobs.py."""
+    """This is what a stage costs, for `helip plan`. The unit depends on the stage: see helip/planning/jobs.py."""
 
     seconds: float = Field(0.0, ge=0)  # per unit, of a whole job with the GPUs and threads that the stage declares
     start: float = Field(60.0, ge=0)  # seconds before the first unit
@@ -86,6 +87,8 @@ class Cost(ConfigModel):
 
 
 class StudyConfig(ConfigModel):
+    """A study binds the names of the paper's runs to corpora, models, encoders, recipes and evaluation sets (experiments/studies)."""
+
     question: str
     seeds: tuple[int, ...] = Field(min_length=1)
     corpora: dict[Name, Corpus]
@@ -103,7 +106,7 @@ class StudyConfig(ConfigModel):
     costs: dict[str, Cost] = {}  # by stage, or by stage.name: train.vit_b16, encode.dino_vits8
 
     @model_validator(mode="after")
-    def _unions_have_members(self):
+    def _unions_have_members(self) -> Self:
         for name, corpus in self.corpora.items():
             for member in corpus.of if isinstance(corpus, UnionCorpus) else ():
                 if isinstance(self.corpora.get(member, corpus), UnionCorpus):
@@ -112,6 +115,8 @@ class StudyConfig(ConfigModel):
 
 
 class Column(ConfigModel):
+    """A column of a table is one metric on one evaluation set."""
+
     key: Name
     label: str
     set: Name
@@ -119,6 +124,8 @@ class Column(ConfigModel):
 
 
 class Row(ConfigModel):
+    """A row of a table is one run, with the numbers that the paper prints for it."""
+
     corpus: str  # the group the paper prints the row in
     label: str
     run: Name
@@ -127,14 +134,19 @@ class Row(ConfigModel):
 
 
 class Contrast(ConfigModel):
-    """Two refinements of one start, one beside the other: what the second adds to the first."""
+    """A contrast sets two refinements of one start beside each other: what the second adds to the first."""
 
     label: str
     run: Name
     over: Name
 
 
+MINING_MINUTES = "mine.minutes"  # the metric of a column of mining times
+
+
 class Table(ConfigModel):
+    """A table of the paper, and which runs and metrics stand in it (experiments/paper/tables.yaml)."""
+
     title: str
     place: str  # where in the paper
     columns: tuple[Column, ...]
@@ -145,7 +157,7 @@ class Table(ConfigModel):
     note: str = ""
 
     @model_validator(mode="after")
-    def _averages_what_it_has(self):
+    def _averages_what_it_has(self) -> Self:
         keys = {column.key for column in self.columns}
         if unknown := [] if isinstance(self.average, bool) else [key for key in self.average if key not in keys]:
             raise ValueError(f"average names '{unknown[0]}', which is no column; they are {', '.join(sorted(keys))}")
@@ -153,25 +165,38 @@ class Table(ConfigModel):
 
     @property
     def averaged(self) -> tuple[Column, ...]:
-        """The columns that the average is of; none where the table has no average."""
+        """Returns the columns that the average is of; none where the table has no average."""
         match self.average:
             case bool():
                 return self.columns if self.average else ()
             case keys:
                 return tuple(column for column in self.columns if column.key in keys)
 
+    @property
+    def is_of_times(self) -> bool:
+        """Whether its cells are mining times, and not metrics of models."""
+        return all(column.metric == MINING_MINUTES for column in self.columns)
+
+    def printed_average(self, published: dict[Name, float]) -> float | None:
+        """Returns the average of a row's published numbers: as the paper printed it, else of its cells where it has all of them."""
+        cells = [published[column.key] for column in self.averaged if column.key in published]
+        whole = bool(cells) and len(cells) == len(self.averaged)
+        return published.get("average", round(statistics.fmean(cells), 2) if whole else None)
+
     def chosen(self, keys: tuple[Name, ...]) -> tuple[Column, ...]:
-        """The columns of those keys; of no keys, those that the average is of, or all."""
+        """Returns the columns of those keys; without keys, those that the average is of, or all."""
         return tuple(c for c in self.columns if (c.key in keys if keys else c in (self.averaged or self.columns)))
 
 
 class Comparison(ConfigModel):
+    """A comparison is of one run with another."""
+
     run: Name
     over: Name
 
 
 class Claim(ConfigModel):
-    """A sentence of the paper as a comparison of two runs (or of several pairs of them) by what was measured."""
+    """A claim is a sentence of the paper as a comparison of two runs, or of several pairs of them, by what was measured."""
 
     text: str
     place: str
@@ -190,4 +215,51 @@ class Claim(ConfigModel):
 
     @property
     def comparisons(self) -> tuple[Comparison, ...]:
+        """Returns all comparisons that the sentence speaks of, the claim's own first."""
         return (Comparison(run=self.run, over=self.over), *self.also)
+
+
+class AccuracyBySize(ConfigModel):
+    """A figure of accuracy by size of the corpus, ours beside what the paper printed."""
+
+    kind: Literal["accuracy_by_size"]
+    title: str
+    note: str = ""
+    table: Name  # of tables.yaml: the numbers plotted
+    sizes: dict[str, float]  # corpus as the paper names it -> its pairs
+
+
+class PairSheet(ConfigModel):
+    """A figure of target pairs and their hard pairs, one row per mining method."""
+
+    kind: Literal["pair_sheet"]
+    title: str
+    note: str = ""
+    methods: tuple[Literal["hpm", "fast_hpm", "image", "text"], ...] = Field(min_length=2)
+    targets: tuple[int, int]  # the first of the drawn targets shown, and the end
+
+
+class MiningQuality(ConfigModel):
+    """A figure of what was mined and what was dropped, against what the generator knows."""
+
+    kind: Literal["mining_quality"]
+    title: str
+    note: str = ""
+
+
+Figure = Annotated[AccuracyBySize | PairSheet | MiningQuality, Field(discriminator="kind")]
+
+
+class Question(ConfigModel):
+    """Where the report reads off whether refinement beats plain continued training."""
+
+    table: Name  # every refinement beside its control; the report does not wait for it
+    claim: Name
+    asked_once: Name  # the run declared beforehand, whose p-value needs no correction
+
+
+class ReportConfig(ConfigModel):
+    """What a study's report asks and draws (experiments/paper/report.yaml)."""
+
+    question: Question
+    figures: dict[Name, Figure]

@@ -1,6 +1,6 @@
 """Which pairs count as hard, and which are worth training on."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -15,71 +15,92 @@ class MiningSpec(ConfigModel):
     a bound that no miner reaches. They read no features.
     """
 
-    method: Literal["hpm", "fast_hpm", "image", "text", "random", "truth"] = "hpm"
-    k: int = Field(500, gt=0)
-    tau_image: Cosine | None = 0.5  # a cosine counts only if > tau; None: every cosine counts, as in the released code
-    tau_text: Cosine | None = 0.5
-    max_similarity: Cosine | None = None  # drops candidates nearer than this in either modality: near-duplicates
-    pool: int | None = Field(None, gt=0)  # fast_hpm: candidates C drawn uniformly per block of targets
-    pool_block: int = Field(4096, gt=0)  # fast_hpm: targets that share a pool
-    seed: Seed = 0  # fast_hpm: of the pools; random, truth: of what is drawn
-    ivf_candidates: int | None = Field(None, gt=0)  # approximate: only this many, by the sum of their cosines, are scored; None is exact
-    ivf_probes: int = Field(32, gt=0)  # approximate: inverted lists looked into
+    method: Literal["hpm", "fast_hpm", "image", "text", "random", "truth"] = Field(
+        "hpm", description="hpm compares all pairs, fast_hpm a drawn pool; image and text use one modality; random and truth are references"
+    )
+    k: int = Field(500, gt=0, description="hard pairs kept for a target; a target with fewer is noise")
+    tau_image: Cosine | None = Field(0.5, description="an image cosine counts only if > tau; none: every cosine, as in the released code")
+    tau_text: Cosine | None = Field(0.5, description="a text cosine counts only if > tau; none: every cosine, as in the released code")
+    max_similarity: Cosine | None = Field(
+        None, description="a candidate of a higher cosine, in either modality, is dropped as near-duplicate"
+    )
+    pool: int | None = Field(None, gt=0, description="fast_hpm: candidates C drawn uniformly for a block of targets")
+    pool_block: int = Field(4096, gt=0, description="fast_hpm: targets that share a pool")
+    seed: Seed = Field(0, description="fast_hpm: random seed of the pools; random, truth: of what is drawn")
+    ivf_candidates: int | None = Field(None, gt=0, description="approximate: candidates scored, best by the sum of cosines; none is exact")
+    ivf_probes: int = Field(32, gt=0, description="approximate: inverted lists looked into")
 
     @model_validator(mode="after")
-    def _pool_belongs_to_fast_hpm(self):
+    def _pool_belongs_to_fast_hpm(self) -> Self:
         if (self.method == "fast_hpm") != (self.pool is not None):
             raise ValueError("pool belongs to method fast_hpm, and fast_hpm needs a pool")
         return self
 
 
 class Pairs(MiningSpec):
-    """A mining job of the graph: a spec and the names of its two encoders."""
+    """This is a mining job of the graph: a spec and the names of its two encoders."""
 
     image_encoder: Name
     text_encoder: Name
 
 
 ScoreName = Literal["clip_score", "s_clip_loss", "norm_sim", "agreement", "ridge", "lemon"]
-Positive = Annotated[float, Field(gt=0)]
+BY_ENCODERS = ("agreement", "ridge", "lemon")  # scores that look at single-modality encoders' features
 
 
 class Selection(ConfigModel):
-    """Which pairs are worth training on, scored by the checkpoint that is refined (arXiv 2405.19547), by single-modality encoders, or by
-    both. Keeps the highest `keep`."""
+    """This says which pairs are worth training on, scored by the checkpoint that is refined (arXiv 2405.19547), by single-modality
+    encoders, or by both. The highest `keep` stay.
 
-    # truth: drops exactly the mismatched pairs of a generated corpus, whatever `keep` says: a bound that no score can pass
-    # a mapping is a mixture: weights of the ranks of scores, e.g. {clip_score: 1, agreement: 1}
-    score: ScoreName | Literal["column", "truth"] | dict[ScoreName, Positive] = "s_clip_loss"
-    keep: float = Field(0.9, gt=0, le=1)
-    batches: int = Field(10, gt=0)  # s_clip_loss: K random batches
-    batch_size: int = Field(32768, gt=1)  # s_clip_loss: B, at most the corpus
-    temperature: float = Field(0.01, gt=0)  # s_clip_loss
-    target: Name | None = None  # norm_sim: an evaluation set whose train images stand for the target
-    p: Literal["2", "inf"] = "2"  # norm_sim: the norm over the target set
-    column: str | None = None  # column: an .npy file [N] of scores of your own
-    seed: Seed = 0  # s_clip_loss: of the batches
-    k: int = Field(20, gt=0)  # agreement: neighbours in each modality; ridge: of hubness
-    hubness: bool = True  # agreement, ridge: correct cosines for hubness
-    strength: float = Field(1.0, gt=0)  # ridge: of the penalty, in mean eigenvalues
-    lemon: LemonSettings = LemonSettings()  # lemon
-    # agreement, ridge, lemon: encoders of the study; or for your own data folders of `helip encode`, or .npy files [N, D]. lemon without
-    # them looks in the checkpoint's own space
-    image_encoder: Name | None = None
-    text_encoder: Name | None = None
-    image_features: str | None = None
-    text_features: str | None = None
+    `score` may be a mapping of scores to weights, such as {clip_score: 1, agreement: 1}: then it is `mixture`, and `weights` holds them.
+    """
+
+    score: Literal[ScoreName, "mixture", "column", "truth"] = Field(
+        "s_clip_loss",
+        description="what a pair is scored by; truth drops the mismatched pairs of a generated corpus, a bound that no score passes",
+    )
+    keep: float = Field(0.9, gt=0, le=1, description="share of the pairs that stays, those of the highest scores")
+    batches: int = Field(10, gt=0, description="s_clip_loss: random batches that a pair is scored in (K)")
+    batch_size: int = Field(32768, gt=1, description="s_clip_loss: pairs in a random batch (B), at most the corpus")
+    temperature: float = Field(0.01, gt=0, description="s_clip_loss: divides the cosines")
+    target: Name | None = Field(None, description="norm_sim: an evaluation set whose train images stand for the target")
+    p: Literal["2", "inf"] = Field("2", description="norm_sim: the norm over the target set")
+    column: str | None = Field(None, description="column: an .npy file [N] of your own scores, one number for each pair")
+    seed: Seed = Field(0, description="s_clip_loss: random seed of the batches")
+    weights: dict[ScoreName, Annotated[float, Field(gt=0)]] = Field({}, description="mixture: of each score's ranks")
+    k: int = Field(20, gt=0, description="agreement: neighbours in each modality; ridge: neighbours that hubness is the mean over")
+    hubness: bool = Field(True, description="agreement, ridge: correct cosines for hubness, as CSLS does")
+    strength: float = Field(1.0, gt=0, description="ridge: of the penalty, in mean eigenvalues of the features' covariance")
+    lemon: LemonSettings = Field(LemonSettings(), description="lemon: its hyperparameters")
+    image_encoder: Name | None = Field(None, description="agreement, ridge, lemon: an encoder of the study; lemon: or the start's")
+    text_encoder: Name | None = Field(None, description="agreement, ridge, lemon: an encoder of the study; lemon: or the start's")
+    image_features: str | None = Field(None, description="agreement, ridge, lemon: a folder of `helip encode`, or an .npy file [N, D]")
+    text_features: str | None = Field(None, description="agreement, ridge, lemon: a folder of `helip encode`, or an .npy file [N, D]")
 
     @property
     def scores(self) -> dict[str, float]:
-        """The scores that are needed, with their weights."""
-        return dict(self.score) if isinstance(self.score, dict) else {self.score: 1.0}
+        """The scores that are computed, with their weights."""
+        return {str(name): weight for name, weight in self.weights.items()} if self.score == "mixture" else {self.score: 1.0}
+
+    @property
+    def needs_model(self) -> bool:
+        """Whether a CLIP model must score, or lend its space to lemon."""
+        alone = {"column", "truth", "agreement", "ridge", *(["lemon"] if self.image_features or self.image_encoder else [])}
+        return not set(self.scores) <= alone
+
+    @model_validator(mode="before")
+    @classmethod
+    def _a_mapping_is_a_mixture(cls, values: Any) -> Any:
+        if isinstance(values, dict) and isinstance(values.get("score"), dict):
+            return values | {"score": "mixture", "weights": values["score"]}
+        return values
 
     @model_validator(mode="after")
-    def _score_has_what_it_needs(self):
-        for score, needed in (("norm_sim", "target"), ("column", "column")):
-            if (score in self.scores) != (getattr(self, needed) is not None):
-                raise ValueError("target belongs to score norm_sim and column to score column, and each needs its own")
+    def _score_has_what_it_needs(self) -> Self:
+        if (self.score == "mixture") != bool(self.weights):
+            raise ValueError("a mixture needs the weights of its scores, and no other score has any: {clip_score: 1, agreement: 1}")
+        if ("norm_sim" in self.scores) != (self.target is not None) or (self.score == "column") != (self.column is not None):
+            raise ValueError("target belongs to score norm_sim and column to score column, and each needs its own")
         encoders = (self.image_encoder is not None) + (self.text_encoder is not None)
         files = (self.image_features is not None) + (self.text_features is not None)
         if encoders == 1 or files == 1 or (encoders and files):
@@ -87,8 +108,6 @@ class Selection(ConfigModel):
         for score in ("agreement", "ridge"):
             if score in self.scores and not encoders + files:
                 raise ValueError(f"score {score} needs image_encoder and text_encoder, or image_features and text_features")
-        if encoders + files and not {"agreement", "ridge", "lemon"} & set(self.scores):
-            raise ValueError("encoders and features belong to scores agreement, ridge and lemon")
-        if not self.scores:
-            raise ValueError("a mixture needs at least one score, e.g. {clip_score: 1, agreement: 1}")
+        if encoders + files and not set(BY_ENCODERS) & set(self.scores):
+            raise ValueError(f"encoders and features belong to scores {', '.join(BY_ENCODERS)}")
         return self

@@ -22,14 +22,16 @@ from helip.errors import HelipError
 
 
 class Matrix(ConfigModel):
+    """A block of a YAML file whose `entries` are written out once for every item of `over`."""
+
     over: tuple[dict[str, str], ...] = ({},)
     entries: dict[str, Any] | list[Any]
 
 
-class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):
+class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]  # yaml has no types
     """YAML that refuses a key given twice instead of keeping the last."""
 
-    def construct_mapping(self, node, deep=False):
+    def construct_mapping(self, node: Any, deep: bool = False) -> Any:
         keys = [self.construct_object(k, deep=True) for k, _ in node.value if k.tag != "tag:yaml.org,2002:merge"]
         for key in keys:
             if keys.count(key) > 1:
@@ -38,42 +40,56 @@ class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):
 
 
 def read_yaml(path: Path, kind: Any) -> Any:
-    """A YAML file as `kind`, its `matrix` written out. Raises HelipError for a file that cannot be read or does not fit."""
+    """Returns a YAML file as `kind`, its `matrix` written out; HelipError for a file that cannot be read or does not fit."""
     try:
         content = yaml.load(path.read_text(), _Loader)
     except FileNotFoundError:
         raise HelipError(f"{path}: not found") from None
+    except OSError as error:
+        raise HelipError(f"{path}: cannot be read ({error.strerror})") from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise HelipError(f"{path}: not readable as YAML: {' '.join(str(error).split())}") from None
     return validate(kind, {} if content is None else _written_out(content, str(path)), str(path))
 
 
 def validate(kind: Any, value: Any, where: str) -> Any:
-    """`value` as `kind`, or a HelipError that begins with `where`."""
+    """Returns `value` as `kind`; a HelipError begins with `where`."""
     try:
         return TypeAdapter(kind).validate_python(value)
     except ValidationError as error:
         raise HelipError(f"{where}: {_sentence(error)}") from None
 
 
-def validate_options(kind: Any, values: dict[str, Any], nameless: str, spelled: dict[str, str] | None = None) -> Any:
+def validate_options(
+    kind: Any, values: dict[str, Any], nameless: str, spelled: dict[str, str] | None = None, given: Any = None, source: str = ""
+) -> Any:
     """`values`, as a command line gave them, as `kind`. HelipError names the option that is wrong: `nameless` where the
-    error is of no single field, and `spelled` where a field is given by an option of another name (field -> option)."""
+    error is of no single field, and `spelled` where a field is given by an option of another name (field -> option).
+
+    source: a file that the fields not among `given` come from; the sentence then names the file and its entry.
+    """
     try:
         return TypeAdapter(kind).validate_python(values)
     except ValidationError as error:
         one = error.errors()[0]
-        field = "_".join(map(str, one["loc"])) or nameless
+        if source and one["loc"] and one["loc"][0] not in given:
+            raise HelipError(f"{source}: {_sentence(error)}") from None
+        field = "_".join(str(part) for part in one["loc"] if not isinstance(part, int)) or nameless
         option = (spelled or {}).get(field, field).replace("_", "-")
-        raise HelipError(f"--{option}: {one['msg']}") from None
+        raise HelipError(f"--{option}: {_what(one)}") from None
 
 
 def _sentence(error: ValidationError) -> str:
     one = error.errors()[0]
     entry = " -> ".join(str(part) for part in one["loc"]) or "the file"
-    what = {"extra_forbidden": "unknown key: remove it or correct its spelling", "missing": "is missing"}.get(one["type"], one["msg"])
     more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
-    return f"{entry}: {what}{more}"
+    return f"{entry}: {_what(one)}{more}"
+
+
+def _what(one: Any) -> str:
+    """What is wrong, of one of pydantic's errors."""
+    plain = {"extra_forbidden": "unknown key: remove it or correct its spelling", "missing": "is missing"}
+    return plain.get(one["type"], one["msg"].removeprefix("Value error, "))
 
 
 def _written_out(value: Any, where: str) -> Any:
@@ -84,7 +100,7 @@ def _written_out(value: Any, where: str) -> Any:
         return value
     if "for_each" in value:
         raise HelipError(f"{where}: for_each is now called matrix: write matrix, over and entries for for_each, of and have")
-    entries = {}
+    entries: dict[Any, Any] = {}
     for key, entry in value.items():
         for more in _blocks(entry, where) if key == "matrix" else [{key: _written_out(entry, f"{where}: {key}")}]:
             if twice := entries.keys() & more.keys():
@@ -93,14 +109,14 @@ def _written_out(value: Any, where: str) -> Any:
     return entries
 
 
-def _blocks(matrix: Any, where: str) -> list[dict]:
+def _blocks(matrix: Any, where: str) -> list[Any]:
     blocks = validate(list[Matrix], matrix, f"{where}: matrix")
     if any(isinstance(block.entries, list) for block in blocks):
         raise HelipError(f"{where}: matrix: entries is a list here; in a mapping it is a mapping")
     return [_whole(_written_out(_filled_in(block.entries, names), where), where) for block in blocks for names in block.over]
 
 
-def _rows(item: dict, where: str) -> list:
+def _rows(item: dict[str, Any], where: str) -> list[Any]:
     block = validate(Matrix, item["matrix"], f"{where}: matrix")
     if len(item) > 1 or not isinstance(block.entries, list):
         raise HelipError(f"{where}: matrix: stands alone in a list, and its entries are a list")

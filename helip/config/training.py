@@ -1,6 +1,6 @@
 """Models, objectives, recipes and refinements."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -13,7 +13,7 @@ Beta = Annotated[float, Field(ge=0, lt=1)]
 
 
 class Model(ConfigModel):
-    """An open_clip architecture: by name, or by its config (`embed_dim`, `vision_cfg`, `text_cfg`)."""
+    """This is an open_clip architecture: by name, or by its config (`embed_dim`, `vision_cfg`, `text_cfg`)."""
 
     open_clip: str | None = None
     config: dict[str, Any] | None = None
@@ -21,21 +21,20 @@ class Model(ConfigModel):
     vocabulary: int = Field(2048, ge=300)  # of a corpus tokenizer
 
     @model_validator(mode="after")
-    def _one_source(self):
+    def _one_source(self) -> Self:
         if (self.open_clip is None) == (self.config is None):
             raise ValueError("give either open_clip (a name) or config (an architecture), not both")
         return self
 
 
 class Augmentation(ConfigModel):
-    """Of training images: random resized crop, flip, colour jitter. Defaults are open_clip's."""
+    """This is how training images are varied: a random resized crop and a flip. The defaults are open_clip's."""
 
-    crop_scale: tuple[float, float] = (0.9, 1.0)
-    flip: Share = 0.0
-    jitter: float = Field(0.0, ge=0)
+    crop_scale: tuple[float, float] = Field((0.9, 1.0), description="smallest and largest share of the image's area in a random crop")
+    flip: Share = Field(0.0, description="share of the images that are mirrored")
 
     @model_validator(mode="after")
-    def _shares_of_the_area(self):
+    def _shares_of_the_area(self) -> Self:
         low, high = self.crop_scale
         if not 0 < low <= high <= 1:
             raise ValueError("crop_scale is the smallest and the largest share of the image's area: 0 < smallest <= largest <= 1")
@@ -43,10 +42,14 @@ class Augmentation(ConfigModel):
 
 
 class ClipObjective(ConfigModel):
+    """This is symmetric InfoNCE (arXiv 2103.00020)."""
+
     name: Literal["clip"] = "clip"
 
 
 class SlipObjective(ConfigModel):
+    """This is CLIP and SimCLR together (arXiv 2112.12750)."""
+
     name: Literal["slip"] = "slip"
     simclr_weight: Weight = 1.0
     simclr_temperature: Positive = 0.1
@@ -54,29 +57,32 @@ class SlipObjective(ConfigModel):
 
 
 class DeclipObjective(ConfigModel):
+    """This is DeCLIP: CLIP over views, nearest-neighbour text, SimSiam and masked language (arXiv 2110.05208)."""
+
     name: Literal["declip"] = "declip"
-    clip_weight: Weight = 0.4
-    nearest_weight: Weight = 0.2
-    simsiam_weight: Weight = 0.2
-    masked_weight: Weight = 0.2
     queue: Width = 65536
-    masked_share: Share = 0.15
     head: tuple[Width, Width] = (1024, 512)  # width of SimSiam's projector, and of its predictor's hidden layer
 
 
 class CyclipObjective(ConfigModel):
+    """This is CLIP with in-modal and cross-modal consistency (arXiv 2205.14459); both fields are weights."""
+
     name: Literal["cyclip"] = "cyclip"
     in_modal: Weight = 0.25
     cross_modal: Weight = 0.25
 
 
 class CloobObjective(ConfigModel):
+    """This is InfoLOOB over Hopfield retrievals (arXiv 2110.11316)."""
+
     name: Literal["cloob"] = "cloob"
     hopfield_beta: Positive = 8.0
     inverse_temperature: Positive = 30.0
 
 
 class HnNceObjective(ConfigModel):
+    """This is InfoNCE with negatives weighted by their hardness (arXiv 2301.02280)."""
+
     name: Literal["hn_nce"] = "hn_nce"
     alpha: Weight = 1.0
     beta: Weight = 0.25
@@ -88,65 +94,70 @@ Objective = Annotated[
 
 
 class TrainConfig(ConfigModel):
-    """How a model is optimised. `batch_size` is the whole batch, over all processes and accumulation steps."""
+    """This is how a model is optimised. `batch_size` is the whole batch, over all processes and accumulation steps."""
 
-    objective: Objective = ClipObjective()
-    epochs: float | None = Field(None, gt=0)
-    steps: int | None = Field(None, gt=0)
-    batch_size: int = Field(gt=1)
-    learning_rate: float = Field(gt=0)
-    weight_decay: float = Field(0.1, ge=0)  # on matrices only
-    betas: tuple[Beta, Beta] = (0.9, 0.98)
-    eps: Positive = 1e-6
-    warmup_steps: int = Field(0, ge=0)
-    schedule: Literal["cosine", "constant"] = "cosine"
-    precision: Literal["fp32", "fp16", "bf16"] = "fp32"
-    clip_norm: float | None = Field(None, gt=0)
-    # micro-batches a batch is cut into; the gradient is that of the whole batch, but that batch normalisation in a tower sees one of them
-    accumulate: int = Field(1, gt=0)
-    checkpoint_gradients: bool = False
-    augmentation: Augmentation = Augmentation()
-    ema: float | None = Field(None, gt=0, lt=1)
-    save_every: int = Field(500, gt=0)  # steps between resume states
+    objective: Objective = Field(ClipObjective(), description="the loss beside the margin; its own settings stand in a recipe file")
+    epochs: float | None = Field(None, gt=0, description="passes over the corpus; give this or steps")
+    steps: int | None = Field(None, gt=0, description="optimiser steps; give this or epochs")
+    batch_size: int = Field(gt=1, description="pairs in a batch, over all processes and accumulation steps")
+    learning_rate: float = Field(gt=0, description="peak of the schedule")
+    weight_decay: float = Field(0.1, ge=0, description="of AdamW, on matrices only")
+    betas: tuple[Beta, Beta] = Field((0.9, 0.98), description="of AdamW")
+    eps: Positive = Field(1e-6, description="of AdamW")
+    warmup_steps: int = Field(0, ge=0, description="steps in which the learning rate rises linearly")
+    schedule: Literal["cosine", "constant"] = Field("cosine", description="of the learning rate after the warm-up")
+    precision: Literal["fp32", "fp16", "bf16"] = Field("fp32", description="of the towers; fp16 scales the loss")
+    clip_norm: float | None = Field(None, gt=0, description="largest norm of the gradient; none clips nothing")
+    accumulate: int = Field(
+        1, gt=0, description="micro-batches a batch is cut into: the same gradient, but batch normalisation in a tower sees one at a time"
+    )
+    checkpoint_gradients: bool = Field(False, description="compute activations again in the backward pass: less memory, more time")
+    augmentation: Augmentation = Field(Augmentation(), description="of training images")
+    ema: float | None = Field(None, gt=0, lt=1, description="decay of an average of the weights, which is then what is exported")
+    save_every: int = Field(500, gt=0, description="steps between resume states")
 
     @model_validator(mode="after")
-    def _one_length(self):
+    def _one_length(self) -> Self:
         if (self.epochs is None) == (self.steps is None):
             raise ValueError("give either epochs or steps")
         return self
 
 
 class EarlyStopping(ConfigModel):
-    patience: int = Field(5, gt=0)  # validations without a gain (section 4.1: 5 epochs)
-    every: int = Field(gt=0)  # steps; the start and the last step are validated too
-    held_out: float = Field(0.02, gt=0, lt=1)  # of the corpus, never trained on
+    patience: int = Field(5, gt=0, description="validations without a gain after which training stops (section 4.1: 5 epochs)")
+    every: int = Field(gt=0, description="steps between validations; the start and the last step are validated too")
+    held_out: float = Field(0.02, gt=0, lt=1, description="share of the corpus that is validated on and never trained on")
 
 
 class Retention(ConfigModel):
-    """A small set evaluated at step 0 and every n steps, so that forgetting is seen while it happens. It decides nothing."""
+    """This is a small set evaluated at step 0 and every n steps, so that forgetting is seen while it happens. It decides nothing."""
 
-    set: str  # an evaluation set of the study; for your own data, a folder in CLIP benchmark's wds layout
-    every: int = Field(gt=0)  # steps
-    tolerance: float = Field(1.0, ge=0)  # points below the start that are worth a warning
+    set: str = Field(description="an evaluation set of the study; for your own data, a folder in CLIP benchmark's wds layout")
+    every: int = Field(gt=0, description="steps between evaluations")
+    tolerance: float = Field(1.0, ge=0, description="points below the start that are worth a warning")
 
 
 class Refinement(TrainConfig):
-    """Continued training of a pre-trained model (section 3.3). Arms share every setting but where the batch comes from."""
+    """This is continued training of a pre-trained model (section 3.3). Arms share every setting but where the batch comes from."""
 
-    arm: Literal["control", "cleaned", "helip"] = "helip"
-    seed_fraction: Share = 1.0  # of the base samples that bring hard pairs (B' in section 3.3)
-    p: int = Field(1, gt=0)  # hard pairs a seed brings
-    # batch: hard pairs are rows of the batch like others (algorithm 3). negatives: only their captions take part, as further columns
-    # of the image-to-text softmax (as in NegCLIP, arXiv 2210.01936); the batch of pairs is then the control's, of batch_size rows.
-    role: Literal["batch", "negatives"] = "batch"
-    gamma: float = Field(1.0, ge=0)  # weight of the margin loss, eq. 7
-    symmetric_margin: bool = False  # eq. 6 is image to text only
-    drop_noise: bool = True  # section 3.2; False is algorithm 3 as printed
-    early_stopping: EarlyStopping | None = None
-    retention: Retention | None = None
+    arm: Literal["control", "cleaned", "helip"] = Field(
+        "helip", description="control: no hard pairs; cleaned: noise left out, no hard pairs; helip: hard pairs and the margin loss"
+    )
+    seed_fraction: Share = Field(1.0, description="share of the base samples that bring hard pairs (B' in section 3.3)")
+    p: int = Field(1, gt=0, description="hard pairs that a base sample brings")
+    # negatives: as in NegCLIP (arXiv 2210.01936); the batch of pairs is then the control's, of batch_size rows.
+    role: Literal["batch", "negatives"] = Field(
+        "batch",
+        description="batch: hard pairs are rows of the batch (algorithm 3); negatives: their captions alone, as columns of the softmax",
+    )
+    gamma: float = Field(1.0, ge=0, description="weight of the margin loss, eq. 7")
+    symmetric_margin: bool = Field(False, description="margin loss from text to image too; eq. 6 is image to text only")
+    drop_noise: bool = Field(True, description="leave noise pairs out of training (section 3.2); without it, algorithm 3 as printed")
+    early_stopping: EarlyStopping | None = Field(None, description="stop on a held-out share of the corpus; none trains to the end")
+    retention: Retention | None = Field(None, description="watch a small evaluation set while training; none watches nothing")
 
     @model_validator(mode="after")
-    def _negatives_are_captions(self):
+    def _negatives_are_captions(self) -> Self:
         if self.role == "negatives" and (self.symmetric_margin or not isinstance(self.objective, ClipObjective)):
             raise ValueError("role negatives adds captions to the image-to-text softmax of objective clip: no symmetric_margin, no other")
         return self

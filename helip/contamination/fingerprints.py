@@ -18,8 +18,11 @@ BLOCK = 256  # images a worker hashes at a time
 
 
 def fingerprint(image: Image.Image) -> tuple[int, int]:
-    """`dct`: which of the 8 x 8 lowest frequencies of the 32 x 32 grey image exceed their median (pHash). `gradient`: which pixels of the
-    9 x 8 grey image are darker than their right neighbour (dHash)."""
+    """Returns the hashes `dct` and `gradient` of an image.
+
+    `dct` says which of the 8 x 8 lowest frequencies of the 32 x 32 grey image exceed their median (pHash). `gradient` says which pixels of
+    the 9 x 8 grey image are darker than their right neighbour (dHash).
+    """
     grey = image.convert("L")
     low = dctn(np.asarray(grey.resize((32, 32), Image.Resampling.BOX), np.float64), norm="ortho")[:8, :8].ravel()
     small = np.asarray(grey.resize((9, 8), Image.Resampling.BOX), np.int16)
@@ -31,7 +34,7 @@ def _packed(bits_64: np.ndarray) -> int:
 
 
 def of_bytes(data: bytes) -> tuple[int, int]:
-    """Of an encoded image that is known to decode; a JPEG is decoded at the smallest scale that is at least 64 pixels."""
+    """Returns the hashes of an encoded image that is known to decode; a JPEG is decoded at its smallest scale of at least 64 pixels."""
     image = Image.open(io.BytesIO(data))
     image.draft("L", (64, 64))
     return fingerprint(image)
@@ -41,18 +44,20 @@ def of_bytes(data: bytes) -> tuple[int, int]:
 
 
 def fingerprint_corpus(corpus: Corpus, out: Path, workers: int = 1, inputs: dict[str, str] | None = None) -> dict:
-    """Write fingerprints.npy, [N] of FINGERPRINT in the order of ids, and fingerprints.json, which counts images whose fingerprint
-    an earlier one has; return the latter."""
+    """Writes fingerprints.npy, [N] of FINGERPRINT in the order of ids, and fingerprints.json, and returns what the latter says.
+
+    It counts the images whose fingerprint an earlier one has.
+    """
     with atomic_folder(out) as folder:
-        found = np.lib.format.open_memmap(folder / "fingerprints.npy", "w+", FINGERPRINT, (len(corpus),))
+        hashes = np.lib.format.open_memmap(folder / "fingerprints.npy", "w+", FINGERPRINT, (len(corpus),))
         blocks = [(i, min(i + BLOCK, len(corpus))) for i in range(0, len(corpus), BLOCK)]
         what, unit = f"fingerprints of {corpus.folder.name}", f"x {BLOCK} images"
         for (first, end), values in zip(blocks, each(functools.partial(_block, corpus), blocks, what, unit, workers), strict=True):
-            found[first:end] = values
-        found.flush()
-        said = {"size": len(corpus), "corpus_digest": corpus.digest, "duplicates": len(found) - len(np.unique(found))}
-        write_json(folder / "fingerprints.json", provenance({"hashes": FINGERPRINT.names}, inputs, **said))
-    return said
+            hashes[first:end] = values
+        hashes.flush()
+        summary = {"size": len(corpus), "corpus_digest": corpus.digest, "duplicates": len(hashes) - len(np.unique(hashes))}
+        write_json(folder / "fingerprints.json", provenance({"hashes": FINGERPRINT.names}, inputs, **summary))
+    return summary
 
 
 def _block(corpus: Corpus, ids: tuple[int, int]) -> np.ndarray:

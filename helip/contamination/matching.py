@@ -11,7 +11,7 @@ CANDIDATES = 1 << 22  # pairs compared at a time
 
 
 class Matches(NamedTuple):
-    """Pairs whose hashes differ in few bits, by item then by sample."""
+    """These are the pairs whose hashes differ in few bits, by item then by sample."""
 
     item: np.ndarray  # [P] positions in the evaluation set
     sample: np.ndarray  # [P] ids in the corpus
@@ -19,13 +19,13 @@ class Matches(NamedTuple):
 
 
 def near_duplicates(items: np.ndarray, samples: np.ndarray, dct_bits: int = DCT_BITS, gradient_bits: int = GRADIENT_BITS) -> Matches:
-    """All pairs within both limits; items and samples are arrays of FINGERPRINT.
+    """Returns all pairs within both limits; items and samples are arrays of FINGERPRINT.
 
     Exact: two 64-bit words that differ in at most d bits agree on at least one of d + 1 bands, so it is enough to compare those that
     agree on a band, found by sorting.
     """
-    found = [_within(*pairs, items, samples, dct_bits, gradient_bits) for pairs in _agreeing(items["dct"], samples["dct"], dct_bits + 1)]
-    item, sample, distance = (np.concatenate(column) for column in zip(*found, strict=True)) if found else _nothing()
+    matches = [_within(*pairs, items, samples, dct_bits, gradient_bits) for pairs in _agreeing(items["dct"], samples["dct"], dct_bits + 1)]
+    item, sample, distance = (np.concatenate(column) for column in zip(*matches, strict=True)) if matches else _nothing()
     _, first = np.unique(np.stack([item, sample]), axis=1, return_index=True)  # a pair may agree on several bands
     return Matches(item[first], sample[first], distance[first])
 
@@ -36,10 +36,10 @@ def _nothing() -> tuple[np.ndarray, ...]:
 
 def _within(item, sample, items, samples, dct_bits: int, gradient_bits: int) -> tuple[np.ndarray, ...]:
     distance = np.bitwise_count(items["dct"][item] ^ samples["dct"][sample])
-    kept = np.flatnonzero(distance <= dct_bits)
-    item, sample, distance = item[kept], sample[kept], distance[kept]
-    kept = np.bitwise_count(items["gradient"][item] ^ samples["gradient"][sample]) <= gradient_bits
-    return item[kept], sample[kept], distance[kept]
+    near = np.flatnonzero(distance <= dct_bits)
+    item, sample, distance = item[near], sample[near], distance[near]
+    near = np.bitwise_count(items["gradient"][item] ^ samples["gradient"][sample]) <= gradient_bits
+    return item[near], sample[near], distance[near]
 
 
 def _agreeing(item_N: np.ndarray, sample_M: np.ndarray, bands: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:

@@ -1,7 +1,7 @@
 """Counts of near-duplicates for every evaluation set and corpus of a study."""
 
 import csv
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -9,27 +9,34 @@ from PIL import Image
 
 from helip.contamination.fingerprints import FINGERPRINT, fingerprint
 from helip.contamination.matching import DCT_BITS, GRADIENT_BITS, near_duplicates
-from helip.data.progress import progress
 from helip.errors import HelipError
-from helip.evaluation.sets import EvaluationSet, of_declaration
-from helip.io import atomic_file, provenance, read_json, write_json
-from helip.study import Study
+from helip.evaluation.sets import EvaluationSet
+from helip.io import atomic_file, load_array, provenance, read_json, write_json
+from helip.progress import progress
 
 COLUMNS = ("set", "item", "corpus", "sample", "distance")
 
 
-def contamination(study: Study, out: Path, matches: Path) -> list[dict]:
-    """Write counts to `out` (JSON) and every match to `matches` (CSV); return the counts: for each set and corpus the test items, how many
-    of them have a near-duplicate among the training images, their share, and how many training images those are."""
-    sets = {n: of_set(of_declaration(n, declared, study.evaluation_dir(n))) for n, declared in study.declaration.evaluation.items()}
+def contamination(
+    evaluation: Mapping[str, EvaluationSet], corpora: Mapping[str, tuple[Path, Path]], inputs: dict[str, str], out: Path, matches: Path
+) -> list[dict]:
+    """Writes counts to `out` (JSON) and every match to `matches` (CSV); returns the counts.
+
+    They are, for each set and corpus, the test items, how many of them have a near-duplicate among the training images, their share, and
+    how many training images those are.
+
+    corpora: name -> (folder of its fingerprints, its manifest.json). inputs: digests for `out`. HelipError is raised for fingerprints of
+    another version of a corpus.
+    """
+    sets = {name: of_set(one) for name, one in evaluation.items()}
     together = np.concatenate(list(sets.values()))  # so that a corpus is sorted once for all sets
-    found = {corpus: near_duplicates(together, _of_corpus(study, corpus)) for corpus in study.own_corpora}
+    matches_of = {name: near_duplicates(together, _of_corpus(name, *files)) for name, files in corpora.items()}
     counts, first = [], 0
     with atomic_file(matches) as temporary, open(temporary, "w", newline="") as file:
         table = csv.writer(file)
         table.writerow(COLUMNS)
         for name, items in sets.items():
-            for corpus, all_of_it in found.items():
+            for corpus, all_of_it in matches_of.items():
                 of_it = slice(*np.searchsorted(all_of_it.item, [first, first + len(items)]))
                 item, sample, distance = (column[of_it] for column in all_of_it)
                 rows = zip((item - first).tolist(), sample.tolist(), distance.tolist(), strict=True)
@@ -37,7 +44,7 @@ def contamination(study: Study, out: Path, matches: Path) -> list[dict]:
                 counts.append({"set": name, "corpus": corpus, "items": len(items), **_counted(item, sample, len(items))})
             first += len(items)
     limits = {"dct_bits": DCT_BITS, "gradient_bits": GRADIENT_BITS}
-    write_json(out, provenance(limits, {"contamination_digest": study.contamination_digest()}, counts=counts))
+    write_json(out, provenance(limits, inputs, counts=counts))
     return counts
 
 
@@ -46,18 +53,16 @@ def _counted(item: np.ndarray, sample: np.ndarray, items: int) -> dict:
     return {"found": hit, "share": hit / items if items else 0.0, "samples": len(np.unique(sample))}
 
 
-def _of_corpus(study: Study, corpus: str) -> np.ndarray:
-    folder = study.fingerprint_dir(corpus)
-    said, manifest = read_json(folder / "fingerprints.json"), read_json(study.manifest(corpus))
-    if said["corpus_digest"] != manifest["digest"]:
+def _of_corpus(corpus: str, folder: Path, manifest: Path) -> np.ndarray:
+    if read_json(folder / "fingerprints.json")["corpus_digest"] != read_json(manifest)["digest"]:
         raise HelipError(f"{folder}: is of another version of corpus '{corpus}'; make the fingerprints again")
-    return np.load(folder / "fingerprints.npy", mmap_mode="r", allow_pickle=False)
+    return load_array(folder / "fingerprints.npy", "make the fingerprints again")
 
 
 def of_set(data: EvaluationSet) -> np.ndarray:
-    """Fingerprints of the test images, in the order that CLIP benchmark gives them."""
-    found = [fingerprint(image) for image in progress(_images(data), None, f"fingerprints of {data.name}", "images")]
-    return np.array(found, FINGERPRINT)
+    """Returns the fingerprints of the test images, in the order that CLIP benchmark gives them."""
+    hashes = [fingerprint(image) for image in progress(_images(data), None, f"fingerprints of {data.name}", "images")]
+    return np.array(hashes, FINGERPRINT)
 
 
 def _images(data: EvaluationSet) -> Iterator[Image.Image]:

@@ -14,7 +14,7 @@ from helip.io import atomic_folder, provenance, write_json
 
 
 def build_corpus(declaration: ConfigModel, out: Path, workers: int = 1, inputs: dict[str, str] | None = None) -> Corpus:
-    """Write the corpus folder `out`, whole or not at all, and open it."""
+    """Writes the corpus folder `out`, whole or not at all, and opens it. Raises HelipError where what is declared cannot be read."""
     left_out = []
     with atomic_folder(out) as folder:
         match declaration:
@@ -36,7 +36,7 @@ def build_corpus(declaration: ConfigModel, out: Path, workers: int = 1, inputs: 
 
 
 def shard_files(declared: str, obtain: str = "") -> list[Path]:
-    """The .tar files of a folder or a glob, by name."""
+    """Returns the .tar files of a folder or a glob, by name. Raises HelipError where there are none; `obtain` says how to get them."""
     path = resolve_path(declared, obtain)
     files = sorted(path.glob("*.tar")) if path.is_dir() else sorted(f for f in path.parent.glob(path.name) if f.is_file())
     if not files:
@@ -47,7 +47,7 @@ def shard_files(declared: str, obtain: str = "") -> list[Path]:
 def write_index(
     declaration: ConfigModel, shards: list[Path], left_out: Left, folder: Path, out: Path, workers: int, inputs: dict[str, str] | None
 ) -> None:
-    """Index the shards into `folder`, which will be renamed to `out`. `left_out` are samples that never came into a shard."""
+    """Writes the index of the shards into `folder`, which will be renamed to `out`. left_out: samples that never came into a shard."""
     with IndexWriter(folder) as index:
         index.leave_out(left_out)
         for one in each(index_shard, shards, f"indexing {out.name}", "shards", workers):
@@ -63,7 +63,7 @@ def write_index(
 
 
 def check_quarantine(declaration: ConfigModel, size: int, bad: collections.Counter, out: Path) -> None:
-    """Nothing usable, or a larger share left out than declared: the corpus fails with its counts."""
+    """Raises HelipError, with the counts, where nothing is usable or a larger share is left out than declared."""
     counts = ", ".join(f"{n} {reason}" for reason, n in bad.most_common()) or "it is empty"
     if size == 0:
         raise HelipError(f"{out.name}: no usable sample ({counts}); check the shards: each sample needs key.jpg|png|webp and key.txt")

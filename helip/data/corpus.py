@@ -17,7 +17,7 @@ from PIL import Image
 from helip.data.images import BadSample, decode
 from helip.data.shards import ROW
 from helip.errors import HelipError
-from helip.io import read_json
+from helip.io import load_array, read_json
 
 OPEN_SHARDS = 128  # a published corpus has more shards than a process may open files
 
@@ -44,18 +44,21 @@ class Corpus:
 
     @property
     def recovered_share(self) -> float | None:
-        """How much of the published corpus this is; None where nothing is published. Every number that comes of it carries this on."""
+        """How much of the published corpus this is, None where nothing is published. Every number that is computed from it carries this
+        on.
+        """
         return self.manifest.get("recovered_share")
 
     @classmethod
     def open(cls, folder: Path | str) -> "Corpus":
+        """Opens the corpus in `folder`. Raises HelipError where it is missing, broken, or its files do not belong together."""
         return cls(folder)
 
     def _mapped(self, name: str) -> np.ndarray:
         path = self.folder / name
+        if path.suffix == ".npy":
+            return load_array(path, "index the corpus again")
         try:
-            if path.suffix == ".npy":
-                return np.load(path, mmap_mode="r", allow_pickle=False)
             return np.memmap(path, np.uint8, "r") if path.stat().st_size else np.zeros(0, np.uint8)
         except (OSError, ValueError) as error:
             raise HelipError(f"{path}: cannot be read ({error}); index the corpus again") from None
@@ -72,24 +75,27 @@ class Corpus:
     # ------------------------------------------------------------ samples
 
     def caption(self, i: int) -> str:
+        """Returns the caption of sample i."""
         row = self._rows[i]
         start = int(row["caption_offset"])
         return self._text[start : start + int(row["caption_size"])].tobytes().decode()
 
     def captions(self, ids: Iterable[int]) -> list[str]:
+        """Returns the captions of these samples, in the order of `ids`."""
         return [self.caption(i) for i in ids]
 
     def key(self, i: int) -> str:
-        """The sample's name in its shard."""
+        """Returns the name of sample i in its shard."""
         row = self._rows[i]
         start = int(row["caption_offset"]) + int(row["caption_size"])
         return self._text[start : start + int(row["key_size"])].tobytes().decode("utf-8", "surrogateescape")
 
     def shard_of(self, i: int) -> int:
+        """Returns the position, in the manifest's list of shards, of the shard that holds sample i."""
         return int(self._rows[i]["shard"])
 
     def image_bytes(self, i: int) -> bytes:
-        """The encoded image, in one read."""
+        """Returns the encoded image of sample i, in one read. Raises HelipError where the shard changed since it was indexed."""
         row = self._rows[i]
         file = self._file(int(row["shard"]))
         size = int(row["image_size"])
@@ -99,7 +105,7 @@ class Corpus:
         return data
 
     def image(self, i: int) -> Image.Image:
-        """RGB."""
+        """Returns the RGB image of sample i. Raises HelipError where it cannot be decoded any more."""
         try:
             return decode(self.image_bytes(i))
         except BadSample as error:
@@ -108,6 +114,7 @@ class Corpus:
     # ------------------------------------------------------------ shards
 
     def shard_path(self, shard: int) -> Path:
+        """Returns the path of a shard, given by its position in the manifest's list."""
         return self.folder / self._shards[shard]["path"]  # an absolute path stays what it is
 
     def _start_reading(self) -> None:

@@ -25,13 +25,15 @@ class BadSample(HelipError):  # noqa: N818  it is the sample that is bad
 
 
 def decode(data: bytes) -> Image.Image:
-    """An RGB image of any size up to MAX_PIXELS; CMYK, palette, grey and 16-bit images are converted. Raises BadSample."""
+    """Returns an RGB image of any size up to MAX_PIXELS; CMYK, palette, grey and 16-bit images are converted. Raises BadSample."""
     return _loaded(data, draft=False)[0]
 
 
 def verify(data: bytes) -> str:
-    """Decode for the sake of its errors and return the format's file extension. A JPEG is decoded at 1/8 scale: all its
-    data are read, most of the arithmetic is not done."""
+    """Decodes an image for the sake of its errors (BadSample) and returns its format's file extension.
+
+    A JPEG is decoded at 1/8 scale: all its data are read, most of the arithmetic is not done.
+    """
     kind = _loaded(data, draft=True)[1]
     return {"JPEG": "jpg", "MPO": "jpg"}.get(kind, kind.lower())
 

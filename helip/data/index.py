@@ -15,7 +15,9 @@ Left = list[tuple[str, str, str]]  # samples left out: key, reason, detail
 
 
 class IndexWriter:
-    """`add` each shard in order; `size`, `text_size`, `bad`, `shards`, `duplicates` and `digest` then say what there is."""
+    """The writer takes each shard in order by `add`; `size`, `text_size`, `bad`, `shards`, `duplicates` and `digest` then tell what there
+    is.
+    """
 
     def __init__(self, folder: Path):
         self.size = self.text_size = 0
@@ -40,14 +42,16 @@ class IndexWriter:
 
     @property
     def digest(self) -> str:
+        """The digest (sha256, hexadecimal) of all captions and images so far, in order; how they are cut into shards does not change it."""
         return self._digest.hexdigest()
 
     @property
     def duplicates(self) -> int:
-        """Samples whose image and caption are those of an earlier one, byte for byte."""
+        """The number of samples whose image and caption are those of an earlier one, byte for byte."""
         return self.size - len(np.unique(np.concatenate(self._seen))) if self._seen else 0
 
     def add(self, shard: ShardIndex) -> None:
+        """Appends a shard's samples to the index, and those that it quarantined to quarantine.csv. `shard.rows` is changed in place."""
         shard.rows["shard"] = len(self.shards)
         shard.rows["caption_offset"] += np.uint64(self.text_size)
         self._rows.write(shard.rows.tobytes())
@@ -62,6 +66,7 @@ class IndexWriter:
         self.text_size += len(shard.text)
 
     def leave_out(self, samples: Left, shard: str = "") -> None:
+        """Writes samples that cannot be used to quarantine.csv and counts them by reason. shard: the file's name, or none."""
         self._left.writerows((shard, *sample) for sample in samples)
         self.bad.update(reason for _, reason, _ in samples)
 

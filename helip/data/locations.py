@@ -8,7 +8,9 @@ from helip.errors import HelipError
 
 
 def resolve_path(declared: str, obtain: str = "") -> Path:
-    """The absolute path that a declared one stands for; an unset variable is the user's to set, and `obtain` says how."""
+    """Returns the absolute path that a declared one stands for. Raises HelipError for an unset variable; `obtain` says how to get what
+    lies there.
+    """
     for braced, plain in re.findall(r"\$(?:\{(\w+)\}|(\w+))", declared):
         name = braced or plain
         if not os.environ.get(name):

@@ -6,14 +6,14 @@ from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from typing import Any, TypeVar
 
-from helip.data.progress import progress
 from helip.errors import HelipError
+from helip.progress import progress
 
 T = TypeVar("T")
 
 
 def each(work: Callable[..., T], jobs: list[Any], what: str, unit: str, workers: int = 1) -> Iterator[T]:
-    """work(job) for each job, in order, on that many processes."""
+    """Yields work(job) for each job, in order, on that many processes. Raises HelipError where a process was killed."""
     if workers <= 1 or len(jobs) <= 1:
         yield from progress(map(work, jobs), len(jobs), what, unit)
         return

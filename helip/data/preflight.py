@@ -15,6 +15,8 @@ from helip.errors import HelipError
 
 @dataclass(frozen=True)
 class Preflight:
+    """What the first samples of a corpus were measured to be; the fields on tokens are None where no tokenizer was given."""
+
     samples: int
     distinct_captions: int
     distinct_images: int
@@ -33,24 +35,24 @@ def preflight(
     first: int = 1000,
     seconds: float = 30.0,
 ) -> Preflight:
-    """Decode and tokenize the first samples, as many as can be decoded in `seconds`; at least one, and where they are fewer, a warning
-    says so. `tokenize` gives [n, context] ids padded with 0; `vocabulary` is how many the model embeds.
+    """Decodes and tokenizes the first samples, as many as can be decoded in `seconds` but at least one; a warning says where they are
+    fewer.
 
-    Raises HelipError for an undecodable image, one caption or image that makes up most of the corpus, captions without tokens,
-    and ids that the model has no row for.
+    tokenize: captions -> [n, context] ids padded with 0. vocabulary: how many ids the model embeds. Raises HelipError for an undecodable
+    image, one caption or image that makes up most of the corpus, captions without tokens, and ids that the model has no row for.
     """
     wanted = min(first, len(corpus))
     images, sides = _images(corpus, wanted, seconds)
     captions = corpus.captions(range(len(images)))
-    said = {
+    measured = {
         "samples": len(images),
         "distinct_captions": _varied(corpus, captions, "caption"),
         "distinct_images": _varied(corpus, images, "image"),
         "median_side": int(np.median(sides)),
     }
-    found = _tokens(corpus, captions, tokenize, vocabulary) if tokenize else {}
+    tokens = _tokens(corpus, captions, tokenize, vocabulary) if tokenize else {}
     slow = [f"{len(images)} of the first {wanted} samples were looked at: no more could be decoded in {seconds:g} s"]
-    return Preflight(**said, **found | {"warnings": slow * (len(images) < wanted) + found.get("warnings", [])})
+    return Preflight(**measured, **tokens | {"warnings": slow * (len(images) < wanted) + tokens.get("warnings", [])})
 
 
 def _images(corpus: Corpus, wanted: int, seconds: float) -> tuple[list[bytes], list[int]]:

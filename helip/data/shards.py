@@ -56,12 +56,12 @@ def index_shard(path: Path) -> ShardIndex:
 
 
 def sample_digest(caption: bytes, image: bytes) -> bytes:
-    """sha256, 32 bytes."""
+    """Returns the sha256 (32 bytes) of a sample's caption and image."""
     return hashlib.sha256(len(caption).to_bytes(8, "little") + caption + image).digest()
 
 
 def usable(files: list[File]) -> tuple[File, bytes]:
-    """The one image and the caption (stripped UTF-8) of a sample, or BadSample."""
+    """Returns the one image and the caption (stripped UTF-8) of a sample. Raises BadSample where it has not one of each."""
     images = [f for f in files if f.extension in IMAGES]
     captions = [f for f in files if f.extension == "txt"]
     if not images:
@@ -76,7 +76,7 @@ def usable(files: list[File]) -> tuple[File, bytes]:
 
 
 def clean_caption(data: bytes | None) -> bytes:
-    """UTF-8 without a byte-order mark and surrounding space, or BadSample."""
+    """Returns a caption as UTF-8 without a byte-order mark and surrounding space. Raises BadSample where it is none."""
     if data is None:
         raise BadSample("no caption")
     try:

@@ -1,6 +1,5 @@
 """A CSV, TSV or parquet table of image paths and captions, packed into WebDataset shards."""
 
-import csv
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -8,15 +7,20 @@ from helip.config import TableCorpus
 from helip.data.images import BadSample, verify
 from helip.data.index import Left
 from helip.data.locations import resolve_path
-from helip.data.progress import progress
 from helip.data.shards import clean_caption
 from helip.data.tars import write
 from helip.errors import HelipError
+from helip.io import read_csv, require_columns
+from helip.progress import progress
+
+REMEDY = "set image_column and caption_column"
 
 
 def pack_table(declaration: TableCorpus, folder: Path) -> tuple[list[Path], Left]:
-    """Write shards/*.tar into `folder`, image bytes as they are; relative image paths start at the table's folder.
-    Returns the shards and the rows left out, whose key is the row number."""
+    """Writes shards/*.tar into `folder`, image bytes as they are; relative image paths start at the table's folder.
+
+    Returns the shards and the rows left out, whose key is the row number.
+    """
     table = resolve_path(declaration.path)
     (folder / "shards").mkdir()
     shards, left_out, batch = [], [], []
@@ -48,7 +52,7 @@ def _files(key: str, image: Path, caption: str | None) -> list[tuple[str, bytes]
 
 
 def read_rows(table: Path, declaration: TableCorpus) -> Iterator[tuple[str, str | None]]:
-    """(image path, caption) of each row, streamed."""
+    """Yields (image path, caption) of each row, streamed. Raises HelipError where the table is missing, broken or lacks a column."""
     columns = (declaration.image_column, declaration.caption_column)
     if not table.is_file():
         raise HelipError(f"{table}: there is no such table; put it there or correct the path '{declaration.path}'")
@@ -56,15 +60,10 @@ def read_rows(table: Path, declaration: TableCorpus) -> Iterator[tuple[str, str 
         case ".parquet":
             yield from _parquet(table, columns)
         case ".csv" | ".tsv" as suffix:
-            yield from _delimited(table, columns, "," if suffix == ".csv" else "\t")
+            rows = read_csv(table, REMEDY, columns, "," if suffix == ".csv" else "\t")
+            yield from ((row[columns[0]] or "", row[columns[1]]) for row in rows)
         case other:
             raise HelipError(f"{table}: a table is .csv, .tsv or .parquet, not '{other}'")
-
-
-def _missing(table: Path, columns: tuple[str, str], has: list[str]) -> None:
-    for column in columns:
-        if column not in has:
-            raise HelipError(f"{table}: has no column '{column}'; it has {', '.join(has) or 'none'}: set image_column and caption_column")
 
 
 def _parquet(table: Path, columns: tuple[str, str]) -> Iterator[tuple[str, str | None]]:
@@ -73,19 +72,8 @@ def _parquet(table: Path, columns: tuple[str, str]) -> Iterator[tuple[str, str |
 
     try:
         file = pyarrow.parquet.ParquetFile(table)
-        _missing(table, columns, file.schema_arrow.names)
+        require_columns(table, columns, file.schema_arrow.names, REMEDY)
         for batch in file.iter_batches(columns=list(columns)):
             yield from ((str(i), None if c is None else str(c)) for i, c in zip(*(batch[c].to_pylist() for c in columns), strict=True))
     except (pyarrow.ArrowException, OSError) as error:
         raise HelipError(f"{table}: not readable as parquet ({str(error).splitlines()[0]}); fetch or write it again") from None
-
-
-def _delimited(table: Path, columns: tuple[str, str], delimiter: str) -> Iterator[tuple[str, str | None]]:
-    csv.field_size_limit(1 << 24)
-    try:
-        with open(table, newline="", encoding="utf-8-sig", errors="surrogateescape") as file:
-            reader = csv.DictReader(file, delimiter=delimiter)
-            _missing(table, columns, list(reader.fieldnames or ()))
-            yield from ((row[columns[0]] or "", row[columns[1]]) for row in reader)
-    except csv.Error as error:
-        raise HelipError(f"{table}: row {reader.line_num}: {error}; mend that row") from None

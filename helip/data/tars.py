@@ -17,6 +17,8 @@ _NAME = re.compile(r"^((?:.*/|)[^.]+)[.]([^/]*)$", re.DOTALL)  # webdataset's ow
 
 @dataclass(frozen=True)
 class Member:
+    """A regular file inside a tar archive: its name and where its bytes are."""
+
     name: str
     offset: int  # of the data, bytes from the archive's start
     size: int
@@ -63,9 +65,9 @@ def _pax(data: bytes) -> dict[str, str]:
 
 
 def members(archive: BinaryIO, path: Path) -> Iterator[Member]:
-    """Regular files in order; a truncated or broken archive raises HelipError, also one without its end-of-archive block."""
+    """Yields regular files in order. Raises HelipError where the archive is truncated or broken, or has no end-of-archive block."""
     total = archive.seek(0, io.SEEK_END)
-    offset, said = 0, {}  # said: what an extended header states about the next member
+    offset, extended = 0, {}  # extended: the records of an extended header, which describe the next member
     while True:
         archive.seek(offset)
         block = archive.read(BLOCK)
@@ -75,7 +77,7 @@ def members(archive: BinaryIO, path: Path) -> Iterator[Member]:
             return
         try:
             name, size, kind = _header(block)
-            size = int(said.get("size", size))
+            size = int(extended.get("size", size))
             if size < 0:
                 raise ValueError("size")  # the next header would be this one again
             start = offset + BLOCK
@@ -83,18 +85,18 @@ def members(archive: BinaryIO, path: Path) -> Iterator[Member]:
                 raise _broken(path, f"it ends at byte {total} inside '{name}'")
             if kind in (b"x", b"L"):
                 data = archive.read(size)
-                said |= _pax(data) if kind == b"x" else {"path": data.rstrip(b"\0").decode("utf-8", "surrogateescape")}
+                extended |= _pax(data) if kind == b"x" else {"path": data.rstrip(b"\0").decode("utf-8", "surrogateescape")}
         except ValueError:
             raise _broken(path, f"no member header at byte {offset}") from None
         if kind in (b"0", b"\0", b"7"):
-            yield Member(said.get("path", name), start, size)
+            yield Member(extended.get("path", name), start, size)
         if kind not in (b"x", b"L", b"g", b"K"):
-            said = {}
+            extended = {}
         offset = start + -(-size // BLOCK) * BLOCK
 
 
 def samples(path: Path, wanted: frozenset[str]) -> Iterator[tuple[str, list[File]]]:
-    """(key, files) of consecutive members that share a key, bytes read for the wanted extensions."""
+    """Yields (key, files) of consecutive members that share a key, with the bytes of the wanted extensions."""
     key, files = None, []
     with _open(path) as archive:
         for member in members(archive, path):
@@ -122,7 +124,7 @@ def _open(path: Path) -> BinaryIO:
 
 
 def write(path: Path, files: Iterable[tuple[str, bytes]]) -> None:
-    """An archive of (name, bytes) with no owner, time or mode of this machine: same files, same bytes."""
+    """Writes an archive of (name, bytes) with no owner, time or mode of this machine: the same files give the same bytes."""
     with tarfile.open(path, "w", format=tarfile.USTAR_FORMAT) as archive:
         for name, data in files:
             info = tarfile.TarInfo(name)

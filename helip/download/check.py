@@ -2,12 +2,22 @@
 
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from helip.config import BenchmarkSet, DownloadedCorpus, Expected, GeneratedCorpus, GeneratedSet, ShardCorpus, TableCorpus, UnionCorpus
+from helip.config import (
+    BenchmarkSet,
+    ConfigModel,
+    DownloadedCorpus,
+    Expected,
+    GeneratedCorpus,
+    GeneratedSet,
+    ShardCorpus,
+    TableCorpus,
+    UnionCorpus,
+)
 from helip.data.build import shard_files
 from helip.data.corpus import Corpus
 from helip.data.locations import resolve_path
@@ -25,23 +35,25 @@ State = Literal["there", "will be made", "will be fetched", "missing"]
 
 @dataclass(frozen=True)
 class Finding:
+    """This is the state of one corpus, evaluation set or checkpoint, with a sentence about it."""
+
     kind: str  # corpus, evaluation set, checkpoint
     name: str
     state: State
     detail: str
 
 
-def check(study: Study) -> Iterator[Finding]:
-    """One finding for each corpus, evaluation set and published checkpoint of the study."""
+def check(study: Study, corpus_folder: Callable[[str], Path]) -> Iterator[Finding]:
+    """One finding for each corpus, evaluation set and published checkpoint of the study. corpus_folder: where it keeps a corpus."""
     for name in study.declaration.corpora:
-        yield _found("corpus", name, lambda name=name: _corpus(study, name))
+        yield _finding("corpus", name, lambda name=name: _corpus(study.corpus(name), corpus_folder(name)))
     for name in study.declaration.evaluation:
-        yield _found("evaluation set", name, lambda name=name: _evaluation_set(study, name))
+        yield _finding("evaluation set", name, lambda name=name: _evaluation_set(study, name))
     for name in study.declaration.published:
-        yield _found("checkpoint", name, lambda name=name: _checkpoint(study, name))
+        yield _finding("checkpoint", name, lambda name=name: _checkpoint(study, name))
 
 
-def _found(kind: str, name: str, look) -> Finding:
+def _finding(kind: str, name: str, look) -> Finding:
     try:
         return Finding(kind, name, *look())
     except HelipError as error:
@@ -51,8 +63,7 @@ def _found(kind: str, name: str, look) -> Finding:
 # ---------------------------------------------------------------- corpora
 
 
-def _corpus(study: Study, name: str) -> tuple[State, str]:
-    declaration, folder = study.declaration.corpora[name], study.corpus_dir(name)
+def _corpus(declaration: ConfigModel, folder: Path) -> tuple[State, str]:
     if (folder / "manifest.json").exists():
         return "there", _indexed(folder)
     match declaration:
@@ -116,21 +127,21 @@ def _evaluation_set(study: Study, name: str) -> tuple[State, str]:
         return "will be made", f"{declaration.items} generated items"
     _present(declaration.root if isinstance(declaration, BenchmarkSet) else declaration.path, declaration.obtain)
     with tempfile.TemporaryDirectory() as place:
-        said = build_evaluation_set(name, declaration, Path(place) / name)
+        metadata = build_evaluation_set(name, declaration, Path(place) / name)
     if isinstance(declaration, BenchmarkSet) and declaration.probe:
-        said = said | {"train_items": len(of_declaration(name, declaration, study.evaluation_dir(name)).open(None, "train"))}
-    _compare(name, declaration.expected, said)
-    train = f", {said['train_items']} for the probe" if said.get("train_items") else ""
-    return "there", f"{said['items']} items{train}, {said.get('classes', 0)} classes"
+        metadata = metadata | {"train_items": len(of_declaration(name, declaration, Path()).open(None, "train"))}
+    _compare(name, declaration.expected, metadata)
+    train = f", {metadata['train_items']} for the probe" if metadata.get("train_items") else ""
+    return "there", f"{metadata['items']} items{train}, {metadata.get('classes', 0)} classes"
 
 
-def _compare(name: str, expected: Expected, said: dict) -> None:
+def _compare(name: str, expected: Expected, metadata: dict) -> None:
     keys = {"class_names": "class_names_digest", "templates": "templates_digest"}
     for field, value in expected.model_dump(exclude_none=True).items():
-        found = said.get(keys.get(field, field))
-        if found != value:
+        actual = metadata.get(keys.get(field, field))
+        if actual != value:
             raise HelipError(
-                f"evaluation -> {name}: {field.replace('_', ' ')} should be {value} and is {found}; it is another set or version"
+                f"evaluation -> {name}: {field.replace('_', ' ')} should be {value} and is {actual}; it is another set or version"
             )
 
 
@@ -144,5 +155,5 @@ def _checkpoint(study: Study, run: str) -> tuple[State, str]:
     file, record = place(checkpoint, run, study.root / "checkpoints")
     if not file.exists():
         return "will be fetched", f"{checkpoint.url}, sha256 {checkpoint.sha256 or 'recorded then'}"
-    found = agreed(file, file_digest(file), checkpoint.sha256, record)
-    return "there", f"{file.stat().st_size} bytes, sha256 {found}"
+    sha256 = agreed(file, file_digest(file), checkpoint.sha256, record)
+    return "there", f"{file.stat().st_size} bytes, sha256 {sha256}"

@@ -12,7 +12,9 @@ from helip.io import atomic_folder, digest, file_digest, provenance, write_json
 
 
 def place(checkpoint: PublishedCheckpoint, run: str, folder: Path) -> tuple[Path, Path]:
-    """The file, and the record of the first sha256 seen. A fetched one is named by its whole address: many end in the same word."""
+    """Returns the file, and the record of the first sha256 seen. A fetched one is named by its whole address, since many end in the same
+    word.
+    """
     if checkpoint.path:
         return resolve_path(checkpoint.path, checkpoint.obtain), folder / f"{run}.json"
     file = folder / f"{digest(checkpoint.url)}-{checkpoint.url.rpartition('/')[2]}"
@@ -20,7 +22,10 @@ def place(checkpoint: PublishedCheckpoint, run: str, folder: Path) -> tuple[Path
 
 
 def obtain(checkpoint: PublishedCheckpoint, run: str, folder: Path) -> tuple[Path, str]:
-    """The file and its sha256, fetched into `folder` where it has an address; `folder` keeps the first sha256 seen."""
+    """Returns the file and its sha256, fetched into `folder` where it has an address; `folder` keeps the first sha256 seen.
+
+    HelipError where it is missing, cannot be fetched or is another file.
+    """
     file, record = place(checkpoint, run, folder)
     if checkpoint.url:
         return file, fetch(checkpoint.url, file, checkpoint.sha256)
@@ -28,13 +33,13 @@ def obtain(checkpoint: PublishedCheckpoint, run: str, folder: Path) -> tuple[Pat
         raise HelipError(
             f"{file}: the published checkpoint of {run} is not there; {checkpoint.obtain or 'put it there or correct the path'}"
         )
-    found = agreed(file, file_digest(file), checkpoint.sha256, record)
-    write_json(record, {"path": checkpoint.path, "sha256": found, "bytes": file.stat().st_size, "pinned": checkpoint.sha256 is not None})
-    return file, found
+    sha256 = agreed(file, file_digest(file), checkpoint.sha256, record)
+    write_json(record, {"path": checkpoint.path, "sha256": sha256, "bytes": file.stat().st_size, "pinned": checkpoint.sha256 is not None})
+    return file, sha256
 
 
 def fetch_model(checkpoint: PublishedCheckpoint, run: str, folder: Path, out: Path, stands_for: str) -> str:
-    """Write the model folder `out` (weights, config, train.json, an empty curve.csv) and return the checkpoint's sha256."""
+    """Writes the model folder `out` (weights, config, train.json, an empty curve.csv) and returns the checkpoint's sha256."""
     from helip.models.published import import_checkpoint
 
     file, sha256 = obtain(checkpoint, run, folder)

@@ -27,33 +27,36 @@ def download(
     inputs: dict[str, str] | None = None,
     processes: int | None = None,
 ) -> Corpus:
-    """Fetch into the folder `fetched`, which is never deleted, and index what came into the corpus folder `out`."""
+    """Fetches into the folder `fetched`, which is never deleted, indexes that into the corpus folder `out` and returns the corpus.
+
+    HelipError where less than `min_recovered` could be fetched.
+    """
     fetched.mkdir(parents=True, exist_ok=True)
     if declaration.mirror:
-        shards, became = fetch_shards(declaration.mirror, fetched, max(60, declaration.timeout))
+        shards, counts = fetch_shards(declaration.mirror, fetched, max(60, declaration.timeout))
     else:
-        shards, became = crawl(declaration, fetched, processes)
-        _enough(declaration, became, out)
+        shards, counts = crawl(declaration, fetched, processes)
+        _enough(declaration, counts, out)
     with atomic_folder(out) as folder:
         # img2dataset lists a sample that failed in its table only: the shards hold what was fetched
         write_index(declaration, [s.absolute() for s in shards], [], folder, out, workers, inputs)
         manifest = read_json(folder / "manifest.json")
-        write_json(folder / "manifest.json", manifest | {"download": became})
+        write_json(folder / "manifest.json", manifest | {"download": counts})
     return Corpus.open(out)
 
 
-def _enough(declaration: DownloadedCorpus, became: dict, out: Path) -> None:
-    share = became["fetched"] / became["rows"]
+def _enough(declaration: DownloadedCorpus, counts: dict, out: Path) -> None:
+    share = counts["fetched"] / counts["rows"]
     if share < declaration.min_recovered:
-        reasons = ", ".join(f"{n} {why}" for why, n in sorted(became["failed"].items(), key=lambda f: -f[1])) or "none said why"
+        reasons = ", ".join(f"{n} {why}" for why, n in sorted(counts["failed"].items(), key=lambda f: -f[1])) or "none said why"
         raise HelipError(
-            f"{out.name}: {became['fetched']} of {became['rows']} images could be fetched ({reasons}), a share of {share:.4f} under "
+            f"{out.name}: {counts['fetched']} of {counts['rows']} images could be fetched ({reasons}), a share of {share:.4f} under "
             f"min_recovered {declaration.min_recovered:g}; use a mirror, or lower it if that loss is acceptable"
         )
 
 
 def join(declaration: UnionCorpus, members: list[Corpus], out: Path, inputs: dict[str, str] | None = None) -> Corpus:
-    """The members one behind the other: ids of the second start where the first ends. The index is copied, the shards are not."""
+    """Returns the members one behind the other: ids of the second start where the first ends. The index is copied, the shards are not."""
     size, text = sum(map(len, members)), sum(m.manifest["captions_bytes"] for m in members)
     with atomic_folder(out) as folder:
         rows = np.lib.format.open_memmap(folder / "index.npy", "w+", ROW, (size,))

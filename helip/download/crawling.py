@@ -28,9 +28,10 @@ CONNECTIONS = 64  # of each process
 
 
 def crawl(declaration: DownloadedCorpus, folder: Path, processes: int | None = None) -> tuple[list[Path], dict]:
-    """Fetch the images of the declared table into `folder`/shards; return the shards and what became of the addresses.
+    """Fetches the images of the declared table into `folder`/shards and returns the shards and what became of the addresses.
 
-    Killed and started again, it goes on: shards that are whole are not fetched again."""
+    Killed and started again, it goes on: shards that are whole are not fetched again.
+    """
     tool = executable()
     counts = _addresses(declaration, folder)
     shards = folder / "shards"
@@ -47,21 +48,23 @@ def crawl(declaration: DownloadedCorpus, folder: Path, processes: int | None = N
 
 
 def executable() -> list[str]:
-    """$HELIP_IMG2DATASET, or what `make download-tools` installed, or img2dataset beside our Python or on the PATH."""
+    """Returns the command of img2dataset: $HELIP_IMG2DATASET, or what `make download-tools` installed, or one beside our Python or on the
+    PATH.
+    """
     named, beside = os.environ.get("HELIP_IMG2DATASET"), Path(sys.executable).with_name("img2dataset")
-    found = shutil.which(named) if named else next(filter(None, map(shutil.which, (str(TOOL), str(beside), "img2dataset"))), None)
-    if not found:
+    program = shutil.which(named) if named else next(filter(None, map(shutil.which, (str(TOOL), str(beside), "img2dataset"))), None)
+    if not program:
         raise HelipError(
             f"{named or 'img2dataset'}: not found; run `make download-tools`, or set HELIP_IMG2DATASET to an img2dataset {VERSION}"
         )
-    return [found]
+    return [program]
 
 
 def _addresses(declaration: DownloadedCorpus, folder: Path) -> dict[str, int]:
     """addresses.parquet, written once: img2dataset numbers its shards by it, so it must not change under a crawl that goes on."""
     out, counts = folder / "addresses.parquet", folder / "addresses.json"
-    said = digest(declaration.source)
-    if out.exists() and counts.exists() and read_json(counts)["declaration"] == said:
+    source_digest = digest(declaration.source)
+    if out.exists() and counts.exists() and read_json(counts)["declaration"] == source_digest:
         return read_json(counts)["counts"]
     if declaration.table.startswith(("http://", "https://")):
         table = folder / "table" / declaration.table.rpartition("/")[2]
@@ -72,7 +75,7 @@ def _addresses(declaration: DownloadedCorpus, folder: Path) -> dict[str, int]:
             remedy = declaration.obtain or "put it there or correct the path"
             raise HelipError(f"{table}: there is no table of addresses '{declaration.table}'; {remedy}")
     written = write_addresses(declaration, table, out)
-    write_json(counts, {"declaration": said, "counts": written})
+    write_json(counts, {"declaration": source_digest, "counts": written})
     return written
 
 
@@ -91,7 +94,7 @@ def _options(declaration: DownloadedCorpus, folder: Path, processes: int) -> lis
 
 @contextlib.contextmanager
 def _alone(folder: Path) -> Iterator[int]:
-    """A lock for img2dataset to inherit: one that has outlived its `helip download` is waited for, as two would write the same shards."""
+    """A lock for img2dataset to inherit: one that has outlived its download is waited for, as two would write the same shards."""
     with open(folder / "lock", "w") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -117,7 +120,9 @@ def _run(command: list[str], log: Path, lock: int) -> None:
 
 
 def outcome(shards: Path, hash_name: str) -> dict:
-    """Counts over img2dataset's own tables: fetched, failed by reason, hash_mismatches, duplicate_images (same bytes as an earlier one)."""
+    """Returns counts over img2dataset's own tables: fetched, failed by reason, hash_mismatches, duplicate_images (same bytes as an earlier
+    one).
+    """
     failed, hashes = collections.Counter(), []
     for path in sorted(shards.glob("*.parquet")):
         table = pq.read_table(path, columns=["status", "error_message", hash_name])
@@ -125,31 +130,31 @@ def outcome(shards: Path, hash_name: str) -> dict:
             if status != "success":
                 failed[reason(message or status)] += 1
         hashes.append(np.array([int(h[:16], 16) for h in table[hash_name].to_pylist() if h], np.uint64))
-    found = np.concatenate(hashes) if hashes else np.zeros(0, np.uint64)
-    fetched = len(found)
+    hashes_N = np.concatenate(hashes) if hashes else np.zeros(0, np.uint64)
+    fetched = len(hashes_N)
     return {
         "fetched": fetched, "failed": dict(sorted(failed.items())), "hash_mismatches": failed["hash mismatch"],
-        "duplicate_images": fetched - len(np.unique(found)),
+        "duplicate_images": fetched - len(np.unique(hashes_N)),
     }  # fmt: skip
 
 
 def reason(message: str) -> str:
-    """A server's or decoder's words as one of a few reasons."""
-    said = message.lower()
-    match said:
+    """Returns a server's or decoder's message as one of a few reasons."""
+    text = message.lower()
+    match text:
         case "hash mismatch":
             return "hash mismatch"
-        case _ if said.startswith("http error "):
-            return f"HTTP {said.split()[2].rstrip(':')}"
-        case _ if "timed out" in said:
+        case _ if text.startswith("http error "):
+            return f"HTTP {text.split()[2].rstrip(':')}"
+        case _ if "timed out" in text:
             return "timed out"
-        case _ if "incompleteread" in said:
+        case _ if "incompleteread" in text:
             return "cut off"
-        case _ if "x-robots-tag" in said:
+        case _ if "x-robots-tag" in text:
             return "use disallowed by the server"
-        case _ if "decod" in said:
+        case _ if "decod" in text:
             return "undecodable image"
-        case _ if "urlopen error" in said or "remote end closed" in said or "connection" in said:
+        case _ if "urlopen error" in text or "remote end closed" in text or "connection" in text:
             return "unreachable"
         case _:
             return "other"

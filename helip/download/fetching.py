@@ -18,11 +18,13 @@ FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 
 class Interrupted(Exception):  # noqa: N818  a try that another try may complete
+    """This is raised for a try that another try may complete."""
+
     pass
 
 
 def fetch(url: str, path: Path, sha256: str | None = None, timeout: float = 60, tries: int = 5, pause: float = 2.0) -> str:
-    """Fetch into `path` unless it is there already, and return its sha256.
+    """Fetches into `path` unless it is there already, and returns its sha256.
 
     `sha256` is what the file must have; without it the first fetch records the file's own beside it (PATH.json), and every later one
     must agree. The first must agree with what the server states, if it does (the Hugging Face Hub). An interrupted fetch leaves
@@ -35,23 +37,23 @@ def fetch(url: str, path: Path, sha256: str | None = None, timeout: float = 60, 
         path.parent.mkdir(parents=True, exist_ok=True)
         published = _complete(url, Path(f"{path}.part"), timeout, tries, pause)
         why = "declared: correct sha256 if you trust the new file" if sha256 else _when(recorded) if expected else "its server states"
-        found = _checked(url, Path(f"{path}.part"), expected or published, why)
+        actual = _checked(url, Path(f"{path}.part"), expected or published, why)
         os.replace(f"{path}.part", path)
         Path(f"{path}.part.etag").unlink(missing_ok=True)
     else:
-        found = agreed(path, known["sha256"] if known.get("bytes") == path.stat().st_size else file_digest(path), sha256, recorded)
-    if known.get("sha256") != found or known.get("bytes") != path.stat().st_size:
-        write_json(recorded, {"url": url, "sha256": found, "bytes": path.stat().st_size, "pinned": sha256 is not None})
-    return found
+        actual = agreed(path, known["sha256"] if known.get("bytes") == path.stat().st_size else file_digest(path), sha256, recorded)
+    if known.get("sha256") != actual or known.get("bytes") != path.stat().st_size:
+        write_json(recorded, {"url": url, "sha256": actual, "bytes": path.stat().st_size, "pinned": sha256 is not None})
+    return actual
 
 
-def agreed(path: Path, found: str, sha256: str | None, recorded: Path) -> str:
-    """The sha256 found of a file that is there, if it is the declared one, or without one the one recorded at first."""
-    expected = sha256 or (read_json(recorded)["sha256"] if recorded.exists() else found)
-    if found != expected:
-        said = "declared" if sha256 else f"recorded in {recorded}"
-        raise HelipError(f"{path}: its sha256 is {found}, and {expected} is {said}; delete the file and fetch it again, or correct that")
-    return found
+def agreed(path: Path, actual: str, sha256: str | None, recorded: Path) -> str:
+    """Returns the actual sha256 of a file if it is the declared one, or without one the one recorded at first; else HelipError."""
+    expected = sha256 or (read_json(recorded)["sha256"] if recorded.exists() else actual)
+    if actual != expected:
+        origin = "declared" if sha256 else f"recorded in {recorded}"
+        raise HelipError(f"{path}: its sha256 is {actual}, and {expected} is {origin}; delete the file and fetch it again, or correct that")
+    return actual
 
 
 def _when(recorded: Path) -> str:
@@ -59,11 +61,11 @@ def _when(recorded: Path) -> str:
 
 
 def _checked(url: str, part: Path, expected: str | None, what: str) -> str:
-    found = file_digest(part)
-    if expected and found != expected:
+    actual = file_digest(part)
+    if expected and actual != expected:
         _forget(part)
-        raise HelipError(f"{url}: its sha256 is {found}, not the {expected} {what}")
-    return found
+        raise HelipError(f"{url}: its sha256 is {actual}, not the {expected} {what}")
+    return actual
 
 
 def _forget(part: Path) -> None:

@@ -4,25 +4,25 @@ import re
 from multiprocessing.pool import ThreadPool
 from pathlib import Path
 
-from helip.data.progress import progress
 from helip.download.fetching import fetch
 from helip.errors import HelipError
+from helip.progress import progress
 
 CONNECTIONS = 8
 _RANGE = re.compile(r"\{(\d+)\.\.(\d+)\}")
 
 
 def addresses(pattern: str) -> list[str]:
-    """'.../train-{0000..0575}.tar' as its 576 addresses; both ends count, and the zeros in front are kept."""
-    found = _RANGE.findall(pattern)
-    if len(found) != 1 or int(found[0][0]) > int(found[0][1]):
+    """Returns '.../train-{0000..0575}.tar' as its 576 addresses; both ends count, and the zeros in front are kept."""
+    matches = _RANGE.findall(pattern)
+    if len(matches) != 1 or int(matches[0][0]) > int(matches[0][1]):
         raise HelipError(f"mirror '{pattern}': needs one range {{first..last}}, e.g. {{0000..0575}}; write its shards that way")
-    first, last = found[0]
+    first, last = matches[0]
     return [_RANGE.sub(f"{n:0{len(first)}d}", pattern) for n in range(int(first), int(last) + 1)]
 
 
 def fetch_shards(pattern: str, folder: Path, timeout: float = 60, tries: int = 5) -> tuple[list[Path], dict]:
-    """The shards in `folder`/mirror, several at a time; started again, it goes on with what is missing."""
+    """Returns the shards in `folder`/mirror, fetched several at a time; started again, it goes on with what is missing."""
     jobs = [(url, folder / "mirror" / url.rpartition("/")[2]) for url in addresses(pattern)]
 
     def one(job: tuple[str, Path]) -> HelipError | None:

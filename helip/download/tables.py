@@ -19,8 +19,10 @@ ROWS = 1 << 16
 
 
 def write_addresses(declaration: DownloadedCorpus, table: Path, out: Path) -> dict[str, int]:
-    """Write `out` with columns url, caption and, where the source publishes one, the image's hash; return counts: rows (of them all or
-    of the sample), unusable (no address, or not UTF-8: left out), duplicate_addresses (kept)."""
+    """Writes `out` with columns url, caption and, where the source publishes one, the image's hash, and returns counts.
+
+    They are rows (of them all or of the sample), unusable (no address, or not UTF-8: left out) and duplicate_addresses (kept).
+    """
     columns = [declaration.url_column, declaration.caption_column, *([declaration.hash_column] if declaration.hash_column else [])]
     names = ["url", "caption", *([declaration.hash] if declaration.hash else [])]
     schema, rows, read, seen = pa.schema([(n, pa.string()) for n in names]), 0, 0, []
@@ -29,11 +31,11 @@ def write_addresses(declaration: DownloadedCorpus, table: Path, out: Path) -> di
         for batch in _batches(table, declaration.header, columns):
             wanted = _wanted(batch, read, drawn)
             read += batch.num_rows
-            kept = [row for row in _texts(wanted) if row is not None]
-            if kept:
-                writer.write_table(pa.table([pa.array(c, pa.string()) for c in zip(*kept, strict=True)], schema=schema))
+            valid = [row for row in _texts(wanted) if row is not None]
+            if valid:
+                writer.write_table(pa.table([pa.array(c, pa.string()) for c in zip(*valid, strict=True)], schema=schema))
             rows += wanted.num_rows
-            seen.append(np.array([_short(row[0]) for row in kept], np.uint64))
+            seen.append(np.array([_short(row[0]) for row in valid], np.uint64))
     addresses = np.concatenate(seen) if seen else np.zeros(0, np.uint64)
     if not len(addresses):
         raise HelipError(f"{table}: holds no address with a caption; check url_column and caption_column")
@@ -48,11 +50,11 @@ def _short(text: str) -> int:
 def _texts(batch: pa.RecordBatch) -> Iterator[tuple[str, ...] | None]:
     for row in zip(*(column.to_pylist() for column in batch.columns), strict=True):
         try:
-            said = tuple("" if v is None else v.decode() if isinstance(v, bytes) else str(v) for v in row)
+            texts = tuple("" if v is None else v.decode() if isinstance(v, bytes) else str(v) for v in row)
         except UnicodeDecodeError:
             yield None
             continue
-        yield said if said[0].strip() else None
+        yield texts if texts[0].strip() else None
 
 
 # ---------------------------------------------------------------- sampling
@@ -77,6 +79,7 @@ def _wanted(batch: pa.RecordBatch, first: int, drawn: np.ndarray | None) -> pa.R
 
 
 def count_rows(table: Path, declaration: DownloadedCorpus) -> int:
+    """Returns the number of rows of the declared table; HelipError where it cannot be read."""
     if _is_parquet(table):
         with _readable(table):
             return sum(pq.ParquetFile(f).metadata.num_rows for f in _parquet_files(table))

@@ -5,9 +5,9 @@ from typing import TYPE_CHECKING
 
 from helip.config import Encoder as EncoderConfig
 from helip.config import OpenClipEncoder, RunEncoder, SelfSupervisedEncoder, SentenceEncoder, TimmEncoder, TorchvisionEncoder
-from helip.encoders.network import offline_if_unreachable
 from helip.errors import HelipError
 from helip.models import reference
+from helip.models.network import offline_if_unreachable
 
 if TYPE_CHECKING:
     from helip.encoders.encoder import Encoder
@@ -21,7 +21,7 @@ FORMS = (
 def load(declaration: EncoderConfig, folder: Path | None = None, device: str = "cpu", pretrained: bool = True) -> "Encoder":
     """The encoder that a declaration names.
 
-    folder: of an encoder that the study itself makes, where `helip train-encoder` or `helip train` put it. pretrained=False builds
+    folder: of an encoder that the study itself makes, where its stage `train_encoder` or `train` put it. pretrained=False builds
     the network with random weights, for tests of everything but the numbers. HelipError where the name is unknown or the weights
     cannot be had.
     """
@@ -47,7 +47,7 @@ def load(declaration: EncoderConfig, folder: Path | None = None, device: str = "
             from helip.encoders import simclr
 
             if folder is None:
-                raise HelipError("a simclr encoder has no weights before `helip train-encoder` made them; say where they are")
+                raise HelipError("a simclr encoder has no weights before the stage train_encoder made them; say where they are")
             return simclr.load(declaration, folder, device)
         case RunEncoder(modality=modality):
             from helip.encoders import clip_encoder
@@ -58,7 +58,7 @@ def load(declaration: EncoderConfig, folder: Path | None = None, device: str = "
 
 
 def parse(text: str) -> EncoderConfig:
-    """An encoder as the command line writes it, see FORMS."""
+    """Returns an encoder as the command line writes it, see FORMS. Raises HelipError for any other text."""
     library, _, name = text.partition(":")
     model, _, pretrained = name.partition("@")
     match library:

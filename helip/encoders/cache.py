@@ -9,11 +9,11 @@ import torch
 from PIL import Image
 
 from helip.config import Encoder as EncoderConfig
-from helip.data.progress import progress
 from helip.encoders.encoder import Encoder
 from helip.encoders.partial import PartialFeatures
 from helip.errors import HelipError
 from helip.io import atomic_folder, declared, digest, provenance, write_json
+from helip.progress import progress
 
 BLOCK = 4096  # rows between two resume points; captions are sorted by length within one
 
@@ -24,8 +24,13 @@ class Corpus(Protocol):
     digest: str
 
     def __len__(self) -> int: ...
-    def image(self, i: int) -> Image.Image: ...
-    def caption(self, i: int) -> str: ...
+    def image(self, i: int) -> Image.Image:
+        """Returns the RGB image of sample i."""
+        ...
+
+    def caption(self, i: int) -> str:
+        """Returns the caption of sample i."""
+        ...
 
 
 def encode(
@@ -45,9 +50,10 @@ def encode(
     """
     if not len(corpus):
         raise HelipError(f"{out}: the corpus is empty, there is nothing to encode")
-    said = {"encoder": declared(declaration), "corpus": corpus.digest, "weights": encoder.weights, "preprocessing": encoder.preprocessing}
+    weights, preprocessing = encoder.weights, encoder.preprocessing
+    identity = {"encoder": declared(declaration), "corpus": corpus.digest, "weights": weights, "preprocessing": preprocessing}
     inputs, row_N = _distinct(encoder, corpus)
-    partial = PartialFeatures(out.parent / f".{out.name}.{digest(said)}.partial", (len(inputs), encoder.dim), "float32")
+    partial = PartialFeatures(out.parent / f".{out.name}.{digest(identity)}.partial", (len(inputs), encoder.dim), "float32")
     for rows_BD in _blocks(encoder, inputs, partial.done, batch_size, workers):
         _refuse_unusable(rows_BD, partial.done, encoder)
         partial.write(rows_BD)

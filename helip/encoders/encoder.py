@@ -28,7 +28,7 @@ class Encoder:
 
 
 def weights_digest(module: torch.nn.Module) -> str:
-    """sha256 over the names, types and bytes of a module's parameters and buffers."""
+    """Returns the sha256 over the names, types and bytes of a module's parameters and buffers."""
     seen = hashlib.sha256()
     for name, tensor in sorted(module.state_dict().items()):
         seen.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
@@ -37,11 +37,12 @@ def weights_digest(module: torch.nn.Module) -> str:
 
 
 def frozen(module: torch.nn.Module, device: str) -> torch.nn.Module:
+    """Returns the same module in evaluation mode, without gradients, on the device."""
     return module.eval().requires_grad_(False).to(device)
 
 
 def inference(module: Callable, device: str) -> Callable[[torch.Tensor], torch.Tensor]:
-    """A module as an `embed` of image batches: to the device, half precision there, float32 back on the CPU."""
+    """Returns a module as an `embed` of batches: to the device, half precision there, float32 back on the CPU."""
     half = device.startswith("cuda")
 
     @torch.inference_mode()
@@ -53,10 +54,10 @@ def inference(module: Callable, device: str) -> Callable[[torch.Tensor], torch.T
 
 
 def in_words(transform: object) -> str:
-    """A torchvision transform on one line."""
+    """Returns a torchvision transform on one line."""
     return " ".join(str(transform).split())
 
 
 def feature_width(embed: Callable, prepare: Callable) -> int:
-    """D, by embedding a black image: what a library says of its width is not always what comes out."""
+    """Returns D, by embedding a black image: what a library says of its width is not always what comes out."""
     return embed(prepare(Image.new("RGB", (64, 64))).unsqueeze(0)).shape[1]

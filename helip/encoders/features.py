@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from helip.errors import HelipError
-from helip.io import read_json
+from helip.io import load_array, read_json
 
 BLOCK = 65536  # rows checked at a time
 
@@ -25,26 +25,25 @@ class Features:
 
     @property
     def dim(self) -> int:
+        """The width D of a feature."""
         return self.array.shape[1]
 
     @property
     def corpus_digest(self) -> str:
+        """The digest of the corpus whose features these are."""
         return self.metadata["corpus_digest"]
 
     @classmethod
     def open(cls, folder: Path, corpus_digest: str | None = None) -> "Features":
-        """The features in `folder`; HelipError where they are truncated, hold NaN, or belong to another corpus than `corpus_digest`."""
+        """Opens the features in `folder`. Raises HelipError where they are truncated, hold NaN, or belong to another corpus than
+        `corpus_digest`.
+        """
         path, metadata = Path(folder) / "features.npy", read_json(Path(folder) / "features.json")
         again = f"run `helip encode` again for {folder}"
         if corpus_digest is not None and metadata["corpus_digest"] != corpus_digest:
             had = metadata["corpus_digest"]
             raise HelipError(f"{path}: these are features of another corpus ({had}, not {corpus_digest}); {again}")
-        try:
-            array = np.load(path, mmap_mode="r", allow_pickle=False)
-        except FileNotFoundError:
-            raise HelipError(f"{path}: not found; {again}") from None
-        except (ValueError, OSError, EOFError) as error:
-            raise HelipError(f"{path}: truncated or no array ({error}); {again}") from None
+        array = load_array(path, again)
         expected = (metadata["rows"], metadata["dim"])
         if array.shape != expected or array.dtype.name != metadata["dtype"]:
             raise HelipError(f"{path}: holds {array.dtype} {array.shape} and features.json says {metadata['dtype']} {expected}; {again}")

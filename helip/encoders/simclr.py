@@ -37,12 +37,13 @@ class Network(nn.Module):
         self.features = nn.Linear(8 * width, dim)
 
     def forward(self, images_BCHW: Tensor) -> Tensor:
+        """Takes float32 images [B, 3, S, S] in [-1, 1] and returns features [B, dim], not normalised."""
         maps_BCHW = self.trunk(images_BCHW)
         return self.features(torch.cat([maps_BCHW.mean((2, 3)), maps_BCHW.amax((2, 3))], 1))
 
 
 def pixels(image: Image.Image, size: int) -> Tensor:
-    """An RGB image as uint8 [3, size, size]: shrunk until its shorter side fits, then cut at the centre."""
+    """Returns an RGB image as uint8 [3, size, size]: shrunk until its shorter side fits, then cut at the centre."""
     if image.size != (size, size):
         scale = size / min(image.size)
         width, height = (max(size, round(side * scale)) for side in image.size)
@@ -53,16 +54,16 @@ def pixels(image: Image.Image, size: int) -> Tensor:
 
 
 def load(declaration: SelfSupervisedEncoder, folder: Path, device: str) -> Encoder:
-    """The encoder in `folder`, as `helip train-encoder` wrote it; HelipError if it is missing or was trained otherwise."""
-    said = read_json(folder / "encoder.json")
-    if said["declared"] != declared(declaration):
-        raise HelipError(f"{folder}: was trained with other settings than are declared now; run `helip train-encoder` again")
+    """Returns the encoder in `folder`, as the stage train_encoder wrote it. Raises HelipError where it is missing or another."""
+    metadata = read_json(folder / "encoder.json")
+    if metadata["declared"] != declared(declaration):
+        raise HelipError(f"{folder}: was trained with other settings than are declared now; run the stage train_encoder again")
     network, weights = Network(declaration.width, declaration.dim), folder / "model.safetensors"
     try:
         network.load_state_dict(load_file(weights))
     except Exception as error:  # a missing, truncated or foreign file: safetensors and torch each raise their own
         reason = str(error).splitlines()[0]
-        raise HelipError(f"{weights}: not the weights of this encoder ({reason}); run `helip train-encoder` again") from error
+        raise HelipError(f"{weights}: not the weights of this encoder ({reason}); run the stage train_encoder again") from error
     network = frozen(network, device)
     size = declaration.image_size
     return Encoder(

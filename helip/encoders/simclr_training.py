@@ -12,12 +12,12 @@ from torch import Tensor, nn
 from torch.nn.functional import normalize
 
 from helip.config import SelfSupervisedEncoder
-from helip.data.progress import progress
 from helip.encoders.simclr import Network, pixels
 from helip.encoders.views import random_view
 from helip.errors import HelipError
 from helip.io import atomic_folder, declared, file_digest, provenance, write_json
 from helip.losses.simclr import simclr_loss
+from helip.progress import progress
 
 HEAD = 64  # output width of the projection head, thrown away after training
 WEIGHT_DECAY = 1e-4
@@ -25,10 +25,14 @@ WARMUP = 0.1  # share of the steps
 
 
 class Images(Protocol):
+    """What training needs of helip.data.corpus.Corpus."""
+
     digest: str
 
     def __len__(self) -> int: ...
-    def image(self, i: int) -> Image.Image: ...
+    def image(self, i: int) -> Image.Image:
+        """Returns the RGB image of sample i."""
+        ...
 
 
 def train(declaration: SelfSupervisedEncoder, corpus: Images, out: Path) -> None:

@@ -8,12 +8,14 @@ from torch import nn
 
 from helip.config import TimmEncoder
 from helip.encoders.encoder import Encoder, feature_width, frozen, in_words, inference, weights_digest
-from helip.encoders.network import reason
 from helip.errors import HelipError
+from helip.models.network import reason
 
 
 def load(declaration: TimmEncoder, device: str, pretrained: bool = True) -> Encoder:
-    """features_BD are timm's pooled features (`num_classes=0`); with `logits`, the classifier's output as the released code has it."""
+    """Returns the encoder of a timm model: its pooled features (`num_classes=0`), or with `logits` the classifier's output, as the
+    released code has it.
+    """
     model = frozen(_create(declaration, pretrained), device)
     if declaration.logits and not model.num_classes:
         raise HelipError(f"timm model '{declaration.model}' has no classifier, so there are no logits to take; leave out logits")

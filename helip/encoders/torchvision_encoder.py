@@ -6,12 +6,12 @@ from torchvision import models
 
 from helip.config import TorchvisionEncoder
 from helip.encoders.encoder import Encoder, feature_width, frozen, in_words, inference, weights_digest
-from helip.encoders.network import reason
 from helip.errors import HelipError
+from helip.models.network import reason
 
 
 def load(declaration: TorchvisionEncoder, device: str, pretrained: bool = True) -> Encoder:
-    """features_BD of a torchvision classifier whose head (`heads`, `fc` or `classifier`) became the identity."""
+    """Returns the encoder of a torchvision classifier whose head (`heads`, `fc` or `classifier`) became the identity."""
     published = _published(declaration)
     model = _with_weights(declaration, published) if pretrained else models.get_model(declaration.model, weights=None, **_size(published))
     model = frozen(_headless(model, declaration.model), device)

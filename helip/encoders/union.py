@@ -11,7 +11,9 @@ from helip.io import atomic_folder, file_digest, provenance, write_json
 
 
 def join(declaration: ConfigModel, members: list[Features], corpus_digest: str, out: Path) -> int:
-    """Write out/{features.npy, features.json} of the union; returns its rows. HelipError where the members had different encoders."""
+    """Writes out/{features.npy, features.json} of the union and returns its rows. Raises HelipError where the members had different
+    encoders.
+    """
     first = members[0]
     for member in members[1:]:
         for key in ("weights_digest", "preprocessing", "dim", "dtype"):

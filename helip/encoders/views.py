@@ -15,7 +15,7 @@ RGB_TO_YIQ = torch.tensor([[0.299, 0.587, 0.114], [0.596, -0.274, -0.322], [0.21
 
 
 def random_view(images_BCHW: Tensor, generator: torch.Generator) -> Tensor:
-    """uint8 images, [B, 3, S, S] -> one random view of each, float32 in about [-1, 1]."""
+    """Takes uint8 images [B, 3, S, S] and returns one random view of each, float32 with values between -1 and 1, or little beyond."""
     view_BCHW = _crop_and_flip(images_BCHW.float().div_(127.5).sub_(1), generator)
     return _recolour(view_BCHW, generator)
 

@@ -17,20 +17,23 @@ IMAGES = frozenset({"webp", "png", "jpg", "jpeg"})  # what CLIP benchmark decode
 
 
 def build_evaluation_set(name: str, declaration: ConfigModel, out: Path, inputs: dict[str, str] | None = None) -> dict[str, Any]:
-    """Write the folder `out` with its evaluation.json: task, CLIP benchmark's data set name and root ("." is the folder itself),
-    split, items, digests of class names, templates and archives. Returns what the JSON says."""
+    """Writes the folder `out` with its evaluation.json and returns what that says.
+
+    It holds the task, CLIP benchmark's data set name and root ("." is the folder itself), split, items and the digests of class names,
+    templates and archives. HelipError for a set that could not be evaluated.
+    """
     with atomic_folder(out) as folder:
         match declaration:
             case GeneratedSet():
-                found = _generated(name, declaration, folder)
+                contents = _generated(name, declaration, folder)
             case WdsSet():
                 root = resolve_path(declaration.path, declaration.obtain)
-                found = {"dataset": f"wds/{name}", "root": str(root), "split": declaration.split, **check_wds(root, declaration)}
+                contents = {"dataset": f"wds/{name}", "root": str(root), "split": declaration.split, **check_wds(root, declaration)}
             case BenchmarkSet():
-                found = _benchmark(name, declaration)
-        said = provenance(declaration, inputs, name=name, task=declaration.task, probe=declaration.probe, **found)
-        write_json(folder / "evaluation.json", said)
-    return said
+                contents = _benchmark(name, declaration)
+        metadata = provenance(declaration, inputs, name=name, task=declaration.task, probe=declaration.probe, **contents)
+        write_json(folder / "evaluation.json", metadata)
+    return metadata
 
 
 # ---------------------------------------------------------------- generated
@@ -89,7 +92,7 @@ def _write_split(folder: Path, items: Iterable[tuple[bytes, str, str]]) -> None:
 
 
 def check_wds(root: Path, declaration: GeneratedSet | WdsSet) -> dict[str, Any]:
-    """Items and digests of a folder in CLIP benchmark's layout; HelipError for whatever it could not be evaluated with."""
+    """Returns the items and digests of a folder in CLIP benchmark's layout; HelipError for whatever it could not be evaluated with."""
     split = getattr(declaration, "split", "test")
     if not root.is_dir():
         usual = "put the set there in CLIP benchmark's wds layout (clip_benchmark_export_wds writes it)"

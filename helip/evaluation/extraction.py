@@ -9,18 +9,18 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from helip.data.progress import progress
 from helip.errors import HelipError
 from helip.evaluation.model import ClipModel
 from helip.evaluation.sets import EvaluationSet
 from helip.io import atomic_file, digest
+from helip.progress import progress
 
 IMAGES, TEXTS = 128, 256  # a batch
 
 
 @dataclass(frozen=True)
 class SetFeatures:
-    """What a split holds: of a classification the labels, of a retrieval set the captions of each image."""
+    """This is what a split holds: the labels of a classification, or the captions of each image of a retrieval set."""
 
     images: torch.Tensor  # [N, D] float32 as the model gives them
     labels: torch.Tensor  # [N] int64, or empty
@@ -29,13 +29,14 @@ class SetFeatures:
 
 
 class Extractor:
-    """One model's features, computed or taken from `cache`, a folder that may be shared and may be deleted at any time."""
+    """This gives one model's features, computed or taken from `cache`, a folder that may be shared and may be deleted at any time."""
 
     def __init__(self, model: ClipModel, cache: Path | None, workers: int = 0):
         self.model, self.workers = model, workers
         self.folder = cache / model.key if cache else None
 
     def images(self, data: EvaluationSet, split: str) -> SetFeatures:
+        """Returns the features and the labels or captions of a split; HelipError where it cannot be read or a feature is not finite."""
         on_disk = data.digest(split)
         key = digest([on_disk, self.model.preprocessing])
         arrays = self._cached(f"images-{key}.npz", lambda: self._encode_images(data, split))
@@ -43,7 +44,7 @@ class Extractor:
         return SetFeatures(torch.from_numpy(arrays["images"]), torch.from_numpy(arrays["labels"]), captions, on_disk)
 
     def texts(self, texts: list[str]) -> torch.Tensor:
-        """[T, D] float32, one row for each of the distinct texts given."""
+        """Returns float32 [T, D], one row for each of the distinct texts given; HelipError where a feature is not finite."""
         arrays = self._cached(f"texts-{digest(texts)}.npz", lambda: {"texts": self._encode_texts(texts)})
         return torch.from_numpy(arrays["texts"])
 
@@ -51,19 +52,19 @@ class Extractor:
         if self.folder is None:
             return compute()
         path = self.folder / name
-        if (kept := _read(path)) is not None:
-            return kept
+        if (cached := _read(path)) is not None:
+            return cached
         arrays = compute()
         with atomic_file(path) as temporary, open(temporary, "wb") as file:
             np.savez(file, **arrays)
         return arrays
 
     def _encode_images(self, data: EvaluationSet, split: str) -> dict[str, np.ndarray]:
-        features, said = [], []
+        features, targets = [], []
         try:
             for images_BCHW, labels_or_captions in self._batches(data, split):
                 features.append(self.model.encode_images(images_BCHW).numpy())
-                said.extend(labels_or_captions)
+                targets.extend(labels_or_captions)
         except HelipError:
             raise
         except Exception as error:  # damaged data: PIL, tarfile, webdataset and torchvision each raise their own kinds
@@ -72,8 +73,8 @@ class Extractor:
         if not features:
             raise HelipError(f"{data.root}: the {split} split of '{data.name}' is empty; restore its files")
         retrieval = data.task == "retrieval"
-        captions = [list(c) for c in said] if retrieval else []
-        labels_N = np.zeros(0, np.int64) if retrieval else np.asarray(said, np.int64)
+        captions = [list(c) for c in targets] if retrieval else []
+        labels_N = np.zeros(0, np.int64) if retrieval else np.asarray(targets, np.int64)
         return {
             "images": _finite(np.concatenate(features), f"images of '{data.name}'"),
             "labels": labels_N,

@@ -19,7 +19,9 @@ BATCH = 256
 
 @dataclass(frozen=True)
 class Result:
-    """metrics in percent; hits: which items a metric counted, bool [items], for paired comparisons; the rest says how it came about."""
+    """This is the result of one model on one set: `metrics` in percent, and `hits`, which items a metric counted, bool [items], for paired
+    comparisons; the rest says how it came about.
+    """
 
     metrics: dict[str, float]
     hits: dict[str, torch.Tensor]
@@ -30,28 +32,30 @@ class Result:
     details: dict[str, object] = field(default_factory=dict)
 
 
-class Looked:
+class StoredFeatures:
     """Stands where CLIP benchmark expects a model: "images" and "tokens" are row numbers of features computed before."""
 
     def __init__(self, images_ND: torch.Tensor, texts_TD: torch.Tensor):
         self.images_ND, self.texts_TD = images_ND, texts_TD
 
     def encode_image(self, ids: torch.Tensor) -> torch.Tensor:
+        """Returns the rows [B, D] of the image features."""
         return self.images_ND[ids]
 
     def encode_text(self, ids: torch.Tensor) -> torch.Tensor:
+        """Returns the rows [B, D] of the text features."""
         return self.texts_TD[ids]
 
 
 def zeroshot(extractor: Extractor, data: EvaluationSet) -> Result:
-    """acc1, acc5 (of five classes and more) and mean_per_class_recall; the prompts of a class are averaged as unit vectors."""
+    """Returns acc1, acc5 (of five classes and more) and mean_per_class_recall; the prompts of a class are averaged as unit vectors."""
     from clip_benchmark.metrics import zeroshot_classification as benchmark
 
     split = data.test_split
     opened, features = data.open(None, split), extractor.images(data, split)
     classes, templates = opened.classes, opened.templates
     place = {text: i for i, text in enumerate(dict.fromkeys(_prompts(classes, templates, data)))}
-    model = Looked(features.images, extractor.texts(list(place)))
+    model = StoredFeatures(features.images, extractor.texts(list(place)))
     with _quiet():
         classifier = benchmark.zero_shot_classifier(
             model, lambda texts: torch.tensor([place[t] for t in texts]), classes, templates, "cpu", amp=False
@@ -77,7 +81,9 @@ def _prompts(classes: list[str], templates: list[str], data: EvaluationSet) -> l
 
 
 def retrieval(extractor: Extractor, data: EvaluationSet) -> Result:
-    """image_recall_at_k is text to image (one item a caption), text_recall_at_k image to text (one item an image; any of its captions)."""
+    """Returns recall in both directions: image_recall_at_k is text to image (one item a caption), text_recall_at_k image to text (one item
+    an image; any of its captions).
+    """
     from clip_benchmark.metrics.zeroshot_retrieval import batchify, recall_at_k
     from torch.nn.functional import normalize
 
@@ -95,14 +101,14 @@ def retrieval(extractor: Extractor, data: EvaluationSet) -> Result:
     for name, scores, positive in (("image", scores_TN, positive_TN), ("text", scores_TN.T, positive_TN.T)):
         for k in RECALLS:
             hits[f"{name}_recall_at_{k}"] = batchify(recall_at_k, scores, positive, BATCH, "cpu", k=min(k, scores.shape[1])) > 0
-    metrics = {name: 100 * found.double().mean().item() for name, found in hits.items()}
+    metrics = {name: 100 * hits_N.double().mean().item() for name, hits_N in hits.items()}
     counts = {len(one) for one in features.captions}
     together = {f"image_recall_at_{k}": len(features.captions[0]) for k in RECALLS} if len(counts) == 1 else {}
     return Result(metrics, hits, len(features.captions), data.test_split, {"images": features.digest}, together=together)
 
 
 def mean_per_class_recall(labels_N: torch.Tensor, predicted_N: torch.Tensor) -> float:
-    """In percent, over the classes that occur among the labels, as CLIP benchmark computes it."""
+    """Returns the mean recall in percent over the classes that occur among the labels, as CLIP benchmark computes it."""
     from sklearn.metrics import balanced_accuracy_score
 
     with warnings.catch_warnings():
@@ -111,6 +117,7 @@ def mean_per_class_recall(labels_N: torch.Tensor, predicted_N: torch.Tensor) -> 
 
 
 def check_labels(labels_N: torch.Tensor, classes: int, data: EvaluationSet) -> None:
+    """Raises HelipError for a label that is no class of the set."""
     if labels_N.ndim != 1 or labels_N.min() < 0 or labels_N.max() >= classes:
         raise HelipError(f"{data.root}: '{data.name}' has labels outside its {classes} class names; classnames.txt must name every class")
 

@@ -8,17 +8,19 @@ from pathlib import Path
 import torch
 from PIL import Image
 
-from helip.encoders.clip_encoder import create, tokenizer
 from helip.encoders.encoder import frozen, in_words, weights_digest
 from helip.errors import HelipError
 from helip.io import digest, file_digest
 from helip.models.layout import CONFIG, TOKENIZER, WEIGHTS
-from helip.models.reference import parse
+from helip.models.loading import create, tokenizer_of
+from helip.models.reference import ModelRef, parse
 
 
 @dataclass(frozen=True)
 class ClipModel:
-    """`key` stands for everything in the model that shapes a feature: weights, architecture, tokenizer, image preprocessing."""
+    """This is a loaded CLIP. `key` stands for everything in it that shapes a feature: weights, architecture, tokenizer, image
+    preprocessing.
+    """
 
     network: torch.nn.Module
     transform: Callable[[Image.Image], torch.Tensor]
@@ -29,31 +31,39 @@ class ClipModel:
 
     @cached_property
     def preprocessing(self) -> str:
+        """Returns a digest of the image preprocessing."""
         return digest(in_words(self.transform))
 
     @cached_property
     def key(self) -> str:
+        """Returns a digest of the weights, the architecture and the tokenizer."""
         return digest([self.checkpoint, self.surroundings])
 
     @torch.inference_mode()
     def encode_images(self, batch_BCHW: torch.Tensor) -> torch.Tensor:
-        """[B, D] float32 on the CPU, not normalised."""
+        """Returns [B, D] float32 on the CPU, not normalised."""
         return self.network.encode_image(batch_BCHW.to(self.device, non_blocking=True)).float().cpu()
 
     @torch.inference_mode()
     def encode_texts(self, texts: list[str]) -> torch.Tensor:
+        """Returns [B, D] float32 on the CPU, not normalised."""
         return self.network.encode_text(self.tokenize(texts).to(self.device)).float().cpu()
 
 
 def load(name: str, device: str | None = None) -> ClipModel:
-    """A checkpoint as `helip.models.reference` reads it. HelipError where it cannot be loaded."""
+    """Returns a checkpoint, named as `helip.models.reference` reads it; HelipError where it cannot be loaded."""
     device = device or ("cuda" if torch.cuda.is_available() else "cpu")
     checkpoint = parse(name)
     if checkpoint.folder is not None:
         return _of_folder(checkpoint.folder, device)
-    network, transform = create(checkpoint.name, checkpoint.pretrained)
+    opened = create(checkpoint)
     return ClipModel(
-        frozen(network, device), transform, tokenizer(checkpoint.name), weights_digest(network), digest(checkpoint.name), device
+        frozen(opened.model, device),
+        opened.transform(),
+        tokenizer_of(checkpoint),
+        weights_digest(opened.model),
+        digest(checkpoint.name),
+        device,
     )
 
 
@@ -62,9 +72,10 @@ def _of_folder(folder: Path, device: str) -> ClipModel:
     if not weights.is_file():
         raise HelipError(f"{weights}: not found; train the run first, or name a folder that holds {WEIGHTS} and {CONFIG}")
     checkpoint = file_digest(weights)
-    network, transform = create(f"local-dir:{folder}")
+    reference = ModelRef(f"local-dir:{folder}")
+    opened = create(reference)
     if file_digest(weights) != checkpoint:
         raise HelipError(f"{weights}: was overwritten while it was read; run again when its training has ended")
     files = [folder / CONFIG, *(folder / name for name in TOKENIZER)]
     surroundings = digest({f.name: file_digest(f) for f in files if f.is_file()})
-    return ClipModel(frozen(network, device), transform, tokenizer(f"local-dir:{folder}"), checkpoint, surroundings, device)
+    return ClipModel(frozen(opened.model, device), opened.transform(), tokenizer_of(reference), checkpoint, surroundings, device)

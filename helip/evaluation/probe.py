@@ -18,7 +18,11 @@ UNSPLIT = ("caltech101", "sun397")  # CLIP benchmark 1.6.2 gives all their image
 
 
 def probe(extractor: Extractor, data: EvaluationSet) -> Result:
-    """acc1 and mean_per_class_recall on the test split. A fifth of the training split chooses the strength, then all of it is fitted."""
+    """Returns acc1 and mean_per_class_recall on the test split. A fifth of the training split chooses the strength, then all of it is
+    fitted.
+
+    HelipError for a set without labels or without a training split.
+    """
     if data.task != "classification":
         raise HelipError(f"{data.root}: '{data.name}' is a {data.task} set, and a linear probe needs labels; leave it out")
     if data.benchmark_name in UNSPLIT:
@@ -41,7 +45,9 @@ def probe(extractor: Extractor, data: EvaluationSet) -> Result:
 
 
 def fit(x_ND: np.ndarray, y_N: np.ndarray, strength: float, near=None):
-    """A logistic regression; begun at the weights of `near`, one of another strength that is then changed, it gets there sooner."""
+    """Returns a fitted logistic regression; begun at the weights of `near`, one of another strength that is then changed, it gets there
+    sooner.
+    """
     from sklearn.linear_model import LogisticRegression
 
     model = near or LogisticRegression(max_iter=ITERATIONS, warm_start=True)
@@ -51,7 +57,7 @@ def fit(x_ND: np.ndarray, y_N: np.ndarray, strength: float, near=None):
 
 
 def choose_strength(x_ND: np.ndarray, y_N: np.ndarray) -> tuple[float, float]:
-    """(the strength with the best accuracy on the held-out part, that accuracy in percent); ties go to the stronger.
+    """Returns the strength with the best accuracy on the held-out part, and that accuracy in percent; ties go to the stronger.
 
     From the strongest on, each fit begins where the one before ended: the optimum is the same, and fewer iterations stop short of it.
     """

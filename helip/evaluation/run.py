@@ -42,6 +42,8 @@ def write_metrics(path: Path, facts: dict[str, Any], result: Result, extractor: 
 
 
 def packed(hits_N: torch.Tensor, together: int = 1) -> dict[str, Any]:
-    """Eight items a byte, the first in the highest bit (np.packbits), as base64; `length` is the number of items, of which each
-    `together` in a row are of one image."""
+    """Returns hits as base64, eight items a byte, the first in the highest bit (np.packbits).
+
+    `length` is the number of items, of which each `together` in a row are of one image.
+    """
     return {"bits": base64.b64encode(np.packbits(hits_N.numpy())).decode(), "length": len(hits_N), "together": together}

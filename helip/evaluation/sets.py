@@ -17,7 +17,7 @@ from helip.io import digest, file_digest
 
 @dataclass(frozen=True)
 class EvaluationSet:
-    """One data set where it lies. `benchmark_name` is CLIP benchmark's name for it, `root` its folder."""
+    """This is one data set where it lies. `benchmark_name` is CLIP benchmark's name for it, `root` its folder."""
 
     name: str
     task: Literal["classification", "retrieval"]
@@ -26,7 +26,11 @@ class EvaluationSet:
     test_split: str = "test"
 
     def open(self, transform: Callable | None, split: str) -> Any:
-        """CLIP benchmark's data set of (image, label) or (image, captions), with `classes` and `templates` if it is a classification."""
+        """Returns CLIP benchmark's data set of (image, label) or (image, captions), with `classes` and `templates` if it is a
+        classification.
+
+        HelipError where a file is missing or the set cannot be opened.
+        """
         from clip_benchmark.datasets.builder import build_dataset
 
         self._present(split)
@@ -44,6 +48,7 @@ class EvaluationSet:
 
     @property
     def is_wds(self) -> bool:
+        """This says whether the set lies in CLIP benchmark's wds layout."""
         return self.benchmark_name.startswith("wds/")
 
     def _present(self, split: str) -> None:
@@ -66,7 +71,9 @@ class EvaluationSet:
         return [self.root / name for name in needed]
 
     def digest(self, split: str) -> str:
-        """Of the images and labels: the shards' bytes in wds layout, else names, sizes and times of all files under the root."""
+        """Returns a digest of the images and labels: of the shards' bytes in wds layout, else of names, sizes and times of all files under
+        the root.
+        """
         self._present(split)
         if self.is_wds:
             files = [*sorted((self.root / split).glob("*.tar")), self.root / split / "nshards.txt"]
@@ -75,13 +82,13 @@ class EvaluationSet:
         for folder, folders, names in os.walk(self.root):
             folders.sort()
             for name in sorted(names):
-                said = os.stat(os.path.join(folder, name))
-                seen.update(f"{os.path.relpath(folder, self.root)}/{name} {said.st_size} {said.st_mtime_ns}\n".encode())
+                status = os.stat(os.path.join(folder, name))
+                seen.update(f"{os.path.relpath(folder, self.root)}/{name} {status.st_size} {status.st_mtime_ns}\n".encode())
         return seen.hexdigest()[:16]
 
 
 def of_declaration(name: str, declaration: ConfigModel, folder: Path) -> EvaluationSet:
-    """A study's set; `folder` is where the study keeps the sets that it generates."""
+    """Returns a study's set; `folder` is where the study keeps the sets that it generates."""
     match declaration:
         case GeneratedSet():
             return EvaluationSet(name, declaration.task, f"wds/{name}", folder)
@@ -92,9 +99,9 @@ def of_declaration(name: str, declaration: ConfigModel, folder: Path) -> Evaluat
 
 
 def of_folder(folder: Path) -> EvaluationSet:
-    """A folder in wds layout; dataset_type.txt says what it is, as CLIP benchmark reads it."""
+    """Returns the set of a folder in wds layout; dataset_type.txt says what it is, as CLIP benchmark reads it."""
     kind = folder / "dataset_type.txt"
-    said = kind.read_text().strip().lower() if kind.is_file() else "classification"
-    if said not in ("classification", "retrieval"):
-        raise HelipError(f"{kind}: '{said}' is neither classification nor retrieval, and nothing else can be evaluated here")
-    return EvaluationSet(folder.resolve().name, said, f"wds/{folder.resolve().name}", folder)
+    task = kind.read_text().strip().lower() if kind.is_file() else "classification"
+    if task not in ("classification", "retrieval"):
+        raise HelipError(f"{kind}: '{task}' is neither classification nor retrieval, and nothing else can be evaluated here")
+    return EvaluationSet(folder.resolve().name, task, f"wds/{folder.resolve().name}", folder)

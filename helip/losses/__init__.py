@@ -9,7 +9,6 @@ Features are unit norm. `logit_scale` is the multiplier 1 / temperature itself, 
 """
 
 from helip.losses.clip import clip_loss
-from helip.losses.helip import helip_loss
-from helip.losses.hnml import hard_negative_margin_loss
+from helip.losses.hnml import hard_negative_margin_loss, helip_loss
 
 __all__ = ["clip_loss", "hard_negative_margin_loss", "helip_loss"]

@@ -11,6 +11,9 @@ from torch.nn.functional import cosine_similarity, cross_entropy
 
 from helip.losses.clip import clip_loss, info_nce
 
+WEIGHTS = {"clip": 0.4, "nearest": 0.2, "simsiam": 0.2, "masked": 0.2}  # of the terms of L above
+MASKED_SHARE = 0.15  # of the words of a caption that are hidden
+
 
 def multi_view_clip_loss(image_views: Sequence[Tensor], text_views: Sequence[Tensor], logit_scale: Tensor | float) -> Tensor:
     """Returns the mean of CLIP over every pair of an image view and a caption view, as a scalar (arXiv 2110.05208, section 3).

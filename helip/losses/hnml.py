@@ -1,4 +1,4 @@
-"""HNML, the hard negative margin loss: eq. 6 of arXiv 2305.05208.
+"""HNML, the hard negative margin loss (eq. 6 of arXiv 2305.05208), and HELIP's whole loss (eq. 7).
 
     l_margin = mean_i mean_j max(0, sim(I_i, T_j) - min_{j' in H_i} sim(I_i, T_j'))
 
@@ -9,6 +9,8 @@ the loss would push the matching text below its hard negatives.
 import numpy as np
 import torch
 from torch import Tensor
+
+from helip.losses.clip import symmetric_info_nce
 
 Positions = Tensor | np.ndarray  # int64 row positions in the batch, as a tensor or as the sampler gives them
 
@@ -47,3 +49,21 @@ def hard_negative_margin_loss(
     Seeds and hard pairs are as in `margin_of`.
     """
     return margin_of(image_features_BD @ text_features_BD.T, seeds_S, hard_SP, symmetric)
+
+
+def helip_loss(
+    image_features_BD: Tensor,
+    text_features_BD: Tensor,
+    logit_scale: Tensor | float,
+    seeds_S: Positions,
+    hard_SP: Positions,
+    gamma: float = 1.0,
+    symmetric: bool = False,
+) -> Tensor:
+    """Returns CLIP over the whole batch plus gamma times the margin of its seeds, as a scalar (eq. 7 of arXiv 2305.05208).
+
+    Both come from one similarity matrix. The features [B, D] are unit norm; `seeds_S` and `hard_SP` are row positions in the batch as in
+    `margin_of`.
+    """
+    similarity_BB = image_features_BD @ text_features_BD.T
+    return symmetric_info_nce(logit_scale * similarity_BB) + gamma * margin_of(similarity_BB, seeds_S, hard_SP, symmetric)

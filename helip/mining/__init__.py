@@ -6,18 +6,11 @@ cosines, s = s_ij their product, e a bound on what rounding to 16 bits moves a r
 
 from typing import TYPE_CHECKING
 
+from helip.lazy import lazy_names
 from helip.mining.pairs import PairSet
 
 if TYPE_CHECKING:
     from helip.mining.miner import mine
 
 __all__ = ["PairSet", "mine"]
-
-
-def __getattr__(name: str):
-    """`mine` needs torch; a sampler that only opens a PairSet does not."""
-    if name == "mine":
-        from helip.mining.miner import mine
-
-        return mine
-    raise AttributeError(f"module 'helip.mining' has no attribute {name!r}")
+__getattr__ = lazy_names(__name__, {"mine": "helip.mining.miner"})  # `mine` needs torch; a sampler that only opens a PairSet does not

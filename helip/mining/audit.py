@@ -1,13 +1,18 @@
 """A short audit of a pair set: is what was mined hard, varied and true? Sampled, seconds long, the same sample every time."""
 
+import base64
+import html
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
+from helip.io import atomic_file
 from helip.mining.features import checked, cosines
 from helip.mining.pairs import PairSet
-from helip.mining.truth import Truth
+from helip.mining.references import Truth
 
 TARGETS = 2_000  # sampled for what needs truth or features
 ENTRIES = 200_000  # hard pairs of them whose features are looked at
@@ -16,16 +21,24 @@ LEVELS = (0.9, 0.95, 0.98, 0.995)  # values of max_similarity that a near-duplic
 COMPARED = 1_000_000_000  # pairs that it looks at
 BLOCK = 16_384  # rows of the corpus at a time
 QUANTILES = (1, 5, 25, 50, 75, 95, 99)
+STYLE = """body{font:13px sans-serif;margin:1em}section{display:flex;gap:8px;overflow-x:auto;border-top:1px solid #ccc;padding:8px 0}
+figure{margin:0;flex:0 0 132px}figure.target{border-right:3px solid #444;padding-right:8px}
+img{width:128px;height:128px;object-fit:contain;background:#eee}
+figcaption{overflow-wrap:anywhere}b{font-weight:600}"""
+Show = Callable[[int], tuple[bytes, str]]  # sample id -> its image's bytes as a browser reads them, its caption
 
 
 def audit(
     pairs: PairSet, image_features: np.ndarray | None = None, text_features: np.ndarray | None = None, truth: Truth | None = None
 ) -> dict[str, Any]:
-    """Plain JSON values. features: [N, D] as they were mined, None for a modality that was not. truth: of a generated corpus. Pairs
-    that `keep` left out of the mining count nowhere."""
+    """Returns the report of an audit, as plain JSON values.
+
+    features: [N, D] as they were mined, None for a modality that was not. truth: what a generated corpus knows of itself, None for others.
+    Pairs that `keep` left out of the mining count nowhere.
+    """
     targets, noise = sampled_targets(pairs, TARGETS), pairs.noise[pairs.mined]
     i, j = _entries(pairs, targets)
-    report = {
+    report: dict[str, Any] = {
         "targets": len(noise),
         "noise_targets": int(noise.sum()),
         "noise_share": _share(noise),
@@ -43,7 +56,7 @@ def audit(
 
 
 def sampled_targets(pairs: PairSet, most: int, seed: int = 0) -> np.ndarray:
-    """Targets that have hard pairs, without repetition, in order."""
+    """Returns at most `most` targets that have hard pairs, drawn without replacement, in order."""
     good = np.flatnonzero(np.diff(pairs.offsets))
     return np.sort(np.random.default_rng(seed).choice(good, min(most, len(good)), replace=False))
 
@@ -96,7 +109,7 @@ def _near(name: str, values: np.ndarray, pairs: PairSet, targets: np.ndarray) ->
             x_ED = checked(name, values[j]).rows(slice(None))
             own, place = np.unique(i, return_inverse=True)
             near.append((cosines(checked(name, values[own]).rows(slice(None))[place], x_ED) > NEAR).numpy())
-            twice += [_named_twice(x_KD) for x_KD in x_ED.split(np.bincount(place).tolist())]
+            twice += [_named_twice(x_KD) for x_KD in torch.split(x_ED, np.bincount(place).tolist())]
     return {f"{name}_nearly_the_same": _share(np.concatenate(near)), f"{name}_repeats_in_list": _share(np.concatenate(twice))}
 
 
@@ -128,8 +141,11 @@ def _against(truth: Truth, pairs: PairSet, i: np.ndarray, j: np.ndarray) -> dict
 
 
 def near_duplicates(features: np.ndarray, most: int = TARGETS, seed: int = 0, among: np.ndarray | None = None) -> dict[str, Any]:
-    """Of a sample of the corpus: the share with another sample nearer than each of LEVELS, which is what `max_similarity` would find
-    to drop. By faiss, the corpus in blocks: no copy of it is made. features: [N, D], of any norm. among: ids of those looked at."""
+    """Returns which share of a sample of the corpus has another sample nearer than each of LEVELS: what `max_similarity` would drop.
+
+    faiss searches the corpus in blocks, so no copy of it is made. features: [N, D], of any norm. among: ids of the rows that are searched,
+    None for all.
+    """
     import faiss
 
     rows = np.arange(len(features)) if among is None else among
@@ -139,13 +155,13 @@ def near_duplicates(features: np.ndarray, most: int = TARGETS, seed: int = 0, am
     for start in range(0, len(rows), BLOCK):
         here = rows[start : start + BLOCK]
         block = checked("corpus", features[here]).rows(slice(None)).numpy()
-        near, found = faiss.knn(wanted, block, min(2, len(block)), metric=faiss.METRIC_INNER_PRODUCT)
-        best = np.maximum(best, np.where(here[found] == ids[:, None], -1, near).max(1))
+        near, place = faiss.knn(wanted, block, min(2, len(block)), metric=faiss.METRIC_INNER_PRODUCT)
+        best = np.maximum(best, np.where(here[place] == ids[:, None], -1, near).max(1))
     return {"sampled": len(ids)} | {f"> {level:g}": _share(best > level) for level in LEVELS}
 
 
 def lines(report: dict[str, Any]) -> list[str]:
-    """The report for a terminal."""
+    """Returns a report as lines for a terminal."""
 
     def shown(value: Any) -> str:
         match value:
@@ -157,3 +173,28 @@ def lines(report: dict[str, Any]) -> list[str]:
                 return str(value)
 
     return [f"{name.replace('_', ' ')}: {shown(value)}" for name, value in report.items() if value is not None]
+
+
+def sheet(pairs: PairSet, show: Show, path: Path, *, targets: int = 50, each: int = 9, title: str = "") -> None:
+    """Writes an HTML file with `targets` rows, each of a target and `each` of its hard pairs, best first, and a row of noise targets."""
+    rows = [_row(pairs, show, int(t), each) for t in sampled_targets(pairs, targets)]
+    noise = (pairs.noise & pairs.mined).nonzero()[0][: each + 1]
+    if len(noise):
+        rows.append(
+            "<h2>noise: fewer than k pairs count</h2><section>" + "".join(_figure(show, int(t) + pairs.first) for t in noise) + "</section>"
+        )
+    head = f"<!doctype html><meta charset=utf-8><title>{html.escape(title)}</title><style>{STYLE}</style><h1>{html.escape(title)}</h1>"
+    with atomic_file(path) as temporary:
+        temporary.write_text(head + "\n".join(rows), encoding="utf-8")
+
+
+def _row(pairs: PairSet, show: Show, target: int, each: int) -> str:
+    hard = zip(pairs.hard(target)[:each], pairs.scores(target)[:each], strict=True)
+    return f"<section>{_figure(show, target + pairs.first, 'target')}{''.join(_figure(show, int(j), score=s) for j, s in hard)}</section>"
+
+
+def _figure(show: Show, sample: int, kind: str = "hard", score: float | None = None) -> str:
+    image, caption = show(sample)
+    label = f"<b>{sample}</b>" + (f" {score:.3f}" if score is not None else "")
+    source = f"data:image;base64,{base64.b64encode(image).decode()}"
+    return f"<figure class={kind}><img src='{source}' alt=''><figcaption>{label}<br>{html.escape(caption)}</figcaption></figure>"

@@ -27,6 +27,8 @@ class Criterion:
 
     @classmethod
     def of(cls, spec: MiningSpec) -> "Criterion":
+        """Returns the criterion that a spec declares, its bounds rounded to float32; ABOVE and BELOW stand for a bound of None."""
+
         def bound(value: float | None, absent: np.float32) -> np.float32:
             return absent if value is None else np.float32(value)
 
@@ -41,11 +43,11 @@ class Criterion:
 
     @cached_property
     def modalities(self) -> tuple[tuple[str, np.float32], ...]:
-        """(name, tau) of each modality used, in the order in which they are multiplied."""
+        """The (name, tau) of each modality that is used, in the order in which their cosines are multiplied."""
         both = (("image", self.use_image, self.tau_image), ("text", self.use_text, self.tau_text))
         return tuple((name, tau) for name, used, tau in both if used)
 
     @cached_property
     def signed(self) -> bool:
         """Whether a pair of negative cosines can count."""
-        return self.use_image and self.use_text and self.tau_image < 0 and self.tau_text < 0
+        return self.use_image and self.use_text and bool(self.tau_image < 0) and bool(self.tau_text < 0)

@@ -12,7 +12,7 @@ CHUNK = 100_000  # targets written together
 
 
 def to_parquet(pairs: PairSet, path: Path) -> None:
-    """One row a target: target int64, noise bool, hard list<int32>, score list<float32>."""
+    """Writes one row a target: target int64, noise bool, hard list<int32>, score list<float32>."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -29,8 +29,10 @@ def to_parquet(pairs: PairSet, path: Path) -> None:
 
 
 def to_csv(pairs: PairSet, path: Path) -> None:
-    """The released code's form: a line a target, its id and then the ids of its hard pairs. Noise targets are left out: there every
-    line has k of them, and its sampler draws from a prefix."""
+    """Writes the released code's form: a line a target, its id and then the ids of its hard pairs.
+
+    Noise targets are left out: there every line has k pairs, and its sampler draws from a prefix.
+    """
     with atomic_file(path) as temporary, open(temporary, "w", newline="") as f:
         writer = csv.writer(f)
         for i in np.flatnonzero(~pairs.noise):

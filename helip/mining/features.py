@@ -13,6 +13,7 @@ import numpy as np
 import torch
 
 from helip.errors import HelipError
+from helip.io import load_array
 
 LANES = 64
 CHUNK_BYTES = 2 << 20  # of rows looked at together
@@ -20,7 +21,7 @@ ROOM = 0.3  # of a GPU's free memory that one modality's raw rows may fill
 
 
 def fold(sums_P64: torch.Tensor) -> torch.Tensor:
-    """[P, 64] running sums -> [P]: halves are added until one is left."""
+    """Returns [P] the sums of [P, 64] running sums: halves are added until one is left."""
     width = LANES
     while width > 1:
         width //= 2
@@ -29,7 +30,9 @@ def fold(sums_P64: torch.Tensor) -> torch.Tensor:
 
 
 def inner(x_PD: torch.Tensor, y_PD: torch.Tensor) -> torch.Tensor:
-    """[P] inner products of x and y [P, D], D a multiple of 64, in the fixed order. Eager torch never fuses a multiply and an add."""
+    """Returns the [P] inner products of x and y [P, D], D a multiple of 64, in the fixed order. Eager torch never fuses a multiply and an
+    add.
+    """
     sums_P64 = x_PD[:, :LANES] * y_PD[:, :LANES]
     for start in range(LANES, x_PD.shape[1], LANES):
         sums_P64 = sums_P64 + x_PD[:, start : start + LANES] * y_PD[:, start : start + LANES]
@@ -37,12 +40,12 @@ def inner(x_PD: torch.Tensor, y_PD: torch.Tensor) -> torch.Tensor:
 
 
 def cosines(x_PD: torch.Tensor, y_PD: torch.Tensor) -> torch.Tensor:
-    """[P] cosines of unit rows."""
+    """Returns the [P] cosines of unit rows."""
     return inner(x_PD, y_PD).clamp(-1, 1)
 
 
 def rounding_of_sums(dim: int) -> float:
-    """How far a float32 inner product of unit rows, summed in any order, can be from the fixed-order one."""
+    """Returns how far a float32 inner product of unit rows, summed in any order, can be from the one in the fixed order."""
     return 1.01 * (2 * dim + 8) * 2.0**-24  # each is within (D + 1) 2^-24 of the truth (Higham, Accuracy and Stability, sec. 3.1)
 
 
@@ -62,34 +65,37 @@ class Features:
 
     @property
     def count(self) -> int:
-        """How many rows are mined."""
+        """The number of rows that are mined."""
         return len(self.raw) if self.kept is None else len(self.kept)
 
     @property
     def dim(self) -> int:
-        return self.raw.shape[1]
+        """The width D of a raw row."""
+        return int(self.raw.shape[1])
 
     @property
     def device(self) -> torch.device:
+        """The torch device that mines."""
         return self.scale.device
 
     @property
     def padded_dim(self) -> int:
+        """D rounded up to a multiple of 64, the width of the rows that `rows` returns."""
         return -(-self.dim // LANES) * LANES
 
     def rows(self, ids: torch.Tensor | slice) -> torch.Tensor:
-        """[n, padded_dim] float32 unit rows on the device, zeros beyond dim."""
+        """Returns float32 unit rows [n, padded_dim] on the device, zeros beyond dim."""
         return pad(self.raw_rows(ids).float() * self.scale[ids, None])
 
     def raw_rows(self, ids: torch.Tensor | slice) -> torch.Tensor:
-        """[n, D] rows as they are, on the device."""
+        """Returns rows [n, D] as they are, on the device."""
         if self.resident is not None:
             return self.resident[ids]
         return _tensor(self.raw[ids if isinstance(ids, slice) else ids.cpu().numpy()]).to(self.device)
 
 
 def pad(x_ND: torch.Tensor) -> torch.Tensor:
-    """Zeros up to a multiple of 64 dimensions."""
+    """Returns the rows with zeros up to a multiple of 64 dimensions."""
     return torch.nn.functional.pad(x_ND, (0, -x_ND.shape[1] % LANES)) if x_ND.shape[1] % LANES else x_ND
 
 
@@ -101,17 +107,12 @@ def _tensor(values: np.ndarray) -> torch.Tensor:
 
 
 def load(path: str | Path) -> np.ndarray:
-    """A .npy file of features, memory-mapped."""
-    try:
-        return np.load(path, mmap_mode="r", allow_pickle=False)
-    except FileNotFoundError:
-        raise HelipError(f"{path}: not found; extract the features first (`helip encode`) or correct the path") from None
-    except (ValueError, EOFError, OSError) as error:
-        raise HelipError(f"{path}: not a whole .npy array ({error}); it is truncated or of another format, extract it again") from None
+    """Returns the features in a .npy file, memory-mapped. Raises HelipError where it is missing, truncated or of another format."""
+    return load_array(path, "extract the features again (`helip encode`), or correct the path")
 
 
 def shaped(name: str, raw: np.ndarray) -> np.ndarray:
-    """[N, D] float16 or float32, in memory order; anything else is refused."""
+    """Returns the array [N, D] in memory order. Raises HelipError for anything but float16 or float32 of that shape."""
     if not isinstance(raw, np.ndarray) or raw.ndim != 2 or 0 in raw.shape or raw.dtype not in (np.float16, np.float32):
         what = f"{raw.dtype} {list(raw.shape)}" if isinstance(raw, np.ndarray) else type(raw).__name__
         raise HelipError(f"{name} features: expected a float16 or float32 array [N, D], got {what}; convert it with .astype('float32')")
@@ -119,12 +120,12 @@ def shaped(name: str, raw: np.ndarray) -> np.ndarray:
 
 
 def checked(name: str, raw: np.ndarray, device: torch.device | None = None, kept: np.ndarray | None = None) -> Features:
-    """Features fit to be mined, or one sentence saying what is wrong with them. Reads every row (that is kept) once."""
+    """Returns features that are fit to be mined. Reads every row that is kept once; raises HelipError for NaN, infinity and zeros."""
     raw, device = shaped(name, raw), device or torch.device("cpu")
-    resident = _tensor(raw)
+    resident: torch.Tensor | None = _tensor(raw)
     if device.type == "cuda":
         fits = raw.nbytes < ROOM * torch.cuda.mem_get_info(device)[0]
-        resident = resident.to(device) if fits else None
+        resident = _tensor(raw).to(device) if fits else None
     features = Features(name, raw, torch.zeros(len(raw), device=device), resident, kept)
     step = max(1, CHUNK_BYTES // (4 * raw.shape[1])) * (1 if device.type == "cpu" else 32)
     for start in range(0, features.count, step):

@@ -10,24 +10,18 @@ import torch
 
 from helip.config import MiningSpec
 from helip.errors import HelipError
-from helip.mining.bar import bar
+from helip.mining.blocks import Block, Steps, among, blocks_of, kept_ids
 from helip.mining.criterion import Criterion
 from helip.mining.engines import compile as build
 from helip.mining.engines import cpp as fused
 from helip.mining.engines import ivf
 from helip.mining.engines import torch_engine as blocks
 from helip.mining.features import Features, checked, shaped
-from helip.mining.jobs import Block, blocks_of
-from helip.mining.pairs import PairSet, shard_rows
-from helip.mining.scratch import scratch
-from helip.mining.subset import among, kept_ids
+from helip.mining.pairs import PairSet, scratch, shard_rows
+from helip.progress import Progress
 
 WORKING = 24 << 20  # bytes that chunks under way and the matrix library take whatever the corpus is
 UNITS = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
-
-# An engine yields how many targets are done (a float) from time to time, and (target ids, ids [n, k], scores [n, k]) for panels of
-# targets as they are finished; ids are -1 for a target with fewer than k hard pairs.
-Steps = Iterator[float | tuple[np.ndarray, np.ndarray, np.ndarray]]
 
 
 def mine(
@@ -73,14 +67,14 @@ def _mined(features: list[Features], spec: MiningSpec, keep: np.ndarray | None, 
     held = [a for a in (ids, scores, kept) if a is not None and not isinstance(a, np.memmap)] + [f.scale for f in features]
     budget -= WORKING + sum(a.nbytes for a in held)
     work = blocks_of(spec, features[0].count, first, end)
-    with bar(end - first, progress) as seen:
+    with Progress("mining", end - first, "targets", quiet=not progress) as meter:
         for step in _engine(features, spec, work if kept is None else among(kept, work), budget, workers):
             match step:
                 case (targets, found_ids, found_scores):
                     rows = (targets if kept is None else np.searchsorted(kept, targets)) - first
                     ids[rows], scores[rows] = found_ids, found_scores
                 case done:
-                    seen.update(int(done) - seen.n)
+                    meter.update(int(done) - meter.done)
     return _pair_set(ids, scores, spec, len(features[0]), shard, keep)
 
 
@@ -144,7 +138,7 @@ def _features(image: np.ndarray | None, text: np.ndarray | None, keep: np.ndarra
     for name, _ in criterion.modalities:
         if given[name] is None:
             raise HelipError(f"{name} features: missing, and this mining method reads them")
-    used = {name: shaped(name, given[name]) for name, _ in criterion.modalities}
+    used = {name: shaped(name, values) for name, _ in criterion.modalities if (values := given[name]) is not None}
     if len({len(values) for values in used.values()}) > 1:
         lengths = " and ".join(f"{len(values)} {name}" for name, values in used.items())
         raise HelipError(f"features: {lengths} rows: not of the same pairs; extract both from the same corpus")
@@ -161,7 +155,7 @@ def _check(spec: MiningSpec, corpus_size: int) -> None:
 
 
 def parse_memory(memory: int | str) -> int:
-    """Bytes: 1500000, '2GiB', '512 MB' (units are powers of 1024)."""
+    """Returns the bytes of a size such as 1500000, '2GiB' or '512 MB' (units are powers of 1024). Raises HelipError for anything else."""
     match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([kmgt]?)(?:i?b)?\s*", str(memory).lower())
     if not match:
         raise HelipError(f"memory: '{memory}' is no size; write for example 2GiB")

@@ -28,11 +28,12 @@ class Order:
     skew: float
 
     def sort(self, ids: np.ndarray) -> np.ndarray:
+        """Returns the corpus ids in kernel order, rows of one cluster side by side. All of them must be rows that are mined."""
         return ids[np.argsort(self.rank[ids], kind="stable")]
 
 
 def chunks(features: Features, ids: np.ndarray | None = None) -> Iterator[tuple[int, torch.Tensor]]:
-    """(start, unit rows) in that order, or all rows in their own; some megabytes at a time."""
+    """Yields (start, unit rows) of `ids` in that order, or of all rows in their own, some megabytes at a time."""
     device, count = features.device, len(features) if ids is None else len(ids)
     step = max(1, CHUNK_BYTES // (4 * features.padded_dim)) * (1 if device.type == "cpu" else 32)
     for start in range(0, count, step):
@@ -41,7 +42,9 @@ def chunks(features: Features, ids: np.ndarray | None = None) -> Iterator[tuple[
 
 
 def ordered(features: Features, workers: int) -> Order:
-    """Clusters by spherical k-means on the leading axes, chained by similarity; within a cluster, nearest to its centre first."""
+    """Returns the order by clusters (spherical k-means on the leading axes), chained by similarity; within one, nearest to its centre
+    first.
+    """
     rng, count = np.random.default_rng(0), features.count
     axes = principal_axes(features, rng)
     if count < SMALL:
@@ -54,13 +57,17 @@ def ordered(features: Features, workers: int) -> Order:
 
 
 def principal_axes(features: Features, rng: np.random.Generator) -> np.ndarray:
-    """Of the second moment about the origin: inner products are what is to be summed early."""
-    moment = sum(x.T @ x for _, x in chunks(features, sampled(features, SAMPLE, rng))).double().cpu().numpy()
-    return np.ascontiguousarray(np.linalg.eigh(moment)[1][:, ::-1], dtype=np.float32)
+    """Returns the axes [padded_dim, padded_dim] of the second moment about the origin, largest first: inner products are to be summed
+    early.
+    """
+    moment = torch.zeros(features.padded_dim, features.padded_dim, device=features.device)
+    for _, x in chunks(features, sampled(features, SAMPLE, rng)):
+        moment += x.T @ x
+    return np.ascontiguousarray(np.linalg.eigh(moment.double().cpu().numpy())[1][:, ::-1], dtype=np.float32)
 
 
 def sampled(features: Features, most: int, rng: np.random.Generator) -> np.ndarray:
-    """Ids of rows that are mined, in order."""
+    """Returns ids of at most `most` rows that are mined, in order."""
     drawn = np.sort(rng.choice(features.count, min(features.count, most), replace=False))
     return drawn if features.kept is None else features.kept[drawn]
 
@@ -69,7 +76,7 @@ def _skew(axes: np.ndarray) -> float:
     """|x'VV'y - x'y| <= |VV' - I|; each of D rounded sums is within (D + 1) 2^-24 of the truth, so the row within sqrt(D) of that."""
     dim = len(axes)
     exact = axes.astype(np.float64)
-    return float(np.linalg.norm(exact @ exact.T - np.eye(dim))) + 2.02 * (dim + 1) * 2.0**-24 * dim**0.5
+    return float(np.linalg.norm(exact @ exact.T - np.eye(dim)) + 2.02 * (dim + 1) * 2.0**-24 * dim**0.5)
 
 
 def _clustered(
@@ -84,6 +91,7 @@ def _clustered(
     faiss.omp_set_num_threads(workers)
     means = faiss.Kmeans(PREFIX, clusters, niter=8, spherical=True, max_points_per_centroid=POINTS, min_points_per_centroid=1, seed=1)
     means.train(points)
+    assert means.centroids is not None
     centres_DC = axes_DA @ torch.from_numpy(means.centroids.T.copy()).to(device)
     label, nearness = (torch.empty(features.count, dtype=d) for d in (torch.int64, torch.float32))
     for start, x in chunks(features, features.kept):

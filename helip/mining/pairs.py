@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -10,9 +11,9 @@ import numpy as np
 
 from helip.config import MiningSpec
 from helip.errors import HelipError
-from helip.io import atomic_folder, file_digest, provenance, read_json, write_json
+from helip.io import atomic_folder, file_digest, load_array, provenance, read_json, write_json
 
-ARRAYS = {"ids": np.int32, "scores": np.float32, "offsets": np.int64, "noise": np.bool_, "kept": np.bool_}
+ARRAYS: dict[str, type] = {"ids": np.int32, "scores": np.float32, "offsets": np.int64, "noise": np.bool_, "kept": np.bool_}
 COPIED = 1 << 20  # entries copied together
 FILES = ("pairs.json", *(f"{name}.npy" for name in ARRAYS), "audit.json", "audit.html")  # `helip mine` writes the audit beside them
 OF_A_JOB = ("host", "machine", "commit", "written", "job", "wall_clock_seconds")
@@ -22,7 +23,7 @@ OF_A_JOB = ("host", "machine", "commit", "written", "job", "wall_clock_seconds")
 class PairSet:
     """H_i of targets i = 0..len-1 is ids[offsets[i]:offsets[i+1]], largest score first, ties by smaller id; empty where noise[i].
 
-    ids: int32, scores: float32, offsets: int64 [len + 1], noise: bool [len]. about: what else is known (corpus_digest, ...). A
+    ids: int32, scores: float32, offsets: int64 [len + 1], noise: bool [len]. metadata: what else is known (corpus_digest, ...). A
     shard holds a run of targets of the corpus, `first` being the corpus id of its target 0; only whole sets train a model.
     kept: bool [corpus_size] where only some pairs were mined, else None. Of a pair that was not, noise is true as well, so that no arm
     that asks for noise trains on it; `mined` tells the two apart.
@@ -35,31 +36,32 @@ class PairSet:
     spec: MiningSpec
     corpus_size: int
     shard: tuple[int, int] = (0, 1)
-    about: dict[str, Any] = field(default_factory=dict)
+    metadata: dict[str, Any] = field(default_factory=dict)
     kept: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.noise)
 
     def hard(self, i: int) -> np.ndarray:
-        """The ids of H_i, largest score first: a view, O(1)."""
+        """Returns the ids of H_i, largest score first: a view, O(1)."""
         return self.ids[self.offsets[i] : self.offsets[i + 1]]
 
     def scores(self, i: int) -> np.ndarray:
-        """The scores of H_i, in the order of hard(i)."""
+        """Returns the scores of H_i, in the order of hard(i)."""
         return self.scores_flat[self.offsets[i] : self.offsets[i + 1]]
 
     @property
     def first(self) -> int:
+        """The corpus id of target 0: 0 for a whole set, for a shard where its targets begin."""
         return shard_rows(self.corpus_size, self.shard)[0]
 
     @property
     def mined(self) -> np.ndarray:
-        """bool [len]: the targets that took part; those of them with `noise` have fewer than k hard pairs."""
+        """The targets that took part, bool [len]; those of them with `noise` have fewer than k hard pairs."""
         return np.ones(len(self), bool) if self.kept is None else self.kept[self.first : self.first + len(self)]
 
     def save(self, folder: Path | str, *, inputs: dict[str, str] | None = None, corpus_digest: str | None = None, **more: Any) -> None:
-        """ids.npy, scores.npy, offsets.npy, noise.npy (kept.npy) and pairs.json, the folder appearing whole. `more` lands in pairs.json."""
+        """Writes ids.npy, scores.npy, offsets.npy, noise.npy (kept.npy) and pairs.json, in which `more` lands; the folder appears whole."""
         _write(Path(folder), self._arrays(), self, self.shard, inputs=inputs, corpus_digest=corpus_digest, **more)
 
     def _arrays(self) -> dict[str, list[np.ndarray]]:
@@ -68,24 +70,25 @@ class PairSet:
 
     @classmethod
     def open(cls, folder: Path | str, corpus_digest: str | None = None) -> PairSet:
-        """A saved pair set, memory-mapped; refused when it is broken, or was mined on a corpus other than that of `corpus_digest`."""
+        """Opens a saved pair set, memory-mapped. Raises HelipError where it is broken, or was mined on a corpus other than that of
+        `corpus_digest`.
+        """
         folder = Path(folder)
-        about = read_json(folder / "pairs.json")
-        found = about.get("corpus_digest")
-        if corpus_digest is not None and found != corpus_digest:
+        metadata = read_json(folder / "pairs.json")
+        mined_on = metadata.get("corpus_digest")
+        if corpus_digest is not None and mined_on != corpus_digest:
             raise HelipError(
-                f"{folder}: was mined on the corpus with digest {found}, and the corpus in use has {corpus_digest}: ids would name the "
+                f"{folder}: was mined on the corpus with digest {mined_on}, and the corpus in use has {corpus_digest}: ids would name the "
                 "wrong pairs; mine again on this corpus"
             )
-        ids, scores, offsets, noise, kept = (
-            _array(folder / f"{name}.npy", dtype) if name != "kept" or "keep_digest" in about else None for name, dtype in ARRAYS.items()
-        )
+        ids, scores, offsets, noise = (_array(folder / f"{name}.npy", ARRAYS[name]) for name in ("ids", "scores", "offsets", "noise"))
+        kept = _array(folder / "kept.npy", ARRAYS["kept"]) if "keep_digest" in metadata else None
         unlike = len(offsets) != len(noise) + 1 or offsets[-1] != len(ids) or len(ids) != len(scores)
-        if unlike or about.get("targets") != len(noise) or (kept is not None and len(kept) != about["corpus_size"]):
+        if unlike or metadata.get("targets") != len(noise) or (kept is not None and len(kept) != metadata["corpus_size"]):
             raise HelipError(f"{folder}: its arrays do not belong together; mine again")
-        declared = {name: about["declaration"][name] for name in MiningSpec.model_fields if name in about["declaration"]}
+        declared = {name: metadata["declaration"][name] for name in MiningSpec.model_fields if name in metadata["declaration"]}
         spec = MiningSpec.model_validate(declared)
-        return cls(ids, scores, offsets, noise, spec, about["corpus_size"], tuple(about["shard"]), about, kept)
+        return cls(ids, scores, offsets, noise, spec, metadata["corpus_size"], tuple(metadata["shard"]), metadata, kept)
 
 
 def _write(folder: Path, arrays: dict[str, list[np.ndarray]], of: PairSet, shard: tuple[int, int], **more: Any) -> None:
@@ -96,11 +99,14 @@ def _write(folder: Path, arrays: dict[str, list[np.ndarray]], of: PairSet, shard
         for name, parts in arrays.items():
             with open(temporary / f"{name}.npy", "wb") as f:
                 shape = (sum(len(part) for part in parts),)
-                np.lib.format.write_array_header_1_0(f, {"descr": np.dtype(ARRAYS[name]).str, "fortran_order": False, "shape": shape})
+                np.lib.format.write_array_header_1_0(  # type: ignore[no-untyped-call]
+                    f, {"descr": np.dtype(ARRAYS[name]).str, "fortran_order": False, "shape": shape}
+                )
                 for part in parts:
                     for start in range(0, len(part), COPIED):
                         f.write(np.ascontiguousarray(part[start : start + COPIED], ARRAYS[name]).data)
-        facts = {"corpus_size": of.corpus_size, "shard": list(shard), "targets": targets, "entries": entries, "noise_targets": noise}
+        facts: dict[str, Any] = {"corpus_size": of.corpus_size, "shard": list(shard), "targets": targets, "entries": entries}
+        facts["noise_targets"] = noise
         if of.kept is not None:
             facts["noise_targets"] -= int((~of.kept[slice(*shard_rows(of.corpus_size, shard))]).sum())
             facts |= {"kept": int(of.kept.sum()), "keep_digest": file_digest(temporary / "kept.npy")}  # that of `helip select`'s keep.npy
@@ -108,24 +114,14 @@ def _write(folder: Path, arrays: dict[str, list[np.ndarray]], of: PairSet, shard
 
 
 def _array(path: Path, dtype: type) -> np.ndarray:
-    try:
-        values = np.load(path, mmap_mode="r", allow_pickle=False)
-    except FileNotFoundError:
-        raise HelipError(f"{path}: not found; mine again") from None
-    except (ValueError, EOFError, OSError):
-        if path.stat().st_size > 128:  # an empty array cannot be memory-mapped
-            raise HelipError(f"{path}: truncated or not a .npy array; mine again") from None
-        try:
-            values = np.load(path, allow_pickle=False)
-        except (ValueError, EOFError, OSError):
-            raise HelipError(f"{path}: truncated or not a .npy array; mine again") from None
+    values = load_array(path, "mine again")
     if values.dtype != dtype or values.ndim != 1:
         raise HelipError(f"{path}: expected {np.dtype(dtype)} [n], found {values.dtype} {list(values.shape)}; mine again")
     return values
 
 
 def shard_rows(corpus_size: int, shard: tuple[int, int]) -> tuple[int, int]:
-    """The targets [first, end) of shard (i, n)."""
+    """Returns (first, end) of the targets of shard (i, n). Raises HelipError where there is no such shard."""
     i, n = shard
     if not 0 <= i < n <= corpus_size:
         raise HelipError(f"shard {i}/{n}: expected 0 <= i < n <= {corpus_size} targets; correct --shard")
@@ -147,12 +143,12 @@ def merge(shards: list[PairSet], folder: Path | str, **more: Any) -> PairSet:
     }
     arrays |= {} if shards[0].kept is None else {"kept": [shards[0].kept]}
     same = ("corpus_digest", "inputs", "encoders", "recovered_share")
-    about = {key: shards[0].about[key] for key in same if key in shards[0].about}
-    if all("wall_clock_seconds" in s.about for s in shards):
-        about["wall_clock_seconds"] = round(sum(s.about["wall_clock_seconds"] for s in shards), 3)
-    if all("job" in s.about for s in shards):  # they were saved
-        about["mined_by"] = [{key: s.about[key] for key in OF_A_JOB if key in s.about} for s in shards]
-    _write(Path(folder), arrays, shards[0], (0, 1), **about, **more)
+    metadata = {key: shards[0].metadata[key] for key in same if key in shards[0].metadata}
+    if all("wall_clock_seconds" in s.metadata for s in shards):
+        metadata["wall_clock_seconds"] = round(sum(s.metadata["wall_clock_seconds"] for s in shards), 3)
+    if all("job" in s.metadata for s in shards):  # they were saved
+        metadata["mined_by"] = [{key: s.metadata[key] for key in OF_A_JOB if key in s.metadata} for s in shards]
+    _write(Path(folder), arrays, shards[0], (0, 1), **metadata, **more)
     return PairSet.open(folder)
 
 
@@ -162,8 +158,8 @@ def _refuse_unlike(shards: list[PairSet]) -> None:
     one = shards[0]
     for other in shards:
         differs = [what for what in ("spec", "corpus_size") if getattr(one, what) != getattr(other, what)]
-        differs += [what for what in ("corpus_digest", "inputs") if one.about.get(what) != other.about.get(what)]
-        differs += [] if np.array_equal(one.kept, other.kept) else ["the pairs they keep"]
+        differs += [what for what in ("corpus_digest", "inputs") if one.metadata.get(what) != other.metadata.get(what)]
+        differs += [] if _same(one.kept, other.kept) else ["the pairs they keep"]
         if differs:
             raise HelipError(
                 f"shards {one.shard} and {other.shard} differ in {', '.join(differs)}: they are of different jobs; mine one again"
@@ -172,3 +168,21 @@ def _refuse_unlike(shards: list[PairSet]) -> None:
     if [s.shard for s in shards] != [(i, n) for i in range(n)]:
         have = ", ".join(f"{i}/{m}" for i, m in (s.shard for s in shards))
         raise HelipError(f"merge: expected shards 0/{n} to {n - 1}/{n}, each once, got {have}; mine the missing ones")
+
+
+def _same(one: np.ndarray | None, other: np.ndarray | None) -> bool:
+    return one is other if one is None or other is None else np.array_equal(one, other)
+
+
+def scratch(shape: tuple[int, ...], dtype: type, spare: int) -> np.ndarray:
+    """Returns an array of zeros. One of more than `spare` bytes lies in $TMPDIR and vanishes with the process."""
+    size = int(np.prod(shape, dtype=np.int64)) * np.dtype(dtype).itemsize
+    if size <= spare or size == 0:
+        return np.zeros(shape, dtype)
+    try:
+        with tempfile.TemporaryFile(prefix="helip-mining-") as f:
+            return np.memmap(f, dtype, "w+", shape=shape)
+    except OSError as error:
+        raise HelipError(
+            f"{tempfile.gettempdir()}: no room for {size >> 20} MiB of working arrays ({error}); set TMPDIR to a larger disk"
+        ) from error

@@ -2,35 +2,59 @@
 generated corpus, a bound. No target of either is noise: what they change is the pairs, and nothing else."""
 
 from collections.abc import Iterator
+from typing import Protocol
 
 import numpy as np
 
 from helip.config import MiningSpec
 from helip.errors import HelipError
-from helip.mining.bar import bar
-from helip.mining.pairs import PairSet, shard_rows
-from helip.mining.scratch import scratch
-from helip.mining.truth import Truth
+from helip.mining.pairs import PairSet, scratch, shard_rows
+from helip.progress import Progress
 
 SPARE = 1 << 30  # bytes of lists that are kept in memory; more lie in $TMPDIR
 APART = 2  # attributes in which a true hard pair may differ: what Truth.truly_hard allows
 TARGETS = 256  # compared with the corpus together
 
+Ids = int | np.ndarray
+
+
+class Truth(Protocol):
+    """What a generated corpus knows of itself (helip.synthetic.truth has it). Ids i and j broadcast."""
+
+    mismatched: np.ndarray  # [N] bool: the caption is of another image
+    attributes: np.ndarray  # [N, A] of the image
+
+    def same_concept(self, i: Ids, j: Ids) -> np.ndarray:
+        """Returns whether images i and j show the same concept; bool, of the broadcast shape."""
+        ...
+
+    def attribute_overlap(self, i: Ids, j: Ids) -> np.ndarray:
+        """Returns how many attributes images i and j have in common; integers, of the broadcast shape."""
+        ...
+
+    def caption_true_of(self, caption: Ids, image: Ids) -> np.ndarray:
+        """Returns whether all that a sample's caption says holds of another sample's image; bool, of the broadcast shape."""
+        ...
+
+    def truly_hard(self, i: Ids, j: Ids) -> np.ndarray:
+        """Returns whether i and j differ in at most two attributes while neither caption is true of the other's image; bool."""
+        ...
+
 
 def random_pairs(corpus_size: int, spec: MiningSpec, shard: tuple[int, int] = (0, 1), *, progress: bool = False) -> PairSet:
-    """k other pairs for each target, drawn uniformly without replacement by the stream of (spec.seed, target); scores are 0.
+    """Returns k other pairs for each target, drawn uniformly without replacement by the stream of (spec.seed, target); scores are 0.
 
-    HelipError for k >= corpus_size.
+    Raises HelipError for k >= corpus_size.
     """
     if spec.k >= corpus_size:
         raise HelipError(f"k = {spec.k}: a target has only {corpus_size - 1} candidates; choose a smaller k")
     first, end = shard_rows(corpus_size, shard)
     ids, scores = (scratch((end - first, spec.k), dtype, SPARE) for dtype in (np.int32, np.float32))
-    with bar(end - first, progress) as seen:
+    with Progress("random pairs", end - first, "pairs", quiet=not progress) as meter:
         for row, i in enumerate(range(first, end)):
             drawn = np.random.default_rng([spec.seed, i]).choice(corpus_size - 1, spec.k, replace=False, shuffle=False)
             ids[row] = np.sort(drawn + (drawn >= i))  # of all but i
-            seen.update()
+            meter.update()
     offsets = np.arange(end - first + 1, dtype=np.int64) * spec.k
     return PairSet(ids.reshape(-1), scores.reshape(-1), offsets, np.zeros(end - first, bool), spec, corpus_size, shard)
 

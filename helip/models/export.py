@@ -16,12 +16,14 @@ from helip.models.loading import Clip
 
 
 def export(folder: Path, clip: Clip, weights: dict[str, Tensor], write_curve: Callable[[Path], None], metadata: dict[str, Any]) -> None:
-    """The model folder appears whole: weights, config, tokenizer files, curve.csv by `write_curve`, and `metadata` as train.json."""
+    """Writes a model folder, which appears whole: weights, config, tokenizer files, curve.csv by `write_curve`, and `metadata` as
+    train.json.
+    """
     with atomic_folder(folder) as temporary:
         save_weights(save_file, {name: w.detach().cpu().contiguous() for name, w in weights.items()}, temporary / WEIGHTS)
         size = clip.image_size[0] if clip.image_size[0] == clip.image_size[1] else clip.image_size
-        said = {"model_cfg": clip.config, "preprocess_cfg": clip.preprocess | {"size": size}}
-        (temporary / CONFIG).write_text(json.dumps(said, indent=1) + "\n")
+        configs = {"model_cfg": clip.config, "preprocess_cfg": clip.preprocess | {"size": size}}
+        (temporary / CONFIG).write_text(json.dumps(configs, indent=1) + "\n")
         if clip.tokenizer_folder is not None:
             tokenizer.copy_files(clip.tokenizer_folder, temporary)
         elif isinstance(clip.tokenize, HFTokenizer):

@@ -1,4 +1,7 @@
-"""A refined model and its start in one: weights on the line between them (WiSE-FT, arXiv 2109.01903). Numpy only: it takes a moment."""
+"""A refined model and its start in one: weights on the line between them (WiSE-FT, arXiv 2109.01903).
+
+NumPy only, and a moment's work, where the start is a folder of safetensors; other starts are read by open_clip.
+"""
 
 import shutil
 from pathlib import Path
@@ -9,8 +12,9 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
 from helip.errors import HelipError
-from helip.io import atomic_folder, write_json
+from helip.io import atomic_folder, file_digest, provenance, read_json, write_json
 from helip.models.layout import ABOUT, CONFIG, CURVE, EMPTY_CURVE, TOKENIZER, WEIGHTS, save_weights
+from helip.models.reference import parse
 
 Weights = dict[str, np.ndarray]
 
@@ -31,16 +35,48 @@ def _between(old: np.ndarray, new: np.ndarray, weight: float) -> np.ndarray:
     return np.asarray((1 - weight) * old.astype(kind) + weight * new.astype(kind), new.dtype)  # of a single number too
 
 
-def write(start: Weights, refined: Path, weight: float, out: Path, about: dict[str, Any]) -> None:
-    """The model folder `out`: files of a training, with the refined folder's config and tokenizer and a curve without steps."""
-    mixed = interpolated(start, weights_of(refined), weight)
+def write(start: str, refined: Path, weight: float, out: Path, facts: dict[str, Any] | None = None) -> None:
+    """Writes the model folder `out`: (1 - weight) start + weight refined, with the files of a training.
+
+    start: a checkpoint as every command names it (helip.models.reference). refined: a model folder, whose config and tokenizer are copied.
+    facts: more entries of train.json, for example the digest that a study gives the model. Raises HelipError for a weight outside
+    [0, 1], for weights that are missing, and for two models of different architecture.
+    """
+    if not 0 <= weight <= 1:
+        raise HelipError(f"--weight {weight:g}: the refined model's share lies between 0 and 1")
+    described = metadata(start, refined, weight, facts or {})
+    mixed = interpolated(start_weights(start), weights_of(refined), weight)
     with atomic_folder(out) as folder:
         save_weights(save_file, mixed, folder / WEIGHTS)
         for name in (CONFIG, *TOKENIZER):
             if (refined / name).is_file():
                 shutil.copyfile(refined / name, folder / name)
         (folder / CURVE).write_text(EMPTY_CURVE)
-        write_json(folder / ABOUT, about)
+        write_json(folder / ABOUT, described)
+
+
+def metadata(start: str, refined: Path, weight: float, facts: dict[str, Any]) -> dict[str, Any]:
+    """Returns what train.json says of an interpolation: facts of the refined model, digests of both ends, and the weight."""
+    trained = read_json(refined / ABOUT) if (refined / ABOUT).exists() else {}
+    inherited = {name: trained[name] for name in ("seed", "steps", "recovered_share") if name in trained}
+    file = _safetensors(start)
+    inputs = {"start": file_digest(file) if file else start, "refined": file_digest(trained_weights(refined))}
+    return provenance({"interpolate": {"weight": weight, **facts}}, inputs, **inherited, **facts)
+
+
+def start_weights(start: str) -> Weights:
+    """The weights of a start checkpoint: of a folder of safetensors without torch, of any other through open_clip."""
+    if file := _safetensors(start):
+        return weights_of(file.parent)
+    from helip.models.loading import open_start
+
+    return {name: w.numpy() for name, w in open_start(start).model.state_dict().items()}
+
+
+def _safetensors(start: str) -> Path | None:
+    """The safetensors file of a start that is a folder; None for other starts and layouts."""
+    folder = parse(start).folder
+    return folder / WEIGHTS if folder is not None and (folder / WEIGHTS).exists() else None
 
 
 def trained_weights(folder: Path) -> Path:

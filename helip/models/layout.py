@@ -2,21 +2,25 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 CONFIG, WEIGHTS = "open_clip_config.json", "open_clip_model.safetensors"
-PICKLES = ("open_clip_pytorch_model.bin", "open_clip_model.pt", "pytorch_model.bin")  # weights that are no safetensors
+OTHER_WEIGHTS = (  # as open_clip looks for them, and one name of ours
+    "open_clip_pytorch_model.safetensors", "open_clip_pytorch_model.bin", "open_clip_pytorch_model.pth", "open_clip_model.pt",
+    "model.safetensors", "pytorch_model.bin", "pytorch_model.pth", "model.pth",
+)  # fmt: skip
 CURVE, ABOUT = "curve.csv", "train.json"
 TOKENIZER = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "vocab.txt", "vocab.json", "merges.txt", "spiece.model")
 EMPTY_CURVE = "step,loss\n"  # of a model that took no step here
 
 
 def weights_file(folder: Path) -> Path | None:
-    """Which file a folder's weights are read from: safetensors before pickles; None where there is neither."""
-    return next((folder / name for name in (WEIGHTS, *PICKLES) if (folder / name).exists()), None)
+    """The file that a folder's weights are read from, the first that is there; None where there is none."""
+    return next((folder / name for name in (WEIGHTS, *OTHER_WEIGHTS) if (folder / name).exists()), None)
 
 
-def save_weights(save_file: Callable[[dict, Path], None], weights: dict, path: Path) -> None:
-    """Weights as a safetensors file. save_file: safetensors' own, of torch or of NumPy. Raises OSError where it cannot be written."""
+def save_weights(save_file: Callable[[dict[str, Any], Path], None], weights: dict[str, Any], path: Path) -> None:
+    """Writes weights as a safetensors file. save_file: that of torch or of NumPy. Raises OSError where it cannot be written."""
     from safetensors import SafetensorError
 
     try:

@@ -31,11 +31,11 @@ class ModelRef:
 
 
 def parse(text: str) -> ModelRef:
-    """The checkpoint that a command line names, see FORMS.
+    """Returns the checkpoint that a command line names, see FORMS.
 
     What has a slash before any @ or : and what ends like a weights file is a path, and so is the name of a folder that is there; the
-    loader says when it is missing. An architecture without weights is taken too, for the loader to say which weights there are.
-    Raises HelipError for an empty text, an empty half beside an @, and NAME:PRETRAINED, the spelling before this one.
+    loader says when it is missing. An architecture without weights is taken too, for the loader to say which weights there are. Raises
+    HelipError for an empty text, an empty half beside an @, and NAME:PRETRAINED, the spelling before this one.
     """
     if text.startswith("local-dir:") and text != "local-dir:":
         return ModelRef(text)
@@ -52,9 +52,3 @@ def parse(text: str) -> ModelRef:
     if mark == ":":
         raise HelipError(f"'{text}': NAME:PRETRAINED is no longer read; write {name}@{pretrained}")
     return ModelRef(name, pretrained or None)
-
-
-def refuse_pretrained(name: str | None, pretrained: str | None) -> None:
-    """Raises HelipError where the former option --pretrained is given: it names the one spelling that replaces both options."""
-    if pretrained is not None:
-        raise HelipError(f"--pretrained is no longer an option; write --model {name or 'NAME'}@{pretrained}")

@@ -9,6 +9,7 @@ import json
 import shutil
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import Any
 
 import open_clip
 import torch
@@ -37,8 +38,8 @@ def learn(captions: Iterable[str], vocabulary: int, folder: Path) -> int:
     ids = [(t, tokenizer.token_to_id(t)) for t in (START, END)]
     tokenizer.post_processor = processors.TemplateProcessing(single=f"{START} $A {END}", special_tokens=ids)
     tokenizer.save(str(folder / "tokenizer.json"))
-    said = {"tokenizer_class": "PreTrainedTokenizerFast", "pad_token": PAD, "bos_token": START, "eos_token": END}
-    (folder / "tokenizer_config.json").write_text(json.dumps(said | {"clean_up_tokenization_spaces": False}, indent=1) + "\n")
+    config = {"tokenizer_class": "PreTrainedTokenizerFast", "pad_token": PAD, "bos_token": START, "eos_token": END}
+    (folder / "tokenizer_config.json").write_text(json.dumps(config | {"clean_up_tokenization_spaces": False}, indent=1) + "\n")
     return tokenizer.get_vocab_size()
 
 
@@ -49,7 +50,7 @@ def copy_files(source: Path, target: Path) -> None:
             shutil.copyfile(source / name, target / name)
 
 
-def check(tokenize: Tokenize, text_config: dict, where: str) -> None:
+def check(tokenize: Tokenize, text_config: dict[str, Any], where: str) -> None:
     """Refuses a tokenizer that does not fit the text tower."""
     config = open_clip.CLIPTextCfg(**text_config)
     tokens = tokenize(["a photo of a cat"])[0]

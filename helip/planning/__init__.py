@@ -1,6 +1,6 @@
-"""What a study will do and what it will cost, from its declarations alone: no data, no Snakemake, no torch."""
+"""What a study will do and what it will cost, before anything runs."""
 
-from helip.planning.jobs import Job, jobs
-from helip.planning.summary import Line, summary, text
+from helip.planning.jobs import artefacts
+from helip.planning.summary import summary, text
 
-__all__ = ["Job", "Line", "jobs", "summary", "text"]
+__all__ = ["artefacts", "summary", "text"]

@@ -3,7 +3,8 @@
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from helip.planning.jobs import Job, check_costs
+from helip.planning.jobs import check_costs, cost_key, cost_of
+from helip.stages import STAGES, Stage
 from helip.study import Study
 
 GB = 1e9
@@ -28,45 +29,34 @@ class Line:
     origins: dict[str, None] = field(default_factory=dict)  # ordered
 
 
-def summary(study: Study, jobs: Iterable[Job]) -> list[Line]:
+def summary(study: Study, artefacts: Iterable[Stage]) -> list[Line]:
     """One line a stage, in the order of the work."""
     check_costs(study)
     by_stage: dict[str, Line] = {}
-    for job in jobs:
-        _add(by_stage.setdefault(job.stage, Line(job.stage)), job, study)
-    order = [
-        "corpus",
-        "fingerprint",
-        "evaluation_set",
-        "contamination",
-        "check_data",
-        "train_encoder",
-        "encode",
-        "mine_shard",
-        "mine",
-        "select",
-        "filter",
-    ]
-    order += ["import", "train", "interpolate", "evaluate", "probe", "table"]
-    return sorted(by_stage.values(), key=lambda line: order.index(line.stage) if line.stage in order else len(order))
+    for one in artefacts:
+        _add(by_stage.setdefault(one.label, Line(one.label)), one)
+    names = [stage.name for stage in STAGES]
+    order = {name: n for n, name in enumerate(names)} | {"import": names.index("train") - 0.5}
+    return sorted(by_stage.values(), key=lambda line: order[line.stage])
 
 
-def _add(line: Line, job: Job, study: Study) -> None:
-    line.jobs, line.left = line.jobs + 1, line.left + (not job.is_done)
-    line.gpus, line.threads = max(line.gpus, job.resources.gpu), max(line.threads, job.resources.threads)
-    line.memory_gb = max(line.memory_gb, job.resources.mem_mb / 1000)
-    line.limit_hours = max(line.limit_hours, job.resources.runtime / 60)
-    cost = job.cost(study)
-    if job.stage == "table":
+def _add(line: Line, one: Stage) -> None:
+    asked, work = one.resources(), one.work()
+    line.jobs, line.left = line.jobs + 1, line.left + (not one.is_done)
+    line.gpus, line.threads = max(line.gpus, asked.gpu), max(line.threads, asked.threads)
+    line.memory_gb = max(line.memory_gb, asked.mem_mb / 1000)
+    line.limit_hours = max(line.limit_hours, asked.runtime / 60)
+    if not work.costs:
         return
-    if cost is None or job.units is None or job.items is None:
+    cost = cost_of(one)
+    if cost is None or work.units is None or work.items is None:
         line.unpriced += 1
         return
-    hours = (cost.start + cost.seconds * job.units) / 3600
+    hours = (cost.start + cost.seconds * work.units) / 3600
     line.longest_hours = max(line.longest_hours, hours)
-    line.gpu_hours, line.core_hours = line.gpu_hours + hours * job.resources.gpu, line.core_hours + hours * job.resources.threads
-    line.disk_gb += cost.bytes * job.items / GB
-    line.origins[f"{next(k for k in job.costs if k in study.declaration.costs)}: {cost.origin}"] = None
+    line.gpu_hours, line.core_hours = line.gpu_hours + hours * asked.gpu, line.core_hours + hours * asked.threads
+    line.disk_gb += cost.bytes * work.items / GB
+    line.origins[f"{cost_key(one)}: {cost.origin}"] = None
 
 
 HEAD = ("stage", "jobs", "left", "GPUs", "longest h", "limit h", "GPU-hours", "core-hours", "disk GB", "memory GB")
@@ -102,17 +92,17 @@ def _total(lines: list[Line]) -> tuple[str, ...]:
 
 
 def _remarks(study: Study, lines: list[Line]) -> list[str]:
-    said = []
+    remarks = []
     for line in lines:
         if line.unpriced:
             why = "no cost is declared, or nobody has said how large their data are"
-            said.append(f"{line.stage}: {line.unpriced} of {line.jobs} jobs are not in the sums: {why}.")
+            remarks.append(f"{line.stage}: {line.unpriced} of {line.jobs} jobs are not in the sums: {why}.")
         if line.longest_hours > line.limit_hours > 0:
             how = "goes on after its time limit" if line.stage == "train" else "would meet its time limit: raise resources"
-            said.append(f"{line.stage}: the longest job {how} ({line.longest_hours:.1f} of {line.limit_hours:.1f} hours).")
+            remarks.append(f"{line.stage}: the longest job {how} ({line.longest_hours:.1f} of {line.limit_hours:.1f} hours).")
     origins = dict.fromkeys(f"  {origin}" for line in lines for origin in line.origins)
     return [
         "",
-        *said,
+        *remarks,
         *(["Costs, from " + str(study.file) + ":", *origins] if origins else ["No costs are declared: only jobs are counted."]),
     ]

@@ -1,168 +1,184 @@
-"""The paper's open question, answered first: does refinement beat plain continued training? Markdown, from the verdicts and table 11."""
+"""The paper's open question, answered first: does refinement beat plain continued training? From the verdicts and the question's table.
 
-import csv
+experiments/paper/report.yaml names the claim, the table (table 11) and the one run that was declared beforehand.
+"""
+
 from collections.abc import Sequence
-from pathlib import Path
+from dataclasses import dataclass
 
-from helip.reporting.claims_table import ClaimRow
-from helip.reporting.inputs import QUESTION, question
-from helip.reporting.rows import CONTRAST
+from helip.reporting.claims import ALPHA, ClaimRow
 from helip.reporting.statistics import holm
+from helip.reporting.tables import AVERAGE, CONTRAST, Cell, TableContent, numbered
 from helip.study import Study, start_seed
 from helip.study.resolve import ResolvedRun
 
-CLAIM = "clip_cc3m_beats_continued_training"  # HELIP as printed over its control, on every corpus that the study has
-PLUS = "helip_plus"  # the best of what was tried, chosen before, on pre-trainings of its own: one question, asked once
-ALPHA = 0.05
-SAID = {
+MINUS = "\N{MINUS SIGN}"
+SENTENCES = {
     "reproduced": "Yes, for HELIP as printed",
     "not reproduced": "No, not for HELIP as printed",
     "underpowered": "Not shown for HELIP as printed, and not excluded",
     "not run": "This study does not say: it did not run HELIP beside its control",
 }
+ARMS = {"control": "plain continued training", "cleaned": "continued training without noise targets", "helip": "HELIP"}
 
 
-def answer(study: Study, claims: Sequence[ClaimRow]) -> str:
-    """Paragraphs of Markdown, from the claims' verdicts and the rows of table11.csv where that was made."""
-    lines = [_as_printed(next(r for r in claims if r.claim == CLAIM))] if any(r.claim == CLAIM for r in claims) else []
-    return "\n\n".join([*lines, *_others(study, question_rows(study))])
+@dataclass(frozen=True)
+class Refinement:
+    """One refinement beside its control, on the average of the columns. p_holm: None for a bound, which is not asked."""
+
+    cell: Cell
+    p_holm: float | None
+
+    @property
+    def is_shown(self) -> bool:
+        """Whether the difference is shown at 5 %, corrected."""
+        return self.p_holm is not None and self.p_holm <= ALPHA
 
 
-def question_rows(study: Study) -> list[dict[str, str]]:
-    """The rows of table 11, none where it was not made."""
-    path: Path = study.root / f"{question(study)}.csv"
-    if not path.exists():
-        return []
-    with open(path, newline="") as f:
-        return list(csv.DictReader(f))
+@dataclass(frozen=True)
+class Matrix:
+    """The question's table in short: refinements down, corpora across, the difference to the control; None where there is none."""
+
+    corpora: tuple[str, ...]
+    rows: tuple[tuple[str, tuple[Refinement | None, ...]], ...]
+    note: str  # Markdown
+
+
+def signed(value: float, digits: int = 2) -> str:
+    """Returns a number with its sign, as pages print it: the minus is U+2212."""
+    return f"{value:+.{digits}f}".replace("-", MINUS)
+
+
+def between(cell: Cell) -> str:
+    """Returns a difference with its 95 % interval, as pages print it."""
+    return f"{signed(cell.delta)} [{signed(cell.delta_ci_low)}, {signed(cell.delta_ci_high)}]"
+
+
+def answer(study: Study, claims: Sequence[ClaimRow], table: TableContent | None) -> str:
+    """Returns paragraphs of Markdown, from the claims' verdicts and the question's table; None where that was not made."""
+    lines = [_as_printed(study, row) for row in claims if row.claim == study.report.question.claim]
+    return "\n\n".join([*lines, *(_others(study, table) if table else [])])
 
 
 def out_of_reach(study: Study, run: str) -> bool:
-    """Whether a run was told the truth about its corpus: a bound, and no method."""
+    """Returns whether a run was told the truth about its corpus: it is a bound, and no method."""
     r = study.runs[run]
     if r.interpolate:
         return out_of_reach(study, r.interpolate.run)
     return (r.select is not None and r.select.score == "truth") or (r.pairs is not None and r.pairs.method == "truth")
 
 
-def is_pooled(r: dict[str, str]) -> bool:
-    """Whether a row is the mean over corpora: `run` and `reference` name them all."""
-    return int(r.get("corpora") or 1) > 1  # tables made before had no such column
+def refinements(study: Study, table: TableContent) -> list[Refinement]:
+    """Returns the averages of what is measured against a control.
+
+    `p_holm` is corrected over those within a miner's reach, the means over corpora and the single corpora each by themselves. It is None
+    for bounds; the run that is asked once keeps its own p-value.
+    """
+    once = study.report.question.asked_once
+    averages = [c for c in table.cells if c.column == AVERAGE and c.delta_p is not None and c.arm != CONTRAST]
+    known = [c for c in averages if set(c.run.split()) <= study.runs.keys()]
+    compared = [c for c in known if study.run(c.reference.split()[0]).arm != "start"]
+    fair = [c for c in compared if c.run != once and not out_of_reach(study, c.run.split()[0])]
+    corrected: dict[Cell, float] = {c: c.delta_p for c in compared if c.run == once}
+    for family in ([c for c in fair if c.is_pooled], [c for c in fair if not c.is_pooled]):
+        corrected |= zip(family, holm([c.delta_p for c in family]), strict=True)
+    return [Refinement(c, corrected.get(c)) for c in compared]
 
 
-def refinements(study: Study, rows: list[dict[str, str]]) -> list[dict[str, str]]:
-    """The averages of what is measured against a control. `p_holm` is corrected over those within a miner's reach, the means over corpora
-    and the single corpora each by themselves, None for bounds; helip_plus, asked once, has its own."""
-    compared = [r for r in rows if r["column"] == "average" and r["delta_p"] and r["arm"] != CONTRAST]
-    compared = [r for r in compared if set(r["run"].split()) <= study.runs.keys()]
-    compared = [r for r in compared if study.run(r["reference"].split()[0]).arm != "start"]
-    fair = [r for r in compared if r["run"] != PLUS and not out_of_reach(study, r["run"].split()[0])]
-    corrected = {}
-    for family in ([r for r in fair if is_pooled(r)], [r for r in fair if not is_pooled(r)]):
-        corrected |= zip(map(id, family), holm([float(r["delta_p"]) for r in family]), strict=True)
-    return [r | {"p_holm": float(r["delta_p"]) if r["run"] == PLUS else corrected.get(id(r))} for r in compared]
+def matrix(study: Study, table: TableContent) -> Matrix | None:
+    """Returns the question's table in short; None where nothing in it is measured against a control."""
+    compared = refinements(study, table)
+    if not compared:
+        return None
+    corpora = tuple(dict.fromkeys(r.cell.corpus for r in sorted(compared, key=lambda r: r.cell.is_pooled, reverse=True)))
+    cells = {(r.cell.method, r.cell.corpus): r for r in compared}
+    rows = tuple((method, tuple(cells.get((method, c)) for c in corpora)) for method in dict.fromkeys(r.cell.method for r in compared))
+    pooled = any(r.cell.is_pooled for r in compared)
+    by = "the means over corpora, and over all single corpora, by themselves" if pooled else "all rows"
+    once = study.report.question.asked_once
+    note = f"Bold: shown at 5 %, with Holm's correction over {by}; `{once}` is asked once, and bounds are not asked."
+    return Matrix(corpora, rows, note)
 
 
-def between(r: dict[str, str]) -> str:
-    return f"{float(r['delta']):+.2f} [{float(r['delta_ci_low']):+.2f}, {float(r['delta_ci_high']):+.2f}]"
-
-
-def _as_printed(claim: ClaimRow) -> str:
-    verdict = f"**{SAID[claim.verdict]}.**"
+def _as_printed(study: Study, claim: ClaimRow) -> str:
+    verdict = f"**{SENTENCES[claim.verdict]}.**"
     if claim.ci_low is None:
         return verdict
-    low, high, value = claim.ci_low, claim.ci_high, claim.estimate
+    low, high, value = map(signed, (claim.ci_low, claim.ci_high, claim.estimate))
     how_many = f"the mean of {claim.compared} starts" if claim.compared > 1 else "one start"
     excluded = f" A gain of {claim.margin:g} points or more is excluded." if claim.verdict == "not reproduced" else ""
+    sets = f"{numbered(study.claims[claim.claim].table).lower()}'s sets"
     return (
-        f"{verdict} Over plain continued training (the same steps, batch size and data, no hard pairs) it gains {value:+.2f} points "
-        f"[{low:+.2f}, {high:+.2f}] on table 1's sets, {how_many}, {claim.n_seeds} trainings of each.{excluded}"
+        f"{verdict} Over plain continued training (the same steps, batch size and data, no hard pairs) it gains {value} points "
+        f"[{low}, {high}] on {sets}, {how_many}, {claim.n_seeds} trainings of each.{excluded}"
     )
 
 
-def _others(study: Study, rows: list[dict[str, str]]) -> list[str]:
-    found = refinements(study, rows)
-    if not found:
+def _others(study: Study, table: TableContent) -> list[str]:
+    compared = refinements(study, table)
+    if not compared:
         return []
-    plus, bounds = [r for r in found if r["run"] == PLUS], [r for r in found if r["p_holm"] is None]
-    fair = [r for r in found if r not in plus + bounds]
-    pooled, single = ([r for r in fair if is_pooled(r) == together] for together in (True, False))
-    asked = (
-        f"Table 11 sets {_count(pooled or single)} beside their control, on the average of the classification sets, in points with 95 % "
-        f"intervals.{_unfinished(study, rows)}"
+    once = [r for r in compared if r.cell.run == study.report.question.asked_once]
+    bounds = [r.cell for r in compared if r.p_holm is None]
+    fair = [r for r in compared if r not in once and r.p_holm is not None]
+    pooled, single = ([r for r in fair if r.cell.is_pooled == together] for together in (True, False))
+    intro = (
+        f"{table.number} sets {_count(pooled or single)} beside their control, on the average of the classification sets, in points with "
+        f"95 % intervals.{_unfinished(study, table)}"
     )
-    lines = [*(_plus(study, r) for r in plus), asked]
+    lines = [*(_asked_once(study, r) for r in once), intro]
     if pooled:
         lines += [f"**Over corpora together.** {' '.join(_shown(pooled))}", f"On one corpus alone: {_shown(single)[0]}"]
     else:
         lines += _shown(single)
-    if beside := [r for r in rows if r["column"] == "average" and r["arm"] == CONTRAST and r["delta_p"]]:
-        lines.append(f"One refinement beside another, uncorrected: {_named([r for r in beside if is_pooled(r)] or beside)}.")
-    told = [r for r in bounds if is_pooled(r)] or bounds
-    return lines + ([f"Out of a miner's reach, told by the generator: {_named(told)}."] if told else [])
+    contrasts = [c for c in table.cells if c.column == AVERAGE and c.arm == CONTRAST and c.delta_p is not None]
+    if contrasts:
+        lines.append(f"One refinement beside another, uncorrected: {_named([c for c in contrasts if c.is_pooled] or contrasts)}.")
+    if bounds:
+        lines.append(f"Out of a miner's reach, told by the generator: {_named([c for c in bounds if c.is_pooled] or bounds)}.")
+    return lines
 
 
-def _count(fair: list[dict[str, str]]) -> str:
+def _count(fair: list[Refinement]) -> str:
     return f"{len(fair)} refinement{'s' * (len(fair) != 1)}"
 
 
-def _shown(fair: list[dict[str, str]]) -> list[str]:
+def _shown(fair: list[Refinement]) -> list[str]:
     sides = {
-        f"Shown with Holm's correction over {'all ' * (len(fair) > 1)}{len(fair)} at 5 %": [r for r in fair if r["p_holm"] <= ALPHA],
-        "Each by itself, uncorrected": [r for r in fair if r["p_holm"] > ALPHA >= float(r["delta_p"])],
+        f"Shown with Holm's correction over {'all ' * (len(fair) > 1)}{len(fair)} at 5 %": [r.cell for r in fair if r.is_shown],
+        "Each by itself, uncorrected": [r.cell for r in fair if not r.is_shown and r.cell.delta_p <= ALPHA],
     }
     lines = []
     for how, shown in sides.items():
-        above, below = ([r for r in shown if (float(r["delta"]) > 0) == up] for up in (True, False))
+        above, below = ([c for c in shown if (c.delta > 0) == up] for up in (True, False))
         lines.append(f"{how}: above the control {_named(above)}; below it {_named(below)}.")
     return lines
 
 
-def _unfinished(study: Study, rows: list[dict[str, str]]) -> str:
+def _unfinished(study: Study, table: TableContent) -> str:
     """How much of the table was made, where that is not all."""
-    declared = {run for _, _, run, _, _ in study.table_rows(QUESTION)}
-    done = {r["run"] for r in rows if not is_pooled(r)}
+    declared = {run for _, _, run, _, _ in study.table_rows(study.report.question.table)}
+    done = {c.run for c in table.cells if not c.is_pooled}
     return f" Only {len(done)} of the {len(declared)} rows that the study declares were made; the correction is over these." * (
         done < declared
     )
 
 
-def _plus(study: Study, r: dict[str, str]) -> str:
-    run, over = study.run(r["run"]), "is above" if float(r["delta"]) > 0 else "is below"
+def _asked_once(study: Study, r: Refinement) -> str:
+    run, above = study.run(r.cell.run), "is above" if r.cell.delta > 0 else "is below"
     starts = {start_seed(seed) for seed in run.seeds}
     own = "" if starts & set(map(str, study.declaration.seeds)) else " kept for this question"
-    said = over if r["p_holm"] <= ALPHA else "cannot be told from"
     return (
-        f"**`{PLUS}` {said} plain continued training:** {between(r)} points on {r['corpus']}, {len(run.seeds)} refinements of "
-        f"{len(starts)} pre-trainings{own}; p {r['p_holm']:.2g}, asked once and not corrected. It is {_described(run)}."
+        f"**`{r.cell.run}` {above if r.is_shown else 'cannot be told from'} plain continued training:** {between(r.cell)} points on "
+        f"{r.cell.corpus}, {len(run.seeds)} refinements of {len(starts)} pre-trainings{own}; p {r.p_holm:.2g}, asked once and not "
+        f"corrected. It is {_described(run)}."
     )
 
 
 def _described(run: ResolvedRun) -> str:
-    what = {"control": "plain continued training", "cleaned": "continued training without noise targets", "helip": "HELIP"}[run.arm]
     kept = f" on the {100 * run.select.keep:g} % of the pairs that the start scores highest by `{run.select.score}`" if run.select else ""
-    return what + kept
+    return ARMS[run.arm] + kept
 
 
-def _named(rows: list[dict[str, str]]) -> str:
-    rows = sorted(rows, key=lambda r: -float(r["delta"]))
-    return ", ".join(f"{r['method']} on {r['corpus']} {between(r)}" for r in rows) or "none"
-
-
-def matrix(study: Study) -> str:
-    """Table 11 in short: its refinements down, corpora across, the difference to the control on average; bold where it is shown."""
-    found = refinements(study, question_rows(study))
-    if not found:
-        return ""
-    corpora = list(dict.fromkeys(r["corpus"] for r in sorted(found, key=is_pooled, reverse=True)))
-    lines = [f"| {' | '.join(['Refinement', *corpora])} |", f"|{' --- |' * (len(corpora) + 1)}"]
-    for method in dict.fromkeys(r["method"] for r in found):
-        cells = {r["corpus"]: _cell(r) for r in found if r["method"] == method}
-        lines.append(f"| {' | '.join([method, *(cells.get(c, '') for c in corpora)])} |")
-    by = "the means over corpora, and over all single corpora, by themselves" if any(map(is_pooled, found)) else "all rows"
-    note = f"Bold: shown at 5 %, with Holm's correction over {by}; `{PLUS}` is asked once, and bounds are not asked."
-    return "\n".join([*lines, "", note])
-
-
-def _cell(r: dict[str, str]) -> str:
-    return f"**{between(r)}**" if (r["p_holm"] or 1.0) <= ALPHA else between(r)
+def _named(cells: list[Cell]) -> str:
+    return ", ".join(f"{c.method} on {c.corpus} {between(c)}" for c in sorted(cells, key=lambda c: -c.delta)) or "none"

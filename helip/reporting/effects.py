@@ -9,12 +9,12 @@ import numpy as np
 from helip.config import Claim, Comparison
 from helip.errors import HelipError
 from helip.io import read_json
-from helip.reporting.inputs import quality_pairs
 from helip.reporting.measured import Measured
-from helip.reporting.mining_quality import overlap_by_target
-from helip.reporting.noise import Noise
-from helip.reporting.statistics import RESAMPLES, Gain, Interval, chance, gain, interval
-from helip.reporting.times import mining_minutes, pairs_file
+from helip.reporting.quality import overlap_by_target
+from helip.reporting.statistics import RESAMPLES, Gain, Interval, Noise, chance, gain, interval
+from helip.reporting.tables import mining_minutes, pairs_file
+from helip.stages import BuildCorpus, Mine, model_of
+from helip.stages.figure import quality_pairs
 from helip.study import Study
 
 FEW = 20  # targets: of fewer, a bootstrap is too sure
@@ -22,6 +22,18 @@ FEW = 20  # targets: of fewer, a bootstrap is too sure
 
 class NotRunError(Exception):
     """The study did not make what a claim needs; the text says what."""
+
+
+@dataclass(frozen=True)
+class Weakest:
+    """Of several comparisons, the one that speaks most against the claim."""
+
+    run: str
+    over: str
+    estimate: float
+
+    def __str__(self) -> str:
+        return f"{self.run} over {self.over} {self.estimate:+.2f}"
 
 
 @dataclass(frozen=True)
@@ -37,12 +49,12 @@ class Effect:
     compared: int  # comparisons that the study has, of those the claim speaks of
     of: int
     columns: tuple[str, ...] = ()
-    weakest: str = ""  # of several comparisons, the one that gained least
+    weakest: Weakest | None = None  # None: there is one comparison
     note: str = ""
 
 
 def effect(study: Study, measured: Measured, claim: Claim) -> Effect:
-    """What the study measured of a claim; NotRunError says what is missing."""
+    """Returns what the study measured of a claim; NotRunError says what is missing."""
     pairs = claim.comparisons
     bound = [c for c in pairs if c.run in study.runs and c.over in study.runs]
     if not bound:
@@ -60,10 +72,9 @@ def effect(study: Study, measured: Measured, claim: Claim) -> Effect:
             return _epochs(study, claim, bound, len(pairs))
 
 
-def _weakest(claim: Claim, bound: list[Comparison], each: list[float]) -> str:
-    """Of several comparisons, the one that speaks most against the claim."""
+def _weakest(claim: Claim, bound: list[Comparison], each: list[float]) -> Weakest | None:
     least = int(np.argmin(-np.abs(each) if claim.expect == "equal" else each))
-    return f"{bound[least].run} over {bound[least].over} {each[least]:+.2f}" if len(bound) > 1 else ""
+    return Weakest(bound[least].run, bound[least].over, each[least]) if len(bound) > 1 else None
 
 
 # ---------------------------------------------------------------- accuracy
@@ -77,20 +88,18 @@ def _accuracy(study: Study, measured: Measured, claim: Claim, bound: list[Compar
     files = [measured.file(r, s, c) for p in bound for r in (p.run, p.over) for s in study.run(r).seeds for c in columns]
     if missing := [f for f in files if not f.exists()]:
         raise NotRunError(f"{len(missing)} of {len(files)} metrics files are not there yet")
-    found = [measured.difference(c.run, c.over, columns) for c in bound]
-    if any(d is None or d.gain is None for d in found):
+    differences = [measured.difference(c.run, c.over, columns) for c in bound]
+    if any(d is None or d.gain is None for d in differences):
         raise NotRunError("the runs share no seed, or a metric has no hits per item")
-    mean, pairs = gain([d.paired for d in found]), [(c.run, c.over) for c in bound]
+    mean, pairs = gain([d.paired for d in differences]), [(c.run, c.over) for c in bound]
     noise = measured.noise(pairs, columns)
-    sure = (
-        [(mean, noise)] if claim.together == "mean" else [(d.gain, measured.noise([p], columns)) for d, p in zip(found, pairs, strict=True)]
-    )
-    p_for, p_against = _p_values(claim, sure)
+    each = [(d.gain, measured.noise([pair], columns)) for d, pair in zip(differences, pairs, strict=True)]
+    p_for, p_against = _p_values(claim, [(mean, noise)] if claim.together == "mean" else each)
     notes = [f"{len(columns)} of {len(wanted)} columns"] if len(columns) < len(wanted) else []
     notes += [f"{len(bound)} of {of} comparisons"] if len(bound) < of else []
     return Effect(
-        mean.value, mean.interval(noise), p_for, p_against, statistics.fmean(d.over_value for d in found), mean.n_trainings,
-        len(bound), of, tuple(c.key for c in columns), _weakest(claim, bound, [d.delta for d in found]), ", ".join(notes),
+        mean.value, mean.interval(noise), p_for, p_against, statistics.fmean(d.over_value for d in differences), mean.n_trainings,
+        len(bound), of, tuple(c.key for c in columns), _weakest(claim, bound, [d.delta for d in differences]), ", ".join(notes),
     )  # fmt: skip
 
 
@@ -101,7 +110,7 @@ def _p_values(claim: Claim, gains: list[tuple[Gain, Noise]]) -> tuple[float, flo
 
 
 def one_sided(claim: Claim, p, is_so: bool) -> float:
-    """p(bound, above) is the p-value of "the difference lies above (below) the bound".
+    """Returns the p-value of one side of a claim. p(bound, above) is that of "the difference lies above (below) the bound".
 
     higher: above 0; the contrary: below the smallest gain that counts. not_lower: above -margin; below it. equal: within the margin
     on both sides (two one-sided tests); outside on either.
@@ -126,8 +135,8 @@ def one_sided(claim: Claim, p, is_so: bool) -> float:
 def _overlap(study: Study, claim: Claim, bound: list[Comparison], of: int) -> Effect:
     """Paired over targets that have hard pairs in both sets."""
     names = [(study.pairs_name(study.run(c.run)), study.pairs_name(study.run(c.over))) for c in bound]
-    known = quality_pairs(study)
-    if any(n not in known or not (study.pairs_dir(n) / "pairs.json").exists() for pair in names for n in pair):
+    known = [one.pairs for one in quality_pairs(study)]
+    if any(n not in known or not (Mine(study, n).folder / "pairs.json").exists() for pair in names for n in pair):
         raise NotRunError("some pairs are not mined yet, or their corpus is not a generated one, whose truth is known")
     values = []
     for ours, theirs in names:
@@ -173,7 +182,7 @@ def _epochs(study: Study, claim: Claim, bound: list[Comparison], of: int) -> Eff
     """At most `margin` passes over the corpus: arithmetic, decided from what the longest trainings say they did."""
     passes = []
     for run, seed in ((study.run(c.run), seed) for c in bound for seed in study.run(c.run).seeds):
-        file, manifest = study.model_dir(run.name, seed) / "train.json", study.manifest(run.corpus)
+        file, manifest = model_of(study, run.name, seed).folder / "train.json", BuildCorpus(study, run.corpus).output
         if not file.exists() or not manifest.exists():
             raise NotRunError(f"{run.name} is not trained yet")
         passes.append(read_json(file)["steps"] * run.recipe.batch_size / read_json(manifest)["size"])

@@ -1,5 +1,9 @@
-"""What a study measured of its runs, read from metrics files: values per seed, and paired differences between two runs."""
+"""What a study measured of its runs, read from metrics files: values per seed, and paired differences between two runs.
 
+A metrics file, as a job writes it, is {metrics: {name: percent}, per_item: {name: packed hits}, n, ...}.
+"""
+
+import base64
 import statistics
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -10,11 +14,42 @@ from typing import NamedTuple
 import numpy as np
 
 from helip.config import Column
-from helip.reporting.metrics import Metrics
-from helip.reporting.noise import ALONE, Noise, training_noise
-from helip.reporting.paired import Paired, Spread, spread
-from helip.reporting.statistics import Gain, gain
+from helip.errors import HelipError
+from helip.io import read_json
+from helip.reporting.statistics import ALONE, Gain, Noise, Paired, Spread, gain, spread, training_noise
+from helip.stages import metrics_file
 from helip.study import Study, start_seed
+
+
+class Metrics:
+    """One model on one set and task. `value(name)` is in percent, `hits(name)` [n] the share of each independent item that it got
+    right: 0 or 1, and in between for an image of several captions, which are one item."""
+
+    def __init__(self, path: Path, **of: str):
+        self.path, self.content = path, read_json(path)
+        if wrong := [key for key, name in of.items() if self.content.get(key, name) != name]:
+            claimed = ", ".join(f"{key} '{self.content[key]}'" for key in wrong)
+            raise HelipError(f"{path}: is of {claimed}: it was put in another's place; remove it, and the next run makes it again")
+
+    def value(self, name: str) -> float:
+        """Returns a metric in percent; HelipError names the metrics that the file has."""
+        try:
+            return float(self.content["metrics"][name])
+        except KeyError:
+            has = ", ".join(sorted(self.content.get("metrics", {}))) or "none"
+            raise HelipError(f"{self.path}: has no metric '{name}' (it has {has}); correct the column in tables.yaml") from None
+
+    def hits(self, name: str) -> np.ndarray | None:
+        """Returns [n] in 0 to 1, one for each independent item; None where the file counts no items."""
+        packed = self.content.get("per_item", {}).get(name)
+        if packed is None:
+            return None
+        bits = np.frombuffer(base64.b64decode(packed["bits"]), np.uint8)
+        hits = np.unpackbits(bits, count=packed["length"]).astype(bool)
+        if abs(100 * hits.mean() - self.value(name)) > 1e-3:
+            raise HelipError(f"{self.path}: {name} is not the share of the hits beside it; remove it, and the next run makes it again")
+        together = packed.get("together", 1)
+        return hits if together == 1 else hits.reshape(-1, together).mean(1)
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,11 +63,12 @@ class Difference:
 
     @property
     def delta(self) -> float:
+        """`run` minus `over`, in percentage points."""
         return self.value - self.over_value
 
 
 def two_sided(gain: Gain, noise: Noise) -> float:
-    """p-value of "there is no difference"."""
+    """Returns the p-value against "there is no difference"."""
     return min(1.0, 2 * min(gain.p(0.0, above, noise) for above in (True, False)))
 
 
@@ -44,6 +80,7 @@ class Kind(NamedTuple):
 
     @classmethod
     def of(cls, columns: Sequence[Column]) -> "Kind":
+        """Returns the kind of a comparison over these columns."""
         return cls(tuple(sorted({c.metric.partition(".")[0] for c in columns})), len(columns) > 1)
 
 
@@ -56,18 +93,26 @@ class Measured:
         self._metrics: dict[Path, Metrics] = {}
         self._differences: dict[tuple, Difference | None] = {}
 
+    def of(self, tables: Sequence[str]) -> "Measured":
+        """Returns the same files and differences, with other tables to say how far trainings scatter."""
+        other = Measured(self.study, tables)
+        other._metrics, other._differences = self._metrics, self._differences
+        return other
+
     def columns(self, columns: Sequence[Column]) -> list[Column]:
-        """Those whose set and task the study evaluates."""
+        """Returns those whose set and task the study evaluates."""
         return [c for c in columns if (c.set, c.metric.partition(".")[0]) in self._known]
 
     def file(self, run: str, seed: str, column: Column) -> Path:
-        return self.study.metrics_file(run, seed, column.set, column.metric.partition(".")[0])
+        """Returns the metrics file that a column of a run is read from."""
+        return metrics_file(self.study, run, seed, column.set, column.metric.partition(".")[0])
 
     def is_there(self, run: str, columns: Sequence[Column]) -> bool:
-        """Whether every metrics file of a run's columns was made."""
+        """Returns whether every metrics file of a run's columns was made."""
         return all(self.file(run, s, c).exists() for s in self.study.run(run).seeds for c in columns)
 
     def read(self, run: str, seed: str, column: Column) -> tuple[Metrics, str]:
+        """Returns (metrics file, name of the column's metric in it)."""
         path = self.file(run, seed, column)
         task, _, name = column.metric.partition(".")
         if path not in self._metrics:
@@ -75,25 +120,25 @@ class Measured:
         return self._metrics[path], name
 
     def values(self, run: str, columns: Sequence[Column], seeds: Sequence[str] | None = None) -> list[float]:
-        """Percent per seed, averaged over the columns."""
+        """Returns percent per seed, averaged over the columns."""
         seeds = seeds or self.study.run(run).seeds
         return [statistics.fmean(m.value(k) for c in columns for m, k in [self.read(run, s, c)]) for s in seeds]
 
     def recovered_share(self, run: str, column: Column) -> float | None:
-        """How much of the published corpus the model was trained on, as its evaluation says."""
+        """Returns the share of the published corpus that the model was trained on, as its evaluation says."""
         return self.read(run, self.study.run(run).seeds[0], column)[0].content.get("recovered_share")
 
     def hits(self, run: str, seeds: Sequence[str], column: Column) -> np.ndarray | None:
-        """[seeds, items], or None where some file counts no items."""
+        """Returns hits [seeds, items], or None where some file counts no items."""
         hits = [m.hits(k) for s in seeds for m, k in [self.read(run, s, column)]]
         return None if any(h is None for h in hits) else np.stack(hits)
 
     def difference(self, run: str, over: str, columns: Sequence[Column]) -> Difference | None:
-        """On paired seeds; None where the two share none. Claims share many: each is drawn once."""
-        asked = (run, over, tuple((c.key, c.metric) for c in columns))
-        if asked not in self._differences:
-            self._differences[asked] = self._difference(run, over, columns)
-        return self._differences[asked]
+        """Returns the difference on paired seeds; None where the two share none. Each is computed once: tables and claims share many."""
+        key = (run, over, tuple((c.set, c.metric) for c in columns))
+        if key not in self._differences:
+            self._differences[key] = self._difference(run, over, columns)
+        return self._differences[key]
 
     def _difference(self, run: str, over: str, columns: Sequence[Column]) -> Difference | None:
         seeds = self._seeds(run, over)
@@ -118,13 +163,13 @@ class Measured:
         return Paired(tuple((name, x.astype(np.float32) - y) for name, x, y in hits), tuple(clusters), start)
 
     def noise(self, compared: Iterable[tuple[str, str]], columns: Sequence[Column]) -> Noise:
-        """How far the trainings of comparisons (run, over) scatter, as far as the study knows: of refinements of one start."""
+        """Returns how far the trainings of comparisons (run, over) scatter. The study knows it of refinements of one start alone."""
         starts = [[self.study.run(r).start or r for r in pair] for pair in compared]
         return self.noises.get(Kind.of(columns), ALONE) if all(ours == theirs for ours, theirs in starts) else ALONE
 
     @cached_property
     def noises(self) -> dict[Kind, Noise]:
-        """By every row of the tables beside what it is measured against, column by column and averaged."""
+        """The noise of each kind, estimated from every row of the tables beside its reference, column by column and averaged."""
         groups: dict[Kind, dict[tuple, list[Spread]]] = {}
         for run, columns in self._measured_rows():
             over = self.study.control_of(run)
@@ -148,13 +193,13 @@ class Measured:
 
 
 def independent(seeds: Sequence[str]) -> list[str]:
-    """What each training is a draw of: its pre-training. Where one published checkpoint is refined again and again, its refinement."""
+    """Returns what each training is a draw of: its pre-training, or its refinement where all refine one published checkpoint."""
     starts = [start_seed(s) for s in seeds]
     return starts if len(set(starts)) > 1 else list(seeds)
 
 
 def paired_seeds(ours: Sequence[str], theirs: Sequence[str]) -> tuple[list[str], list[str]] | None:
-    """Seeds to compare row by row: the same ones, a start checkpoint standing for all its refinements."""
+    """Returns the seeds to compare row by row: the same ones, a start checkpoint standing for all its refinements; None without any."""
     for longer in (ours, theirs):
         pair = tuple([s if s in pool else start_seed(s) for s in longer] for pool in (ours, theirs))
         if set(pair[0]) <= set(ours) and set(pair[1]) <= set(theirs):

@@ -1,71 +1,180 @@
-"""The report as a folder of Markdown and PNG, for a repository: README.md with everything in it, and the figures beside it."""
+"""Writes a study's tables (CSV, Markdown, LaTeX), claims (CSV, Markdown) and report (HTML page, or a folder of Markdown and PNG).
 
+Every page is a typed document (document.py) printed by one template for each form, in templates/.
+"""
+
+import functools
 import re
 import shutil
 from pathlib import Path
+from typing import Any
 
+import jinja2
+from markdown_it import MarkdownIt
+from markupsafe import Markup
+
+from helip.config import AccuracyBySize, MiningQuality
 from helip.errors import HelipError
-from helip.io import atomic_folder
-from helip.reporting.answer import answer, matrix, question_rows
-from helip.reporting.claims_table import decided_claims
-from helip.reporting.contamination import contamination
-from helip.reporting.contents import Contents, everything
-from helip.reporting.costs import costs, made
-from helip.reporting.figures import TITLES
-from helip.reporting.inputs import question
+from helip.io import atomic_file, atomic_folder
+from helip.reporting.answer import between, signed
+from helip.reporting.claims import ClaimRow, ClaimsContent, claims_content
+from helip.reporting.document import Contents, document, drawn_figures, everything, forest, question_table
+from helip.reporting.measured import Measured
+from helip.reporting.tables import FIELDS, TableContent, table_content, write_csv
+from helip.stages import DecideClaims, DrawFigure, MakeTable
+from helip.stages.figure import figures_of, measurable_pairs
+from helip.stages.table import tables_of
 from helip.study import Study
+
+_LATEX = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"} | {c: f"\\{c}" for c in "&%$#_{}"}
+
+
+# ---------------------------------------------------------------- templates
+
+
+def markdown_to_html(text: str, level: int = 1) -> Markup:
+    """Returns Markdown (CommonMark and tables) as HTML, headings `level` deeper; HTML in the text is escaped."""
+    parser = MarkdownIt("commonmark", {"html": False}).enable("table")
+    parser.add_render_rule("table_open", lambda *_: '<div class="scroll"><table class="words">')
+    parser.add_render_rule("table_close", lambda *_: "</table></div>\n")
+    tokens = parser.parse(text)
+    for token in tokens:
+        if token.type in ("heading_open", "heading_close"):
+            token.tag = f"h{min(6, int(token.tag[1]) + level)}"
+    return Markup(parser.renderer.render(tokens, parser.options, {}))
+
+
+def latex_escaped(text: str) -> str:
+    """Returns text in which nothing means something to LaTeX."""
+    return "".join(_LATEX.get(c, c) for c in text)
+
+
+def markdown_cell(text: str) -> str:
+    """Returns text that stands in one cell of a Markdown table."""
+    return re.sub(r"(?<!\\)\|", r"\\|", " ".join(text.split()))
+
+
+@functools.cache
+def _template(name: str) -> jinja2.Template:
+    """A template of templates/. HTML escapes what is put into it; in LaTeX the marks are << >> and <% %>, since braces are its own."""
+    marks: dict[str, Any] = {}
+    if name.endswith(".tex.j2"):
+        marks = {
+            "block_start_string": "<%",
+            "block_end_string": "%>",
+            "variable_start_string": "<<",
+            "variable_end_string": ">>",
+            "comment_start_string": "<#",
+            "comment_end_string": "#>",
+        }
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("helip.reporting", "templates"), autoescape=name.endswith(".html.j2"), undefined=jinja2.StrictUndefined,
+        trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True, **marks,
+    )  # fmt: skip
+    environment.filters |= {"markdown": markdown_to_html, "tex": latex_escaped, "cell": markdown_cell, "signed": signed, "between": between}
+    environment.globals |= {"forest": forest}
+    return environment.get_template(name)
+
+
+def _print(name: str, **contents: Any) -> str:
+    return re.sub(r"\n{3,}", "\n\n", _template(name).render(**contents)).strip() + "\n"
+
+
+def _write(path: Path, text: str) -> None:
+    with atomic_file(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+# ---------------------------------------------------------------- tables and claims
+
+
+def table_markdown(table: TableContent) -> str:
+    """Returns a table as a Markdown page: as the paper prints it, then every refinement against plain continued training."""
+    return _print("report.md.j2", part="table", table=table)
+
+
+def table_latex(table: TableContent) -> str:
+    r"""Returns a whole `table*` environment, no wider than the page; it needs \usepackage{booktabs,graphicx}."""
+    return _print("table.tex.j2", table=table)
+
+
+def write_table(study: Study, name: str, finished: bool = False) -> str:
+    """Builds results/<study>/<name>.csv, .md and .tex; returns the Markdown. finished: of the rows whose runs are done."""
+    return _write_table(study, table_content(study, name, finished))
+
+
+def _write_table(study: Study, table: TableContent) -> str:
+    page = table_markdown(table)
+    write_csv(study.root / f"{table.name}.csv", FIELDS, table.cells)
+    _write(study.root / f"{table.name}.md", page)
+    _write(study.root / f"{table.name}.tex", table_latex(table))
+    return page
+
+
+def claims_markdown(claims: ClaimsContent) -> str:
+    """Returns the claims as a Markdown page."""
+    return _print("report.md.j2", part="claims", claims=claims)
+
+
+def write_claims(study: Study) -> ClaimsContent:
+    """Builds results/<study>/claims.csv and claims.md; returns what stands in them."""
+    return _write_claims(study, claims_content(study))
+
+
+def _write_claims(study: Study, claims: ClaimsContent) -> ClaimsContent:
+    write_csv(study.root / "claims.csv", ClaimRow, claims.rows)
+    _write(study.root / "claims.md", claims_markdown(claims))
+    return claims
+
+
+# ---------------------------------------------------------------- the report
+
+
+def finished(study: Study) -> Contents:
+    """Makes the tables, claims and figures again, of what is there, and says how much that is."""
+    from helip.reporting.figures import draw  # matplotlib is slow to import, and a table needs none
+
+    measured = Measured(study, [])
+    made = [table_content(study, name, finished=True, measured=measured) for name in [one.table for one in tables_of(study)]]
+    for table in made:
+        _write_table(study, table)
+    claims = _write_claims(study, claims_content(study, measured))
+    drawn = [name for name in [one.figure for one in figures_of(study)] if _can_be_drawn(study, name, measured)]
+    for name in drawn:
+        draw(study, name)
+    wanted = DecideClaims(study).inputs()
+    there = sum(path.exists() for path in wanted)
+    note = f"**Under way:** {there:,} of {len(wanted):,} files are there. Rows and figures that wait for others are left out."
+    return Contents(
+        tuple(table for table in made if table.cells), claims, drawn_figures(study, drawn), question_table(study, measured),
+        note if there < len(wanted) else "",
+    )  # fmt: skip
+
+
+def _can_be_drawn(study: Study, name: str, measured: Measured) -> bool:
+    match study.report.figures[name]:
+        case AccuracyBySize(table=table):
+            return any(measured.is_there(run, study.tables[table].columns) for run in MakeTable(study, table).runs())
+        case MiningQuality():
+            return bool([one.pairs for one in measurable_pairs(study)])
+    return all(path.exists() for path in DrawFigure(study, name).inputs())
+
+
+def write_report(study: Study, shown: Contents | None = None) -> Path:
+    """Builds results/<study>/report.html, one self-contained page, of everything unless `shown` says what."""
+    path = study.root / "report.html"
+    _write(path, _print("report.html.j2", document=document(study, shown or everything(study))))
+    return path
 
 
 def write_pages(study: Study, folder: Path, shown: Contents | None = None) -> Path:
-    """Builds the folder from a study's tables, claims and figures; HelipError names what is not built yet."""
-    shown = shown or everything(study)
+    """Builds a folder for a repository: README.md with the report in it, and the figures beside it."""
     if folder.exists() and not (folder / "README.md").exists() and any(folder.iterdir()):
         raise HelipError(f"{folder}: holds other files than a report's, and would be replaced; name another folder")
-    drawn = [study.root / f"{name}.png" for name in shown.figures]
-    if missing := [path for path in drawn if not path.exists()]:
-        raise HelipError(f"{missing[0]}: not found; build it first (`snakemake {missing[0]}`)")
-    page = _page(study, shown)
+    shown = shown or everything(study)
+    page = _print("report.md.j2", part="report", document=document(study, shown))
     with atomic_folder(folder) as temporary:
-        (temporary / "README.md").write_text(page)
-        for path in drawn:
-            shutil.copyfile(path, temporary / path.name)
+        (temporary / "README.md").write_text(page, encoding="utf-8")
+        for figure in shown.figures:
+            shutil.copyfile(figure.path, temporary / figure.path.name)
     return folder / "README.md"
-
-
-def _page(study: Study, shown: Contents) -> str:
-    claims = decided_claims(study).rows
-    parts = [
-        f"# HELIP, reproduced: study `{study.name}`",
-        study.declaration.question,
-        made(costs(study)),
-        f"Made by `helip report --study {study.name} --markdown`; no number in it was typed in.",
-        "## Does refinement beat plain continued training?",
-        shown.note,
-        answer(study, claims),
-        matrix(study),
-        "## The paper's claims",
-        *_text(study, "claims.md").split("\n\n")[1:],
-        "## Figures",
-        *(f"![{TITLES[name]}]({name}.png)\n\n{_number(name)}. {TITLES[name]}." for name in shown.figures),
-        *(_table(study, name) for name in [*([question(study)] if question_rows(study) else []), *shown.tables]),
-    ]
-    counted = contamination(study)
-    parts += ["## Evaluation images among the training images", counted] if counted else []
-    return "\n\n".join(part.strip() for part in parts if part.strip()) + "\n"
-
-
-def _number(name: str) -> str:
-    return re.sub(r"(\D+)(\d+)", r"\1 \2", name.removeprefix("first/")).capitalize()
-
-
-def _table(study: Study, name: str) -> str:
-    """The table's own page, its headings one level deeper."""
-    text = re.sub(r"^#(?=#* )", "##", _text(study, f"{name}.md"), flags=re.MULTILINE)
-    return text.replace("## ", f"## {_number(name)}. ", 1)
-
-
-def _text(study: Study, file: str) -> str:
-    path = study.root / file
-    if not path.exists():
-        raise HelipError(f"{path}: not found; build it first (`snakemake {path.with_suffix('.csv')}`)")
-    return path.read_text()

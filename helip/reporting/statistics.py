@@ -1,22 +1,139 @@
 """What a difference between two runs is worth: the paired bootstrap over trainings and test items behind every interval, Student's t that
-must agree with it, and the correction for deciding many things at once."""
+must agree with it, and the correction for deciding many things at once.
 
-from collections.abc import Sequence
+A bootstrap over three trainings cannot tell how far trainings scatter; many comparisons of a study together can. Trainings that differ
+in their seed alone scatter about as much as independent errors on the test items would make them (arXiv 2304.01910), and every
+comparison knows that expectation well. The factor above it, and how unlike comparisons are in it, is estimated from all of them: the
+moderated t-statistic of Smyth (Statistical Applications in Genetics and Molecular Biology, 2004), with the fewest prior degrees of
+freedom that the study does not contradict.
+"""
+
+import functools
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 
-from helip.reporting.noise import ALONE, Noise
-from helip.reporting.paired import Paired, Spread, spread
-
 RESAMPLES = 10_000
 LEVEL = 0.95
 BLOCK = 1 << 22  # numbers drawn at a time
 NOTHING = 1e-6  # points: less is rounding
+FREEDOMS = (0.5, 1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256)
+CRITICAL = 2.706  # of twice the log-likelihood's drop: 5 % of one side, one degree of freedom
+
+
+# ---------------------------------------------------------------- two runs, and how far their trainings scatter
+
+
+@dataclass(frozen=True, eq=False)
+class Paired:
+    """Two runs on the same trainings and the same test items.
+
+    columns: for each column its test set and the difference of the hits, ours minus theirs [S trainings, n items], in -1 to 1.
+    clusters [S]: what each training is an independent draw of; refinements of one start checkpoint share theirs.
+    start: where the trainings come from. Comparisons of one start are of the same trainings, those of two starts are independent.
+    """
+
+    columns: tuple[tuple[str, np.ndarray], ...]
+    clusters: tuple[str, ...]
+    start: str = ""
+
+
+@dataclass(frozen=True)
+class Spread:
+    """How far the independent trainings of one start scatter; points squared."""
+
+    variance: float  # of one training, over n of them
+    expected: float  # what it would be if trainings erred independently on every item: their interaction with the items
+    n: int
+
+    def scaled(self, weight: float) -> "Spread":
+        """Returns the spread of `weight` times the difference."""
+        return Spread(weight**2 * self.variance, weight**2 * self.expected, self.n)
+
+
+def spread(compared: Sequence[Paired]) -> Spread:
+    """Returns the spread of the mean of comparisons of one start, over the trainings that all of them have.
+
+    It is a two-way analysis of variance, trainings by items; the columns of one test set are taken together.
+    """
+    shared = [c for c in dict.fromkeys(compared[0].clusters) if all(c in p.clusters for p in compared)]
+    if len(shared) < 2:
+        return Spread(0.0, 0.0, len(shared))
+    sets: dict[tuple[str, int], np.ndarray] = {}
+    for p in compared:
+        member_S = np.array(p.clusters)
+        for name, d_Sn in p.columns:
+            mean_Cn = np.stack([d_Sn[member_S == c].mean(0) for c in shared]) * (100 / len(compared) / len(p.columns))
+            key = name, d_Sn.shape[1]
+            sets[key] = sets[key] + mean_Cn if key in sets else mean_Cn
+    each_C = sum(mean_Cn.mean(1) for mean_Cn in sets.values())
+    return Spread(float(np.var(each_C, ddof=1)), sum(map(_interaction, sets.values())), len(shared))
+
+
+def _interaction(mean_Cn: np.ndarray) -> float:
+    """The interaction's mean square, of the mean over n items."""
+    rest_Cn = mean_Cn - mean_Cn.mean(1, keepdims=True) - mean_Cn.mean(0) + mean_Cn.mean()
+    count, n = rest_Cn.shape
+    return float((rest_Cn**2).sum()) / ((count - 1) * (n - 1)) / n if n > 1 else 0.0
+
+
+# ---------------------------------------------------------------- what a study knows of that scatter
+
+
+@dataclass(frozen=True)
+class Noise:
+    """variance / expected of a comparison's trainings is distributed as factor x F(n - 1, freedom)."""
+
+    factor: float = 1.0
+    freedom: float = 0.0  # none: each comparison by itself
+
+    def moderated(self, s: Spread) -> tuple[float, float]:
+        """Returns (variance of one training, degrees of freedom): its own variance and the study's, weighted by their degrees of
+        freedom, and these added up. A variance below that of independent errors is chance, and is raised to it."""
+        own = s.n - 1
+        freedom = self.freedom + own
+        return max((self.freedom * self.factor * s.expected + own * s.variance) / freedom, s.expected), freedom
+
+
+ALONE = Noise()
+
+
+def training_noise(groups: Iterable[Sequence[Spread]]) -> Noise:
+    """Estimates the noise of comparisons that are like each other; those of one group share their reference and test set.
+
+    Two differences from one control have half of their noise in common: the variances of k such ones say as much as k / (1 + (k - 1) / 4)
+    that have nothing in common.
+    """
+    known = [[s for s in group if s.n > 1 and s.expected > 0] for group in groups]
+    spreads = [s for group in known for s in group]
+    if len(spreads) < 2:
+        return ALONE
+    weight = sum(4 * len(group) / (3 + len(group)) for group in known) / len(spreads)
+    ratio_G, own_G = np.array([s.variance / s.expected for s in spreads]), np.array([s.n - 1 for s in spreads])
+    ratio_G = np.maximum(ratio_G, 1e-3 * max(1.0, ratio_G.mean()))  # few items: some variances are nothing by chance
+    profile = [(*_best_factor(ratio_G, own_G, freedom), freedom) for freedom in FREEDOMS]
+    top = max(likelihood for likelihood, _, _ in profile)
+    return next(Noise(factor, freedom) for likelihood, factor, freedom in profile if 2 * weight * (top - likelihood) <= CRITICAL)
+
+
+def _best_factor(ratio_G: np.ndarray, own_G: np.ndarray, freedom: float) -> tuple[float, float]:
+    """(log-likelihood, factor) of the likeliest factor."""
+    from scipy.stats import f
+
+    factor_A = np.median(ratio_G) * np.geomspace(1 / 16, 16, 161)
+    likelihood_A = f.logpdf(ratio_G / factor_A[:, None], own_G, freedom).sum(1) - len(ratio_G) * np.log(factor_A)
+    best = int(likelihood_A.argmax())
+    return float(likelihood_A[best]), float(factor_A[best])
+
+
+# ---------------------------------------------------------------- gains, intervals and p-values
 
 
 class Interval(NamedTuple):
+    """A confidence interval, in percentage points where nothing else is said."""
+
     low: float
     high: float
 
@@ -32,14 +149,16 @@ class Gain:
 
     @property
     def n_trainings(self) -> int:
+        """Independent trainings of the start that has the fewest."""
         return min(s.n for s in self.trainings)
 
     def interval(self, noise: Noise = ALONE) -> Interval:
-        """95 %, in -100 to 100."""
+        """Returns the 95 % interval, cut to -100 to 100."""
         return interval(np.clip(self._drawn(noise), -100, 100))
 
     def p(self, bound: float, above: bool = True, noise: Noise = ALONE) -> float:
-        """One-sided p-value against "the truth is not above `bound`" (not below it): the bootstrap's or Student's, whichever is larger.
+        """Returns the one-sided p-value against "the truth is not above `bound`" (not below it): the larger of the bootstrap's and
+        Student's.
 
         One training proves nothing.
         """
@@ -80,7 +199,7 @@ class Gain:
 
 
 def gain(compared: Sequence[Paired], resamples: int = RESAMPLES) -> Gain:
-    """The mean over comparisons, which weigh the same, as do the columns of each."""
+    """Returns the mean over comparisons, which weigh the same, as do the columns of each."""
     draws, items = _bootstrap(compared, resamples)
     by_start = [[p for p in compared if p.start == start] for start in dict.fromkeys(p.start for p in compared)]
     trainings = tuple(spread(of_one).scaled(len(of_one) / len(compared)) for of_one in by_start)
@@ -89,6 +208,7 @@ def gain(compared: Sequence[Paired], resamples: int = RESAMPLES) -> Gain:
 
 
 def interval(draws_R: np.ndarray, level: float = LEVEL) -> Interval:
+    """Returns the central interval of bootstrap draws [R] that holds `level` of them."""
     low, high = np.quantile(draws_R, [(1 - level) / 2, (1 + level) / 2])
     return Interval(float(low), float(high))
 
@@ -99,7 +219,7 @@ def _bootstrap(compared: Sequence[Paired], resamples: int) -> tuple[np.ndarray, 
     A resample draws the trainings of a start once, whatever they are compared on, and the items of a test set once, whoever is
     compared on them: what two comparisons or two columns have in common varies with both.
     """
-    weights = [_training_draws(p, resamples) / (len(compared) * len(p.columns)) for p in compared]
+    weights = [_training_draws(p.start, p.clusters, resamples) / (len(compared) * len(p.columns)) for p in compared]
     sets: dict[tuple[str, int], list[tuple[np.ndarray, np.ndarray]]] = {}
     for p, weights_RS in zip(compared, weights, strict=True):
         for name, d_Sn in p.columns:
@@ -121,10 +241,11 @@ def _over_items(weights_RS: np.ndarray, d_Sn: np.ndarray, rng: np.random.Generat
     return np.concatenate([((w @ kinds_SK) * rng.multinomial(n, count_K / n, size=len(w))).sum(1) / n for w in parts])
 
 
-def _training_draws(p: Paired, resamples: int) -> np.ndarray:
-    """[resamples, S]: the weight of each training in each resample, rows adding up to 1."""
-    names, member_S = np.unique(np.array(p.clusters), return_inverse=True)
-    rng = _generator("trainings", p.start, *names)
+@functools.lru_cache(maxsize=64)
+def _training_draws(start: str, clusters: tuple[str, ...], resamples: int) -> np.ndarray:
+    """[resamples, S]: the weight of each training in each resample, rows adding up to 1. All comparisons of a start share it."""
+    names, member_S = np.unique(np.array(clusters), return_inverse=True)
+    rng = _generator("trainings", start, *names)
     weights_RS = rng.multinomial(len(names), np.full(len(names), 1 / len(names)), size=resamples)[:, member_S]
     return weights_RS / weights_RS.sum(1, keepdims=True)
 
@@ -134,13 +255,13 @@ def _generator(*key: str) -> np.random.Generator:
 
 
 def chance(draws_R: np.ndarray, bound: float, above: bool = True) -> float:
-    """One-sided p-value against "the truth is not above `bound`" (or not below it): the share of resamples that disagree."""
+    """Returns the one-sided p-value against "the truth is not above `bound`" (or not below it): the share of resamples that disagree."""
     disagree = draws_R <= bound if above else draws_R >= bound
     return float((1 + disagree.sum()) / (1 + len(draws_R)))
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """Holm's step-down correction: adjusted p-values that hold the chance of any false decision to the level (Holm 1979)."""
+    """Returns p-values by Holm's step-down correction, which holds the chance of any false decision to the level (Holm 1979)."""
     order = np.argsort(np.asarray(p_values, np.float64), kind="stable")
     adjusted, running = [0.0] * len(order), 0.0
     for rank, i in enumerate(order):

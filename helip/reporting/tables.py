@@ -1,37 +1,206 @@
-"""The paper's tables from metrics files: a CSV with one row per method and column, and Markdown and LaTeX pages to read."""
+"""The paper's tables as typed cells, from metrics files (table 10: from the JSON beside mined pairs), and the one writer of CSV files."""
 
-import csv
+import math
 import statistics
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, fields
+from functools import cached_property
 from pathlib import Path
+from typing import Any
 
-from helip.config import Column
-from helip.io import atomic_file
-from helip.reporting.inputs import is_of_times
-from helip.reporting.latex import latex
-from helip.reporting.markdown import markdown
+import pandas
+
+from helip.config import Column, Table
+from helip.errors import HelipError
+from helip.io import atomic_file, read_json
 from helip.reporting.measured import Measured, two_sided
-from helip.reporting.noise import Noise
-from helip.reporting.published import printed_average
-from helip.reporting.rows import CONTRAST, FIELDS, Cell, csv_text
-from helip.reporting.statistics import Gain, gain
-from helip.reporting.times import time_cells
+from helip.reporting.statistics import Gain, Noise, gain
+from helip.stages import MakeTable, Mine
 from helip.study import Study
+
+FIELDS = (
+    "corpus", "data", "recovered", "method", "run", "arm", "column", "metric", "value", "std", "n_seeds", "published", "reference", "delta",
+    "delta_ci_low", "delta_ci_high", "delta_p", "minus_published", "ours", "corpora", "machine", "jobs",
+)  # fmt: skip
+CONTRAST = "contrast"  # the arm of a row that is one refinement beside another, and no value of its own
+AVERAGE = "average"  # the column that is the mean of others
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One number of a table. `delta` is against `reference`: a refinement's control, a control's start."""
+
+    corpus: str
+    data: str
+    recovered: float | None
+    method: str
+    run: str
+    arm: str
+    column: str
+    metric: str
+    value: float
+    std: float | None
+    n_seeds: int
+    published: float | None
+    reference: str | None = None
+    delta: float | None = None
+    delta_ci_low: float | None = None
+    delta_ci_high: float | None = None
+    delta_p: float | None = None  # two-sided, uncorrected
+    ours: bool = False  # a row that the paper does not have
+    corpora: int = 1  # that it is the mean over
+    machine: str = ""  # of a time
+    jobs: int | None = None  # that a time is summed over
+
+    @property
+    def minus_published(self) -> float | None:
+        """Ours minus the published number."""
+        return None if self.published is None else self.value - self.published
+
+    @property
+    def summed(self) -> str:
+        """Of a time, over how many jobs it is summed, in words; empty for one job."""
+        return f"summed over {self.jobs} jobs" if self.jobs and self.jobs > 1 else ""
+
+    @property
+    def where(self) -> str:
+        """The corpus as the paper names it, what stands for it here, and how much of the published one was recovered."""
+        share = "" if self.recovered is None or self.recovered >= 1 else f", {100 * self.recovered:.0f} % recovered"
+        return f"{self.corpus} ({self.data}{share})" if self.data or share else self.corpus
+
+    @property
+    def tone(self) -> str:
+        """How a page colours the difference: up or down where p is at most 5 %, uncorrected; else quiet."""
+        return "quiet" if self.delta_p is None or self.delta_p > 0.05 else "up" if self.delta > 0 else "down"
+
+    @property
+    def is_pooled(self) -> bool:
+        """Whether the cell is the mean over corpora: `run` and `reference` name them all."""
+        return self.corpora > 1
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of a table: the cells of one run, or of a mean over corpora."""
+
+    cells: tuple[Cell, ...]
+
+    @property
+    def first(self) -> Cell:
+        """The cell that says what all cells of the row share: corpus, method, run, arm, seeds."""
+        return self.cells[0]
+
+
+@dataclass(frozen=True)
+class TableContent:
+    """A table of a study, ready for every page: its declaration and its cells. `name` is table1, figure4, first/table1, ..."""
+
+    study: str
+    name: str
+    declaration: Table
+    cells: tuple[Cell, ...]
+
+    @property
+    def number(self) -> str:
+        """What the paper calls it: Table 1."""
+        return numbered(self.name)
+
+    @property
+    def source(self) -> str:
+        """Where in the paper the table stands, or that it does not."""
+        place = self.declaration.place
+        return place if place.startswith("Not in the paper") else f"{place} of arXiv 2305.05208"
+
+    @property
+    def is_of_times(self) -> bool:
+        """Whether it holds minutes of mining, methods down and corpora across, and no accuracies."""
+        return self.declaration.is_of_times
+
+    @cached_property
+    def labels(self) -> dict[str, str]:
+        """column key -> what the paper prints above it, in order. An average of fewer columns than all says of how many."""
+        present = dict.fromkeys(c.column for c in self.cells)
+        averaged = sum(c.key in present for c in self.declaration.averaged)
+        average = "Average" if averaged == len(present) - 1 else f"Average of {averaged} sets"
+        labels = {c.key: c.label for c in self.declaration.columns} | {AVERAGE: average}
+        return {key: labels[key] for key in present}
+
+    @cached_property
+    def rows(self) -> tuple[Row, ...]:
+        """All rows, in the order of the declaration."""
+        rows: dict[tuple[str, str, str], list[Cell]] = {}
+        for cell in self.cells:
+            rows.setdefault((cell.corpus, cell.method, cell.run), []).append(cell)
+        return tuple(Row(tuple(cells)) for cells in rows.values())
+
+    @property
+    def valued(self) -> tuple[Row, ...]:
+        """The rows with values: contrasts are left out, whose values stand in rows of their own already."""
+        return tuple(row for row in self.rows if row.first.arm != CONTRAST)
+
+    @property
+    def compared(self) -> tuple[Row, ...]:
+        """The rows that are measured against a reference."""
+        return tuple(row for row in self.rows if row.first.delta is not None)
+
+    @property
+    def has_rows_of_ours(self) -> bool:
+        """Whether some row is not in the paper."""
+        return any(cell.ours for cell in self.cells)
+
+    @cached_property
+    def corpora(self) -> list[str]:
+        """The corpora across, of a table of times."""
+        return grid((c.where, c.method) for c in self.cells)[1]
+
+    @cached_property
+    def times(self) -> list[tuple[str, list[Cell | None]]]:
+        """(method, its cell for each corpus) down, of a table of times."""
+        cells = {(c.method, c.where): c for c in self.cells}
+        methods, corpora = grid((c.where, c.method) for c in self.cells)
+        return [(method, [cells.get((method, corpus)) for corpus in corpora]) for method in methods]
+
+    @property
+    def machines(self) -> str:
+        """The machines that the times were measured on."""
+        return ", ".join(sorted({c.machine for c in self.cells}))
+
+
+def numbered(name: str) -> str:
+    """Returns how the paper calls a table or figure: table1 and first/table1 are Table 1."""
+    kind = name.rpartition("/")[2].rstrip("0123456789")
+    return f"{kind.capitalize()} {name.rpartition('/')[2].removeprefix(kind)}"
+
+
+def grid(cells: Iterable[tuple[str, str]]) -> tuple[list[str], list[str]]:
+    """Returns (methods, corpora) of a table with methods down and corpora across, from the (corpus, method) of its cells.
+
+    Corpora come as they are met. Methods come by their latest place in a corpus' list, so that a corpus which lacks some does not
+    turn them round: [(CC3M, full), (CC12M, 3M), (CC12M, full)] is 3M, full.
+    """
+    by_corpus: dict[str, list[str]] = {}
+    for corpus, method in cells:
+        by_corpus.setdefault(corpus, []).append(method)
+    last = {m: max(ms.index(m) for ms in by_corpus.values() if m in ms) for methods in by_corpus.values() for m in methods}
+    return sorted(last, key=last.__getitem__), list(by_corpus)
 
 
 class TableBuilder:
-    def __init__(self, study: Study, name: str, finished: bool = False):
+    """Computes the cells of one table: values, published numbers, differences with their intervals, means over corpora, contrasts."""
+
+    def __init__(self, study: Study, name: str, finished: bool = False, measured: Measured | None = None):
         self.study, self.name, self.table, self.finished = study, name, study.tables[name], finished
-        self.measured = Measured(study, [name])
+        self.measured = (measured or Measured(study, [])).of([name])
         self.columns = self.measured.columns(self.table.columns)
 
     def _delta(self, run: str, columns: list[Column]) -> dict[str, float | str | None]:
         """Difference to the run it is measured against, on shared seeds; a start's checkpoint stands for all its refinements."""
         reference = self.study.control_of(run)
-        found = self.measured.difference(run, reference, columns) if reference else None
-        if found is None:
+        difference = self.measured.difference(run, reference, columns) if reference else None
+        if difference is None:
             return {}
-        return {"reference": reference, "delta": found.delta} | _how_sure(found.gain, self.measured.noise([(run, reference)], columns))
+        noise = self.measured.noise([(run, reference)], columns)
+        return {"reference": reference, "delta": difference.delta} | _how_sure(difference.gain, noise)
 
     def _cell(
         self, corpus: str, label: str, run: str, key: str, metric: str, columns: list[Column], published: float | None, ours: bool
@@ -51,14 +220,15 @@ class TableBuilder:
         """The mean of comparisons (run, over), which weigh the same; `run` and `reference` hold all their names."""
         runs, others = zip(*pairs, strict=True)
         for key, metric, columns in self._columns():
-            found = [self.measured.difference(*pair, columns) for pair in pairs]
-            if any(d is None for d in found):
+            differences = [d for pair in pairs if (d := self.measured.difference(*pair, columns))]
+            if len(differences) < len(pairs):
                 continue
-            values = [self.measured.values(run, columns) for run in runs]
-            together = gain([d.paired for d in found]) if all(d.paired for d in found) else None
+            values, delta = [self.measured.values(run, columns) for run in runs], statistics.fmean(d.delta for d in differences)
+            paired = [d.paired for d in differences if d.paired]
+            together = gain(paired) if len(paired) == len(pairs) else None
             yield Cell(
                 corpus, "", None, label, " ".join(runs), arm, key, metric, statistics.fmean(map(statistics.fmean, values)), None,
-                sum(map(len, values)), None, " ".join(others), statistics.fmean(d.delta for d in found), ours=True, corpora=len(pairs),
+                sum(map(len, values)), None, " ".join(others), delta, ours=True, corpora=len(pairs),
                 **_how_sure(together, self.measured.noise(pairs, columns)),
             )  # fmt: skip
 
@@ -89,15 +259,16 @@ class TableBuilder:
     def _columns(self) -> list[tuple[str, str, list[Column]]]:
         """(key, metric, columns): each by itself, then the average."""
         averaged = [c for c in self.table.averaged if c in self.columns]
-        return [(c.key, c.metric, [c]) for c in self.columns] + [("average", "mean", averaged)] * (len(averaged) > 1)
+        return [(c.key, c.metric, [c]) for c in self.columns] + [(AVERAGE, "mean", averaged)] * (len(averaged) > 1)
 
     def cells(self) -> Iterator[Cell]:
+        """Yields the cells row by row: the declared rows, the means over corpora, the contrasts."""
         rows = [r for r in self.study.table_rows(self.name) if self.columns and (not self.finished or self._is_finished(r[2]))]
         for corpus, label, run, published, ours in rows:
             for key, metric, columns in self._columns():
                 printed = published.get(key)
-                if key == "average":
-                    printed = printed_average(self.table, published) if len(columns) == len(self.table.averaged) else None
+                if key == AVERAGE:
+                    printed = self.table.printed_average(published) if len(columns) == len(self.table.averaged) else None
                 yield self._cell(corpus, label, run, key, metric, columns, printed, ours)
         declared, done = self.study.table_rows(self.name), {run for _, _, run, _, _ in rows}
         if self.table.pooled:
@@ -112,26 +283,68 @@ def _how_sure(gain: Gain | None, noise: Noise) -> dict[str, float]:
     return {"delta_ci_low": low, "delta_ci_high": high, "delta_p": two_sided(gain, noise)}
 
 
-def cells_of(study: Study, name: str, finished: bool = False) -> list[Cell]:
-    """Every number of a table; an unknown table is an error with the known ones in it. finished: without rows that lack a number yet."""
-    study.table_metrics(name)
-    times = is_of_times(study.tables[name])
-    return list(time_cells(study, name, finished) if times else TableBuilder(study, name, finished).cells())
+def pairs_file(study: Study, run: str) -> Path:
+    """Returns the JSON beside the pairs that a run trains with."""
+    return Mine(study, study.pairs_name(study.run(run))).folder / "pairs.json"
 
 
-def write_csv(cells: list[Cell], path: Path) -> None:
-    with atomic_file(path) as temporary, open(temporary, "w", newline="") as f:
-        writer = csv.writer(f, lineterminator="\n")
-        writer.writerow(FIELDS)
-        writer.writerows([csv_text(getattr(cell, field)) for field in FIELDS] for cell in cells)
+def mining_minutes(study: Study, run: str) -> float:
+    """Returns the wall-clock of the job that mined a run's pairs, or the sum over its jobs."""
+    path = pairs_file(study, run)
+    seconds = read_json(path).get("wall_clock_seconds")
+    if seconds is None:
+        raise HelipError(f"{path}: does not say how long mining took; mine again (`snakemake --forcerun mine {path}`)")
+    return seconds / 60
 
 
-def write_table(study: Study, name: str, finished: bool = False) -> str:
-    """Builds results/<study>/<name>.csv, .md and .tex; returns the Markdown. finished: of the rows whose runs are done."""
-    cells = cells_of(study, name, finished)
-    pages = {"md": markdown(study, name, cells), "tex": latex(study, name, cells)}
-    write_csv(cells, study.root / f"{name}.csv")
-    for ending, text in pages.items():
-        with atomic_file(study.root / f"{name}.{ending}") as temporary:
-            temporary.write_text(text)
-    return pages["md"]
+def mining_jobs(metadata: dict[str, Any]) -> list[dict[str, Any]]:
+    """Returns what the jobs that mined a pair set recorded: its shards' records, or its own. metadata: its pairs.json."""
+    return metadata.get("mined_by") or [metadata]
+
+
+def machines(metadata: dict[str, Any]) -> str:
+    """Returns the machines that mined a pair set, as its jobs name them."""
+    return " and ".join(sorted({job.get("machine") or job.get("host", "") for job in mining_jobs(metadata)}))
+
+
+def time_cells(study: Study, name: str, finished: bool = False) -> Iterator[Cell]:
+    """Yields the cells of a table of mining times. One timing each: no interval."""
+    for corpus, label, run, published, ours in study.table_rows(name):
+        if finished and not pairs_file(study, run).exists():
+            continue
+        metadata = read_json(pairs_file(study, run))
+        if "wall_clock_seconds" not in metadata:  # pairs that were mined elsewhere: nobody timed them
+            continue
+        bound, minutes = study.run(run), mining_minutes(study, run)
+        data = study.declaration.corpora[bound.corpus].label
+        for column in study.tables[name].columns:
+            yield Cell(corpus, data, metadata.get("recovered_share"), label, run, bound.arm, column.key, column.metric, minutes, None, 1,
+                       published.get(column.key), ours=ours, machine=machines(metadata), jobs=len(mining_jobs(metadata)))  # fmt: skip
+
+
+def table_content(study: Study, name: str, finished: bool = False, measured: Measured | None = None) -> TableContent:
+    """Computes every number of a table. HelipError names the tables there are, or the metrics file that is missing.
+
+    finished: rows that lack a number yet are left out. measured: where metrics files of the study are read already.
+    """
+    MakeTable(study, name).metrics()
+    times = study.tables[name].is_of_times
+    cells = time_cells(study, name, finished) if times else TableBuilder(study, name, finished, measured).cells()
+    return TableContent(study.name, name, study.tables[name], tuple(cells))
+
+
+def csv_text(value: object) -> str:
+    """Returns a value as the CSV files hold it: four decimals, nothing for None and NaN."""
+    if value is None or (isinstance(value, float) and math.isnan(value)):
+        return ""
+    if isinstance(value, float):
+        return f"{value:.2e}" if 0 < abs(value) < 1e-3 else f"{value:.4f}"  # p-values may be small
+    return str(value)
+
+
+def write_csv(path: Path, columns: type | Sequence[str], rows: Sequence[Any], text: Callable[[Any], str] = csv_text) -> None:
+    """Writes dataclasses as a CSV file. columns: the dataclass, or names of its fields and properties; text: formats a value."""
+    names = [field.name for field in fields(columns)] if isinstance(columns, type) else list(columns)
+    table = pandas.DataFrame([[text(getattr(row, name)) for name in names] for row in rows], columns=names)
+    with atomic_file(path) as temporary:
+        table.to_csv(temporary, index=False, lineterminator="\n")

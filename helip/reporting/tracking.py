@@ -4,14 +4,16 @@ Jobs never open the store (many writers break a new one); this local step reads 
 (study/run/seed) and replaced when the digest of its files has changed.
 """
 
-import csv
 import fcntl
 import hashlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import pandas
+
 from helip.io import read_json
+from helip.stages import model_of
 from helip.study import Study, start_seed
 
 BATCH = 1000  # metrics a call: the most MLflow takes
@@ -34,14 +36,15 @@ def import_study(study: Study, store: Path) -> dict[str, int]:
 
 
 def finished(study: Study) -> Iterator[tuple[str, str]]:
+    """Yields (run, seed) of every training that is done."""
     for run in study.runs.values():
         for seed in run.seeds:
-            if (study.model_dir(run.name, seed) / "train.json").exists():
+            if (model_of(study, run.name, seed).folder / "train.json").exists():
                 yield run.name, seed
 
 
 def _import_run(client, experiment: str, study: Study, run: str, seed: str) -> bool:
-    files = [study.model_dir(run, seed) / "train.json", study.model_dir(run, seed) / "curve.csv"]
+    files = [model_of(study, run, seed).folder / "train.json", model_of(study, run, seed).folder / "curve.csv"]
     files += sorted((study.root / "metrics" / run / f"seed{seed}").glob("*.json"))
     content = hashlib.sha256(b"\0".join(f.read_bytes() for f in files)).hexdigest()
     key = f"{study.name}/{run}/seed{seed}"
@@ -75,7 +78,7 @@ def _log(client, run_id: str, train: dict[str, Any], curve: Path, metrics: list[
     if warnings := "\n".join(train.get("warnings", [])):  # as MLflow's description of the run, which its page shows first
         tags += [RunTag("helip.warnings", warnings[:5000]), RunTag("mlflow.note.content", f"Warnings\n\n{warnings[:5000]}")]
     client.log_batch(run_id, params=params[:100], tags=tags)
-    points = [Metric(f"train.{k}", float(v), 0, int(row["step"])) for row in _rows(curve) for k, v in row.items() if k != "step" and v]
+    points = [Metric(f"train.{name}", value, 0, step) for name, step, value in _curve(curve)]
     for path in metrics:
         one = read_json(path)
         points += [Metric(f"{one['set']}.{one['task']}.{k}", float(v), 0, 0) for k, v in one["metrics"].items()]
@@ -83,9 +86,12 @@ def _log(client, run_id: str, train: dict[str, Any], curve: Path, metrics: list[
         client.log_batch(run_id, metrics=points[first : first + BATCH])
 
 
-def _rows(curve: Path) -> Iterator[dict[str, str]]:
-    with open(curve, newline="") as f:
-        yield from csv.DictReader(f)
+def _curve(file: Path) -> Iterator[tuple[str, int, float]]:
+    """(name, step, value) of every number in a training's curve.csv."""
+    curve = pandas.read_csv(file)
+    for name in curve.columns.drop("step"):
+        for step, value in curve[["step", name]].dropna().itertuples(index=False):
+            yield name, int(step), float(value)
 
 
 def _flat(value: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:

@@ -4,15 +4,9 @@ Legend: N pairs, D dimensions, T target images, B pairs in a batch, i a pair, j 
 and text j, tau the temperature.
 """
 
+from helip.lazy import lazy_names
 from helip.selection.keep import keep_top
 
 __all__ = ["clip_score", "keep_top", "norm_sim", "s_clip_loss"]
-
-
-def __getattr__(name: str):
-    """The scores need torch; who only keeps the best of a column does not."""
-    if name in ("clip_score", "norm_sim", "s_clip_loss"):
-        from helip.selection import scores
-
-        return getattr(scores, name)
-    raise AttributeError(f"module 'helip.selection' has no attribute {name!r}")
+# The scores need torch; what only keeps the best of a column does not.
+__getattr__ = lazy_names(__name__, dict.fromkeys(("clip_score", "norm_sim", "s_clip_loss"), "helip.selection.scores"))

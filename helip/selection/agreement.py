@@ -8,10 +8,12 @@ Legend: N pairs, R rows of a shard, k neighbours; I_i and T_i the unit image and
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from helip.errors import HelipError
+from helip.mining.features import Features
 from helip.selection.mixture import ranks
 from helip.selection.neighbours import Neighbours, cosines_with, nearest, of_same_pairs
 
@@ -38,7 +40,7 @@ class NeighbourTerms:
         return min((near.recall for near in (self.images, self.texts) if near.recall is not None), default=None)
 
 
-def agreement(image_ND: np.ndarray, text_ND: np.ndarray, k: int = K, *, hubness: bool = True, **search) -> np.ndarray:
+def agreement(image_ND: np.ndarray, text_ND: np.ndarray, k: int = K, *, hubness: bool = True, **search: Any) -> np.ndarray:
     """float32 [N], higher is better: the ranks of both neighbour terms among all pairs, averaged.
 
     image_ND and text_ND: [N, D] float16 or float32 of any norm, also memory-mapped; image features should be centred
@@ -49,7 +51,7 @@ def agreement(image_ND: np.ndarray, text_ND: np.ndarray, k: int = K, *, hubness:
     return combined([neighbour_terms(image_ND, text_ND, k, **search)], hubness)
 
 
-def neighbour_terms(image_ND: np.ndarray, text_ND: np.ndarray, k: int = K, **search) -> NeighbourTerms:
+def neighbour_terms(image_ND: np.ndarray, text_ND: np.ndarray, k: int = K, **search: Any) -> NeighbourTerms:
     """Both terms of a shard's rows, the same bits whatever the shard is; only `combined` needs all shards."""
     image, text = of_same_pairs(image_ND, text_ND)
     images, texts = nearest("image", image_ND, k, **search), nearest("text", text_ND, k, **search)
@@ -71,11 +73,12 @@ def combined(shards: list[NeighbourTerms], hubness: bool = True) -> np.ndarray:
     if hubness:
         images, texts = [s.images for s in shards], [s.texts for s in shards]
         text, image = text - _hubness(images, of=texts), image - _hubness(texts, of=images)
-    return ((ranks(text) + ranks(image)) / 2).astype(np.float32)
+    score_N: np.ndarray = ((ranks(text) + ranks(image)) / 2).astype(np.float32)
+    return score_N
 
 
-def mean_cosine(features, neighbours: Neighbours) -> np.ndarray:
-    """float32 [R]: of each row and its neighbours, in the modality of `features` (helip.mining.features.Features)."""
+def mean_cosine(features: Features, neighbours: Neighbours) -> np.ndarray:
+    """float32 [R]: of each row and its neighbours, in the modality of `features`."""
     out = np.empty(len(neighbours), np.float32)
     for rows, found_MK in cosines_with(features, neighbours):
         out[rows] = found_MK.mean(1, dtype=np.float64)
@@ -85,4 +88,5 @@ def mean_cosine(features, neighbours: Neighbours) -> np.ndarray:
 def _hubness(among: list[Neighbours], of: list[Neighbours]) -> np.ndarray:
     """float64 [N]: (h_i + mean_j h_j) / 2 with h the density in the modality of `of`, over the neighbours j that `among` holds."""
     h_N = np.concatenate([near.cosines.mean(1, dtype=np.float64) for near in of])
-    return (h_N + np.concatenate([h_N[near.ids].mean(1) for near in among])) / 2
+    both: np.ndarray = h_N + np.concatenate([h_N[near.ids].mean(1) for near in among])
+    return both / 2

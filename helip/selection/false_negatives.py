@@ -1,21 +1,57 @@
-"""Hard pairs that the model to be refined cannot tell from matches: false negatives, most likely. Numpy only."""
+"""Hard pairs that the model to be refined cannot tell from matches: false negatives, most likely."""
 
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from helip.data.corpus import Corpus
 from helip.errors import HelipError
 from helip.mining.pairs import PairSet
+from helip.models.reference import ModelRef
 
 BLOCK = 1 << 16  # entries scored at once
 
 
-def drop_false_negatives(pairs: PairSet, image_ND: np.ndarray, text_ND: np.ndarray, margin: float = 0.0) -> PairSet:
-    """The same pair set without each hard pair j of i that fits i's image as well as i's own caption does, within `margin`, or whose
-    image i's caption fits as well as j's own: s_ij >= s_ii - margin or s_ji >= s_jj - margin, s the cosine of image and caption.
+def filter_pairs(
+    corpus: Corpus, pairs: Path, model: ModelRef, cache: Path, margin: float, out: Path, facts: dict[str, Any] | None = None,
+    device: str = "cpu", batch_size: int = 64, workers: int = 0,
+) -> tuple[PairSet, PairSet]:  # fmt: skip
+    """Writes a pair set without the hard pairs that `model` takes for matches; returns the pair sets before and after.
 
-    image_ND and text_ND are unit rows of the whole corpus, also memory-mapped. `noise` stays as it was mined: a target that loses all
-    its hard pairs has an empty H_i and is no outlier for it.
+    margin: a cosine, see drop_false_negatives. cache: the folder for the model's features of the corpus, shared with `helip select`.
+    facts: more entries of pairs.json. device: as torch names it. batch_size, workers: of the encoder, and processes that decode images.
+    Raises HelipError where the pairs are of another corpus or are one shard.
+    """
+    from helip.selection.features import joint_features
+
+    before = PairSet.open(pairs, corpus.digest)
+    (image, image_tower), (text, text_tower) = (
+        joint_features(model.name, model.pretrained, modality, corpus, cache, device, batch_size, workers) for modality in ("image", "text")
+    )
+    after = drop_false_negatives(before, image.array, text.array, margin)
+    inputs = {**before.metadata.get("inputs", {}), "image_tower": image_tower.weights, "text_tower": text_tower.weights}
+    inherited: dict[str, Any] = {name: before.metadata[name] for name in ("encoders", "recovered_share") if name in before.metadata}
+    facts = {"false_negative_margin": margin, "entries_before": len(before.ids), **inherited, **(facts or {})}
+    after.save(out, inputs=inputs, corpus_digest=corpus.digest, **facts)
+    return before, after
+
+
+def summary(before: PairSet, after: PairSet) -> str:
+    """How many hard pairs were kept and how many targets lost all of theirs, as a sentence for a terminal."""
+    emptied = int(((after.offsets[1:] == after.offsets[:-1]) & ~after.noise).sum())
+    return f"kept {len(after.ids)} of {len(before.ids)} hard pairs; {emptied} targets have none left and bring none"
+
+
+def drop_false_negatives(pairs: PairSet, image_ND: np.ndarray, text_ND: np.ndarray, margin: float = 0.0) -> PairSet:
+    """Returns the same pair set without each hard pair j of i that is likely a match.
+
+    A match fits i's image as well as i's own caption does, within `margin`, or its image fits i's caption as well as its own: s_ij >= s_ii
+    - margin or s_ji >= s_jj - margin, s the cosine of image and caption.
+
+    image_ND and text_ND are unit rows of the whole corpus, also memory-mapped. `noise` stays as it was mined: a target that loses all its
+    hard pairs has an empty H_i and is no outlier for it. HelipError where pairs and features do not belong together.
     """
     if not len(image_ND) == len(text_ND) == pairs.corpus_size or pairs.shard != (0, 1):
         raise HelipError(
@@ -38,4 +74,5 @@ def drop_false_negatives(pairs: PairSet, image_ND: np.ndarray, text_ND: np.ndarr
 
 def _cosines(image_ND: np.ndarray, text_ND: np.ndarray, images_B: np.ndarray, texts_B: np.ndarray) -> np.ndarray:
     """float32 [B]: of image images_B[b] and caption texts_B[b]."""
-    return np.einsum("bd,bd->b", image_ND[images_B].astype(np.float32), text_ND[texts_B].astype(np.float32))
+    cosines_B: np.ndarray = np.einsum("bd,bd->b", image_ND[images_B].astype(np.float32), text_ND[texts_B].astype(np.float32))
+    return cosines_B

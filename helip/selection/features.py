@@ -2,6 +2,7 @@
 
 import fcntl
 from pathlib import Path
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -15,9 +16,19 @@ from helip.encoders.features import Features
 
 
 def joint_features(
-    model: str, pretrained: str | None, modality: str, corpus: Corpus, cache: Path, device: str, batch_size: int = 64, workers: int = 0
+    model: str,
+    pretrained: str | None,
+    modality: Literal["image", "text"],
+    corpus: Corpus,
+    cache: Path,
+    device: str,
+    batch_size: int = 64,
+    workers: int = 0,
 ) -> tuple[Features, Encoder]:
-    """Memory-mapped float32 [N, D] of one tower, and the tower. Resumes a killed encoding; another process waits for its end."""
+    """Returns memory-mapped float32 [N, D] features of one tower, and the tower.
+
+    A killed encoding is resumed, and another process that encodes the same is waited for. HelipError where the model cannot be loaded.
+    """
     declaration = OpenClipEncoder(modality=modality, model=model, pretrained=pretrained)
     encoder = encoders.load(declaration, device=device)
     folder = cache / modality
@@ -35,16 +46,17 @@ def _is_of(folder: Path, corpus: Corpus, encoder: Encoder) -> bool:
 
     if not (folder / "features.json").is_file():
         return False
-    said = read_json(folder / "features.json")
-    return (said["corpus_digest"], said["weights_digest"], said["preprocessing"]) == (corpus.digest, encoder.weights, encoder.preprocessing)
+    metadata = read_json(folder / "features.json")
+    expected = (corpus.digest, encoder.weights, encoder.preprocessing)
+    return (metadata["corpus_digest"], metadata["weights_digest"], metadata["preprocessing"]) == expected
 
 
-def target_features(encoder: Encoder, target, batch_size: int = 64) -> np.ndarray:
-    """Unit image features float32 [T, D] of the train images of an evaluation set (helip.evaluation.sets.EvaluationSet)."""
+def target_features(encoder: Encoder, target: Any, batch_size: int = 64) -> np.ndarray:
+    """Returns unit image features float32 [T, D] of the train images of an evaluation set (helip.evaluation.sets.EvaluationSet)."""
     images = torch.utils.data.DataLoader(target.open(encoder.prepare, "train"), batch_size=batch_size, collate_fn=_images)
-    found_TD = torch.cat([encoder.embed(batch) for batch in images])
-    return torch.nn.functional.normalize(found_TD, dim=1).numpy()
+    features_TD = torch.cat([encoder.embed(batch) for batch in images])
+    return torch.nn.functional.normalize(features_TD, dim=1).numpy()
 
 
-def _images(items: list) -> torch.Tensor:
+def _images(items: list[tuple[torch.Tensor, Any]]) -> torch.Tensor:
     return torch.stack([image for image, _ in items])

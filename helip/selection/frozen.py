@@ -1,6 +1,7 @@
 """Agreement, ridge and LEMoN of a corpus: its features by single-modality encoders, opened and checked, and the scores from them."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -15,14 +16,17 @@ from helip.selection.agreement import combined
 from helip.selection.lemon import lemon, own_distances
 from helip.selection.ridge import ridge
 
+if TYPE_CHECKING:  # it imports this module
+    from helip.selection.job import Job
 
-def score_by_encoders(job, shard: tuple[int, int] = (0, 1)) -> tuple[np.ndarray, dict[str, str]] | None:
+
+def score_by_encoders(job: "Job", shard: tuple[int, int] = (0, 1)) -> tuple[np.ndarray, dict[str, str]] | None:
     """(scores [N], digests of what they came from) of a helip.selection.job.Job whose score is agreement, ridge or lemon; None where
     only a shard was asked for, which agreement alone has.
 
     LEMoN's own distances are the checkpoint's where the job names a model; its neighbours too where there are no encoders' features.
     """
-    spec, search = job.spec, {"memory": job.memory, "device": job.device}
+    spec, search = job.spec, dict[str, Any]({"memory": job.memory, "device": job.device})
     places = job.features or {m: resolve_path(p) for m, p in (("image", spec.image_features), ("text", spec.text_features)) if p}
     arrays, sources = {}, {}
     for modality, place in places.items():

@@ -4,7 +4,7 @@ import glob
 import shutil
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -13,18 +13,24 @@ from helip.data.corpus import Corpus
 from helip.data.locations import resolve_path
 from helip.errors import HelipError
 from helip.io import atomic_folder, digest, file_digest, provenance, write_json
-from helip.selection.keep import keep_top, read_column
+from helip.selection.keep import detection, keep_top, read_column
 from helip.selection.mixture import mixture
-from helip.selection.quality import detection
 from helip.synthetic.truth import Truth
+
+if TYPE_CHECKING:  # they import torch
+    from helip.encoders.encoder import Encoder
+    from helip.encoders.features import Features
 
 QUANTILES = (0.0, 0.01, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99, 1.0)
 
 
 @dataclass(frozen=True)
 class Job:
-    """`model` is an open_clip name or local-dir:PATH, `cache` the folder for its features, `target` the evaluation set of norm_sim
-    (helip.evaluation.sets.EvaluationSet). A column of scores needs none of them."""
+    """A selection to be made.
+
+    `model` is an open_clip name or local-dir:PATH, `cache` the folder for its features, and `target` the evaluation set of norm_sim
+    (helip.evaluation.sets.EvaluationSet). A column of scores needs none of them.
+    """
 
     spec: Selection
     corpus: Corpus
@@ -40,12 +46,15 @@ class Job:
     memory: int | str = "2GiB"
 
     def partial(self, *settings: Any) -> Path:
-        """The hidden folder of what is done so far, one for each thing that the scores depend on."""
+        """Returns the hidden folder of what is done so far, one for each combination of what the scores depend on."""
         return self.out.parent / f".{self.out.name}.{digest([*settings[:-1], self.corpus.digest, settings[-1]])}.partial"
 
-    def tower(self, modality: str):
+    def tower(self, modality: Literal["image", "text"]) -> "tuple[Features, Encoder]":
+        """Returns the unit features [N, D] of the corpus by one tower of the model, and the tower; ValueError without a `cache`."""
         from helip.selection.features import joint_features
 
+        if self.cache is None:
+            raise ValueError(f"{self.spec.score} needs the features of the model, and a cache folder to keep them in")
         return joint_features(self.model, self.pretrained, modality, self.corpus, self.cache, self.device, self.batch_size, self.workers)
 
 
@@ -61,19 +70,27 @@ def run(job: Job, shard: tuple[int, int] = (0, 1), inputs: dict[str, str] | None
     if scored is None:
         return None
     scores_N, sources = scored
-    said = _write(job, scores_N, {"corpus": job.corpus.digest, **sources, **(inputs or {})})
+    metadata = _write(job, scores_N, {"corpus": job.corpus.digest, **sources, **(inputs or {})})
     for partial in job.out.parent.glob(f".{glob.escape(job.out.name)}.*.partial"):
         shutil.rmtree(partial, ignore_errors=True)
-    return said
+    return metadata
+
+
+def summary(metadata: dict[str, Any]) -> str:
+    """How many pairs a selection kept, as a sentence for a terminal; `metadata` is what `run` returned."""
+    truth = metadata.get("truth")
+    against = f"; against truth: precision {truth['precision']}, recall {truth['recall']}, AUC {truth['auc']}" if truth else ""
+    return f"kept {metadata['kept']} of {metadata['size']} pairs, those scored at least {metadata['threshold']:.4f}{against}"
 
 
 def _score(job: Job, shard: tuple[int, int]) -> tuple[np.ndarray, dict[str, str]] | None:
     """(scores [N], digests of what they came from), or None where only a shard was asked for."""
-    if isinstance(job.spec.score, dict):
+    if job.spec.score == "mixture":
         return _mixed(job)
     if job.spec.score == "truth":
         return (~Truth.open(job.corpus.folder).mismatched).astype(np.float32), {}
     if job.spec.score == "column":
+        assert job.spec.column is not None  # Selection refuses the score without it
         path = resolve_path(job.spec.column)
         return read_column(path, len(job.corpus)), {"column": file_digest(path)}
     if job.spec.score in ("agreement", "ridge", "lemon"):
@@ -98,10 +115,14 @@ def _score(job: Job, shard: tuple[int, int]) -> tuple[np.ndarray, dict[str, str]
 
 
 def _mixed(job: Job) -> tuple[np.ndarray, dict[str, str]]:
-    scores, sources = {}, {}
+    """Of scores that are not sharded."""
+    scores: dict[str, np.ndarray] = {}
+    sources: dict[str, str] = {}
     for name in job.spec.scores:
-        scores[name], of = _score(replace(job, spec=job.spec.model_copy(update={"score": name})), (0, 1))
-        sources |= of
+        scored = _score(replace(job, spec=job.spec.model_copy(update={"score": name})), (0, 1))
+        assert scored is not None  # only a shard is None
+        scores[name] = scored[0]
+        sources |= scored[1]
     return mixture(scores, job.spec.scores), sources
 
 
@@ -115,7 +136,7 @@ def _shuffled(job: Job, image_ND: np.ndarray, text_ND: np.ndarray, sources: dict
 
 def _write(job: Job, scores_N: np.ndarray, inputs: dict[str, str]) -> dict[str, Any]:
     keep_N = scores_N > 0 if job.spec.score == "truth" else keep_top(scores_N, job.spec.keep)
-    facts = {
+    measured = {
         "corpus_digest": job.corpus.digest,
         "size": len(keep_N),
         "kept": int(keep_N.sum()),
@@ -123,10 +144,10 @@ def _write(job: Job, scores_N: np.ndarray, inputs: dict[str, str]) -> dict[str, 
         "quantiles": {f"{q:g}": float(np.quantile(scores_N, q)) for q in QUANTILES},
     }
     if Truth.known(job.corpus.folder):
-        facts["truth"] = detection(scores_N, keep_N, Truth.open(job.corpus.folder).mismatched)
-    said = provenance(job.spec, inputs, model=job.model if not job.model.startswith("local-dir:") else "local-dir", **facts)
+        measured["truth"] = detection(scores_N, keep_N, Truth.open(job.corpus.folder).mismatched)
+    metadata = provenance(job.spec, inputs, model=job.model if not job.model.startswith("local-dir:") else "local-dir", **measured)
     with atomic_folder(job.out) as folder:
         np.save(folder / "keep.npy", keep_N)
         np.save(folder / "scores.npy", scores_N)
-        write_json(folder / "selection.json", said)
-    return said
+        write_json(folder / "selection.json", metadata)
+    return metadata

@@ -11,13 +11,14 @@ Legend: N pairs, R rows of a shard, k neighbours.
 """
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
 from helip.config.selection import LemonSettings
 from helip.errors import HelipError
-from helip.mining.features import cosines
-from helip.selection.neighbours import BLOCK_BYTES, cosines_with, nearest, of_same_pairs
+from helip.mining.features import Features, cosines
+from helip.selection.neighbours import BLOCK_BYTES, Modality, cosines_with, nearest, of_same_pairs
 
 
 @dataclass(frozen=True)
@@ -34,9 +35,10 @@ class Beside:
         if tau2 and self.own is None:
             raise HelipError("LEMoN: tau2 weights neighbours by their own distance, which needs a contrastive model; set tau2 to 0")
         exponent = -tau1 * self.near[:, :k].astype(np.float64)
-        if tau2:
+        if tau2 and self.own is not None:
             exponent -= tau2 * self.own[:, :k]
-        return (np.exp(exponent) * self.other[:, :k]).mean(1)
+        terms: np.ndarray = np.exp(exponent) * self.other[:, :k]
+        return np.asarray(terms.mean(1))
 
 
 @dataclass(frozen=True)
@@ -60,7 +62,7 @@ class LemonDistances:
 
 
 def lemon(
-    image_ND: np.ndarray, text_ND: np.ndarray, settings: LemonSettings | None = None, *, own: np.ndarray | None = None, **search
+    image_ND: np.ndarray, text_ND: np.ndarray, settings: LemonSettings | None = None, *, own: np.ndarray | None = None, **search: Any
 ) -> np.ndarray:
     """float32 [N], higher is better. The features are any norm's, of a joint space or of two; own: float32 [N] distances of each
     image and its caption by a contrastive model (`own_distances`), without which d_i is left out and tau2 must be 0.
@@ -82,13 +84,14 @@ def own_distances(image_ND: np.ndarray, text_ND: np.ndarray) -> np.ndarray:
     return np.concatenate([1 - cosines(image.rows(rows), text.rows(rows)).numpy() for rows in blocks])
 
 
-def lemon_distances(image_ND: np.ndarray, text_ND: np.ndarray, k: int, *, own: np.ndarray | None = None, **search) -> LemonDistances:
+def lemon_distances(image_ND: np.ndarray, text_ND: np.ndarray, k: int, *, own: np.ndarray | None = None, **search: Any) -> LemonDistances:
     """The distances of a shard's rows to k neighbours by image and k by caption; 24 k bytes a row. Arguments as `lemon` takes them."""
     image, text = of_same_pairs(image_ND, text_ND)
     if own is not None and (own.shape != (len(image),) or not np.isfinite(own).all()):
         raise HelipError(f"own distances {list(own.shape)}: expected one finite number for each of {len(image)} pairs; score them again")
     terms, recalls = [], []
-    for modality, features_ND, other in (("image", image_ND, text), ("text", text_ND, image)):
+    sides: tuple[tuple[Modality, np.ndarray, Features], ...] = (("image", image_ND, text), ("text", text_ND, image))
+    for modality, features_ND, other in sides:
         found = nearest(modality, features_ND, k, **search)
         beside = np.empty(found.ids.shape, np.float32)
         for rows, found_MK in cosines_with(other, found):
@@ -96,7 +99,8 @@ def lemon_distances(image_ND: np.ndarray, text_ND: np.ndarray, k: int, *, own: n
         terms.append(Beside(1 - found.cosines, beside, None if own is None else own[found.ids]))
         recalls += [] if found.recall is None else [found.recall]
     rows = slice(found.first, found.first + len(found))
-    return LemonDistances(None if own is None else own[rows], *terms, found.first, min(recalls, default=None))
+    images, texts = terms
+    return LemonDistances(None if own is None else own[rows], images, texts, found.first, min(recalls, default=None))
 
 
 def with_own(distances: LemonDistances, keep: bool) -> LemonDistances:

@@ -5,7 +5,7 @@ the best threshold; k is one of eight. Here the threshold is the best of all, wh
 the grid's best point and follow the grid's best k alone, and their gradient descent on a differentiable stand-in for F1 is left out.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import product
 
@@ -20,6 +20,7 @@ WEIGHTS = tuple(range(0, 101, 5))  # of beta and of gamma
 TAUS = (0, 1, 5, 10)  # the same for images and for captions
 STARTS = (0.0, 0.5, 1.0, 10.0)
 NAMES = ("beta", "gamma", "tau1_n", "tau2_n", "tau1_m", "tau2_m")
+Measure = Callable[[np.ndarray, np.ndarray], float]  # of (errors, mismatched)
 BOUNDS = ((0, 10_000),) * 2 + ((0, 50),) * 4
 
 
@@ -70,7 +71,9 @@ def tune(
     return Tuned(*best, criterion)
 
 
-def _best_weights(draws, tau1: float, tau2: float, k: int, weights, measure) -> tuple[LemonSettings, float]:
+def _best_weights(
+    draws: Sequence[Draw], tau1: float, tau2: float, k: int, weights: Sequence[float], measure: Measure
+) -> tuple[LemonSettings, float]:
     """The best beta and gamma of the grid."""
     parts = []
     for draw in draws:
@@ -85,7 +88,9 @@ def _best_weights(draws, tau1: float, tau2: float, k: int, weights, measure) -> 
     return LemonSettings(k=k, beta=beta, gamma=gamma, tau1_n=tau1, tau2_n=tau2, tau1_m=tau1, tau2_m=tau2), float(value)
 
 
-def _searched(draws, k: int, start: Sequence[float], method: str, measure, evaluations: int | None) -> tuple[LemonSettings, float]:
+def _searched(
+    draws: Sequence[Draw], k: int, start: Sequence[float], method: str, measure: Measure, evaluations: int | None
+) -> tuple[LemonSettings, float]:
     from scipy.optimize import minimize
 
     owned = draws[0].distances.own is not None
@@ -113,6 +118,6 @@ def best_f1(errors: np.ndarray, mismatched: np.ndarray) -> float:
 
 
 def auc(errors: np.ndarray, mismatched: np.ndarray) -> float:
-    from helip.selection.quality import detection
+    from helip.selection.keep import detection
 
-    return detection(-errors, np.ones(len(errors), bool), mismatched)["auc"]
+    return float(detection(-errors, np.ones(len(errors), bool), mismatched)["auc"] or 0)

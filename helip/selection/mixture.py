@@ -14,7 +14,7 @@ def ranks(scores: np.ndarray) -> np.ndarray:
     bad = np.flatnonzero(~np.isfinite(scores))
     if len(bad):
         raise HelipError(f"the score of pair {bad[0]} and of {len(bad) - 1} more is NaN or infinite; every pair needs a number")
-    return rankdata(scores) / len(scores)
+    return np.asarray(rankdata(scores) / len(scores))
 
 
 def mixture(scores: Mapping[str, np.ndarray], weights: Mapping[str, float]) -> np.ndarray:
@@ -29,4 +29,5 @@ def mixture(scores: Mapping[str, np.ndarray], weights: Mapping[str, float]) -> n
     if len(lengths) > 1:
         raise HelipError(f"mixture: scores of {' and '.join(map(str, sorted(lengths)))} pairs are not of one corpus; score the same pairs")
     total = sum(weights.values())
-    return sum(weight / total * ranks(scores[name]) for name, weight in weights.items()).astype(np.float32)
+    mixed: np.ndarray = np.sum([weight / total * ranks(scores[name]) for name, weight in weights.items()], 0)
+    return mixed.astype(np.float32)

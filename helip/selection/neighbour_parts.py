@@ -2,12 +2,13 @@
 
 from dataclasses import fields
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from helip.data.progress import progress
 from helip.errors import HelipError
 from helip.io import atomic_file
+from helip.progress import progress
 from helip.selection.agreement import NeighbourTerms, neighbour_terms
 from helip.selection.neighbours import Neighbours
 
@@ -18,7 +19,7 @@ def parts_of(size: int) -> int:
     return max(1, -(-size // ROWS))
 
 
-def compute(image_ND: np.ndarray, text_ND: np.ndarray, k: int, folder: Path, shard: tuple[int, int] = (0, 1), **search) -> None:
+def compute(image_ND: np.ndarray, text_ND: np.ndarray, k: int, folder: Path, shard: tuple[int, int] = (0, 1), **search: Any) -> None:
     """Writes the parts of shard (i, n), every n-th from i on, that `folder` lacks. `search` as `nearest` has it."""
     (i, n), parts = shard, parts_of(len(image_ND))
     if not 0 <= i < n <= parts:
@@ -27,7 +28,7 @@ def compute(image_ND: np.ndarray, text_ND: np.ndarray, k: int, folder: Path, sha
     for part in progress(missing, len(missing), "agreement", "parts"):
         terms = neighbour_terms(image_ND, text_ND, k, shard=(part, parts), **search)
         with atomic_file(_file(folder, part)) as temporary, open(temporary, "wb") as file:
-            np.savez(file, **_arrays(terms))
+            np.savez(file, allow_pickle=False, **_arrays(terms))
 
 
 def read(size: int, folder: Path) -> list[NeighbourTerms]:

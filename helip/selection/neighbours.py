@@ -15,7 +15,7 @@ from helip.errors import HelipError
 from helip.mining import mine
 from helip.mining.features import Features, checked, cosines, rounding_of_sums
 from helip.mining.miner import parse_memory
-from helip.mining.scratch import scratch
+from helip.mining.pairs import scratch
 
 Modality = Literal["image", "text"]
 BLOCK_BYTES = 32 << 20  # of gathered rows, or of cosines, held at once
@@ -86,11 +86,11 @@ def nearest_by_product(features: Features, rows: np.ndarray, k: int) -> Iterator
         exact = torch.cat(
             [cosines(features.rows(torch.from_numpy(block)[r]), features.rows(c)) for r, c in _together(features, row, column)]
         )
-        row, column, exact = row.numpy(), column.numpy(), exact.numpy()
-        best = np.lexsort((column, -exact, row))
-        first = np.searchsorted(row[best], np.arange(len(block)))
+        rows_E, columns_E, exact_E = row.numpy(), column.numpy(), exact.numpy()
+        best = np.lexsort((columns_E, -exact_E, rows_E))
+        first = np.searchsorted(rows_E[best], np.arange(len(block)))
         take = best[first[:, None] + np.arange(k)]
-        yield block, column[take].astype(np.int32), exact[take]
+        yield block, columns_E[take].astype(np.int32), exact_E[take]
 
 
 def _products(features: Features, block: np.ndarray) -> torch.Tensor:
@@ -100,7 +100,7 @@ def _products(features: Features, block: np.ndarray) -> torch.Tensor:
 
 def _together(features: Features, row: torch.Tensor, column: torch.Tensor) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
     size = max(1, BLOCK_BYTES // (8 * features.padded_dim))
-    yield from zip(row.split(size), column.split(size), strict=True)
+    yield from zip(torch.split(row, size), torch.split(column, size), strict=True)
 
 
 def _recall(features: Features, ids: np.ndarray, first: int) -> float:

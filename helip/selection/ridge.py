@@ -50,7 +50,8 @@ def combined(shards: list[RidgeTerms], hubness: bool = True) -> np.ndarray:
     if [shard.first for shard in shards] != [0, *ends[:-1]]:
         raise HelipError(f"ridge: the shards begin at rows {[s.first for s in shards]} and do not join; compute the missing ones")
     terms = np.concatenate([shard.cosines - shard.hubness if hubness else shard.cosines for shard in shards])
-    return ((ranks(terms[:, 0]) + ranks(terms[:, 1])) / 2).astype(np.float32)
+    both: np.ndarray = ranks(terms[:, 0]) + ranks(terms[:, 1])
+    return (both / 2).astype(np.float32)
 
 
 def ridge_terms(
@@ -64,7 +65,8 @@ def ridge_terms(
     first, end = shard_rows(N, shard)
     with torch.inference_mode():
         terms = [_term(_Map.of(x, y, strength), first, end, k) for x, y in ((image, text), (text, image))]
-    return RidgeTerms(*(np.stack(both, 1) for both in zip(*terms, strict=True)), first)
+    cosines, hubness = (np.stack(both, 1) for both in zip(*terms, strict=True))
+    return RidgeTerms(cosines, hubness, first)
 
 
 @dataclass(frozen=True)
@@ -80,10 +82,11 @@ class _Map:
 
     @classmethod
     def of(cls, source: Features, target: Features, strength: float) -> "_Map":
-        N, moments = len(source), 0
+        N, width = len(source), source.padded_dim + target.padded_dim + 1
+        moments = torch.zeros(width, width, dtype=torch.float64)
         for rows in _blocks(0, N):
             both = torch.cat([source.rows(rows), target.rows(rows), torch.ones(rows.stop - rows.start, 1)], 1).double()
-            moments = moments + both.T @ both
+            moments += both.T @ both
         mean, D = moments[-1, :-1] / N, source.padded_dim
         covariance = moments[:-1, :-1] - N * torch.outer(mean, mean)
         xx, xy = covariance[:D, :D], covariance[:D, D:]
@@ -96,14 +99,14 @@ class _Map:
         x, y = self.source.rows(rows).double() - self.source_mean, self.target.rows(rows).double() - self.target_mean
         leverage = (x @ self.inverse * x).sum(1, keepdim=True) + 1 / len(self.source)
         left_out = (x @ self.weights - leverage * y) / (1 - leverage)
-        return tuple(torch.nn.functional.normalize(z, dim=1).float() for z in (left_out, y))
+        return torch.nn.functional.normalize(left_out, dim=1).float(), torch.nn.functional.normalize(y, dim=1).float()
 
 
 def _term(fitted: _Map, first: int, end: int, k: int) -> tuple[np.ndarray, np.ndarray]:
     """(cosines, hubness) of rows first..end, float32."""
     N, found = len(fitted.source), np.empty((2, end - first), np.float32)
     drawn = torch.from_numpy(np.sort(np.random.default_rng(0).choice(N, min(N, SAMPLE), replace=False)))
-    guesses, targets = (torch.cat(parts) for parts in zip(*(fitted.predicted(ids) for ids in drawn.split(ROWS)), strict=True))
+    guesses, targets = (torch.cat(parts) for parts in zip(*(fitted.predicted(ids) for ids in torch.split(drawn, ROWS)), strict=True))
     for rows in _blocks(first, end, N):
         p, y = fitted.predicted(rows)
         self_M = torch.arange(rows.start, rows.stop)[:, None] == drawn

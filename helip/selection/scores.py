@@ -5,6 +5,7 @@ B x D for the batch of s-CLIPLoss or T x D for the targets of NormSim, and by BL
 """
 
 import math
+from collections.abc import Iterable
 
 import numpy as np
 import torch
@@ -16,7 +17,7 @@ BLOCK_BYTES = {"cpu": 8 << 20, "gpu": 128 << 20}
 
 
 def clip_score(image_ND: np.ndarray, text_ND: np.ndarray) -> np.ndarray:
-    """s_ii, the cosine of each image and its own caption."""
+    """Returns s_ii float32 [N], the cosine of each image and its own caption; HelipError for features of different shapes."""
     _same_shape(image_ND, text_ND)
     rows = _rows_at_once(image_ND.shape[1], "cpu")
     blocks = [slice(start, start + rows) for start in range(0, len(image_ND), rows)]
@@ -32,7 +33,8 @@ def s_clip_loss(
     seed: int = 0,
     device: str = "cpu",
 ) -> np.ndarray:
-    """s_ii - (tau / 2) [logsumexp_j s_ij / tau + logsumexp_j s_ji / tau], mean over K = `batches` random batches that hold i.
+    """Returns float32 [N], s_ii - (tau / 2) [logsumexp_j s_ij / tau + logsumexp_j s_ji / tau], the mean over K = `batches` random batches
+    that hold i.
 
     It is minus tau / 2 times the pair's CLIP loss in such a batch: a caption that fits many images scores low however well it
     fits its own. The corpus is shuffled K times and cut into batches of at most B pairs, so every pair is in exactly K.
@@ -43,12 +45,12 @@ def s_clip_loss(
 
 
 def shuffles_needed(size: int, batch_size: int, batches: int) -> int:
-    """One batch that is the whole corpus is the same however it is shuffled."""
+    """Returns how many shuffles have different batches: one batch that is the whole corpus is the same however it is shuffled."""
     return 1 if batch_size >= size else batches
 
 
-def mean_of_shuffles(each, size: int) -> np.ndarray:
-    """The mean of the float32 [N] arrays that `each` yields, added up in float64."""
+def mean_of_shuffles(each: Iterable[np.ndarray], size: int) -> np.ndarray:
+    """Returns the mean, float32 [N], of the float32 [N] arrays that `each` yields, added up in float64."""
     total_N, count = np.zeros(size), 0
     for scores_N in each:
         total_N += scores_N
@@ -65,7 +67,9 @@ def s_clip_loss_of_shuffle(
     seed: int = 0,
     device: str = "cpu",
 ) -> np.ndarray:
-    """The score in the batches of one shuffle: a pure function of (seed, shuffle), so that shuffles can be computed apart."""
+    """Returns the score float32 [N] in the batches of one shuffle, a pure function of (seed, shuffle), so that shuffles can be computed
+    apart.
+    """
     _same_shape(image_ND, text_ND)
     N = len(image_ND)
     order = np.random.default_rng([seed, shuffle]).permutation(N)
@@ -79,16 +83,22 @@ def s_clip_loss_of_shuffle(
 def _scores_of_batch(image_BD: torch.Tensor, text_BD: torch.Tensor, tau: float) -> np.ndarray:
     B = len(image_BD)
     of_image_B, of_text_B = torch.empty(B, device=image_BD.device), torch.full((B,), -math.inf, device=image_BD.device)
-    for rows in torch.arange(B).split(_rows_at_once(B, image_BD.device.type)):
-        s_RB = image_BD[rows[0] : rows[-1] + 1] @ text_BD.T / tau
-        of_image_B[rows[0] : rows[-1] + 1] = s_RB.logsumexp(1)
+    rows = _rows_at_once(B, image_BD.device.type)
+    for block in (slice(start, start + rows) for start in range(0, B, rows)):
+        s_RB = image_BD[block] @ text_BD.T / tau
+        of_image_B[block] = s_RB.logsumexp(1)
         of_text_B = torch.logaddexp(of_text_B, s_RB.logsumexp(0))
     own_B = (image_BD * text_BD).sum(1)
     return (own_B - tau / 2 * (of_image_B + of_text_B)).cpu().numpy()
 
 
 def norm_sim(features_ND: np.ndarray, target_TD: np.ndarray, p: str = "2", device: str = "cpu") -> np.ndarray:
-    """|| [f(x_i) . f(t)]_t ||_p over the target images t, p = "2" or "inf": how near a pair's image lies to what is asked of it."""
+    """Returns
+
+    [f(x_i) . f(t)]_t ||_p, float32 [N], over the target images t: how near a pair's image lies to what is asked of it.
+
+    `p` is "2" or "inf". HelipError where widths differ or there is no target.
+    """
     if features_ND.ndim != 2 or target_TD.ndim != 2 or features_ND.shape[1] != target_TD.shape[1] or not len(target_TD):
         raise HelipError(f"features {list(features_ND.shape)} and targets {list(target_TD.shape)} differ in width, or there is no target")
     target_DT = _rows(target_TD, slice(None), device).T
@@ -102,7 +112,7 @@ def _rows_at_once(width: int, device: str) -> int:
     return max(1, BLOCK_BYTES["cpu" if device == "cpu" else "gpu"] // (4 * width))
 
 
-def _rows(features_ND: np.ndarray, which, device: str) -> torch.Tensor:
+def _rows(features_ND: np.ndarray, which: slice | np.ndarray, device: str) -> torch.Tensor:
     return torch.from_numpy(np.array(features_ND[which], np.float32)).to(device)  # a copy: memory-mapped rows are read-only
 
 

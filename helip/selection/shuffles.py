@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 
 from helip.config import Selection
-from helip.data.progress import progress
 from helip.errors import HelipError
 from helip.io import atomic_file
+from helip.progress import progress
 from helip.selection.scores import mean_of_shuffles, s_clip_loss_of_shuffle, shuffles_needed
 
 
@@ -26,7 +26,7 @@ def compute(spec: Selection, image_ND: np.ndarray, text_ND: np.ndarray, folder: 
 
 
 def mean(spec: Selection, size: int, folder: Path) -> np.ndarray:
-    """float32 [N] of all shuffles, read one at a time."""
+    """Returns the mean float32 [N] of all shuffles, which are read one at a time."""
 
     def each() -> Iterator[np.ndarray]:
         for k in range(shuffles_needed(size, spec.batch_size, spec.batches)):

@@ -39,4 +39,5 @@ def as_logits(scores: np.ndarray, spread: float = 1.0) -> np.ndarray:
     scores = np.asarray(scores, np.float64)
     if scores.min() == scores.max():
         return np.zeros(len(scores))
-    return spread * (scores - scores.mean()) / scores.std()
+    standard: np.ndarray = spread * (scores - scores.mean()) / scores.std()
+    return standard

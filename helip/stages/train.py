@@ -1,44 +1,202 @@
-"""The stage `train`: one run and seed of a study as a training job."""
+"""The stages `train` and `interpolate`: one run and seed of a study as an open_clip model folder."""
 
-from helip.data.corpus import Corpus
-from helip.io import file_digest
-from helip.mining import PairSet
-from helip.models import loading as models
-from helip.selection.keep import read_keep
-from helip.study import Study, seed_number, start_seed
-from helip.training.distributed import DistributedContext
-from helip.training.loop import TrainJob
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
 
+from helip.config import Resources
+from helip.errors import HelipError
+from helip.stages.base import How, Stage, Work
+from helip.stages.corpus import BuildCorpus
+from helip.stages.evaluation_set import BuildEvaluationSet
+from helip.study import FILES_ONLY, Study, seed_number, start_seed
+from helip.study.resolve import ResolvedRun
 
-def train_job(study: Study, run_name: str, seed: str, world: DistributedContext) -> TrainJob:
-    """Returns the training job of one run and seed of a study; everything comes from its declarations."""
-    run = study.run(run_name)
-    corpus = Corpus.open(study.corpus_dir(run.corpus))
-    state_dir, inputs = study.state_dir(run_name, seed), {"corpus": corpus.digest}
-    pairs = None
-    if run.pairs is not None:
-        folder = study.drawn_pairs(run_name, seed)
-        pairs = PairSet.open(folder, corpus_digest=corpus.digest)
-        inputs["pairs"] = file_digest(folder / "pairs.json")
-    keep = None
-    if run.select is not None:
-        keep = read_keep(study.selection_dir(run_name, seed) / "keep.npy", len(corpus))
-        inputs["selection"] = file_digest(study.selection_dir(run_name, seed) / "keep.npy")
-    if run.start is not None:
-        folder = study.model_dir(run.start, start_seed(seed))
-        clip = models.open_start(models.existing(folder))
-        inputs["start"] = file_digest(folder / models.WEIGHTS)
-    else:
-        clip = _in_turn(world, lambda: models.new(study.model_declaration(run_name), corpus, state_dir / "tokenizer", seed_number(seed)))
-    return TrainJob(
-        recipe=run.recipe, clip=clip, corpus=corpus, pairs=pairs, keep=keep, seed=seed_number(seed), inputs=inputs,
-        digest=study.run_digest(run_name, seed), state_dir=state_dir, out=study.model_dir(run_name, seed), name=f"{run_name} seed {seed}",
-        recovered_share=corpus.recovered_share,
-    )  # fmt: skip
+if TYPE_CHECKING:
+    from helip.models.loading import Clip
+    from helip.training.distributed import DistributedContext
+    from helip.training.loop import TrainJob
+
+MODEL_FILES = ("open_clip_model.safetensors", "open_clip_config.json", "curve.csv", "train.json")
 
 
-def _in_turn(world: DistributedContext, make):
+@dataclass(frozen=True)
+class Train(Stage):
+    """A trained model: pre-trained, refined, or imported where somebody published its checkpoint."""
+
+    run: str
+    seed: str
+
+    name = "train"
+    revision = 2
+    path = "models/{run}/seed{seed}"
+    files = MODEL_FILES
+    takes_gpu = True
+
+    @property
+    def title(self) -> str:
+        return f"{self.run} seed {self.seed}"
+
+    @property
+    def label(self) -> str:
+        return "import" if self.is_published else "train"
+
+    @property
+    def is_published(self) -> bool:
+        return self.run in self.study.declaration.published
+
+    @property
+    def state(self) -> Path:
+        """Resume state of the training: undeclared to Snakemake, in a folder named by what the training is."""
+        return self.study.root / "state" / f"{self.run}-seed{self.seed}-{self.digest}"
+
+    def config(self) -> object:
+        run = _resolved(self)
+        if run.interpolate:
+            raise HelipError(f"{self.study.file}: {self.run} is an interpolation: the stage `interpolate` makes it, and trains nothing")
+        if self.is_published:
+            return self.study.declaration.published[self.run]
+        return [run.recipe, self.study.model(run.model), seed_number(self.seed)]
+
+    def needs(self) -> list[Stage]:
+        from helip.stages.filter import drawn_pairs
+        from helip.stages.select import selection_of
+
+        if self.is_published:
+            return []
+        study, run = self.study, _resolved(self)
+        start = [model_of(study, run.start, start_seed(self.seed))] if run.start else []
+        pairs = [drawn_pairs(study, self.run, self.seed)] if run.pairs else []
+        selected = [selection_of(study, self.run, self.seed)] if run.select else []
+        watched = getattr(run.recipe, "retention", None)
+        return [BuildCorpus(study, run.corpus), *start, *pairs, *selected, *([BuildEvaluationSet(study, watched.set)] if watched else [])]
+
+    def resources(self) -> Resources:
+        return FILES_ONLY if self.is_published else self.study.resources("train")
+
+    def work(self) -> Work:
+        """Units are samples seen, or one checkpoint that is imported; one item is a model."""
+        if self.is_published:
+            return Work(1, 1, (f"import.{self.run}", "import"))
+        run, recipe = self.study.run(self.run), self.study.run(self.run).recipe
+        size = BuildCorpus(self.study, run.corpus).size()
+        seen = recipe.steps * recipe.batch_size if recipe.steps else None if size is None else recipe.epochs * size
+        return Work(seen, 1, (f"train.{self.run}", f"train.{run.model}", "train"))
+
+    def make(self, how: How) -> str | int:
+        if self.is_published:
+            return self._import()
+        from helip.training import launch
+
+        return launch.run(self.job, self._retention_set, how.device, how.workers)
+
+    def _import(self) -> str:
+        from helip.download.checkpoints import fetch_model
+
+        checkpoint = self.study.declaration.published[self.run]
+        sha256 = fetch_model(checkpoint, self.run, self.study.root / "checkpoints", self.folder, self.digest)
+        return f"imported a checkpoint with sha256 {sha256}"
+
+    def _retention_set(self, name: str):
+        from helip.evaluation.sets import of_declaration
+
+        needed = BuildEvaluationSet(self.study, name)
+        return of_declaration(name, needed.config(), needed.folder)
+
+    def job(self, context: "DistributedContext") -> "TrainJob":
+        """The training job; everything comes from the study's declarations."""
+        from helip.data.corpus import Corpus
+        from helip.io import file_digest
+        from helip.mining import PairSet
+        from helip.models import loading
+        from helip.selection.keep import read_keep
+        from helip.stages.filter import drawn_pairs
+        from helip.stages.select import selection_of
+        from helip.training.loop import TrainJob
+
+        study, run = self.study, self.study.run(self.run)
+        corpus = Corpus.open(BuildCorpus(study, run.corpus).folder)
+        inputs, pairs, keep = {"corpus": corpus.digest}, None, None
+        if run.pairs is not None:
+            drawn = drawn_pairs(study, self.run, self.seed)
+            pairs = PairSet.open(drawn.folder, corpus_digest=corpus.digest)
+            inputs["pairs"] = file_digest(drawn.output)
+        if run.select is not None:
+            selected = selection_of(study, self.run, self.seed)
+            keep = read_keep(selected.output, len(corpus))
+            inputs["selection"] = file_digest(selected.output)
+        if run.start is not None:
+            start = model_of(study, run.start, start_seed(self.seed))
+            clip = loading.open_start(loading.existing(start.folder))
+            inputs["start"] = file_digest(start.output)
+        else:
+            declared, seed = study.model(run.model), seed_number(self.seed)
+            clip = _in_turn(context, lambda: loading.new(declared, corpus, self.state / "tokenizer", seed))
+        return TrainJob(
+            recipe=run.recipe, clip=clip, corpus=corpus, pairs=pairs, keep=keep, seed=seed_number(self.seed), inputs=inputs,
+            digest=self.digest, state_dir=self.state, out=self.folder, name=self.title, recovered_share=corpus.recovered_share,
+        )  # fmt: skip
+
+
+def _in_turn(context: "DistributedContext", make: Callable[[], "Clip"]) -> "Clip":
     """What `make` makes, first in the first process, then in the others: only one of them writes files."""
-    made = make() if world.leads else None
-    world.barrier()
+    made = make() if context.leads else None
+    context.barrier()
     return made or make()
+
+
+@dataclass(frozen=True)
+class Interpolate(Stage):
+    """The weights of a refined model and of its start, mixed (WiSE-FT, arXiv 2109.01903). Nothing is trained."""
+
+    run: str
+    seed: str
+
+    name = "interpolate"
+    path = Train.path
+    files = MODEL_FILES
+
+    @property
+    def title(self) -> str:
+        return f"{self.run} seed {self.seed}"
+
+    def config(self) -> float:
+        """The refined model's share."""
+        run = _resolved(self)
+        if run.interpolate is None:
+            raise HelipError(f"{self.study.file}: {self.run} is no interpolation; the stage `train` makes it")
+        return run.interpolate.weight
+
+    def needs(self) -> list[Stage]:
+        run = _resolved(self)
+        return [model_of(self.study, run.start, start_seed(self.seed)), model_of(self.study, run.interpolate.run, self.seed)]
+
+    def resources(self) -> Resources:
+        return FILES_ONLY
+
+    def work(self) -> Work:
+        """One item is a model."""
+        model = self.study.run(self.run).model
+        return Work(0, 1, (f"train.{model}", "train"))
+
+    def make(self, how: How) -> str:
+        from helip.models import interpolation
+
+        start, refined = self.needs()
+        weight, facts = self.config(), {"digest": self.digest, "of": refined.run}
+        interpolation.write(str(start.folder), refined.folder, weight, self.folder, facts)
+        return f"{1 - weight:g} of {start.run} and {weight:g} of {refined.run}"
+
+
+def _resolved(model: Train | Interpolate) -> ResolvedRun:
+    """The run of a model. HelipError for a run or a seed that the study does not have."""
+    run = model.study.run(model.run)
+    if model.seed not in run.seeds:
+        raise HelipError(f"{model.study.file}: {model.run} has seeds {', '.join(run.seeds)}, not {model.seed}")
+    return run
+
+
+def model_of(study: Study, run: str, seed: str) -> Train | Interpolate:
+    """The model folder of a run and seed, however it is made."""
+    return Interpolate(study, run, seed) if study.run(run).interpolate else Train(study, run, seed)

@@ -1,20 +1,23 @@
 """What study, runs, tables and claims say of each other must exist: each mistake is one sentence."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from helip.config import Claim, RunEncoder, SelfSupervisedEncoder
+from helip.config import AccuracyBySize, Claim, RunEncoder, SelfSupervisedEncoder
 from helip.errors import HelipError
-from helip.study.declared import Declared
+
+if TYPE_CHECKING:
+    from helip.study.study import Study
 
 
-def check(study: Declared, folder: Path) -> None:
+def check(study: "Study", folder: Path) -> None:
     """folder: experiments/paper, whose tables and claims are meant. HelipError names file, entry and remedy."""
     _check_tables(study, folder)
     _check_published(study)
     _check_encoders(study)
 
 
-def _check_tables(study: Declared, folder: Path) -> None:
+def _check_tables(study: "Study", folder: Path) -> None:
     for name, table in study.tables.items():
         for row in table.rows:
             if row.run not in study.declared:
@@ -25,9 +28,21 @@ def _check_tables(study: Declared, folder: Path) -> None:
                 raise HelipError(f"{study.runs_file}: {run.name}: tables names '{table}', and there is no such table")
     for name, claim in study.claims.items():
         _check_claim(study, f"{folder / 'claims.yaml'}: {name}", claim)
+    _check_report(study, folder / "report.yaml")
 
 
-def _check_claim(study: Declared, where: str, claim: Claim) -> None:
+def _check_report(study: "Study", file: Path) -> None:
+    question = study.report.question
+    if question.table not in study.tables:
+        raise HelipError(f"{file}: question: names table '{question.table}', and there is no such table")
+    if question.claim not in study.claims:
+        raise HelipError(f"{file}: question: names claim '{question.claim}', and there is no such claim")
+    for name, figure in study.report.figures.items():
+        if isinstance(figure, AccuracyBySize) and figure.table not in study.tables:
+            raise HelipError(f"{file}: {name}: names table '{figure.table}', and there is no such table")
+
+
+def _check_claim(study: "Study", where: str, claim: Claim) -> None:
     for key in (run for pair in claim.comparisons for run in (pair.run, pair.over)):
         if key not in study.declared:
             raise HelipError(f"{where}: names run '{key}', and there is no such run")
@@ -42,7 +57,7 @@ def _check_claim(study: Declared, where: str, claim: Claim) -> None:
             raise HelipError(f"{where}: names column '{key}', and {claim.table} has {', '.join(sorted(known))}")
 
 
-def _check_published(study: Declared) -> None:
+def _check_published(study: "Study") -> None:
     for name in study.declaration.published:
         if name not in study.declared:
             raise HelipError(f"{study.file}: published -> {name}: there is no such run")
@@ -50,7 +65,7 @@ def _check_published(study: Declared) -> None:
             raise HelipError(f"{study.file}: published -> {name}: one checkpoint stands for one pre-training: give the run one seed")
 
 
-def _check_encoders(study: Declared) -> None:
+def _check_encoders(study: "Study") -> None:
     for name, encoder in study.declaration.encoders.items():
         if isinstance(encoder, RunEncoder) and ((r := study.runs.get(encoder.run)) is None or r.start or str(encoder.seed) not in r.seeds):
             which = f"'{encoder.run}' seed {encoder.seed}"

@@ -13,7 +13,7 @@ _DETAILS = ("markings", "details", "accents", "trimmings")
 
 
 def choose_named(rng: np.random.Generator, row: np.ndarray, least: int = LEAST) -> np.ndarray:
-    """[11] bool: what a caption of this scene will say."""
+    """Returns [11] bool: the attributes that a caption of this scene will name, at least `least` of them."""
     there = row != v.ABSENT
     named = (rng.random(len(NAMED)) < NAMED) & there
     if not named[v.SECOND_FAMILY]:
@@ -25,7 +25,7 @@ def choose_named(rng: np.random.Generator, row: np.ndarray, least: int = LEAST) 
 
 
 def describe(row: np.ndarray, named: np.ndarray, rng: np.random.Generator | None = None) -> str:
-    """Words for the named attributes of a scene; without a generator the plainest ones, as class names use them."""
+    """Returns words for the named attributes of a scene; without a generator the plainest ones, as class names use them."""
     say = _Speaker(rng)
     phrase = _main(row, named, say)
     if named[v.SECOND_FAMILY]:

@@ -14,13 +14,15 @@ ZIPF_OFFSET, ZIPF_POWER = 8, 0.6  # frequency ~ (rank + 8)^-0.6: a median of 6 i
 
 
 def generator(*entropy: int) -> np.random.Generator:
-    """Randomness that is a pure function of its arguments."""
+    """Returns a generator of random numbers that are a pure function of its arguments."""
     return np.random.Generator(np.random.PCG64(np.random.SeedSequence(entropy)))
 
 
 @functools.lru_cache(maxsize=8)
 def grow(world_seed: int) -> np.ndarray:
-    """[CONCEPTS, 11] int8 attribute values, all different; row = concept id = frequency rank. The first 72 are one of each species."""
+    """Returns [CONCEPTS, 11] int8 attribute values, all different; row = concept id = frequency rank. The first 72 are one of each
+    species.
+    """
     rng = generator(world_seed, 101)
     rows = [_root(rng, species) for species in rng.permutation(v.SIZES[v.FAMILY] * v.SIZES[v.PART])]
     seen = {tuple(r) for r in rows}
@@ -68,7 +70,7 @@ def _legal(rng: np.random.Generator, row: list[int]) -> list[int]:
 
 @functools.lru_cache(maxsize=1)
 def cumulative() -> np.ndarray:
-    """[CONCEPTS] cumulative frequencies."""
+    """Returns the cumulative frequencies of the concepts, [CONCEPTS]."""
     frequency = (np.arange(CONCEPTS) + ZIPF_OFFSET) ** -ZIPF_POWER
     total = np.cumsum(frequency / frequency.sum())
     total.setflags(write=False)
@@ -76,5 +78,5 @@ def cumulative() -> np.ndarray:
 
 
 def drawn(u: np.ndarray | float) -> np.ndarray:
-    """Concept ids for uniform numbers in [0, 1)."""
+    """Returns the concept ids for uniform numbers in [0, 1)."""
     return np.minimum(np.searchsorted(cumulative(), u, side="right"), CONCEPTS - 1)

@@ -15,7 +15,7 @@ _FIELDS = {"concept": np.int32, "attributes": np.int8, "caption_attributes": np.
 
 
 def render_corpus(declaration: GeneratedCorpus, folder: Path, workers: int = 1) -> list[Path]:
-    """Write shards/*.tar and truth.npz into `folder`; the shards in order."""
+    """Writes shards/*.tar and truth.npz into `folder`; returns the shards in order."""
     (folder / "shards").mkdir()
     starts = range(0, declaration.size, declaration.samples_per_shard)
     jobs = [(folder / "shards" / f"{n:05d}.tar", start) for n, start in enumerate(starts)]

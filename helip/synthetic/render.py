@@ -20,7 +20,7 @@ _BESIDE = ((0, 1), (0, -1), (-1, 0), (1, 0))  # main above, below, left of, righ
 
 
 def render(row: np.ndarray, size: int, rng: np.random.Generator) -> np.ndarray:
-    """[size, size, 3] uint8 image of a scene's attributes [11]."""
+    """Returns the image [size, size, 3] uint8 of a scene's attributes [11]."""
     pixels = _ground(int(row[v.BACKGROUND]), size, rng)
     light = 1 + 0.16 * (rng.random(4, np.float32) - 0.5)
     for family, part, texture, colour, accent, x, y, radius in _objects(row, rng):
@@ -31,7 +31,7 @@ def render(row: np.ndarray, size: int, rng: np.random.Generator) -> np.ndarray:
 
 
 def encode(pixels: np.ndarray) -> bytes:
-    """PNG: no loss at 32 pixels. Uncompressed: twice as fast to write and to read, and the same bytes whatever the zlib."""
+    """Returns the pixels as an uncompressed PNG: twice as fast to write and to read, and the same bytes whatever the zlib."""
     out = io.BytesIO()
     Image.fromarray(pixels).save(out, "PNG", compress_level=0)
     return out.getvalue()

@@ -14,6 +14,8 @@ _SCENE, _MISMATCH = 11, 12
 
 @dataclass(frozen=True)
 class Pair:
+    """A generated image with its caption, and what the generator knows of both."""
+
     image: bytes  # PNG
     caption: str
     concept: int
@@ -24,19 +26,19 @@ class Pair:
 
 
 def pair(world_seed: int, seed: int, index: int, image_size: int, mismatched: float) -> Pair:
-    """Pair `index`; with another share of mismatches it keeps its image, and its caption unless it turns wrong or right."""
+    """Returns pair `index`. With another share of mismatches it keeps its image, and its caption unless that turns wrong or right."""
     rng = generator(CORPUS, world_seed, seed, index, _SCENE)
     concept = int(drawn(rng.random()))
-    said = row = grow(world_seed)[concept]
+    caption_row = row = grow(world_seed)[concept]
     named = choose_named(rng, row)
     caption = describe(row, named, rng)
     image = encode(render(row, image_size, rng))
     noise = generator(CORPUS, world_seed, seed, index, _MISMATCH)
     wrong = bool(noise.random() < mismatched)
     if wrong:
-        said, named = _foreign(world_seed, row, noise)
-        caption = describe(said, named, noise)
-    return Pair(image, caption, concept, row, said, named, wrong)
+        caption_row, named = _foreign(world_seed, row, noise)
+        caption = describe(caption_row, named, noise)
+    return Pair(image, caption, concept, row, caption_row, named, wrong)
 
 
 def _foreign(world_seed: int, row: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:

@@ -31,14 +31,14 @@ class Analogue:
 
     @property
     def class_names(self) -> list[str]:
-        """The templates bring the article of a single object."""
-        said = self.says.copy()
-        said[:, v.COUNT] &= self.values[:, v.COUNT] > 0
-        return [describe(values, says) for values, says in zip(self.values, said, strict=True)]
+        """The names of the classes; the templates bring the article of a single object."""
+        says = self.says.copy()
+        says[:, v.COUNT] &= self.values[:, v.COUNT] > 0
+        return [describe(values, named) for values, named in zip(self.values, says, strict=True)]
 
 
 def analogue(name: str, world_seed: int) -> Analogue:
-    """The classes of one of CLASSIFICATION."""
+    """Returns the classes of one of CLASSIFICATION. Raises HelipError for any other name."""
     kind = {"food101": "fruit", "flowers102": "flower", "cub": "bird", "cars": "car", "aircraft": "aircraft"}.get(name)
     family = v.FAMILY_NAMES.index(kind) if kind else None
     match name:
@@ -90,7 +90,7 @@ def _concepts(world_seed: int, classes: int) -> Analogue:
 
 
 def show(one: Analogue, label: int, world_seed: int, rng: np.random.Generator) -> np.ndarray:
-    """[11] a scene of that class: a concept of the world with the class's values put in."""
+    """Returns [11] a scene of that class: a concept of the world with the class's values put in."""
     says, values = one.says[label], one.values[label]
     row = grow(world_seed)[int(drawn(rng.random()))].copy()
     row[says] = values[says]
@@ -106,7 +106,7 @@ def show(one: Analogue, label: int, world_seed: int, rng: np.random.Generator) -
 
 
 def labelled(name: str, world_seed: int, seed: int, split: str, items: int, image_size: int):
-    """(PNG bytes, class) of each item; classes take turns, so that all have as many items."""
+    """Yields (PNG bytes, class) of each item; classes take turns, so that all have as many items."""
     one = analogue(name, world_seed)
     for i in range(items):
         rng = generator(EVALUATION, world_seed, seed, zlib.crc32(f"{name}/{split}".encode()), i)
@@ -115,12 +115,12 @@ def labelled(name: str, world_seed: int, seed: int, split: str, items: int, imag
 
 
 def captioned(name: str, world_seed: int, seed: int, items: int, image_size: int):
-    """(PNG bytes, captions) of each item, each of another concept while there are enough of them."""
+    """Yields (PNG bytes, captions) of each item, each of another concept while there are enough of them."""
     captions, least = CAPTIONS[name]
     tag = zlib.crc32(name.encode())
     order = generator(EVALUATION, world_seed, seed, tag).permutation(CONCEPTS)
     for i in range(items):
         rng = generator(EVALUATION, world_seed, seed, tag, i)
         row = grow(world_seed)[order[i % CONCEPTS]]
-        said = [describe(row, choose_named(rng, row, least), rng) for _ in range(captions)]
-        yield encode(render(row, image_size, rng)), said
+        texts = [describe(row, choose_named(rng, row, least), rng) for _ in range(captions)]
+        yield encode(render(row, image_size, rng)), texts

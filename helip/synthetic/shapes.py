@@ -132,7 +132,7 @@ def _odd(width: float) -> int:
 
 @functools.lru_cache(maxsize=2048)
 def template(family: int, part: int, texture: int, size: int) -> Image.Image:
-    """An RGB image of `size` pixels a side whose bands are masks: all of the object, its accent colour, its outline."""
+    """Returns an RGB image of `size` pixels a side whose bands are masks: all of the object, its accent colour, its outline."""
     body, extra = _Canvas(size * FINE), _Canvas(size * FINE)
     _body(v.FAMILY_NAMES[family], body)
     _part(v.PARTS[part], extra)

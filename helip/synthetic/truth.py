@@ -24,7 +24,9 @@ class Truth:
 
     @classmethod
     def open(cls, folder: Path | str) -> "Truth":
-        """The truth beside a corpus, or those of a union's members one behind the other; only generated corpora have one."""
+        """Opens the truth beside a corpus, or those of a union's members one behind the other. Raises HelipError where a corpus was not
+        generated.
+        """
         folder = Path(folder)
         parts = [_read(part / TRUTH) for part in _parts(folder)]
         known = sum(len(part["concept"]) for part in parts)
@@ -45,7 +47,7 @@ class Truth:
         return self.concept[i] == self.concept[j]
 
     def attribute_overlap(self, i, j) -> np.ndarray:
-        """How many of the 11 attributes two images share (both lacking one counts as sharing it)."""
+        """Returns how many of the 11 attributes two images share (both lacking one counts as sharing it)."""
         return (self.attributes[i] == self.attributes[j]).sum(-1)
 
     def caption_true_of(self, caption, image) -> np.ndarray:
@@ -53,7 +55,7 @@ class Truth:
         return true_of(self.caption_attributes[caption], self.named[caption], self.attributes[image])
 
     def truly_hard(self, i, j, apart: int = 2) -> np.ndarray:
-        """At most `apart` attributes apart, and neither caption true of the other's image."""
+        """Returns whether i and j are at most `apart` attributes apart, and neither caption is true of the other's image."""
         near = self.attribute_overlap(i, j) >= self.attributes.shape[1] - apart
         return near & ~self.caption_true_of(i, j) & ~self.caption_true_of(j, i)
 

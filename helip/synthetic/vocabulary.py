@@ -68,7 +68,7 @@ SIZES = (len(FAMILIES), len(PARTS), len(TEXTURES), len(COLOURS), len(COLOURS), l
 
 
 def plural(noun: str) -> str:
-    """salmon, aircraft ... stay as they are."""
+    """Returns the plural of a noun; salmon, aircraft and their like stay as they are."""
     match noun:
         case "fish" | "aircraft" | "salmon" | "trout" | "tuna" | "carp" | "goldfish":
             return noun

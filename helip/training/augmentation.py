@@ -40,19 +40,8 @@ STRONG = View(crop_scale=(0.08, 1.0), flip=0.5, jitter=0.4, grey=0.2, blur=0.5) 
 
 def views(wanted: Iterable[Literal["plain", "strong"]], plain: Augmentation) -> tuple[View, ...]:
     """Returns the views that an objective asks for; `plain` is the recipe's own augmentation and `strong` is SimCLR's."""
-    own = View(plain.crop_scale, plain.flip, plain.jitter)
+    own = View(plain.crop_scale, plain.flip)
     return tuple(own if name == "plain" else STRONG for name in wanted)
-
-
-def uniforms(seeds_B: np.ndarray, count: int, first: int = 0) -> np.ndarray:
-    """Returns [B, count] float64 numbers in [0, 1): splitmix64 of (seed, first + column)."""
-    with np.errstate(over="ignore"):
-        columns = (np.arange(first, first + count, dtype=np.uint64) + np.uint64(1)) * np.uint64(0x9E3779B97F4A7C15)
-        x = seeds_B.astype(np.uint64)[:, None] + columns
-        x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-        x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-        x ^= x >> np.uint64(31)
-    return (x >> np.uint64(11)).astype(np.float64) * 2.0**-53
 
 
 def crop_box(width: int, height: int, u: np.ndarray, scale: tuple[float, float]) -> tuple[float, float, float, float]:

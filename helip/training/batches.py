@@ -16,7 +16,8 @@ from PIL import Image
 from torch.utils.data import DataLoader, Dataset
 
 from helip.errors import HelipError
-from helip.training.augmentation import PER_VIEW, View, crop_and_flip, recolour, uniforms
+from helip.hashing import uniforms
+from helip.training.augmentation import PER_VIEW, View, crop_and_flip, recolour
 from helip.training.sampler import BatchPlan
 
 # This process's rows on its device: images, a list of [b, 3, H, W] a view; tokens [b, L]; sample_seeds [b]; with role negatives also

@@ -1,14 +1,11 @@
-"""The curve of a training: a row of numbers per step, checked for NaN, shown as it grows and written beside the model."""
+"""The curve of a training: a row of numbers per step, checked for NaN, and written beside the model."""
 
 import csv
 import math
-import sys
-import time
 from pathlib import Path
 
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
 from helip.errors import HelipError
 
@@ -53,6 +50,11 @@ class MetricsLog:
         self.rows[-1].update(values)
 
     @property
+    def last_loss(self) -> str:
+        """This is the latest loss in words, for a line of progress; empty before the first."""
+        return next((f"loss {r['loss']:.4f}" for r in reversed(self.rows) if "loss" in r), "")
+
+    @property
     def columns(self) -> list[str]:
         """This lists the names of all columns, in the order in which they are written."""
         first = ["step", "loss"]
@@ -77,44 +79,3 @@ class MetricsLog:
             writer = csv.DictWriter(f, self.columns, restval="")
             writer.writeheader()
             writer.writerows(self.rows)
-
-
-class Progress:
-    """Progress shows a bar with loss, samples/s and ETA on a terminal, otherwise a line every `every` seconds.
-
-    `done` and `total` count steps. When `quiet`, nothing is shown.
-    """
-
-    def __init__(self, what: str, done: int, total: int, batch_size: int, quiet: bool, every: float = 60.0):
-        self._what, self._total, self._batch_size, self._every = what, total, batch_size, every
-        self._first, self._done, self._start = done, done, time.monotonic()
-        self._last_line = self._start
-        self._quiet, on_terminal = quiet, sys.stderr.isatty()
-        self._bar = tqdm(initial=done, total=total, desc=what, unit="step") if on_terminal and not quiet else None
-
-    def update(self, curve: MetricsLog) -> None:
-        """Counts one more step and shows the progress where it is due."""
-        self._done += 1
-        now = time.monotonic()
-        if self._bar is not None:
-            self._bar.set_postfix_str(self._numbers(curve, now), refresh=False)
-            self._bar.update()
-        elif not self._quiet and now - self._last_line >= self._every:
-            left = (now - self._start) / (self._done - self._first) * (self._total - self._done)
-            self.say(f"step {self._done} of {self._total}, {self._numbers(curve, now)}, {left / 60:.1f} min left")
-            self._last_line = now
-
-    def _numbers(self, curve: MetricsLog, now: float) -> str:
-        loss = next((f"loss {r['loss']:.4f}, " for r in reversed(curve.rows) if "loss" in r), "")
-        return f"{loss}{(self._done - self._first) * self._batch_size / max(now - self._start, 1e-9):.0f} samples/s"
-
-    def say(self, text: str) -> None:
-        """Writes a line to standard error, unless quiet."""
-        if not self._quiet:
-            tqdm.write(f"{self._what}: {text}", file=sys.stderr)
-            sys.stderr.flush()
-
-    def close(self) -> None:
-        """Ends the bar, where there is one."""
-        if self._bar is not None:
-            self._bar.close()

@@ -32,16 +32,16 @@ def of_own_data(
     `keep` is a selection's keep.npy. HelipError is raised where the pairs or the selection are of another corpus.
     """
     opened = Corpus.open(corpus)
-    inputs, pair_set, kept = {"corpus": opened.digest, "start": _start_digest(start)}, None, None
+    inputs, pair_set, keep_mask = {"corpus": opened.digest, "start": _start_digest(start)}, None, None
     if pairs is not None:
         pair_set = PairSet.open(pairs, corpus_digest=opened.digest)
         inputs["pairs"] = file_digest(pairs / "pairs.json")
     if keep is not None:
-        kept = read_keep(keep, len(opened))
+        keep_mask = read_keep(keep, len(opened))
         inputs["selection"] = file_digest(keep)
     stands_for = digest([recipe, inputs, seed])
     return TrainJob(
-        recipe=recipe, clip=models.open_start(start), corpus=opened, pairs=pair_set, keep=kept, seed=seed, inputs=inputs,
+        recipe=recipe, clip=models.open_start(start), corpus=opened, pairs=pair_set, keep=keep_mask, seed=seed, inputs=inputs,
         digest=stands_for, state_dir=out.with_name(f"{out.name}.state-{stands_for}"), out=out, name=out.name,
         recovered_share=opened.recovered_share,
     )  # fmt: skip
@@ -49,15 +49,15 @@ def of_own_data(
 
 def _start_digest(start: str) -> str:
     """Of the weights where they are a file: in a folder, or of NAME@FILE."""
-    found = parse(start)
-    if found.folder is not None:
-        file = weights_file(found.folder)
+    reference = parse(start)
+    if reference.folder is not None:
+        file = weights_file(reference.folder)
         return file_digest(file) if file else start
-    return f"{found.name}@{file_digest(found.file)}" if found.file else start
+    return f"{reference.name}@{file_digest(reference.file)}" if reference.file else start
 
 
 def prepare(job: TrainJob) -> tuple[str, ...]:
-    """Looks at the first 1,000 samples, the first batches and the schedule, before a training starts; returns the warnings.
+    """Returns the warnings of a training before it starts, from its first 1,000 samples, its first batches and its schedule.
 
     It says in under a minute what would go wrong hours later. HelipError is raised for what cannot work; the warnings are of what may
     not.

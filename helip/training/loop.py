@@ -23,10 +23,11 @@ from helip.errors import HelipError
 from helip.io import provenance
 from helip.models.export import export
 from helip.models.loading import Clip
+from helip.progress import Progress
 from helip.training import Interrupts, state
 from helip.training.augmentation import views
 from helip.training.batches import CACHE_BYTES, Corpus, Inputs, PairDataset, ToDevice, loading, worker_count
-from helip.training.curve import MetricsLog, Progress
+from helip.training.curve import MetricsLog
 from helip.training.distributed import DistributedContext, check_divides
 from helip.training.objectives import build_objective
 from helip.training.optimisation import check_finite, learning_rate, optimiser, total_steps
@@ -142,7 +143,8 @@ class Trainer:
     def run(self, interrupts: Interrupts) -> bool:
         """Returns True when the training is complete, and False when it was interrupted and its state saved."""
         stop = self._watch() if self.step == 0 else bool(self.best and self.best.exhausted)
-        progress = Progress(self.job.name, self.step, self.steps, self.job.recipe.batch_size, quiet=not self.world.leads)
+        speed_in = self.job.recipe.batch_size, "samples"
+        progress = Progress(self.job.name, self.steps, "steps", done=self.step, speed_in=speed_in, quiet=not self.world.leads)
         if self.step:
             progress.say(f"goes on from step {self.step} of {self.steps}")
         begun, before = self.seconds - time.monotonic(), time.monotonic()
@@ -152,7 +154,7 @@ class Trainer:
             self.advance(batch, inputs, before)
             stop = self._watch()
             self.seconds = begun + time.monotonic()
-            progress.update(self.curve)
+            progress.update(numbers=self.curve.last_loss)
             if self.world.any(interrupts.seen):
                 self.save()
                 self.world.barrier()  # srun kills the others when one process leaves: the state must be whole by then

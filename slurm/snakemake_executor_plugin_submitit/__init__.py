@@ -8,7 +8,7 @@ planning  a Snakemake job as what will be submitted for it
 submission  hands it to submitit, several alike as one array
 queue     what Slurm, or this machine, knows of submitted jobs: one query for all of them
 ledger    which job was submitted for which work, on disk
-succession  what a new controller takes up of one that was killed
+recovery  what a new controller takes up of one that was killed
 reasons   why a job died, for its user
 executor  all of it as a Snakemake executor
 

@@ -17,13 +17,15 @@ from . import reasons
 from .ledger import Ledger
 from .planning import Submission, plan
 from .queue import ALIVE, LocalQueue, Result, SlurmQueue, Verdict, read_results, verdict
+from .recovery import Recovery
 from .request import SubmissionError, job_name
 from .site import read_site
 from .submission import new_folder, paths_of, submit
-from .succession import Succession
 
 
 class Executor(RemoteExecutor):
+    """This is the executor as Snakemake calls it; it keeps a Submission with every job (SubmittedJobInfo.aux)."""
+
     def __post_init__(self) -> None:
         self.settings = settings = self.workflow.executor_settings
         if settings.cluster not in ("slurm", "local"):
@@ -37,29 +39,30 @@ class Executor(RemoteExecutor):
         self.logdir.mkdir(parents=True, exist_ok=True)
         self.ledger = Ledger(self.logdir)
         self.queue = SlurmQueue() if settings.cluster == "slurm" else LocalQueue()
-        self.succession = Succession(self.ledger, self.queue, self.logger.info)
+        self.recovery = Recovery(self.ledger, self.queue, self.logger.info)
         self._threads: int | None = None
         self._settled = False
-        self._asked = self._complained = float("-inf")
+        self._last_query = self._last_warning = float("-inf")
 
     # ------------------------------------------------------------ submitting
 
     @property
     def cores(self) -> int | str:
-        """What the Snakemake inside a job may use: the job's own threads."""
+        """Returns what the Snakemake inside a job may use: the job's own threads."""
         return self._threads or super().cores
 
     def run_job(self, job: JobExecutorInterface) -> None:
+        """Submits one job."""
         self.run_jobs([job])
 
     def run_jobs(self, jobs: Sequence[JobExecutorInterface]) -> None:
-        """Jobs that become ready together and ask for the same go to Slurm as one array."""
+        """Submits jobs; those that become ready together and ask for the same go to Slurm as one array."""
         for job in jobs:
             self.run_job_pre(job)
         if not self._settled:
             self._settle()
         batches: dict[str, list[tuple[JobExecutorInterface, Submission]]] = {}
-        for job, record in self.succession.heirs(jobs).items():
+        for job, record in self.recovery.resumed(jobs).items():
             self._threads = max(1, int(job.threads))
             try:
                 submission = plan(job, self.format_job_exec(job), str(self.workflow.workdir_init), self.site, self.settings)
@@ -80,7 +83,7 @@ class Executor(RemoteExecutor):
         """Snakemake notes how an output was made when it sees the job end; for those it did not see, now."""
         self._settled = True
         done = (job for job in self.dag.jobs if not job.is_local and not self.dag.needrun(job))
-        self.succession.settle(done, lambda job: self.workflow.async_run(self.workflow.persistence.finished(job)))
+        self.recovery.settle(done, lambda job: self.workflow.async_run(self.workflow.persistence.finished(job)))
 
     def _submit(self, batch: list[tuple[JobExecutorInterface, Submission]]) -> None:
         job, first = batch[0]
@@ -108,7 +111,7 @@ class Executor(RemoteExecutor):
     def _submitted(self, job: JobExecutorInterface, submission: Submission) -> None:
         self.report_job_submission(SubmittedJobInfo(job, submission.record.job_id, {"submission": submission}))
 
-    def _again(self, info: SubmittedJobInfo) -> SubmittedJobInfo | None:
+    def _resubmit(self, info: SubmittedJobInfo) -> SubmittedJobInfo | None:
         """The cluster took the job's node or time without requeueing it: the same line once more, from the last saved state."""
         old: Submission = info.aux["submission"]
         folder = new_folder(self.logdir, job_name(info.job.name))
@@ -126,7 +129,9 @@ class Executor(RemoteExecutor):
     # ------------------------------------------------------------ watching
 
     async def check_active_jobs(self, active_jobs: list[SubmittedJobInfo]) -> AsyncGenerator[SubmittedJobInfo, None]:
-        """Results are looked for each time; Slurm is asked every `poll_s` seconds, about all jobs at once."""
+        """Yields the jobs that still run and reports the others. Results are looked for each time; Slurm is asked every `poll_s` seconds,
+        for all jobs at once.
+        """
         await asyncio.sleep(0.2)  # Snakemake may be told to check without a pause
         results = read_results([self._paths(info) for info in active_jobs])
         await self._ask([info for info, result in zip(active_jobs, results, strict=True) if result is None])
@@ -140,7 +145,7 @@ class Executor(RemoteExecutor):
                     self._forget(info)
                     self.report_job_success(info)
                 case Verdict.LOST if submission.record.attempts <= submission.requeues:
-                    if (again := self._again(info)) is not None:
+                    if (again := self._resubmit(info)) is not None:
                         yield again
                 case _:
                     self._report_dead(info, result)
@@ -148,14 +153,14 @@ class Executor(RemoteExecutor):
     async def _ask(self, waiting: list[SubmittedJobInfo]) -> None:
         now = time.monotonic()
         suspects = any(info.aux["submission"].dead_since for info in waiting)
-        if not waiting or now - self._asked < (min(5, self.settings.poll_s) if suspects else self.settings.poll_s):
+        if not waiting or now - self._last_query < (min(5, self.settings.poll_s) if suspects else self.settings.poll_s):
             return
-        self._asked = now
+        self._last_query = now
         async with self.status_rate_limiter:
             states = self.queue.states([info.external_jobid for info in waiting])
         if states is None:
-            if now - self._complained > 60:
-                self._complained = now
+            if now - self._last_warning > 60:
+                self._last_warning = now
                 self.logger.warning(f"Slurm does not answer; waiting ({self.queue.trouble})")
             return
         for info in waiting:
@@ -176,7 +181,7 @@ class Executor(RemoteExecutor):
         self._forget(info)
         state = info.aux["submission"].state
         if result is None:  # it left no word
-            state = self.queue.epitaph(info.external_jobid) or state
+            state = self.queue.final_state(info.external_jobid) or state
         log = self._paths(info).stdout
         self._fail(info, reasons.why(info.external_jobid, state, result, log), reasons.tail(info.job.name, log, info.job.log))
 
@@ -185,12 +190,13 @@ class Executor(RemoteExecutor):
         self.report_job_error(info, msg=f"{message}. ")
 
     def cancel_jobs(self, active_jobs: list[SubmittedJobInfo]) -> None:
-        """At Ctrl-C. A controller that is killed, or loses its terminal, leaves its jobs to the next one."""
+        """Cancels the jobs at Ctrl-C. A controller that is killed, or loses its terminal, leaves its jobs to the next one."""
         if active_jobs:
             self.queue.cancel([info.external_jobid for info in active_jobs])
         for info in active_jobs:
             self._forget(info)
 
     def shutdown(self) -> None:
+        """Ends the watching and gives the folder free for another controller."""
         super().shutdown()
         self.ledger.release()

@@ -30,7 +30,7 @@ def _ignore_warnings() -> None:
 
 
 class ShellJob:
-    """Runs one command line; calling it again after a requeue runs the same line."""
+    """This runs one command line; called again after a requeue it runs the same line."""
 
     def __init__(self, command: str, cwd: str, grace_s: float, gpus: int = 0, offered: list[str] | None = None, logs: Sequence[str] = ()):
         self.command, self.cwd, self.grace_s, self.logs = command, cwd, grace_s, logs

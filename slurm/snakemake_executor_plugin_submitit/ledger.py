@@ -20,7 +20,7 @@ from snakemake_interface_common.exceptions import WorkflowError
 
 @dataclass
 class Record:
-    """A job that is being submitted (no id yet) or was."""
+    """This is a job that is being submitted (no id yet) or was."""
 
     work: str  # see work_digest
     parts: list[str]  # the same of each job of a group
@@ -33,23 +33,26 @@ class Record:
 
 
 def parts_of(job: Any) -> list[Any]:
+    """Returns the jobs of a group, or the job itself."""
     return list(job.jobs) if job.is_group() else [job]
 
 
 def part_digest(job: Any) -> str:
-    """Stands for what one job would run: rule, outputs, inputs, parameters, command."""
+    """Returns a digest of what one job would run: rule, outputs, inputs, parameters, command."""
     names = [sorted(map(str, job.output)), [*map(str, job.input)]]
     return _digest([job.rule.name, *names, [*map(repr, job.params)], repr([*job.params.items()]), job.shellcmd or ""])
 
 
 def blank_record(job: Any) -> Record:
-    """What is known of a job, or group of jobs, before it is submitted."""
+    """Returns the record of a job, or group of jobs, before it is submitted."""
     parts = sorted(part_digest(part) for part in parts_of(job))
     return Record(_digest(parts), parts, sorted(str(f) for part in parts_of(job) for f in part.output))
 
 
 def identified(record: Record) -> Record:
-    """With the id that sbatch gave, where the controller was killed before it could note it: submitit names the submission file by it."""
+    """Returns the record with the id that sbatch gave, where the controller was killed before it could note it: submitit names the
+    submission file by it.
+    """
     script = next(Path(record.folder).glob("*_submission.sh"), None) if record.folder and not record.job_id else None
     if script is None:
         return record
@@ -62,7 +65,10 @@ def _digest(value: Any) -> str:
 
 
 class Ledger:
-    """One small file per submitted job under `folder`/jobs; a lock that dies with the process, for one controller at a time."""
+    """This keeps one small file per submitted job under `folder`/jobs, and a lock that dies with the process, for one controller at a time.
+
+    WorkflowError where another controller holds the lock.
+    """
 
     def __init__(self, folder: Path):
         self.folder = folder / "jobs"
@@ -82,26 +88,29 @@ class Ledger:
         self._lock.flush()
 
     def release(self) -> None:
+        """Gives the lock back."""
         self._lock.close()
 
     def write(self, record: Record) -> None:
+        """Writes the record's file, whole or not at all."""
         path = self.folder / f"{record.work}.json"
         temporary = path.with_suffix(".new")
         temporary.write_text(json.dumps(asdict(record)))
         temporary.replace(path)
 
     def records(self) -> list[Record]:
-        """What earlier controllers left, that is, submitted and never saw end."""
-        found = []
+        """Returns what earlier controllers left: jobs that they submitted and never saw end."""
+        records = []
         for path in sorted(self.folder.glob("*.json")):
             with suppress(OSError, ValueError, TypeError):
-                found.append(identified(Record(**json.loads(path.read_text()))))
-        return [record for record in found if record.job_id]
+                records.append(identified(Record(**json.loads(path.read_text()))))
+        return [record for record in records if record.job_id]
 
     def forget(self, work: str) -> None:
+        """Removes the record of that work, if there is one."""
         (self.folder / f"{work}.json").unlink(missing_ok=True)
 
 
 def newer_than(paths: Iterable[str], moment: float) -> list[str]:
-    """Those of the files that changed after the moment (a second's grace for coarse clocks)."""
+    """Returns those of the files that changed after the moment (a second's grace for coarse clocks)."""
     return [p for p in map(str, paths) if os.path.exists(p) and os.path.getmtime(p) > moment + 1]

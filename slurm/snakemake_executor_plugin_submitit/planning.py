@@ -16,7 +16,7 @@ from .site import Site
 
 @dataclass
 class Submission:
-    """What the plugin remembers of a job (SubmittedJobInfo.aux); its record is blank until it is submitted."""
+    """This is what the plugin remembers of a job (SubmittedJobInfo.aux); its record is blank until it is submitted."""
 
     record: Record
     job: ShellJob
@@ -27,16 +27,17 @@ class Submission:
 
     @property
     def alike(self) -> str:
-        """Equal for jobs that may go into one array."""
+        """Returns a text that is equal for jobs that may go into one array."""
         return repr((sorted(self.parameters.items(), key=str), self.requeues))
 
 
 def rules_of(job: JobExecutorInterface) -> list[str]:
+    """Returns the names of the job's rules, several in a group."""
     return sorted({part.rule.name for part in parts_of(job)})
 
 
 def plan(job: JobExecutorInterface, command: str, cwd: str, site: Site, settings: ExecutorSettings) -> Submission:
-    """Raises SubmissionError where resources and site do not fit together."""
+    """Returns what will be submitted for a job; SubmissionError where resources and site do not fit together."""
     wish = wish_for(rules_of(job), job.resources, site)
     threads, gpus = max(1, int(job.threads)), whole(job.resources, "gpu") or 0
     warning = min(settings.warning_s, (wish.runtime or 60) * 30)  # a job of two minutes is not warned at its start

@@ -22,6 +22,8 @@ THE_CLUSTERS_FAULT = {"PREEMPTED", "NODE_FAIL", "BOOT_FAIL", "REVOKED", "TIMEOUT
 
 
 class Verdict(Enum):
+    """This is what the executor concludes of a job."""
+
     RUNNING = "running"
     DONE = "done"
     FAILED = "failed"
@@ -30,18 +32,20 @@ class Verdict(Enum):
 
 @dataclass
 class Result:
-    """What the job itself left: its error, or None when it ended well."""
+    """This is what the job itself left: its error, or None when it ended well."""
 
     error: str | None
 
 
 def read_result(paths: JobPaths) -> Result | None:
-    """The result file of one job, if it is there."""
+    """Returns the result file of one job, if it is there."""
     return read_results([paths])[0]
 
 
 def read_results(jobs: Sequence[JobPaths]) -> list[Result | None]:
-    """The result files of jobs, those that are there. Each folder is listed once, however many jobs are in it: NFS looks again then."""
+    """Returns the result files of jobs, those that are there. Each folder is listed once, however many jobs are in it: NFS looks again
+    then.
+    """
     present = {folder: _names(folder) for folder in {paths.folder for paths in jobs}}
     return [_load(paths.result_pickle) if paths.result_pickle.name in present[paths.folder] else None for paths in jobs]
 
@@ -61,7 +65,9 @@ def _load(file: Path) -> Result | None:
 
 
 def verdict(result: Result | None, state: str | None, quiet_s: float, settle_s: float) -> Verdict:
-    """What to think of a job: its result, its state in the queue (None: not there or not asked), and for how long it has looked dead."""
+    """Returns the verdict on a job from its result, its state in the queue (None: not there or not asked) and for how long it has looked
+    dead.
+    """
     if result is not None:
         return Verdict.DONE if result.error is None else Verdict.FAILED
     if state in ALIVE or quiet_s < settle_s:
@@ -77,21 +83,23 @@ def _ask(command: Sequence[str], timeout_s: float = 60) -> subprocess.CompletedP
 
 
 class SlurmQueue:
+    """This asks Slurm's squeue, and sacct for a dead job's reason."""
+
     settle_s = 15.0  # a requeued job looks dead for a moment, and a result file may reach us late over NFS
 
     def __init__(self) -> None:
         self.trouble = ""  # what the last query complained of
 
     def states(self, ids: Sequence[str]) -> dict[str, str] | None:
-        """State of each job that Slurm knows, in one query; None when Slurm did not answer: then nothing is known."""
+        """Returns the state of each job that Slurm knows, in one query; None when Slurm did not answer: then nothing is known."""
         answer = _ask(["squeue", "--noheader", "--array", "--states=all", "--format=%i|%T", f"--jobs={','.join(ids)}"])
         self.trouble = answer.stderr.strip()
         if answer.returncode and "Invalid job id" not in answer.stderr:  # said when it is asked about one job that is long over
             return None
         return dict(line.strip().split("|", 1) for line in answer.stdout.splitlines() if "|" in line)
 
-    def epitaph(self, job_id: str) -> str:
-        """The last state of a dead job, from sacct where there is one: OUT_OF_MEMORY, NODE_FAIL, CANCELLED by 1000..."""
+    def final_state(self, job_id: str) -> str:
+        """Returns the last state of a dead job, from sacct where there is one: OUT_OF_MEMORY, NODE_FAIL, CANCELLED by 1000..."""
         if shutil.which("sacct"):
             lines = _ask(["sacct", "--noheader", "--allocations", "--parsable2", "--format=State", f"--jobs={job_id}"]).stdout.split("\n")
             if lines[0].strip():
@@ -99,16 +107,18 @@ class SlurmQueue:
         return ""
 
     def cancel(self, ids: Sequence[str]) -> None:
+        """Cancels the jobs."""
         _ask(["scancel", *ids])
 
 
 class LocalQueue:
-    """submitit's local executor: a job is a process of this machine, named by its id."""
+    """This is the queue of submitit's local executor: a job is a process of this machine, named by its id."""
 
     settle_s = 1.0
     trouble = ""
 
     def states(self, ids: Sequence[str]) -> dict[str, str] | None:
+        """Returns RUNNING for each job whose process is alive."""
         for one in ids:
             with suppress(ChildProcessError, ValueError):
                 os.waitpid(int(one), os.WNOHANG)  # else an ended child of ours stays as a zombie
@@ -121,10 +131,12 @@ class LocalQueue:
         except OSError:
             return False
 
-    def epitaph(self, job_id: str) -> str:
+    def final_state(self, job_id: str) -> str:
+        """Returns an empty text: nothing remembers a dead process."""
         return ""
 
     def cancel(self, ids: Sequence[str]) -> None:
+        """Interrupts the jobs' processes; submitit's controllers then end their tasks."""
         for one in ids:
             if self._alive(one):
                 with suppress(ProcessLookupError):

@@ -24,6 +24,7 @@ KILLED = re.compile(r"oom[-_]kill|Out Of Memory|SIGKILL|exit status 137|task \d+
 
 
 def why(job_id: str, state: str | None, result: Result | None, job_log: Path) -> str:
+    """Returns a sentence on why a job died, with the remedy where one is known."""
     killed = f"; a process of it was killed, as happens when memory runs out: {MORE_MEMORY}" if _was_killed(job_log) else ""
     if result is not None and result.error is not None:
         lines = [line for line in result.error.strip().splitlines() if line.strip()]
@@ -49,8 +50,8 @@ def _last_lines(file: Path, count: int) -> list[str]:
 
 
 def tail(name: str, job_log: Path, rule_logs: Iterable[str], lines: int = 30) -> str:
-    """The last lines of a rule's own logs, then of the job's, each under a heading with the rule's name."""
-    found = {Path(str(log)): _last_lines(Path(str(log)), lines) for log in [*rule_logs, job_log]}
-    if not found[job_log]:
-        found[job_log] = ["(empty or missing: the job never started, or its folder is not shared with the node)"]
-    return "".join(f"\n--- rule {name}, the end of {log}\n" + "\n".join(last) for log, last in found.items() if last) + f"\n--- rule {name}"
+    """Returns the last lines of a rule's own logs, then of the job's, each under a heading with the rule's name."""
+    ends = {Path(str(log)): _last_lines(Path(str(log)), lines) for log in [*rule_logs, job_log]}
+    if not ends[job_log]:
+        ends[job_log] = ["(empty or missing: the job never started, or its folder is not shared with the node)"]
+    return "".join(f"\n--- rule {name}, the end of {log}\n" + "\n".join(last) for log, last in ends.items() if last) + f"\n--- rule {name}"

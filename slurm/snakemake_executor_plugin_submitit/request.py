@@ -14,42 +14,48 @@ ALIASES = {"slurm_partition": "partition", "slurm_account": "account"}  # the na
 
 
 class SubmissionError(Exception):
-    """A job that cannot be submitted as it is: one sentence."""
+    """This is raised, with one sentence, for a job that cannot be submitted as it is."""
 
 
 def flags(text: str) -> dict[str, str | bool]:
-    """Resource `slurm_extra`: '--exclude=n1 --exclusive' as {'exclude': 'n1', 'exclusive': True}."""
-    found: dict[str, str | bool] = {}
+    """Returns the resource `slurm_extra`, '--exclude=n1 --exclusive', as {'exclude': 'n1', 'exclusive': True}; SubmissionError for a short
+    option.
+    """
+    options: dict[str, str | bool] = {}
     for word in shlex.split(text):
         name, equals, value = word.partition("=")
         if not re.fullmatch(r"--[a-z][a-z-]*", name):
             raise SubmissionError(f"slurm_extra: '{word}' is no long option; write --name=value or --name")
-        found[name[2:]] = value if equals else True
-    return found
+        options[name[2:]] = value if equals else True
+    return options
 
 
 def whole(resources: Mapping[str, Any], name: str) -> int | None:
-    """A resource as a number; None where it is absent or not yet known."""
+    """Returns a resource as a number; None where it is absent or not yet known."""
     value = resources.get(name)
     return int(value) if isinstance(value, int | float) or (isinstance(value, str) and value.isdigit()) else None
 
 
 def of_rule(resources: Mapping[str, Any]) -> Wish:
-    """What rules and profile say in resources, as a wish the site can overrule."""
-    said: dict[str, Any] = {name: str(resources[name]) for name in STRINGS if resources.get(name)}
-    said |= {ours: str(resources[theirs]) for theirs, ours in ALIASES.items() if resources.get(theirs)}
-    said |= {name: number for name in NUMBERS if (number := whole(resources, name)) is not None}
+    """Returns what rules and profile say in resources, as a wish the site can overrule."""
+    wishes: dict[str, Any] = {name: str(resources[name]) for name in STRINGS if resources.get(name)}
+    wishes |= {ours: str(resources[theirs]) for theirs, ours in ALIASES.items() if resources.get(theirs)}
+    wishes |= {name: number for name in NUMBERS if (number := whole(resources, name)) is not None}
     if resources.get("slurm_extra"):
-        said["extra"] = flags(str(resources["slurm_extra"]))
-    return Wish(**said)
+        wishes["extra"] = flags(str(resources["slurm_extra"]))
+    return Wish(**wishes)
 
 
 def wish_for(rules: list[str], resources: Mapping[str, Any], site: Site) -> Wish:
+    """Returns the wish of a job of these rules: the site's, and where that is silent the resources'."""
     return site.wish(rules, whole(resources, "gpu") or 0).over(of_rule(resources))
 
 
 def nodes_and_gpus(gpus: int, wish: Wish) -> tuple[int, int]:
-    """(nodes, GPUs on each): 16 GPUs where a node has 8 are two nodes; `nodes` said outright comes first."""
+    """Returns (nodes, GPUs on each): 16 GPUs where a node has 8 are two nodes; a declared `nodes` comes first.
+
+    SubmissionError where they cannot be shared evenly.
+    """
     nodes = wish.nodes or (math.ceil(gpus / wish.gpus_per_node) if gpus and wish.gpus_per_node else 1)
     if gpus % nodes:
         raise SubmissionError(
@@ -59,13 +65,13 @@ def nodes_and_gpus(gpus: int, wish: Wish) -> tuple[int, int]:
 
 
 def slurm_parameters(name: str, threads: int, gpus: int, wish: Wish, warning_s: int) -> dict[str, Any]:
-    """For submitit's SlurmExecutor. Threads and memory are those of each node."""
+    """Returns the parameters of submitit's SlurmExecutor. Threads and memory are those of each node."""
     nodes, gpus_each = nodes_and_gpus(gpus, wish)
     # Since 22.05 srun no longer inherits --cpus-per-task from sbatch: without it the job's step is bound to one core.
     step = [f"--cpus-per-task={threads}"]
     if nodes > 1:  # the job's own process runs once, on the first node; helip.launch starts the others
         step += ["--nodes=1", "--ntasks=1"]
-    said: dict[str, Any] = {
+    parameters: dict[str, Any] = {
         "job_name": name,
         "time": wish.runtime or 60,
         "nodes": nodes,
@@ -80,16 +86,16 @@ def slurm_parameters(name: str, threads: int, gpus: int, wish: Wish, warning_s: 
         "additional_parameters": {"requeue": True, **wish.extra},
         **{key: getattr(wish, key) for key in ("partition", "account", "qos", "constraint")},
     }
-    said = {key: value for key, value in said.items() if value is not None}
-    return {**said, "wckey": None}  # submitit's own is refused where a site enforces workload keys
+    parameters = {key: value for key, value in parameters.items() if value is not None}
+    return {**parameters, "wckey": None}  # submitit's own is refused where a site enforces workload keys
 
 
 def local_parameters(wish: Wish, warning_s: int) -> dict[str, Any]:
-    """For submitit's LocalExecutor; GPU ids are leased by the job itself."""
+    """Returns the parameters of submitit's LocalExecutor; GPU ids are leased by the job itself."""
     return {"timeout_min": wish.runtime or 60, "signal_delay_s": warning_s, "stderr_to_stdout": True}
 
 
 def job_name(rule: str, *wildcards: Any) -> str:
-    """What `squeue` shows: train.paper.cc3m_clip_helip.0"""
+    """Returns what `squeue` shows: train.paper.cc3m_clip_helip.0"""
     words = [re.sub(r"[^A-Za-z0-9._-]+", "-", str(word)) for word in (rule, *wildcards)]
     return ".".join(words)[:100]

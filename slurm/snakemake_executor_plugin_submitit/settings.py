@@ -9,6 +9,8 @@ from snakemake_interface_executor_plugins.settings import ExecutorSettingsBase
 
 @dataclass
 class ExecutorSettings(ExecutorSettingsBase):
+    """These are the plugin's options, `--submitit-...` on the command line."""
+
     cluster: str = field(default="slurm", metadata={"help": "Where jobs run: 'slurm', or 'local' for processes of this machine."})
     logdir: Optional[Path] = field(  # noqa: UP045  Snakemake cannot read `Path | None`
         default=None, metadata={"help": "Folder of job logs and results, shared with the nodes. Default: .snakemake/submitit"}

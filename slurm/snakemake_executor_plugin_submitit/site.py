@@ -5,15 +5,16 @@ rule or a profile says in resources of the same names.
 """
 
 from pathlib import Path
-from typing import Any
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 from snakemake_interface_common.exceptions import WorkflowError
+
+from helip.config.reading import read_yaml
+from helip.errors import HelipError
 
 
 class Wish(BaseModel):
-    """What can be said of a job."""
+    """These are the things that can be set of a job."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
     partition: str | None = None
@@ -30,18 +31,21 @@ class Wish(BaseModel):
     extra: dict[str, str | int | bool] = {}  # any other sbatch flag by its long name: {exclude: "n[1-3]", mail-type: END}
 
     def over(self, other: "Wish") -> "Wish":
-        said = {**other.model_dump(exclude_unset=True), **self.model_dump(exclude_unset=True)}
-        return Wish(**{**said, "extra": {**other.extra, **self.extra}})
+        """Returns this wish with the other's values where this one sets none; extra flags are joined."""
+        merged = {**other.model_dump(exclude_unset=True), **self.model_dump(exclude_unset=True)}
+        return Wish(**{**merged, "extra": {**other.extra, **self.extra}})
 
 
 class Site(BaseModel):
+    """The site file: wishes for every job, for those with GPUs and for single rules."""
+
     model_config = ConfigDict(extra="forbid", frozen=True)
     default: Wish = Wish()
     gpu: Wish = Wish()
     rules: dict[str, Wish] = {}
 
     def wish(self, rules: list[str], gpus: int) -> Wish:
-        """What the site says of a job of these rules (several in a group) that wants so many GPUs."""
+        """Returns what the site says of a job of these rules (several in a group) that wants so many GPUs."""
         wish = self.gpu.over(self.default) if gpus else self.default
         studies = {path.stem for path in Path("experiments/studies").glob("*.yaml")}
         for name in sorted(self.rules, key=len):
@@ -52,18 +56,14 @@ class Site(BaseModel):
 
 
 def read_site(path: Path | None) -> Site:
-    """The site file; the one in its usual place may be missing, one that is named may not."""
+    """Reads the site file, or the one in its usual place, which may be missing: the site then asks for nothing.
+
+    WorkflowError in one sentence is raised for a named file that is missing and for one that does not fit.
+    """
     file = path or Path("slurm/site.yaml")
     if path is None and not file.exists():
         return Site()
     try:
-        value: Any = yaml.safe_load(file.read_text()) or {}
-        return Site.model_validate(value)
-    except OSError as error:
-        raise WorkflowError(f"{file}: the site file cannot be read ({error.strerror}); copy slurm/site.example.yaml there") from None
-    except yaml.YAMLError as error:
-        raise WorkflowError(f"{file}: not readable as YAML ({' '.join(str(error).split())})") from None
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = " -> ".join(map(str, first["loc"])) or "the file"
-        raise WorkflowError(f"{file}: {where}: {first['msg']}; slurm/site.example.yaml shows what can be said") from None
+        return read_yaml(file, Site)
+    except HelipError as error:
+        raise WorkflowError(f"{error}; slurm/site.example.yaml shows what can be set") from None

@@ -21,29 +21,33 @@ NOT_FOR_JOBS = ("SNAKEMAKE_PROFILE", "CUDA_VISIBLE_DEVICES", "HELIP_LEASES", *TO
 
 @contextmanager
 def environment_for_jobs() -> Iterator[None]:
-    """Without the marks of an allocation or a profile that the controller itself runs in. SLURM_CONF and SBATCH_* stay: the user's."""
+    """Removes the marks of an allocation or a profile that the controller itself runs in, for as long as the context lasts.
+
+    SLURM_CONF and SBATCH_* stay: they are the user's.
+    """
     marks = ("SUBMITIT_", "SLURM_", "SLURMD_")
     ours = [name for name in os.environ if name in NOT_FOR_JOBS or (name.startswith(marks) and name != "SLURM_CONF")]
-    kept = {name: os.environ.pop(name) for name in ours}
+    removed = {name: os.environ.pop(name) for name in ours}
     try:
         yield
     finally:
-        os.environ.update(kept)
+        os.environ.update(removed)
 
 
 def new_folder(logdir: Path, rule: str) -> Path:
-    """A folder of its own for each submission: job ids are used again, their old results must not be found."""
+    """Returns a folder of its own for each submission: job ids are used again, and their old results must not be found."""
     folder = logdir / rule / f"{time.strftime('%Y%m%d-%H%M%S')}-{uuid.uuid4().hex[:6]}"
     folder.mkdir(parents=True)
     return folder
 
 
 def paths_of(folder: Path | str, job_id: str) -> JobPaths:
+    """Returns the paths of a job's log and result."""
     return JobPaths(folder, job_id=job_id, task_id=0)
 
 
 def submit(cluster: str, folder: Path, parameters: dict[str, Any], requeues: int, work: Sequence[ShellJob], tries: int = 4) -> list[str]:
-    """Submits; returns the job ids, 7_0, 7_1 ... for an array.
+    """Submits the work and returns the job ids, 7_0, 7_1 ... for an array.
 
     Raises:
         SubmissionError: the scheduler would not take it, with what it said.
@@ -54,10 +58,10 @@ def submit(cluster: str, folder: Path, parameters: dict[str, Any], requeues: int
         with environment_for_jobs():
             return [job.job_id for job in executor.submit_array(work)]
     except FailedJobError as error:
-        said = str(error).strip().splitlines()
+        lines = str(error).strip().splitlines()
         if tries > 1 and any(word in str(error) for word in BUSY):
             time.sleep(5)
             return submit(cluster, folder, parameters, requeues, work, tries - 1)
-        raise SubmissionError(f"sbatch refused the job: {said[-1] if said else 'it gave no reason'}") from None
+        raise SubmissionError(f"sbatch refused the job: {lines[-1] if lines else 'it gave no reason'}") from None
     except (OSError, ValueError, RuntimeError) as error:
         raise SubmissionError(f"the job could not be submitted: {error}") from None

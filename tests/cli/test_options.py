@@ -1,58 +1,154 @@
-"""What several sub-commands take alike: numbers, and options of one's own beside a study."""
+"""Options come from the models: what the help page says of them, how they are read, and how a wrong one is refused."""
+
+from typing import Annotated, Any, Literal, get_args, get_origin
 
 import pytest
 import torch
+from pydantic import Field
 
-from helip.cli import main
-from helip.cli.options import torch_device
-from helip.config import GeneratedCorpus
+from helip.cli import COMMANDS, _class, main
+from helip.cli.command import ARGUMENT, Command, OptionsOf, Shard, groups_of, parse, parser_of
+from helip.config import ConfigModel, GeneratedCorpus, MiningSpec, Refinement, Selection, ShardCorpus, TableCorpus
 from helip.data.build import build_corpus
 from helip.errors import HelipError
+from helip.gpus import loader_workers, torch_device
 
-OWN = {
-    "corpus": "cc3m --shards x",
-    "encode": "cc3m sentence --centre",
-    "select": "cc3m_clip s_clip_loss.keep0.9 --keep 0.5",
-    "mine": "cc3m.hpm.dino_vits8.sentence --k 7",
-    "merge-pairs": "cc3m.hpm.dino_vits8.sentence --out x",
-    "filter-pairs": "cc3m_clip cc3m.hpm.dino_vits8.sentence --margin 0.1",
-    "interpolate": "half --weight 0.25",
-    "evaluate": "cc3m_clip --seed 0 --out x",
-}
+FROM_MODELS = [
+    ("mine", MiningSpec, set(), {}),
+    ("select", Selection, {"weights", "lemon", "image_encoder", "text_encoder"}, {"batch_size": "random_batch_size"}),  # --target: a folder
+    ("refine", Refinement, {"objective", "augmentation", "early_stopping", "retention"}, {}),
+    ("corpus", TableCorpus, {"kind", "label", "path"}, {}),
+    ("corpus", ShardCorpus, {"kind", "label", "path", "obtain"}, {}),
+]
 
 
-@pytest.mark.parametrize(("command", "said"), OWN.items())
-def test_an_option_of_ones_own_beside_a_study_is_refused(command, said, project, monkeypatch, capsys):
-    monkeypatch.chdir(project)
-    assert main([command, "--study", "smoke", *said.split()]) == 2
-    option = next(word for word in reversed(said.split()) if word.startswith("--"))
-    error = capsys.readouterr().err
-    assert error == f"helip {command}: {option}: not beside --study, which says it itself; leave out one or the other\n"
+def page(command: str, capsys) -> str:
+    assert main([command, "--help"]) == 0
+    return capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("command", "model", "left_out", "spelled"), FROM_MODELS)
+def test_the_help_page_has_every_field_of_the_model(command, model, left_out, spelled, capsys):
+    text = " ".join(page(command, capsys).split()).replace("- ", "-")
+    for name, field in model.model_fields.items():
+        if name in left_out:
+            continue
+        flag = f"--{spelled.get(name, name).replace('_', '-')}"
+        assert f" {flag} " in text or f" {flag}, " in text, name
+        assert field.description.replace("- ", "-") in text, name
+        if get_origin(field.annotation) is Literal:
+            assert f"{flag} {{{','.join(get_args(field.annotation))}}}" in text
+        if isinstance(field.default, int | float) and not isinstance(field.default, bool):
+            assert f"default: {field.default})" in text.partition(f" {flag} ")[2].partition(" --")[0]
+
+
+def test_models_within_the_recipe_are_options_with_their_name_before(capsys):
+    text = page("refine", capsys)
+    for name in ("augmentation", "early_stopping", "retention"):
+        annotation = Refinement.model_fields[name].annotation
+        inner = next(a for a in (annotation, *get_args(annotation)) if isinstance(a, type) and issubclass(a, ConfigModel))
+        for field in inner.model_fields:
+            assert f"  --{name}_{field}".replace("_", "-") in text.replace("_", "-")
+    assert "  --objective {clip,slip,declip,cyclip,cloob,hn_nce}" in text
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_option_has_one_sentence(command):
+    for options in groups_of(_class(command)).values():
+        for option in options:
+            assert option.description, option.name
+            assert option.choices or option.metavar or option.kind is bool, option.name
+
+
+class Inner(ConfigModel):
+    every: int = Field(gt=0, description="steps")
+    share: float = Field(0.5, description="a share")
+
+
+class Spec(ConfigModel):
+    """A sentence. And another."""
+
+    size: int | None = Field(3, gt=0, description="pairs")
+    switch: bool = Field(True, description="a switch")
+    two: tuple[float, float] = Field((0.5, 1.0), description="two numbers")
+    inner: Inner | None = Field(None, description="more")
+
+
+class Toy(Command):
+    """A command."""
+
+    files: Annotated[tuple[str, ...], ARGUMENT] = Field(description="files")
+    loud: bool = Field(False, description="say more")
+    shard: Shard = Field((0, 1), description="part i of n")
+    spec: Annotated[dict[str, Any], OptionsOf(Spec, spelled={"size": "how_many"})] = {}
+
+
+def read(line: str) -> Toy:
+    return parse("toy", "a toy", Toy, line.split())
+
+
+def test_a_new_field_of_a_model_is_an_option_at_once():
+    text = " ".join(parser_of("toy", "a toy", Toy).format_help().split())
+    assert text.startswith("usage: helip toy FILES ... [options] A toy. A command. ")
+    assert "Spec: a sentence: " in text
+    for line in (
+        "--how-many INT pairs (above 0; default: 3)",
+        "--switch, --no-switch a switch (default: on)",
+        "--two FLOAT FLOAT two numbers (default: 0.5 1.0)",
+        "--inner-every INT steps (above 0; required with --inner-...)",
+        "--inner-share FLOAT a share (default: 0.5)",
+        "--shard I/N part i of n (default: 0/1)",
+    ):
+        assert f" {line}" in text
+
+
+def test_only_what_is_given_is_read():
+    assert read("a b") == Toy(files=("a", "b"))
+    given = read("a --how-many none --no-switch --two 1 2 --inner-every 4 --loud --shard 1/4")
+    assert given.spec == {"size": None, "switch": False, "two": ["1", "2"], "inner": {"every": "4"}}
+    assert (given.files, given.loud, given.shard) == (("a",), True, (1, 4))
+    assert read("--loud a").files == ("a",)
 
 
 @pytest.mark.parametrize(
-    ("arguments", "says"),
+    ("arguments", "sentence"),
     [
-        ("mine --workers -1", "argument --workers: '-1' is no whole number of 1 or more"),
-        ("encode --batch-size 0", "argument --batch-size: '0' is no whole number of 1 or more"),
-        ("encode --workers -1", "argument --workers: '-1' is no whole number of 0 or more"),
-        ("select --workers two", "argument --workers: 'two' is no whole number of 0 or more"),
-        ("corpus --published-size 0", "argument --published-size: '0' is no whole number of 1 or more"),
-        ("refine --seed -1", "argument --seed: '-1' is no whole number of 0 or more"),
-        ("select --shard 1/x", "argument --shard: '1/x' is not of the form i/n"),
+        ("mine --out x --workers -1", "--workers: Input should be greater than or equal to 1"),
+        ("mine --out x --image-features y --k three", "--k: Input should be a valid integer, unable to parse string as an integer"),
+        ("mine --out x --image-features y --tau 2", "--tau: Input should be less than or equal to 1"),
+        ("mine --out x --image-features y --tau-text 2", "--tau-text: Input should be less than or equal to 1"),
+        ("mine --out x --image-features y --tau 0.3 --tau-text 0.2", "--tau-text: beside --tau, which says it too; give one"),
+        ("mine --out x --image-features y --tau 0.3 --no-tau", "--tau: beside --no-tau, which says it too; give one"),
+        ("mine --out x --image-features y --pool 3", "--pool: pool belongs to method fast_hpm, and fast_hpm needs a pool"),
+        ("encode --corpus x --encoder y --out z --batch-size 0", "--batch-size: Input should be greater than or equal to 1"),
+        ("encode --corpus x --encoder y --out z --dtype float8", "--dtype: Input should be 'float16' or 'float32'"),
+        ("select --corpus x --out z --random-batch-size 1", "--random-batch-size: Input should be greater than 1"),
+        ("select --corpus x --out z --shard 1/x", "--shard: '1/x' is not of the form i/n, for example 0/4"),
+        ("interpolate --start x --refined y --out z --weight 1.5", "--weight: Input should be less than or equal to 1"),
+        ("refine --corpus x --model y --out z --seed -1", "--seed: Input should be greater than or equal to 0"),
+        ("refine --corpus x --model y --out z --retention-every 0", "--batch-size: is missing"),
+        (
+            "refine --corpus x --model y --out z --batch-size 8 --steps 1 --learning-rate 1 --retention-every 3",
+            "--retention-set: is missing",
+        ),
+        ("pack-set cab x --out y", "--name: Input should be 'cub', 'sun397' or 'caltech101'"),
     ],
 )
-def test_a_number_that_cannot_be_is_refused_as_it_is_read(arguments, says, capsys):
-    with pytest.raises(SystemExit) as left:
-        main(arguments.split())
-    assert left.value.code == 2
-    assert says in capsys.readouterr().err
+def test_a_value_that_cannot_be_is_the_models_one_sentence(arguments, sentence, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert main(arguments.split()) == 2
+    assert capsys.readouterr().err == f"helip {arguments.split()[0]}: {sentence}\n"
+    assert list(tmp_path.iterdir()) == []
+
+
+# ---------------------------------------------------------------- devices and workers
 
 
 @pytest.mark.parametrize(
     ("command", "more"),
     [
-        ("refine", "--corpus x --start x --out x --batch-size 8 --steps 1 --learning-rate 1"),
+        ("refine", "--corpus x --model x --out x --batch-size 8 --steps 1 --learning-rate 1"),
+        ("encode", "--corpus CORPUS --encoder timm:resnet18 --out x"),
         ("filter-pairs", "--corpus x --pairs x --model x --out x"),
         ("select", "--corpus CORPUS --model x --out x"),
     ],
@@ -62,8 +158,8 @@ def test_a_device_that_is_not_there_is_one_sentence(command, more, tmp_path, mon
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
     assert main([command, *more.replace("CORPUS", "corpus").split(), "--device", "cuda"]) == 2
-    said = capsys.readouterr().err
-    assert said == f"helip {command}: --device cuda: torch sees 0 GPUs here; leave --device out, or run where there are more\n"
+    error = capsys.readouterr().err
+    assert error == f"helip {command}: --device cuda: torch sees 0 GPUs here; leave --device out, or run where there are more\n"
 
 
 def test_devices(monkeypatch):
@@ -74,3 +170,8 @@ def test_devices(monkeypatch):
             torch_device(asked)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
     assert torch_device(None) == "cpu"
+
+
+def test_workers_beside_a_gpu_are_at_most_8(monkeypatch):
+    monkeypatch.setattr("os.cpu_count", lambda: 64)
+    assert [loader_workers(*asked) for asked in ((None, "cpu"), (None, "cuda:1"), (3, "cpu"), (0, "cuda"))] == [0, 8, 3, 0]

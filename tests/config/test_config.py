@@ -15,7 +15,7 @@ RECIPE = {"steps": 4, "batch_size": 8, "learning_rate": 1e-3}
         ("augmentation", {"crop_scale": (0.9, 0.5)}), ("augmentation", {"crop_scale": (0.5, 1.1)}),
         ("objective", {"name": "slip", "simclr_temperature": 0}), ("objective", {"name": "slip", "simclr_weight": -1}),
         ("objective", {"name": "slip", "head": (0, 8)}), ("objective", {"name": "declip", "queue": 0}),
-        ("objective", {"name": "declip", "head": (8, -1)}), ("objective", {"name": "declip", "nearest_weight": -0.1}),
+        ("objective", {"name": "declip", "head": (8, -1)}),
         ("objective", {"name": "cyclip", "in_modal": -1}), ("objective", {"name": "cloob", "inverse_temperature": 0}),
         ("objective", {"name": "cloob", "hopfield_beta": 0}), ("objective", {"name": "hn_nce", "alpha": -1}),
         ("early_stopping", {"every": 2, "held_out": 0}), ("early_stopping", {"every": 2, "held_out": 1}),

@@ -22,7 +22,7 @@ class Deadly:
         os.kill(os.getpid(), signal.SIGKILL)
 
 
-def test_a_killed_worker_is_said_instead_of_waited_for(tmp_path):
+def test_a_killed_worker_is_reported_instead_of_waited_for(tmp_path):
     with pytest.raises(HelipError, match="fingerprints of corpus: one of 2 worker processes was killed"):
         fingerprint_corpus(Deadly(), tmp_path / "out", workers=2)
     assert not (tmp_path / "out").exists()

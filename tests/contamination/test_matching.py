@@ -28,24 +28,24 @@ def flipped(rng, one: np.ndarray, dct: int, gradient: int) -> np.ndarray:
 
 def all_with_all(items, samples, dct_bits, gradient_bits) -> set[tuple[int, int, int]]:
     """The slow obvious twin."""
-    found = set()
+    pairs = set()
     for i, a in enumerate(items):
         for j, b in enumerate(samples):
             distance = int(a["dct"] ^ b["dct"]).bit_count()
             if distance <= dct_bits and int(a["gradient"] ^ b["gradient"]).bit_count() <= gradient_bits:
-                found.add((i, j, distance))
-    return found
+                pairs.add((i, j, distance))
+    return pairs
 
 
 @given(st.integers(0, 2**32), st.integers(0, 6), st.integers(0, 12))
-def test_the_banded_search_finds_what_comparing_all_with_all_finds(seed, dct_bits, gradient_bits):
+def test_the_banded_search_equals_comparing_all_with_all(seed, dct_bits, gradient_bits):
     rng = np.random.default_rng(seed)
     items = fingerprints(rng, 12)
     planted = [flipped(rng, items[:8], int(rng.integers(0, 8)), int(rng.integers(0, 14))) for _ in range(3)]
     corpus = np.concatenate([fingerprints(rng, 20), *planted, items[:2]])
-    found = near_duplicates(items, corpus, dct_bits, gradient_bits)
-    assert set(zip(*(c.tolist() for c in found), strict=True)) == all_with_all(items, corpus, dct_bits, gradient_bits)
-    assert len(found.item) == len(set(zip(found.item.tolist(), found.sample.tolist(), strict=True)))
+    matches = near_duplicates(items, corpus, dct_bits, gradient_bits)
+    assert set(zip(*(c.tolist() for c in matches), strict=True)) == all_with_all(items, corpus, dct_bits, gradient_bits)
+    assert len(matches.item) == len(set(zip(matches.item.tolist(), matches.sample.tolist(), strict=True)))
 
 
 def test_many_equal_hashes_are_compared_in_parts(monkeypatch):
@@ -53,15 +53,15 @@ def test_many_equal_hashes_are_compared_in_parts(monkeypatch):
     rng = np.random.default_rng(0)
     one = fingerprints(rng, 1)
     corpus = np.concatenate([np.repeat(one, 40), fingerprints(rng, 5)])
-    found = near_duplicates(np.repeat(one, 3), corpus)
-    assert found.item.tolist() == np.repeat([0, 1, 2], 40).tolist() and found.sample.tolist() == [*range(40)] * 3
+    matches = near_duplicates(np.repeat(one, 3), corpus)
+    assert matches.item.tolist() == np.repeat([0, 1, 2], 40).tolist() and matches.sample.tolist() == [*range(40)] * 3
 
 
 @pytest.mark.parametrize("empty", ["items", "samples"])
 def test_nothing_has_no_duplicates(empty):
     some, none = fingerprints(np.random.default_rng(0), 4), np.zeros(0, FINGERPRINT)
-    found = near_duplicates(none, some) if empty == "items" else near_duplicates(some, none)
-    assert [len(c) for c in found] == [0, 0, 0]
+    matches = near_duplicates(none, some) if empty == "items" else near_duplicates(some, none)
+    assert [len(c) for c in matches] == [0, 0, 0]
 
 
 def jpeg(image: Image.Image, quality: int) -> Image.Image:
@@ -82,8 +82,8 @@ CHANGES = {
 @pytest.fixture(scope="module")
 def photographs(data_root):
     shard = sorted((data_root / "flickr8k" / "pairs").glob("*.tar"))[0]
-    found = [Image.open(io.BytesIO(f.data)).convert("RGB") for _, files in samples(shard, frozenset({"jpg"})) for f in files if f.data]
-    return found[:300]
+    images = [Image.open(io.BytesIO(f.data)).convert("RGB") for _, files in samples(shard, frozenset({"jpg"})) for f in files if f.data]
+    return images[:300]
 
 
 def hashed(images) -> np.ndarray:
@@ -91,14 +91,14 @@ def hashed(images) -> np.ndarray:
 
 
 @pytest.mark.parametrize("change", CHANGES)
-def test_changed_photographs_are_found_and_other_photographs_are_not(photographs, change):
-    found = near_duplicates(hashed(map(CHANGES[change], photographs)), hashed(photographs))
-    own = found.item == found.sample
+def test_edited_photographs_match_and_others_do_not(photographs, change):
+    matches = near_duplicates(hashed(map(CHANGES[change], photographs)), hashed(photographs))
+    own = matches.item == matches.sample
     assert own.sum() >= 0.97 * len(photographs)
     assert (~own).sum() <= 2  # photographs taken one after the other
 
 
 def test_a_crop_is_another_image(photographs):
     """Stated, not wished: perceptual hashes find copies, not parts."""
-    found = near_duplicates(hashed(p.crop((0, 0, 96, 96)) for p in photographs), hashed(photographs))
-    assert len(found.item) <= 3
+    matches = near_duplicates(hashed(p.crop((0, 0, 96, 96)) for p in photographs), hashed(photographs))
+    assert len(matches.item) <= 3

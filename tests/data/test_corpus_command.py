@@ -1,13 +1,12 @@
-"""`helip corpus` and `helip evaluation-set`, for a study and for a user's own pairs."""
+"""`helip corpus` of a user's own pairs, and the stages `corpus` and `evaluation_set` of a study."""
 
-import argparse
+import shutil
 
 import pytest
 from archives import pairs, tar_of
 
-from helip.cli import corpus as cli
+from helip.cli import main
 from helip.data.corpus import Corpus
-from helip.errors import HelipError
 
 STUDY = """
 question: q
@@ -22,22 +21,11 @@ evaluation: {cifar10: {kind: generated, task: classification, items: 12}}
 """
 
 
-def helip(*argv):
-    parser = argparse.ArgumentParser()
-    run = cli.add(argv[0], parser)
-    return run(parser.parse_args(argv[1:], argparse.Namespace(command=argv[0])))
-
-
 @pytest.fixture
-def study(tmp_path, monkeypatch):
-    (tmp_path / "experiments" / "studies").mkdir(parents=True)
-    (tmp_path / "experiments" / "paper").mkdir()
+def study(project, tmp_path, monkeypatch):
+    shutil.copytree(project / "experiments" / "paper", tmp_path / "experiments" / "paper")
+    (tmp_path / "experiments" / "studies").mkdir()
     (tmp_path / "experiments" / "studies" / "tiny.yaml").write_text(STUDY)
-    (tmp_path / "experiments" / "paper" / "runs.yaml").write_text(
-        "names: {corpora: {}, models: {}, objectives: {}, encoders: {}}\nruns: {}\n"
-    )
-    for name in ("tables", "claims"):
-        (tmp_path / "experiments" / "paper" / f"{name}.yaml").write_text("{}\n")
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("HELIP_RESULTS", raising=False)
     monkeypatch.delenv("HELIP_NOWHERE", raising=False)
@@ -45,38 +33,37 @@ def study(tmp_path, monkeypatch):
 
 
 def test_a_studys_corpus_and_evaluation_set(study):
-    helip("corpus", "--study", "tiny", "small")
+    assert main(["run", "tiny", "corpus", "small"]) == 0
     corpus = Corpus.open(study / "results" / "tiny" / "corpora" / "small")
     assert len(corpus) == 20
     assert corpus.manifest["inputs"].keys() == {"corpus_digest"}
-    helip("evaluation-set", "--study", "tiny", "cifar10")
+    assert main(["run", "tiny", "evaluation_set", "cifar10"]) == 0
     assert (study / "results" / "tiny" / "evaluation" / "cifar10" / "evaluation.json").exists()
 
 
 @pytest.mark.parametrize(
     ("argv", "sentence"),
     [
-        (("corpus", "--study", "tiny", "large"), "corpora has no 'large'; it has photos, small"),
-        (("corpus", "--study", "tiny", "photos"), r"\$HELIP_NOWHERE is not set"),
-        (("corpus", "--study", "tiny"), "say which one of it"),
-        (("corpus", "--study", "huge", "small"), "there is no study 'huge'"),
-        (("evaluation-set", "--study", "tiny", "imagenet"), "evaluation has no 'imagenet'"),
-        (("evaluation-set", "cifar10"), "give --study"),
-        (("corpus",), "give --study STUDY NAME, or --shards"),
-        (("corpus", "--shards", "x"), "give --study STUDY NAME, or --shards"),
-        (("corpus", "--shards", "x", "--out", "y", "--max-quarantined", "2"), "must be a share"),
-        (("corpus", "--shards", "x", "--out", "y"), r"holds no \.tar shards"),
+        (("run", "tiny", "corpus", "large"), "corpora has no 'large'; it has photos, small"),
+        (("run", "tiny", "corpus", "photos"), "$HELIP_NOWHERE is not set"),
+        (("run", "huge", "corpus", "small"), "there is no study 'huge'"),
+        (("run", "tiny", "evaluation_set", "imagenet"), "evaluation has no 'imagenet'"),
+        (("corpus", "--out", "y"), "give --shards PATH or --table FILE, one of them"),
+        (("corpus", "--shards", "x"), "--out is missing: the corpus folder to make"),
+        (("corpus", "--shards", "x", "--out", "y", "--max-quarantined", "2"), "--max-quarantined: Input should be less than or equal to 1"),
+        (("corpus", "--shards", "x", "--out", "y", "--image-column", "i"), "--image-column: is of a --table, which is packed"),
+        (("corpus", "--shards", "x", "--out", "y"), "holds no .tar shards"),
     ],
 )
-def test_wrong_words_get_one_sentence(study, argv, sentence):
-    with pytest.raises(HelipError, match=sentence):
-        helip(*argv)
+def test_wrong_words_get_one_sentence(study, argv, sentence, capsys):
+    assert main(list(argv)) == 2
+    assert sentence in capsys.readouterr().err
     assert not (study / "results").exists() or not list((study / "results").rglob("manifest.json"))
 
 
 def test_a_users_own_shards(study):
     tar_of(study / "mine" / "0.tar", pairs(3))
-    helip("corpus", "--shards", "mine", "--out", "out", "--published-size", "6")
+    assert main(["corpus", "--shards", "mine", "--out", "out", "--published-size", "6"]) == 0
     corpus = Corpus.open(study / "out")
     assert len(corpus) == 3
     assert corpus.manifest["recovered_share"] == 0.5

@@ -21,10 +21,10 @@ def words(captions, context=8):
 
 
 def test_a_good_corpus_is_described(tmp_path):
-    said = preflight(indexed(tmp_path, pairs(5)), words, vocabulary=50, first=4)
-    assert (said.samples, said.distinct_captions, said.distinct_images, said.median_side) == (4, 4, 4, 64)
-    assert (said.median_tokens, said.most_tokens, said.context_length, said.full_share) == (4.0, 4, 8, 0.0)  # start, caption, number, end
-    assert said.warnings == []
+    seen = preflight(indexed(tmp_path, pairs(5)), words, vocabulary=50, first=4)
+    assert (seen.samples, seen.distinct_captions, seen.distinct_images, seen.median_side) == (4, 4, 4, 64)
+    assert (seen.median_tokens, seen.most_tokens, seen.context_length, seen.full_share) == (4.0, 4, 8, 0.0)  # start, caption, number, end
+    assert seen.warnings == []
 
 
 def test_it_takes_bounded_time_and_reads_nothing_twice(tmp_path, monkeypatch):
@@ -32,11 +32,11 @@ def test_it_takes_bounded_time_and_reads_nothing_twice(tmp_path, monkeypatch):
     monkeypatch.setattr(preflight_module, "time", SimpleNamespace(monotonic=lambda: next(clock)))  # ten seconds an image
     image_bytes = corpus.image_bytes
     monkeypatch.setattr(corpus, "image_bytes", lambda i: read.append(i) or image_bytes(i))
-    said = preflight(corpus, lambda c: words(c, 4), first=6)
+    seen = preflight(corpus, lambda c: words(c, 4), first=6)
     assert read == [0, 1, 2]
-    assert (said.samples, said.distinct_captions, said.distinct_images) == (3, 3, 3)
-    assert said.warnings[0] == "3 of the first 6 samples were looked at: no more could be decoded in 30 s"
-    assert "100% of the first 3 captions fill the context" in said.warnings[1]
+    assert (seen.samples, seen.distinct_captions, seen.distinct_images) == (3, 3, 3)
+    assert seen.warnings[0] == "3 of the first 6 samples were looked at: no more could be decoded in 30 s"
+    assert "100% of the first 3 captions fill the context" in seen.warnings[1]
 
 
 def test_without_a_tokenizer_only_captions_and_images_count(tmp_path):
@@ -44,9 +44,9 @@ def test_without_a_tokenizer_only_captions_and_images_count(tmp_path):
 
 
 def test_cut_captions_are_a_warning(tmp_path):
-    said = preflight(indexed(tmp_path, pairs(4)), lambda c: words(c, 4))
-    assert said.full_share == 1.0
-    assert "100% of the first 4 captions fill the context of 4 tokens" in said.warnings[0]
+    seen = preflight(indexed(tmp_path, pairs(4)), lambda c: words(c, 4))
+    assert seen.full_share == 1.0
+    assert "100% of the first 4 captions fill the context of 4 tokens" in seen.warnings[0]
 
 
 def test_one_caption_or_image_everywhere_is_refused(tmp_path):

@@ -32,8 +32,8 @@ class Site:
         return f"{self.address}/{path}"
 
     def hang(self, handler) -> None:
-        """Take the request and never answer."""
-        self.stopping.wait(60)
+        """Take the request and never answer, until the test is over."""
+        self.stopping.wait()
 
     @staticmethod
     def cut(data: bytes, after: int):
@@ -86,11 +86,11 @@ class _Server(ThreadingHTTPServer):
 @pytest.fixture
 def site():
     server = _Server(("127.0.0.1", 0), _Handler)
-    server.site = found = Site(address=f"http://127.0.0.1:{server.server_port}")
+    server.site = site = Site(address=f"http://127.0.0.1:{server.server_port}")
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
     thread.start()
-    yield found
-    found.stopping.set()
+    yield site
+    site.stopping.set()
     server.shutdown()
     server.server_close()
 
@@ -100,11 +100,11 @@ def photographs(project) -> list[tuple[str, bytes, str]]:
     """(key, JPEG, caption) of 400 photographs, real ones where the data are at hand."""
     data = Path(os.environ.get("HELIP_DATA", project.parent / "shared" / "data"))
     shards = sorted((data / "flickr8k" / "pairs").glob("*.tar"))
-    found = []
+    photos = []
     for key, files in itertools.islice((one for shard in shards for one in samples(shard, frozenset({"jpg", "txt"}))), 400):
         by = {f.extension: f.data for f in files}
-        found.append((key, by["jpg"], by["txt"].decode()))
-    return found or [_drawn(i) for i in range(400)]
+        photos.append((key, by["jpg"], by["txt"].decode()))
+    return photos or [_drawn(i) for i in range(400)]
 
 
 def _drawn(i: int) -> tuple[str, bytes, str]:

@@ -1,6 +1,5 @@
 """`helip data check`: what is there, what will be, and what is wrong, before a GPU is used."""
 
-import argparse
 import json
 import os
 import re
@@ -13,9 +12,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from helip.cli import download as command
+from helip.cli import main
 from helip.download.check import check
-from helip.errors import HelipError
+from helip.stages import BuildCorpus, Encode, data_check
 from helip.study import Study
 
 CHECKPOINT = "download it from Google Drive"
@@ -53,25 +52,28 @@ def study(project, data_root, tmp_path, monkeypatch):
 
 
 def states(bound) -> dict[str, tuple[str, str]]:
-    return {f.name if f.kind != "evaluation set" else f"set {f.name}": (f.state, f.detail) for f in check(bound)}
+    return {
+        f.name if f.kind != "evaluation set" else f"set {f.name}": (f.state, f.detail)
+        for f in check(bound, lambda corpus: BuildCorpus(bound, corpus).folder)
+    }
 
 
 def test_all_there(study):
-    found = states(study())
-    assert {name: state for name, (state, _) in found.items()} == {
+    findings = states(study())
+    assert {name: state for name, (state, _) in findings.items()} == {
         "cc3m": "will be made", "yfcc15m_v1": "there", "cc12m": "will be fetched", "open29m": "will be made",
         "set imagenet": "will be made", "set cifar10": "there", "set cifar100": "will be made", "set caltech101": "will be made",
         "set flickr30k": "will be made", "cc3m_clip": "there",
     }  # fmt: skip
-    assert found["set cifar10"][1] == "5000 items, 10 classes"
+    assert findings["set cifar10"][1] == "5000 items, 10 classes"
 
 
 def test_an_absent_folder_says_what_to_put_there(study):
     shutil.rmtree(study.mine / "shards")
     (study.mine / "a.pt").unlink()
-    found = states(study())
-    assert found["yfcc15m_v1"][0] == "missing" and "ask for YFCC" in found["yfcc15m_v1"][1]
-    assert found["cc3m_clip"][0] == "missing" and CHECKPOINT in found["cc3m_clip"][1]
+    findings = states(study())
+    assert findings["yfcc15m_v1"][0] == "missing" and "ask for YFCC" in findings["yfcc15m_v1"][1]
+    assert findings["cc3m_clip"][0] == "missing" and CHECKPOINT in findings["cc3m_clip"][1]
 
 
 def test_a_truncated_shard_is_found_without_reading_it_all(study):
@@ -99,7 +101,7 @@ def test_a_truncated_evaluation_archive_is_found(study):
 
 
 @pytest.mark.parametrize("name", ["mscoco_captions", "flickr30k", "flickr8k"])
-def test_a_missing_file_is_said_and_no_shell_fetches_it(study, tmp_path, monkeypatch, name):
+def test_a_missing_file_is_reported_and_no_shell_fetches_it(study, tmp_path, monkeypatch, name):
     """CLIP benchmark runs wget, unzip and kaggle for what it misses, whatever it is told of downloads."""
     (tmp_path / "bin").mkdir()
     for program in ("wget", "unzip", "kaggle"):
@@ -108,8 +110,8 @@ def test_a_missing_file_is_said_and_no_shell_fetches_it(study, tmp_path, monkeyp
     monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}{os.pathsep}{os.environ['PATH']}")
     (study.mine / "set").mkdir()
     declared = {"kind": "clip_benchmark", "task": "retrieval", "name": name, "root": "$MINE/set"}
-    state, said = states(study(lambda c: c["evaluation"].update(cifar10=declared)))["set cifar10"]
-    assert state == "missing" and f"{study.mine / 'set'}" in said
+    state, detail = states(study(lambda c: c["evaluation"].update(cifar10=declared)))["set cifar10"]
+    assert state == "missing" and f"{study.mine / 'set'}" in detail
     assert not (tmp_path / "ran").exists()
 
 
@@ -122,7 +124,7 @@ def test_an_indexed_corpus_whose_shard_changed_is_found(study):
     from helip.data.build import build_corpus
 
     bound = study()
-    build_corpus(bound.declaration.corpora["yfcc15m_v1"], bound.corpus_dir("yfcc15m_v1"))
+    build_corpus(bound.declaration.corpora["yfcc15m_v1"], BuildCorpus(bound, "yfcc15m_v1").folder)
     assert states(bound)["yfcc15m_v1"][0] == "there" and "pairs, digest" in states(bound)["yfcc15m_v1"][1]
     with tarfile.open(study.mine / "shards/00000.tar", "a") as archive:
         archive.addfile(tarfile.TarInfo("more.txt"))
@@ -132,16 +134,15 @@ def test_an_indexed_corpus_whose_shard_changed_is_found(study):
 
 def test_the_command_prints_a_line_each_and_fails_with_2(study, monkeypatch, tmp_path, capsys):
     bound = study()
-    monkeypatch.setattr("helip.cli.download.study.load", lambda name: bound)
-    parser = argparse.ArgumentParser()
-    run = command.add("data", parser)
-    assert run(parser.parse_args(["check", "--study", "smoke", "--out", str(tmp_path / "data.json")])) is None
-    assert len(capsys.readouterr().out.splitlines()) == 10
+    monkeypatch.setattr("helip.study.load", lambda name: bound)
+    assert main(["data", "check", "smoke", "--out", str(tmp_path / "data.json")]) == 0
+    assert len(capsys.readouterr().out.splitlines()) == 11  # the last says what to do next
     assert len(json.loads((tmp_path / "data.json").read_text())["findings"]) == 10
     shutil.rmtree(study.mine / "shards")
-    with pytest.raises(HelipError, match=r"smoke.yaml: 1 of 10 sources are missing .* take them out of the study"):
-        run(parser.parse_args(["check", "--study", "smoke", "--out", str(tmp_path / "again.json")]))
-    assert not (tmp_path / "again.json").exists() and "ask for YFCC" in capsys.readouterr().out
+    assert main(["data", "check", "smoke", "--out", str(tmp_path / "again.json")]) == 2
+    printed = capsys.readouterr()
+    assert re.search(r"smoke.yaml: 1 of 10 sources are missing .* take them out of the study", printed.err)
+    assert not (tmp_path / "again.json").exists() and "ask for YFCC" in printed.out
 
 
 def planned(folder, *options: str) -> dict[str, int]:
@@ -153,10 +154,10 @@ def planned(folder, *options: str) -> dict[str, int]:
     return {rule: int(n) for rule, n in re.findall(r"^(\w+) +(\d+)$", (done.stdout + done.stderr).partition("Job stats:")[2], re.MULTILINE)}
 
 
-def test_a_job_that_asks_for_a_gpu_waits_for_the_check_and_is_not_made_again_with_it(project, tmp_path):
+def test_gpu_jobs_wait_for_the_check_but_do_not_depend_on_it(project, tmp_path):
     for part in ("Snakefile", "rules", "experiments", "profiles"):
         (shutil.copytree if (project / part).is_dir() else shutil.copy)(project / part, tmp_path / part)
-    assert Study("smoke", tmp_path / "experiments").data_check("encode") == []
+    assert data_check(Encode(Study("smoke", tmp_path / "experiments"), "cc3m", "dino_vits8")) == []
     file = tmp_path / "experiments/studies/smoke.yaml"
     content = yaml.safe_load(file.read_text())
     content["resources"] = {"encode": {"gpu": 1}}

@@ -49,8 +49,8 @@ def test_an_address_becomes_a_model_that_open_clip_loads(site, checkpoint, tmp_p
     ours, _, _ = open_clip.create_model_and_transforms(f"local-dir:{out}")
     image = torch.randn(1, 3, 224, 224)
     torch.testing.assert_close(ours.eval().encode_image(image), model.encode_image(image), rtol=1e-5, atol=1e-5)
-    about = read_json(out / "train.json")
-    assert (about["digest"], about["published"], about["inputs"]) == ("a digest", "SLIP", {"checkpoint": sha256})
+    metadata = read_json(out / "train.json")
+    assert (metadata["digest"], metadata["published"], metadata["inputs"]) == ("a digest", "SLIP", {"checkpoint": sha256})
     with open(out / "curve.csv", newline="") as file:
         assert list(csv.reader(file)) == [["step", "loss"]]
     assert [p.name for p in out.parent.iterdir()] == ["seed0"]
@@ -58,8 +58,8 @@ def test_an_address_becomes_a_model_that_open_clip_loads(site, checkpoint, tmp_p
 
 def test_addresses_that_end_alike_are_two_files(site, tmp_path):
     site.pages |= {"slip/model.pt": b"one", "other/model.pt": b"another"}
-    found = [obtain(PublishedCheckpoint(url=site.url(path)), "run", tmp_path)[0] for path in ("slip/model.pt", "other/model.pt")]
-    assert [file.read_bytes() for file in found] == [b"one", b"another"]
+    files = [obtain(PublishedCheckpoint(url=site.url(path)), "run", tmp_path)[0] for path in ("slip/model.pt", "other/model.pt")]
+    assert [file.read_bytes() for file in files] == [b"one", b"another"]
 
 
 def test_a_pinned_hash_that_differs_is_refused(site, checkpoint, tmp_path):
@@ -70,7 +70,7 @@ def test_a_pinned_hash_that_differs_is_refused(site, checkpoint, tmp_path):
     assert not (tmp_path / "model").exists()
 
 
-def test_a_file_put_there_by_hand_is_recorded_and_its_change_is_seen(checkpoint, tmp_path, monkeypatch):
+def test_a_change_of_a_file_put_there_by_hand_is_refused(checkpoint, tmp_path, monkeypatch):
     monkeypatch.setenv("HELIP_CHECKPOINTS", str(tmp_path / "mine"))
     declared = PublishedCheckpoint(path="$HELIP_CHECKPOINTS/declip.pth.tar", obtain="download it from Google Drive")
     with pytest.raises(HelipError, match=r"declip.pth.tar: the published checkpoint of yfcc is not there; download it from Google Drive"):

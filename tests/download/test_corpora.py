@@ -61,7 +61,7 @@ def test_missing_shards_are_counted_and_the_others_are_kept(site, shards, tmp_pa
     assert (tmp_path / "mirror/0.tar").exists()
 
 
-def test_a_broken_shard_of_a_mirror_fails_the_corpus_and_leaves_nothing(site, shards, tmp_path):
+def test_a_broken_mirror_shard_fails_the_corpus(site, shards, tmp_path):
     site.pages["0.tar"] = shards[0].read_bytes()[:50_000]
     with pytest.raises(HelipError, match=r"0.tar: not a whole tar archive"):
         download(DownloadedCorpus(table="t.csv", mirror=site.url("{0..0}.tar")), tmp_path / "corpus", tmp_path / "fetched")

@@ -6,6 +6,7 @@ import pytest
 import yaml
 
 from helip.errors import HelipError
+from helip.stages import BuildCorpus, model_of
 from helip.study import Study
 
 
@@ -52,24 +53,24 @@ def test_refused_with_a_sentence(study, change, says):
 
 def test_a_limit_changes_the_corpus_but_not_what_is_fetched(study):
     before, after = study(), study(put("corpora", "cc12m", max_quarantined=0.5))
-    assert before.corpus_digest("cc12m") != after.corpus_digest("cc12m")
-    assert before.download_dir("cc12m") == after.download_dir("cc12m")
-    assert study(put("corpora", "cc12m", image_size=512)).download_dir("cc12m") != before.download_dir("cc12m")
+    assert BuildCorpus(before, "cc12m").digest != BuildCorpus(after, "cc12m").digest
+    assert BuildCorpus(before, "cc12m").fetched == BuildCorpus(after, "cc12m").fetched
+    assert BuildCorpus(study(put("corpora", "cc12m", image_size=512)), "cc12m").fetched != BuildCorpus(before, "cc12m").fetched
 
 
 def test_patience_and_words_change_nothing(study):
     change = put("corpora", "cc12m", timeout=60, retries=5, processes=2, obtain="ask", label="CC12M")
-    assert study().corpus_digest("cc12m") == study(change).corpus_digest("cc12m")
+    assert BuildCorpus(study(), "cc12m").digest == BuildCorpus(study(change), "cc12m").digest
 
 
 def test_a_union_is_made_again_when_a_member_changes(study):
     before, after = study(), study(put("corpora", "cc3m", mismatched=0.5))
-    assert before.corpus_digest("open29m") != after.corpus_digest("open29m")
-    assert [p.parent.name for p in before.corpus_inputs("open29m")] == ["cc3m", "cc12m"]
-    assert before.corpus_inputs("cc3m") == []
+    assert BuildCorpus(before, "open29m").digest != BuildCorpus(after, "open29m").digest
+    assert [one.corpus for one in BuildCorpus(before, "open29m").needs()] == ["cc3m", "cc12m"]
+    assert BuildCorpus(before, "cc3m").inputs() == []
 
 
-def test_another_checkpoint_is_another_model_and_so_is_all_refined_from_it(study):
+def test_another_checkpoint_changes_all_digests_after_it(study):
     def published(url):
         def change(content):
             content["seeds"] = [0]
@@ -78,9 +79,9 @@ def test_another_checkpoint_is_another_model_and_so_is_all_refined_from_it(study
         return study(change)
 
     one, other = published("http://x/a.pt"), published("http://x/b.pt")
-    assert one.train_inputs("cc3m_clip", "0") == []
+    assert model_of(one, "cc3m_clip", "0").inputs() == []
     for run in ("cc3m_clip", "cc3m_clip_helip"):
-        assert one.run_digest(run, "0") != other.run_digest(run, "0")
+        assert model_of(one, run, "0").digest != model_of(other, run, "0").digest
 
 
 def test_yaml_may_inherit_by_merge_keys_but_not_say_a_key_twice(study, tmp_path):

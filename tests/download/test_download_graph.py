@@ -41,14 +41,14 @@ def declip_file(tmp_path_factory) -> bytes:
 @pytest.fixture
 def planted(data_root) -> list[bytes]:
     """The first test images of the retrieval set, recompressed."""
-    found = []
+    images = []
     for _, files in samples(data_root / "flickr8k/retrieval/test/0.tar", frozenset({"jpg", "png", "webp"})):
         image, data = next(f.data for f in files if f.data), io.BytesIO()
         Image.open(io.BytesIO(image)).convert("RGB").save(data, "JPEG", quality=70)
-        found.append(data.getvalue())
-        if len(found) == PLANTED:
+        images.append(data.getvalue())
+        if len(images) == PLANTED:
             break
-    return found
+    return images
 
 
 @pytest.fixture
@@ -94,7 +94,7 @@ def _study(file: Path, smoke: Path, site) -> None:
     file.write_text(yaml.safe_dump(content))
 
 
-def said(workspace, path: str) -> dict:
+def read_result(workspace, path: str) -> dict:
     return json.loads((workspace.folder / "results/tiny" / path).read_text())
 
 
@@ -107,18 +107,18 @@ def test_everything_that_comes_from_elsewhere(workspace, site, declip_file, plan
         "results/tiny/models/cc3m_clip/seed0/train.json",
     ]
     workspace(*targets)
-    assert said(workspace, "corpora/cc3m/manifest.json")["recovered_share"] == 0.65
-    own = said(workspace, "corpora/yfcc15m_v1/manifest.json")["size"]
-    assert said(workspace, "corpora/open29m/manifest.json")["size"] == 65 + own
-    states = {f["name"]: f["state"] for f in said(workspace, "data.json")["findings"]}
+    assert read_result(workspace, "corpora/cc3m/manifest.json")["recovered_share"] == 0.65
+    own = read_result(workspace, "corpora/yfcc15m_v1/manifest.json")["size"]
+    assert read_result(workspace, "corpora/open29m/manifest.json")["size"] == 65 + own
+    states = {f["name"]: f["state"] for f in read_result(workspace, "data.json")["findings"]}
     assert states["yfcc15m_v1"] == states["flickr30k"] == "there" and "missing" not in states.values()
 
-    found = {(c["set"], c["corpus"]): c["found"] for c in said(workspace, "contamination.json")["counts"]}
-    assert found == {("flickr30k", "cc3m"): PLANTED, ("flickr30k", "yfcc15m_v1"): 0}
+    counts = {(c["set"], c["corpus"]): c["found"] for c in read_result(workspace, "contamination.json")["counts"]}
+    assert counts == {("flickr30k", "cc3m"): PLANTED, ("flickr30k", "yfcc15m_v1"): 0}
     rows = (workspace.folder / "results/tiny/contamination.csv").read_text().splitlines()[1:]
     assert sorted(tuple(r.split(",")[:4]) for r in rows) == [("flickr30k", str(i), "cc3m", str(60 + i)) for i in range(PLANTED)]
 
-    train = said(workspace, "models/cc3m_clip/seed0/train.json")
+    train = read_result(workspace, "models/cc3m_clip/seed0/train.json")
     assert train["sha256"] == hashlib.sha256(declip_file).hexdigest() and train["published"] == "DeCLIP"
     folder = workspace.folder / "results/tiny/models/cc3m_clip/seed0"
     model, _, _ = open_clip.create_model_and_transforms(f"local-dir:{folder}")
@@ -141,7 +141,7 @@ def test_one_line_of_yaml_turns_a_mirror_into_a_crawl(img2dataset, workspace, si
     content["corpora"]["cc3m"] = {"kind": "downloaded", "table": "$MINE/../list.csv", "processes": 1, "published_size": 50}
     file.write_text(yaml.safe_dump(content))
     workspace("results/tiny/corpora/cc3m/manifest.json")
-    manifest = said(workspace, "corpora/cc3m/manifest.json")
+    manifest = read_result(workspace, "corpora/cc3m/manifest.json")
     assert (manifest["size"], manifest["recovered_share"]) == (40, 0.8)
     assert manifest["download"]["failed"] == {"HTTP 404": 10}
     with tarfile.open(next((workspace.folder / "results/tiny/downloads").glob("cc3m-*/shards/*.tar"))) as archive:

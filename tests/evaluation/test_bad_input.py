@@ -29,7 +29,7 @@ def test_a_missing_root_of_a_clip_benchmark_set(tmp_path, model):
 
 
 @pytest.mark.parametrize("name", ["mscoco_captions", "flickr30k"])
-def test_missing_captions_are_never_fetched_behind_the_users_back(tmp_path, model, name, monkeypatch):
+def test_missing_captions_are_never_downloaded(tmp_path, model, name, monkeypatch):
     monkeypatch.setattr("clip_benchmark.datasets.builder.call", lambda *a, **k: pytest.fail("a shell command was run"))
     (tmp_path / "val2014").mkdir()
     data = of_declaration(name, BenchmarkSet(task="retrieval", name=name, root=str(tmp_path)), tmp_path)
@@ -55,7 +55,7 @@ def test_missing_weights(tmp_path):
 def test_truncated_weights(tmp_path):
     weights = write_model(tmp_path / "model") / "open_clip_model.safetensors"
     weights.write_bytes(weights.read_bytes()[:-1000])
-    with pytest.raises(HelipError, match=r"model 'local-dir:.*' could not be loaded"):
+    with pytest.raises(HelipError, match=r"model: its weights do not load"):
         load(str(tmp_path / "model"))
 
 
@@ -63,7 +63,7 @@ def test_weights_of_another_architecture(tmp_path):
     folder = write_model(tmp_path / "model")
     config = (folder / "open_clip_config.json").read_text()
     (folder / "open_clip_config.json").write_text(config.replace('"embed_dim": 24', '"embed_dim": 32'))
-    with pytest.raises(HelipError, match=r"could not be loaded \(.*size mismatch|could not be loaded \(Error"):
+    with pytest.raises(HelipError, match=r"its weights do not load \(.*size mismatch"):
         load(str(folder))
 
 

@@ -26,34 +26,34 @@ CLASSES = {"imagenet": 200, "cifar10": 10, "cifar100": 72, "caltech101": 96, "fo
 
 def _loaded(folder, split="test"):
     """evaluation.json, CLIP benchmark's data set and its items."""
-    said = json.loads((folder / "evaluation.json").read_text())
-    task = {"classification": "zeroshot_classification", "retrieval": "zeroshot_retrieval"}[said["task"]]
+    metadata = json.loads((folder / "evaluation.json").read_text())
+    task = {"classification": "zeroshot_classification", "retrieval": "zeroshot_retrieval"}[metadata["task"]]
     data = build_dataset(
-        said["dataset"], root=str(folder / said["root"]), split=split, task=task, transform=lambda image: image, download=False
+        metadata["dataset"], root=str(folder / metadata["root"]), split=split, task=task, transform=lambda image: image, download=False
     )
-    return said, data, list(data)
+    return metadata, data, list(data)
 
 
 @pytest.mark.parametrize("name", CLASSIFICATION)
 def test_classification_analogues_load(tmp_path, name):
     build_evaluation_set(name, GeneratedSet(task="classification", items=2 * CLASSES[name] + 3, train_items=5, probe=True), tmp_path / name)
-    said, data, items = _loaded(tmp_path / name)
-    assert said["items"] == len(items) == 2 * CLASSES[name] + 3
-    assert said["classes"] == len(data.classes) == len(set(data.classes)) == CLASSES[name]
+    metadata, data, items = _loaded(tmp_path / name)
+    assert metadata["items"] == len(items) == 2 * CLASSES[name] + 3
+    assert metadata["classes"] == len(data.classes) == len(set(data.classes)) == CLASSES[name]
     assert all("{c}" in t for t in data.templates)
     assert {type(label) for _, label in items} == {int}
     assert set(Counter(label for _, label in items).values()) <= {2, 3}
     assert {image.size for image, _ in items} == {(32, 32)}
-    assert len(_loaded(tmp_path / name, "train")[2]) == said["train_items"] == 5
-    assert said["archives"]["test/0.tar"] == file_digest(tmp_path / name / "test" / "0.tar")
-    assert said["root"] == "."  # so that the folder can be moved
+    assert len(_loaded(tmp_path / name, "train")[2]) == metadata["train_items"] == 5
+    assert metadata["archives"]["test/0.tar"] == file_digest(tmp_path / name / "test" / "0.tar")
+    assert metadata["root"] == "."  # so that the folder can be moved
 
 
 @pytest.mark.parametrize("name", CAPTIONS)
 def test_retrieval_analogues_load(tmp_path, name):
-    said = build_evaluation_set(name, GeneratedSet(task="retrieval", items=70), tmp_path / name)
+    metadata = build_evaluation_set(name, GeneratedSet(task="retrieval", items=70), tmp_path / name)
     _, data, items = _loaded(tmp_path / name)
-    assert said["items"] == len(items) == 70
+    assert metadata["items"] == len(items) == 70
     assert data.classes is None
     assert {len(captions) for _, captions in items} == {5}
     assert len({captions[0] for _, captions in items}) > 60
@@ -62,12 +62,12 @@ def test_retrieval_analogues_load(tmp_path, name):
 def test_sets_of_more_than_one_archive_load(tmp_path, monkeypatch):
     monkeypatch.setattr("helip.evaluation.building.PER_SHARD", 20)
     build_evaluation_set("cifar10", GeneratedSet(task="classification", items=50), tmp_path / "s")
-    said, _, items = _loaded(tmp_path / "s")
-    assert sorted(said["archives"]) == ["test/0.tar", "test/1.tar", "test/2.tar"]
+    metadata, _, items = _loaded(tmp_path / "s")
+    assert sorted(metadata["archives"]) == ["test/0.tar", "test/1.tar", "test/2.tar"]
     assert [label for _, label in items] == [i % 10 for i in range(50)]
 
 
-def test_same_declaration_same_bytes_and_disjoint_from_corpora_and_splits(tmp_path):
+def test_a_set_is_reproducible_and_disjoint_from_training_data(tmp_path):
     declaration = GeneratedSet(task="classification", items=40, train_items=40, seed=0)
     one, two = (build_evaluation_set("cifar10", declaration, tmp_path / n) for n in ("one", "two"))
     assert one["archives"] == two["archives"]
@@ -144,8 +144,8 @@ def wds(tmp_path):
 
 
 def test_a_users_set_is_checked_and_described(wds, tmp_path):
-    said = build_evaluation_set("mine", WdsSet(task="classification", path=str(wds)), tmp_path / "out")
-    assert (said["items"], said["classes"], said["root"], said["dataset"]) == (2, 2, str(wds), "wds/mine")
+    metadata = build_evaluation_set("mine", WdsSet(task="classification", path=str(wds)), tmp_path / "out")
+    assert (metadata["items"], metadata["classes"], metadata["root"], metadata["dataset"]) == (2, 2, str(wds), "wds/mine")
     assert [p.name for p in (tmp_path / "out").iterdir()] == ["evaluation.json"]
 
 
@@ -163,14 +163,14 @@ def test_a_users_set_is_checked_and_described(wds, tmp_path):
         ("test/0.tar", "junk", "not a whole tar archive"),
     ],
 )
-def test_a_users_broken_set_is_said(wds, tmp_path, name, content, sentence):
+def test_a_users_broken_set_is_reported(wds, tmp_path, name, content, sentence):
     (wds / name).unlink() if content is None else (wds / name).write_text(content)
     with pytest.raises(HelipError, match=sentence):
         build_evaluation_set("mine", WdsSet(task="classification", path=str(wds)), tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
 
-def test_an_item_without_image_or_caption_is_said(wds, tmp_path):
+def test_an_item_without_image_or_caption_is_reported(wds, tmp_path):
     tar_of(wds / "test" / "0.tar", [("a.png", encoded()), ("a.cls", b"0"), ("b.cls", b"1")])
     with pytest.raises(HelipError, match="item 'b' lacks its image"):
         build_evaluation_set("mine", WdsSet(task="classification", path=str(wds)), tmp_path / "out")
@@ -180,7 +180,7 @@ def test_an_item_without_image_or_caption_is_said(wds, tmp_path):
         build_evaluation_set("mine", WdsSet(task="retrieval", path=str(wds)), tmp_path / "out")
 
 
-def test_a_set_that_is_not_there_is_said(tmp_path, monkeypatch):
+def test_a_set_that_is_not_there_is_reported(tmp_path, monkeypatch):
     with pytest.raises(HelipError, match=r"away: there is no such folder; put the set there"):
         build_evaluation_set("mine", WdsSet(task="retrieval", path=str(tmp_path / "away")), tmp_path / "out")
     monkeypatch.delenv("HELIP_DATA", raising=False)
@@ -191,14 +191,14 @@ def test_a_set_that_is_not_there_is_said(tmp_path, monkeypatch):
 
 
 def test_a_set_of_clip_benchmarks_own_is_described(tmp_path):
-    said = build_evaluation_set("mine", BenchmarkSet(task="classification", name="dummy", root=str(tmp_path)), tmp_path / "out")
-    assert said["dataset"] == "dummy"
-    assert said["items"] > 0
+    metadata = build_evaluation_set("mine", BenchmarkSet(task="classification", name="dummy", root=str(tmp_path)), tmp_path / "out")
+    assert metadata["dataset"] == "dummy"
+    assert metadata["items"] > 0
 
 
 @pytest.mark.parametrize(("path", "task", "items"), [("flickr8k/retrieval", "retrieval", 1000), ("cifar10", "classification", 5000)])
 def test_real_sets_are_checked(tmp_path, data_root, monkeypatch, path, task, items):
     monkeypatch.setenv("HELIP_DATA", str(data_root))
-    said = build_evaluation_set("real", WdsSet(task=task, path=f"$HELIP_DATA/{path}", probe=task == "classification"), tmp_path / "out")
-    assert said["items"] == items
-    assert said["train_items"] == (10_000 if task == "classification" else 0)
+    metadata = build_evaluation_set("real", WdsSet(task=task, path=f"$HELIP_DATA/{path}", probe=task == "classification"), tmp_path / "out")
+    assert metadata["items"] == items
+    assert metadata["train_items"] == (10_000 if task == "classification" else 0)

@@ -47,12 +47,12 @@ def test_a_changed_file_changes_the_digest(imagenet):
 def test_coco_reads_all_captions_of_an_image(tmp_path, model):
     rng, names = np.random.default_rng(0), list(COLOURS)
     (tmp_path / "val2014").mkdir()
-    said = {"images": [], "annotations": []}
+    annotations = {"images": [], "annotations": []}
     for i, name in enumerate(names):
         (tmp_path / "val2014" / f"{i}.png").write_bytes(picture(COLOURS[name], rng))
-        said["images"].append({"id": i, "file_name": f"{i}.png"})
-        said["annotations"] += [{"id": 5 * i + j, "image_id": i, "caption": f"{name} square, {j}"} for j in range(5)]
-    (tmp_path / "coco_test_karpathy.json").write_text(json.dumps(said))
+        annotations["images"].append({"id": i, "file_name": f"{i}.png"})
+        annotations["annotations"] += [{"id": 5 * i + j, "image_id": i, "caption": f"{name} square, {j}"} for j in range(5)]
+    (tmp_path / "coco_test_karpathy.json").write_text(json.dumps(annotations))
     data = of_declaration("mscoco", BenchmarkSet(task="retrieval", name="mscoco_captions", root=str(tmp_path)), tmp_path)
     result = metrics.retrieval(Extractor(model, None), data)
     assert (result.n, len(result.hits["image_recall_at_1"]), len(result.hits["text_recall_at_1"])) == (6, 30, 6)

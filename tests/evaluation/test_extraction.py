@@ -66,7 +66,7 @@ def test_retrieval_is_the_same_from_the_cache(retrieval, model, tmp_path):
     assert again.encoded == []
 
 
-def test_a_checkpoint_overwritten_at_the_same_path_is_never_served_stale_features(classification, tmp_path):
+def test_an_overwritten_checkpoint_gets_no_stale_features(classification, tmp_path):
     folder, data = tmp_path / "model", of_folder(classification)
     results = []
     for seed in (0, 1, 0):
@@ -111,8 +111,8 @@ def test_the_name_of_a_set_plays_no_part(classification, model, tmp_path):
 def test_a_damaged_cache_is_made_again(classification, model, tmp_path, damage):
     data = of_folder(classification)
     before = Extractor(model, tmp_path).images(data, "test").images
-    (kept,) = tmp_path.glob("*/images-*.npz")
-    kept.write_bytes(kept.read_bytes()[:-40] if damage is None else damage)
+    (cached,) = tmp_path.glob("*/images-*.npz")
+    cached.write_bytes(cached.read_bytes()[:-40] if damage is None else damage)
     again = Counted(model, tmp_path)
     assert torch.equal(again.images(data, "test").images, before)
     assert again.encoded == ["test"]

@@ -29,7 +29,7 @@ def made_set(classes=(), templates=()):
     return SimpleNamespace(name="made", root="made", test_split="test", open=lambda transform, split: opened)
 
 
-def test_recall_counts_any_caption_of_an_image_and_each_caption_for_itself():
+def test_image_recall_counts_any_caption_text_recall_each():
     """2 images, 3 captions: the first image has two.
 
     cosines, captions x images:   a1 (1, 0)   a2 (0.6, 0.8)   b (0, 1)
@@ -48,14 +48,14 @@ def test_recall_counts_any_caption_of_an_image_and_each_caption_for_itself():
     assert result.together == {}  # two captions and one: no blocks of a common length
 
 
-def test_captions_of_an_image_are_counted_together_where_all_have_as_many():
+def test_equal_caption_counts_are_evaluated_together():
     made = Made([[1.0, 0.0], [0.0, 1.0]], captions=[["a", "b"], ["b", "b"]], table={"a": [1.0, 0.0], "b": [0.0, 1.0]})
     result = metrics.retrieval(made, made_set())
     assert result.hits["image_recall_at_1"].tolist() == [True, False, True, True]
     assert result.together["image_recall_at_1"] == 2 and "text_recall_at_1" not in result.together
 
 
-def test_zeroshot_averages_the_prompts_of_a_class_as_unit_vectors():
+def test_zeroshot_averages_prompts_as_unit_vectors():
     """Class x has prompts along (1, 0), ten times as long, and (0, 1): its mean direction is the diagonal, not (10, 1).
 
     images: (1, 1) -> x (cosine 1, y has 0.6/sqrt2 + 0.8/sqrt2 = 0.99); (0.6, 0.8) -> y; (0, 1) -> y (0.8 against 0.71), labelled x: wrong.

@@ -8,12 +8,12 @@ from helip.losses.cloob import cloob_loss, hopfield_retrieval, info_loob
 
 
 def slow_retrieval(query, memory, beta):
-    found = []
+    rows = []
     for q in query:
         weights = [math.exp(beta * float(q @ k)) for k in memory]
         mixed = sum(w / sum(weights) * k for w, k in zip(weights, memory, strict=True))
-        found.append(mixed / mixed.norm())
-    return torch.stack(found)
+        rows.append(mixed / mixed.norm())
+    return torch.stack(rows)
 
 
 def slow_loob(anchor, other, inverse):
@@ -33,8 +33,8 @@ def test_info_loob_by_hand():
 
 def test_retrieval_by_hand():
     # Query e1 over memory e1, e2 with beta ln 3: weights 3/4 and 1/4, normalised (3, 1) / sqrt 10
-    found = hopfield_retrieval(torch.tensor([[1.0, 0.0]]), torch.eye(2), math.log(3))
-    torch.testing.assert_close(found, torch.tensor([[3.0, 1.0]]) / math.sqrt(10))
+    retrieved = hopfield_retrieval(torch.tensor([[1.0, 0.0]]), torch.eye(2), math.log(3))
+    torch.testing.assert_close(retrieved, torch.tensor([[3.0, 1.0]]) / math.sqrt(10))
 
 
 def test_a_large_beta_retrieves_the_memory_itself(unit):

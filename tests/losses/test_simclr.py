@@ -4,8 +4,7 @@ import pytest
 import torch
 
 from helip.losses import clip_loss
-from helip.losses.simclr import simclr_loss
-from helip.losses.slip import slip_loss
+from helip.losses.simclr import simclr_loss, slip_loss
 
 
 def slow_simclr(first, second, temperature):

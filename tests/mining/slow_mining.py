@@ -4,7 +4,7 @@ import itertools
 
 import numpy as np
 
-from helip.mining.jobs import draw_pool
+from helip.mining.blocks import draw_pool
 
 
 def world(n: int, seed: int, image_dim: int = 40, text_dim: int = 70) -> tuple[np.ndarray, np.ndarray]:
@@ -26,7 +26,7 @@ def unit(x: np.ndarray) -> np.ndarray:
 def candidates(spec, i: int, n: int) -> list[int]:
     if spec.method != "fast_hpm" or spec.pool >= n:
         return [j for j in range(n) if j != i]
-    pool, spare = draw_pool(spec, n, i // spec.pool_block)
+    pool, spare = draw_pool(spec.pool, spec.seed, n, i // spec.pool_block)
     return [j for j in ([*pool] if i not in pool else [*pool, spare]) if j != i]
 
 
@@ -49,11 +49,11 @@ def counts(score, cosines, spec) -> bool:
 
 
 def slow_pairs(image, text, spec) -> list[tuple[list[int], list[float]]]:
-    found = []
+    mined = []
     for i in range(len(image if image is not None else text)):
         hard = sorted((-s, j) for s, j, cosines in scored(image, text, spec, i) if counts(s, cosines, spec))[: spec.k]
-        found.append(([j for _, j in hard], [-s for s, _ in hard]) if len(hard) == spec.k else ([], []))
-    return found
+        mined.append(([j for _, j in hard], [-s for s, _ in hard]) if len(hard) == spec.k else ([], []))
+    return mined
 
 
 def gaps(image, text, spec) -> np.ndarray:

@@ -11,12 +11,12 @@ import torch
 from slow_mining import world
 
 from helip.config import MiningSpec
+from helip.mining.blocks import blocks_of
 from helip.mining.criterion import Criterion
 from helip.mining.engines import compile as build
 from helip.mining.engines import cpp as fused
 from helip.mining.engines import torch_engine as blocks
 from helip.mining.features import checked, cosines
-from helip.mining.jobs import blocks_of
 from helip.mining.miner import _pair_set, mine
 from helip.mining.pairs import PairSet, merge
 
@@ -104,11 +104,11 @@ def test_merged_shards_say_who_mined_them(features, tmp_path):
     for i in range(2):
         mine(*features, SPECS[0], shard=(i, 2)).save(tmp_path / str(i), wall_clock_seconds=i + 0.5, machine=f"machine {i}")
         parts.append(PairSet.open(tmp_path / str(i)))
-    about = merge(parts[::-1], tmp_path / "merged").about
-    assert about["wall_clock_seconds"] == 2.0
-    assert [(one["machine"], one["wall_clock_seconds"]) for one in about["mined_by"]] == [("machine 0", 0.5), ("machine 1", 1.5)]
-    assert all(one["job"]["pid"] == os.getpid() for one in about["mined_by"])
-    assert "mined_by" not in merge([mine(*features, SPECS[0], shard=(i, 2)) for i in range(2)], tmp_path / "unsaved").about
+    metadata = merge(parts[::-1], tmp_path / "merged").metadata
+    assert metadata["wall_clock_seconds"] == 2.0
+    assert [(one["machine"], one["wall_clock_seconds"]) for one in metadata["mined_by"]] == [("machine 0", 0.5), ("machine 1", 1.5)]
+    assert all(one["job"]["pid"] == os.getpid() for one in metadata["mined_by"])
+    assert "mined_by" not in merge([mine(*features, SPECS[0], shard=(i, 2)) for i in range(2)], tmp_path / "unsaved").metadata
 
 
 @pytest.mark.parametrize("spec", SPECS[:5], ids=lambda s: f"{s.method}{s.k}")

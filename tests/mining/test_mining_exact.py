@@ -8,15 +8,15 @@ from helip.config import MiningSpec
 from helip.mining import mine
 
 
-def assert_same(found, image, text, spec):
+def assert_same(mined, image, text, spec):
     """The same sets, except targets where float32 cannot tell (a cosine at tau, or two scores about the k-th place)."""
     expected = slow_pairs(image, text, spec)
     unclear = gaps(image, text, spec) < 1e-6
     assert unclear.mean() < 0.05
     for i in np.flatnonzero(~unclear):
-        np.testing.assert_array_equal(found.hard(i), expected[i][0], err_msg=f"target {i}")
-        np.testing.assert_allclose(found.scores(i), expected[i][1], atol=5e-7)
-        assert found.noise[i] == (len(expected[i][0]) == 0)
+        np.testing.assert_array_equal(mined.hard(i), expected[i][0], err_msg=f"target {i}")
+        np.testing.assert_allclose(mined.scores(i), expected[i][1], atol=5e-7)
+        assert mined.noise[i] == (len(expected[i][0]) == 0)
 
 
 SPECS = [
@@ -49,16 +49,16 @@ def test_by_hand():
     """Four pairs on a circle. Image angles 0, 30, 40, 180 degrees, text angles 0, 20, 30, 180.
     Target 0: cos 30 cos 20 = 0.8138 to 1, cos 40 cos 30 = 0.6634 to 2, nothing to 3: H_0 = (1, 2). Target 3 faces away: noise."""
     turn = lambda degrees: np.stack([np.cos(np.radians(degrees)), np.sin(np.radians(degrees))], 1).astype(np.float32)  # noqa: E731
-    found = mine(turn([0, 30, 40, 180]), turn([0, 20, 30, 180]), MiningSpec(k=2))
-    assert [found.hard(i).tolist() for i in range(4)] == [[1, 2], [2, 0], [1, 0], []]
-    np.testing.assert_allclose(found.scores(0), [0.81380, 0.66341], atol=1e-5)
-    assert found.noise.tolist() == [False, False, False, True]
+    mined = mine(turn([0, 30, 40, 180]), turn([0, 20, 30, 180]), MiningSpec(k=2))
+    assert [mined.hard(i).tolist() for i in range(4)] == [[1, 2], [2, 0], [1, 0], []]
+    np.testing.assert_allclose(mined.scores(0), [0.81380, 0.66341], atol=1e-5)
+    assert mined.noise.tolist() == [False, False, False, True]
 
 
 def test_ties_go_to_the_smaller_id():
     same = np.tile(np.float32([[3, 4]]), (6, 1))
-    found = mine(same, same, MiningSpec(k=3))
-    assert [found.hard(i).tolist() for i in range(6)] == [[1, 2, 3], [0, 2, 3], [0, 1, 3], [0, 1, 2], [0, 1, 2], [0, 1, 2]]
+    mined = mine(same, same, MiningSpec(k=3))
+    assert [mined.hard(i).tolist() for i in range(6)] == [[1, 2, 3], [0, 2, 3], [0, 1, 3], [0, 1, 2], [0, 1, 2], [0, 1, 2]]
 
 
 def test_strictly_above_tau():
@@ -80,8 +80,8 @@ def test_fast_hpm_with_the_whole_corpus_is_hpm():
 def test_every_fast_hpm_target_has_exactly_its_pool():
     """With no threshold and k = C, H_i is the pool: C different candidates, never i, the same for targets outside the pool."""
     image, text = (np.abs(x) for x in world(90, seed=5))
-    found = mine(image, text, MiningSpec(method="fast_hpm", k=20, pool=20, pool_block=30, tau_image=None, tau_text=None))
-    pools = [frozenset(found.hard(i).tolist()) for i in range(90)]
+    mined = mine(image, text, MiningSpec(method="fast_hpm", k=20, pool=20, pool_block=30, tau_image=None, tau_text=None))
+    pools = [frozenset(mined.hard(i).tolist()) for i in range(90)]
     assert all(len(p) == 20 and i not in p for i, p in enumerate(pools))
     assert len(set(pools[:30])) > 1
     assert max(pools[:30].count(p) for p in set(pools[:30])) >= 10  # shared by all targets that the pool does not hold

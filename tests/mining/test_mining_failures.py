@@ -100,10 +100,10 @@ def command(files: Path, *more: str) -> list[str]:
 
 def test_command_line_mines_exports_and_merges(files, features, capsys):
     assert main(command(files, "--workers", "1")) == 0
-    expected, found = mine(*features, SPEC), PairSet.open(files / "pairs")
-    np.testing.assert_array_equal(found.ids, expected.ids)
-    about = json.loads((files / "pairs" / "audit.json").read_text())
-    assert about["noise_targets"] == int(expected.noise.sum())
+    expected, mined = mine(*features, SPEC), PairSet.open(files / "pairs")
+    np.testing.assert_array_equal(mined.ids, expected.ids)
+    metadata = json.loads((files / "pairs" / "audit.json").read_text())
+    assert metadata["noise_targets"] == int(expected.noise.sum())
     assert "noise share" in capsys.readouterr().out
 
     for name in ("image", "text"):  # the folders that `helip encode` makes do as well
@@ -164,15 +164,15 @@ def test_a_failed_audit_is_a_warning_and_the_pairs_stay(files, monkeypatch, caps
 
 def test_features_that_say_what_they_are_of(files, capsys):
     image, text = ({"corpus_digest": digest, "declaration": {"model": "vit"}} for digest in ("one", "other"))
-    for name, about in (("image", image | {"logits": True}), ("text", text)):
-        (files / f"{name}.json").write_text(json.dumps(about))
+    for name, metadata in (("image", image | {"logits": True}), ("text", text)):
+        (files / f"{name}.json").write_text(json.dumps(metadata))
     assert main(command(files)) == 2
     assert "not of one corpus" in capsys.readouterr().err
     assert not (files / "pairs").exists()
     (files / "text.json").write_text(json.dumps(text | {"corpus_digest": "one"}))
     assert main(command(files, "--workers", "1")) == 0
     assert "'vit' gave classifier logits" in capsys.readouterr().out
-    assert PairSet.open(files / "pairs", corpus_digest="one").about["inputs"].keys() == {"image_features", "text_features"}
+    assert PairSet.open(files / "pairs", corpus_digest="one").metadata["inputs"].keys() == {"image_features", "text_features"}
 
 
 def test_presets_of_the_command(files):
@@ -193,8 +193,8 @@ def test_truncated_feature_file(files, capsys):
 
 
 def test_pairs_of_another_corpus_or_broken_ones(features, tmp_path):
-    found = mine(*features, SPEC)
-    found.save(tmp_path / "p", corpus_digest="one")
+    mined = mine(*features, SPEC)
+    mined.save(tmp_path / "p", corpus_digest="one")
     assert len(PairSet.open(tmp_path / "p", corpus_digest="one")) == 60
     with pytest.raises(HelipError, match="was mined on the corpus with digest one, and the corpus in use has other"):
         PairSet.open(tmp_path / "p", corpus_digest="other")
@@ -204,7 +204,7 @@ def test_pairs_of_another_corpus_or_broken_ones(features, tmp_path):
     (tmp_path / "p" / "ids.npy").write_bytes(whole[:-8])
     with pytest.raises(HelipError, match="truncated"):
         PairSet.open(tmp_path / "p")
-    np.save(tmp_path / "p" / "ids.npy", found.ids[:-1])
+    np.save(tmp_path / "p" / "ids.npy", mined.ids[:-1])
     with pytest.raises(HelipError, match="do not belong together"):
         PairSet.open(tmp_path / "p")
     (tmp_path / "p" / "ids.npy").unlink()
@@ -215,9 +215,9 @@ def test_pairs_of_another_corpus_or_broken_ones(features, tmp_path):
 def test_a_set_in_which_all_is_noise(tmp_path):
     apart = np.eye(5, dtype=np.float32)
     mine(apart, apart, MiningSpec(k=1)).save(tmp_path / "p")
-    found = PairSet.open(tmp_path / "p")
-    assert found.noise.all()
-    assert len(found.hard(3)) == 0
+    mined = PairSet.open(tmp_path / "p")
+    assert mined.noise.all()
+    assert len(mined.hard(3)) == 0
 
 
 def test_merge_refuses_what_does_not_belong_together(features, tmp_path):

@@ -14,13 +14,12 @@ from helip.cli import main
 from helip.config import MiningSpec
 from helip.errors import HelipError
 from helip.mining import PairSet, audit, mine
+from helip.mining.blocks import among, blocks_of
 from helip.mining.criterion import Criterion
 from helip.mining.engines import torch_engine as blocks
 from helip.mining.features import checked
-from helip.mining.jobs import blocks_of
 from helip.mining.miner import _pair_set
 from helip.mining.pairs import merge
-from helip.mining.subset import among
 from helip.training.sampler import Sampler
 
 
@@ -35,35 +34,35 @@ def masked(n: int, seed: int, **shape) -> tuple[tuple[np.ndarray, np.ndarray], n
 
 def alone(features, keep, spec) -> PairSet:
     """The kept rows mined as a corpus of their own, its ids those of the whole: what every test expects."""
-    found, kept = mine(*(x[keep] for x in features), spec), np.flatnonzero(keep)
+    mined, kept = mine(*(x[keep] for x in features), spec), np.flatnonzero(keep)
     noise = np.ones(len(keep), bool)
-    noise[kept] = found.noise
+    noise[kept] = mined.noise
     offsets = np.concatenate([[0], np.cumsum(~noise) * spec.k])
-    return PairSet(kept[found.ids].astype(np.int32), found.scores_flat, offsets, noise, spec, len(keep), kept=keep)
+    return PairSet(kept[mined.ids].astype(np.int32), mined.scores_flat, offsets, noise, spec, len(keep), kept=keep)
 
 
 class Renamed:
     """A pair set seen as one of the kept pairs alone."""
 
-    def __init__(self, found: PairSet, keep: np.ndarray):
-        self.found, self.kept, self.place = found, np.flatnonzero(keep), np.cumsum(keep) - 1
-        self.noise = found.noise[keep]
+    def __init__(self, mined: PairSet, keep: np.ndarray):
+        self.mined, self.kept, self.place = mined, np.flatnonzero(keep), np.cumsum(keep) - 1
+        self.noise = mined.noise[keep]
 
     def hard(self, i: int) -> np.ndarray:
-        return self.place[self.found.hard(self.kept[i])]
+        return self.place[self.mined.hard(self.kept[i])]
 
     def scores(self, i: int) -> np.ndarray:
-        return self.found.scores(self.kept[i])
+        return self.mined.scores(self.kept[i])
 
 
 @pytest.mark.parametrize("spec", SPECS, ids=lambda s: s.method + str(s.k))
 def test_equals_the_slow_twin_of_the_kept_rows(spec):
     features, keep = masked(180, seed=1)
-    found = mine(*features, spec, keep=keep, memory="30MiB")
-    assert_same(Renamed(found, keep), *(x[keep] for x in features), spec)
-    assert len(found) == found.corpus_size == 180
-    assert found.noise[~keep].all()
-    assert keep[found.ids].all()
+    mined = mine(*features, spec, keep=keep, memory="30MiB")
+    assert_same(Renamed(mined, keep), *(x[keep] for x in features), spec)
+    assert len(mined) == mined.corpus_size == 180
+    assert mined.noise[~keep].all()
+    assert keep[mined.ids].all()
 
 
 @pytest.mark.parametrize("spec", LARGE, ids=lambda s: s.method + str(s.k))
@@ -101,9 +100,9 @@ def test_every_fast_hpm_target_has_exactly_a_pool_of_kept_pairs():
     """With no threshold and k = C, H_i is the pool."""
     features, keep = masked(200, seed=5)
     spec = MiningSpec(method="fast_hpm", k=20, pool=20, pool_block=30, tau_image=None, tau_text=None)
-    found = mine(*(np.abs(x) for x in features), spec, keep=keep)
+    mined = mine(*(np.abs(x) for x in features), spec, keep=keep)
     for i in np.flatnonzero(keep):
-        pool = set(found.hard(i).tolist())
+        pool = set(mined.hard(i).tolist())
         assert len(pool) == 20
         assert i not in pool
         assert keep[list(pool)].all()
@@ -117,9 +116,9 @@ def test_a_mask_that_keeps_all_changes_nothing():
 def test_no_arm_that_asks_for_noise_draws_what_was_not_mined():
     """Also where nobody tells the sampler of the selection; and where somebody does, it is the same."""
     features, keep = masked(180, seed=1)
-    found = mine(*features, MiningSpec(k=5), keep=keep)
+    mined = mine(*features, MiningSpec(k=5), keep=keep)
     for arm in ("cleaned", "helip"):
-        told, untold = (Sampler(180, 16, 0, found, arm, keep=given) for given in (keep, None))
+        told, untold = (Sampler(180, 16, 0, mined, arm, keep=given) for given in (keep, None))
         for step in range(20):
             assert keep[told(step).ids].all()
             np.testing.assert_array_equal(told(step).ids, untold(step).ids)
@@ -164,18 +163,18 @@ def ask(files, out: str, *more: str, keep: str = "keep") -> list[str]:
 
 def test_the_command_says_what_was_kept_and_its_shards_agree(files, capsys):
     assert main(ask(files, "pairs")) == 0
-    keep, found = np.load(files / "keep.npy"), PairSet.open(files / "pairs")
+    keep, mined = np.load(files / "keep.npy"), PairSet.open(files / "pairs")
     assert f"{keep.sum()} of 60 targets" in capsys.readouterr().out
-    assert found.about["kept"] == keep.sum()
-    assert found.about["keep_digest"] == found.about["inputs"]["selection"]  # kept.npy is that very file
-    assert found.about["noise_targets"] == found.noise[keep].sum()
+    assert mined.metadata["kept"] == keep.sum()
+    assert mined.metadata["keep_digest"] == mined.metadata["inputs"]["selection"]  # kept.npy is that very file
+    assert mined.metadata["noise_targets"] == mined.noise[keep].sum()
     assert json.loads((files / "pairs" / "audit.json").read_text())["targets"] == keep.sum()
     for i in range(2):
         assert main(ask(files, f"s{i}", "--shard", f"{i}/2")) == 0
     assert main(["merge-pairs", str(files / "s1"), str(files / "s0"), "--out", str(files / "merged")]) == 0
     for name in ("ids", "scores", "offsets", "noise", "kept"):
         assert (files / "merged" / f"{name}.npy").read_bytes() == (files / "pairs" / f"{name}.npy").read_bytes()
-    assert PairSet.open(files / "merged").about["keep_digest"] == found.about["keep_digest"]
+    assert PairSet.open(files / "merged").metadata["keep_digest"] == mined.metadata["keep_digest"]
 
 
 def test_the_command_refuses(files, capsys):

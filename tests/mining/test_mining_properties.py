@@ -58,12 +58,12 @@ relaxed = settings(max_examples=30, deadline=None, suppress_health_check=[Health
 def test_what_every_pair_set_is(data, features):
     n = len(features[0])
     spec = data.draw(specs(n))
-    found = mine(*features, spec)
-    assert len(found) == n
-    assert found.offsets[-1] == len(found.ids) == len(found.scores_flat)
+    mined = mine(*features, spec)
+    assert len(mined) == n
+    assert mined.offsets[-1] == len(mined.ids) == len(mined.scores_flat)
     for i in range(n):
-        ids, scores = found.hard(i), found.scores(i)
-        assert len(ids) == (0 if found.noise[i] else spec.k)
+        ids, scores = mined.hard(i), mined.scores(i)
+        assert len(ids) == (0 if mined.noise[i] else spec.k)
         assert i not in ids
         assert len(set(ids.tolist())) == len(ids)
         assert (scores > 0).all()
@@ -78,23 +78,23 @@ def test_float64_agrees_where_float32_can_tell(data, features):
     """A target may differ from the slow twin only where some cosine is within 1e-6 of a bound, or scores about the k-th place are."""
     n = len(features[0])
     spec = data.draw(specs(n))
-    found, expected = mine(*features, spec), slow_pairs(*features, spec)
+    mined, expected = mine(*features, spec), slow_pairs(*features, spec)
     for i in range(n):
-        if set(found.hard(i).tolist()) == set(expected[i][0]):
+        if set(mined.hard(i).tolist()) == set(expected[i][0]):
             continue
         every = scored(*features, spec, i)
         at_bound = any(abs(c - b) < 1e-6 for _, _, cs in every for c, tau in cs for b in (tau, spec.max_similarity, 0.0) if b is not None)
         order = sorted((s for s, _, cs in every if counts(s, cs, spec)), reverse=True)
         tied = len(order) > spec.k and order[spec.k - 1] - order[spec.k] < 1e-6
-        assert at_bound or tied, f"target {i}: {found.hard(i)} and {expected[i][0]}"
+        assert at_bound or tied, f"target {i}: {mined.hard(i)} and {expected[i][0]}"
 
 
 @relaxed
 @given(st.data(), corpora())
 def test_hard_pairs_are_mutual_in_score(data, features):
     """s_ij = s_ji to the bit: the product of cosines knows no direction."""
-    found = mine(*features, MiningSpec(k=data.draw(st.integers(1, len(features[0]) - 1)), tau_image=0.0, tau_text=0.0))
-    score = {(i, int(j)): s for i in range(len(found)) for j, s in zip(found.hard(i), found.scores(i), strict=True)}
+    mined = mine(*features, MiningSpec(k=data.draw(st.integers(1, len(features[0]) - 1)), tau_image=0.0, tau_text=0.0))
+    score = {(i, int(j)): s for i in range(len(mined)) for j, s in zip(mined.hard(i), mined.scores(i), strict=True)}
     assert all(score[i, j] == score[j, i] for i, j in score if (j, i) in score)
 
 

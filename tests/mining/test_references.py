@@ -14,23 +14,23 @@ from helip.synthetic.truth import Truth
 RANDOM, TRUE = MiningSpec(method="random", k=4), MiningSpec(method="truth", k=4)
 
 
-def assert_a_reference(found: PairSet, size: int):
-    assert len(found) == found.corpus_size == size
-    assert not found.noise.any()
-    assert found.offsets[-1] == len(found.ids) == len(found.scores_flat)
+def assert_a_reference(mined: PairSet, size: int):
+    assert len(mined) == mined.corpus_size == size
+    assert not mined.noise.any()
+    assert mined.offsets[-1] == len(mined.ids) == len(mined.scores_flat)
     for i in range(size):
-        order = list(zip(-found.scores(i), found.hard(i), strict=True))
+        order = list(zip(-mined.scores(i), mined.hard(i), strict=True))
         assert order == sorted(order)
-        assert i not in found.hard(i)
-        assert len(set(found.hard(i).tolist())) == len(found.hard(i))
+        assert i not in mined.hard(i)
+        assert len(set(mined.hard(i).tolist())) == len(mined.hard(i))
 
 
 def test_random_pairs_are_k_others_and_the_same_again():
-    found = random_pairs(50, RANDOM)
-    assert_a_reference(found, 50)
-    assert (np.diff(found.offsets) == 4).all()
-    np.testing.assert_array_equal(found.ids, random_pairs(50, RANDOM).ids)
-    assert (found.ids != random_pairs(50, MiningSpec(method="random", k=4, seed=1)).ids).any()
+    mined = random_pairs(50, RANDOM)
+    assert_a_reference(mined, 50)
+    assert (np.diff(mined.offsets) == 4).all()
+    np.testing.assert_array_equal(mined.ids, random_pairs(50, RANDOM).ids)
+    assert (mined.ids != random_pairs(50, MiningSpec(method="random", k=4, seed=1)).ids).any()
 
 
 def test_random_pairs_are_uniform():
@@ -43,8 +43,8 @@ def test_random_pairs_are_uniform():
 
 
 def test_every_other_pair_when_k_is_all():
-    found = random_pairs(6, MiningSpec(method="random", k=5))
-    assert [found.hard(i).tolist() for i in range(6)] == [[j for j in range(6) if j != i] for i in range(6)]
+    mined = random_pairs(6, MiningSpec(method="random", k=5))
+    assert [mined.hard(i).tolist() for i in range(6)] == [[j for j in range(6) if j != i] for i in range(6)]
     with pytest.raises(HelipError, match="k = 6: a target has only 5 candidates"):
         random_pairs(6, MiningSpec(method="random", k=6))
 
@@ -64,21 +64,21 @@ def test_true_pairs_by_hand():
     true of 0, so they are no hard pair of each other."""
     scenes = np.int8([[0, 0, 0], [0, 0, 1], [1, 1, 1], [0, 0, 0]])
     truth = Truth(np.zeros(4, np.int32), scenes, scenes, np.ones((4, 3), bool), np.zeros(4, bool))
-    found = true_pairs(truth, TRUE)
-    assert [found.hard(i).tolist() for i in range(4)] == [[1], [0, 3, 2], [1], [1]]
-    np.testing.assert_allclose(found.scores(1), [2 / 3, 2 / 3, 1 / 3], rtol=1e-6)
-    assert not found.noise.any()
+    mined = true_pairs(truth, TRUE)
+    assert [mined.hard(i).tolist() for i in range(4)] == [[1], [0, 3, 2], [1], [1]]
+    np.testing.assert_allclose(mined.scores(1), [2 / 3, 2 / 3, 1 / 3], rtol=1e-6)
+    assert not mined.noise.any()
 
 
 def test_true_pairs_are_all_there_are_up_to_k():
     truth, every = toy_truth(), np.arange(300)
     for k in (4, 200):
-        found = true_pairs(truth, MiningSpec(method="truth", k=k))
-        assert_a_reference(found, 300)
+        mined = true_pairs(truth, MiningSpec(method="truth", k=k))
+        assert_a_reference(mined, 300)
         for i in range(300):
             right = set(every[truth.truly_hard(i, every) & (every != i)].tolist())
-            assert set(found.hard(i).tolist()) <= right
-            assert len(found.hard(i)) == min(k, len(right))
+            assert set(mined.hard(i).tolist()) <= right
+            assert len(mined.hard(i)) == min(k, len(right))
     assert (true_pairs(truth, TRUE).ids != true_pairs(truth, MiningSpec(method="truth", k=4, seed=1)).ids).any()
 
 
@@ -105,7 +105,7 @@ def test_the_command_makes_them_of_a_corpus_and_refuses_what_cannot_be(tmp_path,
     assert main([*ask, "truth", "--out", str(tmp_path / "none")]) == 2
     assert "method 'truth' needs a generated corpus" in capsys.readouterr().err
     assert main(["mine", "--method", "random", "--out", str(tmp_path / "none")]) == 2
-    assert "--corpus DIR" in capsys.readouterr().err
+    assert "give --corpus: method 'random' draws from it" in capsys.readouterr().err
     assert not (tmp_path / "none").exists()
     with pytest.raises(HelipError, match="'random' reads no features"):
         mine(None, None, RANDOM)

@@ -5,12 +5,11 @@ import torch
 from slow_mining import world
 
 from helip.config import MiningSpec
+from helip.mining.blocks import among, blocks_of
 from helip.mining.criterion import Criterion
 from helip.mining.engines import triton_engine as gpu
 from helip.mining.features import checked, cosines
-from helip.mining.jobs import blocks_of
 from helip.mining.miner import mine
-from helip.mining.subset import among
 
 SPECS = [
     MiningSpec(k=4),

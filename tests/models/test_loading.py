@@ -6,6 +6,8 @@ import shutil
 import open_clip
 import pytest
 import torch
+from PIL import Image
+from safetensors.torch import save_file
 from toys import RESNET, TEXT, VIT, ToyCorpus, declaration, job, recipe, refinement
 
 from helip.config import Model
@@ -43,9 +45,9 @@ def test_an_export_holds_what_is_declared(trained):
     assert {"open_clip_model.safetensors", "open_clip_config.json", "curve.csv", "train.json", "tokenizer.json"} <= {
         p.name for p in trained.iterdir()
     }
-    about = json.loads((trained / "train.json").read_text())
-    assert about["declaration"]["steps"] == about["steps"] == 8
-    assert {"digest", "draws", "seed", "wall_clock_seconds", "host", "versions", "commit"} <= about.keys()
+    metadata = json.loads((trained / "train.json").read_text())
+    assert metadata["declaration"]["steps"] == metadata["steps"] == 8
+    assert {"digest", "draws", "seed", "wall_clock_seconds", "host", "versions", "commit"} <= metadata.keys()
     header, *rows = (trained / "curve.csv").read_text().splitlines()
     assert header == "step,loss,clip,lr,logit_scale,samples_per_second"
     assert [int(row.split(",")[0]) for row in rows] == list(range(1, 9))
@@ -168,3 +170,28 @@ def test_broken_starts_are_refused(trained, tmp_path):
             models.open_start(tmp_path / broken)
     with pytest.raises(HelipError, match="not found; train it first"):
         models.existing(tmp_path / "no_weights")
+
+
+def test_encoders_and_evaluation_open_what_training_refines(trained, tmp_path):
+    shutil.copytree(trained, tmp_path / "renamed")
+    (tmp_path / "renamed" / models.WEIGHTS).rename(tmp_path / "renamed/model.safetensors")  # as Hugging Face names it
+    start = models.open_start(trained)
+    for folder in (trained, tmp_path / "renamed"):
+        opened = models.create(models.ModelRef(f"local-dir:{folder}"))
+        assert type(opened.model) is type(start.model) is models.ShortCaptionClip
+        assert opened.preprocess == start.preprocess
+        assert all(torch.equal(w, opened.model.state_dict()[name]) for name, w in start.model.state_dict().items())
+    size = models.create(models.ModelRef(f"local-dir:{trained}")).transform()(Image.new("RGB", (50, 40))).shape[1:]
+    assert tuple(size) == start.image_size
+
+
+def test_a_captioning_model_encodes_and_is_no_start(tmp_path):
+    decoder = {"context_length": 76, "width": 16, "heads": 2, "layers": 1}
+    text = TEXT | {"vocab_size": 49408, "context_length": 76, "embed_cls": True, "output_tokens": True}
+    config = {"embed_dim": 16, "custom_text": True, "multimodal_cfg": decoder, "text_cfg": text}
+    config["vision_cfg"] = VIT | {"attentional_pool": True, "attn_pooler_heads": 2, "output_tokens": True}
+    save_file(models.build(config).state_dict(), tmp_path / models.WEIGHTS)
+    (tmp_path / models.CONFIG).write_text(json.dumps({"model_cfg": config, "preprocess_cfg": {}}))
+    assert isinstance(models.create(models.ModelRef(f"local-dir:{tmp_path}")).model, open_clip.CoCa)
+    with pytest.raises(HelipError, match="is a CoCa, .*: start from a CLIP"):
+        models.open_start(tmp_path)

@@ -204,16 +204,16 @@ def test_the_published_sizes_are_recognised(tmp_path):
         )
     weights = {k.replace("visual.trunk.", "visual."): w for k, w in weights.items()}
     weights["image_projection"] = weights.pop("visual.head.proj.weight").T
-    found = published_slip(weights, "slip.pt")
-    check(found, "slip.pt")
-    assert found.model_cfg["vision_cfg"]["timm_model_name"] == "vit_base_patch16_224"
-    assert found.model_cfg["text_cfg"] == {"context_length": 77, "vocab_size": 49408, "width": 512, "heads": 8, "layers": 12}
+    published = published_slip(weights, "slip.pt")
+    check(published, "slip.pt")
+    assert published.model_cfg["vision_cfg"]["timm_model_name"] == "vit_base_patch16_224"
+    assert published.model_cfg["text_cfg"] == {"context_length": 77, "vocab_size": 49408, "width": 512, "heads": 8, "layers": 12}
     names = {"visual": "visual", "logit_scale": "logit_scale"}
     declip = {k if k.split(".")[0] in names else f"encode_text.{k}": w for k, w in declip.state_dict().items()}
-    found = published_declip(declip, "declip.pth.tar")
-    check(found, "declip.pth.tar")
-    assert found.model_cfg["vision_cfg"] == {"image_size": 224, "layers": 12, "width": 768, "patch_size": 32}
-    assert found.model_cfg["text_cfg"]["vocab_size"] == 49408
+    published = published_declip(declip, "declip.pth.tar")
+    check(published, "declip.pth.tar")
+    assert published.model_cfg["vision_cfg"] == {"image_size": 224, "layers": 12, "width": 768, "patch_size": 32}
+    assert published.model_cfg["text_cfg"]["vocab_size"] == 49408
 
 
 def test_half_precision_becomes_single(tmp_path):
@@ -226,9 +226,9 @@ def test_what_lies_in_the_folder(tmp_path):
     file = declip_file(tmp_path, seeded(DeclipCopy, "encode_text"))
     import_checkpoint(file, tmp_path / "out")
     assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["import.json", "open_clip_config.json", "open_clip_model.safetensors"]
-    about = json.loads((tmp_path / "out" / "import.json").read_text())
-    assert about["declaration"]["layout"] == "DeCLIP"
-    assert len(about["inputs"]["declip.pth.tar"]) == 64
+    metadata = json.loads((tmp_path / "out" / "import.json").read_text())
+    assert metadata["declaration"]["layout"] == "DeCLIP"
+    assert len(metadata["inputs"]["declip.pth.tar"]) == 64
     import_checkpoint(file, tmp_path / "out")  # an earlier import may be replaced
 
 
@@ -363,11 +363,9 @@ def test_folders_that_must_not_be_replaced(tmp_path):
 
 
 def test_the_command(tmp_path, capsys):
-    from helip.cli import importing
+    from helip.cli import main
 
-    parser = argparse.ArgumentParser()
-    run = importing.add("import", parser)
     file = declip_file(tmp_path, seeded(DeclipCopy, "text_encoder"))
-    assert not run(parser.parse_args([str(file), "--out", str(tmp_path / "out")]))
+    assert main(["import", str(file), "--out", str(tmp_path / "out")]) == 0
     assert "a DeCLIP checkpoint" in capsys.readouterr().out
     assert (tmp_path / "out" / "open_clip_model.safetensors").exists()

@@ -28,10 +28,10 @@ from helip.models.reference import ModelRef, parse
     ],
 )
 def test_each_spelling(text, name, pretrained, folder):
-    found = parse(text)
-    assert found == ModelRef(name, pretrained)
-    assert found.folder == (Path(folder) if folder else None)
-    assert parse(str(found)) == found
+    reference = parse(text)
+    assert reference == ModelRef(name, pretrained)
+    assert reference.folder == (Path(folder) if folder else None)
+    assert parse(str(reference)) == reference
 
 
 def test_the_name_of_a_folder_that_is_there_is_a_folder(tmp_path, monkeypatch):
@@ -56,7 +56,7 @@ REFINE = "refine --corpus x --out {tmp}/out --arm control --batch-size 8 --steps
 @pytest.mark.parametrize(
     ("command", "sentence"),
     [
-        (f"{REFINE} --start ViT-B-32:openai", "'ViT-B-32:openai': NAME:PRETRAINED is no longer read; write ViT-B-32@openai"),
+        (f"{REFINE} --start ViT-B-32@openai", "--start is no longer an option; write --model MODEL"),
         (f"{REFINE} --model ViT-B-32:a/b.pt", "'ViT-B-32:a/b.pt': NAME:PRETRAINED is no longer read; write ViT-B-32@a/b.pt"),
         (
             "interpolate --start ViT-B-32:openai --refined x --out {tmp}/out",
@@ -64,11 +64,11 @@ REFINE = "refine --corpus x --out {tmp}/out --arm control --batch-size 8 --steps
         ),
         (
             "select --corpus x --out {tmp}/out --model ViT-B-32 --pretrained openai",
-            "--pretrained is no longer an option; write --model ViT-B-32@openai",
+            "--pretrained is no longer an option; write --model NAME@TAG",
         ),
         (
             "filter-pairs --corpus x --pairs x --out {tmp}/out --model ViT-B-32 --pretrained openai",
-            "--pretrained is no longer an option; write --model ViT-B-32@openai",
+            "--pretrained is no longer an option; write --model NAME@TAG",
         ),
     ],
 )

@@ -3,6 +3,7 @@
 import pytest
 
 from helip.config.reading import read_yaml
+from helip.stages import BuildCorpus, model_of
 from helip.study import Study
 from helip.study.resolve import Names
 
@@ -23,14 +24,14 @@ def test_every_name_and_every_run_is_bound(paper, project):
 
 
 def test_every_number_of_the_papers_tables_will_be_computed(paper):
-    from helip.planning import jobs
+    from helip.planning import artefacts
 
-    planned = jobs(paper)
-    assert {f"table{n}" for n in range(1, 11)} <= {j.name for j in planned if j.stage == "table"}
+    planned = artefacts(paper)
+    assert {f"table{n}" for n in range(1, 11)} <= {one.table for one in planned if one.name == "table"}
     wanted = {(c.set, c.metric.partition(".")[0]) for n in range(1, 10) for c in paper.tables[f"table{n}"].columns}
     assert wanted <= {*paper.tasks("evaluate"), *paper.tasks("probe")}
     assert len(paper.declaration.evaluation) == 12
-    mined = {j.name for j in planned if j.stage == "mine"}
+    mined = {one.pairs for one in planned if one.name == "mine"}
     assert all(paper.pairs_name(paper.run(row.run)) in mined for row in paper.tables["table10"].rows)
 
 
@@ -78,8 +79,8 @@ def test_at_least_three_refinements_everywhere(paper):
 
 def test_published_models_are_those_of_the_paper_and_need_no_corpus(paper):
     assert set(paper.declaration.published) == {"cc3m_slip", "cc12m_slip", "yfcc15m_v2_slip", "yfcc15m_v2_declip"}
-    assert paper.train_inputs("cc3m_slip", "0") == []
-    assert paper.run_digest("cc3m_slip", "0") != paper.run_digest("cc12m_slip", "0")
+    assert model_of(paper, "cc3m_slip", "0").inputs() == []
+    assert model_of(paper, "cc3m_slip", "0").digest != model_of(paper, "cc12m_slip", "0").digest
 
 
 def test_what_clip_benchmark_ships_has_the_declared_digests(paper):
@@ -100,5 +101,5 @@ def test_what_clip_benchmark_ships_has_the_declared_digests(paper):
 
 
 def test_open29m_depends_on_its_members(paper):
-    assert [p.parent.name for p in paper.corpus_inputs("open29m")] == ["cc3m", "cc12m", "yfcc15m_v1"]
+    assert [member.corpus for member in BuildCorpus(paper, "open29m").needs()] == ["cc3m", "cc12m", "yfcc15m_v1"]
     assert paper.own_corpora == ["cc3m", "cc12m", "yfcc15m_v1", "yfcc15m_v2", "laion7m5", "laion8m"]

@@ -11,7 +11,9 @@ import pytest
 import yaml
 
 from helip.errors import HelipError
-from helip.planning import jobs, summary, text
+from helip.planning import artefacts, summary, text
+from helip.planning.jobs import cost_of
+from helip.stages import BuildCorpus, Mine, contamination_of
 from helip.study import Study
 
 
@@ -33,7 +35,7 @@ def edit(experiments, name: str, change) -> None:
 
 
 def counted(bound, *tables) -> dict[str, int]:
-    return dict(Counter(job.stage for job in jobs(bound, tables or None)))
+    return dict(Counter(one.name for one in artefacts(bound, tables or None)))
 
 
 def test_the_smoke_table_needs_what_can_be_counted_by_hand(experiments):
@@ -54,7 +56,7 @@ def test_the_plan_of_the_paper_has_the_jobs_that_snakemake_would_run(project, tm
     found = Counter()
     for rule, count in listed.items():
         name = rule.removesuffix("_paper")
-        found[{"download": "corpus", "join": "corpus", "filter_pairs": "filter"}.get(name, name)] += int(count)
+        found[name] += int(count)
     found.pop("total")
     assert counted(study(experiments, "paper"), target) == dict(found)
 
@@ -69,7 +71,7 @@ def test_hours_disk_and_memory_by_hand(experiments):
 
     edit(experiments, "smoke", change)
     bound = study(experiments, "smoke")
-    lines = {line.stage: line for line in summary(bound, jobs(bound, ["table1"]))}
+    lines = {line.stage: line for line in summary(bound, artefacts(bound, ["table1"]))}
     # 2 x (12 steps of 64) and 6 x (6 steps of 64), each with a minute to start
     seconds = 2 * (60 + 2 * 12 * 64) + 6 * (60 + 2 * 6 * 64)
     assert lines["train"].gpu_hours == pytest.approx(8 * seconds / 3600)
@@ -90,46 +92,46 @@ def test_the_most_particular_cost_counts(experiments):
 
     edit(experiments, "smoke", change)
     bound = study(experiments, "smoke")
-    assert {job.cost(bound).origin for job in jobs(bound, ["table1"]) if job.stage == "train"} == {"this model"}
+    assert {cost_of(one).origin for one in artefacts(bound, ["table1"]) if one.name == "train"} == {"this model"}
 
 
 def test_a_misspelt_stage_or_an_unknown_table_is_a_sentence(experiments):
     edit(experiments, "smoke", lambda c: c.update(costs={"trian": {"seconds": 1, "origin": "x"}}))
     bound = study(experiments, "smoke")
-    with pytest.raises(HelipError, match=r"costs -> trian: there is no such stage; the stages are"):
-        summary(bound, jobs(bound))
+    with pytest.raises(HelipError, match=r"costs -> trian: there is no such stage; did you mean 'train'\?"):
+        summary(bound, artefacts(bound))
     with pytest.raises(HelipError, match="there is no 'table99'"):
-        jobs(bound, ["table99"])
+        artefacts(bound, ["table99"])
 
 
 def test_what_is_there_is_not_left_and_its_true_size_counts(experiments, tmp_path):
     from helip.io import write_json
 
     bound = study(experiments, "paper", tmp_path / "results")
-    before = {j.output: j for j in jobs(bound)}[bound.manifest("cc3m")]
-    write_json(bound.manifest("cc3m"), {"size": 2905954})
-    lines = {line.stage: line for line in summary(bound, jobs(bound))}
-    after = {j.output: j for j in jobs(bound)}[bound.manifest("cc3m")]
-    assert (before.units, after.units) == (3318333, 2905954)
+    before = BuildCorpus(bound, "cc3m").work().units
+    write_json(BuildCorpus(bound, "cc3m").output, {"size": 2905954})
+    lines = {line.stage: line for line in summary(bound, artefacts(bound))}
+    after = BuildCorpus(bound, "cc3m").work().units
+    assert (before, after) == (3318333, 2905954)
     assert lines["corpus"].left == lines["corpus"].jobs - 1
 
 
 def test_real_images_are_compared_with_the_evaluation_sets_and_generated_ones_need_not_be(experiments):
     assert counted(study(experiments, "paper"))["fingerprint"] == 6
     assert "fingerprint" not in counted(study(experiments, "smoke"))
-    assert study(experiments, "smoke").contamination_file is None
+    assert contamination_of(study(experiments, "smoke")) == []
 
 
 def test_corpora_of_unknown_size_are_not_guessed(experiments):
     edit(experiments, "smoke", lambda c: c["corpora"].update(cc3m={"kind": "webdataset", "path": "/x"}))
     bound = study(experiments, "smoke")
-    assert {job.units for job in jobs(bound, ["table1"]) if job.stage in ("corpus", "encode", "mine")} == {None}
-    assert "?" in text(bound, summary(bound, jobs(bound, ["table1"])))
+    assert {one.work().units for one in artefacts(bound, ["table1"]) if one.name in ("corpus", "encode", "mine")} == {None}
+    assert "?" in text(bound, summary(bound, artefacts(bound, ["table1"])))
 
 
 def test_every_paper_stage_is_priced_and_no_training_but_resumable_ones_outlast_their_limit(experiments):
     bound = study(experiments, "paper")
-    lines = summary(bound, jobs(bound))
+    lines = summary(bound, artefacts(bound))
     assert all(line.unpriced == 0 for line in lines)
     assert all(line.longest_hours <= line.limit_hours for line in lines if line.stage not in ("train", "table"))
     assert {line.stage for line in lines if line.gpus} == {"encode", "mine", "mine_shard", "select", "filter", "train", "evaluate", "probe"}
@@ -137,25 +139,25 @@ def test_every_paper_stage_is_priced_and_no_training_but_resumable_ones_outlast_
 
 def test_a_large_corpus_is_mined_by_several_jobs_that_share_the_work(experiments):
     bound = study(experiments, "paper")
-    of29m = [job for job in jobs(bound) if "open29m.hpm.dino_vits8" in job.name and job.stage in ("mine", "mine_shard")]
+    of29m = [one for one in artefacts(bound) if one.name in ("mine", "mine_shard") and "open29m.hpm.dino_vits8" in one.pairs]
     shards, (merge,) = of29m[:-1], of29m[-1:]
-    assert len(shards) == 7 and {job.resources.gpu for job in shards} == {1}  # 30.6 million targets, 5 million a job
-    assert sum(job.units for job in shards) == pytest.approx(0.030571103e9 * 0.030571103)  # billions of compared pairs
-    assert (merge.stage, merge.resources.gpu, merge.items) == ("mine", 0, 30571103 * 500)
+    assert len(shards) == 7 and {one.resources().gpu for one in shards} == {1}  # 30.6 million targets, 5 million a job
+    assert sum(one.work().units for one in shards) == pytest.approx(0.030571103e9 * 0.030571103)  # billions of compared pairs
+    assert (merge.name, merge.resources().gpu, merge.work().items) == ("mine", 0, 30571103 * 500)
 
 
 def test_shards_that_were_merged_are_not_left(experiments, tmp_path):
     bound = study(experiments, "paper", tmp_path / "results")
-    merged = bound.pairs_dir("open29m.hpm.dino_vits8.sentence") / "pairs.json"
+    merged = Mine(bound, "open29m.hpm.dino_vits8.sentence").folder / "pairs.json"
     merged.parent.mkdir(parents=True)
     merged.touch()
-    lines = {line.stage: line for line in summary(bound, jobs(bound))}
+    lines = {line.stage: line for line in summary(bound, artefacts(bound))}
     assert [lines[stage].jobs - lines[stage].left for stage in ("mine_shard", "mine")] == [7, 1]
 
 
 def test_planning_imports_no_torch(project):
     code = (
-        "import sys; from helip.study import load; from helip.planning import *; s = load('paper'); text(s, summary(s, jobs(s)));"
+        "import sys; from helip.study import load; from helip.planning import *; s = load('paper'); text(s, summary(s, artefacts(s)));"
         "print([m for m in ('torch', 'numpy', 'snakemake') if m in sys.modules])"
     )
     out = subprocess.run([sys.executable, "-c", code], cwd=project, capture_output=True, text=True, check=True)

@@ -4,18 +4,19 @@ import numpy as np
 import pytest
 from wide import build_corpora, mine_pairs, wide_study, write_all_metrics, write_metrics
 
-from helip.reporting.claims_table import write_claims
+from helip.reporting.document import everything
 from helip.reporting.figures import draw
-from helip.reporting.inputs import figures, tables
-from helip.reporting.report import write_report
-from helip.reporting.tables import write_table
+from helip.reporting.pages import write_claims, write_report, write_table
+from helip.stages import BuildCorpus
+from helip.stages.figure import figures_of
+from helip.stages.table import tables_of
 from helip.study import Study
 
 
 @pytest.fixture
 def study(project, tmp_path):
     bound = Study("smoke", project / "experiments", tmp_path / "results")
-    bound.corpus_dir("cc3m").mkdir(parents=True)
+    BuildCorpus(bound, "cc3m").folder.mkdir(parents=True)
     return bound
 
 
@@ -39,14 +40,20 @@ def reported(project, tmp_path_factory):
     build_corpora(study, ("cc3m", "cc12m"))
     mine_pairs(study, study.pairs)
     write_all_metrics(study, items=60)
-    for name in tables(study):
+    for name in [one.table for one in tables_of(study)]:
         write_table(study, name)
     write_claims(study)
-    for name in figures(study):
+    for name in [one.figure for one in figures_of(study)]:
         draw(study, name)
     asked = study.tables["table11"]
     arms = {r.label for r in asked.rows[:9]}  # enough to be shown, of both corpora
     study.tables["table11"] = asked.model_copy(update={"rows": tuple(r for r in asked.rows if r.label in arms)})
     write_table(study, "table11")
-    write_report(study)
     return study
+
+
+@pytest.fixture(scope="session")
+def shown(reported):
+    contents = everything(reported)
+    write_report(reported, contents)
+    return contents

@@ -1,13 +1,12 @@
-"""The paper's open question: what the report says first, from claims.csv and table 11."""
+"""The paper's open question: what the report says first, from the decided claims and table 11."""
 
-import csv
 from dataclasses import replace
 
 import pytest
 
-from helip.reporting.answer import answer, matrix, question_rows, refinements
-from helip.reporting.claims_table import ClaimRow
-from helip.reporting.rows import FIELDS
+from helip.reporting.answer import answer, between, matrix, refinements
+from helip.reporting.claims import ClaimRow
+from helip.reporting.tables import Cell, TableContent
 
 DECIDED = ClaimRow(
     claim="clip_cc3m_beats_continued_training", verdict="underpowered", place="here", text="a gain", expect="higher", margin=0.5,
@@ -15,130 +14,129 @@ DECIDED = ClaimRow(
 )  # fmt: skip
 
 
-def compared(run, method, delta, p, reference="cc3m_clip_control", column="average"):
-    interval = {"delta": delta, "delta_ci_low": delta - 0.5, "delta_ci_high": delta + 0.5, "delta_p": p}
-    return {"corpus": "CC3M", "method": method, "run": run, "column": column, "reference": reference, **interval}
+def compared(run, method, delta, p, reference="cc3m_clip_control", column="average", corpus="CC3M", corpora=1, arm="helip"):
+    return Cell(
+        corpus, "", None, method, run, arm, column, "zeroshot.acc1", 50.0, None, 3, None, reference, delta, delta - 0.5, delta + 0.5, p,
+        ours=True, corpora=corpora,
+    )  # fmt: skip
+
+
+def table(study, *cells):
+    return TableContent(study.name, "table11", study.tables["table11"], cells)
 
 
 @pytest.fixture
 def asked(study):
     """p-values .0025, .02 and .9 of three refinements, times 3, 2 and 1; the control is measured against its start and is none of them."""
-    rows = [
+    return table(
+        study,
         compared("cc3m_clip_control", "control", 3.0, 0.001, reference="cc3m_clip"),
         compared("cc3m_clip_select_sclip10", "selected", 1.5, 0.0025),
         compared("cc3m_clip_cleaned", "cleaned", -1.0, 0.02),
         compared("cc3m_clip_helip", "HELIP", 0.25, 0.9),
         compared("cc3m_clip_helip", "HELIP", 9.0, 0.001, column="imagenet"),
-    ]
-    _write(study, rows)
-    return study
+    )
 
 
-def _write(study, rows):
-    study.root.mkdir(parents=True, exist_ok=True)
-    with open(study.root / "table11.csv", "w", newline="") as f:
-        writer = csv.DictWriter(f, FIELDS)
-        writer.writeheader()
-        writer.writerows(rows)
+def corrected(study, asked):
+    return {r.cell.run: r.p_holm for r in refinements(study, asked)}
 
 
-def test_p_values_are_corrected_over_the_refinements_and_the_control_is_none(asked):
-    found = {r["run"]: r["p_holm"] for r in refinements(asked, question_rows(asked))}
-    assert found == {
+def test_p_values_are_corrected_over_the_refinements_and_the_control_is_none(study, asked):
+    assert corrected(study, asked) == {
         "cc3m_clip_select_sclip10": pytest.approx(0.0075),
         "cc3m_clip_cleaned": pytest.approx(0.04),
         "cc3m_clip_helip": pytest.approx(0.9),
     }
 
 
-def test_what_the_generator_told_is_a_bound_and_takes_part_in_no_correction(asked):
-    told = asked.run("cc3m_clip_select_sclip10")
-    asked.runs["cc3m_clip_select_sclip10"] = told.model_copy(update={"select": told.select.model_copy(update={"score": "truth"})})
-    found = {r["run"]: r["p_holm"] for r in refinements(asked, question_rows(asked))}
-    assert found == {"cc3m_clip_select_sclip10": None, "cc3m_clip_cleaned": pytest.approx(0.04), "cc3m_clip_helip": pytest.approx(0.9)}
-    assert "Out of a miner's reach, told by the generator: selected on CC3M +1.50 [+1.00, +2.00]." in answer(asked, [DECIDED])
+def test_what_the_generator_told_is_a_bound_and_takes_part_in_no_correction(study, asked):
+    told = study.run("cc3m_clip_select_sclip10")
+    study.runs["cc3m_clip_select_sclip10"] = told.model_copy(update={"select": told.select.model_copy(update={"score": "truth"})})
+    p_values = {"cc3m_clip_select_sclip10": None, "cc3m_clip_cleaned": pytest.approx(0.04), "cc3m_clip_helip": pytest.approx(0.9)}
+    assert corrected(study, asked) == p_values
+    text = answer(study, [DECIDED], asked)
+    assert "Out of a miner's reach, told by the generator: selected on CC3M +1.50 [+1.00, +2.00]." in text
 
 
-def test_the_answer_says_the_verdict_then_what_is_above_and_below(asked):
-    first, *more = answer(asked, [DECIDED]).split("\n\n")
+def test_the_answer_says_the_verdict_then_what_is_above_and_below(study, asked):
+    first, *more = answer(study, [DECIDED], asked).split("\n\n")
     assert first.startswith("**Not shown for HELIP as printed, and not excluded.** Over plain continued training")
-    assert "it gains +0.40 points [-0.20, +0.90] on table 1's sets, the mean of 7 starts, 3 trainings of each" in first
+    assert "it gains +0.40 points [−0.20, +0.90] on table 1's sets, the mean of 7 starts, 3 trainings of each" in first
     assert more[0].startswith("Table 11 sets 3 refinements beside their control")
-    assert more[1].endswith("above the control selected on CC3M +1.50 [+1.00, +2.00]; below it cleaned on CC3M -1.00 [-1.50, -0.50].")
+    assert more[1].endswith("above the control selected on CC3M +1.50 [+1.00, +2.00]; below it cleaned on CC3M −1.00 [−1.50, −0.50].")
     assert more[2] == "Each by itself, uncorrected: above the control none; below it none."
 
 
 @pytest.mark.parametrize(("p", "says"), [(0.02, "is above"), (0.2, "cannot be told from")])
-def test_what_was_declared_the_best_is_asked_once(asked, p, says):
-    asked.runs["helip_plus"] = asked.run("cc3m_clip_select_sclip10")
-    rows = [compared("helip_plus", "plus", 0.8, p) | {"n_seeds": "8"}, compared("cc3m_clip_cleaned", "cleaned", 1.0, 0.02)]
-    _write(asked, rows)
-    assert {r["run"]: r["p_holm"] for r in refinements(asked, question_rows(asked))} == {"helip_plus": p, "cc3m_clip_cleaned": 0.02}
-    _, second, third, *_ = answer(asked, [DECIDED]).split("\n\n")
+def test_what_was_declared_the_best_is_asked_once(study, p, says):
+    study.runs["helip_plus"] = study.run("cc3m_clip_select_sclip10")
+    asked = table(study, compared("helip_plus", "plus", 0.8, p), compared("cc3m_clip_cleaned", "cleaned", 1.0, 0.02))
+    assert corrected(study, asked) == {"helip_plus": p, "cc3m_clip_cleaned": 0.02}
+    _, second, third, *_ = answer(study, [DECIDED], asked).split("\n\n")
     plus = "+0.80 [+0.30, +1.30] points on CC3M, 2 refinements of 2 pre-trainings; "
     assert second.startswith(f"**`helip_plus` {says} plain continued training:** {plus}p {p}, asked once and not corrected.")
     assert second.endswith("It is plain continued training on the 90 % of the pairs that the start scores highest by `s_clip_loss`.")
     assert third.startswith("Table 11 sets 1 refinement beside")
 
 
-def test_means_over_corpora_come_first_and_are_corrected_by_themselves(asked):
+def test_means_over_corpora_come_first_and_are_corrected_by_themselves(study, asked):
     """.01 and .03 of two means, times 2 and 1; beside them the three of CC3M as before."""
     runs = {arm: f"cc3m_clip_{arm} cc12m_clip_{arm}" for arm in ("control", "select_sclip10", "helip")}
-    over = {"reference": "cc3m_clip_control cc12m_clip_control"}
-    asked.runs |= {name: asked.run("cc3m_clip_helip") for name in ("cc12m_clip_helip", "cc12m_clip_control")}
-    asked.runs["cc12m_clip_select_sclip10"] = asked.run("cc3m_clip_select_sclip10")
-    pooled = [
-        compared(runs["control"], "control", 2.0, 0.001, reference="cc3m_clip cc12m_clip"),
+    study.runs |= {name: study.run("cc3m_clip_helip") for name in ("cc12m_clip_helip", "cc12m_clip_control")}
+    study.runs["cc12m_clip_select_sclip10"] = study.run("cc3m_clip_select_sclip10")
+    pooled = {"corpus": "2 corpora", "corpora": 2}
+    over = pooled | {"reference": "cc3m_clip_control cc12m_clip_control"}
+    asked = table(
+        study,
+        *asked.cells,
+        compared(runs["control"], "control", 2.0, 0.001, reference="cc3m_clip cc12m_clip", **pooled),
         compared(runs["select_sclip10"], "selected", 1.25, 0.01, **over),
         compared(runs["helip"], "HELIP", -0.75, 0.03, **over),
-    ]
-    beside = compared(runs["helip"], "HELIP rather than selection", -2.0, 0.001, reference=runs["select_sclip10"]) | {"arm": "contrast"}
-    pooled.append(beside)
-    _write(asked, question_rows(asked) + [r | {"corpus": "2 corpora", "corpora": 2} for r in pooled])
-    found = {r["run"]: r["p_holm"] for r in refinements(asked, question_rows(asked))}
-    assert "One refinement beside another, uncorrected: HELIP rather than selection on 2 corpora -2.00 [-2.50, -1.50]." in answer(
-        asked, [DECIDED]
+        compared(runs["helip"], "HELIP rather than selection", -2.0, 0.001, reference=runs["select_sclip10"], arm="contrast", **pooled),
     )
-    assert (found[runs["select_sclip10"]], found[runs["helip"]], found["cc3m_clip_cleaned"]) == pytest.approx((0.02, 0.03, 0.04))
-    assert runs["control"] not in found
-    said = answer(asked, [DECIDED])
-    assert f"Only 4 of the {len({run for _, _, run, _, _ in asked.table_rows('table11')})} rows" in said
-    assert "Table 11 sets 2 refinements beside their control" in said
-    both = "above the control selected on 2 corpora +1.25 [+0.75, +1.75]; below it HELIP on 2 corpora -0.75 [-1.25, -0.25]."
-    assert f"**Over corpora together.** Shown with Holm's correction over all 2 at 5 %: {both}" in said
-    assert "On one corpus alone: Shown with Holm's correction over all 3 at 5 %: above the control selected on CC3M" in said
-    head, _, first, *_ = matrix(asked).splitlines()
-    assert head == "| Refinement | 2 corpora | CC3M |"
-    assert first == "| selected | **+1.25 [+0.75, +1.75]** | **+1.50 [+1.00, +2.00]** |"
+    text = answer(study, [DECIDED], asked)
+    assert "One refinement beside another, uncorrected: HELIP rather than selection on 2 corpora −2.00 [−2.50, −1.50]." in text
+    p_values = corrected(study, asked)
+    assert (p_values[runs["select_sclip10"]], p_values[runs["helip"]], p_values["cc3m_clip_cleaned"]) == pytest.approx((0.02, 0.03, 0.04))
+    assert runs["control"] not in p_values
+    assert f"Only 4 of the {len({run for _, _, run, _, _ in study.table_rows('table11')})} rows" in text
+    assert "Table 11 sets 2 refinements beside their control" in text
+    both = "above the control selected on 2 corpora +1.25 [+0.75, +1.75]; below it HELIP on 2 corpora −0.75 [−1.25, −0.25]."
+    assert f"**Over corpora together.** Shown with Holm's correction over all 2 at 5 %: {both}" in text
+    assert "On one corpus alone: Shown with Holm's correction over all 3 at 5 %: above the control selected on CC3M" in text
+    short = matrix(study, asked)
+    assert short.corpora == ("2 corpora", "CC3M")
+    method, (together, alone) = short.rows[0]
+    assert (method, between(together.cell), between(alone.cell)) == ("selected", "+1.25 [+0.75, +1.75]", "+1.50 [+1.00, +2.00]")
 
 
-def test_pre_trainings_of_its_own_are_said_to_be_so(asked):
+def test_pre_trainings_of_its_own_are_said_to_be_so(study):
     fresh = {"start": "fresh", "seeds": ("10r0", "10r1", "11r0", "11r1")}
-    asked.runs["helip_plus"] = asked.run("cc3m_clip_select_sclip10").model_copy(update=fresh)
-    _write(asked, [compared("helip_plus", "plus", 0.8, 0.02)])
-    assert "4 refinements of 2 pre-trainings kept for this question; p 0.02" in answer(asked, [DECIDED])
+    study.runs["helip_plus"] = study.run("cc3m_clip_select_sclip10").model_copy(update=fresh)
+    asked = table(study, compared("helip_plus", "plus", 0.8, 0.02))
+    assert "4 refinements of 2 pre-trainings kept for this question; p 0.02" in answer(study, [DECIDED], asked)
 
 
-def test_rows_that_were_not_made_are_counted(asked):
-    declared = len({run for _, _, run, _, _ in asked.table_rows("table11") if run})
-    assert f"Only 4 of the {declared} rows that the study declares were made" in answer(asked, [DECIDED])
+def test_rows_that_were_not_made_are_counted(study, asked):
+    declared = len({run for _, _, run, _, _ in study.table_rows("table11") if run})
+    assert f"Only 4 of the {declared} rows that the study declares were made" in answer(study, [DECIDED], asked)
 
 
-@pytest.mark.parametrize(("verdict", "said"), [("reproduced", "Yes, for"), ("not reproduced", "No, not for"), ("not run", "does not say")])
-def test_each_verdict_is_said_in_words(study, verdict, said):
-    text = answer(study, [replace(DECIDED, verdict=verdict, ci_low=None if verdict == "not run" else 0.1)])
-    assert said in text
+@pytest.mark.parametrize(("verdict", "words"), [("reproduced", "Yes, for"), ("not reproduced", "No, not for"), ("not run", "does not say")])
+def test_each_verdict_is_said_in_words(study, verdict, words):
+    text = answer(study, [replace(DECIDED, verdict=verdict, ci_low=None if verdict == "not run" else 0.1)], None)
+    assert words in text
     assert ("A gain of 0.5 points or more is excluded." in text) == (verdict == "not reproduced")
-    assert question_rows(study) == [] and matrix(study) == ""
+    assert matrix(study, table(study)) is None
 
 
-def test_the_short_table_has_refinements_down_and_marks_what_is_shown(asked):
-    assert matrix(asked).splitlines() == [
-        "| Refinement | CC3M |",
-        "| --- | --- |",
-        "| selected | **+1.50 [+1.00, +2.00]** |",
-        "| cleaned | **-1.00 [-1.50, -0.50]** |",
-        "| HELIP | +0.25 [-0.25, +0.75] |",
-        "",
-        "Bold: shown at 5 %, with Holm's correction over all rows; `helip_plus` is asked once, and bounds are not asked.",
+def test_the_short_table_has_refinements_down_and_marks_what_is_shown(study, asked):
+    short = matrix(study, asked)
+    assert short.corpora == ("CC3M",)
+    assert [(method, between(one.cell), one.is_shown) for method, (one,) in short.rows] == [
+        ("selected", "+1.50 [+1.00, +2.00]", True),
+        ("cleaned", "−1.00 [−1.50, −0.50]", True),
+        ("HELIP", "+0.25 [−0.25, +0.75]", False),
     ]
+    assert short.note == "Bold: shown at 5 %, with Holm's correction over all rows; `helip_plus` is asked once, and bounds are not asked."

@@ -9,20 +9,20 @@ from wide import write_metrics
 
 from helip.config import Claim
 from helip.errors import HelipError
-from helip.reporting.claims import decide
-from helip.reporting.claims_table import write_claims
-from helip.reporting.inputs import tables
+from helip.reporting.claims import decide, published
 from helip.reporting.measured import Measured, independent, paired_seeds
-from helip.reporting.published import printed_average, published
+from helip.reporting.pages import write_claims
+from helip.stages import BuildCorpus, Mine, metrics_file, model_of
+from helip.stages.table import tables_of
 from helip.study import Study
 
 SETS = ("imagenet", "cifar10", "cifar100")
 SEEDS = tuple("012345")
 
 
-def claim(**said):
+def claim(**fields):
     usual = {"text": "a gain", "place": "here", "table": "table1", "run": "cc3m_clip_helip", "over": "cc3m_clip_control"}
-    return Claim(**usual | said)
+    return Claim(**usual | fields)
 
 
 def level(study, run, levels, items=400):
@@ -34,7 +34,7 @@ def level(study, run, levels, items=400):
 
 def decided(study, **claims):
     study.claims = claims
-    return {d.name: d for d in decide(study, Measured(study, tables(study)))}
+    return {d.name: d for d in decide(study, Measured(study, [one.table for one in tables_of(study)]))}
 
 
 @pytest.fixture
@@ -48,11 +48,11 @@ def trained(study):
 
 
 def test_a_clear_gain_is_reproduced_and_a_precise_nothing_is_not(trained):
-    found = decided(trained, gain=claim(), nothing=claim(run="cc3m_clip_cleaned"))
-    assert (found["gain"].verdict, found["gain"].effect.estimate) == ("reproduced", pytest.approx(10.0))
-    low, high = found["gain"].effect.interval
+    decisions = decided(trained, gain=claim(), nothing=claim(run="cc3m_clip_cleaned"))
+    assert (decisions["gain"].verdict, decisions["gain"].effect.estimate) == ("reproduced", pytest.approx(10.0))
+    low, high = decisions["gain"].effect.interval
     assert low < 10 < high
-    assert (found["nothing"].verdict, found["nothing"].effect.interval) == ("not reproduced", (0.0, 0.0))
+    assert (decisions["nothing"].verdict, decisions["nothing"].effect.interval) == ("not reproduced", (0.0, 0.0))
 
 
 def test_a_wrong_number_in_a_metrics_file_changes_the_verdict(trained):
@@ -67,14 +67,14 @@ def test_a_wrong_number_in_a_metrics_file_changes_the_verdict(trained):
 
 
 def test_a_missing_metrics_file_is_not_run(trained):
-    trained.metrics_file("cc3m_clip_helip", "1", "cifar10", "zeroshot").unlink()
-    found = decided(
+    metrics_file(trained, "cc3m_clip_helip", "1", "cifar10", "zeroshot").unlink()
+    decisions = decided(
         trained, gain=claim(), other=claim(run="cc3m_slip_helip", over="cc3m_slip"), probe=claim(table="table3", columns=("cub",))
     )
-    assert [d.verdict for d in found.values()] == ["not run"] * 3
-    assert found["gain"].note == "1 of 36 metrics files are not there yet"
-    assert found["other"].note == "the study binds no cc3m_slip_helip and cc3m_slip"
-    assert found["probe"].note == "the study evaluates none of CUB"
+    assert [d.verdict for d in decisions.values()] == ["not run"] * 3
+    assert decisions["gain"].note == "1 of 36 metrics files are not there yet"
+    assert decisions["other"].note == "the study binds no cc3m_slip_helip and cc3m_slip"
+    assert decisions["probe"].note == "the study evaluates none of CUB"
 
 
 def test_one_training_decides_nothing_however_large_the_difference(trained):
@@ -84,7 +84,7 @@ def test_one_training_decides_nothing_however_large_the_difference(trained):
 
 def test_not_lower_and_equal_take_the_margin(trained):
     level(trained, "cc3m_clip_helip", (94, 98))  # a point and a half below its control
-    found = decided(
+    decisions = decided(
         trained,
         higher=claim(),
         not_lower=claim(expect="not_lower", margin=4.0),
@@ -92,7 +92,7 @@ def test_not_lower_and_equal_take_the_margin(trained):
         strict=claim(expect="not_lower", margin=0.1),
         far=claim(run="cc3m_clip_control", over="cc3m_clip", expect="equal", margin=0.5),
     )
-    verdicts = {name: d.verdict for name, d in found.items()}
+    verdicts = {name: d.verdict for name, d in decisions.items()}
     assert verdicts == {"higher": "not reproduced", "not_lower": "reproduced", "equal": "reproduced", "strict": "not reproduced",
                         "far": "not reproduced"}  # fmt: skip
 
@@ -108,8 +108,8 @@ def test_starts_whose_seeds_have_other_names_are_independent_all_the_same(traine
             for name in SETS:
                 write_metrics(trained, other, label, name, np.arange(400) < {"cc3m_clip_helip": 140}.get(run, 100) + more)
     both = claim(also=({"run": "other_clip_helip", "over": "other_clip_control"},), together="mean")
-    found = decided(trained, both=both)["both"]
-    assert (found.verdict, found.effect.n_seeds) == ("reproduced", 6)
+    decision = decided(trained, both=both)["both"]
+    assert (decision.verdict, decision.effect.n_seeds) == ("reproduced", 6)
 
 
 def test_a_run_of_one_training_is_one_training_against_many(trained):
@@ -122,30 +122,30 @@ def test_a_run_of_one_training_is_one_training_against_many(trained):
         for seed in refined.seeds:
             write_metrics(trained, "cc3m_clip_helip", seed, name, np.arange(400) < 140)
     mirrored = claim(run="cc3m_clip", over="cc3m_clip_helip")
-    found = decided(trained, leading=claim(over="cc3m_cyclip"), gain=claim(over="cc3m_clip"), mirrored=mirrored)
-    assert (found["leading"].verdict, found["leading"].effect.n_seeds) == ("underpowered", 1)
-    assert (found["gain"].verdict, found["gain"].effect.n_seeds) == ("reproduced", 6)  # its own start stands for all
-    assert (found["mirrored"].verdict, found["mirrored"].effect.n_seeds) == ("not reproduced", 6)  # whichever is named first
+    decisions = decided(trained, leading=claim(over="cc3m_cyclip"), gain=claim(over="cc3m_clip"), mirrored=mirrored)
+    assert (decisions["leading"].verdict, decisions["leading"].effect.n_seeds) == ("underpowered", 1)
+    assert (decisions["gain"].verdict, decisions["gain"].effect.n_seeds) == ("reproduced", 6)  # its own start stands for all
+    assert (decisions["mirrored"].verdict, decisions["mirrored"].effect.n_seeds) == ("not reproduced", 6)  # whichever is named first
 
 
 def test_each_pair_must_hold_and_a_mean_may_hide_one(trained):
     pairs = {"also": ({"run": "cc3m_clip_cleaned", "over": "cc3m_clip_control"},)}
-    found = decided(trained, each=claim(**pairs), mean=claim(**pairs, together="mean"))
-    assert (found["each"].verdict, found["mean"].verdict) == ("not reproduced", "reproduced")
-    assert found["each"].effect.estimate == found["mean"].effect.estimate == pytest.approx(5.0)
-    assert found["each"].effect.weakest == "cc3m_clip_cleaned over cc3m_clip_control +0.00"
+    decisions = decided(trained, each=claim(**pairs), mean=claim(**pairs, together="mean"))
+    assert (decisions["each"].verdict, decisions["mean"].verdict) == ("not reproduced", "reproduced")
+    assert decisions["each"].effect.estimate == decisions["mean"].effect.estimate == pytest.approx(5.0)
+    assert str(decisions["each"].effect.weakest) == "cc3m_clip_cleaned over cc3m_clip_control +0.00"
 
 
 def test_pairs_that_the_study_lacks_are_counted(trained):
-    found = decided(trained, gain=claim(also=({"run": "cc3m_slip_helip", "over": "cc3m_slip"},)))["gain"]
-    assert (found.verdict, found.effect.compared, found.effect.of, found.note) == ("reproduced", 1, 2, "1 of 2 comparisons")
+    decision = decided(trained, gain=claim(also=({"run": "cc3m_slip_helip", "over": "cc3m_slip"},)))["gain"]
+    assert (decision.verdict, decision.effect.compared, decision.effect.of, decision.note) == ("reproduced", 1, 2, "1 of 2 comparisons")
 
 
 def test_a_gain_over_the_start_is_also_decided_over_the_control(trained):
     level(trained, "cc3m_clip_helip", (100, 104))  # as the control: the start is beaten by training longer
-    found = decided(trained, gain=claim(over="cc3m_clip"))["gain"]
-    assert (found.verdict, found.control_verdict) == ("reproduced", "not reproduced")
-    assert (found.effect.estimate, found.control.estimate) == (pytest.approx(2.0), 0.0)
+    decision = decided(trained, gain=claim(over="cc3m_clip"))["gain"]
+    assert (decision.verdict, decision.control_verdict) == ("reproduced", "not reproduced")
+    assert (decision.effect.estimate, decision.control.estimate) == (pytest.approx(2.0), 0.0)
 
 
 def test_more_claims_make_each_harder_to_show(trained):
@@ -162,25 +162,25 @@ def test_more_claims_make_each_harder_to_show(trained):
 
 
 def test_epochs_are_arithmetic(trained):
-    trained.manifest("cc3m").write_text(json.dumps({"size": 600}))
+    BuildCorpus(trained, "cc3m").output.write_text(json.dumps({"size": 600}))
     for steps, verdict in ((18, "reproduced"), (19, "not reproduced")):  # 18 steps of 64 are 1.92 passes over 600 pairs
         for seed, taken in (dict.fromkeys(SEEDS, 6) | {"3": steps}).items():  # the longest training counts
-            folder = trained.model_dir("cc3m_clip_helip", seed)
+            folder = model_of(trained, "cc3m_clip_helip", seed).folder
             folder.mkdir(parents=True, exist_ok=True)
             (folder / "train.json").write_text(json.dumps({"steps": taken}))
         assert decided(trained, cost=claim(measure="epochs", margin=2))["cost"].verdict == verdict
 
 
 def test_what_presumes_a_gain_holds_only_where_the_gain_does(trained):
-    trained.manifest("cc3m").write_text(json.dumps({"size": 600}))
+    BuildCorpus(trained, "cc3m").output.write_text(json.dumps({"size": 600}))
     for seed in SEEDS:
-        trained.model_dir("cc3m_clip_helip", seed).mkdir(parents=True)
-        (trained.model_dir("cc3m_clip_helip", seed) / "train.json").write_text(json.dumps({"steps": 6}))
+        model_of(trained, "cc3m_clip_helip", seed).folder.mkdir(parents=True)
+        (model_of(trained, "cc3m_clip_helip", seed).folder / "train.json").write_text(json.dumps({"steps": 6}))
     cost = claim(measure="epochs", margin=2, presumes=("gain",))
     assert decided(trained, gain=claim(), cost=cost)["cost"].verdict == "reproduced"
     level(trained, "cc3m_clip_helip", (100, 104))  # as its control
-    found = decided(trained, gain=claim(), cost=cost)["cost"]
-    assert (found.verdict, found.note) == ("underpowered", "passes over the corpus; presumes gain, not shown here")
+    decision = decided(trained, gain=claim(), cost=cost)["cost"]
+    assert (decision.verdict, decision.note) == ("underpowered", "passes over the corpus; presumes gain, not shown here")
 
 
 def test_one_timing_decides_only_beyond_the_margin(trained):
@@ -189,7 +189,7 @@ def test_one_timing_decides_only_beyond_the_margin(trained):
     faster = claim(measure="mining_minutes", table="table10", run="cc3m_clip_image_mining", over="cc3m_clip_helip")
     for minutes, verdict in ((1.0, "reproduced"), (5.8, "underpowered"), (6.2, "underpowered"), (9.0, "not reproduced")):
         for run, took in (("cc3m_clip_helip", 6.0), ("cc3m_clip_image_mining", minutes)):
-            folder = trained.pairs_dir(names[run])
+            folder = Mine(trained, names[run]).folder
             folder.mkdir(parents=True, exist_ok=True)
             (folder / "pairs.json").write_text(json.dumps({"wall_clock_seconds": 60 * took}))
         assert decided(trained, faster=faster)["faster"].verdict == verdict
@@ -206,9 +206,9 @@ def test_one_timing_decides_only_beyond_the_margin(trained):
     ],
 )
 def test_published_numbers_come_from_the_table(study, name, values, relative):
-    found = published(study, study.claims[name])
-    assert (found.over_value, found.value) == pytest.approx(values, abs=0.001)
-    assert found.relative == pytest.approx(relative, abs=0.05)
+    printed = published(study, study.claims[name])
+    assert (printed.over_value, printed.value) == pytest.approx(values, abs=0.001)
+    assert printed.relative == pytest.approx(relative, abs=0.05)
 
 
 PRINTED = {
@@ -224,8 +224,8 @@ PRINTED = {
 def test_averages_are_those_that_the_paper_printed(study, name):
     """CyCLIP's row of table 3 lacks cells, and its average is not printed."""
     table = study.tables[name]
-    found = [average for row in table.rows if (average := printed_average(table, row.published)) is not None]
-    assert found == pytest.approx(PRINTED[name], abs=0.001)
+    averages = [average for row in table.rows if (average := table.printed_average(row.published)) is not None]
+    assert averages == pytest.approx(PRINTED[name], abs=0.001)
 
 
 def test_only_columns_and_averages_have_published_numbers(study):
@@ -286,17 +286,17 @@ def test_claims_csv_and_page_carry_the_decision(trained):
 
 
 @pytest.mark.parametrize(
-    ("said", "message"),
+    ("fields", "message"),
     [
         ({"columns": ["mnist"]}, r"claims.yaml: wrong: names column 'mnist', and table1 has cifar10, cifar100, imagenet"),
         ({"also": [{"run": "nobody", "over": "cc3m_clip"}]}, r"claims.yaml: wrong: names run 'nobody', and there is no such run"),
         ({"table": "table12"}, r"claims.yaml: wrong: names table 'table12', and there is no such table"),
     ],
 )
-def test_names_that_nothing_answers_to_are_refused_when_the_study_is_loaded(project, tmp_path, said, message):
+def test_names_that_nothing_answers_to_are_refused_when_the_study_is_loaded(project, tmp_path, fields, message):
     experiments = tmp_path / "experiments"
     shutil.copytree(project / "experiments", experiments)
-    (experiments / "paper" / "claims.yaml").write_text(yaml.safe_dump({"wrong": claim().model_dump(mode="json") | said}))
+    (experiments / "paper" / "claims.yaml").write_text(yaml.safe_dump({"wrong": claim().model_dump(mode="json") | fields}))
     with pytest.raises(HelipError, match=message):
         Study("smoke", experiments)
 

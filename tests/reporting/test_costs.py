@@ -2,8 +2,8 @@
 
 import json
 
-from helip.reporting.contamination import contamination
-from helip.reporting.costs import costs, made
+from helip.reporting.provenance import Overlap, contamination, costs
+from helip.stages import CheckContamination
 
 
 def artefact(path, pid, seconds, cpu, written="2026-11-22T10:00:00+00:00"):
@@ -19,20 +19,23 @@ def test_artefacts_of_one_job_are_counted_once_with_its_last_word(study):
     (study.root / "models" / "a" / "seed0" / "open_clip_config.json").write_text("{}")
     cost = costs(study)
     assert (cost.jobs, cost.wall, cost.cpu_hours) == ({"train": 1, "evaluate": 1}, {"train": 3600, "evaluate": 30}, 0.5)
-    page = made(cost)
-    assert "- Date: 2026-11-22 09:30 to 2026-11-22 10:30 UTC\n- Machine: a test machine\n- Commit: abc\n" in page
-    assert "- Jobs: 2 (1 to train, 1 to evaluate), besides the tables and figures" in page
-    assert "0.50 CPU-hours" in page
+    facts = cost.facts
+    assert (facts["Date"], facts["Machine"], facts["Commit"]) == ("2026-11-22 09:30 to 2026-11-22 10:30 UTC", "a test machine", "abc")
+    assert facts["Jobs"] == "2 (1 to train, 1 to evaluate), besides the tables and figures"
+    assert facts["Cost"].startswith("0.50 CPU-hours")
 
 
 def test_a_study_without_artefacts_claims_no_cost(study):
-    assert made(costs(study)) == ""
+    assert costs(study).facts == {}
 
 
-def test_contamination_is_counted_for_each_set_and_corpus_of_a_real_study(study, tmp_path, monkeypatch):
-    assert contamination(study) == ""  # all generated
-    file = tmp_path / "contamination.json"
-    monkeypatch.setattr(type(study), "contamination_file", file)
+def test_contamination_is_counted_for_each_set_and_corpus_of_a_real_study(study, monkeypatch):
+    assert contamination(study) is None  # all generated
+    monkeypatch.setattr("helip.study.Study.is_generated", lambda study, corpus: False)
+    file = CheckContamination(study).output
+    file.parent.mkdir(parents=True, exist_ok=True)
     counts = [{"set": "cifar10", "corpus": "cc3m", "items": 10000, "found": 12, "share": 0.0012, "samples": 13}]
     file.write_text(json.dumps({"declaration": {"dct_bits": 4, "gradient_bits": 8}, "counts": counts}))
-    assert "| cifar10 | cc3m | 10,000 | 12 | 0.12 % |" in contamination(study)
+    counted = contamination(study)
+    assert counted.overlaps == (Overlap("cifar10", "cc3m", 10000, 12, 0.0012),)
+    assert "at most 4 bits of 64 of one and 8 of another differ" in counted.explanation

@@ -13,11 +13,11 @@ def rows(project) -> list[list[str]]:
 
 def places(project) -> Counter[str]:
     """How many tests `test_name` and `test_file.py::test_name` stand for."""
-    found: Counter[str] = Counter()
+    counts: Counter[str] = Counter()
     for path in (project / "tests").rglob("test_*.py"):
         for name in re.findall(r"^def (test_\w+)", path.read_text(), re.MULTILINE):
-            found.update((name, f"{path.name}::{name}"))
-    return found
+            counts.update((name, f"{path.name}::{name}"))
+    return counts
 
 
 def test_every_line_names_one_test_or_a_table_that_exists(project):

@@ -7,7 +7,8 @@ from helip.config import Claim, MiningSpec
 from helip.mining.pairs import PairSet
 from helip.reporting.claims import decide
 from helip.reporting.measured import Measured
-from helip.reporting.mining_quality import overlap_by_target, quality, write_quality
+from helip.reporting.quality import overlap_by_target, quality, write_quality
+from helip.stages import Mine
 from helip.synthetic.truth import Truth
 
 HPM = "cc3m.hpm.dino_vits8.sentence"
@@ -28,17 +29,17 @@ def known(study, monkeypatch):
     monkeypatch.setattr(Truth, "open", classmethod(lambda cls, folder: truth))
     pairs = PairSet(np.array([1, 2, 0], np.int32), np.ones(3, np.float32), np.array([0, 2, 3, 3]), np.array([False, False, True]),
                     MiningSpec(k=2), 3)  # fmt: skip
-    pairs.save(study.pairs_dir(HPM))
+    pairs.save(Mine(study, HPM).folder)
     return study
 
 
 def test_quality_by_hand(known):
-    found = quality(known, HPM)
-    assert found.false_negatives == pytest.approx(100 / 3)  # caption 2 is true of image 0
-    assert found.truly_hard == pytest.approx(200 / 3)  # (0, 1) and (1, 0)
-    assert found.same_concept == pytest.approx(200 / 3)
-    assert found.attribute_overlap == pytest.approx(100 * (10 + 0 + 10) / 33)
-    assert (found.noise_precision, found.noise_recall, found.noise_targets) == (100, 100, 1)
+    measured = quality(known, HPM)
+    assert measured.false_negatives == pytest.approx(100 / 3)  # caption 2 is true of image 0
+    assert measured.truly_hard == pytest.approx(200 / 3)  # (0, 1) and (1, 0)
+    assert measured.same_concept == pytest.approx(200 / 3)
+    assert measured.attribute_overlap == pytest.approx(100 * (10 + 0 + 10) / 33)
+    assert (measured.noise_precision, measured.noise_recall, measured.noise_targets) == (100, 100, 1)
     assert overlap_by_target(known, HPM)[:2] == pytest.approx([100 * 5 / 11, 100 * 10 / 11])
     assert np.isnan(overlap_by_target(known, HPM)[2])
 

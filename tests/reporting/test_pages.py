@@ -1,4 +1,4 @@
-"""Tables in LaTeX, table 10, and the little Markdown that the report reads."""
+"""Tables in Markdown and LaTeX, table 10, and prose in Markdown as HTML."""
 
 import csv
 
@@ -8,12 +8,9 @@ from wide import mine_pairs, wide_study
 from helip.config import MiningSpec
 from helip.mining import mine
 from helip.mining.pairs import PairSet, merge
-from helip.reporting import html
-from helip.reporting.costs import costs
-from helip.reporting.latex import escaped
-from helip.reporting.rows import grid
-from helip.reporting.tables import write_table
-from helip.reporting.times import machines, mining_jobs, pairs_file
+from helip.reporting.pages import latex_escaped, markdown_to_html, write_table
+from helip.reporting.provenance import costs
+from helip.reporting.tables import grid, machines, mining_jobs, pairs_file
 
 
 def test_latex_carries_value_spread_published_and_difference(measured):
@@ -26,7 +23,7 @@ def test_latex_carries_value_spread_published_and_difference(measured):
 
 
 def test_what_means_something_to_latex_is_escaped():
-    assert escaped(r"50 % of a_b & {c} #1 \x") == r"50 \% of a\_b \& \{c\} \#1 \textbackslash{}x"
+    assert latex_escaped(r"50 % of a_b & {c} #1 \x") == r"50 \% of a\_b \& \{c\} \#1 \textbackslash{}x"
 
 
 def test_rows_of_ours_are_marked(measured):
@@ -48,8 +45,8 @@ def test_table_10_is_the_wall_clock_of_the_mining_jobs_with_methods_down_and_cor
     )
     page = write_table(study, "table10")
     # 400 pairs: pools of 90 and 180 candidates, or all 400, at a thousand a second
-    assert "| HELIP-3M | 0.60 (138.00, -137.40) |" in page
-    assert "| HELIP-Full | 2.67 (551.00, -548.33) |" in page
+    assert "| HELIP-3M | 0.60 (138.00, −137.40) |" in page
+    assert "| HELIP-Full | 2.67 (551.00, −548.33) |" in page
     assert "Measured on a test machine; one timing each." in page
     text = (study.root / "table10.tex").read_text()
     assert r"Method & CC12M (generated, 400 pairs) \\" in text
@@ -73,7 +70,7 @@ def test_table_10_says_how_many_jobs_a_time_is_summed_over_and_on_what_they_ran(
         shards.append(PairSet.open(tmp_path / str(i)))
     merge(shards, pairs_file(study, "cc3m_clip_helip").parent)
     page = write_table(study, "table10")
-    assert "| HELIP-Full | 3.00 (69.00, -66.00), summed over 3 jobs |" in page
+    assert "| HELIP-Full | 3.00 (69.00, −66.00), summed over 3 jobs |" in page
     assert "Measured on a processor, 8 cores and a processor, 8 cores, a GPU; one timing each." in page
     assert "3.00, summed over 3 jobs" in (study.root / "table10.tex").read_text()
     cost = costs(study)  # the shards' files are gone: their jobs are not
@@ -87,12 +84,13 @@ def test_pairs_that_do_not_name_their_jobs_are_of_one():
 
 def test_markdown_of_our_documents_becomes_html():
     text = "# Title\n\nA *b* **c** `d < e`, [f](https://g.org).\n\n- one\n  more\n- two\n\n| h | i |\n| --- | --- |\n| **j** | l |\n"
-    page = html.markdown(text)
-    assert '<td class="words"><b>j</b></td><td class="words">l</td>' in page
+    page = markdown_to_html(text)
+    assert '<div class="scroll"><table class="words">' in page and "<td><strong>j</strong></td>\n<td>l</td>" in page
     assert "<h2>Title</h2>" in page
-    assert '<p>A <i>b</i> <b>c</b> <code>d &lt; e</code>, <a href="https://g.org">f</a>.</p>' in page
-    assert "<ul><li>one more</li><li>two</li></ul>" in page
+    assert '<p>A <em>b</em> <strong>c</strong> <code>d &lt; e</code>, <a href="https://g.org">f</a>.</p>' in page
+    assert "<ul>\n<li>one\nmore</li>\n<li>two</li>\n</ul>" in page
 
 
 def test_nothing_of_a_document_becomes_markup():
-    assert html.inline("<script>alert('x')</script>") == "&lt;script&gt;alert('x')&lt;/script&gt;"
+    assert markdown_to_html("<script>alert('x')</script>") == "<p>&lt;script&gt;alert('x')&lt;/script&gt;</p>\n"
+    assert markdown_to_html("[x](javascript:alert)") == "<p>[x](javascript:alert)</p>\n"

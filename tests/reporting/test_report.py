@@ -6,17 +6,21 @@ import subprocess
 
 import numpy as np
 import pytest
+import yaml
 from matplotlib.figure import Figure
 from PIL import Image
 
 from helip.config import MiningSpec
 from helip.errors import HelipError
 from helip.mining.pairs import PairSet
-from helip.reporting.figures import TITLES, accuracy_by_size, draw
-from helip.reporting.figures.pair_sheets import drawn_targets
-from helip.reporting.inputs import figure_inputs, figures, report_inputs, sheet_pairs, tables
-from helip.reporting.pages import write_pages
-from helip.reporting.report import write_report
+from helip.reporting.answer import between, matrix
+from helip.reporting.document import drawn_figures
+from helip.reporting.figures import draw, drawn_targets, plot_published, published_points
+from helip.reporting.pages import write_pages, write_report
+from helip.stages import DrawFigure, Mine, WriteReport
+from helip.stages.figure import figures_of, sheet_pairs
+from helip.stages.table import tables_of
+from helip.study import Study
 
 FLAGS = ("--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking", "--disable-component-update",
          "--disable-sync", "--hide-scrollbars", "--enable-logging=stderr", "--virtual-time-budget=10000")  # fmt: skip
@@ -26,8 +30,10 @@ FRAME = """<!doctype html><body style="margin:0"><iframe src="report.html" width
 <script>addEventListener("load", () => setTimeout(() => document.body.dataset.seen = frames[0].document.title, 500))</script>"""
 
 
-def page_of(study) -> str:
-    return (study.root / "report.html").read_text()
+@pytest.fixture(scope="module")
+def page(reported, shown) -> str:
+    """report.html of everything."""
+    return (reported.root / "report.html").read_text()
 
 
 def browse(page, profile, *arguments):
@@ -41,24 +47,23 @@ def browse(page, profile, *arguments):
 
 
 def test_everything_the_rule_waits_for_is_there(reported):
-    assert all(path.exists() for path in report_inputs(reported))
+    assert all(path.exists() for path in WriteReport(reported).inputs())
 
 
-def test_the_answer_comes_first_then_verdicts_tables_figures_ledger_and_versions(reported):
-    order = [m[1] for m in re.finditer(r'<section id="(\w+)"', page_of(reported))]
+def test_the_answer_comes_first_then_verdicts_tables_figures_ledger_and_versions(reported, page):
+    order = [m[1] for m in re.finditer(r'<section id="(\w+)"', page)]
     assert order == ["answer", "verdicts", "question", "tables", "figures", "ledger", "times", "versions"]
-    assert page_of(reported).count('<article class="claim') == len(reported.claims)
-    assert "eq. 6 &lt;b&gt;" in page_of(reported)
+    assert page.count('<article class="claim') == len(reported.claims)
+    assert "eq. 6 &lt;b&gt;" in page
 
 
-def test_the_page_needs_nothing_from_elsewhere(reported):
-    loaded = re.findall(r'(?:src|href)="(?!#)([^"]{1,80})', page_of(reported))
+def test_the_page_needs_nothing_from_elsewhere(page):
+    loaded = re.findall(r'(?:src|href)="(?!#)([^"]{1,80})', page)
     assert {link.split(",")[0].split(";")[0] for link in loaded} == {"data:image/png", "data:", "https://arxiv.org/abs/2305.05208"}
 
 
-def test_its_numbers_are_those_of_the_tables(reported):
-    cell = f"<td>{reported_value(reported):.2f} ±"
-    assert cell in page_of(reported)
+def test_its_numbers_are_those_of_the_tables(reported, page):
+    assert f"<td>{reported_value(reported):.2f} ±" in page
 
 
 def reported_value(study) -> float:
@@ -69,13 +74,12 @@ def reported_value(study) -> float:
 
 
 @pytest.mark.parametrize("width", [390, 1280])
-def test_a_browser_shows_it_without_errors_and_with_all_images(reported, tmp_path, width):
+def test_a_browser_shows_it_without_errors_and_with_all_images(reported, page, tmp_path, width):
     """A copy of the page says what it sees in its title: images that loaded, and whether anything is wider than the window."""
     probe = """<script>addEventListener("load", () => { const images = [...document.images];
       document.title = [images.length, images.filter(i => i.complete && i.naturalWidth > 100).length,
         document.documentElement.scrollWidth - innerWidth, innerWidth].join(" "); });</script></body>"""
-    page = tmp_path / "report.html"
-    page.write_text(page_of(reported).replace("</body>", probe))
+    (tmp_path / "report.html").write_text(page.replace("</body>", probe))
     # chromium's own windows are at least 500 pixels wide: a narrower one is a frame
     frame = tmp_path / "frame.html"
     frame.write_text(FRAME.replace("WIDTH", str(width)))
@@ -83,7 +87,7 @@ def test_a_browser_shows_it_without_errors_and_with_all_images(reported, tmp_pat
     count, loaded, overflow, inner = map(int, re.search(r'data-seen="(\d+) (\d+) (-?\d+) (\d+)"', shown).groups())
     assert console == []
     assert (inner, loaded) == (width, count)
-    assert count == len(figures(reported))
+    assert count == len([one.figure for one in figures_of(reported)])
     assert overflow <= 0  # tables scroll inside their frames; the page itself does not
 
 
@@ -92,17 +96,67 @@ def test_a_report_without_its_claims_says_what_to_build(study):
         write_report(study)
 
 
-def test_pages_hold_the_tables_the_verdicts_and_the_figures(reported, tmp_path):
-    page = write_pages(reported, tmp_path / "docs" / "wide").read_text()
+def test_pages_hold_the_tables_the_verdicts_and_the_figures(reported, shown, tmp_path):
+    page = write_pages(reported, tmp_path / "docs" / "wide", shown).read_text()
     question = reported.tables["table11"].title
     table = (reported.root / "table1.md").read_text()
     row = next(line for line in table.splitlines() if line.startswith("| CC3M") and "CLIP-HELIP" in line)
     assert row in page
     headings = re.findall(r"^## (.*)", page, re.MULTILINE)
     assert headings[:4] == ["Does refinement beat plain continued training?", "The paper's claims", "Figures", f"Table 11. {question}"]
-    assert f"![{TITLES['figure5']}](figure5.png)" in page
+    assert f"![{reported.report.figures['figure5'].title}](figure5.png)" in page
     assert (tmp_path / "docs" / "wide" / "figure5.png").read_bytes() == (reported.root / "figure5.png").read_bytes()
-    write_pages(reported, tmp_path / "docs" / "wide")  # its own pages may be replaced
+    write_pages(reported, tmp_path / "docs" / "wide", shown)  # its own pages may be replaced
+
+
+def test_pages_hold_what_refinements_add_in_short(reported, shown, tmp_path):
+    page = write_pages(reported, tmp_path / "wide", shown).read_text()
+    short = matrix(reported, shown.asked)
+    for method, (first, *_) in short.rows:
+        mark = "**" if first.is_shown else ""
+        assert f"\n| {method} | {mark}{between(first.cell)}{mark} |" in page
+
+
+def test_minus_signs_are_real_in_pages_and_plain_in_csv_and_latex(reported, shown, page, tmp_path):
+    readme = write_pages(reported, tmp_path / "wide", shown).read_text()
+    assert any((cell.minus_published or 0) < 0 for table in shown.tables for cell in table.cells)
+    for text in (page.partition('<section id="ledger"')[0], readme):
+        assert "\N{MINUS SIGN}" in text and not re.search(r"[(\[ >]-\d+\.\d", text)
+    written = [path for ending in ("csv", "tex") for path in reported.root.glob(f"*.{ending}")]
+    assert len(written) > 10 and not any("\N{MINUS SIGN}" in path.read_text() for path in written)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda r: r["question"].update(table="table12"), "report.yaml: question: names table 'table12', and there is no such table"),
+        (lambda r: r["question"].update(claim="nobody"), "report.yaml: question: names claim 'nobody', and there is no such claim"),
+        (lambda r: r["figures"]["figure4"].update(table="table12"), "report.yaml: figure4: names table 'table12', and there is no such"),
+        (lambda r: r["figures"]["figure5"].update(methods=["hpm", "imgae"]), "report.yaml: .*figure5.*methods"),
+    ],
+)
+def test_names_in_report_yaml_that_nothing_answers_to_are_refused(project, tmp_path, change, message):
+    shutil.copytree(project / "experiments", tmp_path / "experiments")
+    file = tmp_path / "experiments" / "paper" / "report.yaml"
+    declared = yaml.safe_load(file.read_text())
+    change(declared)
+    file.write_text(yaml.safe_dump(declared))
+    with pytest.raises(HelipError, match=message):
+        Study("smoke", tmp_path / "experiments")
+
+
+def test_a_figure_is_declared_and_not_coded(reported, tmp_path):
+    """A sheet under another name, of another title: drawn, captioned and shown, without a word of code."""
+    declared = reported.report.figures["figure6"].model_copy(update={"title": "Pools beside the whole", "note": "Not in the paper."})
+    report = reported.report
+    reported.report = report.model_copy(update={"figures": {"figure12": declared}})
+    try:
+        assert [one.figure for one in figures_of(reported)] == ["figure12"]
+        assert [path.name for path in draw(reported, "figure12")] == ["figure12.png", "figure12.pdf"]
+        (drawn,) = drawn_figures(reported, ["figure12"])
+        assert drawn.caption == "Figure 12. Pools beside the whole. Not in the paper."
+    finally:
+        reported.report = report
 
 
 def test_a_folder_of_other_things_is_not_replaced(reported, tmp_path):
@@ -113,7 +167,7 @@ def test_a_folder_of_other_things_is_not_replaced(reported, tmp_path):
 
 
 def test_every_table_in_latex_has_whole_rows(reported):
-    for name in tables(reported):
+    for name in [one.table for one in tables_of(reported)]:
         text = (reported.root / f"{name}.tex").read_text()
         columns = len(re.search(r"begin{tabular}{(\w+)}", text)[1])
         rows = [line for line in text.splitlines() if line.endswith(r"\\")]
@@ -124,29 +178,29 @@ def test_every_table_in_latex_has_whole_rows(reported):
 def test_every_table_is_accepted_by_latex_and_no_wider_than_the_page(reported, tmp_path):
     if not shutil.which("pdflatex"):
         pytest.skip("no pdflatex on this machine: apt-get install texlive-latex-recommended")
-    bodies = [(reported.root / f"{name}.tex").read_text() for name in tables(reported)]
+    bodies = [(reported.root / f"{name}.tex").read_text() for name in [one.table for one in tables_of(reported)]]
     head = r"\documentclass{article}\usepackage{booktabs,graphicx}\begin{document}"
     (tmp_path / "page.tex").write_text("\n".join([head, *bodies, r"\end{document}"]))
     command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "page.tex"]
-    said = subprocess.run(command, cwd=tmp_path, check=True, capture_output=True, text=True).stdout
-    assert "Overfull" not in said
+    log = subprocess.run(command, cwd=tmp_path, check=True, capture_output=True, text=True).stdout
+    assert "Overfull" not in log
 
 
 # ---------------------------------------------------------------- figures
 
 
 def test_a_study_draws_what_it_has_runs_for(study, reported):
-    assert figures(reported) == ["figure4", "figure5", "figure6", "figure7", "figure8"]
-    assert figures(study) == ["figure4", "figure5", "figure7", "figure8"]  # the smoke study has no FastHPM
-    assert "table9" not in tables(study) and "table9" in tables(reported)
+    assert [one.figure for one in figures_of(reported)] == ["figure4", "figure5", "figure6", "figure7", "figure8"]
+    assert [one.figure for one in figures_of(study)] == ["figure4", "figure5", "figure7", "figure8"]  # the smoke study has no FastHPM
+    assert "table9" not in [one.table for one in tables_of(study)] and "table9" in [one.table for one in tables_of(reported)]
     lacks = "'figure6' is no figure, or the study lacks what it shows; it can draw figure4, figure5, figure7, figure8"
     with pytest.raises(HelipError, match=lacks):
         draw(study, "figure6")
 
 
 def test_figures_are_drawn_as_png_and_pdf_and_the_same_figure_is_the_same_file(reported):
-    for name in figures(reported):
-        assert all(path.exists() for path in figure_inputs(reported, name))
+    for name in [one.figure for one in figures_of(reported)]:
+        assert all(path.exists() for path in DrawFigure(reported, name).inputs())
         pixels = np.asarray(Image.open(reported.root / f"{name}.png").convert("L"))
         assert min(pixels.shape) > 400 and (pixels < 250).mean() > 0.01  # something is on the paper
         assert (reported.root / f"{name}.pdf").read_bytes().startswith(b"%PDF")
@@ -155,14 +209,18 @@ def test_figures_are_drawn_as_png_and_pdf_and_the_same_figure_is_the_same_file(r
 
 
 def test_sheets_compare_the_methods_of_one_corpus_with_the_studys_own_encoders(reported):
-    assert sheet_pairs(reported, "figure5") == ["cc3m.hpm.dino_vits8.sentence", "cc3m.image.resnet50", "cc3m.text.bert"]
-    full, *pools = sheet_pairs(reported, "figure6")
+    assert [one.pairs for one in sheet_pairs(reported, "figure5")] == [
+        "cc3m.hpm.dino_vits8.sentence",
+        "cc3m.image.resnet50",
+        "cc3m.text.bert",
+    ]
+    full, *pools = [one.pairs for one in sheet_pairs(reported, "figure6")]
     assert full == "cc12m.hpm.dino_vits8.sentence"
     assert [reported.pairs_entry(name)[1].pool for name in pools] == [180, 90]
 
 
 def test_targets_are_drawn_first_among_those_that_every_method_has_pairs_for(reported):
-    sets = [PairSet.open(reported.pairs_dir(name)) for name in sheet_pairs(reported, "figure5")]
+    sets = [PairSet.open(Mine(reported, name).folder) for name in [one.pairs for one in sheet_pairs(reported, "figure5")]]
     targets = drawn_targets(sets, 6)
     assert len(set(targets)) == 6 and targets == drawn_targets(sets, 6)
     assert all(len(s.hard(i)) for s in sets for i in targets)
@@ -178,8 +236,8 @@ def test_a_sheet_is_drawn_though_a_method_found_nothing():
 
 def test_figure_4_has_the_papers_one_control_beside_its_start(study):
     axes = Figure().subplots()
-    printed = [(r.corpus, accuracy_by_size._arm(r.label), v) for r in study.tables["figure4"].rows for v in r.published.values()]
-    accuracy_by_size._paper(axes, printed)
+    declared = study.report.figures["figure4"]
+    plot_published(axes, published_points(study, declared), declared.sizes)
     assert [(line.get_label(), list(line.get_ydata())) for line in axes.lines] == [
         ("CLIP", [19.04, 30.27, 25.46, 42.32]),
         ("CLIP, control", [42.25]),

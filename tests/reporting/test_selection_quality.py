@@ -8,14 +8,15 @@ from matplotlib.figure import Figure
 from wide import wide_study
 
 from helip.io import write_json
-from helip.reporting.figures.mining_quality import _noise, selection_label
-from helip.reporting.mining_quality import Selected, selections, write_selections
+from helip.reporting.figures import plot_detectors, selection_label
+from helip.reporting.quality import Selected, selections, write_selections
+from helip.stages import selection_of
 
 ONE = Selected("s_clip_loss.keep0.9", "cc3m_clip", "0", "cc3m", "s_clip_loss", 0.9, 10.0, 12.0, 97.0, 80.0, 99.0)
 
 
 def select(study, run: str, precision: float | None) -> None:
-    folder = study.selection_dir(run, study.run(run).seeds[0])
+    folder = selection_of(study, run, study.run(run).seeds[0]).folder
     folder.mkdir(parents=True)
     truth = {"mismatched": 60, "dropped": 50, "precision": precision, "recall": 0.8, "auc": 0.99}
     write_json(folder / "selection.json", {"declaration": study.run(run).select.model_dump(), "size": 500, "truth": truth})
@@ -56,6 +57,6 @@ def test_a_label_says_the_score_the_share_and_whose():
 
 def test_a_row_shows_the_mean_and_each_start_of_a_kind():
     axes = Figure().subplots()
-    _noise(axes, [], [[ONE, replace(ONE, precision=87.0)], [replace(ONE, precision=None)]])
+    plot_detectors(axes, [], [[ONE, replace(ONE, precision=87.0)], [replace(ONE, precision=None)]])
     drawn = [tuple(map(float, spot)) for dots in axes.collections for spot in dots.get_offsets()]
     assert drawn == [(92.0, 0.0), (97.0, 0.3), (87.0, 0.3), (80.0, 0.0), (80.0, 0.3), (80.0, 0.3), (80.0, 1.0)]

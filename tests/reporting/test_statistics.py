@@ -6,10 +6,9 @@ import torch
 
 from helip.errors import HelipError
 from helip.evaluation.run import packed
-from helip.reporting.metrics import Metrics
-from helip.reporting.noise import Noise, training_noise
-from helip.reporting.paired import Paired, Spread, spread
-from helip.reporting.statistics import Gain, chance, gain, holm, interval
+from helip.reporting.measured import Metrics
+from helip.reporting.statistics import Gain, Noise, Paired, Spread, chance, gain, holm, interval, spread, training_noise
+from helip.stages import metrics_file
 
 
 def paired(ours, reference, clusters=None, sets=None, start="start"):
@@ -120,21 +119,21 @@ def test_trainings_that_share_a_start_are_drawn_together():
 
 def test_captions_of_an_image_are_one_item(measured):
     """Two images of two captions each, hits 1 0 and 1 1: the items are 0.5 and 1."""
-    path = measured.metrics_file("cc3m_clip", "0", "imagenet", "zeroshot")
-    said = json.loads(path.read_text())
-    said["per_item"]["acc1"] = packed(torch.tensor([True, False, True, True]), together=2)
-    said["metrics"]["acc1"] = 75.0
-    path.write_text(json.dumps(said))
+    path = metrics_file(measured, "cc3m_clip", "0", "imagenet", "zeroshot")
+    content = json.loads(path.read_text())
+    content["per_item"]["acc1"] = packed(torch.tensor([True, False, True, True]), together=2)
+    content["metrics"]["acc1"] = 75.0
+    path.write_text(json.dumps(content))
     assert Metrics(path).hits("acc1").tolist() == [0.5, 1.0]
 
 
 def test_a_metrics_file_that_contradicts_itself_or_its_place_is_refused(measured):
-    path = measured.metrics_file("cc3m_clip", "0", "imagenet", "zeroshot")
+    path = metrics_file(measured, "cc3m_clip", "0", "imagenet", "zeroshot")
     assert Metrics(path, set="imagenet", task="zeroshot").hits("acc1").mean() == 0.25
     with pytest.raises(HelipError, match="imagenet.zeroshot.json: is of set 'imagenet': it was put in another's place"):
         Metrics(path, set="cub", task="zeroshot")
-    said = json.loads(path.read_text())
-    path.write_text(json.dumps(said | {"metrics": {"acc1": 26.0}}))
+    content = json.loads(path.read_text())
+    path.write_text(json.dumps(content | {"metrics": {"acc1": 26.0}}))
     with pytest.raises(HelipError, match="acc1 is not the share of the hits beside it"):
         Metrics(path).hits("acc1")
 
@@ -281,12 +280,12 @@ def test_a_spread_of_nothing_by_chance_is_no_certainty():
     """Two trainings of 40 items that win two and lose one each, on other items: the same gain, and no proof of any."""
     d = np.zeros((2, 40))
     d[0, [0, 1, 2]], d[1, [3, 4, 5]] = (1, 1, -1), (1, 1, -1)
-    found = gain([Paired((("imagenet", d),), ("0", "1"))])
-    assert found.value == pytest.approx(2.5)
-    assert found.trainings[0].variance == pytest.approx(0.0)
-    low, high = found.interval()
+    mean = gain([Paired((("imagenet", d),), ("0", "1"))])
+    assert mean.value == pytest.approx(2.5)
+    assert mean.trainings[0].variance == pytest.approx(0.0)
+    low, high = mean.interval()
     assert low < 0 < high
-    assert found.p(0.0) > 0.05
+    assert mean.p(0.0) > 0.05
 
 
 def test_chance_is_the_share_of_resamples_that_disagree():

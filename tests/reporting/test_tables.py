@@ -7,9 +7,8 @@ from wide import wide_study, write_metrics
 
 from helip.config import Contrast, Table
 from helip.errors import HelipError
-from helip.reporting.contents import finished
-from helip.reporting.report import write_report
-from helip.reporting.tables import write_table
+from helip.reporting.pages import finished, write_report, write_table
+from helip.stages import BuildCorpus, metrics_file
 
 
 def rows(study, table="table1"):
@@ -27,12 +26,12 @@ def test_values_are_means_over_seeds_beside_the_published_numbers(measured):
 
 def test_every_refinement_is_compared_with_its_control_and_the_control_with_its_start(measured):
     write_table(measured, "table1")
-    found = {method: rows(measured)[method, "cifar10"] for method in ("CLIP", "CLIP, control", "CLIP, cleaned", "CLIP-HELIP")}
-    assert found["CLIP"]["reference"] == found["CLIP"]["delta"] == ""
-    assert (found["CLIP, control"]["reference"], found["CLIP, control"]["delta"]) == ("cc3m_clip", "5.0000")
-    assert (found["CLIP, cleaned"]["reference"], found["CLIP, cleaned"]["delta"]) == ("cc3m_clip_control", "10.0000")
-    assert float(found["CLIP-HELIP"]["delta"]) == -2.5  # a negative result stands as it is
-    assert float(found["CLIP-HELIP"]["delta_ci_low"]) <= -2.5 <= float(found["CLIP-HELIP"]["delta_ci_high"])
+    cells = {method: rows(measured)[method, "cifar10"] for method in ("CLIP", "CLIP, control", "CLIP, cleaned", "CLIP-HELIP")}
+    assert cells["CLIP"]["reference"] == cells["CLIP"]["delta"] == ""
+    assert (cells["CLIP, control"]["reference"], cells["CLIP, control"]["delta"]) == ("cc3m_clip", "5.0000")
+    assert (cells["CLIP, cleaned"]["reference"], cells["CLIP, cleaned"]["delta"]) == ("cc3m_clip_control", "10.0000")
+    assert float(cells["CLIP-HELIP"]["delta"]) == -2.5  # a negative result stands as it is
+    assert float(cells["CLIP-HELIP"]["delta_ci_low"]) <= -2.5 <= float(cells["CLIP-HELIP"]["delta_ci_high"])
 
 
 def test_rows_without_runs_in_the_study_are_absent(measured):
@@ -43,7 +42,7 @@ def test_rows_without_runs_in_the_study_are_absent(measured):
 def test_the_markdown_carries_the_same_numbers_and_the_recovered_share(measured):
     text = write_table(measured, "table1")
     assert "| CC3M (generated, 600 pairs, 63 % recovered) | CLIP-HELIP | 28.75 ± 1.77 (19.86, +8.89) |" in text
-    assert "| CC3M CLIP-HELIP | `cc3m_clip_control` | -2.50 [" in text
+    assert "| CC3M CLIP-HELIP | `cc3m_clip_control` | −2.50 [" in text
     assert (measured.root / "table1.md").read_text() == text
 
 
@@ -56,23 +55,23 @@ def test_a_changed_metrics_file_changes_the_table(measured):
 
 
 def test_a_missing_metrics_file_is_named_and_no_table_is_written(measured):
-    measured.metrics_file("cc3m_clip", "0", "cifar100", "zeroshot").unlink()
+    metrics_file(measured, "cc3m_clip", "0", "cifar100", "zeroshot").unlink()
     with pytest.raises(HelipError, match=r"seed0/cifar100.zeroshot.json: not found; build it first"):
         write_table(measured, "table1")
     assert not (measured.root / "table1.csv").exists()
 
 
 def test_while_runs_are_under_way_a_table_can_have_the_rows_that_are_whole(measured):
-    measured.metrics_file("cc3m_clip_cleaned", "1", "cifar100", "zeroshot").unlink()
+    metrics_file(measured, "cc3m_clip_cleaned", "1", "cifar100", "zeroshot").unlink()
     write_table(measured, "table1", finished=True)
     assert {r["run"] for r in rows(measured).values()} == {"cc3m_clip", "cc3m_clip_control", "cc3m_clip_helip"}
-    measured.metrics_file("cc3m_clip_control", "0", "cifar10", "zeroshot").unlink()  # and with it what the others are measured against
+    metrics_file(measured, "cc3m_clip_control", "0", "cifar10", "zeroshot").unlink()  # and with it what the others are measured against
     write_table(measured, "table1", finished=True)
     assert {r["run"] for r in rows(measured).values()} == {"cc3m_clip"}
 
 
 def test_a_metric_nobody_measured_is_named(measured):
-    path = measured.metrics_file("cc3m_clip", "0", "imagenet", "zeroshot")
+    path = metrics_file(measured, "cc3m_clip", "0", "imagenet", "zeroshot")
     path.write_text(path.read_text().replace("acc1", "acc7"))
     with pytest.raises(HelipError, match="has no metric 'acc1' \\(it has acc7\\)"):
         write_table(measured, "table1")
@@ -84,8 +83,8 @@ def test_an_average_may_leave_columns_out(measured):
         write_metrics(measured, "cc3m_clip", seed, "cifar100", np.ones(40))
     measured.tables["table1"] = measured.tables["table1"].model_copy(update={"average": ("imagenet", "cifar10")})
     assert "| ImageNet | CIFAR10 | CIFAR100 | Average of 2 sets | Seeds |" in write_table(measured, "table1")
-    found = rows(measured)["CLIP", "average"]
-    assert (found["value"], found["published"]) == ("26.2500", "26.0500")  # (19.04 + 33.06) / 2
+    cell = rows(measured)["CLIP", "average"]
+    assert (cell["value"], cell["published"]) == ("26.2500", "26.0500")  # (19.04 + 33.06) / 2
     assert rows(measured)["CLIP", "cifar100"]["value"] == "100.0000"
 
 
@@ -106,13 +105,13 @@ def test_rows_of_one_label_can_be_pooled_over_corpora(project, tmp_path):
     study.tables["table1"] = study.tables["table1"].model_copy(update={"pooled": True, "contrasts": contrasts})
     text = write_table(study, "table1")
     with open(study.root / "table1.csv", newline="") as f:
-        found = {(r["corpus"], r["method"]): r for r in csv.DictReader(f) if r["column"] == "imagenet"}
-    pooled = found["2 corpora", "CLIP-HELIP"]
+        by_row = {(r["corpus"], r["method"]): r for r in csv.DictReader(f) if r["column"] == "imagenet"}
+    pooled = by_row["2 corpora", "CLIP-HELIP"]
     assert (pooled["run"], pooled["reference"]) == ("cc3m_clip_helip cc12m_clip_helip", "cc3m_clip_control cc12m_clip_control")
     assert (pooled["value"], pooled["delta"], pooled["n_seeds"], pooled["published"]) == ("50.0000", "7.5000", "6", "")
-    assert float(found["2 corpora", "CLIP, control"]["delta"]) == 5.0
-    assert ("2 corpora", "CLIP") not in found  # a start is measured against nothing
-    beside = {corpus: found[corpus, "HELIP rather than cleaning"] for corpus in ("CC3M", "CC12M", "2 corpora")}
+    assert float(by_row["2 corpora", "CLIP, control"]["delta"]) == 5.0
+    assert ("2 corpora", "CLIP") not in by_row  # a start is measured against nothing
+    beside = {corpus: by_row[corpus, "HELIP rather than cleaning"] for corpus in ("CC3M", "CC12M", "2 corpora")}
     assert [float(r["delta"]) for r in beside.values()] == [10.0, 5.0, 7.5]
     assert {r["arm"] for r in beside.values()} == {"contrast"}
     assert "| CC3M HELIP rather than cleaning | `cc3m_clip_cleaned` | +10.00 [" in text
@@ -143,12 +142,13 @@ def test_an_average_of_a_column_that_is_not_there_is_refused(measured):
 
 
 def test_a_report_of_a_study_under_way_shows_what_is_there(measured):
-    measured.manifest("cc3m").write_text('{"size": 600}')
+    BuildCorpus(measured, "cc3m").output.write_text('{"size": 600}')
     shown = finished(measured)
-    assert (shown.tables, shown.figures) == (["table1", "table6", "table8", "figure4"], ["figure4"])
+    assert [table.name for table in shown.tables] == ["table1", "table6", "table8", "figure4"]
+    assert [figure.name for figure in shown.figures] == ["figure4"]
     there, wanted = re.search(r"(\d+) of (\d+) files are there", shown.note).groups()
     assert 24 <= int(there) < int(wanted)  # 4 arms, 2 seeds, 3 sets
     arms = {row["run"] for row in rows(measured, "table6").values()}
     assert arms == {f"cc3m_clip{arm}" for arm in ("", "_control", "_cleaned", "_helip")}
     page = write_report(measured, shown).read_text()
-    assert "<b>Under way:</b>" in page and "id='table6'" in page and "id='table4'" not in page
+    assert "<strong>Under way:</strong>" in page and 'id="table6"' in page and 'id="table4"' not in page

@@ -4,6 +4,7 @@ import sys
 import pytest
 
 from helip.reporting.tracking import import_study
+from helip.stages import metrics_file, model_of
 
 TRAINED = ("cc3m_clip", "cc3m_clip_control", "cc3m_clip_cleaned", "cc3m_clip_helip")
 
@@ -13,7 +14,7 @@ def trained(measured):
     """Four runs, as if their trainings had ended."""
     for run in map(measured.run, TRAINED):
         for seed in run.seeds:
-            folder = measured.model_dir(run.name, seed)
+            folder = model_of(measured, run.name, seed).folder
             folder.mkdir(parents=True)
             folder.joinpath("train.json").write_text(
                 json.dumps(
@@ -57,7 +58,7 @@ def test_runs_are_imported_once_with_parameters_curves_metrics_and_lineage(train
     assert "retention fell" in run.data.tags["mlflow.note.content"]
     assert "helip.warnings" not in runs["smoke/cc3m_clip/seed1"].data.tags
 
-    path = trained.metrics_file("cc3m_clip", "0", "imagenet", "zeroshot")
+    path = metrics_file(trained, "cc3m_clip", "0", "imagenet", "zeroshot")
     path.write_text(path.read_text().replace("25.0", "26.0"))
     assert import_study(trained, store) == {"imported": 1, "unchanged": trainings - 1}
     _, runs = stored(store)
@@ -68,5 +69,5 @@ def test_runs_are_imported_once_with_parameters_curves_metrics_and_lineage(train
 def test_reporting_never_imports_torch():
     import subprocess
 
-    code = "import sys, helip.reporting.tables, helip.reporting.tracking; print('torch' in sys.modules)"
+    code = "import sys, helip.reporting.pages, helip.reporting.tracking; print('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "False"

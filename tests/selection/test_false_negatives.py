@@ -28,10 +28,10 @@ def three():
 
 
 def test_by_hand(three):
-    found = drop_false_negatives(pair_set([[1, 2], [0, 2], []], noise=[2]), *three)
-    assert [found.hard(i).tolist() for i in range(3)] == [[2], [2], []]
-    assert found.scores(0).tolist() == pytest.approx([5 / 6])  # the second of 1, 5/6, 4/6, 1/2: scores stay with their pairs
-    assert found.noise.tolist() == [False, False, True]
+    filtered = drop_false_negatives(pair_set([[1, 2], [0, 2], []], noise=[2]), *three)
+    assert [filtered.hard(i).tolist() for i in range(3)] == [[2], [2], []]
+    assert filtered.scores(0).tolist() == pytest.approx([5 / 6])  # the second of 1, 5/6, 4/6, 1/2: scores stay with their pairs
+    assert filtered.noise.tolist() == [False, False, True]
 
 
 def test_the_margin_moves_the_line(three):

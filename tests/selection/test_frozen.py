@@ -53,7 +53,7 @@ def test_a_mixture_is_that_of_its_scores(job, files):
     joint = [np.load(job().cache / modality / "features.npy") for modality in ("image", "text")]
     parts = {"clip_score": clip_score(*joint), "agreement": agreement(*arrays.values(), k=5)}
     assert (scores == mixture(parts, {"clip_score": 1, "agreement": 3})).all()
-    assert metadata["declaration"]["score"] == {"clip_score": 1, "agreement": 3}
+    assert metadata["declaration"]["weights"] == {"clip_score": 1, "agreement": 3}
 
 
 def test_features_of_another_corpus_are_refused(job, files, tmp_path):

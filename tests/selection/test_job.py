@@ -11,7 +11,7 @@ from helip.data.corpus import Corpus
 from helip.download.corpora import join
 from helip.errors import HelipError
 from helip.selection.job import Job, run
-from helip.selection.quality import detection
+from helip.selection.keep import detection
 from helip.synthetic.truth import Truth
 
 SMALL = {"score": "s_clip_loss", "batch_size": 16, "batches": 4}
@@ -21,10 +21,10 @@ def read(folder):
     return np.load(folder / "keep.npy"), np.load(folder / "scores.npy"), json.loads((folder / "selection.json").read_text())
 
 
-def test_a_selection_says_what_it_kept_and_how_well_it_found_the_mismatches(job, corpus_folder):
-    said = run(job(keep=0.75, **SMALL))
+def test_a_selection_records_its_share_and_its_detection(job, corpus_folder):
+    metadata = run(job(keep=0.75, **SMALL))
     keep, scores, written = read(job().out)
-    assert said == written
+    assert metadata == written
     assert (keep.dtype, scores.dtype, keep.sum(), written["kept"], written["size"]) == (np.bool_, np.float32, 36, 36, 48)
     assert scores[keep].min() == pytest.approx(written["threshold"])
     assert written["quantiles"]["0.5"] == pytest.approx(np.median(scores), abs=1e-6)
@@ -43,13 +43,13 @@ def test_scores_are_those_of_both_towers_features(job):
     assert (read(job("plain").out)[1] == clip_score(image, text)).all()
 
 
-def test_features_are_encoded_once_for_all_selections_of_a_checkpoint(job, monkeypatch):
+def test_selections_of_a_checkpoint_share_its_features(job, monkeypatch):
     run(job(keep=0.5, **SMALL))
     monkeypatch.setattr("helip.selection.features.encode", lambda *a, **k: pytest.fail("encoded again"))
     run(job("plain", score="clip_score", keep=0.5))
 
 
-def test_features_of_other_weights_at_the_same_path_are_made_again(job, model_folder, tmp_path):
+def test_other_weights_at_the_same_path_are_encoded_again(job, model_folder, tmp_path):
     import shutil
 
     from safetensors.torch import load_file, save_file
@@ -64,7 +64,7 @@ def test_features_of_other_weights_at_the_same_path_are_made_again(job, model_fo
     assert read(job().out)[1] == pytest.approx(-before, abs=1e-5)
 
 
-def test_shards_and_a_run_that_joins_them_give_what_one_run_gives(job, tmp_path, monkeypatch):
+def test_shards_joined_give_what_one_run_gives(job, tmp_path, monkeypatch):
     whole = run(job("whole", **SMALL))
     assert run(job("shared", **SMALL), shard=(0, 2)) is None
     assert run(job("shared", **SMALL), shard=(1, 2)) is None
@@ -144,30 +144,30 @@ def test_a_users_own_corpus_and_model_from_the_command_line(corpus_folder, model
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--score", "clip_score"], "with --model NAME"),
+        (["--score", "clip_score"], "--model is missing: score clip_score needs the model you will refine"),
         (["--model", "local-dir:nowhere", "--keep", "0"], "--keep: Input should be greater than 0"),
-        (["--model", "local-dir:nowhere", "--score", "norm_sim"], "with --model NAME (and --target SET)"),
-        (["--model", "local-dir:nowhere"], "no open_clip model folder"),
+        (["--model", "local-dir:nowhere", "--score", "norm_sim"], "--score: target belongs to score norm_sim"),
+        (["--model", "local-dir:nowhere"], "nowhere: is not there; give an open_clip folder"),
         (["--model", "local-dir:nowhere", "--score", "clip_score", "--shard", "0/2"], "clip_score is one pass over the features"),
         (["--column", "none.npy"], "none.npy: not found"),
     ],
 )
 def test_bad_input_gets_one_sentence_and_leaves_nothing(corpus_folder, tmp_path, capsys, arguments, message):
     assert main(["select", "--corpus", str(corpus_folder), "--out", str(tmp_path / "kept"), *arguments]) == 2
-    said = capsys.readouterr().err
-    assert message in said and said.count("\n") == 1
+    error = capsys.readouterr().err
+    assert message in error and error.count("\n") == 1
     assert not (tmp_path / "kept").exists()
 
 
 def test_truth_drops_exactly_the_mismatched_pairs(job, corpus_folder):
-    said = run(job(score="truth", keep=0.5))
+    metadata = run(job(score="truth", keep=0.5))
     keep, _, _ = read(job().out)
     assert (keep == ~Truth.open(corpus_folder).mismatched).all()
-    assert (said["truth"]["precision"], said["truth"]["recall"], said["truth"]["auc"]) == (1.0, 1.0, 1.0)
+    assert (metadata["truth"]["precision"], metadata["truth"]["recall"], metadata["truth"]["auc"]) == (1.0, 1.0, 1.0)
 
 
 def test_the_truth_of_a_union_is_that_of_its_members(corpus_folder, tmp_path):
     twice = join(UnionCorpus(of=("one", "other")), [Corpus.open(corpus_folder)] * 2, tmp_path / "union")
-    said = run(Job(Selection(score="truth"), twice, tmp_path / "kept"))
+    metadata = run(Job(Selection(score="truth"), twice, tmp_path / "kept"))
     assert (read(tmp_path / "kept")[0] == np.tile(~Truth.open(corpus_folder).mismatched, 2)).all()
-    assert (said["truth"]["precision"], said["truth"]["recall"], said["size"]) == (1.0, 1.0, 96)
+    assert (metadata["truth"]["precision"], metadata["truth"]["recall"], metadata["size"]) == (1.0, 1.0, 96)

@@ -22,7 +22,7 @@ rule running:
     output:
         "running.out",
     shell:
-        "{TRAIN} running 200"
+        "touch running.started; until [ -e taken_up ]; do sleep 0.1; done; {TRAIN} running 10"
 
 
 rule ended:

@@ -14,6 +14,15 @@ rule all:
     input:
         expand("{name}.out", name=["limit", "preempted", "requeued", "cancelled", "failing", "lost", "first_gpu", "second_gpu", "wide"]),
         expand("shard{n}.txt", n=range(4)),
+        "watched.out",
+
+
+# Runs until the test has seen the deaths of others reported.
+rule watched:
+    output:
+        "watched.out",
+    shell:
+        "until [ -e reported ]; do sleep 0.1; done; touch {output}"
 
 
 # Slurm's time limits are whole minutes, its warnings early by up to half of one: warned, saved, requeued, as often as it takes.

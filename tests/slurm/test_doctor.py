@@ -34,13 +34,13 @@ def test_kernels_for_a_gpu(capability, built, expected):
     assert doctor.has_kernels(capability, built) is expected
 
 
-def test_gpu_without_kernels_is_a_problem_and_a_v100_is_told_its_precision():
+def test_gpu_without_kernels_is_a_problem_and_a_v100_none():
     v100 = doctor.gpu_finding(0, "Tesla V100", (7, 0), PYPI_2_10, (30 * 2**30, 32 * 2**30))
     assert v100.ok
-    assert "sm_70, 30 of 32 GiB free, precision fp16 with a gradient scaler" in v100.said
+    assert "sm_70, 30 of 32 GiB free, precision fp16 with a gradient scaler" in v100.result
     old = doctor.gpu_finding(1, "P100", (6, 0), PYPI_2_10, (1, 1))
     assert not old.ok
-    assert "torch has no kernels for it" in old.said
+    assert "torch has no kernels for it" in old.result
 
 
 def test_installed_torch_serves_v100():
@@ -54,10 +54,10 @@ def test_installed_torch_serves_v100():
 def test_folder_that_is_not_there_is_a_problem(monkeypatch, tmp_path):
     monkeypatch.setenv("HELIP_DATA", str(tmp_path / "gone"))
     monkeypatch.setenv("HF_HOME", str(tmp_path))
-    found = {f.about: f for f in doctor.data_findings()}
-    assert not found["HELIP_DATA"].ok
-    assert "no such folder" in found["HELIP_DATA"].said
-    assert found["HF_HOME"].ok
+    findings = {f.subject: f for f in doctor.data_findings()}
+    assert not findings["HELIP_DATA"].ok
+    assert "no such folder" in findings["HELIP_DATA"].result
+    assert findings["HF_HOME"].ok
 
 
 def test_every_variable_that_a_study_names_is_looked_at(project):
@@ -68,10 +68,10 @@ def test_every_variable_that_a_study_names_is_looked_at(project):
 def test_full_disk_and_little_memory_are_problems(monkeypatch, tmp_path):
     monkeypatch.setattr(doctor, "LEAST_DISK_GB", 10**6)
     monkeypatch.setattr(doctor, "LEAST_MEMORY_GB", 10**6)
-    found = {f.about: f for f in doctor.room_findings(tmp_path / "not/yet/there")}
-    assert not found["disk for results"].ok
-    assert str(tmp_path) in found["disk for results"].said and "link to a larger disk" in found["disk for results"].remedy
-    assert not found["memory"].ok
+    findings = {f.subject: f for f in doctor.room_findings(tmp_path / "not/yet/there")}
+    assert not findings["disk for results"].ok
+    assert str(tmp_path) in findings["disk for results"].result and "link to a larger disk" in findings["disk for results"].remedy
+    assert not findings["memory"].ok
 
 
 def slurm(monkeypatch, tmp_path: Path, **programs: str) -> dict[str, doctor.Finding]:
@@ -79,7 +79,7 @@ def slurm(monkeypatch, tmp_path: Path, **programs: str) -> dict[str, doctor.Find
         (tmp_path / name).write_text(f"#!/bin/sh\n{script}\n")
         (tmp_path / name).chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path))
-    return {f.about: f for f in doctor.slurm_findings()}
+    return {f.subject: f for f in doctor.slurm_findings()}
 
 
 def test_no_slurm_is_no_problem(monkeypatch, tmp_path):
@@ -87,16 +87,18 @@ def test_no_slurm_is_no_problem(monkeypatch, tmp_path):
 
 
 def test_slurm_that_does_not_answer_is_a_problem(monkeypatch, tmp_path):
-    found = slurm(monkeypatch, tmp_path, sbatch="", sinfo="echo slurm 22.05", squeue="echo Unable to contact slurm controller >&2; exit 1")
-    assert not found["Slurm"].ok
-    assert "Unable to contact" in found["Slurm"].said
+    refused = "echo Unable to contact slurm controller >&2; exit 1"
+    findings = slurm(monkeypatch, tmp_path, sbatch="", sinfo="echo slurm 22.05", squeue=refused)
+    assert not findings["Slurm"].ok
+    assert "Unable to contact" in findings["Slurm"].result
 
 
 def test_cluster_without_accounting_is_no_problem(monkeypatch, tmp_path):
     refused = "echo slurm_load_jobs error: Invalid job id specified >&2; exit 1"
-    found = slurm(monkeypatch, tmp_path, sbatch="", sinfo="echo slurm 22.05", squeue=refused, sacct="echo storage is disabled >&2; exit 1")
-    assert (found["Slurm"].ok, found["sacct"].ok) == (True, True)
-    assert "storage is disabled" in found["sacct"].said
+    disabled = "echo storage is disabled >&2; exit 1"
+    findings = slurm(monkeypatch, tmp_path, sbatch="", sinfo="echo slurm 22.05", squeue=refused, sacct=disabled)
+    assert (findings["Slurm"].ok, findings["sacct"].ok) == (True, True)
+    assert "storage is disabled" in findings["sacct"].result
 
 
 @pytest.mark.parametrize(("broken", "code"), [(False, 0), (True, 1)])
@@ -105,12 +107,12 @@ def test_exit_code_says_whether_there_is_a_problem(monkeypatch, tmp_path, capsys
     monkeypatch.setattr(doctor, "LEAST_DISK_GB", 0)
     monkeypatch.delenv("HELIP_DATA", raising=False)
     assert main(["doctor", "--results", str(tmp_path), "--out", str(tmp_path / "out")]) == code
-    said = capsys.readouterr().out
-    assert (tmp_path / "out").read_text() == said
-    assert ("PROBLEM  Slurm: broken\n         -> mend it" in said) is broken
-    assert said.splitlines()[-1] == ("1 problem" if broken else "0 problems")
+    output = capsys.readouterr().out
+    assert (tmp_path / "out").read_text() == output
+    assert ("PROBLEM  Slurm: broken\n         -> mend it" in output) is broken
+    assert output.splitlines()[-1] == ("1 problem" if broken else "0 problems")
 
 
 def test_launcher_and_leases_start_without_torch():
-    code = "import sys, helip.launch, helip.gpus, helip.cli.doctor; assert 'torch' not in sys.modules and 'numpy' not in sys.modules"
+    code = "import sys, helip.launch, helip.gpus, helip.cli.graph; assert 'torch' not in sys.modules and 'numpy' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], env=dict(os.environ), check=True)

@@ -22,7 +22,7 @@ def _handlers():
 
 
 def job(tmp_path: Path, command: str, **more) -> ShellJob:
-    return ShellJob(command, str(tmp_path), grace_s=5, **more)
+    return ShellJob(command, str(tmp_path), grace_s=600, **more)
 
 
 def test_command_runs_in_its_folder_and_its_status_counts(tmp_path):
@@ -32,13 +32,13 @@ def test_command_runs_in_its_folder_and_its_status_counts(tmp_path):
         job(tmp_path, "exit 3")()
 
 
-def test_job_without_gpus_sees_none_and_one_with_sees_what_it_leased(tmp_path, monkeypatch):
+def test_job_sees_the_gpus_it_leased_and_no_other(tmp_path, monkeypatch):
     monkeypatch.setenv("HELIP_LEASES", str(tmp_path / "leases"))
     monkeypatch.setenv("HELIP_GPUS", "0,1,2,3")  # of the controller's machine: not for the job
-    said = 'echo "$CUDA_VISIBLE_DEVICES ${HELIP_GPUS-unset}" > said'
-    job(tmp_path, said)()
+    command = 'echo "$CUDA_VISIBLE_DEVICES ${HELIP_GPUS-unset}" > said'
+    job(tmp_path, command)()
     assert (tmp_path / "said").read_text() == " unset\n"
-    job(tmp_path, said, gpus=2, offered=["5", "6", "7"])()
+    job(tmp_path, command, gpus=2, offered=["5", "6", "7"])()
     assert (tmp_path / "said").read_text() == "5,6 unset\n"
 
 
@@ -81,7 +81,7 @@ def test_nothing_outlives_a_killed_job(tmp_path):
     until(lambda: not sleeper.exists(), 600, "its end")
 
 
-def test_job_that_is_told_to_stop_lets_who_listens_save_and_leaves_no_verdict(tmp_path, monkeypatch):
+def test_stopped_job_lets_its_training_save(tmp_path, monkeypatch):
     """Slurm says TERM when it takes the node away: bash must not end before the training; then the job waits for its end."""
     monkeypatch.setattr("snakemake_executor_plugin_submitit.job.TERM_PATIENCE_S", 1.5)
     saves = "import pathlib, signal, sys, time; signal.signal(15, lambda *a: (time.sleep(1), sys.exit(75))); "
@@ -117,9 +117,9 @@ def test_job_that_is_told_to_stop_and_does_not_is_killed(tmp_path):
 def test_log_of_an_earlier_start_is_kept(tmp_path):
     """Snakemake removes a rule's log before it runs the rule."""
     one = job(tmp_path, "rm -f log; echo $RANDOM-start > log", logs=["log", "absent.log"])
-    said = []
+    logs = []
     for _ in range(3):
         one()
-        said.append((tmp_path / "log").read_text())
-    assert (tmp_path / "log.earlier").read_text() == said[0] + said[1]
+        logs.append((tmp_path / "log").read_text())
+    assert (tmp_path / "log.earlier").read_text() == logs[0] + logs[1]
     assert not (tmp_path / "absent.log.earlier").exists()

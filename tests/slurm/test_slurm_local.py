@@ -32,31 +32,31 @@ class TestSnakemakesOwnSuite(TestWorkflowsLocalStorageBase):
 def test_failure_is_reported_with_the_end_of_the_log(workflow):
     flow = workflow("events.smk")
     assert flow.run("failing.out", *LOCAL) == 1
-    told = flow.said[flow.said.index("rule failing: job") :]
+    told = flow.printed[flow.printed.index("rule failing: job") :]
     assert "last words: 42" in told[: told.index("--- rule failing\n")]
 
 
 def test_concurrent_jobs_see_different_gpus(workflow):
     flow = workflow("events.smk", {**os.environ, "HELIP_GPUS": "4,7"})
-    assert flow.run("first_gpu.out", "second_gpu.out", *LOCAL) == 0, flow.said
+    assert flow.run("first_gpu.out", "second_gpu.out", *LOCAL) == 0, flow.printed
     assert {flow.read("first_gpu.out").strip(), flow.read("second_gpu.out").strip()} == {"4", "7"}
 
 
-def test_the_cores_of_the_login_node_do_not_limit_the_threads_of_jobs(workflow):
+def test_cores_of_the_login_node_do_not_limit_job_threads(workflow):
     flow = workflow("events.smk")
     (flow.folder / "profiles/default").mkdir(parents=True)
     (flow.folder / "profiles/default/config.yaml").write_text("cores: 1\n")  # as the project's own does for bare runs
-    assert flow.run("threads.out", *LOCAL) == 0, flow.said
+    assert flow.run("threads.out", *LOCAL) == 0, flow.printed
     assert flow.read("threads.out").split() == ["6", "6"]
 
 
-def test_killed_job_leaves_nothing_running_and_is_noticed(workflow):
+def test_killed_job_leaves_nothing_running_and_is_reported(workflow):
     flow = workflow("events.smk").start("lost.out", *LOCAL)
     until((flow.folder / "lost.state").exists, 600, "the job to run")
     mine = [p for p in processes() if f"{flow.folder}/.snakemake/submitit/lost" in p[1] and "submitit.core._submit" in p[1]]
     os.kill(mine[0][0], 9)
     assert flow.finish(1800) == 1
-    assert "rule lost: job" in flow.said
+    assert "rule lost: job" in flow.printed
     until(lambda: not [p for p, line in processes() if "training.py lost" in line and cwd(p) == flow.folder], 600, "its end")
 
 
@@ -67,13 +67,13 @@ def cwd(process: int) -> Path | None:
 
 
 def processes() -> list[tuple[int, str]]:
-    found = []
+    running = []
     for folder in Path("/proc").glob("[0-9]*"):
         try:
-            found.append((int(folder.name), (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")))
+            running.append((int(folder.name), (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")))
         except OSError:
             continue
-    return found
+    return running
 
 
 def test_time_limit_is_survived_as_often_as_declared_and_no_more(workflow):
@@ -81,10 +81,10 @@ def test_time_limit_is_survived_as_often_as_declared_and_no_more(workflow):
     often, never = workflow("events.smk"), workflow("events.smk")
     often.start("limit.out", *LOCAL, "--set-resources", "limit:runtime=1")
     never.start("limit.out", *LOCAL, "--set-resources", "limit:runtime=1", "limit:requeues=0")
-    assert often.finish(1800) == 0, often.said
+    assert often.finish(1800) == 0, often.printed
     assert often.read("limit.out").count("from ") >= 2
     assert never.finish(1800) == 1
-    assert re.search(r"rule limit: job \d+ failed: .*timed-out too many times", never.said)
+    assert re.search(r"rule limit: job \d+ failed: .*timed-out too many times", never.printed)
 
 
 def test_local_profile_runs_two_jobs_at_once_with_a_gpu_each(tmp_path):

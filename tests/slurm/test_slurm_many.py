@@ -9,8 +9,8 @@ import time
 import pytest
 from workflows import Workflow
 
-# After 8 seconds does the work of its job or array: the outputs and submitit's result files. $FATES, {n: states}: what instead becomes
-# of the job that makes done/n, the first time it is submitted, the second time...
+# When squeue has been asked twice it does the work of its job or array: the outputs and submitit's result files.
+# $FATES, {n: states}: what instead becomes of the job that makes done/n, the first time it is submitted, the second time...
 SBATCH = """
 import json, os, pathlib, pickle, re, shlex, sys, time
 with open(os.environ["CALLS"], "a") as calls:
@@ -36,7 +36,8 @@ if os.fork() == 0:
             open(os.environ["CALLS"] + ".dead", "a").write(f"{one}|{fates[n][again]}\\n")
         else:
             work[one] = n
-    time.sleep(8)
+    while open(os.environ["CALLS"]).read().split().count("squeue") < 2:
+        time.sleep(0.05)
     os.makedirs("done", exist_ok=True)
     for one, n in work.items():
         pathlib.Path("done", n).touch()
@@ -75,8 +76,8 @@ def calls(flow: Workflow, program: str) -> int:
 
 def test_slurm_is_asked_once_a_cycle_however_many_jobs_there_are(flow):
     begin = time.monotonic()
-    assert flow.run(seconds=1800) == 0, flow.said[-3000:]
-    assert len(re.findall(r"^one: slurm job \d+_\d+", flow.said, re.M)) == 200
+    assert flow.run(seconds=1800) == 0, flow.printed[-3000:]
+    assert len(re.findall(r"^one: slurm job \d+_\d+", flow.printed, re.M)) == 200
     assert calls(flow, "sbatch") == 1
     # poll_s is 2 in these tests, and no cycle asks twice
     assert 2 <= calls(flow, "squeue") <= (time.monotonic() - begin) / 2 + 1
@@ -89,8 +90,8 @@ def test_what_becomes_of_jobs_that_slurm_loses(flow):
     )
     targets = [f"done/{n}" for n in range(1, 6)]
     assert flow.run(*targets, "--keep-going", "--submitit-requeues", "1", "--submitit-array", "1", seconds=1800) == 1
-    said = flow.said
-    assert len(re.findall(r"^one: job \d+ ended as NODE_FAIL; submitting it again", said, re.M)) == 2
+    printed = flow.printed
+    assert len(re.findall(r"^one: job \d+ ended as NODE_FAIL; submitting it again", printed, re.M)) == 2
     assert (flow.folder / "done/1").exists()
     assert calls(flow, "sbatch") == 5 + 2
     for why in (
@@ -99,5 +100,5 @@ def test_what_becomes_of_jobs_that_slurm_loses(flow):
         "(COMPLETED): Slurm calls it completed, but it left no result: is the log folder on a file system that the nodes share?",
         "(CANCELLED by 1000): it was cancelled",
     ):
-        assert re.search(rf"^rule one: job \d+ died {re.escape(why)}", said, re.M), why
-    assert said.count("--- rule one, the end of") == 4
+        assert re.search(rf"^rule one: job \d+ died {re.escape(why)}", printed, re.M), why
+    assert printed.count("--- rule one, the end of") == 4

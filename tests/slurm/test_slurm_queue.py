@@ -4,9 +4,11 @@ import os
 import pickle
 
 import pytest
-from snakemake_executor_plugin_submitit import reasons
+import yaml
+from snakemake_executor_plugin_submitit import ExecutorSettings, reasons
 from snakemake_executor_plugin_submitit.queue import LocalQueue, Result, SlurmQueue, Verdict, read_result, read_results, verdict
 from submitit.core.utils import JobPaths
+from workflows import PROFILE
 
 
 @pytest.mark.parametrize(
@@ -32,6 +34,15 @@ def test_verdicts(result, state, quiet, expected):
     assert verdict(result, state, quiet, settle_s=15) is expected
 
 
+def test_a_dead_job_is_reported_within_a_minute():
+    """The tracked profile: a job dies right after one question, the next finds it dead, and those after that confirm it."""
+    profile = yaml.safe_load((PROFILE / "config.yaml").read_text())
+    poll_s, check_s = profile["submitit-poll-s"], profile["seconds-between-status-checks"]
+    confirming_s = min(5, poll_s)  # while a job looks dead Slurm is asked this often
+    assert poll_s == ExecutorSettings().poll_s
+    assert poll_s + check_s + SlurmQueue.settle_s + confirming_s + check_s < 60
+
+
 @pytest.fixture
 def programs(tmp_path, monkeypatch):
     """programs(name, script): a fake Slurm command before the real ones on PATH."""
@@ -49,7 +60,7 @@ def test_squeue_is_read(programs):
     assert SlurmQueue().states(["7", "8_0", "8_1", "9"]) == {"7": "RUNNING", "8_0": "PENDING", "8_1": "OUT_OF_MEMORY"}
 
 
-def test_job_that_squeue_has_forgotten_is_gone_and_a_silent_slurm_says_nothing(programs):
+def test_forgotten_job_is_gone_and_silence_decides_nothing(programs):
     programs("squeue", "echo 'slurm_load_jobs error: Invalid job id specified' >&2; exit 1")
     assert SlurmQueue().states(["7"]) == {}
     programs("squeue", "echo 'Unable to contact slurm controller' >&2; exit 1")
@@ -61,12 +72,12 @@ def test_job_that_squeue_has_forgotten_is_gone_and_a_silent_slurm_says_nothing(p
 def test_reason_of_a_death_comes_from_sacct_where_there_is_one(programs, tmp_path):
     log = tmp_path / "log"
     programs("sacct", "echo OUT_OF_MEMORY")
-    assert SlurmQueue().epitaph("7") == "OUT_OF_MEMORY"
+    assert SlurmQueue().final_state("7") == "OUT_OF_MEMORY"
     assert reasons.why("7", "OUT_OF_MEMORY", None, log) == (
         "job 7 died (OUT_OF_MEMORY): it ran out of memory; raise mem_mb of the rule (`rules:` in slurm/site.yaml)"
     )
     programs("sacct", "echo 'Slurm accounting storage is disabled' >&2; exit 1")
-    assert SlurmQueue().epitaph("7") == ""
+    assert SlurmQueue().final_state("7") == ""
     assert reasons.why("7", "CANCELLED by 1000", None, log).startswith("job 7 died (CANCELLED by 1000): it was cancelled")
     assert reasons.why("7", None, None, log) == "job 7 died: it left the queue without a result"
 
@@ -86,19 +97,19 @@ def test_reason_of_a_death_comes_from_sacct_where_there_is_one(programs, tmp_pat
 def test_killed_process_is_seen_without_sacct_in_the_jobs_log(tmp_path, line, killed):
     log = tmp_path / "log"
     log.write_text(f"Starting with JobEnvironment(job_id=7)\n{line}\nWorkflowError: \n")
-    for said in (reasons.why("7", "FAILED", None, log), reasons.why("7", "RUNNING", Result("RuntimeError: exit status 1"), log)):
-        assert said.endswith("when memory runs out: raise mem_mb of the rule (`rules:` in slurm/site.yaml)") is killed
+    for text in (reasons.why("7", "FAILED", None, log), reasons.why("7", "RUNNING", Result("RuntimeError: exit status 1"), log)):
+        assert text.endswith("when memory runs out: raise mem_mb of the rule (`rules:` in slurm/site.yaml)") is killed
 
 
-def test_process_ids_that_were_given_to_another_program_are_not_ours():
+def test_reused_process_ids_are_not_ours():
     assert LocalQueue().states([str(os.getpid()), "999999999"]) == {}
 
 
 def test_tail_shows_the_rules_log_then_the_jobs(tmp_path):
     rule, job = tmp_path / "rule.log", tmp_path / "job.log"
     rule.write_bytes(b"\n".join(b"line %d" % i for i in range(100)) + b"\n\xff broken\n")
-    said = reasons.tail("train", job, [str(rule), "absent.log"], lines=3)
-    assert said.splitlines()[1:] == [
+    text = reasons.tail("train", job, [str(rule), "absent.log"], lines=3)
+    assert text.splitlines()[1:] == [
         f"--- rule train, the end of {rule}",
         "line 98",
         "line 99",
@@ -115,8 +126,8 @@ def test_results_of_many_jobs_cost_one_listing_a_folder(tmp_path, monkeypatch):
     jobs[4].result_pickle.write_bytes(pickle.dumps(("error", "Traceback\nValueError: boom\n")))
     listed, listdir = [], os.listdir
     monkeypatch.setattr(os, "listdir", lambda folder: listed.append(folder) or listdir(folder))
-    found = read_results(jobs)
+    results = read_results(jobs)
     assert listed == [tmp_path]
-    assert [i for i, result in enumerate(found) if result] == [3, 4]
-    assert reasons.why("7_4", "RUNNING", found[4], tmp_path / "log") == "job 7_4 failed: ValueError: boom"
+    assert [i for i, result in enumerate(results) if result] == [3, 4]
+    assert reasons.why("7_4", "RUNNING", results[4], tmp_path / "log") == "job 7_4 failed: ValueError: boom"
     assert read_result(JobPaths(tmp_path / "gone", job_id="1", task_id=0)) is None

@@ -25,7 +25,7 @@ def test_later_layers_of_the_site_win_and_all_win_over_the_rule():
     assert wish_for(["train"], {"slurm_partition": "x"}, site()).partition == "x"
 
 
-def test_a_rule_of_the_site_also_means_its_rules_per_study_and_no_other(monkeypatch):
+def test_site_rule_covers_its_rules_per_study_alone(monkeypatch):
     monkeypatch.chdir(ROOT)
     ours = site(rules={"evaluate": {"runtime": 5}, "evaluate_paper": {"runtime": 9}, "train": {"runtime": 7}, "mine": {"runtime": 8}})
     assert wish_for(["evaluate_smoke"], {}, ours).runtime == 5
@@ -48,28 +48,28 @@ def test_extra_flags_of_all_layers_are_joined():
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "problem"),
     [
-        ("default: {partitoin: x}", "default -> partitoin: Extra inputs"),
+        ("default: {partitoin: x}", "default -> partitoin: unknown key"),
         ("rules: {train: {runtime: soon}}", "rules -> train -> runtime: Input should be a valid integer"),
         ("gpu: [1", "not readable as YAML"),
         ("- 1", "the file: Input should be a valid dictionary"),
     ],
 )
-def test_wrong_site_file_is_one_sentence(tmp_path, text, said):
+def test_wrong_site_file_is_one_sentence(tmp_path, text, problem):
     file = tmp_path / "site.yaml"
     file.write_text(text)
     with pytest.raises(WorkflowError) as caught:
         read_site(file)
     assert str(caught.value).startswith(f"{file}: ")
-    assert said in str(caught.value)
+    assert problem in str(caught.value)
     assert "\n" not in str(caught.value)
 
 
 def test_named_site_file_must_exist_and_the_usual_one_need_not(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert read_site(None) == Site()
-    with pytest.raises(WorkflowError, match=r"no\.yaml: the site file cannot be read"):
+    with pytest.raises(WorkflowError, match=r"no\.yaml: not found; slurm/site\.example\.yaml"):
         read_site(Path("no.yaml"))
 
 
@@ -91,10 +91,11 @@ def test_gpus_that_cannot_be_shared_evenly_are_refused():
 
 
 def test_request_of_two_nodes():
-    said = slurm_parameters("train", 10, 16, Wish(gpus_per_node=8, gpu_model="v100", mem_mb=64000, runtime=600), 120)
-    assert (said["nodes"], said["gres"], said["cpus_per_task"], said["mem"], said["time"]) == (2, "gpu:v100:8", 10, "64000MB", 600)
-    assert said["srun_args"] == ["--cpus-per-task=10", "--nodes=1", "--ntasks=1"]
-    assert said["additional_parameters"] == {"requeue": True}
+    parameters = slurm_parameters("train", 10, 16, Wish(gpus_per_node=8, gpu_model="v100", mem_mb=64000, runtime=600), 120)
+    expected = {"nodes": 2, "gres": "gpu:v100:8", "cpus_per_task": 10, "mem": "64000MB", "time": 600}
+    assert {name: parameters[name] for name in expected} == expected
+    assert parameters["srun_args"] == ["--cpus-per-task=10", "--nodes=1", "--ntasks=1"]
+    assert parameters["additional_parameters"] == {"requeue": True}
 
 
 def test_job_names_survive_any_wildcard():

@@ -28,9 +28,9 @@ def snakemake(folder: Path, environ: dict[str, str], *arguments: str) -> subproc
     """Started; its words go to `folder`/said."""
     environ = {**environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
     environ.pop("HELIP_DATA", None)
-    with open(folder / "said", "w") as said:
+    with open(folder / "said", "w") as output:
         command = [sys.executable, "-m", "snakemake", *arguments]
-        return subprocess.Popen(command, cwd=folder, env=environ, stdout=said, stderr=subprocess.STDOUT)
+        return subprocess.Popen(command, cwd=folder, env=environ, stdout=output, stderr=subprocess.STDOUT)
 
 
 @pytest.fixture(scope="module")
@@ -61,7 +61,7 @@ def held(folder: Path, run: str, seconds: float = 1800) -> tuple[int, str]:
     for process in Path("/proc").glob("[0-9]*"):
         with suppress(OSError):
             words = (process / "cmdline").read_bytes().decode().split("\0")[:-1]
-            if words[-5:] == ["--study", "smoke", run, "--seed", "0"] and (process / "cwd").resolve() == folder:
+            if words[-4:] == ["smoke", "train", run, "0"] and (process / "cwd").resolve() == folder:
                 os.kill(int(process.name), signal.SIGSTOP)
                 environ = dict(line.split("=", 1) for line in (process / "environ").read_bytes().decode().split("\0") if "=" in line)
                 array, place = environ.get("SLURM_ARRAY_JOB_ID"), environ.get("SLURM_ARRAY_TASK_ID")
@@ -80,7 +80,7 @@ def meet_the_time_limit(slurm, folder: Path, run: str) -> None:
     os.kill(process, signal.SIGCONT)
 
 
-def test_table_from_slurm_is_the_local_one_whatever_happens_to_its_trainings(slurm, local, tmp_path):
+def test_table_from_slurm_equals_the_local_one(slurm, local, tmp_path):
     there = tmp_path / "on the cluster"
     shutil.copytree(local, there, ignore=shutil.ignore_patterns(".snakemake", *MADE_BY_JOBS, "table1*"))  # keeps the times
     controller = snakemake(there, slurm.environ, TABLE, *FAST)
@@ -108,8 +108,8 @@ def test_table_from_slurm_is_the_local_one_whatever_happens_to_its_trainings(slu
 
 def test_doctor_examines_a_node_and_says_it_on_the_terminal(slurm, local):
     code = snakemake(local, slurm.environ, "doctor", *FAST).wait(1800)
-    said = (local / "said").read_text()
-    assert "examine_node: slurm job" in said
-    assert re.search(r"^ok +Slurm: ", said, re.M)
-    assert (code == 0) == ("\n0 problems\n" in said)  # a machine of little disk or memory has one
+    output = (local / "said").read_text()
+    assert "examine_node: slurm job" in output
+    assert re.search(r"^ok +Slurm: ", output, re.M)
+    assert (code == 0) == ("\n0 problems\n" in output)  # a machine of little disk or memory has one
     assert not (local / "results/doctor.txt").exists()

@@ -41,18 +41,18 @@ class Workflow:
             return self.process.wait(timeout=seconds)
         except subprocess.TimeoutExpired:
             self.process.kill()
-            raise AssertionError(f"snakemake still ran after {seconds} s:\n{self.said[-6000:]}") from None
+            raise AssertionError(f"snakemake still ran after {seconds} s:\n{self.printed[-6000:]}") from None
 
     def run(self, *arguments: str, seconds: float = 1800) -> int:
         return self.start(*arguments).finish(seconds)
 
     @property
-    def said(self) -> str:
+    def printed(self) -> str:
         return self.output.read_text()
 
     def job_id(self, rule: str) -> str | None:
         """The id of the last job submitted for a rule."""
-        words = re.findall(rf"^{rule}: \w+ job (\w+), log ", self.said, re.M)
+        words = re.findall(rf"^{rule}: \w+ job (\w+), log ", self.printed, re.M)
         return words[-1] if words else None
 
     def read(self, name: str) -> str:

@@ -12,7 +12,8 @@ import yaml
 from helip.config import ClipObjective, GeneratedCorpus, ShardCorpus, SlipObjective, TrainConfig
 from helip.errors import HelipError
 from helip.io import declared, digest
-from helip.study import Study, load, seed_number, start_seed
+from helip.stages import BuildEvaluationSet, CheckData, Encode, How, MakeTable, Mine, drawn_pairs, model_of
+from helip.study import FILES_ONLY, Study, load, seed_number, start_seed
 
 
 @pytest.fixture
@@ -69,8 +70,8 @@ def test_what_a_set_is_expected_to_hold_makes_the_data_check_run_again_and_nothi
     before = smoke(experiments)
     edit(experiments / "studies/smoke.yaml", lambda c: c["evaluation"]["cifar10"]["expected"].update(items=2))
     after = smoke(experiments)
-    assert before.data_digest() != after.data_digest()
-    assert before.evaluation_digest("cifar10") == after.evaluation_digest("cifar10")
+    assert CheckData(before).digest != CheckData(after).digest
+    assert BuildEvaluationSet(before, "cifar10").digest == BuildEvaluationSet(after, "cifar10").digest
 
 
 def test_an_encoder_ablation_is_one_entry(experiments):
@@ -89,10 +90,10 @@ def test_a_changed_setting_changes_the_digests_of_what_depends_on_it_and_no_othe
     edit(experiments / "studies/smoke.yaml", lambda c: c["mining"].update(k=4))
     after = smoke(experiments)
     name = "cc3m.hpm.dino_vits8.sentence"
-    assert before.pairs_digest(name) != after.pairs_digest(name)
+    assert Mine(before, name).digest != Mine(after, name).digest
     for run, changes in {"cc3m_clip": False, "cc3m_clip_control": False, "cc3m_clip_cleaned": True, "cc3m_clip_helip": True}.items():
-        assert (before.run_digest(run, "0") != after.run_digest(run, "0")) is changes, run
-    assert before.features_digest("cc3m", "sentence") == after.features_digest("cc3m", "sentence")
+        assert (model_of(before, run, "0").digest != model_of(after, run, "0").digest) is changes, run
+    assert Encode(before, "cc3m", "sentence").digest == Encode(after, "cc3m", "sentence").digest
 
 
 def test_digests_ignore_labels_defaults_and_the_cadence_of_saving_but_not_the_kind():
@@ -118,8 +119,8 @@ def test_repeats_give_several_refinements_of_one_checkpoint(experiments):
     edit(experiments / "studies/smoke.yaml", lambda c: c.setdefault("runs", {}).update(cc3m_clip_helip={"repeats": 2}))
     study = smoke(experiments)
     assert study.run("cc3m_clip_helip").seeds == ("0r0", "0r1", "1r0", "1r1")
-    assert study.train_inputs("cc3m_clip_helip", "1r1")[1].parent.name == "seed1"
-    assert study.run_digest("cc3m_clip_helip", "1r0") != study.run_digest("cc3m_clip_helip", "1r1")
+    assert model_of(study, "cc3m_clip_helip", "1r1").inputs()[1].parent.name == "seed1"
+    assert model_of(study, "cc3m_clip_helip", "1r0").digest != model_of(study, "cc3m_clip_helip", "1r1").digest
 
 
 def test_the_control_of_a_refinement_is_the_plain_one_and_that_of_a_control_its_start(project):
@@ -199,26 +200,25 @@ def test_names_that_do_not_exist_are_refused_with_those_that_do(project, monkeyp
     with pytest.raises(HelipError, match="knows no such run"):
         study.run("cc3m_klip")
     with pytest.raises(HelipError, match="cc3m_clip_helip has seeds 0, 1, not 7"):
-        study.train_inputs("cc3m_clip_helip", "7")
+        model_of(study, "cc3m_clip_helip", "7").inputs()
     with pytest.raises(HelipError, match="there is no 'table99'"):
-        study.table_metrics("table99")
+        MakeTable(study, "table99").metrics()
 
 
 def test_a_retention_set_and_a_selection_are_inputs_of_the_training_that_uses_them(experiments):
     retention = {"retention": {"set": "cifar10", "every": 3, "tolerance": 1.0}}
     edit(experiments / "studies/smoke.yaml", lambda c: c.setdefault("runs", {}).update(cc3m_clip_control={"refine": retention}))
-    inputs = {str(p) for p in smoke(experiments).train_inputs("cc3m_clip_control", "1")}
+    inputs = {str(p) for p in model_of(smoke(experiments), "cc3m_clip_control", "1").inputs()}
     assert "results/smoke/evaluation/cifar10/evaluation.json" in inputs
-    inputs = {str(p) for p in smoke(experiments).train_inputs("cc3m_clip_select_sclip10", "1")}
+    inputs = {str(p) for p in model_of(smoke(experiments), "cc3m_clip_select_sclip10", "1").inputs()}
     assert "results/smoke/selections/cc3m_clip/seed1/s_clip_loss.keep0.9/keep.npy" in inputs
 
 
-def test_a_published_checkpoint_is_fetched_and_not_trained(project, monkeypatch, capsys):
-    monkeypatch.chdir(project)
-    from helip.cli import main
-
-    assert main(["train", "--study", "paper", "cc3m_slip", "--seed", "0"]) == 2
-    assert "cc3m_slip is a published checkpoint in study paper: fetch it" in capsys.readouterr().err
+def test_a_published_checkpoint_is_fetched_and_not_trained(project, monkeypatch):
+    one = model_of(Study("paper", project / "experiments"), "cc3m_slip", "0")
+    assert (one.label, one.needs(), one.resources()) == ("import", [], FILES_ONLY)
+    monkeypatch.setattr("helip.download.checkpoints.fetch_model", lambda *how: "f00d")
+    assert one.make(How()) == "imported a checkpoint with sha256 f00d"
 
 
 def added(experiments, **runs) -> Study:
@@ -230,13 +230,13 @@ def test_an_interpolation_is_made_of_a_refinement_and_its_start(experiments):
     study = added(experiments, half={"interpolate": {"run": "cc3m_clip_helip", "weight": 0.5}}, cc3m_clip_helip={"repeats": 2})
     run, refined = study.run("half"), study.run("cc3m_clip_helip")
     assert (run.arm, run.start, run.seeds, run.recipe) == ("helip", "cc3m_clip", refined.seeds, refined.recipe)
-    assert [str(f.parent.relative_to(study.root)) for f in study.train_inputs("half", "1r0")] == [
+    assert [str(f.parent.relative_to(study.root)) for f in model_of(study, "half", "1r0").inputs()] == [
         "models/cc3m_clip/seed1",
         "models/cc3m_clip_helip/seed1r0",
     ]
     assert study.control_of("half") == "cc3m_clip_control"
     other = added(experiments, half={"interpolate": {"run": "cc3m_clip_helip", "weight": 0.25}})
-    assert study.run_digest("half", "0r0") != other.run_digest("half", "0r0")
+    assert model_of(study, "half", "0r0").digest != model_of(other, "half", "0r0").digest
 
 
 def test_an_interpolated_control_controls_nothing(experiments):
@@ -248,12 +248,12 @@ def test_an_interpolated_control_controls_nothing(experiments):
 def test_filtered_pairs_are_of_a_start_and_a_margin(experiments):
     runs = {name: {"base": "cc3m_clip_helip", "false_negative_margin": m} for name, m in (("some", 0.0), ("more", 0.05))}
     study = added(experiments, **runs)
-    folders = {str(study.drawn_pairs(name, "1").relative_to(study.root)) for name in (*runs, "cc3m_clip_helip")}
+    folders = {str(drawn_pairs(study, name, "1").folder.relative_to(study.root)) for name in (*runs, "cc3m_clip_helip")}
     pairs = study.pairs_name(study.run("some"))
     assert folders == {f"pairs/{pairs}", f"filtered/cc3m_clip/seed1/{pairs}.margin0.0", f"filtered/cc3m_clip/seed1/{pairs}.margin0.05"}
-    assert study.drawn_pairs("some", "1") / "pairs.json" in study.train_inputs("some", "1")
+    assert drawn_pairs(study, "some", "1").folder / "pairs.json" in model_of(study, "some", "1").inputs()
     assert study.filter_entry("cc3m_clip", f"{pairs}.margin0.05") == (pairs, 0.05)
-    assert len({study.run_digest(name, "1") for name in (*runs, "cc3m_clip_helip")}) == 3
+    assert len({model_of(study, name, "1").digest for name in (*runs, "cc3m_clip_helip")}) == 3
     with pytest.raises(HelipError, match="no refinement of cc3m_clip draws from filtered pairs 'other'"):
         study.filter_entry("cc3m_clip", "other")
 

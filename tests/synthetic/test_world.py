@@ -116,9 +116,9 @@ def test_the_declared_share_is_mismatched(truth):
 
 
 def test_captions_name_a_median_of_five_attributes_and_at_least_three(truth):
-    said = truth.named.sum(1)
-    assert np.median(said) == 5
-    assert said.min() >= LEAST
+    named_count = truth.named.sum(1)
+    assert np.median(named_count) == 5
+    assert named_count.min() >= LEAST
 
 
 def test_captions_vary(world):

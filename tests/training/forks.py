@@ -19,7 +19,7 @@ def processes():
 
 def quiet(folder: Path) -> None:
     """What this process says goes to a file."""
-    said = open(folder / f"said.{os.getpid()}", "w")  # noqa: SIM115  open as long as the process lives
+    output = open(folder / f"said.{os.getpid()}", "w")  # noqa: SIM115  open as long as the process lives
     for number in (1, 2):
-        os.dup2(said.fileno(), number)
-    sys.stdout = sys.stderr = said
+        os.dup2(output.fileno(), number)
+    sys.stdout = sys.stderr = output

@@ -39,18 +39,18 @@ def own(tmp_path_factory):
 
 
 def refine(own, out, *more: str) -> int:
-    given = ["--corpus", str(own / "corpus"), "--start", str(own / "model"), "--out", str(out)]
+    given = ["--corpus", str(own / "corpus"), "--model", str(own / "model"), "--out", str(out)]
     usual = ["--steps", "3", "--batch-size", "8", "--learning-rate", "1e-3", "--device", "cpu"]
     return main(["refine", *given, *usual, *more])
 
 
 def test_refine_makes_a_model_and_says_what_it_will_do(own, tmp_path, capsys):
     assert refine(own, tmp_path / "out", "--pairs", str(own / "pairs"), "--gamma", "0.5", "--symmetric-margin") == 0
-    about = read_json(tmp_path / "out/train.json")
-    assert about["recovered_share"] == 0.63
-    assert (about["declaration"]["gamma"], about["declaration"]["symmetric_margin"], about["declaration"]["arm"]) == (0.5, True, "helip")
-    assert {"corpus", "pairs", "start"} == about["inputs"].keys()
-    assert any("captions fill the context of 32 tokens" in warning for warning in about["warnings"])
+    metadata = read_json(tmp_path / "out/train.json")
+    assert metadata["recovered_share"] == 0.63
+    assert {"gamma": 0.5, "symmetric_margin": True, "arm": "helip"}.items() <= metadata["declaration"].items()
+    assert {"corpus", "pairs", "start"} == metadata["inputs"].keys()
+    assert any("captions fill the context of 32 tokens" in warning for warning in metadata["warnings"])
     with open(tmp_path / "out/curve.csv", newline="") as f:
         assert [row["margin"] != "" for row in csv.DictReader(f)] == [True] * 3
     assert [p.name for p in tmp_path.iterdir()] == ["out"]
@@ -61,8 +61,27 @@ def test_a_recipe_file_and_a_selection(own, tmp_path):
     (tmp_path / "recipe.yaml").write_text("{arm: control, batch_size: 10, learning_rate: 1.0e-3, clip_norm: 1.0}\n")
     np.save(tmp_path / "keep.npy", np.arange(100) < 60)
     assert refine(own, tmp_path / "out", "--recipe", str(tmp_path / "recipe.yaml"), "--keep", str(tmp_path / "keep.npy")) == 0
-    said = read_json(tmp_path / "out/train.json")["declaration"]
-    assert (said["batch_size"], said["clip_norm"], said["steps"], said["arm"]) == (8, 1.0, 3, "control")
+    declaration = read_json(tmp_path / "out/train.json")["declaration"]
+    assert (declaration["batch_size"], declaration["clip_norm"], declaration["steps"], declaration["arm"]) == (8, 1.0, 3, "control")
+
+
+def test_options_of_a_model_within_the_recipe_override_its_fields_one_by_one(own, tmp_path):
+    (tmp_path / "recipe.yaml").write_text("{arm: control, early_stopping: {every: 1, held_out: 0.1}, augmentation: {flip: 0.5}}\n")
+    more = ["--early-stopping-held-out", "0.2", "--augmentation-crop-scale", "0.5", "1", "--clip-norm", "none"]
+    assert refine(own, tmp_path / "out", "--recipe", str(tmp_path / "recipe.yaml"), *more) == 0
+    recipe = read_json(tmp_path / "out/train.json")["declaration"]
+    assert recipe["early_stopping"] == {"patience": 5, "every": 1, "held_out": 0.2}
+    assert recipe["augmentation"] == {"crop_scale": [0.5, 1.0], "flip": 0.5}
+    assert recipe["clip_norm"] is None
+
+
+def test_a_wrong_recipe_names_the_file_or_the_option_that_is_wrong(own, tmp_path, capsys):
+    (tmp_path / "recipe.yaml").write_text("{arm: hard, gama: 1}\n")
+    assert refine(own, tmp_path / "out", "--recipe", str(tmp_path / "recipe.yaml")) == 2
+    assert "recipe.yaml: arm: Input should be 'control', 'cleaned' or 'helip' (and 1 more)" in capsys.readouterr().err
+    (tmp_path / "recipe.yaml").write_text("{arm: control}\n")
+    assert refine(own, tmp_path / "out", "--recipe", str(tmp_path / "recipe.yaml"), "--gamma", "-1") == 2
+    assert "helip refine: --gamma: Input should be greater than or equal to 0" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(("name", "task"), [("cifar10", "classification"), ("flickr30k", "retrieval")])
@@ -98,12 +117,13 @@ def test_a_refined_model_and_its_start_in_one(own, tmp_path, capsys):
     assert all(torch.allclose(w, 0.75 * start[n] + 0.25 * refined[n], atol=1e-6) for n, w in mixed.items() if w.is_floating_point())
     assert all(torch.equal(w, refined[n]) for n, w in mixed.items() if not w.is_floating_point())
     assert {p.name for p in (tmp_path / "mixed").iterdir()} == {p.name for p in (tmp_path / "refined").iterdir()}
-    about = read_json(tmp_path / "mixed/train.json")
-    assert (about["declaration"], about["steps"], about["inputs"].keys()) == ({"interpolate": {"weight": 0.25}}, 3, {"start", "refined"})
-    assert about["recovered_share"] == 0.63
+    metadata = read_json(tmp_path / "mixed/train.json")
+    assert (metadata["declaration"], metadata["steps"]) == ({"interpolate": {"weight": 0.25}}, 3)
+    assert metadata["inputs"].keys() == {"start", "refined"}
+    assert metadata["recovered_share"] == 0.63
     assert (tmp_path / "mixed/curve.csv").read_text() == "step,loss\n"
     assert main(["interpolate", *ends, "--weight", "1.5", "--out", str(tmp_path / "beyond")]) == 2
-    assert "--weight 1.5: the refined model's share lies between 0 and 1" in capsys.readouterr().err
+    assert "--weight: Input should be less than or equal to 1" in capsys.readouterr().err
     assert not (tmp_path / "beyond").exists()
     assert main(["interpolate", "--start", str(own / "model"), "--refined", str(tmp_path / "gone"), "--out", str(tmp_path / "no")]) == 2
     assert "gone/open_clip_model.safetensors: not found; train it first" in capsys.readouterr().err
@@ -117,7 +137,7 @@ def test_pairs_without_what_the_start_takes_for_matches(own, tmp_path, capsys):
     cosine = features["image"] @ features["text"].T
     wanted = [[j for j in before.hard(i) if cosine[i, j] < cosine[i, i] and cosine[j, i] < cosine[j, j]] for i in range(100)]
     assert [after.hard(i).tolist() for i in range(100)] == wanted
-    assert 0 < len(after.ids) < 500 == after.about["entries_before"]
+    assert 0 < len(after.ids) < 500 == after.metadata["entries_before"]
     assert f"kept {len(after.ids)} of 500 hard pairs" in capsys.readouterr().out
     assert refine(own, tmp_path / "out", "--pairs", str(tmp_path / "filtered")) == 0
 
@@ -129,10 +149,10 @@ def test_pairs_without_what_the_start_takes_for_matches(own, tmp_path, capsys):
         ([], "arm 'helip' needs a pair set"),
         (["--arm", "control", "--warmup-steps", "3"], "warmup_steps 3 is not shorter than the run's 3 steps"),
         (["--arm", "control", "--batch-size", "101"], "batch of 101 is larger than the 100 pairs"),
-        (["--arm", "hard"], "options: arm: Input should be 'control', 'cleaned' or 'helip'"),
-        (["--arm", "control", "--start", "{own}/corpus"], "open_clip_config.json: not found"),
-        (["--arm", "control", "--start", "ViT-Z-99"], "open_clip knows no architecture 'ViT-Z-99'"),
-        (["--arm", "control", "--start", "{own}/modle"], "modle: is not there; give an open_clip folder"),
+        (["--arm", "hard"], "--arm: Input should be 'control', 'cleaned' or 'helip'"),
+        (["--arm", "control", "--model", "{own}/corpus"], "no open_clip model folder (open_clip_config.json is missing)"),
+        (["--arm", "control", "--model", "ViT-Z-99"], "open_clip has no model 'ViT-Z-99'"),
+        (["--arm", "control", "--model", "{own}/modle"], "modle: is not there; give an open_clip folder"),
         (["--arm", "control", "--corpus", "{own}/nowhere"], "manifest.json: not found"),
         (["--arm", "control", "--keep", "{own}/nowhere.npy"], "nowhere.npy: not found; run `helip select` first"),
         (["--arm", "control", "--accumulate", "3"], "batch_size 8 does not divide into 1 processes x 3 micro-batches"),
@@ -140,9 +160,9 @@ def test_pairs_without_what_the_start_takes_for_matches(own, tmp_path, capsys):
 )
 def test_bad_input_is_one_sentence_and_leaves_nothing(own, tmp_path, capsys, more, words):
     assert refine(own, tmp_path / "out", *(m.format(own=own) for m in more)) == 2
-    said = [line for line in capsys.readouterr().err.splitlines() if line.startswith("helip refine: ")]
-    assert len(said) == 1
-    assert words in said[0]
+    errors = [line for line in capsys.readouterr().err.splitlines() if line.startswith("helip refine: ")]
+    assert len(errors) == 1
+    assert words in errors[0]
     assert list(tmp_path.iterdir()) == []
 
 

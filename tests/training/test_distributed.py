@@ -18,13 +18,13 @@ from helip.training.distributed import DistributedContext, check_divides, join, 
 from helip.training.loop import Trainer, train
 
 
-def run(folder: Path, what, count: int, **said) -> dict:
+def run(folder: Path, what, count: int, **settings) -> dict:
     """What `what(folder, world, **said)` returns in the first of `count` processes."""
     with socket.socket() as free:
         free.bind(("localhost", 0))
         port = free.getsockname()[1]
     folder.mkdir()
-    started = [processes().Process(target=one_process, args=(folder, what, rank, count, port, said)) for rank in range(count)]
+    started = [processes().Process(target=one_process, args=(folder, what, rank, count, port, settings)) for rank in range(count)]
     for process in started:
         process.start()
     for process in started:
@@ -33,13 +33,13 @@ def run(folder: Path, what, count: int, **said) -> dict:
     return torch.load(folder / "saved.pt", weights_only=True)
 
 
-def one_process(folder: Path, what, rank: int, count: int, port: int, said: dict) -> None:
+def one_process(folder: Path, what, rank: int, count: int, port: int, settings: dict) -> None:
     quiet(folder)
     torch.set_num_threads(1)
     world = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": count, "MASTER_ADDR": "localhost", "MASTER_PORT": port}
     os.environ |= {name: str(value) for name, value in world.items()}
     world = join("cpu")
-    saved = what(folder, world, **said)
+    saved = what(folder, world, **settings)
     if world.leads:
         torch.save(saved, folder / "saved.pt")
     world.barrier()
@@ -55,8 +55,8 @@ def clip_in(folder: Path, world: DistributedContext) -> models.Clip:
     return clip
 
 
-def gradient(folder: Path, world: DistributedContext, **said) -> dict:
-    one = Trainer(job(folder, refinement(**said), clip=clip_in(folder, world)), world)
+def gradient(folder: Path, world: DistributedContext, **settings) -> dict:
+    one = Trainer(job(folder, refinement(**settings), clip=clip_in(folder, world)), world)
     batch, inputs = next(one.batches())
     _, loss, parts = one.stepper.gradient(inputs, batch)
     trained = [*one.model.named_parameters(), *one.objective.named_parameters(prefix="objective")]
@@ -64,14 +64,14 @@ def gradient(folder: Path, world: DistributedContext, **said) -> dict:
     return {"ids": batch.ids.tolist(), "gradient": gradients, "loss": loss.item(), "margin": parts["margin"].item()}
 
 
-def whole_training(folder: Path, world: DistributedContext, **said) -> dict:
-    one = job(folder, refinement(**said), clip=clip_in(folder, world))
+def whole_training(folder: Path, world: DistributedContext, **settings) -> dict:
+    one = job(folder, refinement(**settings), clip=clip_in(folder, world))
     assert train(one, world) == 0
     losses = [float(row.split(",")[1]) for row in (one.out / "curve.csv").read_text().splitlines()[1:]]
     return {"draws": read_json(one.out / "train.json")["draws"], "losses": losses}
 
 
-SAID = {
+SETTINGS = {
     "whole": {},
     "accumulated, captions beside the batch": {"accumulate": 2, "role": "negatives"},
     "slip": {"objective": {"name": "slip", "head": (8, 4)}},
@@ -80,9 +80,9 @@ SAID = {
 }
 
 
-@pytest.mark.parametrize("said", SAID.values(), ids=SAID)
-def test_gradients_agree(tmp_path, said):
-    one, two = run(tmp_path / "one", gradient, 1, **said), run(tmp_path / "two", gradient, 2, **said)
+@pytest.mark.parametrize("settings", SETTINGS.values(), ids=SETTINGS)
+def test_gradients_agree(tmp_path, settings):
+    one, two = run(tmp_path / "one", gradient, 1, **settings), run(tmp_path / "two", gradient, 2, **settings)
     assert one["ids"] == two["ids"]
     assert one["margin"] > 0  # and hard pairs of one process's rows are rows of the other
     for name in one["gradient"]:
@@ -94,7 +94,7 @@ def test_gradients_agree(tmp_path, said):
 def test_a_refinement_goes_alike_and_draws_the_same_pairs(tmp_path):
     one, two = run(tmp_path / "one", whole_training, 1), run(tmp_path / "two", whole_training, 2)
     assert one["draws"] == two["draws"]
-    assert one["losses"] == pytest.approx(two["losses"], rel=1e-4)
+    assert one["losses"] == pytest.approx(two["losses"], rel=8 * 1e-6)  # eight steps, each within the bound of one in the test above
 
 
 def states_disagree(folder: Path, world: DistributedContext) -> dict:

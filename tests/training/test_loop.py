@@ -13,7 +13,7 @@ from helip.errors import HelipError
 from helip.io import read_json
 from helip.models.loading import open_start
 from helip.training import loop
-from helip.training.curve import MetricsLog, Progress
+from helip.training.curve import MetricsLog
 from helip.training.distributed import DistributedContext
 from helip.training.loop import Trainer, train
 from helip.training.validation import held_out_recall
@@ -27,8 +27,8 @@ def curve(folder) -> list[dict[str, str]]:
 def test_arms_take_the_same_steps_of_the_same_size(tmp_path):
     arms = {name: {"arm": name} for name in ("control", "cleaned", "helip")} | {"negatives": {"role": "negatives"}}
     curves, rows = {}, {}
-    for name, said in arms.items():
-        one = job(tmp_path / name, refinement(steps=None, epochs=1, **said), pairs=ToyPairs(120, noise=range(10)))
+    for name, settings in arms.items():
+        one = job(tmp_path / name, refinement(steps=None, epochs=1, **settings), pairs=ToyPairs(120, noise=range(10)))
         rows[name] = Trainer(one, DistributedContext()).sampler(0).ids
         assert train(one, DistributedContext()) == 0
         curves[name] = curve(tmp_path / name)
@@ -99,22 +99,22 @@ def test_early_stopping_stops_and_exports_the_best(tmp_path, monkeypatch):
     monkeypatch.setattr(loop, "held_out_recall", score)
     one = job(tmp_path, refinement(steps=40, early_stopping=EarlyStopping(patience=3, every=2, held_out=0.1)))
     assert train(one, DistributedContext()) == 0
-    about = read_json(tmp_path / "model/train.json")
-    assert (about["steps"], about["best_step"], about["best_validation"]) == (10, 4, 0.5)
+    metadata = read_json(tmp_path / "model/train.json")
+    assert (metadata["steps"], metadata["best_step"], metadata["best_validation"]) == (10, 4, 0.5)
     assert [r["validation"] for r in curve(tmp_path) if r["validation"]] == ["0.1", "0.2", "0.5", "0.4", "0.5", "0.3"]
     exported = open_start(tmp_path / "model").model.state_dict()
     assert all(torch.equal(w, seen[2][n]) for n, w in exported.items())
 
 
 @pytest.mark.parametrize(("gain", "best_step"), [(0.1, 5), (-0.1, 0)])
-def test_the_last_step_is_validated_too_and_an_untouched_start_is_said(tmp_path, monkeypatch, caplog, gain, best_step):
+def test_the_last_step_is_validated_and_an_unbeaten_start_warns(tmp_path, monkeypatch, caplog, gain, best_step):
     scores = iter([0.3, 0.3 + gain])
     monkeypatch.setattr(loop, "held_out_recall", lambda *_: next(scores))
     one = job(tmp_path, refinement(steps=5, early_stopping=EarlyStopping(every=100, held_out=0.1)))
     with caplog.at_level(logging.WARNING):
         assert train(one, DistributedContext()) == 0
-    about = read_json(tmp_path / "model/train.json")
-    assert (about["best_step"], len(about["warnings"])) == (best_step, best_step == 0)
+    metadata = read_json(tmp_path / "model/train.json")
+    assert (metadata["best_step"], len(metadata["warnings"])) == (best_step, best_step == 0)
     assert ("what is exported is the start" in caplog.text) == (best_step == 0)
 
 
@@ -141,7 +141,7 @@ def test_recall_by_hand(tmp_path):
     assert held_out_recall(one.clip, one.corpus, np.arange(4), torch.device("cpu")) == 5 / 8
 
 
-def test_retention_is_measured_from_the_start_and_a_fall_is_said(tmp_path, caplog):
+def test_retention_is_measured_from_the_start_and_a_fall_is_reported(tmp_path, caplog):
     scores = iter([50.0, 49.5, 47.0, 50.0, 12.0])
     watched = refinement(steps=8, retention=Retention(set="anything", every=2, tolerance=2.0))
     with caplog.at_level(logging.WARNING):
@@ -153,7 +153,7 @@ def test_retention_is_measured_from_the_start_and_a_fall_is_said(tmp_path, caplo
     assert "retention fell from 50.00 to 47.00" in caplog.text
 
 
-def test_retention_sees_the_model_in_eval_mode_and_leaves_training_alone(tmp_path):
+def test_retention_evaluates_without_disturbing_training(tmp_path):
     plain, watched = refinement(), refinement(retention=Retention(set="anything", every=1))
     modes = []
     assert train(job(tmp_path / "plain", plain), DistributedContext()) == 0
@@ -170,8 +170,8 @@ def test_retention_sees_the_model_in_eval_mode_and_leaves_training_alone(tmp_pat
 def test_the_average_is_what_is_exported(tmp_path):
     start = {n: w.clone() for n, w in job(tmp_path / "start", recipe()).clip.model.state_dict().items()}
     exported = {}
-    for name, said in {"last": {}, "averaged": {"ema": 0.5}}.items():
-        assert train(job(tmp_path / name, refinement(**said)), DistributedContext()) == 0
+    for name, settings in {"last": {}, "averaged": {"ema": 0.5}}.items():
+        assert train(job(tmp_path / name, refinement(**settings)), DistributedContext()) == 0
         exported[name] = open_start(tmp_path / name / "model").model.state_dict()
     moved = "transformer.resblocks.0.mlp.c_fc.weight"
     near, far = ((exported[n][moved] - start[moved]).norm() for n in ("averaged", "last"))
@@ -204,7 +204,7 @@ def test_a_world_that_does_not_divide_the_batch_is_refused(tmp_path):
         Trainer(job(tmp_path, refinement()), DistributedContext(size=5))
 
 
-# ---------------------------------------------------------------- curve and progress
+# ---------------------------------------------------------------- curve
 
 
 def test_curves_survive_a_state(tmp_path):
@@ -216,28 +216,3 @@ def test_curves_survive_a_state(tmp_path):
     assert other.rows == one.rows == [{"step": 0, "retention": 3.0}, {"step": 1, "lr": 0.1, "loss": 2.0, "clip": 1.5}]
     other.write(tmp_path / "curve.csv")
     assert (tmp_path / "curve.csv").read_text().split() == ["step,loss,clip,lr,retention", "0,,,,3.0", "1,2.0,1.5,0.1,"]
-
-
-def test_a_log_gets_a_line_a_minute(capsys, monkeypatch):
-    clock = iter(range(0, 10_000, 25))
-    monkeypatch.setattr("helip.training.curve.time.monotonic", lambda: next(clock))
-    progress, rows = Progress("run", 0, 100, 8, quiet=False), MetricsLog()
-    rows.add({"step": 1}, {"loss": torch.tensor(2.0)})
-    for _ in range(7):
-        progress.update(rows)
-    lines = capsys.readouterr().err.splitlines()
-    assert len(lines) == 2  # 7 steps of 25 s
-    assert lines[0] == "run: step 3 of 100, loss 2.0000, 0 samples/s, 40.4 min left"
-
-
-def test_a_terminal_gets_a_bar(capsys, monkeypatch):
-    monkeypatch.setattr("sys.stderr.isatty", lambda: True)
-    progress, rows = Progress("run", 2, 10, 8, quiet=False), MetricsLog()
-    rows.add({"step": 3}, {"loss": torch.tensor(2.0)})
-    progress.update(rows)
-    progress.close()
-    last = capsys.readouterr().err.split("\r")[-1]
-    assert "run:" in last
-    assert "3/10" in last
-    assert "loss 2.0000" in last
-    assert "samples/s" in last

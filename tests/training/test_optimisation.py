@@ -56,3 +56,30 @@ def test_moving_average_by_hand():
     with average.applied():
         assert model.weight.item() == pytest.approx(1.5)
     assert model.weight.item() == 3.0
+
+
+def test_torchs_cosine_schedule_depends_on_the_way_to_a_step():
+    """Why the rate is a function of our own: torch multiplies the last rate by a quotient, so roundings add up and are state to resume."""
+    steps = 500
+    torchs = optimiser([nn.Linear(2, 2)], recipe(learning_rate=1.0))
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(torchs, steps)
+    chained = []
+    for _ in range(steps):
+        chained.append(schedule.get_last_lr()[0])
+        torchs.step()
+        schedule.step()
+    ours = [learning_rate(recipe(learning_rate=1.0, steps=steps, warmup_steps=0), s, steps) for s in range(steps)]
+    assert chained == pytest.approx(ours, abs=1e-9)
+    assert chained != ours
+
+
+def test_torchs_average_leaves_out_the_start():
+    """Why the average is of our own: torch's first update copies the weights, and ours averages them with the start checkpoint."""
+    model = nn.Linear(1, 1, bias=False)
+    nn.init.constant_(model.weight, 1.0)
+    torchs = torch.optim.swa_utils.AveragedModel(model, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(0.75))
+    ours = MovingAverage(model, 0.75)
+    nn.init.constant_(model.weight, 3.0)
+    torchs.update_parameters(model)
+    ours.update()
+    assert (torchs.module.weight.item(), ours.weights[0].item()) == (3.0, 1.5)

@@ -22,7 +22,7 @@ def leave(*_):
 for number in (signal.SIGTERM, signal.SIGUSR2):
     signal.signal(number, leave)
 pathlib.Path(sys.argv[1], os.environ["RANK"]).touch()
-time.sleep(60)
+time.sleep(3000)
 """
 ALONE = """
 import sys
@@ -78,11 +78,11 @@ def test_a_signal_reaches_every_process_and_asks_to_be_requeued(tmp_path: Path, 
 
 
 @pytest.mark.parametrize(("when", "says"), [("before", 75), ("after", 0)])
-def test_a_signal_before_there_are_processes_asks_to_be_requeued_and_one_after_them_does_not(when, says):
+def test_only_a_signal_before_the_processes_asks_for_a_requeue(when, says):
     assert python(AT_THE_EDGES, int(signal.SIGUSR2), when).wait(1800) == says
 
 
-def test_a_signal_while_the_launcher_was_imported_asks_to_be_requeued(monkeypatch):
+def test_a_signal_during_the_import_asks_for_a_requeue(monkeypatch):
     monkeypatch.setattr(processes, "elastic_launch", None)  # nothing is launched
     with Interrupts() as listening:
         os.kill(os.getpid(), signal.SIGTERM)

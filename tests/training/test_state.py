@@ -32,25 +32,25 @@ KILLS = 20
 PLAIN = {"steps": 30, "save_every": 1, "clip_norm": 1.0}
 EVERYTHING = PLAIN | {
     "steps": 24, "ema": 0.9, "accumulate": 2, "early_stopping": EarlyStopping(every=8, patience=9, held_out=0.2),
-    "augmentation": {"crop_scale": (0.5, 1.0), "flip": 0.5, "jitter": 0.3},
+    "augmentation": {"crop_scale": (0.5, 1.0), "flip": 0.5},
 }  # fmt: skip
 
 DECLIP = PLAIN | {"steps": 24, "objective": {"name": "declip", "queue": 64, "head": (16, 8)}, "precision": "fp16"}
 SAID = {"plain": PLAIN, "everything": EVERYTHING, "declip in half precision": DECLIP}
 
 
-def attempt(folder: Path, said: dict, moment: float | None, number: int = signal.SIGKILL) -> int:
+def attempt(folder: Path, settings: dict, moment: float | None, number: int = signal.SIGKILL) -> int:
     """One process that trains in `folder` and is sent a signal `moment` seconds after its training begins; its exit code."""
-    process = processes().Process(target=train_until, args=(folder, said, moment, number))
+    process = processes().Process(target=train_until, args=(folder, settings, moment, number))
     process.start()
     process.join(120)
     return process.exitcode
 
 
-def train_until(folder: Path, said: dict, moment: float | None, number: int) -> None:
+def train_until(folder: Path, settings: dict, moment: float | None, number: int) -> None:
     quiet(folder)
     torch.set_num_threads(1)
-    one = job(folder, refinement(**said))
+    one = job(folder, refinement(**settings))
     if moment is not None:
         threading.Timer(moment, os.kill, (os.getpid(), number)).start()
     code = train(one, DistributedContext())
@@ -75,21 +75,21 @@ def assert_same(a: tuple, b: tuple) -> None:
 def whole(tmp_path_factory) -> dict[str, Path]:
     """Folders of trainings that nobody interrupted."""
     folders = {}
-    for name, said in SAID.items():
+    for name, settings in SAID.items():
         folders[name] = tmp_path_factory.mktemp(name)
-        assert attempt(folders[name], said, None) == 0
+        assert attempt(folders[name], settings, None) == 0
     return folders
 
 
-@pytest.mark.parametrize(("name", "said"), SAID.items())
-def test_sigkill_at_random_moments_changes_nothing(tmp_path, whole, name, said):
+@pytest.mark.parametrize(("name", "settings"), SAID.items())
+def test_sigkill_at_random_moments_changes_nothing(tmp_path, whole, name, settings):
     expected, moments = result(whole[name]), random.Random(0)
     seconds = read_json(whole[name] / "model/train.json")["wall_clock_seconds"]
     kills = in_save = trainings = 0
     while kills < KILLS // 2 or not in_save:  # with a save after every step, some kill soon hits one
         folder = tmp_path / str(trainings)
         folder.mkdir(exist_ok=True)
-        code = attempt(folder, said, moments.uniform(0, max(0.2, 0.4 * seconds)))
+        code = attempt(folder, settings, moments.uniform(0, max(0.2, 0.4 * seconds)))
         kills += code == -signal.SIGKILL
         in_save += bool(list((folder / "state").glob(".step*")))
         if code == 0:
@@ -97,7 +97,7 @@ def test_sigkill_at_random_moments_changes_nothing(tmp_path, whole, name, said):
             trainings += 1
     folder = tmp_path / str(trainings)
     folder.mkdir(exist_ok=True)
-    assert attempt(folder, said, None) == 0
+    assert attempt(folder, settings, None) == 0
     assert_same(result(folder), expected)
 
 
@@ -112,11 +112,11 @@ def half_saved(value, file) -> None:
 torch_save = torch.save
 
 
-def dies_while_saving(folder: Path, said: dict, step: int) -> None:
+def dies_while_saving(folder: Path, settings: dict, step: int) -> None:
     quiet(folder)
     torch.set_num_threads(1)
     torch.save = lambda value, file: half_saved(value, file) if value.get("step") == step else torch_save(value, file)
-    train(job(folder, refinement(**said)), DistributedContext())
+    train(job(folder, refinement(**settings)), DistributedContext())
     sys.exit(0)
 
 
@@ -134,11 +134,11 @@ def test_a_death_within_a_save_leaves_the_state_before(tmp_path, whole):
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR2])
 def test_a_time_limit_saves_and_asks_to_be_requeued(tmp_path, whole, number):
-    said = PLAIN | {"save_every": 1000}
-    assert attempt(tmp_path, said, 0.05, number) == REQUEUE == 75
+    settings = PLAIN | {"save_every": 1000}
+    assert attempt(tmp_path, settings, 0.05, number) == REQUEUE == 75
     assert len(list((tmp_path / "state").glob("step*.pt"))) == 1
     assert not (tmp_path / "model").exists()
-    assert attempt(tmp_path, said, None) == 0
+    assert attempt(tmp_path, settings, None) == 0
     assert_same(result(tmp_path), result(whole["plain"]))
 
 

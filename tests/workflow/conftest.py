@@ -34,11 +34,11 @@ class Workspace:
         return jobs(self.snakemake("-n", "--quiet", "reason", "--", *targets).stdout)
 
 
-def jobs(said: str) -> dict[str, int]:
+def jobs(output: str) -> dict[str, int]:
     """Jobs by rule, of what Snakemake says before it starts them."""
-    found = {rule: int(count) for rule, count in re.findall(r"^(\w+) +(\d+)$", said.partition("Job stats:")[2], re.MULTILINE)}
-    found.pop("total", None)
-    return found
+    counts = {rule: int(count) for rule, count in re.findall(r"^(\w+) +(\d+)$", output.partition("Job stats:")[2], re.MULTILINE)}
+    counts.pop("total", None)
+    return counts
 
 
 @pytest.fixture

@@ -5,14 +5,14 @@ import re
 import pytest
 
 
-def test_the_first_rows_of_table1_are_the_whole_way_for_one_corpus(workspace):
+def test_first_rows_of_table1_need_one_corpus_from_start_to_end(workspace):
     planned = workspace.planned("results/miniature/first/table1.csv")
     assert planned == {
         "corpus": 1, "evaluation_set": 12, "train_encoder": 1, "encode": 2, "mine": 1, "train": 12, "evaluate_miniature": 12, "table": 1,
     }  # fmt: skip
 
 
-def test_the_report_of_the_miniature_study_is_every_model_of_the_paper(workspace):
+def test_the_miniature_report_needs_every_model_of_the_paper(workspace):
     planned = workspace.planned("results/miniature/report.html")
     pretrainings, refinements = 12, 39  # as runs.yaml has them, less those whose pairs alone are wanted (table 10)
     assert planned["train"] == planned["evaluate_miniature"] == 3 * (pretrainings + refinements)

@@ -45,7 +45,7 @@ def test_where_other_results_go_is_no_matter_of_the_graph(workspace, tmp_path):
     assert not (tmp_path / "elsewhere").exists()
 
 
-def test_a_changed_setting_runs_again_what_depends_on_it_and_nothing_else(smoke, tmp_path):
+def test_a_changed_setting_reruns_only_what_depends_on_it(smoke, tmp_path):
     changed = copy(smoke, tmp_path / "changed")
     study = changed.folder / "experiments/studies/smoke.yaml"
     study.write_text(study.read_text().replace("k: 5,", "k: 4,"))

@@ -5,7 +5,9 @@ import json
 
 import pytest
 
-from helip.reporting.inputs import figures, tables
+from helip.stages import selection_of
+from helip.stages.figure import figures_of
+from helip.stages.table import tables_of
 from helip.study import Study
 
 pytestmark = pytest.mark.long  # about a hundred jobs, made for the first test that asks
@@ -39,17 +41,17 @@ def kinds(study: Study) -> dict[str, set]:
     }
 
 
-def test_it_has_all_kinds_of_runs_and_rules_that_the_miniature_study_has(graph, study):
+def test_it_has_every_kind_of_run_and_rule_of_miniature(graph, study):
     has, wanted = kinds(study), kinds(Study("miniature", graph.folder / "experiments"))
     assert {kind: wanted[kind] - has[kind] for kind in wanted} == {kind: set() for kind in wanted}
     rules = graph.planned(*(f"results/miniature/{t}" for t in TARGETS))
     assert {rule.replace("miniature", "graph") for rule in rules} <= {rule for ran in graph.ran for rule in ran}
 
 
-def test_the_report_has_every_table_and_figure_that_the_study_can_make(study):
+def test_the_report_has_every_table_and_figure(study):
     numbers = 1, 2, 3, 4, 6, 7, 8, 9, 10  # table 5 is LAION's alone
-    assert tables(study) == [f"table{n}" for n in numbers] + ["figure4"]
-    assert figures(study) == [f"figure{n}" for n in (4, 5, 6, 7, 8)]
+    assert [one.table for one in tables_of(study)] == [f"table{n}" for n in numbers] + ["figure4"]
+    assert [one.figure for one in figures_of(study)] == [f"figure{n}" for n in (4, 5, 6, 7, 8)]
     page = (study.root / "report.html").read_text()
     for part in ["answer", "verdicts", "question", "tables", "times", "versions"] + [f"table{n}" for n in (*numbers, 11)]:
         assert f"id='{part}'" in page or f'id="{part}"' in page, part
@@ -62,7 +64,7 @@ def test_what_the_study_binds_has_a_verdict(study):
     assert len(missing) < len(study.claims) / 2
 
 
-def test_table11_has_means_over_corpora_bounds_and_repeated_refinements(study):
+def test_table11_has_corpus_means_bounds_and_repeats(study):
     table = rows(study, "table11.csv")
     assert all(0 <= float(r["value"]) <= 100 for r in table)
     assert {r["run"] for r in table if r["corpora"] == "1"} == {run for _, _, run, _, _ in study.table_rows("table11")}
@@ -75,10 +77,10 @@ def test_table11_has_means_over_corpora_bounds_and_repeated_refinements(study):
 
 
 def test_the_truth_of_the_union_chooses_for_its_bounds(study):
-    selected = study.selection_dir("open29m_clip_select_truth", "0") / "selection.json"
-    found = json.loads(selected.read_text())
-    assert (found["size"], found["truth"]["precision"], found["truth"]["recall"]) == (440, 1.0, 1.0)
-    assert found["kept"] < 440
+    selected = selection_of(study, "open29m_clip_select_truth", "0").folder / "selection.json"
+    metadata = json.loads(selected.read_text())
+    assert (metadata["size"], metadata["truth"]["precision"], metadata["truth"]["recall"]) == (440, 1.0, 1.0)
+    assert metadata["kept"] < 440
 
 
 def test_a_second_run_schedules_nothing(graph):

@@ -5,21 +5,23 @@ from pathlib import Path
 from typing import NamedTuple
 
 from helip.data.images import BadSample, verify
-from helip.data.progress import progress
 from helip.data.tars import write
 from helip.errors import HelipError
 from helip.io import atomic_folder, provenance, write_json
+from helip.progress import progress
 
 PER_SHARD = 1000
 
 
 class Item(NamedTuple):
+    """This is an image file and the number of its class."""
+
     image: Path
     label: int
 
 
 class Unpacked(NamedTuple):
-    """A set as its authors' archive holds it."""
+    """This is a set as its authors' archive holds it."""
 
     class_names: list[str]
     templates: list[str]  # {c} stands for the class name
@@ -28,7 +30,7 @@ class Unpacked(NamedTuple):
 
 
 def pack(name: str, read: Callable[[], Unpacked], out: Path) -> dict[str, int]:
-    """Write `out` in CLIP benchmark's layout: classnames.txt, templates, {train,test}/{n}.tar; return the items of each split."""
+    """Writes `out` in CLIP benchmark's layout (classnames.txt, templates, {train,test}/{n}.tar) and returns the items of each split."""
     unpacked = read()
     with atomic_folder(out) as folder:
         (folder / "classnames.txt").write_text("".join(f"{c}\n" for c in unpacked.class_names))
@@ -60,7 +62,7 @@ def _bytes(path: Path) -> bytes:
 
 
 def verify_named(data: bytes, path: Path) -> str:
-    """The extension that CLIP benchmark decodes the image by; HelipError with the file's name for one that cannot be decoded."""
+    """Returns the extension that CLIP benchmark decodes the image by; HelipError with the file's name for one that cannot be decoded."""
     try:
         kind = verify(data)
     except BadSample as error:
@@ -71,7 +73,7 @@ def verify_named(data: bytes, path: Path) -> str:
 
 
 def benchmark_words(name: str, what: str) -> list[str]:
-    """CLIP benchmark's own class names or templates of a set."""
+    """Returns CLIP benchmark's own class names or templates of a set."""
     import json
     from importlib.resources import files
 

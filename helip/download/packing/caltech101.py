@@ -10,7 +10,7 @@ TRAIN_A_CLASS, SEED = 30, 0  # 3,060 and 6,085 images: the counts of CLIP's pape
 
 
 def read_caltech101(folder: Path) -> Unpacked:
-    """From the unpacked folder 101_ObjectCategories: one folder of .jpg a class, in the order of CLIP benchmark's class names."""
+    """Reads the unpacked folder 101_ObjectCategories: one folder of .jpg a class, in the order of CLIP benchmark's class names."""
     names = benchmark_words("caltech101", "classnames")
     classes = sorted(f for f in folder.iterdir() if f.is_dir()) if folder.is_dir() else []
     if len(classes) != len(names):

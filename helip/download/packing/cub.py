@@ -9,7 +9,7 @@ TEMPLATES = ["a photo of a {c}, a type of bird."]  # CLIP's paper, which CLIP be
 
 
 def read_cub(folder: Path) -> Unpacked:
-    """From the unpacked archive, the folder CUB_200_2011: images.txt, image_class_labels.txt, train_test_split.txt, classes.txt."""
+    """Reads the unpacked archive, the folder CUB_200_2011: images.txt, image_class_labels.txt, train_test_split.txt, classes.txt."""
     images, labels = _numbered(folder / "images.txt"), _numbered(folder / "image_class_labels.txt")
     training, classes = _numbered(folder / "train_test_split.txt"), _numbered(folder / "classes.txt")
     if not images.keys() == labels.keys() == training.keys():
@@ -24,10 +24,10 @@ def read_cub(folder: Path) -> Unpacked:
     return Unpacked(names, TEMPLATES, splits, "train_test_split.txt of the authors")
 
 
-def _label(said: str, classes: dict[int, str], folder: Path) -> int:
-    if not (said.isdecimal() and int(said) in classes):
-        raise HelipError(f"{folder / 'image_class_labels.txt'}: '{said}' is no class of classes.txt; unpack the archive again")
-    return int(said) - 1
+def _label(label: str, classes: dict[int, str], folder: Path) -> int:
+    if not (label.isdecimal() and int(label) in classes):
+        raise HelipError(f"{folder / 'image_class_labels.txt'}: '{label}' is no class of classes.txt; unpack the archive again")
+    return int(label) - 1
 
 
 def _numbered(path: Path) -> dict[int, str]:

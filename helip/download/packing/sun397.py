@@ -7,7 +7,7 @@ from helip.errors import HelipError
 
 
 def read_sun397(folder: Path, partition: Path, number: int = 1) -> Unpacked:
-    """`folder` is what SUN397.tar.gz unpacks to; `partition`, of Partitions.zip, has ClassName.txt, Training_01.txt, Testing_01.txt."""
+    """Reads `folder`, the unpacked SUN397.tar.gz; `partition`, of Partitions.zip, has ClassName.txt, Training_01.txt, Testing_01.txt."""
     classes = _lines(partition / "ClassName.txt")  # /a/abbey, /a/apse/indoor
     label = {name: i for i, name in enumerate(classes)}
     splits = {}

@@ -19,14 +19,14 @@ COMPILERS = ("c++", "g++", "clang++")
 
 
 def cache_dir() -> Path:
-    """$HELIP_CACHE, or helip under the user's cache folder."""
+    """Returns the folder of compiled kernels: $HELIP_CACHE, or helip under the user's cache folder."""
     root = os.environ.get("HELIP_CACHE")
     return Path(root) if root else Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "helip"
 
 
 @functools.cache
 def library(target: str = "native") -> ctypes.CDLL | None:
-    """The kernel compiled with -march=`target`, or None without a compiler: the torch kernel then does the work."""
+    """Returns the kernel compiled with -march=`target`, or None where there is no compiler: the torch engine then does the work."""
     compiler = os.environ.get("CXX") or next(filter(shutil.which, COMPILERS), None)
     if compiler is None:
         return None

@@ -8,34 +8,40 @@ import numpy as np
 import torch
 
 from helip.errors import HelipError
+from helip.mining.blocks import Block, Steps
 from helip.mining.criterion import Criterion
 from helip.mining.features import Features, rounding_of_sums
-from helip.mining.jobs import Block
 from helip.mining.order import Order, chunks, ordered
-from helip.mining.scratch import scratch
+from helip.mining.pairs import scratch
 
 CHECKS = 4
 CROWD = 4  # candidates a target, in k, that are worth a trim
 STRIPS = 20_000  # between looks at the clock
 
 
-class Raw(ctypes.Structure):
+class RawRows(ctypes.Structure):
+    """One modality as the user has it (struct RawRows of kernel/panel.hpp): rows [N, dim] float32, or float16 where `half`; scale [N]."""
+
     _fields_ = (("rows", ctypes.c_void_p), ("scale", ctypes.c_void_p), ("dim", ctypes.c_int64), ("half", ctypes.c_int32))
 
 
-class Side(ctypes.Structure):
+class PackedRows(ctypes.Structure):
+    """Rows of a PackedOperand as the kernel reads them (struct PackedRows of kernel/panel.hpp): `count` rows, `padded` with zeros."""
+
     _fields_ = (
         *((name, ctypes.c_void_p) for name in ("first", "second", "tails", "ids")),
         *((name, ctypes.c_int64) for name in ("count", "padded", "stride")),
     )
 
 
-class Job(ctypes.Structure):
+class PanelTask(ctypes.Structure):
+    """All that the kernel needs to mine one panel of targets (struct PanelTask of kernel/panel.hpp)."""
+
     _fields_ = (
-        ("rows", Side),
-        ("columns", Side),
-        ("image", Raw),
-        ("text", Raw),
+        ("rows", PackedRows),
+        ("columns", PackedRows),
+        ("image", RawRows),
+        ("text", RawRows),
         ("forbidden", ctypes.c_void_p),
         ("words_first", ctypes.c_int64),
         ("words_second", ctypes.c_int64),
@@ -48,10 +54,10 @@ class Job(ctypes.Structure):
 
 
 class Kernel:
-    """The compiled library and its constants."""
+    """The functions of the compiled library, with their types, and its constants."""
 
     def __init__(self, library: ctypes.CDLL):
-        facts = [library.helip_layout(what) for what in range(6)]
+        facts: list[int] = [library.helip_layout(what) for what in range(6)]
         self.per_word, self.group, checks, self.bucket, self.chunk, self.chunk_bytes = facts
         assert checks == CHECKS
         self.open, self.close, self.sweep, self.settle = library.helip_open, library.helip_close, library.helip_sweep, library.helip_settle
@@ -64,18 +70,18 @@ class Kernel:
         self.pack.argtypes = (pointer, int64, int64, int64, int64, ctypes.c_int32, pointer, pointer, int64, pointer, pointer)
 
     def words(self, features: Features) -> int:
-        """Of a row, padded to what a step of the kernel takes."""
+        """Returns how many words a row has, padded to what a step of the kernel takes."""
         return -(-features.padded_dim // 128) * 128 // self.per_word
 
     def checks(self, features: Features) -> np.ndarray:
-        """Words after which a tile may stop: at 2, 3, 4 and 5 eighths of the dimensions."""
+        """Returns the words after which a tile may stop, [CHECKS] int64: at 2, 3, 4 and 5 eighths of the dimensions."""
         whole = self.words(features)
         at = np.unique([whole * eighths // 8 for eighths in (2, 3, 4, 5)])
         return np.pad(at, (0, CHECKS - len(at))).astype(np.int64)
 
 
 @dataclass
-class Operand:
+class PackedOperand:
     """Corpus rows `ids` in kernel order, both modalities in the filter's precision."""
 
     ids: np.ndarray
@@ -87,24 +93,24 @@ class Operand:
 
     @property
     def resident(self) -> int:
-        """Bytes of memory, temporary files left out."""
+        """The bytes of memory that it takes, temporary files left out."""
         arrays = (self.ids, self.first, self.second, self.tails)
         return sum(a.nbytes for a in arrays if a is not None and not isinstance(a, np.memmap))
 
-    def side(self, start: int = 0, stop: int | None = None) -> Side:
-        """Rows [start, stop) as the kernel sees them; start is a multiple of 48."""
+    def rows(self, start: int = 0, stop: int | None = None) -> PackedRows:
+        """Returns rows [start, stop) as the kernel sees them; start is a multiple of 48."""
         stop = len(self.ids) if stop is None else min(stop, len(self.ids))
         width = self.first.size // self.padded
         second = None if self.second is None else self.second[start:].ctypes.data
         first = self.first.reshape(-1)[start * width :]
         padded = -(-(stop - start) // 48) * 48
-        return Side(
+        return PackedRows(
             first.ctypes.data, second, self.tails[:, start:].ctypes.data, self.ids[start:].ctypes.data, stop - start, padded, self.padded
         )
 
 
-def run(library: ctypes.CDLL, features: list[Features], criterion: Criterion, work: Iterator[Block], memory: int, workers: int):
-    """An engine (helip/mining/miner.py) on the compiled kernel."""
+def run(library: ctypes.CDLL, features: list[Features], criterion: Criterion, work: Iterator[Block], memory: int, workers: int) -> Steps:
+    """An engine, whose steps helip/mining/blocks.py describes, on the compiled kernel."""
     kernel, order = Kernel(library), ordered(features[0], workers)
     memory -= order.rank.nbytes + order.axes.nbytes
     finished = 0
@@ -122,8 +128,10 @@ def run(library: ctypes.CDLL, features: list[Features], criterion: Criterion, wo
             yield finished
 
 
-def packed(kernel: Kernel, features: list[Features], ids: np.ndarray, order: Order, spare: int) -> Operand:
-    """The operand of rows `ids`, in their kernel order. spare: bytes of memory it may take; beyond, it lies in a temporary file."""
+def packed(kernel: Kernel, features: list[Features], ids: np.ndarray, order: Order, spare: int) -> PackedOperand:
+    """Returns the operand of the rows of corpus ids, in kernel order. spare: bytes of memory it may take; a larger one lies in a temporary
+    file.
+    """
     ids = np.ascontiguousarray(order.sort(ids), dtype=np.int64)
     padded = -(-len(ids) // kernel.group) * kernel.group
     word = np.uint32 if kernel.per_word == 2 else np.float32
@@ -140,11 +148,13 @@ def packed(kernel: Kernel, features: list[Features], ids: np.ndarray, order: Ord
                         error.ctypes.data, *lead)  # fmt: skip
         arrays.append(array)
         errors.append(float(error.max()))
-    return Operand(ids, padded, arrays[0], arrays[1] if len(arrays) == 2 else None, tails, tuple(errors))
+    return PackedOperand(ids, padded, arrays[0], arrays[1] if len(arrays) == 2 else None, tails, tuple(errors))
 
 
-def margins(features: list[Features], order: Order, *operands: Operand) -> list[float]:
-    """How far the filter's cosine of each modality can be from the exact one: |x'y' - xy| <= 2e + e^2, then the two sums' rounding."""
+def margins(features: list[Features], order: Order, *operands: PackedOperand) -> list[float]:
+    """Returns, for each modality, the largest difference between the filter's cosine and the exact one: |x'y' - xy| <= 2e + e^2, then the
+    rounding of both sums.
+    """
     out = []
     for place, one in enumerate(features):
         e = max(o.errors[place] for o in operands)
@@ -153,8 +163,8 @@ def margins(features: list[Features], order: Order, *operands: Operand) -> list[
     return out
 
 
-def mine_panel(kernel: Kernel, features: list[Features], criterion: Criterion, order: Order, rows: Operand, span: tuple[int, int],
-               columns: Operand, forbidden: np.ndarray, memory: int, workers: int) -> Iterator[float | tuple]:  # fmt: skip
+def mine_panel(kernel: Kernel, features: list[Features], criterion: Criterion, order: Order, rows: PackedOperand, span: tuple[int, int],
+               columns: PackedOperand, forbidden: np.ndarray, memory: int, workers: int) -> Steps:  # fmt: skip
     """Yields the share done, from time to time, and at last (target ids, ids [n, k], scores [n, k]) of rows span[0]:span[1]; ids are
     -1 for a row with fewer than k hard pairs. forbidden: [n] the corpus id that each of these rows may not choose."""
     symmetric = rows is columns and span == (0, len(rows.ids))
@@ -162,7 +172,7 @@ def mine_panel(kernel: Kernel, features: list[Features], criterion: Criterion, o
     store = min(memory, roomy) * 4 // 5 // kernel.chunk_bytes
     bucket_limit = max(memory // 5 // workers // kernel.chunk_bytes, -(-3 * kernel.bucket * criterion.k // (2 * kernel.chunk)) + 40)
     place = np.full(0, -1) if symmetric else _places(columns.ids, forbidden)
-    job = _job(kernel, features, criterion, order, rows, span, columns, symmetric, place, store, workers)
+    job = _panel_task(kernel, features, criterion, order, rows, span, columns, symmetric, place, store, workers)
     panel = kernel.open(ctypes.byref(job))
     try:
         done, before, groups = ctypes.c_int64(), -1, columns.padded // kernel.group
@@ -190,16 +200,17 @@ def _places(columns: np.ndarray, forbidden: np.ndarray) -> np.ndarray:
     return np.where(columns[sorter[at]] == forbidden, sorter[at], -1).astype(np.int64)
 
 
-def _job(kernel, features, criterion, order, rows, span, columns, symmetric, place, store, workers) -> Job:
-    raw = {f.name: Raw(f.raw.ctypes.data, f.scale.data_ptr(), f.dim, int(f.raw.dtype == np.float16)) for f in features}
+def _panel_task(kernel: Kernel, features: list[Features], criterion: Criterion, order: Order, rows: PackedOperand, span: tuple[int, int],
+                columns: PackedOperand, symmetric: bool, place: np.ndarray, store: int, workers: int) -> PanelTask:  # fmt: skip
+    raw = {f.name: RawRows(f.raw.ctypes.data, f.scale.data_ptr(), f.dim, int(f.raw.dtype == np.float16)) for f in features}
     both = len(features) == 2
     first, *second = margins(features, order, rows, columns)
     taus = [tau for _, tau in criterion.modalities]
-    return Job(
-        rows=rows.side(*span),
-        columns=columns.side(),
-        image=raw.get("image", Raw()),
-        text=raw.get("text", Raw()),
+    return PanelTask(
+        rows=rows.rows(*span),
+        columns=columns.rows(),
+        image=raw.get("image", RawRows()),
+        text=raw.get("text", RawRows()),
         forbidden=place.ctypes.data,
         words_first=kernel.words(features[0]),
         words_second=kernel.words(features[1]) if both else 0,
@@ -220,13 +231,15 @@ def _job(kernel, features, criterion, order, rows, span, columns, symmetric, pla
 
 
 def smallest_store(kernel: Kernel, k: int, rows: int, workers: int) -> int:
-    """Bytes of candidates that a panel of so many rows needs to come to an end."""
+    """Returns the bytes of candidates without which a panel of so many rows cannot be finished."""
     entries = rows * k * 1.3 + (rows / kernel.bucket + 1) * workers * kernel.chunk
     return int(entries / kernel.chunk + 64 * workers + 64) * kernel.chunk_bytes * 5 // 4
 
 
 def panel_rows(kernel: Kernel, k: int, rows: int, workers: int, memory: int) -> int:
-    """As many rows as the memory lets one panel have: all, or whole buckets."""
+    """Returns how many rows one panel may have within `memory` bytes: all, or whole buckets. Raises HelipError where not even one bucket
+    fits.
+    """
     if smallest_store(kernel, k, rows, workers) <= memory:
         return rows
     count = rows // kernel.bucket

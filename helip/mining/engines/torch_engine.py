@@ -11,16 +11,15 @@ import numpy as np
 import torch
 
 from helip.errors import HelipError
+from helip.mining.blocks import Block, Steps
 from helip.mining.criterion import Criterion
-from helip.mining.engines.candidates import Candidates
-from helip.mining.engines.operand import Operand
+from helip.mining.engines.candidates import Candidates, Operand
 from helip.mining.features import Features
-from helip.mining.jobs import Block
 from helip.mining.order import ordered
 
 
-def run(features: list[Features], criterion: Criterion, work: Iterator[Block], memory: int, workers: int):
-    """An engine (helip/mining/miner.py) on torch."""
+def run(features: list[Features], criterion: Criterion, work: Iterator[Block], memory: int, workers: int) -> Steps:
+    """An engine, whose steps helip/mining/blocks.py describes, on torch."""
     device = features[0].device
     half = device.type == "cuda"
     order = ordered(features[0], workers)
@@ -40,7 +39,9 @@ def run(features: list[Features], criterion: Criterion, work: Iterator[Block], m
 
 
 def panel_size(memory: int, dim: int, k: int) -> tuple[int, int]:
-    """(targets, and candidates, at a time; waiting entries) that keep a panel within the budget."""
+    """Returns (targets of a panel, which is also how many candidates are compared at a time; entries that may wait) within `memory` bytes.
+    Raises HelipError where not even 8 targets fit.
+    """
     for height in (16384, 8192, 4096, 2048, 1024, 512, 256, 128, 64, 32, 16, 8):
         limit = 3 * height * k
         if height * height * 160 + limit * 120 + 2 * height * dim * 12 <= memory:
@@ -50,27 +51,27 @@ def panel_size(memory: int, dim: int, k: int) -> tuple[int, int]:
 
 
 def mine_panel(operands: list[Operand], criterion: Criterion, rows: np.ndarray, columns: np.ndarray, forbidden: np.ndarray, block: int,
-               limit: int) -> Iterator[float | tuple[np.ndarray, np.ndarray, np.ndarray]]:  # fmt: skip
+               limit: int) -> Steps:  # fmt: skip
     """Yields the share of the columns done after each block of them, and at last (rows, ids [n, k], scores [n, k]).
     forbidden: [n] the one id that each row may not choose."""
     row_ids, forbidden_R, column_ids = (
         torch.from_numpy(np.asarray(ids, np.int64)).to(operands[0].device) for ids in (rows, forbidden, columns)
     )
-    found = Candidates(row_ids, criterion, operands, limit)
+    survivors = Candidates(row_ids, criterion, operands, limit)
     panel = [operand.low(row_ids) for operand in operands]
     with whole_sums():
         for start in range(0, len(columns), block):
             ids = column_ids[start : start + block]
-            row, column, cosine = _survivors(operands, criterion, panel, [operand.low(ids) for operand in operands], found.floor)
+            row, column, cosine = _survivors(operands, criterion, panel, [operand.low(ids) for operand in operands], survivors.floor)
             allowed = ids[column] != forbidden_R[row]
-            found.add(row[allowed], ids[column[allowed]], tuple(c[allowed] for c in cosine))
+            survivors.add(row[allowed], ids[column[allowed]], tuple(c[allowed] for c in cosine))
             yield min(1.0, (start + len(ids)) / len(columns))
-    yield rows, *found.result()
+    yield rows, *survivors.result()
 
 
 @contextlib.contextmanager
-def whole_sums():
-    """Sums of a float16 product in float32 throughout, and float32 products in float32: the margins count on it."""
+def whole_sums() -> Iterator[None]:
+    """Makes torch sum float16 products in float32 throughout, and multiply float32 in float32: the margins count on both."""
     matmul = torch.backends.cuda.matmul
     before = matmul.allow_fp16_reduced_precision_reduction, matmul.allow_tf32
     matmul.allow_fp16_reduced_precision_reduction, matmul.allow_tf32 = False, False
@@ -80,7 +81,8 @@ def whole_sums():
         matmul.allow_fp16_reduced_precision_reduction, matmul.allow_tf32 = before
 
 
-def _survivors(operands, criterion, panel, block, floor) -> tuple[torch.Tensor, torch.Tensor, tuple[torch.Tensor, ...]]:
+def _survivors(operands: list[Operand], criterion: Criterion, panel: list[torch.Tensor], block: list[torch.Tensor], floor: torch.Tensor
+               ) -> tuple[torch.Tensor, torch.Tensor, tuple[torch.Tensor, ...]]:  # fmt: skip
     """(row, column, cosines) of the pairs that may count. The second modality is multiplied only where the first has survivors."""
     first = (panel[0] @ block[0].T).float()
     keep = _passes(first, operands[0], criterion, floor)

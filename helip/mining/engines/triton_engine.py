@@ -1,18 +1,17 @@
 """Drives the Triton kernels: columns resident in slabs, panels of targets, near slabs first so that thresholds rise early."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 
+from helip.mining.blocks import Block, Steps
 from helip.mining.criterion import Criterion
 from helip.mining.engines import triton_kernels as tiles
-from helip.mining.engines.candidates import Candidates
-from helip.mining.engines.operand import Operand
+from helip.mining.engines.candidates import Candidates, Operand
 from helip.mining.engines.torch_engine import whole_sums
 from helip.mining.features import Features
-from helip.mining.jobs import Block
 from helip.mining.order import Order, ordered
 
 TILE = {"ROWS": 128, "COLUMNS": 128, "STEP": 64, "BUNDLE": 8}
@@ -23,6 +22,7 @@ class FusedOperand(Operand):
     """Scores exactly with a kernel where the raw rows lie on the device."""
 
     def cosines(self, i_P: torch.Tensor, j_P: torch.Tensor) -> torch.Tensor:
+        """Returns the [P] exact cosines of pairs of corpus ids, by a kernel where the raw rows lie on the device."""
         if self.features.resident is None:
             return super().cosines(i_P, j_P)
         out, pairs = torch.empty(len(i_P), device=i_P.device), 16
@@ -35,7 +35,7 @@ class FusedOperand(Operand):
 
 @dataclass(frozen=True)
 class Sizes:
-    """Of the work on one device: targets in a panel, candidates in a slab, entries in the kernel's list."""
+    """How much the device holds at a time: targets in a panel, candidates in a slab, entries in the kernel's list."""
 
     panel: int = 32_768
     slab: int = 65_536
@@ -44,15 +44,15 @@ class Sizes:
 
 @dataclass
 class Slab:
-    """Rows in kernel order, in the filter's precision. tails: norms of the rounded rows beyond the first check."""
+    """Rows in kernel order, in the filter's precision. tails: [n] norms of the rounded rows beyond the first check."""
 
     ids: torch.Tensor
     low: list[torch.Tensor]
     tails: torch.Tensor
 
 
-def run(features: list[Features], criterion: Criterion, work: Iterator[Block], workers: int, sizes: Sizes | None = None):
-    """An engine (helip/mining/miner.py) on one GPU."""
+def run(features: list[Features], criterion: Criterion, work: Iterator[Block], workers: int, sizes: Sizes | None = None) -> Steps:
+    """An engine, whose steps helip/mining/blocks.py describes, on one GPU."""
     order = ordered(features[0], workers)
     operands = [FusedOperand(f, tau) for f, (_, tau) in zip(features, criterion.modalities, strict=True)]
     operands[0].rotate(order.axes, order.skew)
@@ -73,7 +73,7 @@ def run(features: list[Features], criterion: Criterion, work: Iterator[Block], w
 class Slabs:
     """The candidates, sorted, in slabs: kept on the device while half of its free memory lasts, else made again for each panel."""
 
-    def __init__(self, operands: list[Operand], columns: np.ndarray, height: int):
+    def __init__(self, operands: Sequence[Operand], columns: np.ndarray, height: int):
         self.operands, self.ids = operands, [columns[start : start + height] for start in range(0, len(columns), height)]
         width = 2 * sum(o.features.padded_dim for o in operands)
         device = operands[0].device
@@ -93,40 +93,42 @@ class Slabs:
         return slab
 
     def middle(self, order: Order) -> np.ndarray:
+        """Returns, for each slab, the rank of its middle row in the order: near slabs have near ranks."""
         return np.array([order.rank[ids[len(ids) // 2]] for ids in self.ids])
 
 
-def make_slab(operands: list[Operand], ids: np.ndarray) -> Slab:
+def make_slab(operands: Sequence[Operand], ids: np.ndarray) -> Slab:
+    """Returns the rows of corpus ids as the kernel reads them: rotated, rounded to float16, with the norms of their tails."""
     device = operands[0].device
     at = torch.from_numpy(np.asarray(ids, np.int64)).to(device)
     with whole_sums():  # the rotation is a product
-        low = [torch.cat([operand.low(part, half=True) for part in at.split(8192)]) for operand in operands]
+        low = [torch.cat([operand.low(part, half=True) for part in torch.split(at, 8192)]) for operand in operands]
     tails = low[0][:, check_of(operands[0]) :].float().norm(dim=1) * 1.00001
     return Slab(at, low, tails)
 
 
 def check_of(operand: Operand) -> int:
-    """Dimensions after which a tile may stop: half, in whole steps."""
+    """Returns the dimensions after which a tile may stop: half of them, in whole steps."""
     return max(TILE["STEP"], operand.features.padded_dim // 2 // TILE["STEP"] * TILE["STEP"])
 
 
-def mine_panel(operands: list[Operand], criterion: Criterion, rows: np.ndarray, forbidden: np.ndarray, slabs: Slabs, near: np.ndarray,
-               sizes: Sizes) -> Iterator[float | tuple[np.ndarray, np.ndarray, np.ndarray]]:  # fmt: skip
+def mine_panel(operands: Sequence[Operand], criterion: Criterion, rows: np.ndarray, forbidden: np.ndarray, slabs: Slabs, near: np.ndarray,
+               sizes: Sizes) -> Steps:  # fmt: skip
     """Yields the share of the slabs done after each, and at last (rows, ids [n, k], scores [n, k])."""
     panel = make_slab(operands, rows)
     forbidden_R = torch.from_numpy(np.asarray(forbidden, np.int64)).to(panel.ids.device)
-    found = Candidates(panel.ids, criterion, operands, max(3 * len(rows) * criterion.k, sizes.capacity))
+    survivors = Candidates(panel.ids, criterion, operands, max(3 * len(rows) * criterion.k, sizes.capacity))
     room = List(sizes.capacity, panel.ids.device)
     for done, number in enumerate(near, 1):
-        _sweep(operands, criterion, panel, slabs[number], forbidden_R, found, room)
-        if done in (1, 3, 10) and found.waiting > len(rows) * criterion.k:
-            found.trim()
+        _sweep(operands, criterion, panel, slabs[number], forbidden_R, survivors, room)
+        if done in (1, 3, 10) and survivors.waiting > len(rows) * criterion.k:
+            survivors.trim()
         yield done / len(near)
-    yield rows, *found.result()
+    yield rows, *survivors.result()
 
 
 class List:
-    """What the filter appends to: (row, column, a, b) and how many."""
+    """What the filter appends to: row, column, cosines a and b of each pair that passes, and how many there are."""
 
     def __init__(self, capacity: int, device: torch.device):
         self.capacity = capacity
@@ -135,22 +137,24 @@ class List:
         self.count = torch.zeros(1, dtype=torch.int64, device=device)
 
 
-def _sweep(operands, criterion, panel: Slab, slab: Slab, forbidden_R: torch.Tensor, found: Candidates, room: List) -> None:
+def _sweep(operands: Sequence[Operand], criterion: Criterion, panel: Slab, slab: Slab, forbidden_R: torch.Tensor, survivors: Candidates,
+           room: List) -> None:  # fmt: skip
     """The filter on panel x slab; where more passes than the list holds, the slab is cut in halves."""
-    passed = launch(operands, criterion, panel, slab, forbidden_R, found.floor, room)
+    passed = launch(operands, criterion, panel, slab, forbidden_R, survivors.floor, room)
     if passed <= room.capacity:
         cosine = (room.a[:passed].clone(),) + ((room.b[:passed].clone(),) if len(operands) == 2 else ())
-        found.add(room.row[:passed].long(), slab.ids[room.column[:passed].long()], cosine)
+        survivors.add(room.row[:passed].long(), slab.ids[room.column[:passed].long()], cosine)
         return
     half = len(slab.ids) // 2
     if half == 0:
         raise AssertionError(f"a list of {room.capacity} entries cannot hold one column of a panel of {len(panel.ids)}")
     for part in (slice(0, half), slice(half, None)):
         cut = Slab(slab.ids[part], [x[part] for x in slab.low], slab.tails[part])
-        _sweep(operands, criterion, panel, cut, forbidden_R, found, room)
+        _sweep(operands, criterion, panel, cut, forbidden_R, survivors, room)
 
 
-def launch(operands, criterion, panel: Slab, slab: Slab, forbidden_R: torch.Tensor, floor_R: torch.Tensor, room: List) -> int:
+def launch(operands: Sequence[Operand], criterion: Criterion, panel: Slab, slab: Slab, forbidden_R: torch.Tensor, floor_R: torch.Tensor,
+           room: List) -> int:  # fmt: skip
     """Runs the filter once. Returns how many pairs passed, of which the list holds as many as it can."""
     first, second = operands[0], operands[-1]
     both = len(operands) == 2

@@ -50,8 +50,8 @@ def filter_tiles(
         keep = keep & (columns < column_count)[None, :]
         ids = tl.load(id_column + columns, mask=columns < column_count, other=-1)
         keep = keep & (ids[None, :] != tl.load(forbidden + rows, mask=rows < row_count, other=-1)[:, None])
-        found = tl.sum(tl.sum(keep.to(tl.int32), 1), 0)
-        if found > 0:
+        passing = tl.sum(tl.sum(keep.to(tl.int32), 1), 0)
+        if passing > 0:
             b = tl.zeros((ROWS, COLUMNS), tl.float32)
             if DIM_B > 0:
                 b = _product(second_row, second_column, rows, columns, 0, DIM_B, b, row_count, column_count, DIM_B, STEP)

@@ -20,7 +20,9 @@ ABOUT = "import.json"
 
 
 def read_published(file: Path) -> Published:
-    """A published file in open_clip's terms; its kind is told by its weights' names. Refuses what is neither SLIP's nor DeCLIP's."""
+    """Returns a published file in open_clip's terms; the names of its weights tell its kind. Raises HelipError where it is neither SLIP's
+    nor DeCLIP's.
+    """
     weights = read_weights(file)
     try:
         if is_slip(weights):
@@ -42,10 +44,10 @@ def import_checkpoint(file: Path, folder: Path) -> Published:
     """
     check_replaceable(folder, ABOUT, file)
     published = read_published(file)
-    said = {"model_cfg": published.model_cfg, "preprocess_cfg": published.preprocess_cfg}
+    configs = {"model_cfg": published.model_cfg, "preprocess_cfg": published.preprocess_cfg}
     with atomic_folder(folder) as temporary:
         contiguous = {name: w.clone(memory_format=torch.contiguous_format) for name, w in published.weights.items()}
         save_weights(save_file, contiguous, temporary / WEIGHTS)
-        (temporary / CONFIG).write_text(json.dumps(said, indent=1) + "\n")
-        write_json(temporary / ABOUT, provenance({"layout": published.layout} | said, inputs={file.name: file_digest(file)}))
+        (temporary / CONFIG).write_text(json.dumps(configs, indent=1) + "\n")
+        write_json(temporary / ABOUT, provenance({"layout": published.layout} | configs, inputs={file.name: file_digest(file)}))
     return published

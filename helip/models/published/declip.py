@@ -17,11 +17,12 @@ EMBEDDING = "token_embedding.weight"
 
 
 def is_declip(weights: dict[str, Tensor]) -> bool:
+    """Returns whether the weights' names are those of a checkpoint of Sense-GVT/DeCLIP."""
     return any(prefix + EMBEDDING in weights for prefix in TEXT)
 
 
 def published_declip(weights: dict[str, Tensor], where: str) -> Published:
-    """Drops the heads, the text tower's prefix and the mask's row of the vocabulary."""
+    """Returns a DeCLIP in open_clip's terms, without the heads, the text tower's prefix and the mask's row of the vocabulary."""
     if "visual.class_embedding" not in weights:
         raise HelipError(f"{where}: its image tower is no ViT; of DeCLIP's checkpoints only those with a ViT can be imported")
     kept = {_renamed(name): w for name, w in weights.items() if not name.startswith(HEADS)}

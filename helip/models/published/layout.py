@@ -17,7 +17,9 @@ IMAGENET_PREPROCESSING = {"mean": IMAGENET_MEAN, "std": IMAGENET_STD, "interpola
 
 @dataclass(frozen=True)
 class Published:
-    """Whose layout it came in, its open_clip model_cfg and preprocess_cfg, and its weights by open_clip's names."""
+    """A published checkpoint in open_clip's terms: whose layout it came in, its model_cfg and preprocess_cfg, and its weights by
+    open_clip's names.
+    """
 
     layout: str
     model_cfg: dict[str, Any]
@@ -26,7 +28,7 @@ class Published:
 
 
 def text_config(weights: dict[str, Tensor]) -> dict[str, Any]:
-    """text_cfg of OpenAI's text transformer, by the shapes of its weights under open_clip's names; heads are 64 wide."""
+    """Returns the text_cfg of OpenAI's text transformer from the shapes of its weights under open_clip's names; heads are 64 wide."""
     context_length, width = weights["positional_embedding"].shape
     return {
         "context_length": context_length,
@@ -38,20 +40,20 @@ def text_config(weights: dict[str, Tensor]) -> dict[str, Any]:
 
 
 def blocks(weights: dict[str, Tensor], prefix: str) -> int:
-    """How many numbered blocks there are under a prefix."""
+    """Returns how many numbered blocks there are under a prefix."""
     return len({name.removeprefix(prefix).partition(".")[0] for name in weights if name.startswith(prefix)})
 
 
 def check(published: Published, where: str) -> None:
-    """Refuses weights whose names or shapes are not those of the model they are said to be."""
+    """Refuses weights whose names or shapes are not those of the model that the config describes."""
     with torch.device("meta"):
         expected = {name: w.shape for name, w in open_clip.CLIP(**published.model_cfg).state_dict().items()}
     given = {name: w.shape for name, w in published.weights.items()}
     for name in sorted(expected.keys() | given.keys()):
         if expected.get(name) != given.get(name):
-            said = f"is {_said(given.get(name))} in the file and {_said(expected.get(name))} in the model"
-            raise HelipError(f"{where}: {name} {said}; this is no {published.layout} checkpoint that can be imported")
+            difference = f"is {_shape_text(given.get(name))} in the file and {_shape_text(expected.get(name))} in the model"
+            raise HelipError(f"{where}: {name} {difference}; this is no {published.layout} checkpoint that can be imported")
 
 
-def _said(shape: torch.Size | None) -> str:
+def _shape_text(shape: torch.Size | None) -> str:
     return "absent" if shape is None else "x".join(map(str, shape)) or "a number"

@@ -11,14 +11,15 @@ from torch import Tensor
 
 from helip.errors import HelipError
 
-ALLOWED = [argparse.Namespace]  # SLIP's files keep their command line; nothing but tensors, plain values and this is opened
+ALLOWED: list[Any] = [argparse.Namespace]  # SLIP's files keep their command line; nothing but tensors, plain values and this is opened
 PLACES = ("state_dict", "model")  # where SLIP's and DeCLIP's files keep the weights
 
 
 def read_weights(file: Path) -> dict[str, Tensor]:
-    """The weights of a published checkpoint as float32, by name, without the prefix of data-parallel training.
+    """Returns the weights of a published checkpoint as float32, by name, without the prefix of data-parallel training.
 
-    HelipError when the file is absent, broken, holds anything but tensors, plain values and argparse.Namespace, or has no finite weights.
+    Raises HelipError where the file is missing, broken, holds anything but tensors, plain values and argparse.Namespace, or has weights
+    that are not finite.
     """
     saved = _load(file)
     weights = next((saved[place] for place in PLACES if isinstance(saved, dict) and place in saved), None)
@@ -37,9 +38,9 @@ def _load(file: Path) -> Any:
     except OSError as error:
         raise HelipError(f"{file}: cannot be read ({error.strerror or error}); correct the path") from None
     except Exception as error:  # a damaged file fails in many ways
-        found = isinstance(error, UnpicklingError) and re.search(r"(?:GLOBAL|class) ([\w.]+)", str(error))
-        if found:
-            why = f"refused, it holds {found.group(1)}, which could run code on opening"
+        refused = isinstance(error, UnpicklingError) and re.search(r"(?:GLOBAL|class) ([\w.]+)", str(error))
+        if refused:
+            why = f"refused, it holds {refused.group(1)}, which could run code on opening"
         else:
             why = "is no whole PyTorch checkpoint of tensors and plain values alone"
         raise HelipError(f"{file}: {why}; download the published file again") from None

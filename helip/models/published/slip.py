@@ -10,11 +10,12 @@ MARK = "visual.patch_embed.proj.weight"
 
 
 def is_slip(weights: dict[str, Tensor]) -> bool:
+    """Returns whether the weights' names are those of a checkpoint of facebookresearch/SLIP."""
     return MARK in weights and "image_projection" in weights
 
 
 def published_slip(weights: dict[str, Tensor], where: str) -> Published:
-    """Drops SimCLR's head and renames the image tower."""
+    """Returns a SLIP in open_clip's terms, without SimCLR's head, its image tower renamed."""
     width = len(weights[MARK])
     if width not in TOWERS:
         known = " or ".join(map(str, TOWERS))

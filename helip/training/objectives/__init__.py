@@ -16,9 +16,8 @@ from helip.config import (
     TrainConfig,
 )
 from helip.training.objectives.base import Features, ObjectiveModule, Plan, View
+from helip.training.objectives.contrastive import Slip, TwoTower
 from helip.training.objectives.declip import Declip
-from helip.training.objectives.slip import Slip
-from helip.training.objectives.two_tower import TwoTower
 
 __all__ = ["Features", "ObjectiveModule", "Plan", "View", "build_objective"]
 

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn.functional import normalize
 
 from helip.config import DeclipObjective
-from helip.losses.declip import masked_word_losses, multi_view_clip_loss, nearest_text_loss, simsiam_loss
+from helip.losses.declip import MASKED_SHARE, WEIGHTS, masked_word_losses, multi_view_clip_loss, nearest_text_loss, simsiam_loss
 from helip.training.objectives.base import Features, ObjectiveModule
 from helip.training.objectives.captions import disturb, hide_words
 from helip.training.objectives.towers import encode_hidden_text, mlp, text_widths
@@ -28,7 +28,6 @@ class Declip(ObjectiveModule):
 
     def __init__(self, declaration: DeclipObjective, model: nn.Module, **margin):
         super().__init__(**margin)
-        self.declaration = declaration
         width, embedding, vocabulary = text_widths(model)
         self.mask = nn.Parameter(torch.randn(width) * 0.02)
         self.guess = nn.Linear(width, vocabulary)
@@ -43,7 +42,7 @@ class Declip(ObjectiveModule):
         """Returns the features of both image views and both caption views, and each sample's masked language loss and word count [b]."""
         first, second = (model.encode_image(images) for images in batch["images"])
         tokens, seeds = batch["tokens"], batch["sample_seeds"]
-        replaced, hidden, guess = hide_words(tokens, seeds, self.declaration.masked_share)
+        replaced, hidden, guess = hide_words(tokens, seeds, MASKED_SHARE)
         text, words = encode_hidden_text(model, replaced, hidden, self.mask)
         masked_loss, masked_count = masked_word_losses(self.guess(words[guess]), tokens[guess], guess)
         return {
@@ -75,9 +74,7 @@ class Declip(ObjectiveModule):
             "simsiam": simsiam_loss(*views),
             "masked": features["masked_loss"].sum() / features["masked_count"].sum().clamp(min=1),
         }
-        d = self.declaration
-        weights = {"clip": d.clip_weight, "nearest": d.nearest_weight, "simsiam": d.simsiam_weight, "masked": d.masked_weight}
-        return sum(weights[name] * part for name, part in parts.items()), parts
+        return sum(WEIGHTS[name] * part for name, part in parts.items()), parts
 
     @torch.no_grad()
     def after_step(self, features: Features) -> None:

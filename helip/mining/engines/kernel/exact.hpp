@@ -6,7 +6,7 @@ namespace helip {
 
 constexpr int SUMS = 64;
 
-inline void widen(const Raw& raw, int64_t id, int64_t from, float* out) {  // 64 unit-row values from `from` on, zeros beyond the row
+inline void widen(const RawRows& raw, int64_t id, int64_t from, float* out) {  // 64 unit-row values from `from` on, zeros beyond the row
     const float scale = raw.scale[id];
     const int n = (int)std::min<int64_t>(SUMS, raw.dim - from);
     if (raw.half) {
@@ -33,7 +33,7 @@ inline void widen(const Raw& raw, int64_t id, int64_t from, float* out) {  // 64
     for (int i = n; i < SUMS; i++) out[i] = 0;
 }
 
-float exact_cosine(const Raw& raw, const float* unit, int64_t other) {  // unit: the target's row, widened
+float exact_cosine(const RawRows& raw, const float* unit, int64_t other) {  // unit: the target's row, widened
     alignas(64) float sum[SUMS], y[SUMS];
     for (int64_t from = 0; from < raw.dim; from += SUMS) {
         widen(raw, other, from, y);
@@ -48,9 +48,9 @@ float exact_cosine(const Raw& raw, const float* unit, int64_t other) {  // unit:
 }
 
 struct Target {  // a row whose candidates are being scored
-    const Job& j;
+    const PanelTask& j;
     std::vector<float> image, text;
-    explicit Target(const Job& j) : j(j), image((j.image.dim + SUMS) / SUMS * SUMS), text((j.text.dim + SUMS) / SUMS * SUMS) {}
+    explicit Target(const PanelTask& j) : j(j), image((j.image.dim + SUMS) / SUMS * SUMS), text((j.text.dim + SUMS) / SUMS * SUMS) {}
     void set(int64_t id) {
         for (int64_t from = 0; j.image.rows && from < j.image.dim; from += SUMS) widen(j.image, id, from, &image[from]);
         for (int64_t from = 0; j.text.rows && from < j.text.dim; from += SUMS) widen(j.text, id, from, &text[from]);

@@ -16,7 +16,7 @@ int helip_layout(int what) {
     return facts[what];
 }
 
-void* helip_open(const Job* job) { return new Panel(*job); }
+void* helip_open(const PanelTask* job) { return new Panel(*job); }
 void helip_close(void* panel) { delete (Panel*)panel; }
 
 // Goes on with the sweep for about `strips` strips; sets `done` to the strips done since the beginning. Returns 1 when all is

@@ -10,23 +10,23 @@
 
 namespace helip {
 
-struct Raw {  // one modality as the user has it
+struct RawRows {  // one modality as the user has it
     const void* rows;
     const float* scale;
     int64_t dim;
     int32_t half;
 };
-struct Side {  // rows or columns of the panel, in their order
+struct PackedRows {  // rows or columns of the panel, in their order
     const word* first;
     const word* second;
     const float* tails;  // [CHECKS][stride]: norm of each rounded row beyond each check
     const int64_t* ids;
     int64_t count, padded, stride;  // padded: to whole groups
 };
-struct Job {
-    Side rows, columns;
-    Raw image, text;                  // for exact cosines; rows == nullptr: not used
-    const int64_t* forbidden;         // column that a row may not choose, or -1
+struct PanelTask {
+    PackedRows rows, columns;
+    RawRows image, text;                  // for exact cosines; rows == nullptr: not used
+    const int64_t* forbidden;             // column that a row may not choose, or -1
     int64_t words_first, words_second;
     int64_t check[CHECKS];            // words after which a tile may stop; 0: no such check
     float tau_first, tau_second, margin_first, margin_second, tau_image, tau_text, max_similarity;
@@ -36,13 +36,13 @@ struct Job {
 
 
 struct Panel {
-    Job job;
+    PanelTask job;
     Chunks store;
     std::vector<std::vector<std::vector<Chunk*>>> held;  // [thread][bucket]
     std::vector<float> floor, threshold;                 // per row: a score it already has k of; what the first cosine must reach
     std::vector<int64_t> next;                           // per band: the next group of columns
     std::vector<std::atomic<int64_t>> chunks;            // per bucket
-    explicit Panel(const Job& j) : job(j), store(j.chunks) {
+    explicit Panel(const PanelTask& j) : job(j), store(j.chunks) {
         size_t bands = (j.rows.padded / GROUP + BAND - 1) / BAND;
         held.assign(j.threads, std::vector<std::vector<Chunk*>>(bands));
         floor.assign(j.rows.padded, 0);

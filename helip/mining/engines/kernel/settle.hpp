@@ -8,7 +8,7 @@ enum Depth { BOUNDS, EXACTLY, AT_LAST };
 
 class Settler {
     Panel& p;
-    const Job& j;
+    const PanelTask& j;
     const int thread;
     Target target;
     std::vector<Entry> all;
@@ -92,7 +92,7 @@ private:
     }
 
     void prefetch(int64_t id) const {
-        for (const Raw* raw : {&j.image, &j.text}) {
+        for (const RawRows* raw : {&j.image, &j.text}) {
             const int64_t bytes = raw->rows ? raw->dim * (raw->half ? 2 : 4) : 0;
             for (int64_t b = 0; b < bytes; b += 64) __builtin_prefetch((const char*)raw->rows + id * bytes + b);
         }

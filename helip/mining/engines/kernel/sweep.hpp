@@ -6,7 +6,7 @@ namespace helip {
 
 class Strip {  // one band of rows against one group of columns
     Panel& p;
-    const Job& j;
+    const PanelTask& j;
     const int thread;
     std::vector<word> packed;  // second modality of the group at hand, packed
     int64_t packed_group = -1;

@@ -1,0 +1,136 @@
+"""Commands that make data of a user's own: corpus, encode, pack-set."""
+
+import functools
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from helip.cli.command import ARGUMENT, DECODERS, DEVICE, Command, OptionsOf, Shown, Threads, Workers, done
+from helip.config import ShardCorpus, TableCorpus
+from helip.config.reading import validate_options
+from helip.errors import HelipError
+from helip.io import check_replaceable
+
+LIMITS = ("published_size", "max_quarantined")  # what shards and tables have alike
+STUDY = {"--study": "the stages of a study are run by `helip run STUDY STAGE KEY ...`"}
+
+
+class Corpus(Command):
+    """Shards stay where they are, and the corpus is their index; samples without a readable image or caption are left out and counted. A
+    table is packed into shards within the corpus folder.
+    """
+
+    former = STUDY
+
+    shards: str | None = Field(
+        None, description="a folder or a glob of WebDataset .tar files as img2dataset writes them: key.jpg|png|webp, key.txt"
+    )
+    table: str | None = Field(None, description="a .csv, .tsv or .parquet file of image paths and captions, instead of --shards")
+    out: Path = Field(description="the corpus folder to make")
+    workers: Threads = Field(1, description="processes")
+    limits: Annotated[dict[str, Any], OptionsOf(ShardCorpus, omit=("kind", "label", "path", "obtain"), title="of either")] = {}
+    packing: Annotated[dict[str, Any], OptionsOf(TableCorpus, omit=("kind", "label", "path", *LIMITS), title="of a table")] = {}
+
+    def run(self) -> None:
+        """Builds the corpus. Raises HelipError when too many samples are unusable."""
+        from helip.data.build import build_corpus
+
+        corpus = build_corpus(self._declaration(), self.out, self.workers, None)
+        left_out = sum(corpus.manifest["quarantined"].values())
+        done(
+            f"{self.out}: {len(corpus)} pairs, {left_out} quarantined, digest {corpus.digest[:16]}",
+            then=f"helip encode --corpus {self.out} --encoder LIBRARY:NAME --out FEATURES, once for images and once for captions",
+        )
+
+    def _declaration(self) -> ShardCorpus | TableCorpus:
+        from helip.data.locations import resolve_path
+
+        path = self.shards or self.table
+        if not path or (self.shards and self.table):
+            raise HelipError("give --shards PATH or --table FILE, one of them; see `helip corpus --help`")
+        source = resolve_path(path)
+        check_replaceable(self.out, "manifest.json", source, source.parent)  # the parent of a glob
+        if self.shards and self.packing:
+            raise HelipError(
+                f"--{next(iter(self.packing)).replace('_', '-')}: is of a --table, which is packed; leave it out with --shards"
+            )
+        kind: type[ShardCorpus | TableCorpus] = ShardCorpus if self.shards else TableCorpus
+        return validate_options(kind, {"path": path, **self.limits, **self.packing}, nameless="out")
+
+
+class Encode(Command):
+    """Features of images and of captions are two calls with two encoders; hard pairs are mined in both.
+
+    Encoders: timm:NAME, torchvision:NAME@TAG, sentence_transformers:NAME, open_clip-image:MODEL and open_clip-text:MODEL.
+    """
+
+    former = STUDY
+
+    corpus: Path = Field(description="a corpus folder made by `helip corpus`")
+    encoder: Annotated[str, Shown("LIBRARY:NAME")] = Field(description="for example timm:vit_small_patch8_224.dino")
+    out: Path = Field(description="the folder to make, with features.npy and features.json")
+    centre: bool = Field(False, description="subtract the corpus mean before normalising")
+    dtype: Literal["float16", "float32"] = Field("float16", description="number format of the stored features")
+    batch_size: Threads = Field(64, description="samples encoded together")
+    workers: Workers | None = Field(None, description=DECODERS)
+    device: str | None = Field(None, description=DEVICE)
+
+    def run(self) -> None:
+        """Encodes the corpus."""
+        from helip import encoders
+        from helip.data.corpus import Corpus as CorpusFolder
+
+        declaration = encoders.parse(self.encoder)
+        check_replaceable(self.out, "features.json", self.corpus, self.encoder)
+        if self.centre:
+            declaration = declaration.model_copy(update={"centre": True})
+        corpus = CorpusFolder.open(self.corpus)
+        from helip.encoders.cache import encode
+        from helip.gpus import loader_workers, torch_device
+
+        device = torch_device(self.device)
+        encoder = encoders.load(declaration, device=device)
+        workers = loader_workers(self.workers, device)
+        encode(declaration, encoder, corpus, self.out, batch_size=self.batch_size, workers=workers, dtype=self.dtype)
+        done(
+            f"{self.out}: {len(corpus)} features of {encoder.dim} dimensions",
+            then=f"the other modality; then helip mine --image-features DIR --text-features DIR --corpus {self.corpus} --out PAIRS",
+        )
+
+
+class PackSet(Command):
+    """The set's folder is then named in a study, or given to `helip evaluate --set`."""
+
+    name: Annotated[Literal["cub", "sun397", "caltech101"], ARGUMENT] = Field(description="cub, sun397 or caltech101")
+    source: Annotated[Path, ARGUMENT] = Field(description="the folder that the authors' archive unpacks to")
+    partition: Path | None = Field(None, description="sun397: the folder that Partitions.zip unpacks to")
+    out: Path = Field(description="the folder to make")
+
+    def run(self) -> None:
+        """Packs the set."""
+        from helip.download.packing import pack
+
+        check_replaceable(self.out, "packed.json", self.source, self.partition)
+        counts = pack(self.name, self._reader(), self.out)
+        done(
+            f"{self.out}: {', '.join(f'{n} {split}' for split, n in counts.items())}",
+            then=f"helip evaluate --model MODEL --set {self.out} --out FILE, or name the folder in a study",
+        )
+
+    def _reader(self) -> Any:
+        match self.name:
+            case "cub":
+                from helip.download.packing.cub import read_cub
+
+                return functools.partial(read_cub, self.source)
+            case "sun397":
+                from helip.download.packing.sun397 import read_sun397
+
+                if not self.partition:
+                    raise HelipError("--partition: sun397 needs it: the folder that Partitions.zip unpacks to")
+                return functools.partial(read_sun397, self.source, self.partition)
+            case "caltech101":
+                from helip.download.packing.caltech101 import read_caltech101
+
+                return functools.partial(read_caltech101, self.source)

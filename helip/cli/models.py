@@ -1,0 +1,158 @@
+"""Commands that make and measure models of a user's own: refine, interpolate, evaluate, probe, import."""
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from helip.cli.command import ARGUMENT, MODEL, Command, Model, OptionsOf, Workers, done
+from helip.cli.data import STUDY
+from helip.config import Interpolation, Refinement
+from helip.config.base import Seed
+from helip.config.reading import read_yaml, validate_options
+from helip.io import check_replaceable
+from helip.models.layout import ABOUT
+
+START = "write --model MODEL, as in every other command"
+
+
+class Refine(Command):
+    """Continued training with hard pairs (section 3.3). A killed refinement goes on from its last state when the same command is run again.
+
+    What is not given has its default; a recipe file sets several at once, and the settings of an objective.
+    """
+
+    former = STUDY | {"--start": START}
+
+    corpus: Path = Field(description="a corpus folder made by `helip corpus`")
+    model: Model = Field(description=f"the checkpoint to refine: {MODEL}")
+    out: Path = Field(description="the model folder to make")
+    pairs: Path | None = Field(None, description="a pair set made by `helip mine`; the arm control needs none")
+    keep: Path | None = Field(None, description="keep.npy of `helip select`: the pairs to train on")
+    seed: Seed = Field(0, description="random seed of batches, hard pairs and augmentation")
+    recipe: Path | None = Field(None, description="a YAML file of the fields below; options override it")
+    workers: Workers | None = Field(None, description="loader processes; by default none on a CPU and up to 8 beside a GPU")
+    device: Literal["cpu", "cuda"] | None = Field(None, description="by default cuda where there is one")
+    refinement: Annotated[dict[str, Any], OptionsOf(Refinement)] = {}
+
+    def run(self) -> int:
+        """Trains to the end, or until a signal; returns the exit code."""
+        from helip.models.reference import parse
+        from helip.training.launch import run
+
+        recipe, start = self._refinement(), parse(self.model)
+        check_replaceable(self.out, ABOUT, self.corpus, self.pairs, self.keep, self.recipe, start.folder, start.file)
+
+        def job(context: Any) -> Any:
+            from helip.training.jobs import of_own_data
+
+            return of_own_data(recipe, self.corpus, self.pairs, self.model, self.out, self.seed, self.keep)
+
+        def retention_set(folder: str) -> Any:
+            from helip.evaluation.sets import of_folder
+
+            return of_folder(Path(folder))
+
+        def report() -> None:
+            what = f"{self.out}: refined by arm {recipe.arm}; open_clip loads it as local-dir:{self.out}"
+            done(what, then=f"helip evaluate --model {self.out} --set FOLDER --out FILE; and compare with --arm control")
+
+        return run(job, retention_set, self.device, self.workers, report)
+
+    def _refinement(self) -> Refinement:
+        """The recipe file, and over it the given options."""
+        values = _merged(read_yaml(self.recipe, dict) if self.recipe else {}, self.refinement)
+        return validate_options(Refinement, values, "steps", given=self.refinement, source=str(self.recipe or ""))
+
+
+def _merged(file: dict[str, Any], options: dict[str, Any]) -> dict[str, Any]:
+    """Options over the file's fields; of a model within the model, field by field. Another objective keeps no settings of the file's."""
+    deep = {
+        name: file[name] | value
+        for name, value in options.items()
+        if name != "objective" and isinstance(value, dict) and isinstance(file.get(name), dict)
+    }
+    return file | options | deep
+
+
+class Interpolate(Command):
+    """Between the two lies often a model that gained and forgot less (arXiv 2109.01903)."""
+
+    former = STUDY | {"--model": "write --start MODEL, the checkpoint before refinement"}
+
+    start: Model = Field(description=f"the checkpoint before refinement: {MODEL}")
+    refined: Path = Field(description="the folder that `helip refine` made of it")
+    weight: float = Field(0.5, ge=0, le=1, description=Interpolation.model_fields["weight"].description)
+    out: Path = Field(description="the model folder to make")
+
+    def run(self) -> None:
+        """Writes the model."""
+        from helip.models import interpolation
+        from helip.models.reference import parse
+
+        start = parse(self.start)
+        check_replaceable(self.out, ABOUT, self.refined, start.folder, start.file)
+        interpolation.write(self.start, self.refined, self.weight, self.out)
+        done(
+            f"{self.out}: {1 - self.weight:g} of the start and {self.weight:g} of the refined model",
+            then=f"helip evaluate --model {self.out} --set FOLDER --out FILE",
+        )
+
+
+class Evaluate(Command):
+    """The set says which of the two it is for. The metrics file holds each item's hit or miss, and digests of what it came from."""
+
+    former = STUDY
+
+    model: Model = Field(description=MODEL)
+    set: Path = Field(description="a folder in CLIP benchmark's wds layout")
+    out: Path = Field(description="the metrics file to write (JSON)")
+    cache: Path | None = Field(None, description="a folder that keeps features for the next evaluation")
+    workers: Workers = Field(0, description="processes that decode images")
+
+    def run(self) -> None:
+        """Writes the metrics file and prints the metrics."""
+        self._measure("zeroshot")
+
+    def _measure(self, task: str) -> None:
+        from helip.models.network import offline_if_unreachable
+
+        offline_if_unreachable()
+        from helip.evaluation.extraction import Extractor
+        from helip.evaluation.model import load
+        from helip.evaluation.run import result_of, write_metrics
+        from helip.evaluation.sets import of_folder
+
+        data = of_folder(self.set)
+        extractor = Extractor(load(self.model), self.cache, self.workers)
+        task = "retrieval" if task == "zeroshot" and data.task == "retrieval" else task
+        facts = {"model": self.model, "set": data.name, "task": task}
+        result = result_of(extractor, data, task)
+        write_metrics(self.out, facts, result, extractor, {"model": self.model, "set": str(self.set)})
+        values = ", ".join(f"{name} {value:.2f}" for name, value in result.metrics.items())
+        done(f"{self.out}: {values}", then="the same of the start, or of the arm control, to compare with")
+
+
+class Probe(Evaluate):
+    """Logistic regression by L-BFGS on frozen features, its strength chosen on validation data."""
+
+    def run(self) -> None:
+        """Writes the metrics file and prints the metrics."""
+        self._measure("probe")
+
+
+class Import(Command):
+    """Layouts of SLIP and of DeCLIP are known. The file is read without running any code that it may hold."""
+
+    file: Annotated[Path, ARGUMENT] = Field(description="the downloaded checkpoint (.pt, .pth.tar)")
+    out: Path = Field(description="the folder to make")
+
+    def run(self) -> None:
+        """Writes the folder."""
+        from helip.models.published import import_checkpoint
+
+        published = import_checkpoint(self.file, self.out)
+        done(
+            f"{self.out}: a {published.layout} checkpoint; open_clip loads it as local-dir:{self.out}",
+            then=f"helip refine --model {self.out} --help",
+        )

@@ -1,0 +1,197 @@
+"""Commands that make and change pair sets of a user's own: mine, merge-pairs, filter-pairs, export-pairs."""
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Field
+
+from helip.cli.command import ARGUMENT, DECODERS, DEVICE, MODEL, Command, Model, OptionsOf, Shard, Threads, Workers, done
+from helip.cli.data import STUDY
+from helip.cli.select import PRETRAINED
+from helip.config import MiningSpec
+from helip.config.base import Cosine
+from helip.config.reading import validate_options
+from helip.errors import HelipError
+from helip.io import check_replaceable, digest, file_digest
+
+TAUS = ("tau_image", "tau_text")
+REFINE = "helip refine --corpus {corpus} --pairs {out} --model MODEL --out DIR; and once with --arm control, to compare with"
+
+
+def _features_file(given: Any) -> Any:
+    path = Path(given) if isinstance(given, str) else given
+    return path / "features.npy" if isinstance(path, Path) and path.is_dir() else path
+
+
+FeaturesFile = Annotated[Path, BeforeValidator(_features_file)]
+
+
+class Mine(Command):
+    """For each pair, the k pairs nearest in the image space and in the text space at once; a target with fewer than k is noise. An audit is
+    written beside the pairs.
+    """
+
+    former = STUDY
+
+    image_features: FeaturesFile | None = Field(None, description="a folder made by `helip encode`, or an .npy file [N, D]")
+    text_features: FeaturesFile | None = Field(None, description="the same of the captions")
+    corpus: Path | None = Field(None, description="a corpus folder, for the audit's sheet of images; random and truth draw from it")
+    keep: Path | None = Field(None, description="the keep.npy of `helip select`: mine these pairs as if there were no others")
+    out: Path = Field(description="the folder to make")
+    preset: Literal["paper", "released_code"] = Field("paper", description="sets the options of MiningSpec that are not given")
+    tau: Cosine | None = Field(None, description="both thresholds at once")
+    no_tau: bool = Field(False, description="every cosine counts, as in the released code")
+    memory: str = Field("2GiB", description="what mining may allocate beside the interpreter, for example 500MB or 16GiB")
+    workers: Threads | None = Field(None, description="threads; by default all cores")
+    device: str | None = Field(None, description="cpu, cuda or cuda:1; by default cpu")
+    shard: Shard = Field((0, 1), description="mine only part i of n; merge-pairs joins the parts")
+    spec: Annotated[dict[str, Any], OptionsOf(MiningSpec)] = {}
+
+    def run(self) -> None:
+        """Mines. Raises HelipError for files that are missing or of different corpora."""
+        from helip.mining.job import summary
+
+        job = self._job()
+        pairs = job.run(self.shard)
+        whole = self.shard == (0, 1)
+        then = (
+            REFINE.format(corpus=self.corpus or "CORPUS", out=self.out)
+            if whole
+            else "the other shards, then helip merge-pairs SHARD ... --out DIR"
+        )
+        done(f"{self.out}: {summary(pairs)}", then=then)
+
+    def _job(self) -> Any:
+        from helip.data.corpus import Corpus
+        from helip.mining.job import MineJob, corpus_digest_of
+        from helip.synthetic.truth import Truth
+
+        given = {"image": self.image_features, "text": self.text_features}
+        method = self.spec.get("method")
+        reference = method in ("random", "truth")
+        if not (self.corpus if reference else any(given.values())):
+            wanted = f"--corpus: method '{method}' draws from it" if reference else "--image-features and --text-features: what is compared"
+            raise HelipError(f"give {wanted}; see `helip mine --help`")
+        if reference and self.keep:
+            raise HelipError(f"--keep: says which pairs a miner compares, and method '{method}' compares no features; leave it out")
+        check_replaceable(self.out, "pairs.json", *given.values(), self.corpus, self.keep)
+        keep = self._mask(given)
+        spec = self._spec(given, keep)
+        unused = {"image": ("text",), "text": ("image",), "random": tuple(given), "truth": tuple(given)}.get(spec.method, ())
+        features = {modality: path for modality, path in given.items() if path and modality not in unused}
+        inputs = {f"{modality}_features": file_digest(path) for modality, path in features.items() if path.is_file()}
+        corpus = Corpus.open(self.corpus) if self.corpus else None
+        if corpus is not None and reference:
+            inputs["corpus"] = corpus.digest
+        common = corpus_digest_of(features, corpus, self.keep) or digest(inputs)
+        if self.keep:
+            inputs["selection"] = file_digest(self.keep)
+        return MineJob(
+            spec, features, inputs, corpus, common, self.out, memory=self.memory, workers=self.workers, device=self.device, keep=keep,
+            truth=Truth.open(corpus.folder) if corpus is not None and Truth.known(corpus.folder) else None,
+        )  # fmt: skip
+
+    def _mask(self, features: dict[str, Path | None]) -> Any:
+        """The mask of `helip select`; None where all pairs are mined."""
+        from helip.mining.features import load
+        from helip.selection.keep import read_keep
+
+        return read_keep(self.keep, len(load(next(filter(None, features.values()))))) if self.keep else None
+
+    def _spec(self, features: dict[str, Path | None], keep: Any) -> MiningSpec:
+        """The preset, and what was given otherwise."""
+        given, both = dict(self.spec), "tau" in self.model_fields_set
+        if (both or self.no_tau) and (twice := [name for name in TAUS if name in given] or ["tau"] * (both and self.no_tau)):
+            raise HelipError(
+                f"--{twice[0].replace('_', '-')}: beside {'--no-tau' if self.no_tau else '--tau'}, which says it too; give one"
+            )
+        if both or self.no_tau:
+            given |= dict.fromkeys(TAUS, self.tau)  # no threshold for --no-tau and --tau none
+        return validate_options(MiningSpec, self._preset(features, keep).model_dump() | given, nameless="pool")
+
+    def _preset(self, features: dict[str, Path | None], keep: Any) -> MiningSpec:
+        from helip.mining import presets
+        from helip.mining.features import load
+
+        if self.preset == "paper":
+            return presets.PAPER
+        path = next((path for path in features.values() if path), None)
+        if path is None:
+            raise HelipError(f"--preset {self.preset} depends on how many pairs there are: give --image-features or --text-features")
+        return presets.released_code(len(load(path)) if keep is None else int(keep.sum()))
+
+
+class MergePairs(Command):
+    """The result is the pair set that one process would have made."""
+
+    former = STUDY
+
+    shards: Annotated[tuple[Path, ...], ARGUMENT] = Field(description="the folders that `helip mine --shard i/n` made")
+    out: Path = Field(description="the folder to make")
+
+    def run(self) -> None:
+        """Joins the shards. Raises HelipError where one is missing or of another job."""
+        from helip.mining.job import join, summary
+
+        check_replaceable(self.out, "pairs.json", *self.shards)
+        pairs = join(self.shards, self.out)
+        done(
+            f"{self.out}: {len(pairs)} targets from {len(self.shards)} shards; {summary(pairs)}",
+            then=REFINE.format(corpus="CORPUS", out=self.out),
+        )
+
+
+class FilterPairs(Command):
+    """A hard pair goes whose caption fits the target's image as well as the target's own caption does, or the other way round, by the
+    checkpoint. Features lie in OUT.features beside the result.
+    """
+
+    former = STUDY | {"--pretrained": PRETRAINED}
+
+    corpus: Path = Field(description="a corpus folder made by `helip corpus`")
+    pairs: Path = Field(description="a pair set made by `helip mine`")
+    model: Model = Field(description=f"the model you will refine: {MODEL}")
+    out: Path = Field(description="the folder to make")
+    margin: float = Field(0.0, description="cosine: a caption this much worse than the true one is still taken for a match")
+    batch_size: Threads = Field(64, description="samples encoded together")
+    workers: Workers | None = Field(None, description=DECODERS)
+    device: str | None = Field(None, description=DEVICE)
+
+    def run(self) -> None:
+        """Filters the pair set."""
+        from helip.models.reference import parse
+
+        model = parse(self.model)
+        check_replaceable(self.out, "pairs.json", self.corpus, self.pairs, model.folder, model.file)
+        from helip.data.corpus import Corpus
+        from helip.gpus import loader_workers, torch_device
+        from helip.selection.false_negatives import filter_pairs, summary
+
+        device = torch_device(self.device)
+        before, after = filter_pairs(
+            Corpus.open(self.corpus), self.pairs, model, self.out.with_name(f"{self.out.name}.features"), self.margin, self.out,
+            device=device, batch_size=self.batch_size, workers=loader_workers(self.workers, device),
+        )  # fmt: skip
+        done(f"{self.out}: {summary(before, after)}", then=REFINE.format(corpus=self.corpus, out=self.out))
+
+
+class ExportPairs(Command):
+    """The end of the file's name says the form. In the CSV of the released code, noise targets are left out."""
+
+    pairs: Annotated[Path, ARGUMENT] = Field(description="the folder of a pair set")
+    out: Path = Field(description="the file to write, .parquet or .csv")
+
+    def run(self) -> None:
+        """Writes the file."""
+        from helip.mining import export
+        from helip.mining.pairs import PairSet
+
+        pairs = PairSet.open(self.pairs)
+        match self.out.suffix:
+            case ".parquet":
+                export.to_parquet(pairs, self.out)
+            case ".csv":
+                export.to_csv(pairs, self.out)
+            case other:
+                raise HelipError(f"{self.out}: '{other}' is no form pairs are exported in; use .parquet or .csv")
+        done(f"{self.out}: {len(pairs)} targets", then="pandas.read_parquet, or what reads the released code's CSV")

@@ -1,0 +1,129 @@
+"""What every stage of the graph says of itself, and what follows from it: paths, inputs, digest, resources."""
+
+import abc
+import functools
+from collections.abc import Sequence
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import ClassVar
+
+from helip.config import Resources
+from helip.errors import HelipError
+from helip.io import digest
+from helip.study import Study
+
+
+@dataclass(frozen=True)
+class Work:
+    """How much work an artefact is, for the plan; None where nobody has said how large its data are."""
+
+    units: float | None  # how long it takes: what a unit is, each stage says in `work`
+    items: float | None  # how much it leaves on disk
+    costs: tuple[str, ...]  # keys of the study's `costs`, the most particular first
+
+
+@dataclass(frozen=True)
+class How:
+    """How an artefact is made, which changes nothing in what is made. None: the stage's own choice."""
+
+    workers: int | None = None  # processes or threads
+    device: str | None = None  # cpu, cuda, cuda:1
+
+
+@dataclass(frozen=True)
+class Stage(abc.ABC):
+    """One artefact of a study. A subclass is a stage of the graph; its fields beside `study` are the key: the wildcards of its rule.
+
+    The folder, the rule's input, output, params and resources, `helip run`, the plan and the sentence for what is missing all come from
+    here. To add a stage, write one such class, list it in helip/stages/__init__.py, and give it a rule.
+    """
+
+    study: Study = field(repr=False)
+
+    name: ClassVar[str]  # of the rule, of its entry in the study's `resources` and `costs`, and of `helip run STUDY NAME`
+    revision: ClassVar[int] = 1  # raised when the code changes what the stage makes: everything downstream is then made again
+    path: ClassVar[str]  # of the folder under results/<study>/, with the key's fields in braces
+    files: ClassVar[tuple[str, ...]]  # in that folder; the first stands for the artefact where another stage needs it
+    takes_gpu: ClassVar[bool] = False  # whether a study may give it GPUs
+
+    @classmethod
+    def key_fields(cls) -> tuple[str, ...]:
+        """The names of the key's parts, in the order of `helip run`."""
+        return tuple(one.name for one in fields(cls) if one.name != "study")
+
+    @property
+    def key(self) -> dict[str, str]:
+        """The name and value of each part of the key."""
+        return {name: getattr(self, name) for name in self.key_fields()}
+
+    @property
+    def title(self) -> str:
+        """What the plan and the messages call this artefact."""
+        return " ".join(self.key.values()) or "all"
+
+    @property
+    def label(self) -> str:
+        """The line of the plan that counts this artefact."""
+        return self.name
+
+    @property
+    def folder(self) -> Path:
+        return self.study.root / self.path.format(**self.key)
+
+    @property
+    def outputs(self) -> list[Path]:
+        return [self.folder / file.format(**self.key) for file in self.files]
+
+    @property
+    def output(self) -> Path:
+        """The file that stands for the artefact."""
+        return self.outputs[0]
+
+    @property
+    def is_done(self) -> bool:
+        return self.output.exists()
+
+    @abc.abstractmethod
+    def config(self) -> object:
+        """The resolved declaration that the digest stands for. HelipError for a key that the study does not know."""
+
+    def needs(self) -> Sequence["Stage"]:
+        """The artefacts that this one is made from. Their digests are part of its own."""
+        return ()
+
+    def awaits(self) -> Sequence["Stage"]:
+        """Artefacts that must be there first and change nothing in what is made, such as the shards of a pair set."""
+        return ()
+
+    def inputs(self) -> list[Path]:
+        """The files that must be there before this artefact is made."""
+        return list(dict.fromkeys(artefact.output for artefact in (*self.needs(), *self.awaits())))
+
+    @property
+    def digest(self) -> str:
+        """What the artefact stands for: its stage and revision, its declaration, and the digests of everything it is made from."""
+        return _digest_of(self)
+
+    def resources(self) -> Resources:
+        """What its job asks of the scheduler."""
+        return self.study.resources(self.name)
+
+    def work(self) -> Work:
+        """How much work it is, for the plan."""
+        return Work(0, 0, ())
+
+    @abc.abstractmethod
+    def make(self, how: How) -> str | int:
+        """Makes the artefact, whole or not at all; returns one sentence on what was made, or the exit code of a training that was
+        told to stop and asks to be started again. Heavy imports stand in here."""
+
+    def require_inputs(self) -> None:
+        """HelipError names the first input that is missing and how to make it."""
+        for file in self.inputs():
+            if not file.exists():
+                raise HelipError(f"{file}: is not there, and {self.name} {self.title} needs it; make it with `snakemake {file}`")
+
+
+@functools.cache
+def _digest_of(artefact: Stage) -> str:
+    return digest([artefact.name, artefact.revision, artefact.config(), *(need.digest for need in artefact.needs())])

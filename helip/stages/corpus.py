@@ -1,0 +1,63 @@
+"""The stage `corpus`: the image-text pairs of a study, rendered, indexed, fetched or joined."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from helip.config import ConfigModel, DownloadedCorpus, UnionCorpus
+from helip.io import digest, read_json
+from helip.stages.base import How, Stage, Work
+
+
+@dataclass(frozen=True)
+class BuildCorpus(Stage):
+    """The manifest, index and captions of one corpus. A union is made of its members, without copying images."""
+
+    corpus: str
+
+    name = "corpus"
+    path = "corpora/{corpus}"
+    files = ("manifest.json", "index.npy", "captions.bin")
+
+    def config(self) -> ConfigModel:
+        return self.study.corpus(self.corpus)
+
+    def needs(self) -> list["BuildCorpus"]:
+        declared = self.config()
+        return [BuildCorpus(self.study, member) for member in declared.of] if isinstance(declared, UnionCorpus) else []
+
+    @property
+    def fetched(self) -> Path:
+        """What was fetched so far: undeclared to Snakemake, in a folder named by what is fetched."""
+        return self.study.root / "downloads" / f"{self.corpus}-{digest(self.config().source)}"
+
+    def size(self) -> int | None:
+        """Pairs of the corpus: counted where it is there, else as declared. Published sizes are an upper bound: addresses rot."""
+        if self.output.exists():
+            return read_json(self.output)["size"]
+        if members := self.needs():
+            sizes = [member.size() for member in members]
+            return None if None in sizes else sum(sizes)
+        return self.study.declared_size(self.corpus)
+
+    def work(self) -> Work:
+        """Units and items are pairs."""
+        size = self.size()
+        return Work(size, size, (f"corpus.{self.corpus}", f"corpus.{self.config().kind}", "corpus"))
+
+    def make(self, how: How) -> str:
+        from helip.data.build import build_corpus
+        from helip.data.corpus import Corpus
+        from helip.download.corpora import download, join
+
+        inputs, workers = {"corpus_digest": self.digest}, how.workers or self.resources().threads
+        match declared := self.config():
+            case DownloadedCorpus():
+                corpus = download(declared, self.folder, self.fetched, workers, inputs)
+            case UnionCorpus():
+                members = {need.corpus: Corpus.open(need.folder) for need in self.needs()}
+                corpus = join(declared, list(members.values()), self.folder, inputs | {n: c.digest for n, c in members.items()})
+            case _:
+                corpus = build_corpus(declared, self.folder, workers, inputs)
+        recovered = f", {corpus.recovered_share:.4f} of the published ones" if corpus.recovered_share else ""
+        left_out = sum(corpus.manifest["quarantined"].values())
+        return f"{len(corpus)} pairs{recovered}, {left_out} quarantined, digest {corpus.digest[:16]}"

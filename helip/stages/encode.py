@@ -1,0 +1,69 @@
+"""The stage `encode`: features of a corpus by an encoder, the cache that mining reads."""
+
+from dataclasses import dataclass
+
+from helip.config import Encoder, RunEncoder, SelfSupervisedEncoder, UnionCorpus
+from helip.stages.base import How, Stage, Work
+from helip.stages.corpus import BuildCorpus
+from helip.stages.train_encoder import TrainEncoder
+
+
+@dataclass(frozen=True)
+class Encode(Stage):
+    """One row of features for each pair of a corpus. Features of a union are those of its members, where that is the same."""
+
+    corpus: str
+    encoder: str
+
+    name = "encode"
+    path = "features/{corpus}/{encoder}"
+    files = ("features.npy", "features.json")
+    takes_gpu = True
+
+    def config(self) -> Encoder:
+        return self.study.encoder(self.encoder)
+
+    def members(self) -> list["Encode"]:
+        """The features of a union's members; none where the encoder or the mean is each corpus' own."""
+        declared, encoder = self.study.corpus(self.corpus), self.config()
+        own = encoder.centre or (isinstance(encoder, SelfSupervisedEncoder) and encoder.corpus is None)
+        return [Encode(self.study, member, self.encoder) for member in declared.of] if isinstance(declared, UnionCorpus) and not own else []
+
+    def trained(self) -> Stage | None:
+        """The artefact that holds the encoder's weights, where they come from the study itself: an encoder, or a run's tower."""
+        from helip.stages.train import model_of
+
+        match self.config():
+            case RunEncoder(run=run, seed=seed):
+                return model_of(self.study, run, str(seed))
+            case SelfSupervisedEncoder(corpus=home):
+                return TrainEncoder(self.study, home or self.corpus, self.encoder)
+        return None
+
+    def needs(self) -> list[Stage]:
+        corpus = BuildCorpus(self.study, self.corpus)
+        if members := self.members():
+            return [corpus, *members]
+        return [corpus, *filter(None, [self.trained()])]
+
+    def work(self) -> Work:
+        """Units and items are pairs."""
+        size = BuildCorpus(self.study, self.corpus).size()
+        return Work(0 if self.members() else size, size, (f"encode.{self.encoder}", "encode"))
+
+    def make(self, how: How) -> str:
+        from helip import encoders
+        from helip.data.corpus import Corpus
+        from helip.encoders import cache, union
+        from helip.encoders.features import Features
+        from helip.gpus import loader_workers, torch_device
+
+        corpus = Corpus.open(BuildCorpus(self.study, self.corpus).folder)
+        if members := self.members():
+            parts = [Features.open(m.folder, Corpus.open(BuildCorpus(self.study, m.corpus).folder).digest) for m in members]
+            rows = union.join(self.config(), parts, corpus.digest, self.folder)
+            return f"{rows} features of {len(members)} corpora"
+        device, trained = torch_device(how.device), self.trained()
+        encoder = encoders.load(self.config(), trained and trained.folder, device)
+        cache.encode(self.config(), encoder, corpus, self.folder, workers=loader_workers(how.workers, device))
+        return f"{len(corpus)} features of {encoder.dim} dimensions"

@@ -1,0 +1,42 @@
+"""The stage `evaluation_set`: an evaluation set, generated, or checked to be there."""
+
+from dataclasses import dataclass
+
+from helip.config import ConfigModel, GeneratedSet
+from helip.io import read_json
+from helip.stages.base import How, Stage, Work
+
+
+@dataclass(frozen=True)
+class BuildEvaluationSet(Stage):
+    """A generated set with its images; of a set from elsewhere, what was found when it was checked."""
+
+    set: str
+
+    name = "evaluation_set"
+    path = "evaluation/{set}"
+    files = ("evaluation.json",)
+
+    def config(self) -> ConfigModel:
+        return self.study.evaluation_set(self.set)
+
+    def images(self) -> tuple[int | None, int | None]:
+        """Test images, and images that a probe trains on."""
+        declared = self.config()
+        if isinstance(declared, GeneratedSet):
+            return declared.items, declared.train_items
+        built = read_json(self.output) if self.output.exists() else {}
+        train = declared.expected.train_items or built.get("train_items") or (None if declared.probe else 0)
+        return built.get("items") or declared.expected.items, train
+
+    def work(self) -> Work:
+        """Units and items are images."""
+        test, train = self.images()
+        size = None if test is None or train is None else test + train
+        return Work(size, size, (f"evaluation_set.{self.set}", "evaluation_set"))
+
+    def make(self, how: How) -> str:
+        from helip.evaluation.building import build_evaluation_set
+
+        built = build_evaluation_set(self.set, self.config(), self.folder, {"evaluation_digest": self.digest})
+        return f"{built['items']} items, {built['task']}"

@@ -1,0 +1,91 @@
+"""The stage `select`: which pairs of its corpus a start checkpoint keeps."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from helip.config import Selection
+from helip.stages.base import How, Stage, Work
+from helip.stages.corpus import BuildCorpus
+from helip.stages.encode import Encode
+from helip.stages.evaluation_set import BuildEvaluationSet
+from helip.stages.train import model_of
+from helip.study import Study, start_seed
+
+
+def judged_features(study: Study, start: str, seed: str) -> Path:
+    """The folder of a start checkpoint's features of its corpus, which all its selections and filters share."""
+    return study.root / "selections" / start / f"seed{seed}" / "features"
+
+
+def share_of_encoding(study: Study, start: str) -> float | None:
+    """Pairs that one selection or filter of a start checkpoint encodes: the corpus is encoded once for all of them."""
+    runs = [r for r in study.runs.values() if r.start == start]
+    selections = {study.selection_name(r.name) for r in runs if r.select}
+    filters = {study.filtered_name(r.name) for r in runs if r.false_negative_margin is not None}
+    size = BuildCorpus(study, study.run(start).corpus).size()
+    return None if size is None else size / len(selections | filters)
+
+
+@dataclass(frozen=True)
+class Select(Stage):
+    """keep.npy and scores.npy of a corpus, as a start checkpoint sees it; shared by the runs that select alike."""
+
+    run: str  # the start checkpoint's
+    seed: str
+    selection: str
+
+    name = "select"
+    revision = 2
+    path = "selections/{run}/seed{seed}/{selection}"
+    files = ("keep.npy", "scores.npy", "selection.json")
+    takes_gpu = True
+
+    @property
+    def title(self) -> str:
+        return f"{self.run} seed {self.seed} {self.selection}"
+
+    def config(self) -> Selection:
+        return self.study.selection_entry(self.run, self.selection)
+
+    def needs(self) -> list[Stage]:
+        corpus, start = BuildCorpus(self.study, self.study.run(self.run).corpus), model_of(self.study, self.run, self.seed)
+        target = self.config().target
+        return [corpus, start, *([BuildEvaluationSet(self.study, target)] if target else []), *self.features().values()]
+
+    def features(self) -> dict[str, Encode]:
+        """The features of the corpus by single-modality encoders, by modality, where its score looks at them."""
+        spec, corpus = self.config(), self.study.run(self.run).corpus
+        names = {"image": spec.image_encoder, "text": spec.text_encoder}
+        return {modality: Encode(self.study, corpus, name) for modality, name in names.items() if name}
+
+    def work(self) -> Work:
+        """Units and items are pairs."""
+        share = share_of_encoding(self.study, self.run)
+        return Work(share, share, ("select",))
+
+    def make(self, how: How) -> str:
+        from helip.data.corpus import Corpus
+        from helip.evaluation.sets import of_declaration
+        from helip.gpus import loader_workers, torch_device
+        from helip.selection.job import Job, run, summary
+
+        corpus, start, *others = self.needs()
+        targets = [one for one in others if isinstance(one, BuildEvaluationSet)]
+        device = torch_device(how.device)
+        job = Job(
+            spec=self.config(),
+            corpus=Corpus.open(corpus.folder),
+            out=self.folder,
+            model=f"local-dir:{start.folder}",
+            cache=judged_features(self.study, self.run, self.seed),
+            target=of_declaration(targets[0].set, targets[0].config(), targets[0].folder) if targets else None,
+            device=device,
+            workers=loader_workers(how.workers, device),
+            features={modality: encoded.folder for modality, encoded in self.features().items()} or None,
+        )
+        return summary(run(job, inputs={"start": start.digest}))
+
+
+def selection_of(study: Study, run: str, seed: str) -> Select:
+    """The selection that a refinement trains on."""
+    return Select(study, study.run(run).start, start_seed(seed), study.selection_name(run))

@@ -1,0 +1,80 @@
+"""The stage `table`: a table of the paper, or the numbers of a figure, from metrics files."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from helip.config import Table
+from helip.errors import HelipError
+from helip.stages.base import How, Stage
+from helip.stages.evaluate import Evaluate, Probe, metrics_file
+from helip.stages.mine import Mine, pairs_of
+from helip.study import Study
+
+
+@dataclass(frozen=True)
+class MakeTable(Stage):
+    """CSV, Markdown and LaTeX of one table."""
+
+    table: str
+
+    name = "table"
+    revision = 3
+    path = ""
+    files = ("{table}.csv", "{table}.md", "{table}.tex")
+
+    @property
+    def declared(self) -> Table:
+        if self.table not in self.study.tables:
+            raise HelipError(f"{self.study.file}: there is no '{self.table}'; the tables are {', '.join(self.study.tables)}")
+        return self.study.tables[self.table]
+
+    def config(self) -> object:
+        return [self.declared, self.study.table_rows(self.table), [str(path) for path in self.metrics()]]
+
+    def runs(self) -> list[str]:
+        """The runs that its rows show."""
+        return list(dict.fromkeys(run for _, _, run, _, _ in self.study.table_rows(self.table)))
+
+    def _measured(self) -> dict[Path, Stage]:
+        """Each metrics file that a cell shows, with the artefact that holds it."""
+        wanted = {(c.set, c.metric.partition(".")[0]) for c in self.declared.columns}
+        stages = [(task, kind) for kind in (Evaluate, Probe) for task in self.study.tasks(kind.name) if task in wanted]
+        return {
+            metrics_file(self.study, run, seed, *task): kind(self.study, run, seed)
+            for run in sorted(self.runs())
+            for seed in self.study.runs[run].seeds
+            for task, kind in sorted(stages, key=lambda entry: entry[0])
+        }
+
+    def metrics(self) -> list[Path]:
+        """The metrics files that its cells show."""
+        return list(self._measured())
+
+    def timed(self) -> list[Mine]:
+        """The pair sets whose mining times it shows."""
+        if not self.declared.is_of_times:
+            return []
+        return list(dict.fromkeys(pairs_of(self.study, run) for run in self.runs() if self.study.run(run).pairs))
+
+    def needs(self) -> list[Stage]:
+        return [*dict.fromkeys(self._measured().values()), *self.timed()]
+
+    def inputs(self) -> list[Path]:
+        return [*self.metrics(), *(pairs.output for pairs in self.timed())]
+
+    def make(self, how: How) -> str:
+        from pkgutil import resolve_name  # reporting stands above the stages
+
+        return str(resolve_name("helip.reporting.pages:write_table")(self.study, self.table))
+
+
+def tables_of(study: Study) -> list[MakeTable]:
+    """The tables that a study has something to put into, as the paper numbers them; not those that are only made by their own name."""
+    tables = [MakeTable(study, name) for name in study.tables if name != study.report.question.table and not name.startswith("first/")]
+    return [table for table in tables if table.inputs()]
+
+
+def question(study: Study) -> str:
+    """The table of the report's question; where the whole was not made, its first rows. A report shows it and never waits for it."""
+    whole = study.report.question.table
+    return f"first/{whole}" if MakeTable(study, f"first/{whole}").is_done and not MakeTable(study, whole).is_done else whole

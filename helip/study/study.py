@@ -1,0 +1,216 @@
+"""One study: its runs resolved, its tables and claims, and the names of the pair sets and selections that its runs need."""
+
+import functools
+import os
+from pathlib import Path
+from typing import Any
+
+from helip.config import (
+    Claim,
+    ConfigModel,
+    DownloadedCorpus,
+    Encoder,
+    GeneratedCorpus,
+    Model,
+    Name,
+    Pairs,
+    ReportConfig,
+    Resources,
+    Selection,
+    StudyConfig,
+    Table,
+    TrainConfig,
+    UnionCorpus,
+)
+from helip.config.reading import read_yaml
+from helip.errors import HelipError
+from helip.io import digest
+from helip.study.checks import check
+from helip.study.resolve import ResolvedRun, RunResolver, encoders_of
+
+# What a job asks for that copies files: importing a published checkpoint, joining shards, drawing pairs that no miner made.
+FILES_ONLY = Resources(mem_mb=8000, runtime=240)
+
+
+def start_seed(seed: str) -> str:
+    """The seed of the checkpoint that a refinement begins from: '2r1' is the second refinement of pre-training 2."""
+    return seed.partition("r")[0]
+
+
+def seed_number(seed: str) -> int:
+    """The integer that all randomness of a training flows from."""
+    pretraining, _, repeat = seed.partition("r")
+    return int(pretraining) + 1000 * int(repeat or 0)
+
+
+def _as_long(a: TrainConfig, b: TrainConfig) -> bool:
+    return (a.steps, a.epochs, a.batch_size) == (b.steps, b.epochs, b.batch_size)
+
+
+class Study:
+    """A study and what of the paper it binds. `runs` are those it can build, `declared` all that the paper has. Never imports torch.
+
+    Where its artefacts lie and what they stand for, helip.stages says.
+    """
+
+    def __init__(self, name: str, experiments: Path = Path("experiments"), results: Path = Path("results")):
+        self.name, self.file = name, experiments / "studies" / f"{name}.yaml"
+        if not self.file.exists():
+            known = ", ".join(sorted(p.stem for p in self.file.parent.glob("*.yaml"))) or "none"
+            raise HelipError(f"{self.file}: there is no study '{name}'; the studies are {known}")
+        self.declaration: StudyConfig = read_yaml(self.file, StudyConfig)
+        self.tables: dict[str, Table] = read_yaml(experiments / "paper" / "tables.yaml", dict[Name, Table])
+        self.claims: dict[str, Claim] = read_yaml(experiments / "paper" / "claims.yaml", dict[Name, Claim])
+        self.report_file = experiments / "paper" / "report.yaml"
+        self.report: ReportConfig = read_yaml(self.report_file, ReportConfig)
+        self.root = results / name
+        self.runs_file = experiments / "paper" / "runs.yaml"
+        binding = RunResolver(self.declaration, self.file, self.runs_file)
+        self.declared, self.runs = set(binding.declared), binding.runs()
+        check(self, experiments / "paper")
+        self.tables |= {f"first/{n}": t for n, table in self.tables.items() if (t := self._first_rows(table)).rows}
+
+    def run(self, name: str) -> ResolvedRun:
+        if name in self.runs:
+            return self.runs[name]
+        why = "binds no corpus, model or encoder for it" if name in self.declared else "knows no such run"
+        raise HelipError(f"{self.file}: '{name}' cannot be built: the study {why}")
+
+    def _known(self, kind: str, name: str) -> Any:
+        bound = getattr(self.declaration, kind)
+        if name not in bound:
+            raise HelipError(f"{self.file}: {kind} has no '{name}'; it has {', '.join(sorted(bound)) or 'none'}")
+        return bound[name]
+
+    def corpus(self, name: str) -> ConfigModel:
+        """The declaration of a corpus. HelipError for a name that the study does not bind; so with the three that follow."""
+        return self._known("corpora", name)
+
+    def encoder(self, name: str) -> Encoder:
+        return self._known("encoders", name)
+
+    def model(self, name: str) -> Model:
+        return self._known("models", name)
+
+    def evaluation_set(self, name: str) -> ConfigModel:
+        return self._known("evaluation", name)
+
+    def resources(self, stage: str) -> Resources:
+        """What a stage asks of the scheduler."""
+        return self.declaration.resources.get(stage, Resources())
+
+    def pairs_name(self, run: ResolvedRun) -> str:
+        """corpus.method.encoders, then whatever the run sets differently from the study: cc3m.hpm.dino_vits8.sentence.k100"""
+        usual = self.declaration.mining
+        own = {f: v for f in Pairs.model_fields if (v := getattr(run.pairs, f)) != getattr(usual, f)}
+        settings = [f"{f}{'none' if v is None else v}" for f, v in own.items() if f not in ("method", "image_encoder", "text_encoder")]
+        return ".".join([run.corpus, run.pairs.method, *encoders_of(run.pairs), *settings])
+
+    @functools.cached_property
+    def pairs(self) -> dict[str, tuple[str, Pairs]]:
+        """name -> (corpus, spec) of every mining job of the study."""
+        return {self.pairs_name(r): (r.corpus, r.pairs) for r in self.runs.values() if r.pairs is not None}
+
+    def pairs_entry(self, name: str) -> tuple[str, Pairs]:
+        if name not in self.pairs:
+            raise HelipError(f"{self.file}: no run of this study uses pairs '{name}'; it uses {', '.join(sorted(self.pairs))}")
+        return self.pairs[name]
+
+    def declared_size(self, corpus: str) -> int | None:
+        """Pairs of a corpus as declared or published: an upper bound, since addresses rot; None where nobody has said."""
+        match self.corpus(corpus):
+            case GeneratedCorpus(size=size):
+                return size
+            case DownloadedCorpus(sample=int(sample)):
+                return sample
+            case UnionCorpus(of=members, published_size=None):
+                sizes = [self.declared_size(m) for m in members]
+                return None if None in sizes else sum(sizes)
+            case declared:
+                return declared.published_size
+
+    def is_generated(self, corpus: str) -> bool:
+        """Whether its truth is known: it was generated, or is a union of corpora that all were."""
+        match self.corpus(corpus):
+            case UnionCorpus(of=members):
+                return all(self.is_generated(m) for m in members)
+            case declared:
+                return isinstance(declared, GeneratedCorpus)
+
+    @property
+    def own_corpora(self) -> list[str]:
+        """The corpora that some run trains on or that a union of them is made of, unions left out: each holds samples of its own."""
+        used = {r.corpus for r in self.runs.values()}
+        bound = self.declaration.corpora
+        members = {c for u in used if isinstance(bound[u], UnionCorpus) for c in bound[u].of}
+        return [c for c in bound if c in used | members and not isinstance(bound[c], UnionCorpus)]
+
+    def selection_name(self, run: str) -> str:
+        """score.keep, then whatever the run sets differently from the defaults: s_clip_loss.keep0.9. A mixture's scores are joined by
+        hyphens, each with its weight where that is not 1; settings that are no short word are told by a digest."""
+        spec = self.run(run).select
+        score = "-".join(name if weight == 1 else f"{name}{weight:g}" for name, weight in spec.scores.items())
+        digested = ("column", "image_features", "text_features")
+        left_out = ("score", "weights", "keep", *digested)
+        own = {f: v for f, i in type(spec).model_fields.items() if (v := getattr(spec, f)) != i.default and f not in left_out}
+        settings = [f"{f}{digest(v) if isinstance(v, ConfigModel) else str(v).lower()}" for f, v in own.items()]
+        return ".".join([score, f"keep{spec.keep}", *settings, *([digest(spec)] if any(getattr(spec, f) for f in digested) else [])])
+
+    def selection_entry(self, start: str, name: str) -> Selection:
+        """The selection of that name by that checkpoint, as some run of the study declares it."""
+        known = {self.selection_name(r.name): r.select for r in self.runs.values() if r.select and r.start == start}
+        if name not in known:
+            raise HelipError(f"{self.file}: no refinement of {start} selects by '{name}'; they select by {', '.join(known) or 'nothing'}")
+        return known[name]
+
+    def filtered_name(self, run: str) -> str:
+        """pairs.margin: cc3m.hpm.dino_vits8.sentence.margin0.0"""
+        return f"{self.pairs_name(self.run(run))}.margin{self.run(run).false_negative_margin}"
+
+    def filter_entry(self, start: str, name: str) -> tuple[str, float]:
+        """(pairs, margin) of the filtered pair set of that name, as some refinement of `start` declares it."""
+        runs = [r for r in self.runs.values() if r.start == start and r.false_negative_margin is not None]
+        known = {self.filtered_name(r.name): (self.pairs_name(r), r.false_negative_margin) for r in runs}
+        if name not in known:
+            filtered = ", ".join(known) or "none"
+            raise HelipError(f"{self.file}: no refinement of {start} draws from filtered pairs '{name}'; they draw from {filtered}")
+        return known[name]
+
+    def tasks(self, stage: str) -> list[tuple[str, str]]:
+        """(set, task) of each metrics file that `evaluate` or `probe` writes for a model."""
+        sets = self.declaration.evaluation.items()
+        if stage == "probe":
+            return [(n, "probe") for n, s in sets if s.probe]
+        return [(n, {"classification": "zeroshot", "retrieval": "retrieval"}[s.task]) for n, s in sets]
+
+    def control_of(self, run: str) -> str | None:
+        """The run a refinement is measured against: the plain control of the same start, steps and batch; a control, against its start."""
+        r = self.run(run)
+        if r.start is None:
+            return None
+        controls = [c.name for c in self.runs.values() if c.start == r.start and c.is_plain_control and _as_long(c.recipe, r.recipe)]
+        return r.start if run in controls[:1] or not controls else controls[0]
+
+    def _first_rows(self, table: Table) -> Table:
+        """The rows of what the study names first: `first/table1` is what `make table1` builds."""
+        return table.model_copy(update={"rows": tuple(row for row in table.rows if self._is_first(row.run))})
+
+    def _is_first(self, run: str) -> bool:
+        return run in self.runs and (self.runs[run].start or run) in self.declaration.first
+
+    def table_rows(self, name: str) -> list[tuple[str, str, str, dict[str, float], bool]]:
+        """(corpus label, method label, run, published, ours) of a table; rows that runs add, after the others of their corpus."""
+        table = self.tables[name]
+        rows = [(r.corpus, r.label, r.run, dict(r.published), r.ours) for r in table.rows if r.run in self.runs]
+        labels = {self.runs[run].corpus: corpus for corpus, _, run, _, _ in rows}
+        first, _, whole = name.rpartition("/")
+        for run in (r for r in self.runs.values() if whole in r.tables and (not first or self._is_first(r.name))):
+            corpus = labels.get(run.corpus, run.corpus)
+            end = max((n for n, row in enumerate(rows, 1) if row[0] == corpus), default=len(rows))
+            rows.insert(end, (corpus, run.tables[whole], run.name, {}, True))
+        return rows
+
+
+def load(name: str, results: Path | None = None) -> Study:
+    """The study of that name under ./experiments; artefacts under ./results or $HELIP_RESULTS."""
+    return Study(name, results=results or Path(os.environ.get("HELIP_RESULTS", "results")))

@@ -2,11 +2,11 @@
 
     python benchmarks/detection.py --features FOLDER --out results/detection
 
-FOLDER holds what benchmarks/photographs.py made. A draw injects --share of mismatches: `foreign` captions swapped among each other, or
-`near`, half of which are one of the 20 captions nearest to the true one. Choices (LEMoN's hyperparameters, the variants of agreement) are
-made on validation draws; confirmation draws have other seeds and are reported. The model of CLIP score, s-CLIPLoss and LEMoN's own space
-is two heads on frozen features, trained on the draw with its mismatches. What lies in OUT is not computed again; OUT/detection.json holds
-it all.
+FOLDER holds what benchmarks/photographs.py made. A draw injects --share of mismatches: `foreign` captions permuted among each other, or
+`near`, half of which are swapped with one of the 20 pairs whose captions are nearest. Choices (LEMoN's hyperparameters, the variants of
+agreement) are made on validation draws; confirmation draws have other seeds and are reported. The model of CLIP score, s-CLIPLoss and
+LEMoN's own space is two heads on frozen features, trained on the draw with its mismatches. What lies in OUT is not computed again;
+OUT/detection.json holds it all.
 """
 
 import argparse
@@ -35,24 +35,31 @@ from helip.selection.scores import clip_score, s_clip_loss
 KINDS, PARTS = ("foreign", "near"), ("validation", "tuned", "confirmation")
 STEPS, BATCH, RATE, HIDDEN, WIDTH, DROPOUT = 360, 256, 1e-3, 512, 256, 0.3
 AGREEMENT_KS, TAU, STRENGTHS = (5, 10, 40, 80), 5, (0.1, 0.3, 3.0)
+NEAR = 20  # captions that a caption is swapped with one of
 LABELLED = 2000  # pairs of a validation draw that LEMoN's hyperparameters are tuned on
 WEIGHTS, EVALUATIONS = (0, 5, 10, 20, 40, 70, 100), 150  # LEMoN: a coarser grid than its authors', then short searches
 SPACES = ("model", "encoders", "encoders_and_model")  # where LEMoN's distances are taken; the last takes d_i from the model
 
 
 def injected(text_N5E: np.ndarray, kind: str, seed: int, share: float) -> tuple[np.ndarray, np.ndarray]:
-    """(mismatched [N], the photograph whose captions each pair has [N])."""
+    """(mismatched [N], the photograph whose captions each pair has [N]). Captions are permuted: a caption that two pairs had would be
+    found by that alone."""
     rng, N = np.random.default_rng([seed, KINDS.index(kind)]), len(text_N5E)
-    mismatched, source = rng.random(N) < share, np.arange(N)
-    bad = np.flatnonzero(mismatched)
-    source[bad] = np.roll(rng.permutation(bad), 1)
+    source, places = np.arange(N), np.arange(N)
     if kind == "near":
-        first = text_N5E[:, 0]
-        for i in bad[::2]:
-            cosines = first @ first[i]
+        for i in rng.permutation(N):
+            if (source != places).sum() >= share * N / 2:
+                break
+            cosines = text_N5E[:, 0] @ text_N5E[i, 0]
             cosines[i] = -2
-            source[i] = rng.choice(np.argsort(-cosines)[:20])
-    return source != np.arange(N), source
+            free = [j for j in np.argsort(-cosines)[:NEAR] if source[j] == j]
+            if source[i] == i and free:
+                j = rng.choice(free)
+                source[[i, j]] = j, i
+        share /= 2
+    bad = np.flatnonzero((rng.random(N) < share) & (source == places))
+    source[bad] = np.roll(rng.permutation(bad), 1)
+    return source != places, source
 
 
 def model_features(image: np.ndarray, mirrored: np.ndarray, captions: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray, float]:

@@ -19,9 +19,9 @@ def features(count: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
     often = (np.arange(CONCEPTS[-1]) + 20.0) ** -0.7
     often = rng.permutation(often / often.sum())
     main, other, elsewhere = (rng.choice(CONCEPTS[-1], count, p=often) for _ in range(3))
-    said = np.where(rng.random(count) < MISMATCHED, elsewhere, main)
+    described = np.where(rng.random(count) < MISMATCHED, elsewhere, main)
     image = _modality(main, other, parents, 384, (0.03, 0.14, 0.29, 0.20, 0.34), np.random.default_rng(seed + 1))
-    text = _modality(said, other, parents, 768, (0.02, 0.10, 0.27, 0.24, 0.37), np.random.default_rng(seed + 2))
+    text = _modality(described, other, parents, 768, (0.02, 0.10, 0.27, 0.24, 0.37), np.random.default_rng(seed + 2))
     return image, text
 
 

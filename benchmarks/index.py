@@ -95,8 +95,8 @@ STEPS = {"write index": write_index, "open index, read 100,000 keys": open_index
 def measured(step: str, folder: Path, rows: int, k: int) -> list[float]:
     """Seconds, peak bytes of memory of its own, and peak bytes with pages of mapped files, of one step in a process of its own."""
     command = [sys.executable, __file__, "--step", step, "--folder", str(folder), "--rows", str(rows), "--k", str(k)]
-    said = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
-    return [float(value) for value in said]
+    printed = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
+    return [float(value) for value in printed]
 
 
 class Watch(threading.Thread):

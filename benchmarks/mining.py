@@ -63,9 +63,9 @@ def ours(method: str, image: np.ndarray, text: np.ndarray, a: argparse.Namespace
     if method == "torch":  # the kernel that needs no compiler
         build.library = lambda: None
     spec = MiningSpec(k=a.k[0], tau_image=a.tau, tau_text=a.tau, ivf_candidates=10 * a.k[0] if method == "ivf" else None)
-    found = mine(image, text, spec, memory=a.memory, workers=a.workers, device=a.device)
-    ids, scores = np.full((len(found), spec.k), -1, np.int32), np.zeros((len(found), spec.k), np.float32)
-    ids[~found.noise], scores[~found.noise] = found.ids.reshape(-1, spec.k), found.scores_flat.reshape(-1, spec.k)
+    pairs = mine(image, text, spec, memory=a.memory, workers=a.workers, device=a.device)
+    ids, scores = np.full((len(pairs), spec.k), -1, np.int32), np.zeros((len(pairs), spec.k), np.float32)
+    ids[~pairs.noise], scores[~pairs.noise] = pairs.ids.reshape(-1, spec.k), pairs.scores_flat.reshape(-1, spec.k)
     return ids, scores
 
 
@@ -109,7 +109,7 @@ def one(a: argparse.Namespace) -> None:
     wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
     if len(ids) < len(image):  # the work is the same for each target
         wall, cpu = wall * len(image) / len(ids), cpu * len(image) / len(ids)
-    found = {
+    measurement = {
         "targets_run": len(ids),
         "wall": round(wall, 2),
         "cpu": round(cpu, 2),
@@ -117,10 +117,10 @@ def one(a: argparse.Namespace) -> None:
         "noise": float((scores[:, -1] <= 0).mean()),
     }
     if a.device != "cpu":
-        found["gpu_peak_mib"] = torch.cuda.max_memory_allocated() >> 20
-        found["share_of_gemm_rate"] = round(2 * len(image) ** 2 * image.shape[1] / wall / gemm_rate(), 3)
+        measurement["gpu_peak_mib"] = torch.cuda.max_memory_allocated() >> 20
+        measurement["share_of_gemm_rate"] = round(2 * len(image) ** 2 * image.shape[1] / wall / gemm_rate(), 3)
     np.save(a.result, ids)
-    print(json.dumps(found))
+    print(json.dumps(measurement))
 
 
 def gemm_rate() -> float:
@@ -164,8 +164,8 @@ def compare(label: str, count: int, k: int, image: Path, text: Path, folder: Pat
         if method == "released":
             base = row
             reference = np.where(released_noise(image, text, ids, a.tau)[:, None], -1, ids)
-        said = {"features": label, "n": count, "k": k, "tau": a.tau, "method": method}
-        row = said | {"device": a.device, "workers": a.workers, "budget": a.memory} | row
+        setting = {"features": label, "n": count, "k": k, "tau": a.tau, "method": method}
+        row = setting | {"device": a.device, "workers": a.workers, "budget": a.memory} | row
         if base:
             row |= {"cpu_ratio": round(base["cpu"] / row["cpu"], 1), "wall_ratio": round(base["wall"] / row["wall"], 1)}
             row["recall"] = recall(ids, reference)

@@ -59,18 +59,18 @@ def submission_seconds(jobs: int, array: int) -> float:
     with tempfile.TemporaryDirectory(dir=Path.cwd()) as folder:
         Path(folder, "Snakefile").write_text(MANY.format(jobs=jobs))
         Path(folder, "site.yaml").write_text("default: {extra: {hold: true}}\n")
-        said = Path(folder, "said")
+        log = Path(folder, "log")
         held = ["--submitit-site", "site.yaml", "--submitit-array", str(array)]
-        with open(said, "w") as out:
+        with open(log, "w") as out:
             controller = subprocess.Popen(
                 [sys.executable, "-m", "snakemake", "--profile", str(PROFILE), *held], cwd=folder, stdout=out, stderr=out
             )
         begin = None
-        while (found := len(re.findall("^one: slurm job", said.read_text(), re.M))) < jobs:
+        while (submitted := len(re.findall("^one: slurm job", log.read_text(), re.M))) < jobs:
             if begin is None and any(Path(folder, ".snakemake/submitit/jobs").glob("*.json")):
                 begin = time.perf_counter()  # noted before sbatch is called
             if controller.poll() is not None:
-                sys.exit(f"snakemake ended after {found} jobs:\n{said.read_text()[-2000:]}")
+                sys.exit(f"snakemake ended after {submitted} jobs:\n{log.read_text()[-2000:]}")
             time.sleep(0.01)
         taken = time.perf_counter() - begin
         controller.send_signal(signal.SIGINT)

@@ -9,6 +9,6 @@ class HelipError(Exception):
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
-    """'; did you mean "mine"?' for a name that is nearly one of the known ones, else nothing: for the end of a sentence."""
+    """Returns '; did you mean "mine"?' for a name that is nearly one of the known ones, else nothing: for the end of a sentence."""
     match = difflib.get_close_matches(name, list(known), n=1)
     return f"; did you mean '{match[0]}'?" if match else ""

@@ -83,7 +83,7 @@ def lease(count: int, ids: list[str] | None = None, poll_s: float = 0.5) -> Iter
 
 
 def torch_device(asked: str | None) -> str:
-    """The torch device as asked, else cuda where there is one. Raises HelipError for one that torch does not see."""
+    """Returns the torch device as asked, else cuda where there is one. Raises HelipError for one that torch does not see."""
     import torch
 
     count = torch.cuda.device_count()

@@ -34,7 +34,7 @@ PACKAGES = ("torch", "open_clip_torch", "timm", "sentence-transformers", "faiss-
 
 
 def declared(value: Any) -> Any:
-    """What a declaration says beyond its defaults, as plain JSON values: the part of it that a digest stands for."""
+    """Returns what a declaration says beyond its defaults, as plain JSON values: the part of it that a digest stands for."""
     match value:
         case ConfigModel():
             fields = type(value).model_fields
@@ -49,12 +49,12 @@ def declared(value: Any) -> Any:
 
 
 def digest(value: Any) -> str:
-    """16 hexadecimal digits standing for a declaration or any JSON value."""
+    """Returns 16 hexadecimal digits standing for a declaration or any JSON value."""
     return hashlib.sha256(json.dumps(declared(value), sort_keys=True, allow_nan=False).encode()).hexdigest()[:16]
 
 
 def file_digest(path: Path) -> str:
-    """sha256 of a file's bytes, in full."""
+    """Returns the sha256 of a file's bytes, in full."""
     with open(path, "rb") as f:
         return hashlib.file_digest(f, "sha256").hexdigest()
 
@@ -71,7 +71,7 @@ def _writing(path: Path) -> Iterator[None]:
 
 @contextlib.contextmanager
 def atomic_file(path: Path) -> Iterator[Path]:
-    """A temporary path beside `path`, renamed to it when the block ends well and removed when it does not."""
+    """Yields a temporary path beside `path`, renamed to it when the block ends well and removed when it does not."""
     path = Path(path)
     with _writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -90,7 +90,7 @@ def atomic_file(path: Path) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def atomic_folder(path: Path, over: tuple[str, ...] = ()) -> Iterator[Path]:
-    """A temporary folder beside `path` that takes its place when the block ends well and vanishes when it does not.
+    """Yields a temporary folder beside `path` that takes its place when the block ends well and vanishes when it does not.
 
     over: names of which a folder that is to be replaced must hold one, where nobody else has made sure that it may be.
     """
@@ -133,7 +133,7 @@ def _refuse_others(path: Path, over: tuple[str, ...]) -> None:
 
 
 def check_replaceable(out: Path, marker: str, *inputs: Path | str | None) -> None:
-    """Whether a user's `out` may be replaced by `atomic_folder`: asked before hours of work.
+    """Checks that a user's `out` may be replaced by `atomic_folder`: asked before hours of work.
 
     marker: the JSON in every folder of the kind that will be made. inputs: what is read; a name that is no path is none, and
     `local-dir:` may stand before a folder. HelipError where `out` holds something else, or one of the inputs.
@@ -156,7 +156,7 @@ def write_json(path: Path, value: Any) -> None:
 
 
 def read_json(path: Path) -> Any:
-    """A JSON file of ours; a missing or broken one is the user's to know about."""
+    """Returns the content of a JSON file of ours. HelipError where it is missing or broken."""
     try:
         return json.loads(Path(path).read_text())
     except FileNotFoundError:
@@ -166,7 +166,7 @@ def read_json(path: Path) -> Any:
 
 
 def load_array(path: Path | str, remedy: str, *, mapped: bool = True) -> "np.ndarray[Any, Any]":
-    """The array of a .npy file, of any shape and type; memory-mapped unless `mapped` is false or it is empty.
+    """Returns the array of a .npy file, of any shape and type; memory-mapped unless `mapped` is false or it is empty.
 
     Raises HelipError, which ends in `remedy`, where the file is missing, truncated, not an array, or would run code when it is opened.
     """
@@ -251,7 +251,7 @@ def _job() -> dict[str, Any]:
 
 
 def provenance(declaration: Any, inputs: dict[str, str] | None = None, **more: Any) -> dict[str, Any]:
-    """The JSON that lies beside an artefact: the resolved declaration, digests of its inputs, versions, commit, machine, time and cost."""
+    """Returns the JSON that lies beside an artefact: the resolved declaration, digests of inputs, versions, commit, machine, time, cost."""
     resolved = declaration.model_dump(mode="json") if isinstance(declaration, ConfigModel) else declaration
     now = datetime.now(UTC).isoformat(timespec="seconds")
     what = {"declaration": resolved, "inputs": inputs or {}, "written": now}

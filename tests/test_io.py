@@ -69,7 +69,7 @@ def test_file_digest_is_sha256(tmp_path):
     assert file_digest(tmp_path / "f") == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
 
 
-def test_provenance_holds_the_whole_declaration_and_survives_json():
+def test_provenance_holds_the_declaration_and_survives_json():
     written = json.loads(json.dumps(provenance(MiningSpec(k=7), {"corpus": "abc"}, seconds=1.5)))
     assert (written["declaration"]["k"], written["declaration"]["tau_image"]) == (7, 0.5)
     assert (written["inputs"], written["seconds"]) == ({"corpus": "abc"}, 1.5)

@@ -73,7 +73,7 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def overview() -> str:
-    """Both groups of commands with a line each, and what to do next."""
+    """Returns both groups of commands with a line each, and what to do next."""
     lines = ["usage: helip COMMAND [options]     helip COMMAND --help says all of one command"]
     for title, commands in (("your own data", OWN), ("the graph: a study of experiments/studies", GRAPH)):
         lines += ["", title, *(f"  {name:13} {line}" for name, (_, _, line) in commands.items())]

@@ -109,10 +109,12 @@ class Option:
 
     @property
     def name(self) -> str:
+        """The word that messages call the option by: its flag, or the name of a positional argument."""
         return self.flag or self.metavar
 
     @property
     def help(self) -> str:
+        """The line of the help page: what the option says, its unit and its default."""
         default = self.default
         if default is PydanticUndefined:
             last = f"required with --{self.within}-..." if self.within else "required"
@@ -129,7 +131,7 @@ class Option:
 
 
 def groups_of(command: type[Command]) -> dict[str, list[Option]]:
-    """The options of a command under the titles of its help page: its own, then those of each config model."""
+    """Returns the options of a command under the titles of its help page: its own, then those of each config model."""
     groups: dict[str, list[Option]] = {"options": []}
     for name, one in command.model_fields.items():
         marker = next((m for m in one.metadata if isinstance(m, OptionsOf)), None)
@@ -161,7 +163,7 @@ def _option(path: tuple[str, ...], one: FieldInfo, negatable: bool, flag: str = 
     shown = next((m.metavar for m in metadata if isinstance(m, Shown)), "")
     choices: tuple[str, ...] = ()
     count: int | str | None = None
-    discriminator = str(one.discriminator or "")
+    discriminator = one.discriminator if isinstance(one.discriminator, str) else ""
     if get_origin(kind) is Literal:
         choices = tuple(map(str, get_args(kind)))
     elif discriminator:
@@ -212,13 +214,14 @@ class Parser(argparse.ArgumentParser):
     described: dict[str, str] = {}
 
     def error(self, message: str) -> NoReturn:
+        """Raises HelipError for options that cannot be parsed, where argparse would print its usage and exit."""
         if missing := re.match(r"the following arguments are required: (\w+)", message):
             raise HelipError(f"{missing[1]} is missing: {self.described[missing[1]]}; see `{self.prog} --help`")
         raise HelipError(message.removeprefix("argument "))
 
 
 def parser_of(name: str, line: str, command: type[Command]) -> Parser:
-    """The parser of a command; absent options leave no trace in what it parses."""
+    """Returns the parser of a command; absent options leave no trace in what it parses."""
     width = max(80, min(shutil.get_terminal_size().columns, 120))
     parser = Parser(
         prog=f"helip {name}", usage=_usage(name, command), description=f"{line[0].upper()}{line[1:]}.\n\n{command.__doc__ or ''}",
@@ -236,7 +239,7 @@ class _Formatter(argparse.HelpFormatter):
         return "\n\n".join(super(_Formatter, self)._fill_text(part, width, indent) for part in text.strip().split("\n\n"))
 
 
-def fill(parser: argparse.ArgumentParser, command: type[Command], complete: Any = None) -> None:
+def fill(parser: argparse.ArgumentParser, command: type[Command], complete: dict[str, Any] | None = None) -> None:
     """Adds the options of a command to a parser. complete: shtab's word for files, where the parser is made for completion."""
     for title, options in groups_of(command).items():
         group = parser.add_argument_group(title)
@@ -269,7 +272,7 @@ def _usage(name: str, command: type[Command]) -> str:
 
 
 def parse(name: str, line: str, command: type[Command], arguments: list[str]) -> Command:
-    """The command that the arguments ask for. Raises HelipError, one sentence, for what is unknown, missing or wrong."""
+    """Returns the command that the arguments ask for. Raises HelipError, one sentence, for what is unknown, missing or wrong."""
     parser = parser_of(name, line, command)
     options = [option for group in groups_of(command).values() for option in group]
     _refuse_unknown(parser, command, arguments)

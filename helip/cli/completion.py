@@ -12,7 +12,7 @@ SHELLS = ("bash", "zsh")
 
 
 def script(words: list[str]) -> str:
-    """The completion script of a shell; put its output where the shell looks for it. Raises HelipError for another shell."""
+    """Returns the completion script of a shell; put its output where the shell looks for it. Raises HelipError for another shell."""
     if len(words) != 1 or words[0] not in SHELLS:
         raise HelipError(f"--print-completion takes {' or '.join(SHELLS)}, and not '{' '.join(words)}'")
     parser = argparse.ArgumentParser(prog="helip")

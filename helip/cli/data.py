@@ -47,7 +47,7 @@ class Corpus(Command):
         from helip.data.locations import resolve_path
 
         path = self.shards or self.table
-        if not path or (self.shards and self.table):
+        if path is None or (self.shards and self.table):
             raise HelipError("give --shards PATH or --table FILE, one of them; see `helip corpus --help`")
         source = resolve_path(path)
         check_replaceable(self.out, "manifest.json", source, source.parent)  # the parent of a glob

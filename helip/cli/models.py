@@ -11,7 +11,7 @@ from helip.config import Interpolation, Refinement
 from helip.config.base import Seed
 from helip.config.reading import read_yaml, validate_options
 from helip.io import check_replaceable
-from helip.models.layout import ABOUT
+from helip.models.layout import METADATA
 
 START = "write --model MODEL, as in every other command"
 
@@ -41,7 +41,7 @@ class Refine(Command):
         from helip.training.launch import run
 
         recipe, start = self._refinement(), parse(self.model)
-        check_replaceable(self.out, ABOUT, self.corpus, self.pairs, self.keep, self.recipe, start.folder, start.file)
+        check_replaceable(self.out, METADATA, self.corpus, self.pairs, self.keep, self.recipe, start.folder, start.file)
 
         def job(context: Any) -> Any:
             from helip.training.jobs import of_own_data
@@ -91,7 +91,7 @@ class Interpolate(Command):
         from helip.models.reference import parse
 
         start = parse(self.start)
-        check_replaceable(self.out, ABOUT, self.refined, start.folder, start.file)
+        check_replaceable(self.out, METADATA, self.refined, start.folder, start.file)
         interpolation.write(self.start, self.refined, self.weight, self.out)
         done(
             f"{self.out}: {1 - self.weight:g} of the start and {self.weight:g} of the refined model",

@@ -48,7 +48,7 @@ class Mine(Command):
     spec: Annotated[dict[str, Any], OptionsOf(MiningSpec)] = {}
 
     def run(self) -> None:
-        """Mines. Raises HelipError for files that are missing or of different corpora."""
+        """Mines the hard pairs. Raises HelipError for files that are missing or of different corpora."""
         from helip.mining.job import summary
 
         job = self._job()
@@ -81,15 +81,25 @@ class Mine(Command):
         features = {modality: path for modality, path in given.items() if path and modality not in unused}
         inputs = {f"{modality}_features": file_digest(path) for modality, path in features.items() if path.is_file()}
         corpus = Corpus.open(self.corpus) if self.corpus else None
-        if corpus is not None and reference:
+        if reference and corpus is not None:
             inputs["corpus"] = corpus.digest
         common = corpus_digest_of(features, corpus, self.keep) or digest(inputs)
         if self.keep:
             inputs["selection"] = file_digest(self.keep)
+        truth = Truth.open(corpus.folder) if corpus is not None and Truth.known(corpus.folder) else None
         return MineJob(
-            spec, features, inputs, corpus, common, self.out, memory=self.memory, workers=self.workers, device=self.device, keep=keep,
-            truth=Truth.open(corpus.folder) if corpus is not None and Truth.known(corpus.folder) else None,
-        )  # fmt: skip
+            spec=spec,
+            features=features,
+            inputs=inputs,
+            corpus=corpus,
+            corpus_digest=common,
+            out=self.out,
+            memory=self.memory,
+            workers=self.workers,
+            device=self.device,
+            keep=keep,
+            truth=truth,
+        )
 
     def _mask(self, features: dict[str, Path | None]) -> Any:
         """The mask of `helip select`; None where all pairs are mined."""

@@ -1,6 +1,5 @@
 """`helip select`: which pairs of a corpus of one's own are worth training on."""
 
-from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -44,21 +43,31 @@ class Select(Command):
             raise HelipError(f"--model is missing: score {spec.score} needs the model you will refine; write {MODEL}")
         reference = parse(self.model) if self.model else None
         places = (reference.folder, reference.file) if reference else ()
-        check_replaceable(
-            self.out, "selection.json", self.corpus, *places, spec.column, self.target, spec.image_features, spec.text_features
-        )
-        job = Job(spec, Corpus.open(self.corpus), self.out, cache=self.out.parent / f"{self.out.name}.features", batch_size=self.batch_size)
-        if reference:
-            job = replace(job, model=reference.name, pretrained=reference.pretrained)
+        read = (spec.column, self.target, spec.image_features, spec.text_features)
+        check_replaceable(self.out, "selection.json", self.corpus, *places, *read)
+        target = None
         if self.target:
             from helip.evaluation.sets import of_folder
 
-            job = replace(job, target=of_folder(self.target))
+            target = of_folder(self.target)
+        device, workers = "cpu", self.workers or 0
         if spec.score not in ("column", "truth"):  # those are read without torch
             from helip.gpus import loader_workers, torch_device
 
             device = torch_device(self.device)
-            job = replace(job, device=device, workers=loader_workers(self.workers, device))
+            workers = loader_workers(self.workers, device)
+        job = Job(
+            spec=spec,
+            corpus=Corpus.open(self.corpus),
+            out=self.out,
+            model=reference.name if reference else "",
+            pretrained=reference.pretrained if reference else None,
+            cache=self.out.parent / f"{self.out.name}.features",
+            target=target,
+            device=device,
+            batch_size=self.batch_size,
+            workers=workers,
+        )
         self._say(run(job, self.shard, {}))
 
     def _spec(self) -> Selection:

@@ -78,7 +78,7 @@ class PublishedCheckpoint(ConfigModel):
 
 
 class Cost(ConfigModel):
-    """This is what a stage costs, for `helip plan`. The unit depends on the stage: see helip/planning/jobs.py."""
+    """This is what a stage costs, for `helip plan`. The unit depends on the stage: see `work` of the stage in helip/stages."""
 
     seconds: float = Field(0.0, ge=0)  # per unit, of a whole job with the GPUs and threads that the stage declares
     start: float = Field(60.0, ge=0)  # seconds before the first unit

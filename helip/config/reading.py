@@ -12,13 +12,15 @@ or once as they are where it has no `over`, which keeps their place between othe
 
 import re
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import yaml
 from pydantic import TypeAdapter, ValidationError
 
 from helip.config import ConfigModel
 from helip.errors import HelipError
+
+Kind = TypeVar("Kind")
 
 
 class Matrix(ConfigModel):
@@ -39,7 +41,7 @@ class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[mi
         return super().construct_mapping(node, deep)
 
 
-def read_yaml(path: Path, kind: Any) -> Any:
+def read_yaml(path: Path, kind: type[Kind]) -> Kind:
     """Returns a YAML file as `kind`, its `matrix` written out; HelipError for a file that cannot be read or does not fit."""
     try:
         content = yaml.load(path.read_text(), _Loader)
@@ -52,7 +54,7 @@ def read_yaml(path: Path, kind: Any) -> Any:
     return validate(kind, {} if content is None else _written_out(content, str(path)), str(path))
 
 
-def validate(kind: Any, value: Any, where: str) -> Any:
+def validate(kind: type[Kind], value: Any, where: str) -> Kind:
     """Returns `value` as `kind`; a HelipError begins with `where`."""
     try:
         return TypeAdapter(kind).validate_python(value)
@@ -63,7 +65,7 @@ def validate(kind: Any, value: Any, where: str) -> Any:
 def validate_options(
     kind: Any, values: dict[str, Any], nameless: str, spelled: dict[str, str] | None = None, given: Any = None, source: str = ""
 ) -> Any:
-    """`values`, as a command line gave them, as `kind`. HelipError names the option that is wrong: `nameless` where the
+    """Returns `values`, as a command line gave them, as `kind`. HelipError names the option that is wrong: `nameless` where the
     error is of no single field, and `spelled` where a field is given by an option of another name (field -> option).
 
     source: a file that the fields not among `given` come from; the sentence then names the file and its entry.
@@ -89,7 +91,7 @@ def _sentence(error: ValidationError) -> str:
 def _what(one: Any) -> str:
     """What is wrong, of one of pydantic's errors."""
     plain = {"extra_forbidden": "unknown key: remove it or correct its spelling", "missing": "is missing"}
-    return plain.get(one["type"], one["msg"].removeprefix("Value error, "))
+    return plain.get(one["type"]) or str(one["msg"]).removeprefix("Value error, ")
 
 
 def _written_out(value: Any, where: str) -> Any:

@@ -4,6 +4,7 @@ import collections
 from pathlib import Path
 
 from helip.config import ConfigModel, GeneratedCorpus, ShardCorpus, TableCorpus
+from helip.config import Corpus as Declaration
 from helip.data.corpus import Corpus
 from helip.data.index import IndexWriter, Left
 from helip.data.locations import resolve_path
@@ -13,9 +14,9 @@ from helip.errors import HelipError
 from helip.io import atomic_folder, provenance, write_json
 
 
-def build_corpus(declaration: ConfigModel, out: Path, workers: int = 1, inputs: dict[str, str] | None = None) -> Corpus:
+def build_corpus(declaration: Declaration, out: Path, workers: int = 1, inputs: dict[str, str] | None = None) -> Corpus:
     """Writes the corpus folder `out`, whole or not at all, and opens it. Raises HelipError where what is declared cannot be read."""
-    left_out = []
+    left_out: Left = []
     with atomic_folder(out) as folder:
         match declaration:
             case ShardCorpus():

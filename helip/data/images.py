@@ -42,12 +42,13 @@ def _loaded(data: bytes, draft: bool) -> tuple[Image.Image, str]:
     if not data:
         raise BadSample("empty image", "zero bytes")
     try:
-        image = Image.open(io.BytesIO(data), formats=FORMATS)
-        kind = image.format
-        _check_header(image)
+        file = Image.open(io.BytesIO(data), formats=FORMATS)
+        kind = file.format
+        assert kind is not None  # an opened file has one
+        _check_header(file)
         if draft:
-            image.draft("RGB", (1, 1))
-        image = _rgb(image)
+            file.draft("RGB", (1, 1))
+        image = _rgb(file)
     except BadSample:
         raise
     except UnidentifiedImageError:
@@ -64,7 +65,7 @@ def _check_header(image: Image.Image) -> None:
     if max(width, height) > MAX_SIDE or width * height > MAX_PIXELS:
         raise BadSample("oversized image", f"{width} x {height} pixels; at most {MAX_SIDE} a side and {MAX_PIXELS} in all")
     if image.format != "MPO" and getattr(image, "is_animated", False):  # MPO: phones store a preview as second frame
-        raise BadSample("animated image", f"{image.n_frames} frames")
+        raise BadSample("animated image", f"{getattr(image, 'n_frames', 'several')} frames")
 
 
 def _rgb(image: Image.Image) -> Image.Image:

@@ -5,12 +5,27 @@ import hashlib
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from pathlib import Path
+from typing import Any, Protocol
 
 import numpy as np
+from PIL import Image
 
-from helip.data.corpus import Corpus
 from helip.errors import HelipError
+
+
+class Samples(Protocol):
+    """This protocol is what a preflight asks of a corpus; `helip.data.corpus.Corpus` has it."""
+
+    folder: Path
+
+    def __len__(self) -> int: ...
+
+    def image(self, i: int) -> Image.Image:
+        """Returns the RGB image of pair i."""
+
+    def caption(self, i: int) -> str:
+        """Returns the caption of pair i."""
 
 
 @dataclass(frozen=True)
@@ -29,7 +44,7 @@ class Preflight:
 
 
 def preflight(
-    corpus: Corpus,
+    corpus: Samples,
     tokenize: Callable[[list[str]], Any] | None = None,
     vocabulary: int | None = None,
     first: int = 1000,
@@ -43,8 +58,8 @@ def preflight(
     """
     wanted = min(first, len(corpus))
     images, sides = _images(corpus, wanted, seconds)
-    captions = corpus.captions(range(len(images)))
-    measured = {
+    captions = [corpus.caption(i) for i in range(len(images))]
+    measured: dict[str, Any] = {
         "samples": len(images),
         "distinct_captions": _varied(corpus, captions, "caption"),
         "distinct_images": _varied(corpus, images, "image"),
@@ -55,7 +70,7 @@ def preflight(
     return Preflight(**measured, **tokens | {"warnings": slow * (len(images) < wanted) + tokens.get("warnings", [])})
 
 
-def _images(corpus: Corpus, wanted: int, seconds: float) -> tuple[list[bytes], list[int]]:
+def _images(corpus: Samples, wanted: int, seconds: float) -> tuple[list[bytes], list[int]]:
     """(what stands for the pixels, shorter side) of each image that there is time for; no image is kept."""
     begun, digests, sides = time.monotonic(), [], []
     for i in range(wanted):
@@ -67,7 +82,7 @@ def _images(corpus: Corpus, wanted: int, seconds: float) -> tuple[list[bytes], l
     return digests, sides
 
 
-def _varied(corpus: Corpus, values: list, what: str) -> int:
+def _varied(corpus: Samples, values: list, what: str) -> int:
     """How many differ. A placeholder image or a wrong caption column repeats one value."""
     counts = collections.Counter(values)
     value, most = counts.most_common(1)[0]
@@ -79,7 +94,7 @@ def _varied(corpus: Corpus, values: list, what: str) -> int:
     return len(counts)
 
 
-def _tokens(corpus: Corpus, captions: list[str], tokenize: Callable, vocabulary: int | None) -> dict[str, Any]:
+def _tokens(corpus: Samples, captions: list[str], tokenize: Callable, vocabulary: int | None) -> dict[str, Any]:
     tokens = np.asarray(tokenize(captions))
     if tokens.ndim != 2 or len(tokens) != len(captions) or tokens.dtype.kind not in "iu":
         raise HelipError(

@@ -51,6 +51,7 @@ def index_shard(path: Path) -> ShardIndex:
             continue
         rows.append((0, image.offset, image.size, len(text), len(caption), len(name)))
         text += caption + name
+        assert image.data is not None  # `usable` refuses an image that was not read
         digests += sample_digest(caption, image.data)
     return ShardIndex(path, path.stat().st_size, np.array(rows, ROW), bytes(text), bytes(digests), bad)
 

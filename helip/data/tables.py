@@ -23,7 +23,9 @@ def pack_table(declaration: TableCorpus, folder: Path) -> tuple[list[Path], Left
     """
     table = resolve_path(declaration.path)
     (folder / "shards").mkdir()
-    shards, left_out, batch = [], [], []
+    shards: list[Path] = []
+    left_out: Left = []
+    batch: list[tuple[str, bytes]] = []
 
     def close() -> None:
         shards.append(folder / "shards" / f"{len(shards):05d}.tar")

@@ -67,7 +67,8 @@ def _pax(data: bytes) -> dict[str, str]:
 def members(archive: BinaryIO, path: Path) -> Iterator[Member]:
     """Yields regular files in order. Raises HelipError where the archive is truncated or broken, or has no end-of-archive block."""
     total = archive.seek(0, io.SEEK_END)
-    offset, extended = 0, {}  # extended: the records of an extended header, which describe the next member
+    offset = 0
+    extended: dict[str, str] = {}  # the records of an extended header, which describe the next member
     while True:
         archive.seek(offset)
         block = archive.read(BLOCK)
@@ -97,7 +98,8 @@ def members(archive: BinaryIO, path: Path) -> Iterator[Member]:
 
 def samples(path: Path, wanted: frozenset[str]) -> Iterator[tuple[str, list[File]]]:
     """Yields (key, files) of consecutive members that share a key, with the bytes of the wanted extensions."""
-    key, files = None, []
+    key = ""
+    files: list[File] = []
     with _open(path) as archive:
         for member in members(archive, path):
             parts = _NAME.match(member.name)

@@ -9,7 +9,6 @@ from typing import Literal
 
 from helip.config import (
     BenchmarkSet,
-    ConfigModel,
     DownloadedCorpus,
     Expected,
     GeneratedCorpus,
@@ -18,6 +17,7 @@ from helip.config import (
     TableCorpus,
     UnionCorpus,
 )
+from helip.config import Corpus as Declaration
 from helip.data.build import shard_files
 from helip.data.corpus import Corpus
 from helip.data.locations import resolve_path
@@ -44,7 +44,7 @@ class Finding:
 
 
 def check(study: Study, corpus_folder: Callable[[str], Path]) -> Iterator[Finding]:
-    """One finding for each corpus, evaluation set and published checkpoint of the study. corpus_folder: where it keeps a corpus."""
+    """Yields one finding for each corpus, evaluation set and published checkpoint of the study. corpus_folder: where it keeps a corpus."""
     for name in study.declaration.corpora:
         yield _finding("corpus", name, lambda name=name: _corpus(study.corpus(name), corpus_folder(name)))
     for name in study.declaration.evaluation:
@@ -63,7 +63,7 @@ def _finding(kind: str, name: str, look) -> Finding:
 # ---------------------------------------------------------------- corpora
 
 
-def _corpus(declaration: ConfigModel, folder: Path) -> tuple[State, str]:
+def _corpus(declaration: Declaration, folder: Path) -> tuple[State, str]:
     if (folder / "manifest.json").exists():
         return "there", _indexed(folder)
     match declaration:
@@ -75,13 +75,13 @@ def _corpus(declaration: ConfigModel, folder: Path) -> tuple[State, str]:
             return "there", _shards(declaration)
         case TableCorpus():
             return "there", f"{_present(declaration.path, '')}: {resolve_path(declaration.path).stat().st_size} bytes"
-        case DownloadedCorpus(mirror=None):
+        case DownloadedCorpus():
+            if declaration.mirror is not None:
+                return "will be fetched", declaration.mirror
             executable()
             if declaration.table.startswith(("http://", "https://")):
                 return "will be fetched", f"the images that {declaration.table} names"
             return "will be fetched", f"the images that {_present(declaration.table, declaration.obtain)} names"
-        case DownloadedCorpus():
-            return "will be fetched", declaration.mirror
 
 
 def _indexed(folder: Path) -> str:

@@ -17,6 +17,7 @@ def place(checkpoint: PublishedCheckpoint, run: str, folder: Path) -> tuple[Path
     """
     if checkpoint.path:
         return resolve_path(checkpoint.path, checkpoint.obtain), folder / f"{run}.json"
+    assert checkpoint.url is not None  # a checkpoint has either a path or an address
     file = folder / f"{digest(checkpoint.url)}-{checkpoint.url.rpartition('/')[2]}"
     return file, Path(f"{file}.json")
 

@@ -123,7 +123,8 @@ def outcome(shards: Path, hash_name: str) -> dict:
     """Returns counts over img2dataset's own tables: fetched, failed by reason, hash_mismatches, duplicate_images (same bytes as an earlier
     one).
     """
-    failed, hashes = collections.Counter(), []
+    failed: collections.Counter[str] = collections.Counter()
+    hashes = []
     for path in sorted(shards.glob("*.parquet")):
         table = pq.read_table(path, columns=["status", "error_message", hash_name])
         for status, message in zip(table["status"].to_pylist(), table["error_message"].to_pylist(), strict=True):

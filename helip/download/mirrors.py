@@ -30,6 +30,7 @@ def fetch_shards(pattern: str, folder: Path, timeout: float = 60, tries: int = 5
             fetch(*job, timeout=timeout, tries=tries)
         except HelipError as error:
             return error
+        return None
 
     with ThreadPool(CONNECTIONS) as pool:
         errors = [e for e in progress(pool.imap(one, jobs), len(jobs), "fetching shards", "shards") if e is not None]

@@ -19,7 +19,7 @@ FORMS = (
 
 
 def load(declaration: EncoderConfig, folder: Path | None = None, device: str = "cpu", pretrained: bool = True) -> "Encoder":
-    """The encoder that a declaration names.
+    """Returns the encoder that a declaration names.
 
     folder: of an encoder that the study itself makes, where its stage `train_encoder` or `train` put it. pretrained=False builds
     the network with random weights, for tests of everything but the numbers. HelipError where the name is unknown or the weights

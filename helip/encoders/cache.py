@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -43,7 +43,7 @@ def encode(
     workers: int = 0,
     dtype: str = "float16",
 ) -> None:
-    """Write out/{features.npy, features.json}, whole or not at all.
+    """Writes out/{features.npy, features.json}, whole or not at all.
 
     features.npy is [N, D] in `dtype`, row i the unit feature of pair i, less the corpus mean where `declaration.centre`.
     A killed encoding leaves a hidden folder beside `out` and goes on from its last block. HelipError for NaN or zero features.
@@ -80,6 +80,7 @@ class _Images(torch.utils.data.Dataset):
 def _distinct(encoder: Encoder, corpus: Corpus) -> tuple[_Images | list[str], np.ndarray]:
     """What to encode, and which of it is the feature of each pair: a caption that recurs is encoded once."""
     if encoder.modality == "image":
+        assert encoder.prepare is not None  # as every image encoder has it
         return _Images(corpus, encoder.prepare), np.arange(len(corpus))
     place: dict[str, int] = {}
     row_N = np.array([place.setdefault(corpus.caption(i), len(place)) for i in range(len(corpus))])
@@ -100,7 +101,8 @@ def _plan(inputs: _Images | list[str], done: int, batch_size: int) -> list[np.nd
 def _batches(inputs: _Images | list[str], plan: list[np.ndarray], workers: int) -> Iterable[torch.Tensor | list[str]]:
     if isinstance(inputs, list):
         return ([inputs[i] for i in ids] for ids in plan)
-    return torch.utils.data.DataLoader(inputs, batch_sampler=plan, num_workers=workers, pin_memory=torch.cuda.is_available())
+    batches: list[Any] = plan  # a batch of ids is an array: a list of 12 million of them would take ten times the memory
+    return torch.utils.data.DataLoader(inputs, batch_sampler=batches, num_workers=workers, pin_memory=torch.cuda.is_available())
 
 
 def _blocks(encoder: Encoder, inputs: _Images | list[str], done: int, batch_size: int, workers: int) -> Iterator[np.ndarray]:

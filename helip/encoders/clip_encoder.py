@@ -11,7 +11,7 @@ from helip.models.reference import ModelRef
 
 
 def load(declaration: OpenClipEncoder, device: str, pretrained: bool = True) -> Encoder:
-    """The tower that a declaration names; features_BD are its projections into the joint space, before normalisation.
+    """Returns the tower that a declaration names; features_BD are its projections into the joint space, before normalisation.
 
     pretrained=False leaves the weights random. Raises HelipError where the model cannot be loaded.
     """

@@ -3,10 +3,12 @@
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal, TypeVar
 
 import torch
 from PIL import Image
+
+Module = TypeVar("Module", bound=torch.nn.Module)
 
 
 @dataclass(frozen=True)
@@ -22,7 +24,7 @@ class Encoder:
     dim: int
     weights: str
     preprocessing: str
-    embed: Callable[[torch.Tensor | list[str]], torch.Tensor]
+    embed: Callable[[Any], torch.Tensor]  # of stacked tensors, or of a list of captions
     prepare: Callable[[Image.Image], torch.Tensor] | None = None
     logits: bool = False  # a classifier's output: class labels speak through it
 
@@ -36,7 +38,7 @@ def weights_digest(module: torch.nn.Module) -> str:
     return seen.hexdigest()
 
 
-def frozen(module: torch.nn.Module, device: str) -> torch.nn.Module:
+def frozen(module: Module, device: str) -> Module:
     """Returns the same module in evaluation mode, without gradients, on the device."""
     return module.eval().requires_grad_(False).to(device)
 

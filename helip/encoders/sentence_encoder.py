@@ -3,6 +3,7 @@
 import importlib.util
 import os
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -41,7 +42,9 @@ def _embed(model, device: str):
 
 def _shorten(model, declaration: SentenceEncoder) -> None:
     """Drop the transformer's last layers; what is left is pooled as before."""
-    layers = getattr(getattr(model[0].auto_model, "encoder", None), "layer", ())
+    layers: Any = getattr(getattr(model[0].auto_model, "encoder", None), "layer", ())
+    if declaration.layers is None:
+        return
     if len(layers) < declaration.layers:
         raise HelipError(f"sentence encoder '{declaration.model}' has {len(layers)} transformer layers to cut, not {declaration.layers}")
     del layers[declaration.layers :]

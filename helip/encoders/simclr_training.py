@@ -36,7 +36,7 @@ class Images(Protocol):
 
 
 def train(declaration: SelfSupervisedEncoder, corpus: Images, out: Path) -> None:
-    """Train on the corpus' images alone and write out/{model.safetensors, encoder.json, curve.csv}, whole or not at all.
+    """Trains on the corpus' images alone and writes out/{model.safetensors, encoder.json, curve.csv}, whole or not at all.
 
     On one thread the same seed gives the same bytes. The images lie in memory as uint8: 3 image_size^2 bytes each.
     """
@@ -65,7 +65,8 @@ def _pixels(corpus: Images, size: int) -> Tensor:
 
 def _fit(network: Network, head: nn.Module, images_NCHW: Tensor, declaration: SelfSupervisedEncoder) -> list[float]:
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    model = nn.Sequential(network, head).to(device, memory_format=torch.channels_last).train()
+    layout = torch.channels_last
+    model = nn.Sequential(network, head).to(device, memory_format=layout).train()  # type: ignore[call-overload]  # torch's types lack it
     generator = torch.Generator().manual_seed(declaration.seed)
     steps = max(1, round(declaration.epochs * (len(images_NCHW) // declaration.batch_size)))
     optimiser = torch.optim.AdamW(model.parameters(), declaration.learning_rate, weight_decay=WEIGHT_DECAY)
@@ -75,7 +76,8 @@ def _fit(network: Network, head: nn.Module, images_NCHW: Tensor, declaration: Se
         views = [random_view(images_NCHW[ids], generator) for _ in range(2)]
         # One pass over both views: batch normalisation must not tell them apart by their statistics.
         z_BD = normalize(model(torch.cat(views).to(device, memory_format=torch.channels_last)), dim=1)
-        loss = simclr_loss(*z_BD.chunk(2), declaration.temperature)
+        first_BD, second_BD = z_BD.chunk(2)
+        loss = simclr_loss(first_BD, second_BD, declaration.temperature)
         optimiser.zero_grad(set_to_none=True)
         loss.backward()
         optimiser.step()

@@ -2,6 +2,7 @@
 
 import difflib
 from pathlib import Path
+from typing import Any
 
 import timm
 from torch import nn
@@ -38,7 +39,7 @@ def _create(declaration: TimmEncoder, pretrained: bool) -> nn.Module:
     _check(name, need_tag=pretrained and given is None)
     if given is not None and not Path(given).is_file():
         raise HelipError(f"timm model '{name}': there is no weights file {given}; {_remedy(name)}")
-    options = {
+    options: dict[str, Any] = {
         "num_classes": None if declaration.logits else 0,
         "img_size": declaration.image_size,
         "pretrained_cfg_overlay": {"file": given} if given is not None else None,

@@ -5,7 +5,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from helip.config import BenchmarkSet, ConfigModel, GeneratedSet, WdsSet
+from helip.config import BenchmarkSet, GeneratedSet, WdsSet
+from helip.config import EvaluationSet as Declaration
 from helip.data.locations import resolve_path
 from helip.data.tars import samples, write
 from helip.errors import HelipError
@@ -16,7 +17,7 @@ PER_SHARD = 5000
 IMAGES = frozenset({"webp", "png", "jpg", "jpeg"})  # what CLIP benchmark decodes
 
 
-def build_evaluation_set(name: str, declaration: ConfigModel, out: Path, inputs: dict[str, str] | None = None) -> dict[str, Any]:
+def build_evaluation_set(name: str, declaration: Declaration, out: Path, inputs: dict[str, str] | None = None) -> dict[str, Any]:
     """Writes the folder `out` with its evaluation.json and returns what that says.
 
     It holds the task, CLIP benchmark's data set name and root ("." is the folder itself), split, items and the digests of class names,

@@ -56,7 +56,7 @@ class Extractor:
             return cached
         arrays = compute()
         with atomic_file(path) as temporary, open(temporary, "wb") as file:
-            np.savez(file, **arrays)
+            np.savez(file, allow_pickle=False, **arrays)
         return arrays
 
     def _encode_images(self, data: EvaluationSet, split: str) -> dict[str, np.ndarray]:

@@ -12,7 +12,7 @@ from helip.encoders.encoder import frozen, in_words, weights_digest
 from helip.errors import HelipError
 from helip.io import digest, file_digest
 from helip.models.layout import CONFIG, TOKENIZER, WEIGHTS
-from helip.models.loading import create, tokenizer_of
+from helip.models.loading import ClipNetwork, create, tokenizer_of
 from helip.models.reference import ModelRef, parse
 
 
@@ -22,7 +22,7 @@ class ClipModel:
     preprocessing.
     """
 
-    network: torch.nn.Module
+    network: ClipNetwork
     transform: Callable[[Image.Image], torch.Tensor]
     tokenize: Callable[[list[str]], torch.Tensor]
     checkpoint: str  # sha256 of the safetensors file; of the parameters for a model that open_clip keeps by name

@@ -39,7 +39,12 @@ def probe(extractor: Extractor, data: EvaluationSet) -> Result:
         "acc1": 100 * hits_N.double().mean().item(),
         "mean_per_class_recall": mean_per_class_recall(test.labels, predicted_N),
     }
-    details = {"strength": strength, "validation_acc1": validated, "validation_share": VALIDATION, "validation_seed": SPLIT_SEED}
+    details: dict[str, object] = {
+        "strength": strength,
+        "validation_acc1": validated,
+        "validation_share": VALIDATION,
+        "validation_seed": SPLIT_SEED,
+    }
     digests = {"images": test.digest, "train_images": train.digest}
     return Result(metrics, {"acc1": hits_N}, len(hits_N), data.test_split, digests, details | {"train_items": len(y)})
 

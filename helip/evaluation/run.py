@@ -46,4 +46,4 @@ def packed(hits_N: torch.Tensor, together: int = 1) -> dict[str, Any]:
 
     `length` is the number of items, of which each `together` in a row are of one image.
     """
-    return {"bits": base64.b64encode(np.packbits(hits_N.numpy())).decode(), "length": len(hits_N), "together": together}
+    return {"bits": base64.b64encode(np.packbits(hits_N.numpy()).tobytes()).decode(), "length": len(hits_N), "together": together}

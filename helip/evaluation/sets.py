@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from helip.config import BenchmarkSet, GeneratedSet, WdsSet
-from helip.config import EvaluationSet as ConfigModel
+from helip.config import EvaluationSet as Declaration
 from helip.data.locations import resolve_path
 from helip.errors import HelipError
 from helip.io import digest, file_digest
@@ -87,7 +87,7 @@ class EvaluationSet:
         return seen.hexdigest()[:16]
 
 
-def of_declaration(name: str, declaration: ConfigModel, folder: Path) -> EvaluationSet:
+def of_declaration(name: str, declaration: Declaration, folder: Path) -> EvaluationSet:
     """Returns a study's set; `folder` is where the study keeps the sets that it generates."""
     match declaration:
         case GeneratedSet():
@@ -102,6 +102,7 @@ def of_folder(folder: Path) -> EvaluationSet:
     """Returns the set of a folder in wds layout; dataset_type.txt says what it is, as CLIP benchmark reads it."""
     kind = folder / "dataset_type.txt"
     task = kind.read_text().strip().lower() if kind.is_file() else "classification"
-    if task not in ("classification", "retrieval"):
-        raise HelipError(f"{kind}: '{task}' is neither classification nor retrieval, and nothing else can be evaluated here")
-    return EvaluationSet(folder.resolve().name, task, f"wds/{folder.resolve().name}", folder)
+    match task:
+        case "classification" | "retrieval":
+            return EvaluationSet(folder.resolve().name, task, f"wds/{folder.resolve().name}", folder)
+    raise HelipError(f"{kind}: '{task}' is neither classification nor retrieval, and nothing else can be evaluated here")

@@ -41,7 +41,7 @@ def blocks_of(spec: MiningSpec, corpus_size: int, first: int, end: int) -> Itera
 
 
 def draw_pool(size: int, seed: int, corpus_size: int, block: int) -> tuple[np.ndarray, int]:
-    """The pool of a block of targets: `size` = C candidates and one spare.
+    """Returns the pool of a block of targets: `size` = C candidates and one spare.
 
     A target that is in the pool takes the spare in its own place, so that each has C candidates drawn uniformly from the corpus without
     itself (section 3.2 of arXiv 2305.05208), and a block is one matrix product.

@@ -26,7 +26,9 @@ class CaptionedImages(Protocol):
     digest: str
 
     @property
-    def recovered_share(self) -> float | None: ...
+    def recovered_share(self) -> float | None:
+        """The share of the published corpus that this one has; None where nothing is published."""
+
     def __len__(self) -> int: ...
     def image(self, i: int) -> Any: ...
     def caption(self, i: int) -> str: ...
@@ -70,18 +72,24 @@ class MineJob:
     def _pairs(self, shard: tuple[int, int]) -> PairSet:
         from helip.mining import mine, references
 
-        if self.spec.method in ("random", "truth"):
-            if self.corpus is None:
-                raise HelipError(f"method '{self.spec.method}' draws from a corpus, and none is given")
-            if self.spec.method == "random":
-                return references.random_pairs(len(self.corpus), self.spec, shard, progress=True)
-            if self.truth is None:
-                raise HelipError(f"{self.corpus.folder}: method 'truth' needs a generated corpus, and this one does not know its truth")
-            return references.true_pairs(self.truth, self.spec, shard)
+        match self.spec.method:
+            case "random":
+                return references.random_pairs(len(self._corpus()), self.spec, shard, progress=True)
+            case "truth":
+                corpus = self._corpus()
+                if self.truth is None:
+                    raise HelipError(f"{corpus.folder}: method 'truth' needs a generated corpus, and this one does not know its truth")
+                return references.true_pairs(self.truth, self.spec, shard)
         image, text = self._arrays()
         return mine(
             image, text, self.spec, keep=self.keep, memory=self.memory, workers=self.workers, device=self.device, shard=shard, progress=True
         )
+
+    def _corpus(self) -> CaptionedImages:
+        """The corpus, for the methods that draw from it. HelipError where the job has none."""
+        if self.corpus is None:
+            raise HelipError(f"method '{self.spec.method}' draws from a corpus, and none is given; name its folder")
+        return self.corpus
 
     def _arrays(self) -> tuple[np.ndarray | None, np.ndarray | None]:
         """Image and text features, memory-mapped; None for a modality that is not used."""
@@ -114,7 +122,7 @@ class MineJob:
 
 
 def summary(pairs: PairSet) -> str:
-    """Targets, hard pairs and the share of noise targets, as a sentence for a terminal."""
+    """Returns targets, hard pairs and the share of noise targets, as a sentence for a terminal."""
     noise, of = pairs.noise[pairs.mined], f" of {len(pairs)}" if pairs.kept is not None else ""
     share = noise.mean() if len(noise) else 0
     return f"{len(noise)}{of} targets, {len(pairs.ids)} hard pairs, {share:.1%} of the targets are noise"
@@ -132,7 +140,7 @@ def join(folders: Sequence[Path], out: Path, job: MineJob | None = None) -> Pair
 
 
 def corpus_digest_of(features: dict[str, Path], corpus: CaptionedImages | None, keep: Path | None = None) -> str | None:
-    """The digest of the corpus that these files are all of; None where none of them says.
+    """Returns the digest of the corpus that these files are all of; None where none of them says.
 
     A file from elsewhere, with no features.json or selection.json beside it, says nothing. Prints a warning for features that are a
     classifier's logits. Raises HelipError where two files are of different corpora.

@@ -36,7 +36,7 @@ def mine(
     shard: tuple[int, int] = (0, 1),
     progress: bool = False,
 ) -> PairSet:
-    """The hard pairs of every target (of a shard's targets).
+    """Returns the hard pairs of every target (of a shard's targets).
 
     image_features, text_features: [N, D] float16 or float32, arrays or memory maps, of any norm; None for a modality that the
     method does not use. keep: [N] bool, the pairs that take part, as `helip select` writes it; others are neither targets nor

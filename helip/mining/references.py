@@ -60,7 +60,7 @@ def random_pairs(corpus_size: int, spec: MiningSpec, shard: tuple[int, int] = (0
 
 
 def true_pairs(truth: Truth, spec: MiningSpec, shard: tuple[int, int] = (0, 1)) -> PairSet:
-    """The true hard pairs of each target: images at most two attributes apart, neither caption true of the other's image.
+    """Returns the true hard pairs of each target: images at most two attributes apart, neither caption true of the other's image.
 
     A target with more than k of them keeps k, drawn uniformly by the stream of (spec.seed, target); one with fewer, what there is.
     Scores are shares of attributes in common. Mismatched pairs are targets and hard pairs like any other: what `select: truth` is for.

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from helip.io import atomic_folder, write_json
 from helip.models import tokenizer
-from helip.models.layout import ABOUT, CONFIG, CURVE, WEIGHTS, save_weights
+from helip.models.layout import CONFIG, CURVE, METADATA, WEIGHTS, save_weights
 from helip.models.loading import Clip
 
 
@@ -29,4 +29,4 @@ def export(folder: Path, clip: Clip, weights: dict[str, Tensor], write_curve: Ca
         elif isinstance(clip.tokenize, HFTokenizer):
             clip.tokenize.save_pretrained(temporary)
         write_curve(temporary / CURVE)
-        write_json(temporary / ABOUT, metadata)
+        write_json(temporary / METADATA, metadata)

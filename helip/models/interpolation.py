@@ -13,16 +13,16 @@ from safetensors.numpy import load_file, save_file
 
 from helip.errors import HelipError
 from helip.io import atomic_folder, file_digest, provenance, read_json, write_json
-from helip.models.layout import ABOUT, CONFIG, CURVE, EMPTY_CURVE, TOKENIZER, WEIGHTS, save_weights
+from helip.models.layout import CONFIG, CURVE, EMPTY_CURVE, METADATA, TOKENIZER, WEIGHTS, save_weights
 from helip.models.reference import parse
 
 Weights = dict[str, np.ndarray]
 
 
 def interpolated(start: Weights, refined: Weights, weight: float) -> Weights:
-    """(1 - weight) start + weight refined of every floating-point entry, computed in float32 or better; counters are the refined model's.
+    """Returns (1 - weight) start + weight refined of every floating-point entry, computed in float32 or better.
 
-    HelipError where the two are not of one architecture.
+    Counters are the refined model's. HelipError where the two are not of one architecture.
     """
     if {n: w.shape for n, w in start.items()} != {n: w.shape for n, w in refined.items()}:
         raise HelipError("the start and the refined model differ in architecture: give the checkpoint that the model was refined from")
@@ -52,12 +52,12 @@ def write(start: str, refined: Path, weight: float, out: Path, facts: dict[str, 
             if (refined / name).is_file():
                 shutil.copyfile(refined / name, folder / name)
         (folder / CURVE).write_text(EMPTY_CURVE)
-        write_json(folder / ABOUT, described)
+        write_json(folder / METADATA, described)
 
 
 def metadata(start: str, refined: Path, weight: float, facts: dict[str, Any]) -> dict[str, Any]:
     """Returns what train.json says of an interpolation: facts of the refined model, digests of both ends, and the weight."""
-    trained = read_json(refined / ABOUT) if (refined / ABOUT).exists() else {}
+    trained = read_json(refined / METADATA) if (refined / METADATA).exists() else {}
     inherited = {name: trained[name] for name in ("seed", "steps", "recovered_share") if name in trained}
     file = _safetensors(start)
     inputs = {"start": file_digest(file) if file else start, "refined": file_digest(trained_weights(refined))}
@@ -65,7 +65,7 @@ def metadata(start: str, refined: Path, weight: float, facts: dict[str, Any]) ->
 
 
 def start_weights(start: str) -> Weights:
-    """The weights of a start checkpoint: of a folder of safetensors without torch, of any other through open_clip."""
+    """Returns the weights of a start checkpoint: of a folder of safetensors without torch, of any other through open_clip."""
     if file := _safetensors(start):
         return weights_of(file.parent)
     from helip.models.loading import open_start
@@ -80,7 +80,7 @@ def _safetensors(start: str) -> Path | None:
 
 
 def trained_weights(folder: Path) -> Path:
-    """The safetensors file of a trained model's folder. Raises HelipError where it is not there."""
+    """Returns the safetensors file of a trained model's folder. Raises HelipError where it is not there."""
     file = folder / WEIGHTS
     if not file.is_file():
         raise HelipError(f"{file}: not found; train it first")
@@ -88,7 +88,7 @@ def trained_weights(folder: Path) -> Path:
 
 
 def weights_of(folder: Path) -> Weights:
-    """The weights that a model folder holds. Raises HelipError where they are missing or not readable."""
+    """Returns the weights that a model folder holds. Raises HelipError where they are missing or not readable."""
     file = trained_weights(folder)
     try:
         return load_file(file)

@@ -9,13 +9,13 @@ OTHER_WEIGHTS = (  # as open_clip looks for them, and one name of ours
     "open_clip_pytorch_model.safetensors", "open_clip_pytorch_model.bin", "open_clip_pytorch_model.pth", "open_clip_model.pt",
     "model.safetensors", "pytorch_model.bin", "pytorch_model.pth", "model.pth",
 )  # fmt: skip
-CURVE, ABOUT = "curve.csv", "train.json"
+CURVE, METADATA = "curve.csv", "train.json"
 TOKENIZER = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "vocab.txt", "vocab.json", "merges.txt", "spiece.model")
 EMPTY_CURVE = "step,loss\n"  # of a model that took no step here
 
 
 def weights_file(folder: Path) -> Path | None:
-    """The file that a folder's weights are read from, the first that is there; None where there is none."""
+    """Returns the file that a folder's weights are read from, the first that is there; None where there is none."""
     return next((folder / name for name in (WEIGHTS, *OTHER_WEIGHTS) if (folder / name).exists()), None)
 
 

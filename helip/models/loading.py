@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import open_clip
 import torch
@@ -27,6 +27,8 @@ from helip.models import tokenizer
 from helip.models.layout import CONFIG, WEIGHTS, weights_file
 from helip.models.network import reason, unlogged
 from helip.models.reference import ModelRef, parse
+
+ClipNetwork: TypeAlias = "open_clip.CLIP | open_clip.CustomTextCLIP | open_clip.CoCa"  # whichever a model_cfg is built as
 
 
 class ShortCaptionClip(open_clip.CLIP):  # type: ignore[misc]  # open_clip has no types
@@ -58,7 +60,7 @@ class ShortCaptionClip(open_clip.CLIP):  # type: ignore[misc]  # open_clip has n
 class Clip:
     """A model and what must travel with it when it is exported."""
 
-    model: nn.Module
+    model: ClipNetwork
     config: dict[str, Any]  # open_clip's model_cfg
     preprocess: dict[str, Any]  # open_clip's preprocess_cfg: mean, std, interpolation, ...
     tokenize: tokenizer.Tokenize
@@ -71,7 +73,7 @@ class Clip:
         return (size, size) if isinstance(size, int) else tuple(size)
 
 
-def build(config: dict[str, Any]) -> nn.Module:
+def build(config: dict[str, Any]) -> ClipNetwork:
     """Returns a randomly initialised model of an open_clip model_cfg, of the class that open_clip itself would make, or ShortCaptionClip
     for CLIP.
 
@@ -83,14 +85,13 @@ def build(config: dict[str, Any]) -> nn.Module:
     custom = config.pop("custom_text", False) or "hf_model_name" in config["text_cfg"]
     try:
         if custom:
-            model: nn.Module = (open_clip.CoCa if "multimodal_cfg" in config else open_clip.CustomTextCLIP)(**config)
-            return model
+            return (open_clip.CoCa if "multimodal_cfg" in config else open_clip.CustomTextCLIP)(**config)
         return ShortCaptionClip(**config)
     except TypeError as error:
         raise HelipError(f"the model's config is not open_clip's: {error}; it has embed_dim, vision_cfg and text_cfg") from None
 
 
-def short_captions(model: nn.Module) -> nn.Module:
+def short_captions(model: ClipNetwork) -> ClipNetwork:
     """Returns the same model, which takes short captions from now on if it is open_clip's own CLIP; other classes stay what they are."""
     if type(model) is open_clip.CLIP:
         model.__class__ = ShortCaptionClip  # it adds methods and no state
@@ -152,7 +153,7 @@ def _tokenizer_in(folder: Path, config: dict[str, Any]) -> tokenizer.Tokenize:
 class Checkpoint:
     """An open_clip model as `create` opens it. config: open_clip's model_cfg. preprocess: open_clip's preprocess_cfg, without the size."""
 
-    model: nn.Module
+    model: ClipNetwork
     config: dict[str, Any]
     preprocess: dict[str, Any]
 

@@ -7,9 +7,9 @@ Padding is id 0 and the end token the highest id, because open_clip pools text f
 import itertools
 import json
 import shutil
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import open_clip
 import torch
@@ -18,9 +18,17 @@ from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers,
 from helip.errors import HelipError
 from helip.models.layout import TOKENIZER
 
-Tokenize = Callable[[list[str]], torch.Tensor]  # captions -> [B, L] int64
 PAD, START, END = "<pad>", "<start>", "<end>"
 LEARN_FROM = 500_000  # captions are plenty for a few thousand merges
+
+
+class Tokenize(Protocol):
+    """This protocol is what open_clip's tokenizers have."""
+
+    context_length: int
+
+    def __call__(self, captions: list[str]) -> torch.Tensor:
+        """Returns the ids of captions, [B, L] int64."""
 
 
 def learn(captions: Iterable[str], vocabulary: int, folder: Path) -> int:

@@ -12,7 +12,7 @@ OTHER_COSTS = ("import", "merge")
 
 
 def artefacts(study: Study, tables: Iterable[str] | None = None) -> list[Stage]:
-    """Everything behind these tables (all that the study can make, if None; then with the contamination check), each artefact once.
+    """Returns everything behind these tables (all that the study can make, if None; then with the contamination check), each artefact once.
 
     HelipError for an unknown table.
     """
@@ -37,12 +37,12 @@ def _behind(one: Stage) -> Iterator[Stage]:
 
 
 def cost_key(one: Stage) -> str | None:
-    """The entry of the study's `costs` that prices an artefact; None where none does."""
+    """Returns the entry of the study's `costs` that prices an artefact; None where none does."""
     return next((key for key in one.work().costs if key in one.study.declaration.costs), None)
 
 
 def cost_of(one: Stage) -> Cost | None:
-    """The declared cost of an artefact; None where the study declares none."""
+    """Returns the declared cost of an artefact; None where the study declares none."""
     key = cost_key(one)
     return one.study.declaration.costs[key] if key else None
 

@@ -30,7 +30,7 @@ class Line:
 
 
 def summary(study: Study, artefacts: Iterable[Stage]) -> list[Line]:
-    """One line a stage, in the order of the work."""
+    """Returns one line a stage, in the order of the work."""
     check_costs(study)
     by_stage: dict[str, Line] = {}
     for one in artefacts:
@@ -63,7 +63,7 @@ HEAD = ("stage", "jobs", "left", "GPUs", "longest h", "limit h", "GPU-hours", "c
 
 
 def text(study: Study, lines: list[Line]) -> str:
-    """A Markdown table, what it leaves out, and where the costs come from."""
+    """Returns a Markdown table, what it leaves out, and where the costs come from."""
     rows = [HEAD, ("---", *["---:"] * (len(HEAD) - 1)), *map(_row, lines), _total(lines)]
     widths = [max(len(row[i]) for row in rows) for i in range(len(HEAD))]
     table = [

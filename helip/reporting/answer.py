@@ -51,7 +51,8 @@ def signed(value: float, digits: int = 2) -> str:
 
 def between(cell: Cell) -> str:
     """Returns a difference with its 95 % interval, as pages print it."""
-    return f"{signed(cell.delta)} [{signed(cell.delta_ci_low)}, {signed(cell.delta_ci_high)}]"
+    difference = cell.compared()
+    return f"{signed(difference.value)} [{signed(difference.low)}, {signed(difference.high)}]"
 
 
 def answer(study: Study, claims: Sequence[ClaimRow], table: TableContent | None) -> str:
@@ -77,11 +78,11 @@ def refinements(study: Study, table: TableContent) -> list[Refinement]:
     once = study.report.question.asked_once
     averages = [c for c in table.cells if c.column == AVERAGE and c.delta_p is not None and c.arm != CONTRAST]
     known = [c for c in averages if set(c.run.split()) <= study.runs.keys()]
-    compared = [c for c in known if study.run(c.reference.split()[0]).arm != "start"]
+    compared = [c for c in known if study.run(c.compared().reference.split()[0]).arm != "start"]
     fair = [c for c in compared if c.run != once and not out_of_reach(study, c.run.split()[0])]
-    corrected: dict[Cell, float] = {c: c.delta_p for c in compared if c.run == once}
+    corrected: dict[Cell, float] = {c: c.compared().p for c in compared if c.run == once}
     for family in ([c for c in fair if c.is_pooled], [c for c in fair if not c.is_pooled]):
-        corrected |= zip(family, holm([c.delta_p for c in family]), strict=True)
+        corrected |= zip(family, holm([c.compared().p for c in family]), strict=True)
     return [Refinement(c, corrected.get(c)) for c in compared]
 
 
@@ -102,10 +103,10 @@ def matrix(study: Study, table: TableContent) -> Matrix | None:
 
 def _as_printed(study: Study, claim: ClaimRow) -> str:
     verdict = f"**{SENTENCES[claim.verdict]}.**"
-    if claim.ci_low is None:
+    if claim.ci_low is None or claim.ci_high is None or claim.estimate is None:
         return verdict
-    low, high, value = map(signed, (claim.ci_low, claim.ci_high, claim.estimate))
-    how_many = f"the mean of {claim.compared} starts" if claim.compared > 1 else "one start"
+    low, high, value = (signed(one) for one in (claim.ci_low, claim.ci_high, claim.estimate))
+    how_many = f"the mean of {claim.compared} starts" if claim.compared and claim.compared > 1 else "one start"
     excluded = f" A gain of {claim.margin:g} points or more is excluded." if claim.verdict == "not reproduced" else ""
     sets = f"{numbered(study.claims[claim.claim].table).lower()}'s sets"
     return (
@@ -146,11 +147,11 @@ def _count(fair: list[Refinement]) -> str:
 def _shown(fair: list[Refinement]) -> list[str]:
     sides = {
         f"Shown with Holm's correction over {'all ' * (len(fair) > 1)}{len(fair)} at 5 %": [r.cell for r in fair if r.is_shown],
-        "Each by itself, uncorrected": [r.cell for r in fair if not r.is_shown and r.cell.delta_p <= ALPHA],
+        "Each by itself, uncorrected": [r.cell for r in fair if not r.is_shown and r.cell.compared().p <= ALPHA],
     }
     lines = []
     for how, shown in sides.items():
-        above, below = ([c for c in shown if (c.delta > 0) == up] for up in (True, False))
+        above, below = ([c for c in shown if (c.compared().value > 0) == up] for up in (True, False))
         lines.append(f"{how}: above the control {_named(above)}; below it {_named(below)}.")
     return lines
 
@@ -165,7 +166,7 @@ def _unfinished(study: Study, table: TableContent) -> str:
 
 
 def _asked_once(study: Study, r: Refinement) -> str:
-    run, above = study.run(r.cell.run), "is above" if r.cell.delta > 0 else "is below"
+    run, above = study.run(r.cell.run), "is above" if r.cell.compared().value > 0 else "is below"
     starts = {start_seed(seed) for seed in run.seeds}
     own = "" if starts & set(map(str, study.declaration.seeds)) else " kept for this question"
     return (
@@ -181,4 +182,4 @@ def _described(run: ResolvedRun) -> str:
 
 
 def _named(cells: list[Cell]) -> str:
-    return ", ".join(f"{c.method} on {c.corpus} {between(c)}" for c in sorted(cells, key=lambda c: -c.delta)) or "none"
+    return ", ".join(f"{c.method} on {c.corpus} {between(c)}" for c in sorted(cells, key=lambda c: -c.compared().value)) or "none"

@@ -154,17 +154,24 @@ def _ledger(study: Study) -> str:
 
 def forest(row: ClaimRow) -> Forest | None:
     """Lays out the drawing of a claim; None where it has no interval."""
-    if row.ci_low is None:
+    measured, over_control = row.verdict, row.verdict_over_control
+    estimates = [
+        ("over start" if over_control else "measured", measured, row.estimate, row.ci_low, row.ci_high),
+        ("over control", over_control, row.control_estimate, row.control_ci_low, row.control_ci_high),
+    ]
+    lines = [
+        (label, verdict, value, least, most)
+        for label, verdict, value, least, most in estimates
+        if verdict is not None and value is not None and least is not None and most is not None
+    ]
+    if row.ci_low is None or not lines:
         return None
-    lines = [("over start" if row.verdict_over_control else "measured", row.verdict, row.estimate, row.ci_low, row.ci_high)]
-    if row.control_ci_low is not None:
-        lines.append(("over control", row.verdict_over_control, row.control_estimate, row.control_ci_low, row.control_ci_high))
     values = [0.0, *(v for line in lines for v in line[2:]), *([] if row.published is None else [row.published])]
     low, high = min(values), max(values)
     scale = (MIDDLE[1] - MIDDLE[0]) / ((high - low) or 1.0)
 
     def pixel(value: float) -> float:
-        """Where a value lies on the horizontal axis."""
+        """Returns where a value lies on the horizontal axis."""
         return MIDDLE[0] + (value - low) * scale
 
     drawn = tuple(

@@ -9,10 +9,9 @@ import numpy as np
 from helip.config import Claim, Comparison
 from helip.errors import HelipError
 from helip.io import read_json
-from helip.reporting.measured import Measured
+from helip.reporting.measured import Measured, mining_minutes, pairs_file
 from helip.reporting.quality import overlap_by_target
 from helip.reporting.statistics import RESAMPLES, Gain, Interval, Noise, chance, gain, interval
-from helip.reporting.tables import mining_minutes, pairs_file
 from helip.stages import BuildCorpus, Mine, model_of
 from helip.stages.figure import quality_pairs
 from helip.study import Study
@@ -88,12 +87,13 @@ def _accuracy(study: Study, measured: Measured, claim: Claim, bound: list[Compar
     files = [measured.file(r, s, c) for p in bound for r in (p.run, p.over) for s in study.run(r).seeds for c in columns]
     if missing := [f for f in files if not f.exists()]:
         raise NotRunError(f"{len(missing)} of {len(files)} metrics files are not there yet")
-    differences = [measured.difference(c.run, c.over, columns) for c in bound]
-    if any(d is None or d.gain is None for d in differences):
+    pairs = [(c.run, c.over) for c in bound]
+    differences = [d for pair in pairs if (d := measured.difference(*pair, columns)) is not None]
+    gains, paired = [d.gain for d in differences if d.gain], [d.paired for d in differences if d.paired]
+    if not len(bound) == len(gains) == len(paired):
         raise NotRunError("the runs share no seed, or a metric has no hits per item")
-    mean, pairs = gain([d.paired for d in differences]), [(c.run, c.over) for c in bound]
-    noise = measured.noise(pairs, columns)
-    each = [(d.gain, measured.noise([pair], columns)) for d, pair in zip(differences, pairs, strict=True)]
+    mean, noise = gain(paired), measured.noise(pairs, columns)
+    each = [(one, measured.noise([pair], columns)) for one, pair in zip(gains, pairs, strict=True)]
     p_for, p_against = _p_values(claim, [(mean, noise)] if claim.together == "mean" else each)
     notes = [f"{len(columns)} of {len(wanted)} columns"] if len(columns) < len(wanted) else []
     notes += [f"{len(bound)} of {of} comparisons"] if len(bound) < of else []
@@ -125,7 +125,7 @@ def one_sided(claim: Claim, p, is_so: bool) -> float:
             return p(-m, is_so)
         case "equal", True:
             return max(p(-m, True), p(m, False))
-        case "equal", False:
+        case _:  # equal, and the contrary
             return min(1.0, 2 * min(p(m, True), p(-m, False)))
 
 

@@ -7,7 +7,7 @@ import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 from statistics import fmean
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import matplotlib
 
@@ -39,7 +39,7 @@ SCORES = {"clip_score": "CLIP score", "s_clip_loss": "s-CLIPLoss", "norm_sim": "
 DETECTORS = {"precision": "#cc79a7", "recall": "#0072b2"}
 SHOWN = 5  # hard pairs of a target, the nearest first
 
-_RC = {
+_RC: Any = {  # matplotlib's own type is a Literal of each name
     "font.family": "DejaVu Sans",
     "font.size": 9,
     "axes.spines.top": False,
@@ -117,8 +117,8 @@ def _points(study: Study, table: str) -> Iterator[Point]:
     runs = [(corpus, study.run(run)) for corpus, _, run, _, _ in study.table_rows(table)]
     there = [(corpus, run) for corpus, run in runs if measured.is_there(run.name, [column])]  # the study may be under way
     hits = {run.name: measured.hits(run.name, run.seeds, column) for _, run in there}
-    alone = {run.name: Paired(((column.set, hits[run.name]),), tuple(independent(run.seeds)), run.start or run.name)
-             for _, run in there if hits[run.name] is not None}  # fmt: skip
+    alone = {run.name: Paired(((column.set, counted),), tuple(independent(run.seeds)), run.start or run.name)
+             for _, run in there if (counted := hits[run.name]) is not None}  # fmt: skip
     noise = training_noise([spread([p])] for p in alone.values())
     for corpus, run in there:
         value = float(np.mean(measured.values(run.name, [column])))
@@ -188,7 +188,7 @@ def _pair_sheet(study: Study, name: str, declared: PairSheet) -> Figure:
     targets = drawn_targets(list(sets.values()), end)[first:]
     height = 1.95 * len(sets) + 0.25
     figure = Figure(figsize=(1.55 * (SHOWN + 1) + 0.3, height * len(targets) + 0.45))
-    head, *parts = figure.subfigures(len(targets) + 1, 1, height_ratios=[0.45] + [height] * len(targets), hspace=0)
+    head, *parts = figure.subfigures(len(targets) + 1, 1, squeeze=False, height_ratios=[0.45] + [height] * len(targets), hspace=0)[:, 0]
     head.text(0.005, 0.95, _heading(truth, first), ha="left", va="top", fontsize=8.5, linespacing=1.4)
     for part, target in zip(parts, targets, strict=True):
         _target(part, corpus, sets, target, truth)
@@ -204,8 +204,7 @@ def drawn_targets(sets: list[PairSet], count: int) -> list[int]:
 
 def _label(study: Study, name: str) -> str:
     _, spec = study.pairs_entry(name)
-    pool = f"\npool {spec.pool:,}" if spec.pool else ""
-    return f"{METHODS[spec.method]}{pool}"
+    return METHODS[spec.method] + (f"\npool {spec.pool:,}" if spec.pool else "")
 
 
 def _truth(study: Study, corpus: str) -> Truth | None:

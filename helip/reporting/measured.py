@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -17,7 +17,7 @@ from helip.config import Column
 from helip.errors import HelipError
 from helip.io import read_json
 from helip.reporting.statistics import ALONE, Gain, Noise, Paired, Spread, gain, spread, training_noise
-from helip.stages import metrics_file
+from helip.stages import Mine, metrics_file
 from helip.study import Study, start_seed
 
 
@@ -131,7 +131,8 @@ class Measured:
     def hits(self, run: str, seeds: Sequence[str], column: Column) -> np.ndarray | None:
         """Returns hits [seeds, items], or None where some file counts no items."""
         hits = [m.hits(k) for s in seeds for m, k in [self.read(run, s, column)]]
-        return None if any(h is None for h in hits) else np.stack(hits)
+        counted = [h for h in hits if h is not None]
+        return np.stack(counted) if len(counted) == len(hits) else None
 
     def difference(self, run: str, over: str, columns: Sequence[Column]) -> Difference | None:
         """Returns the difference on paired seeds; None where the two share none. Each is computed once: tables and claims share many."""
@@ -145,22 +146,23 @@ class Measured:
         if seeds is None:
             return None
         paired = self._paired(run, over, *seeds, columns)
-        values = (statistics.fmean(self.values(r, columns, s)) for r, s in zip((run, over), seeds, strict=True))
-        return Difference(*values, paired, gain([paired]) if paired else None)
+        value, over_value = (statistics.fmean(self.values(r, columns, s)) for r, s in zip((run, over), seeds, strict=True))
+        return Difference(value, over_value, paired, gain([paired]) if paired else None)
 
     def _seeds(self, run: str, over: str) -> tuple[list[str], list[str]] | None:
         return paired_seeds(self.study.run(run).seeds, self.study.run(over).seeds)
 
     def _paired(self, run: str, over: str, ours: list[str], theirs: list[str], columns: Sequence[Column]) -> Paired | None:
         hits = [(c.set, self.hits(run, ours, c), self.hits(over, theirs, c)) for c in columns]
-        if any(x is None or y is None for _, x, y in hits):
+        counted = [(name, x.astype(np.float32) - y) for name, x, y in hits if x is not None and y is not None]
+        if len(counted) < len(hits):
             return None
         start = self.study.run(run).start or run
         # A start stands for all its refinements, which vary; another run that has one training is one training.
         fewer, more = sorted((ours, theirs), key=lambda s: len(set(s)))
         of_start = over == start or self.study.run(over).start == run
         clusters = independent(more if of_start else fewer)
-        return Paired(tuple((name, x.astype(np.float32) - y) for name, x, y in hits), tuple(clusters), start)
+        return Paired(tuple(counted), tuple(clusters), start)
 
     def noise(self, compared: Iterable[tuple[str, str]], columns: Sequence[Column]) -> Noise:
         """Returns how far the trainings of comparisons (run, over) scatter. The study knows it of refinements of one start alone."""
@@ -174,7 +176,7 @@ class Measured:
         for run, columns in self._measured_rows():
             over = self.study.control_of(run)
             seeds = self._seeds(run, over) if over else None
-            if seeds and self.is_there(run, columns) and self.is_there(over, columns):
+            if over and seeds and self.is_there(run, columns) and self.is_there(over, columns):
                 paired = self._paired(run, over, *seeds, columns)
                 if paired:
                     alike = groups.setdefault(Kind.of(columns), {})
@@ -201,7 +203,34 @@ def independent(seeds: Sequence[str]) -> list[str]:
 def paired_seeds(ours: Sequence[str], theirs: Sequence[str]) -> tuple[list[str], list[str]] | None:
     """Returns the seeds to compare row by row: the same ones, a start checkpoint standing for all its refinements; None without any."""
     for longer in (ours, theirs):
-        pair = tuple([s if s in pool else start_seed(s) for s in longer] for pool in (ours, theirs))
-        if set(pair[0]) <= set(ours) and set(pair[1]) <= set(theirs):
-            return pair
+        of_ours, of_theirs = ([s if s in pool else start_seed(s) for s in longer] for pool in (ours, theirs))
+        if set(of_ours) <= set(ours) and set(of_theirs) <= set(theirs):
+            return of_ours, of_theirs
     return None
+
+
+# ---------------------------------------------------------------- times of mining
+
+
+def pairs_file(study: Study, run: str) -> Path:
+    """Returns the JSON beside the pairs that a run trains with."""
+    return Mine(study, study.pairs_name(study.run(run))).folder / "pairs.json"
+
+
+def mining_minutes(study: Study, run: str) -> float:
+    """Returns the wall-clock of the job that mined a run's pairs, or the sum over its jobs."""
+    path = pairs_file(study, run)
+    seconds = read_json(path).get("wall_clock_seconds")
+    if seconds is None:
+        raise HelipError(f"{path}: does not say how long mining took; mine again (`snakemake --forcerun mine {path}`)")
+    return float(seconds) / 60
+
+
+def mining_jobs(metadata: dict[str, Any]) -> list[dict[str, Any]]:
+    """Returns what the jobs that mined a pair set recorded: its shards' records, or its own. metadata: its pairs.json."""
+    return metadata.get("mined_by") or [metadata]
+
+
+def machines(metadata: dict[str, Any]) -> str:
+    """Returns the machines that mined a pair set, as its jobs name them."""
+    return " and ".join(sorted({job.get("machine") or job.get("host", "") for job in mining_jobs(metadata)}))

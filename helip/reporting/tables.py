@@ -6,16 +6,15 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pandas
 
 from helip.config import Column, Table
-from helip.errors import HelipError
 from helip.io import atomic_file, read_json
-from helip.reporting.measured import Measured, two_sided
+from helip.reporting.measured import Measured, machines, mining_jobs, mining_minutes, pairs_file, two_sided
 from helip.reporting.statistics import Gain, Noise, gain
-from helip.stages import MakeTable, Mine
+from helip.stages import MakeTable
 from helip.study import Study
 
 FIELDS = (
@@ -24,6 +23,16 @@ FIELDS = (
 )  # fmt: skip
 CONTRAST = "contrast"  # the arm of a row that is one refinement beside another, and no value of its own
 AVERAGE = "average"  # the column that is the mean of others
+
+
+class Delta(NamedTuple):
+    """A difference in percentage points to a run or, of a mean over corpora, several: its 95 % interval and two-sided p, uncorrected."""
+
+    reference: str
+    value: float
+    low: float
+    high: float
+    p: float
 
 
 @dataclass(frozen=True)
@@ -71,7 +80,14 @@ class Cell:
     @property
     def tone(self) -> str:
         """How a page colours the difference: up or down where p is at most 5 %, uncorrected; else quiet."""
-        return "quiet" if self.delta_p is None or self.delta_p > 0.05 else "up" if self.delta > 0 else "down"
+        return "quiet" if self.delta_p is None or self.delta_p > 0.05 else "up" if self.compared().value > 0 else "down"
+
+    def compared(self) -> Delta:
+        """Returns the difference with its interval. ValueError for a cell that is compared with nothing, whose `delta_p` is None."""
+        reference, value, low, high, p = self.reference, self.delta, self.delta_ci_low, self.delta_ci_high, self.delta_p
+        if reference is None or value is None or low is None or high is None or p is None:
+            raise ValueError(f"{self.run}: {self.column} is compared with nothing")
+        return Delta(reference, value, low, high, p)
 
     @property
     def is_pooled(self) -> bool:
@@ -193,11 +209,10 @@ class TableBuilder:
         self.measured = (measured or Measured(study, [])).of([name])
         self.columns = self.measured.columns(self.table.columns)
 
-    def _delta(self, run: str, columns: list[Column]) -> dict[str, float | str | None]:
+    def _delta(self, run: str, columns: list[Column]) -> dict[str, Any]:
         """Difference to the run it is measured against, on shared seeds; a start's checkpoint stands for all its refinements."""
         reference = self.study.control_of(run)
-        difference = self.measured.difference(run, reference, columns) if reference else None
-        if difference is None:
+        if reference is None or (difference := self.measured.difference(run, reference, columns)) is None:
             return {}
         noise = self.measured.noise([(run, reference)], columns)
         return {"reference": reference, "delta": difference.delta} | _how_sure(difference.gain, noise)
@@ -235,8 +250,9 @@ class TableBuilder:
     def _pooled(self, rows: list[tuple], done: set[str]) -> Iterator[Cell]:
         """The mean over corpora of the rows of one label, where all are done and measured against something."""
         for label in dict.fromkeys(label for _, label, _, _, _ in rows):
-            pairs = [(run, self.study.control_of(run)) for _, other, run, _, _ in rows if other == label]
-            if self._over_corpora(pairs, done) and all(over for _, over in pairs):
+            runs = [run for _, other, run, _, _ in rows if other == label]
+            pairs = [(run, over) for run in runs if (over := self.study.control_of(run))]
+            if len(pairs) == len(runs) and self._over_corpora(pairs, done):
                 yield from self._compared(f"{len(pairs)} corpora", label, self.study.run(pairs[0][0]).arm, pairs)
 
     def _contrasts(self, rows: list[tuple], done: set[str]) -> Iterator[Cell]:
@@ -250,11 +266,8 @@ class TableBuilder:
             if self._over_corpora(pairs, done):
                 yield from self._compared(f"{len(pairs)} corpora", label, CONTRAST, pairs)
 
-    def _over_corpora(self, pairs: list[tuple[str, str | None]], done: set[str]) -> bool:
-        return (
-            len({self.study.run(run).corpus for run, _ in pairs}) == len(pairs) > 1
-            and {run for pair in pairs for run in pair} - {None} <= done
-        )
+    def _over_corpora(self, pairs: list[tuple[str, str]], done: set[str]) -> bool:
+        return len({self.study.run(run).corpus for run, _ in pairs}) == len(pairs) > 1 and {run for pair in pairs for run in pair} <= done
 
     def _columns(self) -> list[tuple[str, str, list[Column]]]:
         """(key, metric, columns): each by itself, then the average."""
@@ -276,35 +289,11 @@ class TableBuilder:
         yield from self._contrasts(declared, done)
 
 
-def _how_sure(gain: Gain | None, noise: Noise) -> dict[str, float]:
+def _how_sure(gain: Gain | None, noise: Noise) -> dict[str, Any]:
     if gain is None:
         return {}
     low, high = gain.interval(noise)
     return {"delta_ci_low": low, "delta_ci_high": high, "delta_p": two_sided(gain, noise)}
-
-
-def pairs_file(study: Study, run: str) -> Path:
-    """Returns the JSON beside the pairs that a run trains with."""
-    return Mine(study, study.pairs_name(study.run(run))).folder / "pairs.json"
-
-
-def mining_minutes(study: Study, run: str) -> float:
-    """Returns the wall-clock of the job that mined a run's pairs, or the sum over its jobs."""
-    path = pairs_file(study, run)
-    seconds = read_json(path).get("wall_clock_seconds")
-    if seconds is None:
-        raise HelipError(f"{path}: does not say how long mining took; mine again (`snakemake --forcerun mine {path}`)")
-    return seconds / 60
-
-
-def mining_jobs(metadata: dict[str, Any]) -> list[dict[str, Any]]:
-    """Returns what the jobs that mined a pair set recorded: its shards' records, or its own. metadata: its pairs.json."""
-    return metadata.get("mined_by") or [metadata]
-
-
-def machines(metadata: dict[str, Any]) -> str:
-    """Returns the machines that mined a pair set, as its jobs name them."""
-    return " and ".join(sorted({job.get("machine") or job.get("host", "") for job in mining_jobs(metadata)}))
 
 
 def time_cells(study: Study, name: str, finished: bool = False) -> Iterator[Cell]:

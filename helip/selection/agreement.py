@@ -32,6 +32,7 @@ class NeighbourTerms:
 
     @property
     def first(self) -> int:
+        """The corpus id of row 0."""
         return self.images.first
 
     @property

@@ -39,7 +39,7 @@ def filter_pairs(
 
 
 def summary(before: PairSet, after: PairSet) -> str:
-    """How many hard pairs were kept and how many targets lost all of theirs, as a sentence for a terminal."""
+    """Returns how many hard pairs were kept and how many targets lost all of theirs, as a sentence for a terminal."""
     emptied = int(((after.offsets[1:] == after.offsets[:-1]) & ~after.noise).sum())
     return f"kept {len(after.ids)} of {len(before.ids)} hard pairs; {emptied} targets have none left and bring none"
 

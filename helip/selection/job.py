@@ -77,7 +77,7 @@ def run(job: Job, shard: tuple[int, int] = (0, 1), inputs: dict[str, str] | None
 
 
 def summary(metadata: dict[str, Any]) -> str:
-    """How many pairs a selection kept, as a sentence for a terminal; `metadata` is what `run` returned."""
+    """Returns how many pairs a selection kept, as a sentence for a terminal; `metadata` is what `run` returned."""
     truth = metadata.get("truth")
     against = f"; against truth: precision {truth['precision']}, recall {truth['recall']}, AUC {truth['auc']}" if truth else ""
     return f"kept {metadata['kept']} of {metadata['size']} pairs, those scored at least {metadata['threshold']:.4f}{against}"

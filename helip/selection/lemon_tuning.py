@@ -118,6 +118,7 @@ def best_f1(errors: np.ndarray, mismatched: np.ndarray) -> float:
 
 
 def auc(errors: np.ndarray, mismatched: np.ndarray) -> float:
+    """Returns the share of (mismatched, matched) pairs in which the mismatched one has the larger error, ties counted half."""
     from helip.selection.keep import detection
 
     return float(detection(-errors, np.ones(len(errors), bool), mismatched)["auc"] or 0)

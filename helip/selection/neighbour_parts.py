@@ -16,6 +16,7 @@ ROWS = 250_000  # at most, in a part: parts of one corpus cost more together tha
 
 
 def parts_of(size: int) -> int:
+    """Returns into how many parts a corpus of so many pairs is cut."""
     return max(1, -(-size // ROWS))
 
 

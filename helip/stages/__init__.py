@@ -42,7 +42,7 @@ __all__ = [
 
 
 def artefact(study: Study, stage: str, key: Sequence[str]) -> Stage:
-    """The artefact that `helip run STUDY STAGE KEY...` names. HelipError for an unknown stage or key."""
+    """Returns the artefact that `helip run STUDY STAGE KEY...` names. HelipError for an unknown stage or key."""
     if stage not in BY_NAME:
         raise HelipError(f"there is no stage '{stage}'{nearest(stage, BY_NAME)}; the stages are {', '.join(BY_NAME)}")
     kind = BY_NAME[stage]
@@ -65,5 +65,5 @@ def make(one: Stage, how: How) -> int:
 
 
 def data_check(one: Stage) -> list[Path]:
-    """The check of all data, which a job that asks for a GPU waits for."""
+    """Returns the check of all data, which a job that asks for a GPU waits for."""
     return [CheckData(one.study).output] if one.takes_gpu and one.resources().gpu else []

@@ -43,12 +43,17 @@ class Stage(abc.ABC):
     name: ClassVar[str]  # of the rule, of its entry in the study's `resources` and `costs`, and of `helip run STUDY NAME`
     revision: ClassVar[int] = 1  # raised when the code changes what the stage makes: everything downstream is then made again
     path: ClassVar[str]  # of the folder under results/<study>/, with the key's fields in braces
-    files: ClassVar[tuple[str, ...]]  # in that folder; the first stands for the artefact where another stage needs it
     takes_gpu: ClassVar[bool] = False  # whether a study may give it GPUs
+
+    @property
+    @abc.abstractmethod
+    def files(self) -> tuple[str, ...]:
+        """The files in that folder, with the key's fields in braces; the first stands for the artefact where another stage needs it.
+        A stage whose files are always the same gives them as a class attribute."""
 
     @classmethod
     def key_fields(cls) -> tuple[str, ...]:
-        """The names of the key's parts, in the order of `helip run`."""
+        """Returns the names of the key's parts, in the order of `helip run`."""
         return tuple(one.name for one in fields(cls) if one.name != "study")
 
     @property
@@ -68,10 +73,12 @@ class Stage(abc.ABC):
 
     @property
     def folder(self) -> Path:
+        """The folder that it makes its files in."""
         return self.study.root / self.path.format(**self.key)
 
     @property
     def outputs(self) -> list[Path]:
+        """The files that its job makes."""
         return [self.folder / file.format(**self.key) for file in self.files]
 
     @property
@@ -81,14 +88,15 @@ class Stage(abc.ABC):
 
     @property
     def is_done(self) -> bool:
+        """Whether the artefact is there."""
         return self.output.exists()
 
     @abc.abstractmethod
     def config(self) -> object:
-        """The resolved declaration that the digest stands for. HelipError for a key that the study does not know."""
+        """Returns the resolved declaration that the digest stands for. HelipError for a key that the study does not know."""
 
     def needs(self) -> Sequence["Stage"]:
-        """The artefacts that this one is made from. Their digests are part of its own."""
+        """Returns the artefacts that this one is made from. Their digests are part of its own."""
         return ()
 
     def awaits(self) -> Sequence["Stage"]:
@@ -96,7 +104,7 @@ class Stage(abc.ABC):
         return ()
 
     def inputs(self) -> list[Path]:
-        """The files that must be there before this artefact is made."""
+        """Returns the files that must be there before this artefact is made."""
         return list(dict.fromkeys(artefact.output for artefact in (*self.needs(), *self.awaits())))
 
     @property
@@ -105,11 +113,11 @@ class Stage(abc.ABC):
         return _digest_of(self)
 
     def resources(self) -> Resources:
-        """What its job asks of the scheduler."""
+        """Returns what its job asks of the scheduler."""
         return self.study.resources(self.name)
 
     def work(self) -> Work:
-        """How much work it is, for the plan."""
+        """Returns how much work it is, for the plan."""
         return Work(0, 0, ())
 
     @abc.abstractmethod
@@ -118,7 +126,7 @@ class Stage(abc.ABC):
         told to stop and asks to be started again. Heavy imports stand in here."""
 
     def require_inputs(self) -> None:
-        """HelipError names the first input that is missing and how to make it."""
+        """Raises HelipError, which names the first input that is missing and how to make it."""
         for file in self.inputs():
             if not file.exists():
                 raise HelipError(f"{file}: is not there, and {self.name} {self.title} needs it; make it with `snakemake {file}`")

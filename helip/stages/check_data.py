@@ -9,6 +9,7 @@ from helip.io import provenance, write_json
 from helip.stages.base import How, Stage, Work
 from helip.stages.corpus import BuildCorpus
 from helip.stages.evaluation_set import BuildEvaluationSet
+from helip.study import total
 
 
 @dataclass(frozen=True)
@@ -29,8 +30,8 @@ class CheckData(Stage):
 
     def work(self) -> Work:
         """Units are images."""
-        sets = [BuildEvaluationSet(self.study, set_name).work().units for set_name in self.study.declaration.evaluation]
-        return Work(None if None in sets else sum(sets), 0, ("check_data", "evaluation_set"))
+        images = total(BuildEvaluationSet(self.study, set_name).work().units for set_name in self.study.declaration.evaluation)
+        return Work(images, 0, ("check_data", "evaluation_set"))
 
     def make(self, how: How) -> str:
         findings = self.look()

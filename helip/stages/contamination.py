@@ -6,7 +6,7 @@ from helip.errors import HelipError
 from helip.stages.base import How, Stage, Work
 from helip.stages.corpus import BuildCorpus
 from helip.stages.evaluation_set import BuildEvaluationSet
-from helip.study import Study
+from helip.study import Study, total
 
 
 @dataclass(frozen=True)
@@ -52,9 +52,11 @@ class CheckContamination(Stage):
         return None
 
     def fingerprints(self) -> list[Fingerprint]:
+        """Returns the hashes of every corpus that has samples of its own."""
         return [Fingerprint(self.study, corpus) for corpus in self.study.own_corpora]
 
     def sets(self) -> list[BuildEvaluationSet]:
+        """Returns every evaluation set of the study."""
         return [BuildEvaluationSet(self.study, set_name) for set_name in self.study.declaration.evaluation]
 
     def needs(self) -> list[Stage]:
@@ -62,8 +64,8 @@ class CheckContamination(Stage):
 
     def work(self) -> Work:
         """Units are pairs."""
-        sizes = [BuildCorpus(self.study, corpus).size() for corpus in self.study.own_corpora]
-        return Work(None if None in sizes else sum(sizes), 0, ("contamination",))
+        pairs = total(BuildCorpus(self.study, corpus).size() for corpus in self.study.own_corpora)
+        return Work(pairs, 0, ("contamination",))
 
     def make(self, how: How) -> str:
         from helip.contamination.report import contamination
@@ -81,5 +83,5 @@ class CheckContamination(Stage):
 
 
 def contamination_of(study: Study) -> list[CheckContamination]:
-    """The check of a study; none where every corpus is generated, and its evaluation sets with it."""
+    """Returns the check of a study; none where every corpus is generated, and its evaluation sets with it."""
     return [] if all(study.is_generated(corpus) for corpus in study.own_corpora) else [CheckContamination(study)]

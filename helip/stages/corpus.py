@@ -3,9 +3,12 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from helip.config import ConfigModel, DownloadedCorpus, UnionCorpus
+from helip.config import Corpus as Declaration
+from helip.config import DownloadedCorpus, UnionCorpus
+from helip.errors import HelipError
 from helip.io import digest, read_json
 from helip.stages.base import How, Stage, Work
+from helip.study import total
 
 
 @dataclass(frozen=True)
@@ -18,7 +21,7 @@ class BuildCorpus(Stage):
     path = "corpora/{corpus}"
     files = ("manifest.json", "index.npy", "captions.bin")
 
-    def config(self) -> ConfigModel:
+    def config(self) -> Declaration:
         return self.study.corpus(self.corpus)
 
     def needs(self) -> list["BuildCorpus"]:
@@ -27,16 +30,19 @@ class BuildCorpus(Stage):
 
     @property
     def fetched(self) -> Path:
-        """What was fetched so far: undeclared to Snakemake, in a folder named by what is fetched."""
-        return self.study.root / "downloads" / f"{self.corpus}-{digest(self.config().source)}"
+        """What was fetched so far: undeclared to Snakemake, in a folder named by what is fetched. HelipError for a corpus that is made
+        from files at hand."""
+        declared = self.config()
+        if not isinstance(declared, DownloadedCorpus):
+            raise HelipError(f"{self.study.file}: corpora -> {self.corpus}: is {declared.kind}, and only downloaded corpora are fetched")
+        return self.study.root / "downloads" / f"{self.corpus}-{digest(declared.source)}"
 
     def size(self) -> int | None:
         """Pairs of the corpus: counted where it is there, else as declared. Published sizes are an upper bound: addresses rot."""
         if self.output.exists():
-            return read_json(self.output)["size"]
+            return int(read_json(self.output)["size"])
         if members := self.needs():
-            sizes = [member.size() for member in members]
-            return None if None in sizes else sum(sizes)
+            return total(member.size() for member in members)
         return self.study.declared_size(self.corpus)
 
     def work(self) -> Work:

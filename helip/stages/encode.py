@@ -24,13 +24,13 @@ class Encode(Stage):
         return self.study.encoder(self.encoder)
 
     def members(self) -> list["Encode"]:
-        """The features of a union's members; none where the encoder or the mean is each corpus' own."""
+        """Returns the features of a union's members; none where the encoder or the mean is each corpus' own."""
         declared, encoder = self.study.corpus(self.corpus), self.config()
         own = encoder.centre or (isinstance(encoder, SelfSupervisedEncoder) and encoder.corpus is None)
         return [Encode(self.study, member, self.encoder) for member in declared.of] if isinstance(declared, UnionCorpus) and not own else []
 
     def trained(self) -> Stage | None:
-        """The artefact that holds the encoder's weights, where they come from the study itself: an encoder, or a run's tower."""
+        """Returns the artefact that holds the encoder's weights, where they come from the study itself: an encoder, or a run's tower."""
         from helip.stages.train import model_of
 
         match self.config():
@@ -64,6 +64,6 @@ class Encode(Stage):
             rows = union.join(self.config(), parts, corpus.digest, self.folder)
             return f"{rows} features of {len(members)} corpora"
         device, trained = torch_device(how.device), self.trained()
-        encoder = encoders.load(self.config(), trained and trained.folder, device)
+        encoder = encoders.load(self.config(), trained.folder if trained else None, device)
         cache.encode(self.config(), encoder, corpus, self.folder, workers=loader_workers(how.workers, device))
         return f"{len(corpus)} features of {encoder.dim} dimensions"

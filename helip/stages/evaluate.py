@@ -9,13 +9,13 @@ from helip.io import read_json
 from helip.stages.base import How, Stage, Work
 from helip.stages.evaluation_set import BuildEvaluationSet
 from helip.stages.train import model_of
-from helip.study import Study
+from helip.study import Study, total
 
 PATH = "metrics/{run}/seed{seed}"
 
 
 def metrics_file(study: Study, run: str, seed: str, set_name: str, task: str) -> Path:
-    """The metrics of a checkpoint on one set: `task` is zeroshot, retrieval or probe."""
+    """Returns the metrics file of a checkpoint on one set: `task` is zeroshot, retrieval or probe."""
     return study.root / PATH.format(run=run, seed=seed) / f"{set_name}.{task}.json"
 
 
@@ -38,11 +38,12 @@ class Evaluate(Stage):
 
     @classmethod
     def files_of(cls, study: Study) -> tuple[str, ...]:
-        """The metrics files of every checkpoint of a study."""
+        """Returns the metrics files of every checkpoint of a study."""
         return tuple(f"{set_name}.{task}.json" for set_name, task in study.tasks(cls.name))
 
     @property
     def files(self) -> tuple[str, ...]:
+        """A metrics file for each set and task of the study."""
         return self.files_of(self.study)
 
     def config(self) -> object:
@@ -51,6 +52,7 @@ class Evaluate(Stage):
         return [list(task) for task in self.study.tasks(self.name)]
 
     def sets(self) -> list[BuildEvaluationSet]:
+        """Returns the evaluation set of each file, in the order of `files`."""
         return [BuildEvaluationSet(self.study, set_name) for set_name, _ in self.study.tasks(self.name)]
 
     def needs(self) -> list[Stage]:
@@ -58,9 +60,8 @@ class Evaluate(Stage):
 
     def work(self) -> Work:
         """Units and items are images: test images, or for a probe those it trains on."""
-        images = [one.images()[self.counted] for one in self.sets()]
-        total = None if None in images else sum(images)
-        return Work(total, total, (self.name,))
+        images = total(one.images()[self.counted] for one in self.sets())
+        return Work(images, images, (self.name,))
 
     def make(self, how: How) -> str:
         from helip.evaluation.extraction import Extractor

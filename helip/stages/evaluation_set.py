@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from helip.config import ConfigModel, GeneratedSet
+from helip.config import EvaluationSet, GeneratedSet
 from helip.io import read_json
 from helip.stages.base import How, Stage, Work
 
@@ -17,11 +17,11 @@ class BuildEvaluationSet(Stage):
     path = "evaluation/{set}"
     files = ("evaluation.json",)
 
-    def config(self) -> ConfigModel:
+    def config(self) -> EvaluationSet:
         return self.study.evaluation_set(self.set)
 
     def images(self) -> tuple[int | None, int | None]:
-        """Test images, and images that a probe trains on."""
+        """Returns the number of test images, and of images that a probe trains on."""
         declared = self.config()
         if isinstance(declared, GeneratedSet):
             return declared.items, declared.train_items

@@ -27,6 +27,7 @@ class DrawFigure(Stage):
 
     @property
     def declared(self) -> Figure:
+        """The declaration of the figure. HelipError where report.yaml has none of that name."""
         figures = self.study.report.figures
         if self.figure not in figures:
             raise HelipError(f"{self.study.report_file}: there is no '{self.figure}'; the figures are {', '.join(figures)}")
@@ -44,7 +45,7 @@ class DrawFigure(Stage):
                 return bool(quality_pairs(self.study))
 
     def config(self) -> object:
-        """What is drawn beyond the files that are waited for: a figure of quality shows further pair sets where they were made."""
+        """Returns what is drawn beyond the files that are waited for: a figure of quality shows further pair sets where they were made."""
         shown = shown_if_there(self.study) if isinstance(self.declared, MiningQuality) else []
         return [self.declared, self.study.tables.get(self.figure), [str(path) for path in self.inputs()], shown]
 
@@ -60,7 +61,7 @@ class DrawFigure(Stage):
                 return [*quality_pairs(self.study)]
 
     def inputs(self) -> list[Path]:
-        """The files of its needs; of a table's needs, those that the table shows."""
+        """Returns the files of its needs; of a table's needs, those that the table shows."""
         match self.declared:
             case AccuracyBySize(table=table):
                 corpora = [one.output for one in self.needs() if isinstance(one, BuildCorpus)]
@@ -74,22 +75,27 @@ class DrawFigure(Stage):
 
 
 def figures_of(study: Study) -> list[DrawFigure]:
-    """The figures that a study can draw."""
+    """Returns the figures that a study can draw."""
     return [one for name in study.report.figures if (one := DrawFigure(study, name)).has_data]
 
 
 def plotted(study: Study) -> list[str]:
-    """The tables whose numbers a figure shows: the report does not print them as tables."""
+    """Returns the tables whose numbers a figure shows: the report does not print them as tables."""
     return [figure.table for figure in study.report.figures.values() if isinstance(figure, AccuracyBySize)]
 
 
 def sheet_pairs(study: Study, figure: str) -> list[Mine]:
-    """The pair sets that a sheet compares: of the first corpus that has the most of its methods, biggest pool first."""
-    wanted, by_corpus = study.report.figures[figure].methods, {}
+    """Returns the pair sets that a sheet compares: of the first corpus that has the most of its methods, biggest pool first."""
+    declared = study.report.figures[figure]
+    if not isinstance(declared, PairSheet):
+        raise HelipError(f"{study.report_file}: '{figure}' is no pair sheet, and compares no pair sets")
+    wanted = declared.methods
+    by_corpus: dict[str, list[tuple[int, int, str]]] = {}
     for name, (corpus, spec) in study.pairs.items():
         if spec.method in wanted:
             by_corpus.setdefault(corpus, []).append((wanted.index(spec.method), -(spec.pool or 0), name))
-    best = max(by_corpus.values(), key=lambda sets: len({method for method, _, _ in sets}), default=[])
+    none: list[tuple[int, int, str]] = []
+    best = max(by_corpus.values(), key=lambda sets: len({method for method, _, _ in sets}), default=none)
     if len({method for method, _, _ in best}) < 2:
         return []
     usual = study.declaration.mining
@@ -108,24 +114,24 @@ def _with_truth(study: Study) -> list[Mine]:
 
 
 def quality_pairs(study: Study) -> list[Mine]:
-    """The pair sets that truth exists for and that the tables need."""
+    """Returns the pair sets that truth exists for and that the tables need."""
     needed = {pairs_of(study, run) for table in tables_of(study) for run in table.runs() if study.run(run).pairs}
     return [pairs for pairs in _with_truth(study) if pairs in needed]
 
 
 def measurable_pairs(study: Study) -> list[Mine]:
-    """All pair sets that truth exists for and that were made."""
+    """Returns all pair sets that truth exists for and that were made."""
     return [pairs for pairs in _with_truth(study) if pairs.is_done]
 
 
 def selection_files(study: Study) -> list[Path]:
-    """What each kind of selection that was made says of itself, by the first seed's checkpoint."""
+    """Returns the selection.json of each kind of selection that was made, by the first seed's checkpoint."""
     selections = (selection_of(study, r.name, r.seeds[0]).folder / "selection.json" for r in study.runs.values() if r.select)
     return [path for path in dict.fromkeys(selections) if path.exists()]
 
 
 def shown_if_there(study: Study) -> list[tuple[str, str]]:
-    """(file, digest) of what a figure of quality and the report show where it was made and do not wait for."""
+    """Returns (file, digest) of what a figure of quality and the report show where it was made and do not wait for."""
     asked = [path for path in (MakeTable(study, question(study)).output,) if path.exists()]
     needed = quality_pairs(study)
     extra = [pairs.output for pairs in measurable_pairs(study) if pairs not in needed]

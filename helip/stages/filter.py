@@ -28,11 +28,12 @@ class Filter(Stage):
         return f"{self.run} seed {self.seed} {self.pairs}"
 
     def config(self) -> float:
-        """The margin: a cosine within which a caption is still taken for a match."""
+        """Returns the margin: a cosine within which a caption is still taken for a match."""
         return self.study.filter_entry(self.run, self.pairs)[1]
 
     @property
     def mined(self) -> Mine:
+        """The pair set that is filtered."""
         return Mine(self.study, self.study.filter_entry(self.run, self.pairs)[0])
 
     def needs(self) -> list[Stage]:
@@ -60,8 +61,8 @@ class Filter(Stage):
 
 
 def drawn_pairs(study: Study, run: str, seed: str) -> Stage:
-    """The pair set that a refinement draws from: as mined, or filtered by its start checkpoint."""
+    """Returns the pair set that a refinement draws from: as mined, or filtered by its start checkpoint."""
     resolved = study.run(run)
     if resolved.false_negative_margin is None:
         return Mine(study, study.pairs_name(resolved))
-    return Filter(study, resolved.start, start_seed(seed), study.filtered_name(run))
+    return Filter(study, resolved.refined_run, start_seed(seed), study.filtered_name(run))

@@ -29,20 +29,21 @@ class Mine(Stage):
 
     @property
     def corpus(self) -> BuildCorpus:
+        """The corpus whose pairs are mined."""
         return BuildCorpus(self.study, self.study.pairs_entry(self.pairs)[0])
 
     def config(self) -> Pairs:
         return self.study.pairs_entry(self.pairs)[1]
 
     def features(self) -> list[Encode]:
-        """The features that are compared; none for the reference pairs `random` and `truth`."""
+        """Returns the features that are compared; none for the reference pairs `random` and `truth`."""
         return [Encode(self.study, self.corpus.corpus, encoder) for encoder in encoders_of(self.config())]
 
     def needs(self) -> list[Stage]:
         return [*self.features()] or [self.corpus]
 
     def awaits(self) -> list["MineShard"]:
-        """The shards it is joined from. A pair set is the same bytes however many there are, so no digest knows of them."""
+        """Returns the shards it is joined from. A pair set is the same bytes however many there are, so no digest knows of them."""
         n = self.shards()
         return [MineShard(self.study, self.pairs, str(i), str(n)) for i in range(n)] if n > 1 else []
 
@@ -60,6 +61,7 @@ class Mine(Stage):
         return None if size is None else size * min(self.config().pool or size, size) / 1e9
 
     def costs(self) -> tuple[str, ...]:
+        """Returns the keys of the study's costs that mining goes by, the most particular first."""
         return (f"mine.{self.corpus.corpus}", "mine")
 
     def work(self) -> Work:
@@ -69,7 +71,7 @@ class Mine(Stage):
         return Work(self.compared(), kept, self.costs()) if self.resources() is not FILES_ONLY else Work(kept, kept, ("merge",))
 
     def job(self, out: Path, how: How) -> "MineJob":
-        """The mining of this pair set into `out`. What the study asks of the scheduler is what mining may use."""
+        """Returns the job that mines this pair set into `out`. What the study asks of the scheduler is what mining may use."""
         from helip.data.corpus import Corpus
         from helip.mining.job import MineJob, corpus_digest_of
         from helip.synthetic.truth import Truth
@@ -83,7 +85,7 @@ class Mine(Stage):
             features=files,
             inputs={f"{modality}_features": one.digest for modality, one in features.items()} or {"corpus": self.corpus.digest},
             corpus=corpus,
-            corpus_digest=corpus_digest_of(files, corpus),
+            corpus_digest=corpus_digest_of(files, corpus) or corpus.digest,
             out=out,
             encoders={modality: one.encoder for modality, one in features.items()},
             memory=f"{max(asked.mem_mb - 700, asked.mem_mb // 2)}MB",  # Python, torch and faiss take about 700 MB of it
@@ -114,10 +116,12 @@ class MineShard(Stage):
 
     @property
     def whole(self) -> Mine:
+        """The pair set that it is a part of."""
         return Mine(self.study, self.pairs)
 
     @property
     def is_done(self) -> bool:
+        """Whether it is there, or was and is joined by now."""
         return self.output.exists() or self.whole.is_done
 
     @property
@@ -147,5 +151,5 @@ class MineShard(Stage):
 
 
 def pairs_of(study: Study, run: str) -> Mine:
-    """The pair set that a run draws hard pairs from, before any filter."""
+    """Returns the pair set that a run draws hard pairs from, before any filter."""
     return Mine(study, study.pairs_name(study.run(run)))

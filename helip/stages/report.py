@@ -12,7 +12,7 @@ from helip.study import Study
 
 
 def ledger(study: Study) -> Path:
-    """Where paper, released code and project differ."""
+    """Returns the page that says where paper, released code and project differ."""
     return study.file.parents[2] / "docs" / "discrepancies.md"
 
 
@@ -29,7 +29,7 @@ class DecideClaims(Stage):
         return [self.study.claims, self.study.tables]
 
     def needs(self) -> list[Stage]:
-        """Everything that a claim could rest on: nothing is made for a claim alone that no table or figure shows."""
+        """Returns everything that a claim could rest on: nothing is made for a claim alone that no table or figure shows."""
         shown = [*tables_of(self.study), *figures_of(self.study)]
         return list(dict.fromkeys(need for one in shown for need in one.needs()))
 
@@ -59,7 +59,7 @@ class WriteReport(Stage):
         return [DecideClaims(self.study), *tables_of(self.study), *figures_of(self.study), *contamination_of(self.study)]
 
     def inputs(self) -> list[Path]:
-        """The finished pages and pictures; claims.csv brings the rest."""
+        """Returns the finished pages and pictures; claims.csv brings the rest."""
         tables = [path for table in tables_of(self.study) for path in table.outputs]
         others = [one.output for one in (*figures_of(self.study), *contamination_of(self.study))]
         return [DecideClaims(self.study).output, *tables, *others, *([ledger(self.study)] if ledger(self.study).exists() else [])]

@@ -13,7 +13,7 @@ from helip.study import Study, start_seed
 
 
 def judged_features(study: Study, start: str, seed: str) -> Path:
-    """The folder of a start checkpoint's features of its corpus, which all its selections and filters share."""
+    """Returns the folder of a start checkpoint's features of its corpus, which all its selections and filters share."""
     return study.root / "selections" / start / f"seed{seed}" / "features"
 
 
@@ -49,11 +49,16 @@ class Select(Stage):
 
     def needs(self) -> list[Stage]:
         corpus, start = BuildCorpus(self.study, self.study.run(self.run).corpus), model_of(self.study, self.run, self.seed)
-        target = self.config().target
-        return [corpus, start, *([BuildEvaluationSet(self.study, target)] if target else []), *self.features().values()]
+        target = self.target()
+        return [corpus, start, *([target] if target else []), *self.features().values()]
+
+    def target(self) -> BuildEvaluationSet | None:
+        """Returns the evaluation set that its score aims at, where it has one."""
+        name = self.config().target
+        return BuildEvaluationSet(self.study, name) if name else None
 
     def features(self) -> dict[str, Encode]:
-        """The features of the corpus by single-modality encoders, by modality, where its score looks at them."""
+        """Returns the features of the corpus by single-modality encoders, by modality, where its score looks at them."""
         spec, corpus = self.config(), self.study.run(self.run).corpus
         names = {"image": spec.image_encoder, "text": spec.text_encoder}
         return {modality: Encode(self.study, corpus, name) for modality, name in names.items() if name}
@@ -69,8 +74,7 @@ class Select(Stage):
         from helip.gpus import loader_workers, torch_device
         from helip.selection.job import Job, run, summary
 
-        corpus, start, *others = self.needs()
-        targets = [one for one in others if isinstance(one, BuildEvaluationSet)]
+        (corpus, start, *_), target = self.needs(), self.target()
         device = torch_device(how.device)
         job = Job(
             spec=self.config(),
@@ -78,14 +82,16 @@ class Select(Stage):
             out=self.folder,
             model=f"local-dir:{start.folder}",
             cache=judged_features(self.study, self.run, self.seed),
-            target=of_declaration(targets[0].set, targets[0].config(), targets[0].folder) if targets else None,
+            target=of_declaration(target.set, target.config(), target.folder) if target else None,
             device=device,
             workers=loader_workers(how.workers, device),
             features={modality: encoded.folder for modality, encoded in self.features().items()} or None,
         )
-        return summary(run(job, inputs={"start": start.digest}))
+        metadata = run(job, inputs={"start": start.digest})
+        assert metadata is not None  # only a shard of a job returns none
+        return summary(metadata)
 
 
 def selection_of(study: Study, run: str, seed: str) -> Select:
-    """The selection that a refinement trains on."""
-    return Select(study, study.run(run).start, start_seed(seed), study.selection_name(run))
+    """Returns the selection that a refinement trains on."""
+    return Select(study, study.run(run).refined_run, start_seed(seed), study.selection_name(run))

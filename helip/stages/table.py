@@ -24,6 +24,7 @@ class MakeTable(Stage):
 
     @property
     def declared(self) -> Table:
+        """The declaration of the table. HelipError where the study has none of that name."""
         if self.table not in self.study.tables:
             raise HelipError(f"{self.study.file}: there is no '{self.table}'; the tables are {', '.join(self.study.tables)}")
         return self.study.tables[self.table]
@@ -32,7 +33,7 @@ class MakeTable(Stage):
         return [self.declared, self.study.table_rows(self.table), [str(path) for path in self.metrics()]]
 
     def runs(self) -> list[str]:
-        """The runs that its rows show."""
+        """Returns the runs that its rows show."""
         return list(dict.fromkeys(run for _, _, run, _, _ in self.study.table_rows(self.table)))
 
     def _measured(self) -> dict[Path, Stage]:
@@ -47,11 +48,11 @@ class MakeTable(Stage):
         }
 
     def metrics(self) -> list[Path]:
-        """The metrics files that its cells show."""
+        """Returns the metrics files that its cells show."""
         return list(self._measured())
 
     def timed(self) -> list[Mine]:
-        """The pair sets whose mining times it shows."""
+        """Returns the pair sets whose mining times it shows."""
         if not self.declared.is_of_times:
             return []
         return list(dict.fromkeys(pairs_of(self.study, run) for run in self.runs() if self.study.run(run).pairs))
@@ -69,12 +70,12 @@ class MakeTable(Stage):
 
 
 def tables_of(study: Study) -> list[MakeTable]:
-    """The tables that a study has something to put into, as the paper numbers them; not those that are only made by their own name."""
+    """Returns the tables that a study has something to put into, as the paper numbers them; not those made by their own name alone."""
     tables = [MakeTable(study, name) for name in study.tables if name != study.report.question.table and not name.startswith("first/")]
     return [table for table in tables if table.inputs()]
 
 
 def question(study: Study) -> str:
-    """The table of the report's question; where the whole was not made, its first rows. A report shows it and never waits for it."""
+    """Returns the table of the report's question; where that was not made whole, its first rows. A report never waits for it."""
     whole = study.report.question.table
     return f"first/{whole}" if MakeTable(study, f"first/{whole}").is_done and not MakeTable(study, whole).is_done else whole

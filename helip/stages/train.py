@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from helip.config import Resources
+from helip.config import Interpolation, Resources
 from helip.errors import HelipError
 from helip.stages.base import How, Stage, Work
 from helip.stages.corpus import BuildCorpus
@@ -14,6 +14,7 @@ from helip.study import FILES_ONLY, Study, seed_number, start_seed
 from helip.study.resolve import ResolvedRun
 
 if TYPE_CHECKING:
+    from helip.evaluation.sets import EvaluationSet
     from helip.models.loading import Clip
     from helip.training.distributed import DistributedContext
     from helip.training.loop import TrainJob
@@ -44,6 +45,7 @@ class Train(Stage):
 
     @property
     def is_published(self) -> bool:
+        """Whether somebody published its checkpoint, which is then imported and nothing is trained."""
         return self.run in self.study.declaration.published
 
     @property
@@ -81,7 +83,8 @@ class Train(Stage):
             return Work(1, 1, (f"import.{self.run}", "import"))
         run, recipe = self.study.run(self.run), self.study.run(self.run).recipe
         size = BuildCorpus(self.study, run.corpus).size()
-        seen = recipe.steps * recipe.batch_size if recipe.steps else None if size is None else recipe.epochs * size
+        in_corpus = None if size is None or recipe.epochs is None else recipe.epochs * size
+        seen = recipe.steps * recipe.batch_size if recipe.steps else in_corpus
         return Work(seen, 1, (f"train.{self.run}", f"train.{run.model}", "train"))
 
     def make(self, how: How) -> str | int:
@@ -98,14 +101,14 @@ class Train(Stage):
         sha256 = fetch_model(checkpoint, self.run, self.study.root / "checkpoints", self.folder, self.digest)
         return f"imported a checkpoint with sha256 {sha256}"
 
-    def _retention_set(self, name: str):
+    def _retention_set(self, name: str) -> "EvaluationSet":
         from helip.evaluation.sets import of_declaration
 
         needed = BuildEvaluationSet(self.study, name)
         return of_declaration(name, needed.config(), needed.folder)
 
     def job(self, context: "DistributedContext") -> "TrainJob":
-        """The training job; everything comes from the study's declarations."""
+        """Returns the training job; everything comes from the study's declarations."""
         from helip.data.corpus import Corpus
         from helip.io import file_digest
         from helip.mining import PairSet
@@ -162,28 +165,35 @@ class Interpolate(Stage):
         return f"{self.run} seed {self.seed}"
 
     def config(self) -> float:
-        """The refined model's share."""
+        """Returns the refined model's share."""
+        return self._declared().weight
+
+    def _declared(self) -> Interpolation:
         run = _resolved(self)
         if run.interpolate is None:
             raise HelipError(f"{self.study.file}: {self.run} is no interpolation; the stage `train` makes it")
-        return run.interpolate.weight
+        return run.interpolate
 
     def needs(self) -> list[Stage]:
-        run = _resolved(self)
-        return [model_of(self.study, run.start, start_seed(self.seed)), model_of(self.study, run.interpolate.run, self.seed)]
+        return [*self._mixed()]
+
+    def _mixed(self) -> "tuple[Train | Interpolate, Train | Interpolate]":
+        """The start, and the model refined from it."""
+        start = model_of(self.study, _resolved(self).refined_run, start_seed(self.seed))
+        return start, model_of(self.study, self._declared().run, self.seed)
 
     def resources(self) -> Resources:
         return FILES_ONLY
 
     def work(self) -> Work:
-        """One item is a model."""
+        """Returns the plan's work: one item is a model."""
         model = self.study.run(self.run).model
         return Work(0, 1, (f"train.{model}", "train"))
 
     def make(self, how: How) -> str:
         from helip.models import interpolation
 
-        start, refined = self.needs()
+        start, refined = self._mixed()
         weight, facts = self.config(), {"digest": self.digest, "of": refined.run}
         interpolation.write(str(start.folder), refined.folder, weight, self.folder, facts)
         return f"{1 - weight:g} of {start.run} and {weight:g} of {refined.run}"
@@ -198,5 +208,5 @@ def _resolved(model: Train | Interpolate) -> ResolvedRun:
 
 
 def model_of(study: Study, run: str, seed: str) -> Train | Interpolate:
-    """The model folder of a run and seed, however it is made."""
+    """Returns the model folder of a run and seed, however it is made."""
     return Interpolate(study, run, seed) if study.run(run).interpolate else Train(study, run, seed)

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from helip.config import Encoder, SelfSupervisedEncoder
+from helip.config import SelfSupervisedEncoder
 from helip.errors import HelipError
 from helip.stages.base import How, Stage, Work
 from helip.stages.corpus import BuildCorpus
@@ -20,7 +20,7 @@ class TrainEncoder(Stage):
     files = ("model.safetensors", "encoder.json")
     takes_gpu = True
 
-    def config(self) -> Encoder:
+    def config(self) -> SelfSupervisedEncoder:
         declared = self.study.encoder(self.encoder)
         if not isinstance(declared, SelfSupervisedEncoder):
             raise HelipError(

@@ -11,7 +11,10 @@ if TYPE_CHECKING:
 
 
 def check(study: "Study", folder: Path) -> None:
-    """folder: experiments/paper, whose tables and claims are meant. HelipError names file, entry and remedy."""
+    """Checks the names that a study, its tables and its claims use. HelipError names file, entry and remedy.
+
+    folder: experiments/paper, where tables and claims stand.
+    """
     _check_tables(study, folder)
     _check_published(study)
     _check_encoders(study)
@@ -23,9 +26,9 @@ def _check_tables(study: "Study", folder: Path) -> None:
             if row.run not in study.declared:
                 raise HelipError(f"{folder / 'tables.yaml'}: {name}: row '{row.label}' names run '{row.run}', and there is no such run")
     for run in study.runs.values():
-        for table in run.tables:
-            if table not in study.tables:
-                raise HelipError(f"{study.runs_file}: {run.name}: tables names '{table}', and there is no such table")
+        for table_name in run.tables:
+            if table_name not in study.tables:
+                raise HelipError(f"{study.runs_file}: {run.name}: tables names '{table_name}', and there is no such table")
     for name, claim in study.claims.items():
         _check_claim(study, f"{folder / 'claims.yaml'}: {name}", claim)
     _check_report(study, folder / "report.yaml")

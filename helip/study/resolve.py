@@ -1,5 +1,6 @@
 """Join the paper's runs with a study: inherit, merge, validate, and leave out what the study binds no corpus, model or encoder for."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,8 @@ class Names(ConfigModel):
 
 
 class Runs(ConfigModel):
+    """The file runs.yaml: the vocabulary, and every run that the paper compares."""
+
     names: Names
     runs: dict[Name, Run]
 
@@ -42,7 +45,15 @@ class ResolvedRun(ConfigModel):
     tables: dict[str, str]
 
     @property
+    def refined_run(self) -> str:
+        """The run whose checkpoint this run refines. HelipError for a pre-training, which refines none."""
+        if self.start is None:
+            raise HelipError(f"{self.name}: is a pre-training and has no start checkpoint; name a refinement")
+        return self.start
+
+    @property
     def arm(self) -> str:
+        """The arm of a refinement: control, cleaned or helip; `start` for a pre-training."""
         return self.recipe.arm if isinstance(self.recipe, Refinement) else "start"
 
     @property
@@ -53,7 +64,7 @@ class ResolvedRun(ConfigModel):
 
 
 def encoders_of(pairs: Pairs) -> tuple[str, ...]:
-    """The encoders whose features a mining job reads: single-modality methods read one, references none."""
+    """Returns the encoders whose features a mining job reads: single-modality methods read one, references none."""
     match pairs.method:
         case "image":
             return (pairs.image_encoder,)
@@ -66,7 +77,7 @@ def encoders_of(pairs: Pairs) -> tuple[str, ...]:
 
 
 def merge(under: Any, over: Any) -> Any:
-    """`over` laid upon `under`, mappings joined key by key."""
+    """Returns `over` laid upon `under`, mappings joined key by key."""
     if isinstance(under, dict) and isinstance(over, dict):
         return under | {k: merge(under.get(k), v) for k, v in over.items()}
     return over
@@ -77,13 +88,14 @@ class RunResolver:
 
     def __init__(self, study: StudyConfig, study_file: Path, runs_file: Path):
         self.study, self.study_file, self.file = study, study_file, runs_file
-        read: Runs = read_yaml(runs_file, Runs)
+        read = read_yaml(runs_file, Runs)
         self.names, self.declared = read.names, dict(read.runs)
         for name, entry in study.runs.items():
             known = self.declared[name].model_dump(exclude_unset=True) if name in self.declared else {}
             self.declared[name] = validate(Run, merge(known, entry), f"{study_file}: runs -> {name}")
 
     def runs(self) -> dict[str, ResolvedRun]:
+        """Returns the runs that the study binds everything for, by name. HelipError for an entry that is wrong."""
         return {name: run for name in self.declared if (run := self._bind(name)) is not None}
 
     def _inherit(self, name: str, chain: tuple[str, ...] = ()) -> dict[str, Any]:
@@ -92,8 +104,9 @@ class RunResolver:
         base = entry.pop("base", None)
         if not base:
             return entry
-        inherited = {k: v for k, v in self._inherit(base, (*chain, name)).items() if k not in ("question", "tables")}
-        return merge(inherited, entry)
+        inherited: dict[str, Any] = {k: v for k, v in self._inherit(base, (*chain, name)).items() if k not in ("question", "tables")}
+        merged: dict[str, Any] = merge(inherited, entry)
+        return merged
 
     def _follow(self, key: str, name: str, chain: tuple[str, ...]) -> None:
         if name in chain:
@@ -106,7 +119,7 @@ class RunResolver:
         self._follow("start", name, chain)
         run = Run.model_validate(self._inherit(name))
         if run.interpolate:
-            return self._interpolation(name, run, chain)
+            return self._interpolation(name, run, run.interpolate, chain)
         start = self._bind(run.start, (*chain, name)) if run.start else None
         if (run.refine is None) == (run.objective is None) or (run.refine is None) != (run.start is None):
             raise HelipError(f"{self.file}: {name}: a run has either an objective (pre-training) or a start and a refine (refinement)")
@@ -115,32 +128,34 @@ class RunResolver:
         corpus, model = run.corpus or (start and start.corpus), run.model or (start and start.model)
         if not corpus or not model:
             raise HelipError(f"{self.file}: {name}: needs a corpus and a model")
-        recipe = self._refinement(name, run) if run.refine is not None else None
-        pairs = self._pairs(name, run) if recipe and recipe.arm != "control" else None
+        refinement = self._refinement(name, run) if run.refine is not None else None
+        pairs = self._pairs(name, run) if refinement and refinement.arm != "control" else None
         if not self._has_all(name, corpus, model, run.objective, pairs):
             return None
+        recipe = refinement if run.objective is None else self.study.pretraining[run.objective]
+        assert recipe is not None  # as checked above, a run without an objective has a refinement
         return ResolvedRun(
             name=name,
             question=run.question,
             corpus=corpus,
             model=model,
             start=run.start,
-            recipe=recipe or self.study.pretraining[run.objective],
+            recipe=recipe,
             pairs=pairs,
             select=self._selection(name, run) if run.select is not None else None,
-            false_negative_margin=self._margin(name, run, recipe),
+            false_negative_margin=self._margin(name, run, refinement),
             seeds=self._seeds(run),
             tables=run.tables,
         )
 
-    def _interpolation(self, name: str, run: Run, chain: tuple[str, ...]) -> ResolvedRun | None:
-        self._follow("interpolate", run.interpolate.run, (*chain, name))
-        refined = self._bind(run.interpolate.run, (*chain, name))
+    def _interpolation(self, name: str, run: Run, mixed: Interpolation, chain: tuple[str, ...]) -> ResolvedRun | None:
+        self._follow("interpolate", mixed.run, (*chain, name))
+        refined = self._bind(mixed.run, (*chain, name))
         if refined is None:
             return None
         if refined.start is None or refined.interpolate:
             raise HelipError(f"{self.file}: {name}: interpolate names '{refined.name}', which is no refinement that has a start")
-        return refined.model_copy(update={"name": name, "question": run.question, "tables": run.tables, "interpolate": run.interpolate})
+        return refined.model_copy(update={"name": name, "question": run.question, "tables": run.tables, "interpolate": mixed})
 
     def _margin(self, name: str, run: Run, recipe: Refinement | None) -> float | None:
         if run.false_negative_margin is not None and (recipe is None or recipe.arm != "helip"):
@@ -166,7 +181,10 @@ class RunResolver:
         return tuple(f"{s}r{r}" for s in seeds for r in range(run.repeats)) if run.repeats > 1 else tuple(seeds)
 
     def _has_all(self, name: str, corpus: str, model: str, objective: str | None, pairs: Pairs | None) -> bool:
-        wanted = [("corpora", corpus, self.study.corpora), ("models", model, self.study.models)]
+        wanted: list[tuple[str, str, Mapping[str, object]]] = [
+            ("corpora", corpus, self.study.corpora),
+            ("models", model, self.study.models),
+        ]
         wanted += [("objectives", objective, self.study.pretraining)] if objective else []
         wanted += [("encoders", e, self.study.encoders) for e in encoders_of(pairs)] if pairs else []
         for kind, asked, bound in wanted:

@@ -2,15 +2,18 @@
 
 import functools
 import os
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TypeVar
 
 from helip.config import (
     Claim,
-    ConfigModel,
+    Corpus,
     DownloadedCorpus,
     Encoder,
+    EvaluationSet,
     GeneratedCorpus,
+    LemonSettings,
     Model,
     Name,
     Pairs,
@@ -28,19 +31,32 @@ from helip.io import digest
 from helip.study.checks import check
 from helip.study.resolve import ResolvedRun, RunResolver, encoders_of
 
+Number = TypeVar("Number", int, float)
+Declared = TypeVar("Declared")
+
 # What a job asks for that copies files: importing a published checkpoint, joining shards, drawing pairs that no miner made.
 FILES_ONLY = Resources(mem_mb=8000, runtime=240)
 
 
 def start_seed(seed: str) -> str:
-    """The seed of the checkpoint that a refinement begins from: '2r1' is the second refinement of pre-training 2."""
+    """Returns the seed of the checkpoint that a refinement begins from: '2r1' is the second refinement of pre-training 2."""
     return seed.partition("r")[0]
 
 
 def seed_number(seed: str) -> int:
-    """The integer that all randomness of a training flows from."""
+    """Returns the integer that all randomness of a training flows from."""
     pretraining, _, repeat = seed.partition("r")
     return int(pretraining) + 1000 * int(repeat or 0)
+
+
+def total(parts: Iterable[Number | None]) -> Number | None:
+    """Returns the sum of the parts; None where one of them is not known."""
+    result: Number = 0
+    for part in parts:
+        if part is None:
+            return None
+        result += part
+    return result
 
 
 def _as_long(a: TrainConfig, b: TrainConfig) -> bool:
@@ -71,36 +87,41 @@ class Study:
         self.tables |= {f"first/{n}": t for n, table in self.tables.items() if (t := self._first_rows(table)).rows}
 
     def run(self, name: str) -> ResolvedRun:
+        """Returns a run with its settings resolved. HelipError for a run that the study cannot build."""
         if name in self.runs:
             return self.runs[name]
         why = "binds no corpus, model or encoder for it" if name in self.declared else "knows no such run"
         raise HelipError(f"{self.file}: '{name}' cannot be built: the study {why}")
 
-    def _known(self, kind: str, name: str) -> Any:
-        bound = getattr(self.declaration, kind)
+    def _known(self, kind: str, bound: Mapping[str, Declared], name: str) -> Declared:
         if name not in bound:
             raise HelipError(f"{self.file}: {kind} has no '{name}'; it has {', '.join(sorted(bound)) or 'none'}")
         return bound[name]
 
-    def corpus(self, name: str) -> ConfigModel:
-        """The declaration of a corpus. HelipError for a name that the study does not bind; so with the three that follow."""
-        return self._known("corpora", name)
+    def corpus(self, name: str) -> Corpus:
+        """Returns the declaration of a corpus. HelipError for a name that the study does not bind."""
+        return self._known("corpora", self.declaration.corpora, name)
 
     def encoder(self, name: str) -> Encoder:
-        return self._known("encoders", name)
+        """Returns the declaration of an encoder. HelipError for a name that the study does not bind."""
+        return self._known("encoders", self.declaration.encoders, name)
 
     def model(self, name: str) -> Model:
-        return self._known("models", name)
+        """Returns the declaration of an architecture. HelipError for a name that the study does not bind."""
+        return self._known("models", self.declaration.models, name)
 
-    def evaluation_set(self, name: str) -> ConfigModel:
-        return self._known("evaluation", name)
+    def evaluation_set(self, name: str) -> EvaluationSet:
+        """Returns the declaration of an evaluation set. HelipError for a name that the study does not bind."""
+        return self._known("evaluation", self.declaration.evaluation, name)
 
     def resources(self, stage: str) -> Resources:
-        """What a stage asks of the scheduler."""
-        return self.declaration.resources.get(stage, Resources())
+        """Returns what a stage asks of the scheduler."""
+        return next((asked for name, asked in self.declaration.resources.items() if name == stage), Resources())
 
     def pairs_name(self, run: ResolvedRun) -> str:
-        """corpus.method.encoders, then whatever the run sets differently from the study: cc3m.hpm.dino_vits8.sentence.k100"""
+        """Returns corpus.method.encoders, then whatever the run sets differently from the study: cc3m.hpm.dino_vits8.sentence.k100"""
+        if run.pairs is None:
+            raise HelipError(f"{self.runs_file}: {run.name}: draws no hard pairs, so no pair set belongs to it")
         usual = self.declaration.mining
         own = {f: v for f in Pairs.model_fields if (v := getattr(run.pairs, f)) != getattr(usual, f)}
         settings = [f"{f}{'none' if v is None else v}" for f, v in own.items() if f not in ("method", "image_encoder", "text_encoder")]
@@ -112,6 +133,7 @@ class Study:
         return {self.pairs_name(r): (r.corpus, r.pairs) for r in self.runs.values() if r.pairs is not None}
 
     def pairs_entry(self, name: str) -> tuple[str, Pairs]:
+        """Returns (corpus, spec) of the pair set of that name. HelipError where no run of the study uses it."""
         if name not in self.pairs:
             raise HelipError(f"{self.file}: no run of this study uses pairs '{name}'; it uses {', '.join(sorted(self.pairs))}")
         return self.pairs[name]
@@ -124,13 +146,12 @@ class Study:
             case DownloadedCorpus(sample=int(sample)):
                 return sample
             case UnionCorpus(of=members, published_size=None):
-                sizes = [self.declared_size(m) for m in members]
-                return None if None in sizes else sum(sizes)
+                return total(self.declared_size(m) for m in members)
             case declared:
                 return declared.published_size
 
     def is_generated(self, corpus: str) -> bool:
-        """Whether its truth is known: it was generated, or is a union of corpora that all were."""
+        """Returns whether its truth is known: it was generated, or is a union of corpora that all were."""
         match self.corpus(corpus):
             case UnionCorpus(of=members):
                 return all(self.is_generated(m) for m in members)
@@ -142,49 +163,52 @@ class Study:
         """The corpora that some run trains on or that a union of them is made of, unions left out: each holds samples of its own."""
         used = {r.corpus for r in self.runs.values()}
         bound = self.declaration.corpora
-        members = {c for u in used if isinstance(bound[u], UnionCorpus) for c in bound[u].of}
+        members = {c for u in used if isinstance(union := bound[u], UnionCorpus) for c in union.of}
         return [c for c in bound if c in used | members and not isinstance(bound[c], UnionCorpus)]
 
     def selection_name(self, run: str) -> str:
-        """score.keep, then whatever the run sets differently from the defaults: s_clip_loss.keep0.9. A mixture's scores are joined by
-        hyphens, each with its weight where that is not 1; settings that are no short word are told by a digest."""
+        """Returns score.keep, then whatever the run sets differently from the defaults: s_clip_loss.keep0.9. A mixture's scores are
+        joined by hyphens, each with its weight where that is not 1; settings that are no short word are told by a digest.
+        """
         spec = self.run(run).select
+        if spec is None:
+            raise HelipError(f"{self.runs_file}: {run}: selects no pairs, so no selection belongs to it")
         score = "-".join(name if weight == 1 else f"{name}{weight:g}" for name, weight in spec.scores.items())
         digested = ("column", "image_features", "text_features")
         left_out = ("score", "weights", "keep", *digested)
         own = {f: v for f, i in type(spec).model_fields.items() if (v := getattr(spec, f)) != i.default and f not in left_out}
-        settings = [f"{f}{digest(v) if isinstance(v, ConfigModel) else str(v).lower()}" for f, v in own.items()]
+        settings = [f"{f}{digest(v) if isinstance(v, LemonSettings) else str(v).lower()}" for f, v in own.items()]
         return ".".join([score, f"keep{spec.keep}", *settings, *([digest(spec)] if any(getattr(spec, f) for f in digested) else [])])
 
     def selection_entry(self, start: str, name: str) -> Selection:
-        """The selection of that name by that checkpoint, as some run of the study declares it."""
+        """Returns the selection of that name by that checkpoint, as some run of the study declares it."""
         known = {self.selection_name(r.name): r.select for r in self.runs.values() if r.select and r.start == start}
         if name not in known:
             raise HelipError(f"{self.file}: no refinement of {start} selects by '{name}'; they select by {', '.join(known) or 'nothing'}")
         return known[name]
 
     def filtered_name(self, run: str) -> str:
-        """pairs.margin: cc3m.hpm.dino_vits8.sentence.margin0.0"""
+        """Returns pairs.margin: cc3m.hpm.dino_vits8.sentence.margin0.0"""
         return f"{self.pairs_name(self.run(run))}.margin{self.run(run).false_negative_margin}"
 
     def filter_entry(self, start: str, name: str) -> tuple[str, float]:
-        """(pairs, margin) of the filtered pair set of that name, as some refinement of `start` declares it."""
-        runs = [r for r in self.runs.values() if r.start == start and r.false_negative_margin is not None]
-        known = {self.filtered_name(r.name): (self.pairs_name(r), r.false_negative_margin) for r in runs}
+        """Returns (pairs, margin) of the filtered pair set of that name, as some refinement of `start` declares it."""
+        runs = [r for r in self.runs.values() if r.start == start]
+        known = {self.filtered_name(r.name): (self.pairs_name(r), m) for r in runs if (m := r.false_negative_margin) is not None}
         if name not in known:
             filtered = ", ".join(known) or "none"
             raise HelipError(f"{self.file}: no refinement of {start} draws from filtered pairs '{name}'; they draw from {filtered}")
         return known[name]
 
     def tasks(self, stage: str) -> list[tuple[str, str]]:
-        """(set, task) of each metrics file that `evaluate` or `probe` writes for a model."""
+        """Returns (set, task) of each metrics file that `evaluate` or `probe` writes for a model."""
         sets = self.declaration.evaluation.items()
         if stage == "probe":
             return [(n, "probe") for n, s in sets if s.probe]
         return [(n, {"classification": "zeroshot", "retrieval": "retrieval"}[s.task]) for n, s in sets]
 
     def control_of(self, run: str) -> str | None:
-        """The run a refinement is measured against: the plain control of the same start, steps and batch; a control, against its start."""
+        """Returns the run that a run is measured against: the plain control of the same start, steps and batch; of a control, its start."""
         r = self.run(run)
         if r.start is None:
             return None
@@ -199,7 +223,7 @@ class Study:
         return run in self.runs and (self.runs[run].start or run) in self.declaration.first
 
     def table_rows(self, name: str) -> list[tuple[str, str, str, dict[str, float], bool]]:
-        """(corpus label, method label, run, published, ours) of a table; rows that runs add, after the others of their corpus."""
+        """Returns (corpus label, method label, run, published, ours) of a table; rows that runs add, after the others of their corpus."""
         table = self.tables[name]
         rows = [(r.corpus, r.label, r.run, dict(r.published), r.ours) for r in table.rows if r.run in self.runs]
         labels = {self.runs[run].corpus: corpus for corpus, _, run, _, _ in rows}
@@ -212,5 +236,5 @@ class Study:
 
 
 def load(name: str, results: Path | None = None) -> Study:
-    """The study of that name under ./experiments; artefacts under ./results or $HELIP_RESULTS."""
+    """Returns the study of that name under ./experiments; artefacts under ./results or $HELIP_RESULTS."""
     return Study(name, results=results or Path(os.environ.get("HELIP_RESULTS", "results")))

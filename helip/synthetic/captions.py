@@ -48,7 +48,7 @@ class _Speaker:
         return self._draws is not None and next(self._draws) < p
 
     def one_of(self, words: tuple[str, ...]) -> str:
-        """The first word about half of the time when it has synonyms."""
+        """Returns the first word about half of the time when it has synonyms."""
         if self._draws is None or len(words) == 1:
             return words[0]
         u = next(self._draws)
@@ -91,5 +91,5 @@ def _link(row: np.ndarray, named: np.ndarray, say: _Speaker) -> str:
 
 
 def true_of(caption_row: np.ndarray, named: np.ndarray, image_row: np.ndarray) -> np.ndarray:
-    """Whether everything that a caption says holds of an image; [..., 11] each, gives [...] bool."""
+    """Returns whether everything that a caption says holds of an image; [..., 11] each, gives [...] bool."""
     return (~named | (caption_row == image_row)).all(-1)

@@ -40,7 +40,7 @@ class Analogue:
 def analogue(name: str, world_seed: int) -> Analogue:
     """Returns the classes of one of CLASSIFICATION. Raises HelipError for any other name."""
     kind = {"food101": "fruit", "flowers102": "flower", "cub": "bird", "cars": "car", "aircraft": "aircraft"}.get(name)
-    family = v.FAMILY_NAMES.index(kind) if kind else None
+    family = [v.FAMILY_NAMES.index(kind)] if kind else []
     match name:
         case "imagenet":  # fine-grained concepts
             return _concepts(world_seed, 200)
@@ -51,17 +51,17 @@ def analogue(name: str, world_seed: int) -> Analogue:
         case "caltech101":  # family x texture: 96
             return _grid({v.FAMILY: range(v.SIZES[v.FAMILY]), v.TEXTURE: range(v.SIZES[v.TEXTURE])})
         case "food101":  # species x colour: 60
-            return _grid({v.FAMILY: [family], v.PART: range(v.SIZES[v.PART]), v.COLOUR: range(v.SIZES[v.COLOUR])})
+            return _grid({v.FAMILY: family, v.PART: range(v.SIZES[v.PART]), v.COLOUR: range(v.SIZES[v.COLOUR])})
         case "sun397":  # place x family: 96
             return _grid({v.BACKGROUND: range(v.SIZES[v.BACKGROUND]), v.FAMILY: range(v.SIZES[v.FAMILY])})
         case "flowers102":  # species x texture: 48
-            return _grid({v.FAMILY: [family], v.PART: range(v.SIZES[v.PART]), v.TEXTURE: range(v.SIZES[v.TEXTURE])})
+            return _grid({v.FAMILY: family, v.PART: range(v.SIZES[v.PART]), v.TEXTURE: range(v.SIZES[v.TEXTURE])})
         case "cub":  # attribute binding: which colour is the body's and which the markings': 90
-            return _grid({v.FAMILY: [family], v.COLOUR: range(v.SIZES[v.COLOUR]), v.ACCENT: range(v.SIZES[v.ACCENT])})
+            return _grid({v.FAMILY: family, v.COLOUR: range(v.SIZES[v.COLOUR]), v.ACCENT: range(v.SIZES[v.ACCENT])})
         case "cars":  # texture x colour: 80
-            return _grid({v.FAMILY: [family], v.TEXTURE: range(v.SIZES[v.TEXTURE]), v.COLOUR: range(v.SIZES[v.COLOUR])})
+            return _grid({v.FAMILY: family, v.TEXTURE: range(v.SIZES[v.TEXTURE]), v.COLOUR: range(v.SIZES[v.COLOUR])})
         case "aircraft":  # species within one family: 6
-            return _grid({v.FAMILY: [family], v.PART: range(v.SIZES[v.PART])})
+            return _grid({v.FAMILY: family, v.PART: range(v.SIZES[v.PART])})
     known = ", ".join((*CLASSIFICATION, *CAPTIONS))
     raise HelipError(f"evaluation -> {name}: the generated world has no analogue of that name; it has {known}")
 

@@ -124,6 +124,7 @@ def _texture(texture: str, body: Image.Image) -> np.ndarray:
         case "bordered":
             inner = np.asarray(body.filter(ImageFilter.MinFilter(_odd(0.15 * size))), np.float32) / 255
             return 1 - inner
+    raise ValueError(f"there is no texture '{texture}'")
 
 
 def _odd(width: float) -> int:

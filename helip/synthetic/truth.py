@@ -36,14 +36,14 @@ class Truth:
 
     @classmethod
     def known(cls, folder: Path | str) -> bool:
-        """Whether a corpus was generated, or is a union of corpora that all were."""
+        """Returns whether a corpus was generated, or is a union of corpora that all were."""
         return all((part / TRUTH).is_file() for part in _parts(Path(folder)))
 
     def __len__(self) -> int:
         return len(self.concept)
 
     def same_concept(self, i, j) -> np.ndarray:
-        """Whether two images show the same concept; bool, of the broadcast shape of i and j."""
+        """Returns whether two images show the same concept; bool, of the broadcast shape of i and j."""
         return self.concept[i] == self.concept[j]
 
     def attribute_overlap(self, i, j) -> np.ndarray:
@@ -51,7 +51,7 @@ class Truth:
         return (self.attributes[i] == self.attributes[j]).sum(-1)
 
     def caption_true_of(self, caption, image) -> np.ndarray:
-        """Whether all that a sample's caption says holds of another's image: such a hard pair is a false negative."""
+        """Returns whether all that a sample's caption says holds of another's image: such a hard pair is a false negative."""
         return true_of(self.caption_attributes[caption], self.named[caption], self.attributes[image])
 
     def truly_hard(self, i, j, apart: int = 2) -> np.ndarray:

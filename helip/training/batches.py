@@ -8,6 +8,7 @@ import os
 import signal
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
@@ -29,6 +30,7 @@ CACHE_BYTES = 2**30  # of decoded images kept by a process that loads its own ba
 class Corpus(Protocol):
     """This protocol is what training asks of a corpus; `helip.data.corpus.Corpus` has it."""
 
+    folder: Path
     digest: str
 
     def __len__(self) -> int: ...
@@ -133,8 +135,10 @@ def loading(rows: PairDataset, batches: Iterable[BatchPlan], workers: int, pin: 
     """
     if workers == 0:
         return (rows[batch] for batch in batches)
-    ahead = {"num_workers": workers, "prefetch_factor": 4, "worker_init_fn": _quiet}
-    return _raising(DataLoader(_Telling(rows), batch_size=None, sampler=batches, pin_memory=pin, **ahead))
+    ahead: DataLoader = DataLoader(
+        _Telling(rows), batch_size=None, sampler=batches, pin_memory=pin, num_workers=workers, prefetch_factor=4, worker_init_fn=_quiet
+    )
+    return _raising(ahead)
 
 
 class _Telling(Dataset):

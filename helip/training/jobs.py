@@ -81,6 +81,7 @@ def _check_hard_pairs(job: TrainJob, sampler: Sampler, batches: int) -> None:
     if not isinstance(r, Refinement) or r.arm != "helip" or r.seed_fraction == 0:
         return
     if not any(len(sampler(step).seeds) for step in range(batches)):
+        assert job.pairs is not None  # the sampler refuses the arm `helip` without pairs
         most = max(len(job.pairs.hard(i)) for step in range(batches) for i in sampler(step).ids.tolist())
         set_to = f"p {r.p}, seed_fraction {r.seed_fraction:g}, batch_size {r.batch_size} and lists of at most {most} hard pairs (k)"
         raise HelipError(f"{job.name}: no hard pair is in the first {batches} batches, with {set_to}: lower p, raise seed_fraction or k")

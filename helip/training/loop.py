@@ -86,15 +86,15 @@ class Trainer:
     """
 
     def __init__(self, job: TrainJob, world: DistributedContext):
-        recipe, refining = job.recipe, isinstance(job.recipe, Refinement)
+        recipe, refinement = job.recipe, job.recipe if isinstance(job.recipe, Refinement) else None
         check_divides(recipe.batch_size, world.size, recipe.accumulate)
         self.job, self.world, self.steps, self.step = job, world, total_steps(recipe, len(job.corpus)), 0
-        stopping = recipe.early_stopping if refining else None
-        self.retention = recipe.retention if refining else None
+        self._stopping = stopping = refinement.early_stopping if refinement else None
+        self.retention = refinement.retention if refinement else None
         held_out = held_out_mask(len(job.corpus), stopping.held_out) if stopping else None
         keep = np.ones(len(job.corpus), bool) if job.keep is None else job.keep
-        self.sampler = sampler_of(recipe, len(job.corpus), job.seed, job.pairs, keep & ~held_out if stopping else keep)
-        self._held_out = np.flatnonzero(held_out) if stopping else None
+        self.sampler = sampler_of(recipe, len(job.corpus), job.seed, job.pairs, keep if held_out is None else keep & ~held_out)
+        self._held_out = np.zeros(0, np.int64) if held_out is None else np.flatnonzero(held_out)
         self.best = Best(stopping) if stopping else None
 
         layout = torch.channels_last if world.device.type == "cuda" else torch.contiguous_format  # no gain on a CPU
@@ -102,7 +102,8 @@ class Trainer:
         torch.manual_seed(job.seed + 1)  # the heads'; the model had the seed itself
         self.objective = build_objective(recipe, self.model).to(world.device)
         self.stepper = TrainStep(self.model, self.objective, optimiser([self.model, self.objective], recipe), recipe, world)
-        self.curve, self.draws, self.seconds, self.warnings = MetricsLog(), "", 0.0, []
+        self.curve, self.draws, self.seconds = MetricsLog(), "", 0.0
+        self.warnings: list[str] = []
         self._resume()
 
     # ------------------------------------------------------------ state
@@ -197,10 +198,10 @@ class Trainer:
 
     def _watch(self) -> bool:
         """Retention and validation where they are due, validation at the end too; True when early stopping says so."""
-        stopping = self.best and self.job.recipe.early_stopping
+        stopping = self._stopping
         if self.retention and self.step % self.retention.every == 0:
             self._watch_retention(self.retention)
-        if stopping and (self.step % stopping.every == 0 or self.step == self.steps):
+        if stopping and self.best and (self.step % stopping.every == 0 or self.step == self.steps):
             with self._exported_weights():
                 score = self.world.agreed(held_out_recall(self.job.clip, self.job.corpus, self._held_out, self.world.device))
                 self.best.see(self.model, score, self.step)
@@ -211,6 +212,7 @@ class Trainer:
     def _watch_retention(self, retention: Retention) -> None:
         with self._exported_weights():
             self.model.eval()
+            assert self.job.retention_score is not None  # a job whose recipe watches retention brings it
             score = self.world.agreed(self.job.retention_score(self.model))
         self.curve.note(self.step, retention=score)
         first = next(row["retention"] for row in self.curve.rows if "retention" in row)

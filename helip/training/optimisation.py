@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from helip.config import TrainConfig
 from helip.errors import HelipError
+from helip.models.loading import ClipNetwork
 
 MAX_LOG_SCALE = math.log(100)  # of the logit scale (section 2.5 of arXiv 2103.00020)
 
@@ -38,14 +39,17 @@ def total_steps(recipe: TrainConfig, corpus_size: int) -> int:
 
     An epoch is `corpus_size` samples, whatever the batches hold, so that all arms take the same steps.
     """
-    steps = recipe.steps or max(1, round(recipe.epochs * corpus_size / recipe.batch_size))
+    steps = recipe.steps
+    if steps is None:
+        assert recipe.epochs is not None  # a recipe has either steps or epochs
+        steps = max(1, round(recipe.epochs * corpus_size / recipe.batch_size))
     if recipe.warmup_steps >= steps:
         raise HelipError(f"warmup_steps {recipe.warmup_steps} is not shorter than the run's {steps} steps: lower it or train longer")
     return steps
 
 
 @torch.no_grad()
-def clamp_logit_scale(model: nn.Module) -> None:
+def clamp_logit_scale(model: ClipNetwork) -> None:
     """Keeps the logarithm of the logit scale within 0 and log 100 (section 2.5 of arXiv 2103.00020)."""
     model.logit_scale.clamp_(0, MAX_LOG_SCALE)
 

@@ -38,10 +38,17 @@ class Node(NamedTuple):
     def config(self, processes: int) -> LaunchConfig:
         """Returns the launcher's configuration for that many processes on this machine."""
         alone = self.nodes == 1
-        meeting = {"rdzv_backend": "c10d" if alone else "static", "rdzv_endpoint": self.meeting, "run_id": "helip"}
-        others = "SIGINT,SIGHUP,SIGQUIT"
-        known = {} if alone else {"rank": self.rank}
-        return LaunchConfig(self.nodes, self.nodes, processes, max_restarts=0, signals_to_handle=others, rdzv_configs=known, **meeting)
+        return LaunchConfig(
+            self.nodes,
+            self.nodes,
+            processes,
+            run_id="helip",
+            max_restarts=0,
+            rdzv_backend="c10d" if alone else "static",
+            rdzv_endpoint=self.meeting,
+            rdzv_configs={} if alone else {"rank": self.rank},
+            signals_to_handle="SIGINT,SIGHUP,SIGQUIT",
+        )
 
 
 def processes_wanted() -> int:

@@ -21,7 +21,9 @@ BASE, EPOCH, HELD_OUT, BESIDE = 0, 1, 2, 3  # purposes: each has random streams 
 class HardPairs(Protocol):
     """This protocol is what the sampler asks of a pair set; `helip.mining.PairSet` has it."""
 
-    noise: np.ndarray  # [N] bool: targets with fewer than k hard pairs
+    @property
+    def noise(self) -> np.ndarray:
+        """The targets with fewer than k hard pairs, [N] bool."""
 
     def __len__(self) -> int: ...
 
@@ -99,7 +101,7 @@ class Sampler:
         keep = np.ones(size, bool) if keep is None else keep.copy()
         if len(keep) != size:
             raise HelipError(f"the selection is of {len(keep)} pairs and the corpus has {size}: select from this corpus again")
-        if arm == "cleaned" or (arm == "helip" and drop_noise):
+        if pairs is not None and (arm == "cleaned" or (arm == "helip" and drop_noise)):
             keep &= ~np.asarray(pairs.noise)
         self._keep = None if keep.all() else keep
         self._population = np.flatnonzero(keep)
@@ -110,7 +112,7 @@ class Sampler:
         rows = 0 if self._beside else p  # of the batch, that the hard pairs of a seed take
         self._seeds = seed_count(batch_size, seed_fraction, rows) if arm == "helip" else 0
         self._base = batch_size - self._seeds * rows
-        self._epoch, self._order = -1, None
+        self._epoch, self._order = -1, np.zeros(0, np.int64)
 
     @property
     def steps_per_epoch(self) -> int:
@@ -155,6 +157,7 @@ class Sampler:
         return np.array(seeds, np.int64), np.array(hard, np.int64).reshape(-1, self.p), captions
 
     def _hard_pairs(self, i: int) -> np.ndarray:
+        assert self._pairs is not None  # the arm helip alone draws hard pairs
         candidates = self._pairs.hard(i)
         return candidates if self._keep is None else candidates[self._keep[candidates]]
 

@@ -8,8 +8,10 @@ from collections.abc import Iterator
 
 import torch
 from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
 
 from helip.config import TrainConfig
+from helip.models.loading import ClipNetwork
 from helip.training.batches import Inputs, cut
 from helip.training.distributed import DistributedContext
 from helip.training.objectives import Features, ObjectiveModule, Plan
@@ -21,7 +23,7 @@ DTYPES = {"fp32": None, "fp16": torch.float16, "bf16": torch.bfloat16}
 class Towers(nn.Module):
     """This is model and objective as one module, so that DistributedDataParallel sees every parameter."""
 
-    def __init__(self, model: nn.Module, objective: ObjectiveModule):
+    def __init__(self, model: ClipNetwork, objective: ObjectiveModule):
         super().__init__()
         self.model, self.objective = model, objective
 
@@ -34,7 +36,12 @@ class TrainStep:
     """`stepper(batch, plan, learning_rate)` takes one optimiser step and returns the loss and its parts, detached scalars."""
 
     def __init__(
-        self, model: nn.Module, objective: ObjectiveModule, optimiser: torch.optim.Optimizer, recipe: TrainConfig, world: DistributedContext
+        self,
+        model: ClipNetwork,
+        objective: ObjectiveModule,
+        optimiser: torch.optim.Optimizer,
+        recipe: TrainConfig,
+        world: DistributedContext,
     ):
         self.model, self.objective, self.optimiser, self._recipe, self._world = model, objective, optimiser, recipe, world
         if recipe.checkpoint_gradients:
@@ -93,9 +100,10 @@ class TrainStep:
 
     def _encode(self, batch: Inputs, piece: int = 0, direct: bool = False) -> Features:
         torch.manual_seed(self._seed + piece)  # dropout, if a tower has any: the same in both passes and after any restart
-        towers = self._towers.module if direct and self._world.size > 1 else self._towers
+        towers = self._towers.module if direct and isinstance(self._towers, DistributedDataParallel) else self._towers
         with self._autocast():
-            return towers(batch)
+            features: Features = towers(batch)
+        return features
 
     def _backward(self, features: Features, plan: Plan) -> tuple[Features, Tensor, dict[str, Tensor]]:
         gathered = {name: self._world.gather(rows) for name, rows in features.items()}
@@ -108,7 +116,7 @@ class TrainStep:
         return torch.autocast(self._world.device.type, self._dtype, enabled=self._dtype is not None)
 
     def _unreduced(self) -> contextlib.AbstractContextManager:
-        return self._towers.no_sync() if self._world.size > 1 else contextlib.nullcontext()
+        return self._towers.no_sync() if isinstance(self._towers, DistributedDataParallel) else contextlib.nullcontext()
 
 
 @contextlib.contextmanager

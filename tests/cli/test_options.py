@@ -42,7 +42,7 @@ def test_the_help_page_has_every_field_of_the_model(command, model, left_out, sp
             assert f"default: {field.default})" in text.partition(f" {flag} ")[2].partition(" --")[0]
 
 
-def test_models_within_the_recipe_are_options_with_their_name_before(capsys):
+def test_nested_models_are_options_with_a_prefix(capsys):
     text = page("refine", capsys)
     for name in ("augmentation", "early_stopping", "retention"):
         annotation = Refinement.model_fields[name].annotation

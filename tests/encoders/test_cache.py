@@ -77,7 +77,7 @@ def test_loader_processes_change_nothing(discs, tmp_path):
     assert np.array_equal(Features.open(tmp_path / "0").array, Features.open(tmp_path / "2").array)
 
 
-def test_centring_takes_the_mean_over_pairs_away_before_normalising(discs, tmp_path, monkeypatch):
+def test_centring_subtracts_the_mean_before_normalising(discs, tmp_path, monkeypatch):
     monkeypatch.setattr(cache, "BLOCK", 8)
     text = Lengths()
     declaration = SentenceEncoder(model="made for the test", centre=True)

@@ -36,7 +36,7 @@ def smoke_with(project, tmp_path):
     return study
 
 
-def test_an_encoder_with_a_corpus_is_trained_there_and_serves_all(smoke_with):
+def test_an_encoder_is_trained_on_its_corpus_and_serves_all(smoke_with):
     study = smoke_with(encoders={"dino_vits8": {"library": "simclr", "corpus": "cc3m"}})
     assert Encode(study, "cc12m", "dino_vits8").trained() == TrainEncoder(study, "cc3m", "dino_vits8")
     assert Encode(study, "cc3m", "dino_vits8").trained() == TrainEncoder(study, "cc3m", "dino_vits8")
@@ -45,7 +45,7 @@ def test_an_encoder_with_a_corpus_is_trained_there_and_serves_all(smoke_with):
     assert Encode(own, "cc12m", "dino_vits8").trained() == TrainEncoder(own, "cc12m", "dino_vits8")
 
 
-def test_a_tower_of_a_run_waits_for_that_run_and_follows_its_settings(smoke_with):
+def test_a_runs_tower_needs_that_run_and_its_settings(smoke_with):
     study = smoke_with(encoders={"tower": TOWER})
     assert Encode(study, "cc12m", "tower").needs() == [BuildCorpus(study, "cc12m"), model_of(study, "cc3m_clip", "1")]
     longer = {"clip": {"steps": 13, "batch_size": 64, "learning_rate": 1e-3}}

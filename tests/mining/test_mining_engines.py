@@ -146,7 +146,7 @@ def test_float16_features_are_read_where_they_lie(features, tmp_path):
     assert_identical(mine(*mapped, SPECS[0]), mine(*(x.astype(np.float32) for x in halves), SPECS[0]))
 
 
-def test_cosines_have_the_same_bits_in_numpy_and_whatever_is_computed_beside_them():
+def test_cosines_have_the_same_bits_as_numpy_in_any_block():
     rng = np.random.default_rng(0)
     x, y = (rng.standard_normal((500, 192)).astype(np.float32) * np.float32(0.07) for _ in range(2))
     sums = x[:, :64] * y[:, :64]

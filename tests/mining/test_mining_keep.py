@@ -66,7 +66,7 @@ def test_equals_the_slow_twin_of_the_kept_rows(spec):
 
 
 @pytest.mark.parametrize("spec", LARGE, ids=lambda s: s.method + str(s.k))
-def test_kernels_budgets_and_shards_give_the_bits_of_the_kept_rows(spec, tmp_path):
+def test_kernels_budgets_and_shards_agree_on_the_kept_rows(spec, tmp_path):
     features, keep = masked(1900, seed=7, image_dim=130, text_dim=200)
     expected = alone(features, keep, spec)
     assert_identical(mine(*features, spec, keep=keep, memory="33MiB", workers=1), expected)

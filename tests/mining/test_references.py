@@ -91,7 +91,7 @@ def test_shards_are_the_whole(make, tmp_path):
         np.testing.assert_array_equal(getattr(merged, name), getattr(whole, name))
 
 
-def test_the_command_makes_them_of_a_corpus_and_refuses_what_cannot_be(tmp_path, capsys):
+def test_the_command_draws_reference_pairs_or_refuses(tmp_path, capsys):
     from helip.config import GeneratedCorpus
     from helip.data.build import build_corpus
 

@@ -41,9 +41,9 @@ def test_the_times_of_table_10_are_the_printed_ones(paper):
         "HELIP-6M": {"CC12M": "5h3min", "YFCC15M": "6h19min"},
         "HELIP-Full": {"CC3M": "1h9min", "CC12M": "9h11min", "YFCC15M": "17h41min"},
     }
-    found = {(r.label, r.corpus): r.published["minutes"] for r in paper.tables["table10"].rows}
+    minutes = {(r.label, r.corpus): r.published["minutes"] for r in paper.tables["table10"].rows}
     times = {(label, corpus): time.removesuffix("min").split("h") for label, row in printed.items() for corpus, time in row.items()}
-    assert found == {key: 60 * int(h) + int(m) for key, (h, m) in times.items()}
+    assert minutes == {key: 60 * int(h) + int(m) for key, (h, m) in times.items()}
 
 
 def test_section_4_1(paper):
@@ -61,7 +61,7 @@ def test_section_4_1(paper):
     assert stopping.patience == 5
 
 
-def test_arms_differ_in_nothing_but_where_their_batches_come_from(paper):
+def test_arms_differ_only_in_where_their_batches_come_from(paper):
     for run in paper.runs.values():
         if run.arm == "helip" and run.recipe.gamma == 1.0 and run.recipe.role == "batch" and run.recipe.objective.name == "clip":
             control = paper.run(paper.control_of(run.name))
@@ -77,7 +77,7 @@ def test_at_least_three_refinements_everywhere(paper):
             assert len(run.seeds) >= 3, run.name
 
 
-def test_published_models_are_those_of_the_paper_and_need_no_corpus(paper):
+def test_published_models_are_the_papers_and_need_no_corpus(paper):
     assert set(paper.declaration.published) == {"cc3m_slip", "cc12m_slip", "yfcc15m_v2_slip", "yfcc15m_v2_declip"}
     assert model_of(paper, "cc3m_slip", "0").inputs() == []
     assert model_of(paper, "cc3m_slip", "0").digest != model_of(paper, "cc12m_slip", "0").digest

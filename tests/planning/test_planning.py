@@ -46,19 +46,19 @@ def test_the_smoke_table_needs_what_can_be_counted_by_hand(experiments):
 
 
 @pytest.mark.parametrize("target", ["table1", "table3", "table9", "table10", "table11"])
-def test_the_plan_of_the_paper_has_the_jobs_that_snakemake_would_run(project, tmp_path, experiments, target):
+def test_the_plan_has_the_jobs_that_snakemake_would_run(project, tmp_path, experiments, target):
     for part in ("Snakefile", "rules", "profiles"):
         (shutil.copytree if (project / part).is_dir() else shutil.copy)(project / part, tmp_path / part)
     command = [Path(sys.executable).with_name("snakemake"), "-n", "--quiet", "reason", "--", f"results/paper/{target}.csv"]
     out = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert out.returncode == 0, (out.stdout + out.stderr)[-3000:]
     listed = dict(re.findall(r"^(\w+) +(\d+)$", out.stdout + out.stderr, re.MULTILINE))  # snakemake says it twice
-    found = Counter()
+    jobs = Counter()
     for rule, count in listed.items():
         name = rule.removesuffix("_paper")
-        found[name] += int(count)
-    found.pop("total")
-    assert counted(study(experiments, "paper"), target) == dict(found)
+        jobs[name] += int(count)
+    jobs.pop("total")
+    assert counted(study(experiments, "paper"), target) == dict(jobs)
 
 
 def test_hours_disk_and_memory_by_hand(experiments):
@@ -82,8 +82,8 @@ def test_hours_disk_and_memory_by_hand(experiments):
     assert lines["mine"].gpu_hours == pytest.approx(360 / 3600)
     assert lines["mine"].disk_gb == pytest.approx(600 * 5 * 8 / 1e9)
     assert lines["encode"].unpriced == 2
-    said = text(bound, list(lines.values()))
-    assert "encode: 2 of 2 jobs are not in the sums" in said and "train: a guess" in said
+    page = text(bound, list(lines.values()))
+    assert "encode: 2 of 2 jobs are not in the sums" in page and "train: a guess" in page
 
 
 def test_the_most_particular_cost_counts(experiments):
@@ -116,7 +116,7 @@ def test_what_is_there_is_not_left_and_its_true_size_counts(experiments, tmp_pat
     assert lines["corpus"].left == lines["corpus"].jobs - 1
 
 
-def test_real_images_are_compared_with_the_evaluation_sets_and_generated_ones_need_not_be(experiments):
+def test_only_real_images_are_checked_for_contamination(experiments):
     assert counted(study(experiments, "paper"))["fingerprint"] == 6
     assert "fingerprint" not in counted(study(experiments, "smoke"))
     assert contamination_of(study(experiments, "smoke")) == []
@@ -129,7 +129,7 @@ def test_corpora_of_unknown_size_are_not_guessed(experiments):
     assert "?" in text(bound, summary(bound, artefacts(bound, ["table1"])))
 
 
-def test_every_paper_stage_is_priced_and_no_training_but_resumable_ones_outlast_their_limit(experiments):
+def test_every_stage_is_priced_and_fits_its_limit_or_resumes(experiments):
     bound = study(experiments, "paper")
     lines = summary(bound, artefacts(bound))
     assert all(line.unpriced == 0 for line in lines)
@@ -137,7 +137,7 @@ def test_every_paper_stage_is_priced_and_no_training_but_resumable_ones_outlast_
     assert {line.stage for line in lines if line.gpus} == {"encode", "mine", "mine_shard", "select", "filter", "train", "evaluate", "probe"}
 
 
-def test_a_large_corpus_is_mined_by_several_jobs_that_share_the_work(experiments):
+def test_a_large_corpus_is_mined_by_several_jobs(experiments):
     bound = study(experiments, "paper")
     of29m = [one for one in artefacts(bound) if one.name in ("mine", "mine_shard") and "open29m.hpm.dino_vits8" in one.pairs]
     shards, (merge,) = of29m[:-1], of29m[-1:]

@@ -42,7 +42,7 @@ def corrected(study, asked):
     return {r.cell.run: r.p_holm for r in refinements(study, asked)}
 
 
-def test_p_values_are_corrected_over_the_refinements_and_the_control_is_none(study, asked):
+def test_p_values_are_corrected_over_refinements_alone(study, asked):
     assert corrected(study, asked) == {
         "cc3m_clip_select_sclip10": pytest.approx(0.0075),
         "cc3m_clip_cleaned": pytest.approx(0.04),
@@ -50,7 +50,7 @@ def test_p_values_are_corrected_over_the_refinements_and_the_control_is_none(stu
     }
 
 
-def test_what_the_generator_told_is_a_bound_and_takes_part_in_no_correction(study, asked):
+def test_arms_that_use_the_truth_are_bounds_without_correction(study, asked):
     told = study.run("cc3m_clip_select_sclip10")
     study.runs["cc3m_clip_select_sclip10"] = told.model_copy(update={"select": told.select.model_copy(update={"score": "truth"})})
     p_values = {"cc3m_clip_select_sclip10": None, "cc3m_clip_cleaned": pytest.approx(0.04), "cc3m_clip_helip": pytest.approx(0.9)}
@@ -59,7 +59,7 @@ def test_what_the_generator_told_is_a_bound_and_takes_part_in_no_correction(stud
     assert "Out of a miner's reach, told by the generator: selected on CC3M +1.50 [+1.00, +2.00]." in text
 
 
-def test_the_answer_says_the_verdict_then_what_is_above_and_below(study, asked):
+def test_the_answer_gives_verdict_then_what_is_above_and_below(study, asked):
     first, *more = answer(study, [DECIDED], asked).split("\n\n")
     assert first.startswith("**Not shown for HELIP as printed, and not excluded.** Over plain continued training")
     assert "it gains +0.40 points [−0.20, +0.90] on table 1's sets, the mean of 7 starts, 3 trainings of each" in first
@@ -80,7 +80,7 @@ def test_what_was_declared_the_best_is_asked_once(study, p, says):
     assert third.startswith("Table 11 sets 1 refinement beside")
 
 
-def test_means_over_corpora_come_first_and_are_corrected_by_themselves(study, asked):
+def test_means_over_corpora_come_first_with_own_correction(study, asked):
     """.01 and .03 of two means, times 2 and 1; beside them the three of CC3M as before."""
     runs = {arm: f"cc3m_clip_{arm} cc12m_clip_{arm}" for arm in ("control", "select_sclip10", "helip")}
     study.runs |= {name: study.run("cc3m_clip_helip") for name in ("cc12m_clip_helip", "cc12m_clip_control")}
@@ -131,7 +131,7 @@ def test_each_verdict_is_said_in_words(study, verdict, words):
     assert matrix(study, table(study)) is None
 
 
-def test_the_short_table_has_refinements_down_and_marks_what_is_shown(study, asked):
+def test_the_short_table_has_a_row_for_each_refinement(study, asked):
     short = matrix(study, asked)
     assert short.corpora == ("CC3M",)
     assert [(method, between(one.cell), one.is_shown) for method, (one,) in short.rows] == [

@@ -77,7 +77,7 @@ def test_a_missing_metrics_file_is_not_run(trained):
     assert decisions["probe"].note == "the study evaluates none of CUB"
 
 
-def test_one_training_decides_nothing_however_large_the_difference(trained):
+def test_one_training_decides_nothing_at_any_difference(trained):
     trained.runs = {name: type(r)(**{**r.__dict__, "seeds": ("0",)}) for name, r in trained.runs.items()}
     assert decided(trained, gain=claim())["gain"].verdict == "underpowered"
 
@@ -97,7 +97,7 @@ def test_not_lower_and_equal_take_the_margin(trained):
                         "far": "not reproduced"}  # fmt: skip
 
 
-def test_starts_whose_seeds_have_other_names_are_independent_all_the_same(trained):
+def test_starts_with_other_seed_names_are_independent(trained):
     """As in the study `paper`: one start has pre-trainings 0 and 1, another is one checkpoint refined as 0r0 and 0r1."""
     for run in ("cc3m_clip", "cc3m_clip_control", "cc3m_clip_helip"):
         other = run.replace("cc3m", "other")
@@ -293,7 +293,7 @@ def test_claims_csv_and_page_carry_the_decision(trained):
         ({"table": "table12"}, r"claims.yaml: wrong: names table 'table12', and there is no such table"),
     ],
 )
-def test_names_that_nothing_answers_to_are_refused_when_the_study_is_loaded(project, tmp_path, fields, message):
+def test_unknown_names_in_claims_are_refused_on_loading(project, tmp_path, fields, message):
     experiments = tmp_path / "experiments"
     shutil.copytree(project / "experiments", experiments)
     (experiments / "paper" / "claims.yaml").write_text(yaml.safe_dump({"wrong": claim().model_dump(mode="json") | fields}))

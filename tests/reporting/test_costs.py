@@ -12,7 +12,7 @@ def artefact(path, pid, seconds, cpu, written="2026-11-22T10:00:00+00:00"):
     path.write_text(json.dumps({"job": job, "host": "here", "machine": "a test machine", "commit": "abc", "written": written}))
 
 
-def test_artefacts_of_one_job_are_counted_once_with_its_last_word(study):
+def test_artefacts_of_one_job_are_counted_once(study):
     artefact(study.root / "metrics" / "a" / "seed0" / "x.json", pid=7, seconds=10, cpu=8)
     artefact(study.root / "metrics" / "a" / "seed0" / "y.json", pid=7, seconds=30, cpu=20, written="2026-11-22T10:30:00+00:00")
     artefact(study.root / "models" / "a" / "seed0" / "train.json", pid=8, seconds=3600, cpu=1780)
@@ -29,7 +29,7 @@ def test_a_study_without_artefacts_claims_no_cost(study):
     assert costs(study).facts == {}
 
 
-def test_contamination_is_counted_for_each_set_and_corpus_of_a_real_study(study, monkeypatch):
+def test_contamination_is_counted_for_each_set_and_corpus(study, monkeypatch):
     assert contamination(study) is None  # all generated
     monkeypatch.setattr("helip.study.Study.is_generated", lambda study, corpus: False)
     file = CheckContamination(study).output

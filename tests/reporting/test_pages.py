@@ -8,9 +8,10 @@ from wide import mine_pairs, wide_study
 from helip.config import MiningSpec
 from helip.mining import mine
 from helip.mining.pairs import PairSet, merge
+from helip.reporting.measured import machines, mining_jobs, pairs_file
 from helip.reporting.pages import latex_escaped, markdown_to_html, write_table
 from helip.reporting.provenance import costs
-from helip.reporting.tables import grid, machines, mining_jobs, pairs_file
+from helip.reporting.tables import grid
 
 
 def test_latex_carries_value_spread_published_and_difference(measured):
@@ -34,7 +35,7 @@ def test_rows_of_ours_are_marked(measured):
     assert rows["CLIP-HELIP"]["minus_published"] == f"{float(rows['CLIP-HELIP']['value']) - float(rows['CLIP-HELIP']['published']):.4f}"
 
 
-def test_table_10_is_the_wall_clock_of_the_mining_jobs_with_methods_down_and_corpora_across(project, tmp_path):
+def test_table_10_is_wall_clock_of_mining_by_method_and_corpus(project, tmp_path):
     from wide import build_corpora
 
     study = wide_study(project, tmp_path)
@@ -54,13 +55,13 @@ def test_table_10_is_the_wall_clock_of_the_mining_jobs_with_methods_down_and_cor
     assert "One timing each, measured on a test machine." in text
 
 
-def test_corpora_come_as_met_and_methods_as_the_fullest_corpus_has_them(project, tmp_path):
+def test_methods_come_in_the_order_of_the_fullest_corpus(project, tmp_path):
     assert grid([("CC3M", "full"), ("CC12M", "3M"), ("CC12M", "full")]) == (["3M", "full"], ["CC3M", "CC12M"])
     rows = wide_study(project, tmp_path).tables["table10"].rows
     assert grid((r.corpus, r.label) for r in rows) == (["HELIP-3M", "HELIP-6M", "HELIP-Full"], ["CC3M", "CC12M", "YFCC15M"])
 
 
-def test_table_10_says_how_many_jobs_a_time_is_summed_over_and_on_what_they_ran(project, tmp_path):
+def test_table_10_gives_the_jobs_and_machines_of_a_time(project, tmp_path):
     study = wide_study(project, tmp_path)
     row = next(r for r in study.tables["table10"].rows if r.run == "cc3m_clip_helip")
     study.tables["table10"] = study.tables["table10"].model_copy(update={"rows": (row,)})

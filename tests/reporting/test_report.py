@@ -50,7 +50,7 @@ def test_everything_the_rule_waits_for_is_there(reported):
     assert all(path.exists() for path in WriteReport(reported).inputs())
 
 
-def test_the_answer_comes_first_then_verdicts_tables_figures_ledger_and_versions(reported, page):
+def test_the_report_begins_with_the_answer_and_verdicts(reported, page):
     order = [m[1] for m in re.finditer(r'<section id="(\w+)"', page)]
     assert order == ["answer", "verdicts", "question", "tables", "figures", "ledger", "times", "versions"]
     assert page.count('<article class="claim') == len(reported.claims)
@@ -117,7 +117,7 @@ def test_pages_hold_what_refinements_add_in_short(reported, shown, tmp_path):
         assert f"\n| {method} | {mark}{between(first.cell)}{mark} |" in page
 
 
-def test_minus_signs_are_real_in_pages_and_plain_in_csv_and_latex(reported, shown, page, tmp_path):
+def test_minus_signs_are_typographic_in_pages_only(reported, shown, page, tmp_path):
     readme = write_pages(reported, tmp_path / "wide", shown).read_text()
     assert any((cell.minus_published or 0) < 0 for table in shown.tables for cell in table.cells)
     for text in (page.partition('<section id="ledger"')[0], readme):
@@ -135,7 +135,7 @@ def test_minus_signs_are_real_in_pages_and_plain_in_csv_and_latex(reported, show
         (lambda r: r["figures"]["figure5"].update(methods=["hpm", "imgae"]), "report.yaml: .*figure5.*methods"),
     ],
 )
-def test_names_in_report_yaml_that_nothing_answers_to_are_refused(project, tmp_path, change, message):
+def test_unknown_names_in_report_yaml_are_refused(project, tmp_path, change, message):
     shutil.copytree(project / "experiments", tmp_path / "experiments")
     file = tmp_path / "experiments" / "paper" / "report.yaml"
     declared = yaml.safe_load(file.read_text())
@@ -175,7 +175,7 @@ def test_every_table_in_latex_has_whole_rows(reported):
         assert text.count("{") - text.count(r"\{") == text.count("}") - text.count(r"\}"), name
 
 
-def test_every_table_is_accepted_by_latex_and_no_wider_than_the_page(reported, tmp_path):
+def test_latex_accepts_every_table_within_the_page_width(reported, tmp_path):
     if not shutil.which("pdflatex"):
         pytest.skip("no pdflatex on this machine: apt-get install texlive-latex-recommended")
     bodies = [(reported.root / f"{name}.tex").read_text() for name in [one.table for one in tables_of(reported)]]
@@ -198,7 +198,7 @@ def test_a_study_draws_what_it_has_runs_for(study, reported):
         draw(study, "figure6")
 
 
-def test_figures_are_drawn_as_png_and_pdf_and_the_same_figure_is_the_same_file(reported):
+def test_the_same_figure_is_drawn_as_the_same_files(reported):
     for name in [one.figure for one in figures_of(reported)]:
         assert all(path.exists() for path in DrawFigure(reported, name).inputs())
         pixels = np.asarray(Image.open(reported.root / f"{name}.png").convert("L"))
@@ -208,7 +208,7 @@ def test_figures_are_drawn_as_png_and_pdf_and_the_same_figure_is_the_same_file(r
     assert [path.read_bytes() for path in draw(reported, "figure4")] == before
 
 
-def test_sheets_compare_the_methods_of_one_corpus_with_the_studys_own_encoders(reported):
+def test_sheets_compare_methods_with_the_studys_own_encoders(reported):
     assert [one.pairs for one in sheet_pairs(reported, "figure5")] == [
         "cc3m.hpm.dino_vits8.sentence",
         "cc3m.image.resnet50",
@@ -219,7 +219,7 @@ def test_sheets_compare_the_methods_of_one_corpus_with_the_studys_own_encoders(r
     assert [reported.pairs_entry(name)[1].pool for name in pools] == [180, 90]
 
 
-def test_targets_are_drawn_first_among_those_that_every_method_has_pairs_for(reported):
+def test_targets_with_pairs_by_every_method_are_drawn_first(reported):
     sets = [PairSet.open(Mine(reported, name).folder) for name in [one.pairs for one in sheet_pairs(reported, "figure5")]]
     targets = drawn_targets(sets, 6)
     assert len(set(targets)) == 6 and targets == drawn_targets(sets, 6)

@@ -44,7 +44,7 @@ def test_the_interval_over_items_is_that_of_a_binomial_share():
     assert high == pytest.approx(30 + 2.84, abs=0.25)
 
 
-def test_seeds_that_disagree_widen_the_interval_though_the_items_agree():
+def test_seeds_that_disagree_widen_the_interval():
     """Two seeds, one wins everything and one nothing: the mean of two drawn seeds is 0, 50 or 100 with chances 1/4, 1/2, 1/4."""
     ours = np.array([[True] * 50, [False] * 50])
     assert paired_bootstrap([ours], [np.zeros_like(ours)]) == (0.0, 100.0)
@@ -84,7 +84,7 @@ def test_columns_of_one_test_set_share_its_items():
     assert other.draws.std() == pytest.approx(alone.draws.std() / 2**0.5, rel=0.05)
 
 
-def test_comparisons_of_one_start_share_its_trainings_and_those_of_two_do_not():
+def test_only_comparisons_of_one_start_share_its_trainings():
     won = np.array([[True] * 50, [False] * 50, [True] * 25 + [False] * 25])
     nothing = np.zeros_like(won)
     alone = gain([paired([won], [nothing])])
@@ -127,7 +127,7 @@ def test_captions_of_an_image_are_one_item(measured):
     assert Metrics(path).hits("acc1").tolist() == [0.5, 1.0]
 
 
-def test_a_metrics_file_that_contradicts_itself_or_its_place_is_refused(measured):
+def test_a_metrics_file_that_contradicts_itself_is_refused(measured):
     path = metrics_file(measured, "cc3m_clip", "0", "imagenet", "zeroshot")
     assert Metrics(path, set="imagenet", task="zeroshot").hits("acc1").mean() == 0.25
     with pytest.raises(HelipError, match="imagenet.zeroshot.json: is of set 'imagenet': it was put in another's place"):
@@ -138,7 +138,7 @@ def test_a_metrics_file_that_contradicts_itself_or_its_place_is_refused(measured
         Metrics(path).hits("acc1")
 
 
-def test_items_that_stand_for_several_draw_as_wide_as_they_are_few():
+def test_items_that_stand_for_several_widen_the_interval():
     """100 images, half won with all five captions: the interval is that of 100 items, not of 500."""
     won = np.repeat([[1.0, 0.0]], 50, axis=1)
     low, high = paired_bootstrap([won], [np.zeros_like(won)], resamples=20_000)
@@ -170,7 +170,7 @@ def test_student_t_by_hand():
     assert gained(2.0, Spread(0.0, 0.0, 3), items=1 / 3).p(0.0) == pytest.approx(0.0371, abs=1e-4)  # trainings that agree by chance
 
 
-def test_what_the_study_knows_of_its_trainings_moderates_a_comparison():
+def test_variance_of_the_whole_study_moderates_a_comparison():
     """2 degrees of freedom of its own say 4, 6 of the study's say 1.5 x 2: (6 x 3 + 2 x 4) / 8 = 3.25, over 3 trainings."""
     noise, own = Noise(1.5, 6.0), Spread(4.0, 2.0, 3)
     assert noise.moderated(own) == (3.25, 8.0)

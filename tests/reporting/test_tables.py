@@ -16,7 +16,7 @@ def rows(study, table="table1"):
         return {(r["method"], r["column"]): r for r in csv.DictReader(f)}
 
 
-def test_values_are_means_over_seeds_beside_the_published_numbers(measured):
+def test_values_are_means_over_seeds_beside_published_ones(measured):
     write_table(measured, "table1")
     helip = rows(measured)["CLIP-HELIP", "imagenet"]
     # 11 of 40 and 12 of 40: 27.5 and 30 %; mean 28.75, standard deviation 2.5 / sqrt(2)
@@ -24,7 +24,7 @@ def test_values_are_means_over_seeds_beside_the_published_numbers(measured):
     assert (helip["published"], helip["recovered"], helip["arm"]) == ("19.8600", "0.6300", "helip")
 
 
-def test_every_refinement_is_compared_with_its_control_and_the_control_with_its_start(measured):
+def test_a_refinement_is_compared_with_control_and_it_with_start(measured):
     write_table(measured, "table1")
     cells = {method: rows(measured)[method, "cifar10"] for method in ("CLIP", "CLIP, control", "CLIP, cleaned", "CLIP-HELIP")}
     assert cells["CLIP"]["reference"] == cells["CLIP"]["delta"] == ""
@@ -39,7 +39,7 @@ def test_rows_without_runs_in_the_study_are_absent(measured):
     assert {run["run"] for run in rows(measured).values()} == {"cc3m_clip", "cc3m_clip_control", "cc3m_clip_cleaned", "cc3m_clip_helip"}
 
 
-def test_the_markdown_carries_the_same_numbers_and_the_recovered_share(measured):
+def test_markdown_has_the_same_numbers_and_the_recovered_share(measured):
     text = write_table(measured, "table1")
     assert "| CC3M (generated, 600 pairs, 63 % recovered) | CLIP-HELIP | 28.75 ± 1.77 (19.86, +8.89) |" in text
     assert "| CC3M CLIP-HELIP | `cc3m_clip_control` | −2.50 [" in text
@@ -61,7 +61,7 @@ def test_a_missing_metrics_file_is_named_and_no_table_is_written(measured):
     assert not (measured.root / "table1.csv").exists()
 
 
-def test_while_runs_are_under_way_a_table_can_have_the_rows_that_are_whole(measured):
+def test_a_table_of_unfinished_runs_has_the_whole_rows(measured):
     metrics_file(measured, "cc3m_clip_cleaned", "1", "cifar100", "zeroshot").unlink()
     write_table(measured, "table1", finished=True)
     assert {r["run"] for r in rows(measured).values()} == {"cc3m_clip", "cc3m_clip_control", "cc3m_clip_helip"}
@@ -129,7 +129,7 @@ def test_a_printed_average_is_published_as_it_was_printed(measured):
     assert rows(measured)["CLIP-HELIP", "average"]["published"] == "22.6800"  # of its cells
 
 
-def test_a_table_that_is_not_in_the_paper_does_not_say_that_it_is(measured):
+def test_a_table_of_ours_does_not_claim_to_be_the_papers(measured):
     table = measured.tables["table1"]
     measured.tables["table1"] = table.model_copy(update={"place": "Not in the paper: a question"})
     assert "\nNot in the paper: a question, study `smoke`." in write_table(measured, "table1")

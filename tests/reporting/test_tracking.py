@@ -40,7 +40,7 @@ def stored(store):
     return client, {r.data.tags["helip.key"]: r for r in client.search_runs([experiment.experiment_id], max_results=1000)}
 
 
-def test_runs_are_imported_once_with_parameters_curves_metrics_and_lineage(trained, tmp_path):
+def test_runs_are_tracked_once_with_metrics_and_lineage(trained, tmp_path):
     store = tmp_path / "store.db"
     trainings = sum(len(trained.run(name).seeds) for name in TRAINED)
     assert import_study(trained, store) == {"imported": trainings, "unchanged": 0}

@@ -33,7 +33,7 @@ def smoke(experiments: Path) -> Study:
 
 
 @pytest.mark.parametrize("name", sorted(p.stem for p in Path(__file__).parents[2].glob("experiments/studies/*.yaml")))
-def test_every_study_of_the_project_loads_and_has_the_arms_side_by_side(project, name):
+def test_every_study_loads_and_has_the_arms_side_by_side(project, name):
     study = Study(name, project / "experiments")
     helip = [r for r in study.runs.values() if r.arm == "helip"]
     assert helip
@@ -48,7 +48,7 @@ def test_loading_a_study_imports_neither_torch_nor_numpy(project):
     assert out.stdout.strip() == "[]"
 
 
-def test_refinement_settings_come_from_the_study_and_the_run_lays_its_own_upon_them(experiments):
+def test_a_run_overrides_the_studys_refinement_settings(experiments):
     edit(experiments / "paper/runs.yaml", lambda c: c["runs"]["cc3m_clip_helip"]["refine"].update(gamma=0.25))
     run = smoke(experiments).run("cc3m_clip_helip")
     assert (run.recipe.gamma, run.recipe.batch_size, run.recipe.arm) == (0.25, 64, "helip")
@@ -64,7 +64,7 @@ def test_pairs_without_a_tau_have_a_name_that_the_rules_accept(project, experime
     assert re.fullmatch(accepted, name)
 
 
-def test_what_a_set_is_expected_to_hold_makes_the_data_check_run_again_and_nothing_else(experiments):
+def test_changed_expectations_of_a_set_rerun_the_data_check_only(experiments):
     declared = {"kind": "wds", "task": "classification", "path": "/x", "expected": {"items": 1}}
     edit(experiments / "studies/smoke.yaml", lambda c: c["evaluation"].update(cifar10=declared))
     before = smoke(experiments)
@@ -85,7 +85,7 @@ def test_an_encoder_ablation_is_one_entry(experiments):
     assert study.run("ablation").question == ""  # the base's question is not the ablation's
 
 
-def test_a_changed_setting_changes_the_digests_of_what_depends_on_it_and_no_other(experiments):
+def test_a_setting_changes_the_digests_of_its_dependents_only(experiments):
     before = smoke(experiments)
     edit(experiments / "studies/smoke.yaml", lambda c: c["mining"].update(k=4))
     after = smoke(experiments)
@@ -96,7 +96,7 @@ def test_a_changed_setting_changes_the_digests_of_what_depends_on_it_and_no_othe
     assert Encode(before, "cc3m", "sentence").digest == Encode(after, "cc3m", "sentence").digest
 
 
-def test_digests_ignore_labels_defaults_and_the_cadence_of_saving_but_not_the_kind():
+def test_digests_ignore_labels_defaults_and_saving_cadence():
     assert digest(GeneratedCorpus(size=5, label="x")) == digest(GeneratedCorpus(size=5, mismatched=0.12))
     recipe = {"steps": 5, "batch_size": 4, "learning_rate": 0.1}
     assert digest(TrainConfig(**recipe, save_every=7)) == digest(TrainConfig(**recipe))
@@ -107,7 +107,7 @@ def test_digests_ignore_labels_defaults_and_the_cadence_of_saving_but_not_the_ki
 @pytest.mark.parametrize(
     ("name", "corpus", "known"), [("miniature", "cc3m", True), ("miniature", "open29m", True), ("paper", "open29m", False)]
 )
-def test_the_truth_of_a_union_is_known_where_all_its_members_are_generated(project, name, corpus, known):
+def test_the_truth_of_a_union_of_generated_corpora_is_known(project, name, corpus, known):
     assert Study(name, project / "experiments").is_generated(corpus) == known
 
 
@@ -123,7 +123,7 @@ def test_repeats_give_several_refinements_of_one_checkpoint(experiments):
     assert model_of(study, "cc3m_clip_helip", "1r0").digest != model_of(study, "cc3m_clip_helip", "1r1").digest
 
 
-def test_the_control_of_a_refinement_is_the_plain_one_and_that_of_a_control_its_start(project):
+def test_control_of_a_refinement_is_plain_and_of_a_control_start(project):
     study = Study("smoke", project / "experiments")
     of = study.control_of
     assert of("cc3m_clip_helip") == of("cc3m_clip_cleaned") == of("cc3m_clip_hn_nce") == "cc3m_clip_control"
@@ -173,7 +173,7 @@ WRONG = {
 
 
 @pytest.mark.parametrize(("file", "change", "says"), WRONG.values(), ids=WRONG.keys())
-def test_a_wrong_declaration_is_one_sentence_naming_file_and_entry(experiments, file, change, says):
+def test_a_wrong_declaration_names_file_and_entry(experiments, file, change, says):
     edit(experiments / file, change)
     with pytest.raises(HelipError) as caught:
         smoke(experiments)
@@ -205,7 +205,7 @@ def test_names_that_do_not_exist_are_refused_with_those_that_do(project, monkeyp
         MakeTable(study, "table99").metrics()
 
 
-def test_a_retention_set_and_a_selection_are_inputs_of_the_training_that_uses_them(experiments):
+def test_retention_set_and_selection_are_inputs_of_training(experiments):
     retention = {"retention": {"set": "cifar10", "every": 3, "tolerance": 1.0}}
     edit(experiments / "studies/smoke.yaml", lambda c: c.setdefault("runs", {}).update(cc3m_clip_control={"refine": retention}))
     inputs = {str(p) for p in model_of(smoke(experiments), "cc3m_clip_control", "1").inputs()}

@@ -115,7 +115,7 @@ def test_the_declared_share_is_mismatched(truth):
     assert pair(0, 0, 7, 32, 1.0).mismatched
 
 
-def test_captions_name_a_median_of_five_attributes_and_at_least_three(truth):
+def test_captions_name_three_or_more_attributes_median_five(truth):
     named_count = truth.named.sum(1)
     assert np.median(named_count) == 5
     assert named_count.min() >= LEAST
@@ -144,7 +144,7 @@ def test_captions_vary(world):
 # ---------------------------------------------------------------- truth
 
 
-def test_right_captions_are_true_of_their_image_and_wrong_ones_are_not(truth):
+def test_only_matched_captions_are_true_of_their_image(truth):
     everyone = np.arange(len(truth))
     assert (truth.caption_true_of(everyone, everyone) == ~truth.mismatched).all()
     assert (truth.caption_attributes[~truth.mismatched] == truth.attributes[~truth.mismatched]).all()
@@ -204,7 +204,7 @@ def union(tmp_path_factory):
     return join(UnionCorpus(of=("of_20", "of_30")), members, folder / "union").folder
 
 
-def test_a_union_of_generated_corpora_knows_the_truths_of_its_members(union):
+def test_a_union_of_generated_corpora_has_its_members_truths(union):
     whole, one, other = (Truth.open(union.parent / name) for name in ("union", "of 20", "of 30"))
     assert Truth.known(union)
     for field in FIELDS:
@@ -227,7 +227,7 @@ def test_a_union_with_a_member_of_photographs_has_no_truth(union, tmp_path):
         Truth.open(mixed)
 
 
-def test_a_member_that_was_built_again_in_another_size_is_refused(union, tmp_path):
+def test_a_member_built_again_in_another_size_is_refused(union, tmp_path):
     shutil.copytree(union.parent, tmp_path / "now")
     manifest = tmp_path / "now" / "union" / "manifest.json"
     manifest.write_text(manifest.read_text().replace(str(union.parent), str(tmp_path / "now")))

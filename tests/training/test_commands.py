@@ -65,7 +65,7 @@ def test_a_recipe_file_and_a_selection(own, tmp_path):
     assert (declaration["batch_size"], declaration["clip_norm"], declaration["steps"], declaration["arm"]) == (8, 1.0, 3, "control")
 
 
-def test_options_of_a_model_within_the_recipe_override_its_fields_one_by_one(own, tmp_path):
+def test_options_override_single_fields_of_a_nested_model(own, tmp_path):
     (tmp_path / "recipe.yaml").write_text("{arm: control, early_stopping: {every: 1, held_out: 0.1}, augmentation: {flip: 0.5}}\n")
     more = ["--early-stopping-held-out", "0.2", "--augmentation-crop-scale", "0.5", "1", "--clip-norm", "none"]
     assert refine(own, tmp_path / "out", "--recipe", str(tmp_path / "recipe.yaml"), *more) == 0
@@ -75,7 +75,7 @@ def test_options_of_a_model_within_the_recipe_override_its_fields_one_by_one(own
     assert recipe["clip_norm"] is None
 
 
-def test_a_wrong_recipe_names_the_file_or_the_option_that_is_wrong(own, tmp_path, capsys):
+def test_a_wrong_recipe_names_the_file_or_option_at_fault(own, tmp_path, capsys):
     (tmp_path / "recipe.yaml").write_text("{arm: hard, gama: 1}\n")
     assert refine(own, tmp_path / "out", "--recipe", str(tmp_path / "recipe.yaml")) == 2
     assert "recipe.yaml: arm: Input should be 'control', 'cleaned' or 'helip' (and 1 more)" in capsys.readouterr().err

@@ -141,7 +141,7 @@ def test_recall_by_hand(tmp_path):
     assert held_out_recall(one.clip, one.corpus, np.arange(4), torch.device("cpu")) == 5 / 8
 
 
-def test_retention_is_measured_from_the_start_and_a_fall_is_reported(tmp_path, caplog):
+def test_retention_is_measured_from_step_0_and_a_fall_reported(tmp_path, caplog):
     scores = iter([50.0, 49.5, 47.0, 50.0, 12.0])
     watched = refinement(steps=8, retention=Retention(set="anything", every=2, tolerance=2.0))
     with caplog.at_level(logging.WARNING):

@@ -5,6 +5,7 @@ from types import SimpleNamespace
 import open_clip
 import pytest
 import torch
+from tiny_objectives import OBJECTIVES, TEXT, TOWERS, batch_of, captions, refinement, tiny
 from torch.nn.functional import normalize
 
 from helip.config import (
@@ -13,7 +14,6 @@ from helip.config import (
     CyclipObjective,
     DeclipObjective,
     HnNceObjective,
-    Refinement,
     SlipObjective,
     TrainConfig,
 )
@@ -25,53 +25,8 @@ from helip.losses.declip import multi_view_clip_loss, nearest_text_loss, simsiam
 from helip.losses.hn_nce import hn_nce_loss
 from helip.losses.simclr import slip_loss
 from helip.training.objectives import build_objective
-from helip.training.objectives.captions import disturb, hide_words, uniform, words_of
+from helip.training.objectives.captions import disturb
 from helip.training.objectives.towers import backbone_features, backbone_width, encode_hidden_text
-
-TEXT = {"context_length": 12, "vocab_size": 50, "width": 32, "heads": 2, "layers": 2}
-TOWERS = {
-    "vit": {"layers": 2, "width": 32, "head_width": 16, "patch_size": 16, "image_size": 32},
-    "resnet": {"layers": [1, 1, 1, 1], "width": 16, "image_size": 64},
-    "timm": {"timm_model_name": "resnet10t", "timm_pool": "avg", "timm_proj": "linear", "image_size": 64},
-}
-OBJECTIVES = {
-    o.name: o
-    for o in (
-        ClipObjective(),
-        SlipObjective(head=(24, 16)),
-        DeclipObjective(queue=10, head=(24, 12)),
-        CyclipObjective(),
-        CloobObjective(),
-        HnNceObjective(),
-    )
-}
-
-
-def tiny(tower: str = "vit", seed: int = 0) -> torch.nn.Module:
-    torch.manual_seed(seed)
-    return open_clip.CLIP(embed_dim=16, vision_cfg=TOWERS[tower], text_cfg=TEXT)
-
-
-def captions(count: int, seed: int = 0) -> torch.Tensor:
-    """Start 48, 2 to 9 words, end 49, zeros."""
-    generator = torch.Generator().manual_seed(seed)
-    rows = torch.zeros(count, TEXT["context_length"], dtype=torch.int64)
-    for row in rows:
-        words = int(torch.randint(2, 10, (), generator=generator))
-        row[0], row[words + 1] = 48, 49
-        row[1 : words + 1] = torch.randint(1, 48, (words,), generator=generator)
-    return rows
-
-
-def batch_of(objective, count: int, size: int = 32, seed: int = 0) -> dict:
-    generator = torch.Generator().manual_seed(seed)
-    images = [torch.randn(count, 3, size, size, generator=generator) for _ in objective.augmentations]
-    return {"images": images, "tokens": captions(count, seed), "sample_seeds": torch.arange(count) * 7919 + seed}
-
-
-def refinement(name: str, **settings) -> Refinement:
-    return Refinement(objective=OBJECTIVES[name], steps=1, batch_size=6, learning_rate=1e-3, **settings)
-
 
 PLAN = SimpleNamespace(seeds=[0, 2], hard=[[1, 3], [4, -1]])
 
@@ -374,67 +329,3 @@ def test_objectives_leave_no_trace_in_the_model():
     for name in OBJECTIVES:
         build_objective(refinement(name), model)
     assert set(model.state_dict()) == before
-
-
-# ---------------------------------------------------------------- draws and captions
-
-
-def test_draws_are_uniform_and_belong_to_their_sample():
-    seeds = torch.arange(-500, 1500)
-    draws = uniform(seeds, 20, stream=3)
-    assert draws.min() >= 0
-    assert draws.max() < 1
-    counts = draws.flatten().mul(50).long().bincount(minlength=50).double()
-    chi_square = ((counts - 800) ** 2 / 800).sum()
-    assert chi_square < 94.6  # 49 degrees of freedom: passed by all but 1 in 10,000 truly uniform samples
-    correlation = torch.corrcoef(torch.stack([draws[:, 0], draws[:, 1], draws[:, 0].roll(1), uniform(seeds, 1, stream=4)[:, 0]]))
-    # neighbouring columns, seeds and streams: four standard deviations of a correlation of 2,000 independent pairs
-    assert (correlation - torch.eye(4)).abs().max() < 4 / 2000**0.5
-    assert torch.equal(uniform(seeds[[7, 3]], 20, 3), draws[[7, 3]])
-    assert torch.equal(uniform(seeds, 5, 3), draws[:, :5])
-
-
-def test_hidden_words():
-    tokens, seeds = captions(4000), torch.arange(4000)
-    replaced, hidden, guess = hide_words(tokens, seeds, 0.15)
-    words = words_of(tokens)
-    assert not (guess & ~words).any()
-    changed = replaced != tokens
-    for part, whole, share in ((guess, words, 0.15), (hidden, guess, 0.8)):
-        count = int(whole.sum())
-        assert abs(int(part.sum()) / count - share) < 4 * (share * (1 - share) / count) ** 0.5  # four standard deviations of a share
-    # a tenth is replaced by a word drawn from 1 to 48, which is the old word or the start one time in 24
-    share, count = 0.1 * (1 - 2 / 48), int(guess.sum())
-    assert abs(int(changed.sum()) / count - share) < 4 * (share * (1 - share) / count) ** 0.5
-    assert not (changed & (hidden | ~guess)).any()
-    assert torch.equal(words_of(replaced), words)  # no word became padding or an end; ends stayed where they were
-    assert not (replaced[:, 1:] == 48).any()
-    assert not hide_words(tokens, seeds, 0.0)[2].any()
-
-
-def test_disturbed_captions():
-    tokens = captions(2000)
-    seen = disturb(tokens, torch.arange(2000))
-    shortened, swapped, equal = 0, 0, 0
-    for before, after in zip(tokens.tolist(), seen.tolist(), strict=True):
-        end = after.index(49)
-        assert after[0] == 48
-        assert end >= 2
-        assert not any(after[end + 1 :])
-        words, others = before[1 : before.index(49)], after[1:end]
-        if len(words) == len(others):
-            assert sorted(words) == sorted(others)
-            assert sum(a != b for a, b in zip(words, others, strict=True)) in (0, 2)
-            swapped += words != others
-        remaining = iter(words)
-        shortened += len(words) > len(others) and all(word in remaining for word in others)  # in order
-        equal += words == others
-    assert shortened + swapped + equal == 2000
-    assert shortened > 300
-    assert swapped > 500
-
-
-def test_captions_without_words_stay_as_they_are():
-    tokens = torch.tensor([[48, 49, 0, 0], [48, 5, 49, 0]])
-    for seed in range(20):
-        assert torch.equal(disturb(tokens, torch.tensor([seed, seed])), tokens)

@@ -36,7 +36,7 @@ EVERYTHING = PLAIN | {
 }  # fmt: skip
 
 DECLIP = PLAIN | {"steps": 24, "objective": {"name": "declip", "queue": 64, "head": (16, 8)}, "precision": "fp16"}
-SAID = {"plain": PLAIN, "everything": EVERYTHING, "declip in half precision": DECLIP}
+RECIPES = {"plain": PLAIN, "everything": EVERYTHING, "declip in half precision": DECLIP}
 
 
 def attempt(folder: Path, settings: dict, moment: float | None, number: int = signal.SIGKILL) -> int:
@@ -75,13 +75,13 @@ def assert_same(a: tuple, b: tuple) -> None:
 def whole(tmp_path_factory) -> dict[str, Path]:
     """Folders of trainings that nobody interrupted."""
     folders = {}
-    for name, settings in SAID.items():
+    for name, settings in RECIPES.items():
         folders[name] = tmp_path_factory.mktemp(name)
         assert attempt(folders[name], settings, None) == 0
     return folders
 
 
-@pytest.mark.parametrize(("name", "settings"), SAID.items())
+@pytest.mark.parametrize(("name", "settings"), RECIPES.items())
 def test_sigkill_at_random_moments_changes_nothing(tmp_path, whole, name, settings):
     expected, moments = result(whole[name]), random.Random(0)
     seconds = read_json(whole[name] / "model/train.json")["wall_clock_seconds"]

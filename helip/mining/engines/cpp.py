@@ -110,7 +110,7 @@ class PackedOperand:
 
 
 def run(library: ctypes.CDLL, features: list[Features], criterion: Criterion, work: Iterator[Block], memory: int, workers: int) -> Steps:
-    """An engine, whose steps helip/mining/blocks.py describes, on the compiled kernel."""
+    """Runs an engine, whose steps helip/mining/blocks.py describes, on the compiled kernel."""
     kernel, order = Kernel(library), ordered(features[0], workers)
     memory -= order.rank.nbytes + order.axes.nbytes
     finished = 0

@@ -22,8 +22,8 @@ SLACK = 2.0**-9  # of a sum: the index holds rows in half precision
 
 
 def run(features: list[Features], criterion: Criterion, work: Iterator[Block], workers: int, *, candidates: int, probes: int) -> Steps:
-    """An engine, whose steps helip/mining/blocks.py describes, on a faiss index: it scores the `candidates` with the largest sums, from
-    the `probes` nearest of 2 sqrt(N) lists.
+    """Runs an engine, whose steps helip/mining/blocks.py describes, on a faiss index: it scores the `candidates` with the largest sums,
+    from the `probes` nearest of 2 sqrt(N) lists.
     """
     index = _index(features, workers, probes)
     operands = [Operand(f, tau) for f, (_, tau) in zip(features, criterion.modalities, strict=True)]

@@ -19,7 +19,7 @@ from helip.mining.order import ordered
 
 
 def run(features: list[Features], criterion: Criterion, work: Iterator[Block], memory: int, workers: int) -> Steps:
-    """An engine, whose steps helip/mining/blocks.py describes, on torch."""
+    """Runs an engine, whose steps helip/mining/blocks.py describes, on torch."""
     device = features[0].device
     half = device.type == "cuda"
     order = ordered(features[0], workers)

@@ -52,7 +52,7 @@ class Slab:
 
 
 def run(features: list[Features], criterion: Criterion, work: Iterator[Block], workers: int, sizes: Sizes | None = None) -> Steps:
-    """An engine, whose steps helip/mining/blocks.py describes, on one GPU."""
+    """Runs an engine, whose steps helip/mining/blocks.py describes, on one GPU."""
     order = ordered(features[0], workers)
     operands = [FusedOperand(f, tau) for f, (_, tau) in zip(features, criterion.modalities, strict=True)]
     operands[0].rotate(order.axes, order.skew)

@@ -28,7 +28,7 @@ def filter_tiles(
     DIM_A: tl.constexpr, DIM_B: tl.constexpr, CHECK: tl.constexpr, SIGNED: tl.constexpr,
     ROWS: tl.constexpr, COLUMNS: tl.constexpr, STEP: tl.constexpr, BUNDLE: tl.constexpr,
 ):  # fmt: skip
-    """One tile. Tiles run in bundles of rows so that columns are read again from the cache. DIM_B 0: one modality."""
+    """Filters one tile. Tiles run in bundles of rows so that columns are read again from the cache. DIM_B 0: one modality."""
     down, across = tl.cdiv(row_count, ROWS), tl.cdiv(column_count, COLUMNS)
     program = tl.program_id(0)
     bundle = program // (BUNDLE * across)

@@ -16,7 +16,7 @@ from helip.models.published.slip import is_slip, published_slip
 
 __all__ = ["Published", "import_checkpoint", "read_published"]
 
-ABOUT = "import.json"
+ORIGIN = "import.json"
 
 
 def read_published(file: Path) -> Published:
@@ -42,12 +42,12 @@ def import_checkpoint(file: Path, folder: Path) -> Published:
 
     HelipError for a file that `read_published` refuses and for a folder that holds anything but an earlier import.
     """
-    check_replaceable(folder, ABOUT, file)
+    check_replaceable(folder, ORIGIN, file)
     published = read_published(file)
     configs = {"model_cfg": published.model_cfg, "preprocess_cfg": published.preprocess_cfg}
     with atomic_folder(folder) as temporary:
         contiguous = {name: w.clone(memory_format=torch.contiguous_format) for name, w in published.weights.items()}
         save_weights(save_file, contiguous, temporary / WEIGHTS)
         (temporary / CONFIG).write_text(json.dumps(configs, indent=1) + "\n")
-        write_json(temporary / ABOUT, provenance({"layout": published.layout} | configs, inputs={file.name: file_digest(file)}))
+        write_json(temporary / ORIGIN, provenance({"layout": published.layout} | configs, inputs={file.name: file_digest(file)}))
     return published

@@ -3,7 +3,6 @@
 import math
 
 import torch
-from torch import nn
 
 from helip.config import (
     ClipObjective,
@@ -15,6 +14,7 @@ from helip.config import (
     SlipObjective,
     TrainConfig,
 )
+from helip.models.loading import ClipNetwork
 from helip.training.objectives.base import Features, ObjectiveModule, Plan, View
 from helip.training.objectives.contrastive import Slip, TwoTower
 from helip.training.objectives.declip import Declip
@@ -22,7 +22,7 @@ from helip.training.objectives.declip import Declip
 __all__ = ["Features", "ObjectiveModule", "Plan", "View", "build_objective"]
 
 
-def build_objective(recipe: TrainConfig, model: nn.Module) -> ObjectiveModule:
+def build_objective(recipe: TrainConfig, model: ClipNetwork) -> ObjectiveModule:
     """Returns the module of a recipe's objective for an open_clip model; a refinement's helip arm adds the margin loss to it.
 
     The heads of SLIP and DeCLIP are initialised from torch's global generator: seed it first. An objective with a fixed temperature
@@ -31,6 +31,7 @@ def build_objective(recipe: TrainConfig, model: nn.Module) -> ObjectiveModule:
     margin = {}
     if isinstance(recipe, Refinement) and recipe.arm == "helip":
         margin = {"gamma": recipe.gamma, "symmetric_margin": recipe.symmetric_margin}
+    objective: ObjectiveModule
     match recipe.objective:
         case ClipObjective() | HnNceObjective() | CyclipObjective() | CloobObjective():
             objective = TwoTower(recipe.objective, **margin)

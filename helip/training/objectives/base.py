@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from helip.losses.hnml import margin_of
+from helip.models.loading import ClipNetwork
 
 View = Literal["plain", "strong"]  # the recipe's own augmentation; SimCLR's (strong crop, flip, colour, grey, blur)
 Features = dict[str, Tensor]  # name -> one row per sample
@@ -24,9 +25,17 @@ class Plan(Protocol):
     beside the batch, -1 elsewhere; it is [B, 0] where none does.
     """
 
-    seeds: Any
-    hard: Any
-    captions: Any
+    @property
+    def seeds(self) -> Any:
+        """The positions of the anchors, [S]."""
+
+    @property
+    def hard(self) -> Any:
+        """The positions of their hard pairs, [S, P]."""
+
+    @property
+    def captions(self) -> Any:
+        """The captions beside the batch, [B, P]."""
 
 
 class ObjectiveModule(nn.Module):
@@ -44,7 +53,7 @@ class ObjectiveModule(nn.Module):
         super().__init__()
         self.gamma, self.symmetric_margin = gamma, symmetric_margin
 
-    def encode(self, model: nn.Module, batch: dict[str, Any]) -> Features:
+    def encode(self, model: ClipNetwork, batch: dict[str, Any]) -> Features:
         """Returns the local outputs of one micro-batch, one row per sample: at least unit-norm `image_features` and `text_features`, [b,
         D].
 
@@ -69,6 +78,7 @@ class ObjectiveModule(nn.Module):
             features = {name: rows.float() if rows.dtype in (torch.float16, torch.bfloat16) else rows for name, rows in features.items()}
             text_CD = features["text_features"]
             if "caption_features" in features:
+                assert plan is not None  # captions beside the batch come with a plan that places them
                 present_BP = torch.as_tensor(plan.captions, device=text_CD.device) >= 0
                 text_CD = torch.cat([text_CD, features["caption_features"][present_BP]])
             similarity_BC = features["image_features"] @ text_CD.T
@@ -92,4 +102,4 @@ class ObjectiveModule(nn.Module):
         raise NotImplementedError
 
     def after_step(self, features: Features) -> None:
-        """The engine calls this once after each optimiser step with the gathered features: it is the place to update queues."""
+        """Updates queues. The engine calls this once after each optimiser step with the gathered features."""

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn.functional import normalize
 
 from helip.config import ClipObjective, CloobObjective, CyclipObjective, HnNceObjective, SlipObjective
@@ -11,6 +11,7 @@ from helip.losses.cloob import cloob_loss
 from helip.losses.cyclip import cross_modal_loss, in_modal_loss
 from helip.losses.hn_nce import hn_nce_of
 from helip.losses.simclr import simclr_loss
+from helip.models.loading import ClipNetwork
 from helip.training.objectives.base import Features, ObjectiveModule
 from helip.training.objectives.towers import backbone_features, backbone_width, mlp
 
@@ -54,13 +55,13 @@ class Slip(ObjectiveModule):
 
     augmentations = ("plain", "strong", "strong")
 
-    def __init__(self, declaration: SlipObjective, model: nn.Module, **margin):
+    def __init__(self, declaration: SlipObjective, model: ClipNetwork, **margin):
         super().__init__(**margin)
         self.declaration = declaration
         hidden, out = declaration.head
         self.head = mlp(backbone_width(model.visual), hidden, hidden, out)
 
-    def encode(self, model: nn.Module, batch: dict[str, Any]) -> Features:
+    def encode(self, model: ClipNetwork, batch: dict[str, Any]) -> Features:
         """Returns the features of the plain view and the backbone features [b, W] of the two strong ones."""
         strong = {f"backbone_{i}": backbone_features(model.visual, batch["images"][i]) for i in (1, 2)}
         return super().encode(model, batch) | strong

@@ -5,6 +5,7 @@ neighbours are looked up for images only. Other than there, the mask is an embed
 vocabulary.
 """
 
+import functools
 from typing import Any
 
 import torch
@@ -13,6 +14,7 @@ from torch.nn.functional import normalize
 
 from helip.config import DeclipObjective
 from helip.losses.declip import MASKED_SHARE, WEIGHTS, masked_word_losses, multi_view_clip_loss, nearest_text_loss, simsiam_loss
+from helip.models.loading import ClipNetwork
 from helip.training.objectives.base import Features, ObjectiveModule
 from helip.training.objectives.captions import disturb, hide_words
 from helip.training.objectives.towers import encode_hidden_text, mlp, text_widths
@@ -25,8 +27,10 @@ class Declip(ObjectiveModule):
     """
 
     augmentations = ("strong", "strong")
+    queue: Tensor  # [declared length, D]
+    queued: Tensor  # int64 scalar: texts ever put into the queue
 
-    def __init__(self, declaration: DeclipObjective, model: nn.Module, **margin):
+    def __init__(self, declaration: DeclipObjective, model: ClipNetwork, **margin):
         super().__init__(**margin)
         width, embedding, vocabulary = text_widths(model)
         self.mask = nn.Parameter(torch.randn(width) * 0.02)
@@ -36,9 +40,9 @@ class Declip(ObjectiveModule):
         self.projector[-1].bias.requires_grad_(False)  # the predictor's normalisation takes a shift away: its gradient is noise
         self.predictor = mlp(wide, hidden, wide)
         self.register_buffer("queue", torch.zeros(declaration.queue, embedding))
-        self.register_buffer("queued", torch.tensor(0))  # texts ever put into the queue
+        self.register_buffer("queued", torch.tensor(0))
 
-    def encode(self, model: nn.Module, batch: dict[str, Any]) -> Features:
+    def encode(self, model: ClipNetwork, batch: dict[str, Any]) -> Features:
         """Returns the features of both image views and both caption views, and each sample's masked language loss and word count [b]."""
         first, second = (model.encode_image(images) for images in batch["images"])
         tokens, seeds = batch["tokens"], batch["sample_seeds"]
@@ -74,7 +78,7 @@ class Declip(ObjectiveModule):
             "simsiam": simsiam_loss(*views),
             "masked": features["masked_loss"].sum() / features["masked_count"].sum().clamp(min=1),
         }
-        return sum(WEIGHTS[name] * part for name, part in parts.items()), parts
+        return functools.reduce(torch.add, (WEIGHTS[name] * part for name, part in parts.items())), parts
 
     @torch.no_grad()
     def after_step(self, features: Features) -> None:

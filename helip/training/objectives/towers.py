@@ -13,6 +13,7 @@ from open_clip.transformer import VisionTransformer, text_global_pool
 from torch import Tensor, nn
 
 from helip.errors import HelipError
+from helip.models.loading import ClipNetwork
 
 
 def backbone_width(visual: nn.Module) -> int:
@@ -47,7 +48,7 @@ def backbone_features(visual: nn.Module, images_BCHW: Tensor) -> Tensor:
             raise TypeError(f"no backbone features of a {type(visual).__name__}")
 
 
-def text_widths(model: nn.Module) -> tuple[int, int, int]:
+def text_widths(model: ClipNetwork) -> tuple[int, int, int]:
     """Returns (transformer width, embedding width, vocabulary) of a model whose text tower is CLIP's transformer.
 
     HelipError is raised where it is another.
@@ -59,7 +60,7 @@ def text_widths(model: nn.Module) -> tuple[int, int, int]:
     return model.ln_final.normalized_shape[0], embedding, model.vocab_size
 
 
-def encode_hidden_text(model: nn.Module, tokens_BL: Tensor, hidden_BL: Tensor, mask_W: Tensor) -> tuple[Tensor, Tensor]:
+def encode_hidden_text(model: ClipNetwork, tokens_BL: Tensor, hidden_BL: Tensor, mask_W: Tensor) -> tuple[Tensor, Tensor]:
     """Returns text features [B, D], not normalised, and word features [B, L, W], with `mask_W` in the place of hidden words.
 
     L may be less than the model's context: what a causal tower sees before the end token is the same.
@@ -84,4 +85,4 @@ def mlp(*widths: int, normalised_output: bool = False) -> nn.Sequential:
         layers += [nn.Linear(width, following, bias=False), nn.BatchNorm1d(following), nn.ReLU(inplace=True)]
     if normalised_output:
         return nn.Sequential(*layers[:-1])
-    return nn.Sequential(*layers[:-3], nn.Linear(*widths[-2:]))
+    return nn.Sequential(*layers[:-3], nn.Linear(widths[-2], widths[-1]))

@@ -1,0 +1,88 @@
+"""What holds of every stage: its rule, its key, its inputs and its digest all come from the one description."""
+
+import re
+
+import pytest
+
+from helip.errors import HelipError
+from helip.planning import artefacts
+from helip.stages import BY_NAME, STAGES, How, Mine, Select, WriteReport, artefact, make
+from helip.stages.base import _digest_of
+from helip.study import Study
+
+
+@pytest.fixture
+def study(project, tmp_path) -> Study:
+    return Study("smoke", project / "experiments", tmp_path / "results")
+
+
+@pytest.fixture(scope="module")
+def rules(project) -> dict[str, list[str]]:
+    """The lines of each rule, by the stage whose command it runs."""
+    blocks = re.split(r"^ *rule.*:$", "\n".join(path.read_text() for path in (project / "rules").glob("*.smk")), flags=re.MULTILINE)
+    by_stage = {}
+    for block in blocks:
+        lines = [line for line in block.split("\n\n")[0].splitlines() if line.strip() and not line.strip().startswith("#")]
+        for command in re.findall(r"command\((\w+)", "\n".join(lines)):
+            by_stage[command] = lines
+    return by_stage
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_stage_has_a_rule_of_at_most_ten_lines(rules, stage):
+    assert len(rules[stage.__name__]) + 1 <= 10
+    assert any(f"needs({stage.__name__})" in line for line in rules[stage.__name__])
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_the_files_of_a_stage_tell_its_keys_apart(study, stage):
+    files = stage.files if isinstance(stage.files, tuple) else ()  # of evaluate and probe, they depend on the study
+    assert set(stage.key_fields()) == set(re.findall(r"{(\w+)}", "/".join((stage.path, *files))))
+
+
+def test_every_input_is_made_by_what_the_artefact_needs(study):
+    for one in [*artefacts(study), WriteReport(study)]:
+        made = {output for need in (*one.needs(), *one.awaits()) for output in need.outputs}
+        loose = [path for path in one.inputs() if path not in made and not path.exists()]  # the ledger of the docs is there
+        assert not loose, one
+
+
+def test_a_revision_changes_what_comes_after_and_nothing_else(study, monkeypatch):
+    before = {one.output: one.digest for one in artefacts(study)}
+    monkeypatch.setattr(Mine, "revision", Mine.revision + 1)
+    _digest_of.cache_clear()
+    changed = {one.name for one in artefacts(study) if one.digest != before[one.output]}
+    _digest_of.cache_clear()
+    assert changed == {"mine", "filter", "train", "interpolate", "evaluate", "probe", "table"} & {one.name for one in artefacts(study)}
+    kept = {one.name for one in artefacts(study)} - changed
+    assert {"corpus", "encode", "evaluation_set"} <= kept
+
+
+def test_a_missing_input_is_named_with_how_to_make_it(study):
+    one = artefact(study, "mine", ["cc3m.hpm.dino_vits8.sentence"])
+    with pytest.raises(HelipError, match=r"dino_vits8/features.npy: is not there, and mine .* make it with `snakemake .*features.npy`"):
+        make(one, How())
+
+
+@pytest.mark.parametrize(
+    ("stage", "key", "sentence"),
+    [
+        ("slect", [], "there is no stage 'slect'; did you mean 'select'"),
+        ("select", ["cc3m_clip"], "select: got 1 names where it takes 3: helip run smoke select RUN SEED SELECTION"),
+        ("corpus", ["cc4m"], "corpora has no 'cc4m'"),
+        ("train", ["cc3m_clip", "9"], "cc3m_clip has seeds 0, 1, not 9"),
+        ("mine", ["nothing"], "no run of this study uses pairs 'nothing'"),
+        ("mine_shard", ["cc3m.hpm.dino_vits8.sentence", "2", "2"], "2 of 2 is no shard"),
+        ("table", ["table99"], "there is no 'table99'; the tables are"),
+        ("figure", ["figure99"], "there is no 'figure99'; the figures are"),
+        ("interpolate", ["cc3m_clip", "0"], "cc3m_clip is no interpolation"),
+    ],
+)
+def test_a_key_that_the_study_does_not_know_is_refused(study, stage, key, sentence):
+    with pytest.raises(HelipError, match=re.escape(sentence)):
+        artefact(study, stage, key)
+
+
+def test_stages_are_told_apart_by_name():
+    assert len(BY_NAME) == len(STAGES)
+    assert BY_NAME["select"] is Select

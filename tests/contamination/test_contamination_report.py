@@ -1,7 +1,6 @@
 """Counts for every set and corpus: all sets are compared at once, and each must get its own matches back."""
 
 import csv
-from types import SimpleNamespace
 
 import numpy as np
 
@@ -13,14 +12,10 @@ def test_every_set_gets_its_own_matches(tmp_path, monkeypatch):
     known = np.array([tuple(row) for row in hashes], FINGERPRINT)
     sets = {"one": known[:4], "empty": known[:0], "two": known[[9, 2, 9]]}
     corpora = {"a": known[[1, 2, 2]], "b": known[9:12]}
-    study = SimpleNamespace(
-        declaration=SimpleNamespace(evaluation=dict.fromkeys(sets)), own_corpora=list(corpora),
-        evaluation_dir=lambda name: tmp_path, contamination_digest=lambda: "d",
-    )  # fmt: skip
-    monkeypatch.setattr(report, "of_declaration", lambda name, declared, folder: name)
     monkeypatch.setattr(report, "of_set", sets.get)
-    monkeypatch.setattr(report, "_of_corpus", lambda study, corpus: corpora[corpus])
-    counts = report.contamination(study, tmp_path / "c.json", tmp_path / "c.csv")
+    monkeypatch.setattr(report, "_of_corpus", lambda corpus, folder, manifest: corpora[corpus])
+    evaluation, files = {name: name for name in sets}, dict.fromkeys(corpora, (tmp_path, tmp_path / "manifest.json"))
+    counts = report.contamination(evaluation, files, {"digest": "d"}, tmp_path / "c.json", tmp_path / "c.csv")
     assert [(c["set"], c["corpus"], c["items"], c["found"], c["samples"], c["share"]) for c in counts] == [
         ("one", "a", 4, 2, 3, 0.5), ("one", "b", 4, 0, 0, 0.0), ("empty", "a", 0, 0, 0, 0.0), ("empty", "b", 0, 0, 0, 0.0),
         ("two", "a", 3, 1, 2, 1 / 3), ("two", "b", 3, 2, 1, 2 / 3),

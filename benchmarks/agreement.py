@@ -64,18 +64,18 @@ def one(a: argparse.Namespace) -> None:
     torch.set_num_threads(a.workers)
     x = np.load(a.image_features, mmap_mode="r")
     rows = max(BLOCK, int(len(x) * a.share)) if a.one in ("numpy", "torch") else len(x)
-    found, memory, wall, cpu = {}, Memory(), time.perf_counter(), time.process_time()
+    timed, memory, wall, cpu = {}, Memory(), time.perf_counter(), time.process_time()
     match a.one:
         case "numpy" | "torch":
             ids, spent = (by_numpy if a.one == "numpy" else by_torch)(np.asarray(x), a.k, rows)
-            found["product_cpu"] = round(spent * len(x) / rows, 1)
+            timed["product_cpu"] = round(spent * len(x) / rows, 1)
         case name:
             near = nearest("image", x, a.k, memory=a.memory, workers=a.workers, approximate=name == "faiss")
-            ids, found["recall_measured_itself"] = near.ids, near.recall
+            ids, timed["recall_measured_itself"] = near.ids, near.recall
     scale = len(x) / rows
-    found |= {"cpu": round((time.process_time() - cpu) * scale, 1), "wall": round((time.perf_counter() - wall) * scale, 1)}
+    timed |= {"cpu": round((time.process_time() - cpu) * scale, 1), "wall": round((time.perf_counter() - wall) * scale, 1)}
     np.save(a.result, ids[: max(BLOCK, int(len(x) * a.share))])
-    print(json.dumps(found | {"peak_mib": memory.peak}))
+    print(json.dumps(timed | {"peak_mib": memory.peak}))
 
 
 def measured(method: str, features: Path, folder: Path, a: argparse.Namespace) -> tuple[dict, np.ndarray]:
@@ -95,7 +95,7 @@ def compare(label: str, files: dict[str, Path], folder: Path, a: argparse.Namesp
     for modality, features in files.items():
         shape, truth = np.load(features, mmap_mode="r").shape, None
         for method in a.methods:
-            found, ids = measured(method, features, folder, a)
+            timed, ids = measured(method, features, folder, a)
             truth = ids if method == "numpy" else truth
             row = {
                 "features": label,
@@ -106,10 +106,10 @@ def compare(label: str, files: dict[str, Path], folder: Path, a: argparse.Namesp
                 "workers": a.workers,
                 "method": method,
             }
-            row |= found
+            row |= timed
             if truth is not None:
                 row["recall"] = round(float(np.mean([np.isin(t, i).mean() for t, i in zip(truth, ids, strict=True)])), 5)
-            together[method] = together.get(method, 0) + found["cpu"]
+            together[method] = together.get(method, 0) + timed["cpu"]
             write(row, a)
     ratios = {f"helip_faster_than_{m}": round(together[m] / together["helip"], 1) for m in together if m != "helip" and "helip" in together}
     write({"features": label, "n": shape[0], "modality": "both", "cpu": together, **ratios}, a)

@@ -90,8 +90,8 @@ def model_features(image: np.ndarray, mirrored: np.ndarray, captions: np.ndarray
             scale.clamp_(0, np.log(100))
     towers.eval()
     with torch.inference_mode():
-        found = [unit(tower(x), dim=1).numpy() for tower, x in zip(towers, (views[0], texts[:, 0]), strict=True)]
-    return *found, float(1 / scale.detach().exp())
+        measured = [unit(tower(x), dim=1).numpy() for tower, x in zip(towers, (views[0], texts[:, 0]), strict=True)]
+    return *measured, float(1 / scale.detach().exp())
 
 
 def support(image: np.ndarray, text: np.ndarray) -> np.ndarray:
@@ -198,8 +198,8 @@ def labelled_part(distances: LemonDistances, mismatched: np.ndarray, seed: int) 
 def measured(scores: dict[str, np.ndarray], mismatched: np.ndarray, share: float) -> dict[str, dict[str, float]]:
     from helip.selection.keep import keep_top
 
-    found = {name: detection(s, keep_top(s, 1 - share), mismatched) for name, s in scores.items()}
-    return {name: {key: round(values[key], 4) for key in ("auc", "precision")} for name, values in found.items()}
+    measured = {name: detection(s, keep_top(s, 1 - share), mismatched) for name, s in scores.items()}
+    return {name: {key: round(values[key], 4) for key in ("auc", "precision")} for name, values in measured.items()}
 
 
 def study(a: argparse.Namespace) -> None:
@@ -234,8 +234,8 @@ def validate(features: tuple, kind: str, a: argparse.Namespace) -> None:
     tuned = {}
     for space in SPACES:
         for criterion in ("f1", "auc"):
-            found = tune(labelled[space], criterion, weights=WEIGHTS, starts=(), evaluations=EVALUATIONS)
-            tuned[f"lemon_{criterion}_{space}"] = found.settings.model_dump() | {"reached": found.value}
+            measured = tune(labelled[space], criterion, weights=WEIGHTS, starts=(), evaluations=EVALUATIONS)
+            tuned[f"lemon_{criterion}_{space}"] = measured.settings.model_dump() | {"reached": measured.value}
             print(kind, space, criterion, tuned[f"lemon_{criterion}_{space}"], flush=True)
     save_json(a.out / "tuned" / f"{kind}.json", tuned)
 
@@ -251,7 +251,7 @@ def table(draws: dict[str, dict]) -> str:
     from scipy.stats import t as student
 
     def cell(name: str, kind: str, key: str) -> str:
-        values = np.array([found[name][key] for draw, found in draws.items() if draw.startswith(kind)])
+        values = np.array([measured[name][key] for draw, measured in draws.items() if draw.startswith(kind)])
         half = student.ppf(0.975, len(values) - 1) * values.std(ddof=1) / len(values) ** 0.5 if len(values) > 1 else np.nan
         return f"{values.mean():.3f} ± {half:.3f}"
 

@@ -81,8 +81,8 @@ def combined(shards: list[NeighbourTerms], hubness: bool = True) -> np.ndarray:
 def mean_cosine(features: Features, neighbours: Neighbours) -> np.ndarray:
     """float32 [R]: of each row and its neighbours, in the modality of `features`."""
     out = np.empty(len(neighbours), np.float32)
-    for rows, found_MK in cosines_with(features, neighbours):
-        out[rows] = found_MK.mean(1, dtype=np.float64)
+    for rows, cosines_MK in cosines_with(features, neighbours):
+        out[rows] = cosines_MK.mean(1, dtype=np.float64)
     return out
 
 

@@ -92,15 +92,15 @@ def lemon_distances(image_ND: np.ndarray, text_ND: np.ndarray, k: int, *, own: n
     terms, recalls = [], []
     sides: tuple[tuple[Modality, np.ndarray, Features], ...] = (("image", image_ND, text), ("text", text_ND, image))
     for modality, features_ND, other in sides:
-        found = nearest(modality, features_ND, k, **search)
-        beside = np.empty(found.ids.shape, np.float32)
-        for rows, found_MK in cosines_with(other, found):
-            beside[rows] = 1 - found_MK
-        terms.append(Beside(1 - found.cosines, beside, None if own is None else own[found.ids]))
-        recalls += [] if found.recall is None else [found.recall]
-    rows = slice(found.first, found.first + len(found))
+        near = nearest(modality, features_ND, k, **search)
+        beside = np.empty(near.ids.shape, np.float32)
+        for rows, cosines_MK in cosines_with(other, near):
+            beside[rows] = 1 - cosines_MK
+        terms.append(Beside(1 - near.cosines, beside, None if own is None else own[near.ids]))
+        recalls += [] if near.recall is None else [near.recall]
+    rows = slice(near.first, near.first + len(near))
     images, texts = terms
-    return LemonDistances(None if own is None else own[rows], images, texts, found.first, min(recalls, default=None))
+    return LemonDistances(None if own is None else own[rows], images, texts, near.first, min(recalls, default=None))
 
 
 def with_own(distances: LemonDistances, keep: bool) -> LemonDistances:

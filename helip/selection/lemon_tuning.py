@@ -66,8 +66,8 @@ def tune(
     if evaluations != 0:
         points = [[s] * len(NAMES) for s in starts] + [[getattr(best[0], name) for name in NAMES]]
         methods = product(points, ("Powell", "Nelder-Mead"))
-        found = [_searched(draws, best[0].k, point, method, measure, evaluations) for point, method in methods]
-        best = max([best, *found], key=lambda tuned: tuned[1])
+        optimum = [_searched(draws, best[0].k, point, method, measure, evaluations) for point, method in methods]
+        best = max([best, *optimum], key=lambda tuned: tuned[1])
     return Tuned(*best, criterion)
 
 
@@ -102,10 +102,10 @@ def _searched(
     def loss(x: np.ndarray) -> float:
         return -float(np.mean([measure(-d.distances.score(settings(x)), d.mismatched) for d in draws]))
 
-    found = minimize(
+    optimum = minimize(
         loss, np.asarray(start, float), method=method, bounds=BOUNDS, options={} if evaluations is None else {"maxfev": evaluations}
     )
-    return settings(found.x), -loss(found.x)
+    return settings(optimum.x), -loss(optimum.x)
 
 
 def best_f1(errors: np.ndarray, mismatched: np.ndarray) -> float:

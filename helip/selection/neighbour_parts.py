@@ -39,22 +39,22 @@ def read(size: int, folder: Path) -> list[NeighbourTerms]:
 
 def _arrays(terms: NeighbourTerms) -> dict[str, np.ndarray]:
     """NaN stands for a recall that is None."""
-    found = {"text_among_images": terms.text_among_images, "image_among_texts": terms.image_among_texts}
+    arrays = {"text_among_images": terms.text_among_images, "image_among_texts": terms.image_among_texts}
     for name in ("images", "texts"):
         values = {field.name: getattr(getattr(terms, name), field.name) for field in fields(Neighbours)}
-        found |= {f"{name}.{key}": np.asarray(np.nan if value is None else value) for key, value in values.items()}
-    return found
+        arrays |= {f"{name}.{key}": np.asarray(np.nan if value is None else value) for key, value in values.items()}
+    return arrays
 
 
 def _terms(path: Path) -> NeighbourTerms:
-    with np.load(path, allow_pickle=False) as found:
+    with np.load(path, allow_pickle=False) as arrays:
 
         def neighbours(name: str) -> Neighbours:
-            recall = float(found[f"{name}.recall"])
-            near = (found[f"{name}.ids"], found[f"{name}.cosines"], int(found[f"{name}.first"]))
+            recall = float(arrays[f"{name}.recall"])
+            near = (arrays[f"{name}.ids"], arrays[f"{name}.cosines"], int(arrays[f"{name}.first"]))
             return Neighbours(*near, None if np.isnan(recall) else recall)
 
-        return NeighbourTerms(found["text_among_images"], found["image_among_texts"], neighbours("images"), neighbours("texts"))
+        return NeighbourTerms(arrays["text_among_images"], arrays["image_among_texts"], neighbours("images"), neighbours("texts"))
 
 
 def _file(folder: Path, part: int) -> Path:

@@ -61,16 +61,16 @@ def nearest(
     image, text = (features_ND, None) if modality == "image" else (None, features_ND)
     pairs = mine(image, text, spec, memory=memory, workers=workers, device=device, shard=shard)
     features = checked(modality, features_ND)
-    ids, found = pairs.ids.reshape(-1, k), pairs.scores_flat.reshape(-1, k)
-    if pairs.noise.any():  # mining counts positive cosines only, and these rows have fewer than k of them
-        filled = [scratch((len(pairs), k), array.dtype.type, parse_memory(memory) // 8) for array in (ids, found)]
-        for whole, part in zip(filled, (ids, found), strict=True):
+    ids, values = pairs.ids.reshape(-1, k), pairs.scores_flat.reshape(-1, k)
+    if pairs.noise.any():  # mining counts positive values only, and these rows have fewer than k of them
+        filled = [scratch((len(pairs), k), array.dtype.type, parse_memory(memory) // 8) for array in (ids, values)]
+        for whole, part in zip(filled, (ids, values), strict=True):
             whole[~pairs.noise] = part
-        ids, found = filled
+        ids, values = filled
         for rows, near, near_cosines in nearest_by_product(features, np.flatnonzero(pairs.noise) + pairs.first, k):
-            ids[rows - pairs.first], found[rows - pairs.first] = near, near_cosines
+            ids[rows - pairs.first], values[rows - pairs.first] = near, near_cosines
     recall = _recall(features, ids, pairs.first) if approximate else None
-    return Neighbours(ids, found, pairs.first, recall)
+    return Neighbours(ids, values, pairs.first, recall)
 
 
 def nearest_by_product(features: Features, rows: np.ndarray, k: int) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:

@@ -104,7 +104,7 @@ class _Map:
 
 def _term(fitted: _Map, first: int, end: int, k: int) -> tuple[np.ndarray, np.ndarray]:
     """(cosines, hubness) of rows first..end, float32."""
-    N, found = len(fitted.source), np.empty((2, end - first), np.float32)
+    N, predicted = len(fitted.source), np.empty((2, end - first), np.float32)
     drawn = torch.from_numpy(np.sort(np.random.default_rng(0).choice(N, min(N, SAMPLE), replace=False)))
     guesses, targets = (torch.cat(parts) for parts in zip(*(fitted.predicted(ids) for ids in torch.split(drawn, ROWS)), strict=True))
     for rows in _blocks(first, end, N):
@@ -113,8 +113,8 @@ def _term(fitted: _Map, first: int, end: int, k: int) -> tuple[np.ndarray, np.nd
         hubness = (_nearest_mean(p @ targets.T, self_M, k) + _nearest_mean(y @ guesses.T, self_M, k)) / 2
         both = torch.stack([(p * y).sum(1), hubness]).numpy()
         a, b = max(first, rows.start), min(end, rows.stop)
-        found[:, a - first : b - first] = both[:, a - rows.start : b - rows.start]
-    return found[0], found[1]
+        predicted[:, a - first : b - first] = both[:, a - rows.start : b - rows.start]
+    return predicted[0], predicted[1]
 
 
 def _nearest_mean(cosines_RM: torch.Tensor, self_RM: torch.Tensor, k: int) -> torch.Tensor:

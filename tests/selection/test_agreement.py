@@ -21,13 +21,13 @@ def corpus(size: int = 150, seed: int = 0, share: float = 0.2) -> tuple[np.ndarr
     rng = np.random.default_rng(seed)
     label = rng.integers(0, 8, size)
     mismatched = rng.random(size) < share
-    said = np.where(mismatched, (label + rng.integers(1, 8, size)) % 8, label)
+    printed = np.where(mismatched, (label + rng.integers(1, 8, size)) % 8, label)
     image = rng.standard_normal((8, 40))[label] + rng.standard_normal((size, 40))
-    text = rng.standard_normal((8, 24))[said] + rng.standard_normal((size, 24))
+    text = rng.standard_normal((8, 24))[printed] + rng.standard_normal((size, 24))
     return image.astype(np.float32), text.astype(np.float32), mismatched
 
 
-def test_a_pair_that_looks_like_some_and_reads_like_others_agrees_least():
+def test_a_pair_of_two_clusters_agrees_least():
     scores = agreement(IMAGE, TEXT, k=2)
     assert scores.argmin() == 4
     terms = neighbour_terms(IMAGE, TEXT, k=1)
@@ -46,9 +46,9 @@ def test_agreement_is_that_of_the_slow_twin(k, hubness):
 
 def test_neighbours_of_negative_cosine_are_found_too():
     x = np.array([[1, 0], [-1, 0.1], [-1, -0.2], [0, 1]], np.float32)
-    found = nearest("image", x, 3)
-    assert found.ids.tolist() == slow_nearest(x, 3)
-    assert found.cosines[0].tolist() == pytest.approx([0, -0.9806, -0.9950], abs=1e-4)
+    nearest_rows = nearest("image", x, 3)
+    assert nearest_rows.ids.tolist() == slow_nearest(x, 3)
+    assert nearest_rows.cosines[0].tolist() == pytest.approx([0, -0.9806, -0.9950], abs=1e-4)
 
 
 def test_ties_go_to_the_smaller_id():
@@ -59,8 +59,8 @@ def test_ties_go_to_the_smaller_id():
 @pytest.mark.parametrize("dtype", [np.float16, np.float32])
 def test_neighbours_of_more_rows_than_mining_orders_are_exact(dtype):
     image = corpus(1500)[0].astype(dtype)
-    found, truth = nearest("image", image, 5), slow_nearest(image, 5)
-    assert np.mean([set(a) == set(b) for a, b in zip(found.ids.tolist(), truth, strict=True)]) > 0.999
+    nearest_rows, truth = nearest("image", image, 5), slow_nearest(image, 5)
+    assert np.mean([set(a) == set(b) for a, b in zip(nearest_rows.ids.tolist(), truth, strict=True)]) > 0.999
 
 
 def test_shards_have_the_rows_of_the_whole():
@@ -107,10 +107,10 @@ def test_agreement_finds_planted_mismatches_better_than_support():
 
 def test_an_approximate_search_says_its_recall():
     image = corpus(1200)[0]
-    found, truth = nearest("image", image, 5, approximate=True), nearest("image", image, 5)
-    recall = np.mean([np.isin(t, f).mean() for t, f in zip(truth.ids, found.ids, strict=True)])
+    nearest_rows, truth = nearest("image", image, 5, approximate=True), nearest("image", image, 5)
+    recall = np.mean([np.isin(t, f).mean() for t, f in zip(truth.ids, nearest_rows.ids, strict=True)])
     assert truth.recall is None
-    assert found.recall == pytest.approx(recall, abs=0.05) and recall > 0.8
+    assert nearest_rows.recall == pytest.approx(recall, abs=0.05) and recall > 0.8
 
 
 def test_centred_features_have_no_mean_and_keep_their_precision(monkeypatch):
@@ -124,14 +124,14 @@ def test_centred_features_have_no_mean_and_keep_their_precision(monkeypatch):
 @pytest.mark.parametrize("hubness", [False, True])
 def test_ridge_leaves_each_pair_out_of_its_own_prediction(hubness):
     image, text, _ = corpus(60)
-    found = ridge_terms(image, text, strength=0.5, k=7)
+    nearest_rows = ridge_terms(image, text, strength=0.5, k=7)
     for place, (source, target) in enumerate(((image, text), (text, image))):
         cosines = slow_ridge_cosines(source, target, 0.5)
         off = np.where(np.eye(60, dtype=bool), -2, cosines)
         dense = (np.sort(off, 1)[:, -7:].mean(1) + np.sort(off, 0)[-7:].mean(0)) / 2
-        assert found.cosines[:, place] == pytest.approx(np.diag(cosines), abs=1e-5)
-        assert found.hubness[:, place] == pytest.approx(dense, abs=1e-5)
-    terms = found.cosines - found.hubness * hubness
+        assert nearest_rows.cosines[:, place] == pytest.approx(np.diag(cosines), abs=1e-5)
+        assert nearest_rows.hubness[:, place] == pytest.approx(dense, abs=1e-5)
+    terms = nearest_rows.cosines - nearest_rows.hubness * hubness
     assert ridge(image, text, strength=0.5, k=7, hubness=hubness) == pytest.approx(
         (np.array(places(terms[:, 0])) + np.array(places(terms[:, 1]))) / 2, abs=1e-6
     )

@@ -37,7 +37,7 @@ def test_agreement_and_ridge_are_those_of_the_named_features(job, files):
     assert (scored(job("ridge", score="ridge", strength=2.0, **places))[0] == ridge(*arrays.values(), strength=2.0)).all()
 
 
-def test_lemon_looks_in_the_models_space_or_in_that_of_the_encoders(job, files):
+def test_lemon_asks_the_models_space_or_that_of_the_encoders(job, files):
     arrays, places = files
     here, _ = scored(job(score="lemon", lemon={"k": 4}))
     joint = [np.load(job().cache / modality / "features.npy") for modality in ("image", "text")]
@@ -90,7 +90,7 @@ def test_what_is_missing_or_has_no_shards_is_said(job, files):
         scored(job(score="agreement", k=48, **places))
 
 
-def test_shards_and_a_run_that_joins_them_give_what_one_run_gives(job, files, monkeypatch, tmp_path):
+def test_shards_and_their_join_give_what_one_run_gives(job, files, monkeypatch, tmp_path):
     from helip.selection import neighbour_parts
     from helip.selection.job import run
 
@@ -101,7 +101,7 @@ def test_shards_and_a_run_that_joins_them_give_what_one_run_gives(job, files, mo
     assert run(job("shared", score="agreement", k=5, **places), shard=(1, 2)) is None
     with pytest.raises(HelipError, match="--shard 0/4: the neighbours of this corpus are found in 3 parts"):
         run(job("shared", score="agreement", k=5, **places), shard=(0, 4))
-    found = neighbour_parts.neighbour_terms
+    computed = neighbour_parts.neighbour_terms
     monkeypatch.setattr(neighbour_parts, "neighbour_terms", lambda *a, **k: pytest.fail("computed again"))
     assert (scored(job("shared", score="agreement", k=5, **places))[0] == whole).all()
     assert not list(tmp_path.glob(".*.partial"))
@@ -109,12 +109,14 @@ def test_shards_and_a_run_that_joins_them_give_what_one_run_gives(job, files, mo
     def dies(*a, shard, **k):
         if shard[0] == 2:
             raise KeyboardInterrupt
-        return found(*a, shard=shard, **k)
+        return computed(*a, shard=shard, **k)
 
     monkeypatch.setattr(neighbour_parts, "neighbour_terms", dies)
     with pytest.raises(KeyboardInterrupt):
         run(job("killed", score="agreement", k=5, **places))
-    monkeypatch.setattr(neighbour_parts, "neighbour_terms", lambda *a, shard, **k: found(*a, shard=shard, **k) if shard[0] == 2 else None)
+    monkeypatch.setattr(
+        neighbour_parts, "neighbour_terms", lambda *a, shard, **k: computed(*a, shard=shard, **k) if shard[0] == 2 else None
+    )
     assert (scored(job("killed", score="agreement", k=5, **places))[0] == whole).all()
 
 

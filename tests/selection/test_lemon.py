@@ -51,7 +51,7 @@ def test_lemon_in_two_spaces_takes_own_distances_from_a_third():
     assert (without.score(alone) == lemon(image, text, alone)).all()
 
 
-def test_its_neighbour_terms_without_weights_are_those_of_agreement():
+def test_unweighted_neighbour_terms_are_those_of_agreement():
     from helip.selection.agreement import neighbour_terms
 
     image, text, _ = corpus()
@@ -83,18 +83,18 @@ def test_tuning_reaches_what_it_says_and_beats_the_defaults(criterion, monkeypat
     draw = Draw(lemon_distances(image, text, 10, own=own_distances(image, text)), mismatched)
     measure = {"f1": best_f1, "auc": auc}[criterion]
     grid = tune([draw], criterion, ks=(2, 10), weights=(0, 10, 50), evaluations=0)
-    found = tune([draw, draw], criterion, ks=(2, 10), weights=(0, 10, 50), starts=(1.0,), evaluations=60)
+    optimum = tune([draw, draw], criterion, ks=(2, 10), weights=(0, 10, 50), starts=(1.0,), evaluations=60)
     assert measure(-draw.distances.score(grid.settings), mismatched) == pytest.approx(grid.value, abs=1e-3)
-    assert measure(-draw.distances.score(found.settings), mismatched) == pytest.approx(found.value, abs=1e-6)
+    assert measure(-draw.distances.score(optimum.settings), mismatched) == pytest.approx(optimum.value, abs=1e-6)
     default = measure(-draw.distances.score(LemonSettings(k=10)), mismatched)
-    assert found.value >= grid.value >= default - 0.02 and grid.value > measure(draw.distances.own, mismatched)
+    assert optimum.value >= grid.value >= default - 0.02 and grid.value > measure(draw.distances.own, mismatched)
 
 
 def test_without_a_model_own_distances_are_never_asked_for(monkeypatch):
     monkeypatch.setattr(lemon_tuning, "TAUS", (0, 5))
     image, text, mismatched = corpus()
-    found = tune([Draw(lemon_distances(image, text, 5), mismatched)], ks=(5,), weights=(0, 10), starts=(), evaluations=30)
-    assert (found.settings.tau2_n, found.settings.tau2_m) == (0, 0)
+    optimum = tune([Draw(lemon_distances(image, text, 5), mismatched)], ks=(5,), weights=(0, 10), starts=(), evaluations=30)
+    assert (optimum.settings.tau2_n, optimum.settings.tau2_m) == (0, 0)
     with pytest.raises(HelipError, match="needs a contrastive model; set tau2 to 0"):
         lemon(image, text)
 

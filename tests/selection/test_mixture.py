@@ -20,8 +20,8 @@ def test_ranks_are_shares_and_ties_share_their_places():
 def test_a_mixture_weights_ranks_not_values():
     scores = {"clip_score": np.array([1.0, 2.0, 3.0]), "agreement": np.array([3e6, 1.0, 2.0]), "unused": np.zeros(7)}
     # ranks 1/3 2/3 1 and 1 1/3 2/3, weighted 1 to 3
-    found = mixture(scores, {"clip_score": 1, "agreement": 3})
-    assert found.tolist() == pytest.approx([(1 / 3 + 3) / 4, (2 / 3 + 1) / 4, (1 + 2) / 4])
+    ranked = mixture(scores, {"clip_score": 1, "agreement": 3})
+    assert ranked.tolist() == pytest.approx([(1 / 3 + 3) / 4, (2 / 3 + 1) / 4, (1 + 2) / 4])
     assert mixture(scores, {"agreement": 0.2}).tolist() == pytest.approx([1, 1 / 3, 2 / 3])
 
 
@@ -93,7 +93,7 @@ def test_declared_scores_have_weights():
     assert Selection(score="lemon", lemon={"k": 7}).lemon == LemonSettings(k=7)
 
 
-def test_digests_of_selections_declared_before_are_what_they_were():
+def test_digests_of_earlier_selections_stay():
     assert digest(Selection(keep=0.75)) == "c6e4ef1cc0c6870f"
     assert digest(Selection(score="norm_sim", target="cifar10", p="inf")) == "a920bd64b3961626"
     assert digest(Selection(score="agreement", **BOTH)) != digest(Selection(score="agreement", k=10, **BOTH))

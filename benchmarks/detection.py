@@ -234,8 +234,8 @@ def validate(features: tuple, kind: str, a: argparse.Namespace) -> None:
     tuned = {}
     for space in SPACES:
         for criterion in ("f1", "auc"):
-            measured = tune(labelled[space], criterion, weights=WEIGHTS, starts=(), evaluations=EVALUATIONS)
-            tuned[f"lemon_{criterion}_{space}"] = measured.settings.model_dump() | {"reached": measured.value}
+            optimum = tune(labelled[space], criterion, weights=WEIGHTS, starts=(), evaluations=EVALUATIONS)
+            tuned[f"lemon_{criterion}_{space}"] = optimum.settings.model_dump() | {"reached": optimum.value}
             print(kind, space, criterion, tuned[f"lemon_{criterion}_{space}"], flush=True)
     save_json(a.out / "tuned" / f"{kind}.json", tuned)
 
@@ -251,7 +251,7 @@ def table(draws: dict[str, dict]) -> str:
     from scipy.stats import t as student
 
     def cell(name: str, kind: str, key: str) -> str:
-        values = np.array([measured[name][key] for draw, measured in draws.items() if draw.startswith(kind)])
+        values = np.array([scores[name][key] for draw, scores in draws.items() if draw.startswith(kind)])
         half = student.ppf(0.975, len(values) - 1) * values.std(ddof=1) / len(values) ** 0.5 if len(values) > 1 else np.nan
         return f"{values.mean():.3f} ± {half:.3f}"
 

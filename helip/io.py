@@ -211,7 +211,9 @@ def require_columns(path: Path, columns: Collection[str], present: list[str], re
 @functools.cache
 def _surroundings() -> dict[str, Any]:
     here = Path(__file__).resolve().parent
-    git = subprocess.run(["git", "-C", here, "describe", "--always", "--dirty"], capture_output=True, text=True, check=False)
+    git = subprocess.run(
+        ["git", "--no-optional-locks", "-C", here, "describe", "--always", "--dirty"], capture_output=True, text=True, check=False
+    )
     versions = {}
     for name in PACKAGES:
         with contextlib.suppress(importlib.metadata.PackageNotFoundError):

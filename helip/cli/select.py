@@ -13,6 +13,7 @@ from helip.errors import HelipError
 from helip.io import check_replaceable
 
 PRETRAINED = "write --model NAME@TAG"
+NO_OPTIONS = ("target", "weights", "lemon", "image_encoder", "text_encoder")
 SPELLED = {"batch_size": "random_batch_size"}  # --batch-size is the encoder's
 
 
@@ -28,8 +29,8 @@ class Select(Command):
     batch_size: Threads = Field(64, description="samples encoded together")
     workers: Workers | None = Field(None, description=DECODERS)
     device: str | None = Field(None, description=DEVICE)
-    shard: Shard = Field((0, 1), description="s_clip_loss: compute only part i of n of the random batches")
-    selection: Annotated[dict[str, Any], OptionsOf(Selection, omit=("target",), spelled=SPELLED)] = {}
+    shard: Shard = Field((0, 1), description="s_clip_loss, agreement: compute only part i of n of the random batches, or of the pairs")
+    selection: Annotated[dict[str, Any], OptionsOf(Selection, omit=NO_OPTIONS, spelled=SPELLED)] = {}
 
     def run(self) -> None:
         """Selects, or computes one shard."""
@@ -38,19 +39,19 @@ class Select(Command):
         from helip.selection.job import Job, run
 
         spec = self._spec()
-        needs_model = spec.score not in ("column", "truth")
-        if needs_model and not self.model:
+        if spec.needs_model and not self.model:
             raise HelipError(f"--model is missing: score {spec.score} needs the model you will refine; write {MODEL}")
         reference = parse(self.model) if self.model else None
         places = (reference.folder, reference.file) if reference else ()
-        check_replaceable(self.out, "selection.json", self.corpus, *places, spec.column, self.target)
+        read = (spec.column, self.target, spec.image_features, spec.text_features)
+        check_replaceable(self.out, "selection.json", self.corpus, *places, *read)
         target = None
         if self.target:
             from helip.evaluation.sets import of_folder
 
             target = of_folder(self.target)
         device, workers = "cpu", self.workers or 0
-        if needs_model:  # other scores are read without torch
+        if spec.score not in ("column", "truth"):  # those are read without torch
             from helip.gpus import loader_workers, torch_device
 
             device = torch_device(self.device)

@@ -38,6 +38,7 @@ from helip.config.experiments import (
     Table,
 )
 from helip.config.mining import MiningSpec, Pairs, Selection
+from helip.config.selection import LemonSettings
 from helip.config.training import (
     AnyModel,
     Augmentation,
@@ -86,6 +87,7 @@ __all__ = [
     "GeneratedSet",
     "HnNceObjective",
     "Interpolation",
+    "LemonSettings",
     "MiningQuality",
     "MiningSpec",
     "Model",

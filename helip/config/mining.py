@@ -1,10 +1,11 @@
 """Which pairs count as hard, and which are worth training on."""
 
-from typing import Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
 from helip.config.base import ConfigModel, Cosine, Name, Seed
+from helip.config.selection import LemonSettings
 
 
 class MiningSpec(ConfigModel):
@@ -43,10 +44,18 @@ class Pairs(MiningSpec):
     text_encoder: Name
 
 
-class Selection(ConfigModel):
-    """This says which pairs are worth training on, scored by the checkpoint that is refined (arXiv 2405.19547). The highest `keep` stay."""
+ScoreName = Literal["clip_score", "s_clip_loss", "norm_sim", "agreement", "ridge", "lemon"]
+BY_ENCODERS = ("agreement", "ridge", "lemon")  # scores that look at single-modality encoders' features
 
-    score: Literal["clip_score", "s_clip_loss", "norm_sim", "column", "truth"] = Field(
+
+class Selection(ConfigModel):
+    """This says which pairs are worth training on, scored by the checkpoint that is refined (arXiv 2405.19547), by single-modality
+    encoders, or by both. The highest `keep` stay.
+
+    `score` may be a mapping of scores to weights, such as {clip_score: 1, agreement: 1}: then it is `mixture`, and `weights` holds them.
+    """
+
+    score: Literal[ScoreName, "mixture", "column", "truth"] = Field(
         "s_clip_loss",
         description="what a pair is scored by; truth drops the mismatched pairs of a generated corpus, a bound that no score passes",
     )
@@ -58,9 +67,47 @@ class Selection(ConfigModel):
     p: Literal["2", "inf"] = Field("2", description="norm_sim: the norm over the target set")
     column: str | None = Field(None, description="column: an .npy file [N] of your own scores, one number for each pair")
     seed: Seed = Field(0, description="s_clip_loss: random seed of the batches")
+    weights: dict[ScoreName, Annotated[float, Field(gt=0)]] = Field({}, description="mixture: of each score's ranks")
+    k: int = Field(20, gt=0, description="agreement: neighbours in each modality; ridge: neighbours that hubness is the mean over")
+    hubness: bool = Field(True, description="agreement, ridge: correct cosines for hubness, as CSLS does")
+    strength: float = Field(1.0, gt=0, description="ridge: of the penalty, in mean eigenvalues of the features' covariance")
+    lemon: LemonSettings = Field(LemonSettings(), description="lemon: its hyperparameters")
+    image_encoder: Name | None = Field(None, description="agreement, ridge, lemon: an encoder of the study; lemon: or the start's")
+    text_encoder: Name | None = Field(None, description="agreement, ridge, lemon: an encoder of the study; lemon: or the start's")
+    image_features: str | None = Field(None, description="agreement, ridge, lemon: a folder of `helip encode`, or an .npy file [N, D]")
+    text_features: str | None = Field(None, description="agreement, ridge, lemon: a folder of `helip encode`, or an .npy file [N, D]")
+
+    @property
+    def scores(self) -> dict[str, float]:
+        """The scores that are computed, with their weights."""
+        return {str(name): weight for name, weight in self.weights.items()} if self.score == "mixture" else {self.score: 1.0}
+
+    @property
+    def needs_model(self) -> bool:
+        """Whether a CLIP model must score, or lend its space to lemon."""
+        alone = {"column", "truth", "agreement", "ridge", *(["lemon"] if self.image_features or self.image_encoder else [])}
+        return not set(self.scores) <= alone
+
+    @model_validator(mode="before")
+    @classmethod
+    def _a_mapping_is_a_mixture(cls, values: Any) -> Any:
+        if isinstance(values, dict) and isinstance(values.get("score"), dict):
+            return values | {"score": "mixture", "weights": values["score"]}
+        return values
 
     @model_validator(mode="after")
     def _score_has_what_it_needs(self) -> Self:
-        if (self.score == "norm_sim") != (self.target is not None) or (self.score == "column") != (self.column is not None):
+        if (self.score == "mixture") != bool(self.weights):
+            raise ValueError("a mixture needs the weights of its scores, and no other score has any: {clip_score: 1, agreement: 1}")
+        if ("norm_sim" in self.scores) != (self.target is not None) or (self.score == "column") != (self.column is not None):
             raise ValueError("target belongs to score norm_sim and column to score column, and each needs its own")
+        encoders = (self.image_encoder is not None) + (self.text_encoder is not None)
+        files = (self.image_features is not None) + (self.text_features is not None)
+        if encoders == 1 or files == 1 or (encoders and files):
+            raise ValueError("give image_encoder with text_encoder, or image_features with text_features")
+        for score in ("agreement", "ridge"):
+            if score in self.scores and not encoders + files:
+                raise ValueError(f"score {score} needs image_encoder and text_encoder, or image_features and text_features")
+        if encoders + files and not set(BY_ENCODERS) & set(self.scores):
+            raise ValueError(f"encoders and features belong to scores {', '.join(BY_ENCODERS)}")
         return self

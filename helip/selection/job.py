@@ -2,7 +2,7 @@
 
 import glob
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -14,6 +14,7 @@ from helip.data.locations import resolve_path
 from helip.errors import HelipError
 from helip.io import atomic_folder, digest, file_digest, provenance, write_json
 from helip.selection.keep import detection, keep_top, read_column
+from helip.selection.mixture import mixture
 from helip.synthetic.truth import Truth
 
 if TYPE_CHECKING:  # they import torch
@@ -41,6 +42,12 @@ class Job:
     device: str = "cpu"
     batch_size: int = 64
     workers: int = 0
+    features: dict[str, Path] | None = None  # agreement, ridge, lemon: of single-modality encoders, by modality; else as `spec` names them
+    memory: int | str = "2GiB"
+
+    def partial(self, *settings: Any) -> Path:
+        """Returns the hidden folder of what is done so far, one for each combination of what the scores depend on."""
+        return self.out.parent / f".{self.out.name}.{digest([*settings[:-1], self.corpus.digest, settings[-1]])}.partial"
 
     def tower(self, modality: Literal["image", "text"]) -> "tuple[Features, Encoder]":
         """Returns the unit features [N, D] of the corpus by one tower of the model, and the tower; ValueError without a `cache`."""
@@ -54,11 +61,11 @@ class Job:
 def run(job: Job, shard: tuple[int, int] = (0, 1), inputs: dict[str, str] | None = None) -> dict[str, Any] | None:
     """Writes out/{keep.npy, scores.npy, selection.json}, whole or not at all, and returns what the JSON says.
 
-    Only s-CLIPLoss can be cut into shards: shard (i, n) leaves its shuffles in a hidden folder beside `out` and returns None; a
-    run without shard, there or after a crash, takes what lies in it and computes the rest.
+    Only s-CLIPLoss and agreement can be cut into shards: shard (i, n) leaves its shuffles or parts in a hidden folder beside `out` and
+    returns None; a run without shard, there or after a crash, takes what lies in it and computes the rest.
     """
-    if shard != (0, 1) and job.spec.score != "s_clip_loss":
-        raise HelipError(f"--shard: {job.spec.score} is one pass over the features and has no shards; leave --shard out")
+    if shard != (0, 1) and job.spec.score not in ("s_clip_loss", "agreement"):
+        raise HelipError(f"--shard: {' + '.join(job.spec.scores)} is one pass over the features and has no shards; leave --shard out")
     scored = _score(job, shard)
     if scored is None:
         return None
@@ -78,12 +85,18 @@ def summary(metadata: dict[str, Any]) -> str:
 
 def _score(job: Job, shard: tuple[int, int]) -> tuple[np.ndarray, dict[str, str]] | None:
     """(scores [N], digests of what they came from), or None where only a shard was asked for."""
+    if job.spec.score == "mixture":
+        return _mixed(job)
     if job.spec.score == "truth":
         return (~Truth.open(job.corpus.folder).mismatched).astype(np.float32), {}
     if job.spec.score == "column":
         assert job.spec.column is not None  # Selection refuses the score without it
         path = resolve_path(job.spec.column)
         return read_column(path, len(job.corpus)), {"column": file_digest(path)}
+    if job.spec.score in ("agreement", "ridge", "lemon"):
+        from helip.selection.frozen import score_by_encoders
+
+        return score_by_encoders(job, shard)
     from helip.selection.scores import clip_score, norm_sim  # torch takes seconds, and a column needs none
 
     image, image_tower = job.tower("image")
@@ -101,11 +114,22 @@ def _score(job: Job, shard: tuple[int, int]) -> tuple[np.ndarray, dict[str, str]
     return None if scores_N is None else (scores_N, sources)
 
 
+def _mixed(job: Job) -> tuple[np.ndarray, dict[str, str]]:
+    """Of scores that are not sharded."""
+    scores: dict[str, np.ndarray] = {}
+    sources: dict[str, str] = {}
+    for name in job.spec.scores:
+        scored = _score(replace(job, spec=job.spec.model_copy(update={"score": name})), (0, 1))
+        assert scored is not None  # only a shard is None
+        scores[name] = scored[0]
+        sources |= scored[1]
+    return mixture(scores, job.spec.scores), sources
+
+
 def _shuffled(job: Job, image_ND: np.ndarray, text_ND: np.ndarray, sources: dict[str, str], shard: tuple[int, int]) -> np.ndarray | None:
     from helip.selection import shuffles
 
-    identity = [job.spec.temperature, job.spec.batch_size, job.spec.seed, job.corpus.digest, sources]
-    folder = job.out.parent / f".{job.out.name}.{digest(identity)}.partial"
+    folder = job.partial(job.spec.temperature, job.spec.batch_size, job.spec.seed, sources)
     shuffles.compute(job.spec, image_ND, text_ND, folder, shard, job.device)
     return shuffles.mean(job.spec, len(image_ND), folder) if shard == (0, 1) else None
 

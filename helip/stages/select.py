@@ -6,6 +6,7 @@ from pathlib import Path
 from helip.config import Selection
 from helip.stages.base import How, Stage, Work
 from helip.stages.corpus import BuildCorpus
+from helip.stages.encode import Encode
 from helip.stages.evaluation_set import BuildEvaluationSet
 from helip.stages.train import model_of
 from helip.study import Study, start_seed
@@ -49,12 +50,18 @@ class Select(Stage):
     def needs(self) -> list[Stage]:
         corpus, start = BuildCorpus(self.study, self.study.run(self.run).corpus), model_of(self.study, self.run, self.seed)
         target = self.target()
-        return [corpus, start, *([target] if target else [])]
+        return [corpus, start, *([target] if target else []), *self.features().values()]
 
     def target(self) -> BuildEvaluationSet | None:
         """Returns the evaluation set that its score aims at, where it has one."""
         name = self.config().target
         return BuildEvaluationSet(self.study, name) if name else None
+
+    def features(self) -> dict[str, Encode]:
+        """Returns the features of the corpus by single-modality encoders, by modality, where its score looks at them."""
+        spec, corpus = self.config(), self.study.run(self.run).corpus
+        names = {"image": spec.image_encoder, "text": spec.text_encoder}
+        return {modality: Encode(self.study, corpus, name) for modality, name in names.items() if name}
 
     def work(self) -> Work:
         """Units and items are pairs."""
@@ -78,6 +85,7 @@ class Select(Stage):
             target=of_declaration(target.set, target.config(), target.folder) if target else None,
             device=device,
             workers=loader_workers(how.workers, device),
+            features={modality: encoded.folder for modality, encoded in self.features().items()} or None,
         )
         metadata = run(job, inputs={"start": start.digest})
         assert metadata is not None  # only a shard of a job returns none

@@ -36,13 +36,20 @@ class MakeTable(Stage):
         """Returns the runs that its rows show."""
         return list(dict.fromkeys(run for _, _, run, _, _ in self.study.table_rows(self.table)))
 
+    def compared(self) -> set[str]:
+        """The runs that its rows show, and what each is measured against: its control, and the control's start."""
+        runs = set(self.runs())
+        while more := {over for run in runs if (over := self.study.control_of(run))} - runs:
+            runs |= more
+        return runs
+
     def _measured(self) -> dict[Path, Stage]:
-        """Each metrics file that a cell shows, with the artefact that holds it."""
+        """Each metrics file that a cell or its reference needs, with the artefact that holds it."""
         wanted = {(c.set, c.metric.partition(".")[0]) for c in self.declared.columns}
         stages = [(task, kind) for kind in (Evaluate, Probe) for task in self.study.tasks(kind.name) if task in wanted]
         return {
             metrics_file(self.study, run, seed, *task): kind(self.study, run, seed)
-            for run in sorted(self.runs())
+            for run in sorted(self.compared())
             for seed in self.study.runs[run].seeds
             for task, kind in sorted(stages, key=lambda entry: entry[0])
         }

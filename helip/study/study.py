@@ -14,6 +14,7 @@ from helip.config import (
     Encoder,
     EvaluationSet,
     GeneratedCorpus,
+    LemonSettings,
     Name,
     Pairs,
     ReportConfig,
@@ -166,16 +167,18 @@ class Study:
         return [c for c in bound if c in used | members and not isinstance(bound[c], UnionCorpus)]
 
     def selection_name(self, run: str) -> str:
-        """Returns score.keep, then whatever the run sets differently from the defaults: s_clip_loss.keep0.9"""
+        """Returns score.keep, then whatever the run sets differently from the defaults: s_clip_loss.keep0.9. A mixture's scores are
+        joined by hyphens, each with its weight where that is not 1; settings that are no short word are told by a digest.
+        """
         spec = self.run(run).select
         if spec is None:
             raise HelipError(f"{self.runs_file}: {run}: selects no pairs, so no selection belongs to it")
-        own = {
-            f: v
-            for f, i in type(spec).model_fields.items()
-            if (v := getattr(spec, f)) != i.default and f not in ("score", "keep", "column")
-        }
-        return ".".join([spec.score, f"keep{spec.keep}", *(f"{f}{v}" for f, v in own.items()), *([digest(spec)] if spec.column else [])])
+        score = "-".join(name if weight == 1 else f"{name}{weight:g}" for name, weight in spec.scores.items())
+        digested = ("column", "image_features", "text_features")
+        left_out = ("score", "weights", "keep", *digested)
+        own = {f: v for f, i in type(spec).model_fields.items() if (v := getattr(spec, f)) != i.default and f not in left_out}
+        settings = [f"{f}{digest(v) if isinstance(v, LemonSettings) else str(v).lower()}" for f, v in own.items()]
+        return ".".join([score, f"keep{spec.keep}", *settings, *([digest(spec)] if any(getattr(spec, f) for f in digested) else [])])
 
     def selection_entry(self, start: str, name: str) -> Selection:
         """Returns the selection of that name by that checkpoint, as some run of the study declares it."""

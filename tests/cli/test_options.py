@@ -15,7 +15,7 @@ from helip.gpus import loader_workers, torch_device
 
 FROM_MODELS = [
     ("mine", MiningSpec, set(), {}),
-    ("select", Selection, set(), {"batch_size": "random_batch_size"}),  # --target is the command's own: a folder
+    ("select", Selection, {"weights", "lemon", "image_encoder", "text_encoder"}, {"batch_size": "random_batch_size"}),  # --target: a folder
     ("refine", Refinement, {"objective", "augmentation", "early_stopping", "retention"}, {}),
     ("corpus", TableCorpus, {"kind", "label", "path"}, {}),
     ("corpus", ShardCorpus, {"kind", "label", "path", "obtain"}, {}),

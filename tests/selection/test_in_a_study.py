@@ -48,3 +48,15 @@ def test_a_selection_that_no_run_declares_is_refused(study, capsys):
 def test_a_checkpoint_that_is_not_there_is_named(study, capsys):
     assert main(["run", "smoke", "select", "cc3m_clip", "0", NAME]) == 2
     assert "seed0/open_clip_model.safetensors: is not there, and select cc3m_clip seed 0 " in capsys.readouterr().err
+
+
+def test_a_mixture_has_a_name_that_is_a_folder(project, tmp_path, monkeypatch):
+    shutil.copytree(project / "experiments", tmp_path / "experiments")
+    runs = tmp_path / "experiments" / "paper" / "runs.yaml"
+    mixed = "score: {clip_score: 1, agreement: 0.5}, image_encoder: a, text_encoder: b, lemon: {k: 7}"
+    runs.write_text(runs.read_text() + f"\n  mixed: {{start: cc3m_clip, refine: {{arm: control}}, select: {{{mixed}}}}}\n")
+    monkeypatch.chdir(tmp_path)
+    name = load("smoke").selection_name("mixed")
+    start, lemon, end = name.partition(".lemon")
+    assert start == "clip_score-agreement0.5.keep0.9"
+    assert lemon and end.endswith(".image_encodera.text_encoderb") and set(name) <= set("abcdefghijklmnopqrstuvwxyz0123456789_.-")

@@ -12,7 +12,6 @@ from pathlib import Path
 import pytest
 import torch
 from forks import processes, quiet
-from safetensors.numpy import load_file as load_numpy
 from safetensors.torch import load_file
 from toys import job, recipe, refinement
 
@@ -184,12 +183,11 @@ def on_a_full_disk(folder: Path, what: str) -> None:
     weights = one.clip.model.state_dict()
     state.save(one.state_dir, 1, "toy", {"x": torch.zeros(10)})
     export(folder / "refined", one.clip, weights, MetricsLog().write, {})
-    start = load_numpy(folder / "refined" / WEIGHTS)
     importing.read_published = lambda file: importing.Published("toy", {}, {}, weights)
     write = {
         "state": lambda: state.save(one.state_dir, 2, "toy", weights),
         "model": lambda: export(folder / "model", one.clip, weights, MetricsLog().write, {}),
-        "interpolation": lambda: interpolation.write(start, folder / "refined", 0.5, folder / "mixed", {}),
+        "interpolation": lambda: interpolation.write(str(folder / "refined"), folder / "refined", 0.5, folder / "mixed"),
         "import": lambda: importing.import_checkpoint(folder / "refined" / WEIGHTS, folder / "imported"),
     }
     resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, 10_000))

@@ -102,7 +102,7 @@ def test_a_failing_job_shows_its_sentence_and_loses_nothing(smoke, tmp_path):
     study.write_text(study.read_text().replace("k: 5,", "k: 5000,"))
     done = broken.snakemake("results/smoke/table1.csv", check=False)
     assert done.returncode != 0
-    assert "helip mine: k = 5000: a target has only 599 candidates" in done.stdout
+    assert "helip run: k = 5000: a target has only 599 candidates" in done.stdout
     assert (broken.folder / "results/smoke/features/cc3m/sentence/features.npy").exists()
 
 

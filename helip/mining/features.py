@@ -115,7 +115,9 @@ def shaped(name: str, raw: np.ndarray) -> np.ndarray:
     """Returns the array [N, D] in memory order. Raises HelipError for anything but float16 or float32 of that shape."""
     if not isinstance(raw, np.ndarray) or raw.ndim != 2 or 0 in raw.shape or raw.dtype not in (np.float16, np.float32):
         what = f"{raw.dtype} {list(raw.shape)}" if isinstance(raw, np.ndarray) else type(raw).__name__
-        raise HelipError(f"{name} features: expected a float16 or float32 array [N, D], got {what}; convert it with .astype('float32')")
+        wrong_type = not isinstance(raw, np.ndarray) or raw.dtype not in (np.float16, np.float32)
+        remedy = "convert it with .astype('float32')" if wrong_type else "give one row of D numbers a pair"
+        raise HelipError(f"{name} features: expected a float16 or float32 array [N, D], got {what}; {remedy}")
     return np.ascontiguousarray(raw)
 
 

@@ -1,8 +1,8 @@
 """Single-modality encoders for mining."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from helip.config.base import ConfigModel, Name, Seed
 
@@ -39,9 +39,15 @@ class OpenClipEncoder(ConfigModel):
 
     library: Literal["open_clip"] = "open_clip"
     modality: Literal["image", "text"]
-    model: str  # an open_clip architecture, or local-dir:PATH
-    pretrained: str | None = None
+    model: str  # a checkpoint as every command names it: NAME@TAG, NAME@FILE, hf-hub:ORG/NAME or a folder
     centre: bool = False
+
+    @model_validator(mode="before")
+    @classmethod
+    def _one_reference(cls, declared: Any) -> Any:
+        if isinstance(declared, dict) and declared.get("pretrained"):
+            raise ValueError(f"pretrained is no key any more: write model: {declared.get('model')}@{declared['pretrained']}")
+        return declared
 
 
 class SentenceEncoder(ConfigModel):

@@ -69,6 +69,5 @@ def parse(text: str) -> EncoderConfig:
         case "sentence_transformers" if name:
             return SentenceEncoder(model=name)
         case "open_clip-image" | "open_clip-text" if name:
-            checkpoint = reference.parse(name)
-            return OpenClipEncoder(modality=library.removeprefix("open_clip-"), model=checkpoint.name, pretrained=checkpoint.pretrained)
+            return OpenClipEncoder(modality=library.removeprefix("open_clip-"), model=str(reference.parse(name)))
     raise HelipError(f"'{text}' names no encoder; write {FORMS}")

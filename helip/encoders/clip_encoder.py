@@ -7,7 +7,7 @@ import torch
 from helip.config import OpenClipEncoder
 from helip.encoders.encoder import Encoder, feature_width, frozen, in_words, inference, weights_digest
 from helip.models.loading import create, tokenizer_of
-from helip.models.reference import ModelRef
+from helip.models.reference import ModelRef, parse
 
 
 def load(declaration: OpenClipEncoder, device: str, pretrained: bool = True) -> Encoder:
@@ -15,7 +15,8 @@ def load(declaration: OpenClipEncoder, device: str, pretrained: bool = True) -> 
 
     pretrained=False leaves the weights random. Raises HelipError where the model cannot be loaded.
     """
-    reference = ModelRef(declaration.model, declaration.pretrained if pretrained else None)
+    named = parse(declaration.model)
+    reference = named if pretrained else ModelRef(named.name)
     opened = create(reference, weights=pretrained)
     model = frozen(opened.model, device)
     if declaration.modality == "image":
@@ -27,5 +28,5 @@ def load(declaration: OpenClipEncoder, device: str, pretrained: bool = True) -> 
     def embed_captions(captions: list[str]) -> torch.Tensor:
         return encode(tokenize(captions))
 
-    words = f"open_clip's tokenizer of {Path(declaration.model).name}, {tokenize.context_length} tokens"
+    words = f"open_clip's tokenizer of {Path(reference.name).name}, {tokenize.context_length} tokens"
     return Encoder("text", embed_captions([""]).shape[1], weights_digest(model), words, embed_captions)

@@ -267,7 +267,7 @@ def _remedy(reference: ModelRef) -> str:
         return f"'{pretrained}' must be a weights file that is there, or one of: {_some_tags(name)}"
     hub = (open_clip.get_pretrained_cfg(name, pretrained).get("hf_hub") or "").rstrip("/")
     source = f"run `hf download {hub} --local-dir DIR`" if hub else f"download {open_clip.get_pretrained_url(name, pretrained)}"
-    return f"where there is network, {source} and give the weights file in place of the tag (NAME@FILE; in a study, pretrained: FILE)"
+    return f"where there is network, {source} and give the weights file in place of the tag (NAME@FILE)"
 
 
 def tokenizer_of(reference: ModelRef) -> tokenizer.Tokenize:

@@ -13,6 +13,7 @@ from helip.data.corpus import Corpus
 from helip.encoders.cache import encode
 from helip.encoders.encoder import Encoder
 from helip.encoders.features import Features
+from helip.models.reference import ModelRef
 
 
 def joint_features(
@@ -29,7 +30,7 @@ def joint_features(
 
     A killed encoding is resumed, and another process that encodes the same is waited for. HelipError where the model cannot be loaded.
     """
-    declaration = OpenClipEncoder(modality=modality, model=model, pretrained=pretrained)
+    declaration = OpenClipEncoder(modality=modality, model=str(ModelRef(model, pretrained)))
     encoder = encoders.load(declaration, device=device)
     folder = cache / modality
     cache.mkdir(parents=True, exist_ok=True)

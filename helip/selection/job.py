@@ -94,7 +94,7 @@ def _score(job: Job, shard: tuple[int, int]) -> tuple[np.ndarray, dict[str, str]
         path = resolve_path(job.spec.column)
         return read_column(path, len(job.corpus)), {"column": file_digest(path)}
     if job.spec.score in ("agreement", "ridge", "lemon"):
-        from helip.selection.frozen import score_by_encoders
+        from helip.selection.encoder_scores import score_by_encoders
 
         return score_by_encoders(job, shard)
     from helip.selection.scores import clip_score, norm_sim  # torch takes seconds, and a column needs none

@@ -6,6 +6,7 @@ errors are boxes round pydantic's text with no public way to one sentence. jsona
 with underscores.
 """
 
+import abc
 import argparse
 import re
 import shutil
@@ -76,9 +77,9 @@ class Command(ConfigModel):
 
     former: ClassVar[dict[str, str]] = {}  # options of earlier versions, and what to write instead
 
+    @abc.abstractmethod
     def run(self) -> int | None:
         """Runs the command. Raises HelipError for input that it cannot work with."""
-        raise NotImplementedError
 
 
 def done(*lines: str, then: str = "") -> None:

@@ -50,6 +50,8 @@ class Select(Command):
             from helip.evaluation.sets import of_folder
 
             target = of_folder(self.target)
+        if self.device and spec.score in ("column", "truth", "ridge"):
+            raise HelipError(f"--device: score {spec.score} computes on the CPU; leave it out")
         device, workers = "cpu", self.workers or 0
         if spec.score not in ("column", "truth"):  # those are read without torch
             from helip.gpus import loader_workers, torch_device

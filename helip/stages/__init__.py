@@ -56,7 +56,8 @@ def artefact(study: Study, stage: str, key: Sequence[str]) -> Stage:
 
 
 def make(one: Stage, how: How) -> int:
-    """Makes an artefact, prints what it made, and returns the exit code. HelipError names an input that is missing."""
+    """Makes an artefact, prints what it made, and returns the exit code. HelipError names a missing input or an option without effect."""
+    one.refuse_unheeded(how)
     one.require_inputs()
     made = one.make(how)
     if isinstance(made, int):

@@ -44,6 +44,7 @@ class Stage(abc.ABC):
     revision: ClassVar[int] = 1  # raised when the code changes what the stage makes: everything downstream is then made again
     path: ClassVar[str]  # of the folder under results/<study>/, with the key's fields in braces
     takes_gpu: ClassVar[bool] = False  # whether a study may give it GPUs
+    heeds: ClassVar[tuple[str, ...]] = ()  # the fields of How that its work looks at; others are refused
 
     @property
     @abc.abstractmethod
@@ -124,6 +125,12 @@ class Stage(abc.ABC):
     def make(self, how: How) -> str | int:
         """Makes the artefact, whole or not at all; returns one sentence on what was made, or the exit code of a training that was
         told to stop and asks to be started again. Heavy imports stand in here."""
+
+    def refuse_unheeded(self, how: How) -> None:
+        """Raises HelipError for an option that the stage would ignore."""
+        for option, value in vars(how).items():
+            if value is not None and option not in self.heeds:
+                raise HelipError(f"--{option} {value}: the stage {self.name} does not look at it; leave it out")
 
     def require_inputs(self) -> None:
         """Raises HelipError, which names the first input that is missing and how to make it."""

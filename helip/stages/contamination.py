@@ -18,6 +18,7 @@ class Fingerprint(Stage):
     name = "fingerprint"
     path = "fingerprints/{corpus}"
     files = ("fingerprints.npy", "fingerprints.json")
+    heeds = ("workers",)
 
     def config(self) -> None:
         return None

@@ -20,6 +20,7 @@ class BuildCorpus(Stage):
     name = "corpus"
     path = "corpora/{corpus}"
     files = ("manifest.json", "index.npy", "captions.bin")
+    heeds = ("workers",)
 
     def config(self) -> Declaration:
         return self.study.corpus(self.corpus)

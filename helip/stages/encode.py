@@ -19,6 +19,7 @@ class Encode(Stage):
     path = "features/{corpus}/{encoder}"
     files = ("features.npy", "features.json")
     takes_gpu = True
+    heeds = ("workers", "device")
 
     def config(self) -> Encoder:
         return self.study.encoder(self.encoder)

@@ -24,6 +24,7 @@ class EncodeViews(Stage):
     path = "trunks/{corpus}/{model}"
     files = ("image/features.npy", "image/features.json", "text/features.npy", "text/features.json")
     takes_gpu = True
+    heeds = ("workers", "device")
 
     @property
     def declared(self) -> FrozenModel:

@@ -30,6 +30,7 @@ class Evaluate(Stage):
     revision = 2
     path = PATH
     takes_gpu = True
+    heeds = ("workers",)
     counted: ClassVar[int] = 0  # which of (test images, training images) is the work
 
     @property

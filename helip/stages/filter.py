@@ -22,6 +22,7 @@ class Filter(Stage):
     path = "filtered/{run}/seed{seed}/{pairs}"
     files = Mine.files
     takes_gpu = True
+    heeds = ("workers", "device")
 
     @property
     def title(self) -> str:

@@ -26,6 +26,7 @@ class Mine(Stage):
     path = "pairs/{pairs}"
     files = ("pairs.json", "ids.npy", "scores.npy", "offsets.npy", "noise.npy")
     takes_gpu = True
+    heeds = ("workers", "device")
 
     @property
     def corpus(self) -> BuildCorpus:
@@ -67,8 +68,9 @@ class Mine(Stage):
     def work(self) -> Work:
         """Units are billions of compared pairs, or kept neighbours where shards are joined or nothing is mined; items, kept neighbours."""
         size = self.corpus.size()
-        kept = None if size is None else size * self.config().k
-        return Work(self.compared(), kept, self.costs()) if self.resources() is not FILES_ONLY else Work(kept, kept, ("merge",))
+        neighbours = None if size is None else size * self.config().k
+        mines = self.resources() is not FILES_ONLY
+        return Work(self.compared(), neighbours, self.costs()) if mines else Work(neighbours, neighbours, ("merge",))
 
     def job(self, out: Path, how: How) -> "MineJob":
         """Returns the job that mines this pair set into `out`. What the study asks of the scheduler is what mining may use."""
@@ -113,6 +115,7 @@ class MineShard(Stage):
     path = "pair_shards/{pairs}/{i}of{n}"
     files = ("",)  # the folder itself
     takes_gpu = True
+    heeds = ("workers", "device")
 
     @property
     def whole(self) -> Mine:

@@ -39,6 +39,7 @@ class Select(Stage):
     path = "selections/{run}/seed{seed}/{selection}"
     files = ("keep.npy", "scores.npy", "selection.json")
     takes_gpu = True
+    heeds = ("workers", "device")
 
     @property
     def title(self) -> str:

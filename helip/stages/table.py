@@ -55,7 +55,7 @@ class MakeTable(Stage):
         }
 
     def metrics(self) -> list[Path]:
-        """Returns the metrics files that its cells show."""
+        """Returns the metrics files that its cells and their references need."""
         return list(self._measured())
 
     def timed(self) -> list[Mine]:

@@ -35,6 +35,7 @@ class Train(Stage):
     path = "models/{run}/seed{seed}"
     files = MODEL_FILES
     takes_gpu = True
+    heeds = ("workers", "device")
 
     @property
     def title(self) -> str:

@@ -150,6 +150,7 @@ def test_a_users_own_corpus_and_model_from_the_command_line(corpus_folder, model
         (["--model", "local-dir:nowhere"], "nowhere: is not there; give an open_clip folder"),
         (["--model", "local-dir:nowhere", "--score", "clip_score", "--shard", "0/2"], "clip_score is one pass over the features"),
         (["--column", "none.npy"], "none.npy: not found"),
+        (["--column", "none.npy", "--device", "cpu"], "--device: score column computes on the CPU; leave it out"),
     ],
 )
 def test_bad_input_gets_one_sentence_and_leaves_nothing(corpus_folder, tmp_path, capsys, arguments, message):

@@ -1,12 +1,13 @@
 """What holds of every stage: its rule, its key, its inputs and its digest all come from the one description."""
 
+import inspect
 import re
 
 import pytest
 
 from helip.errors import HelipError
 from helip.planning import artefacts
-from helip.stages import BY_NAME, STAGES, How, Mine, Select, WriteReport, artefact, make
+from helip.stages import BY_NAME, STAGES, Evaluate, How, Mine, MineShard, Select, WriteReport, artefact, make
 from helip.stages.base import _digest_of
 from helip.study import Study
 
@@ -54,8 +55,8 @@ def test_a_revision_changes_what_comes_after_and_nothing_else(study, monkeypatch
     changed = {one.name for one in artefacts(study) if one.digest != before[one.output]}
     _digest_of.cache_clear()
     assert changed == {"mine", "filter", "train", "interpolate", "evaluate", "probe", "table"} & {one.name for one in artefacts(study)}
-    kept = {one.name for one in artefacts(study)} - changed
-    assert {"corpus", "encode", "evaluation_set"} <= kept
+    unchanged = {one.name for one in artefacts(study)} - changed
+    assert {"corpus", "encode", "evaluation_set"} <= unchanged
 
 
 def test_a_missing_input_is_named_with_how_to_make_it(study):
@@ -81,6 +82,27 @@ def test_a_missing_input_is_named_with_how_to_make_it(study):
 def test_a_key_that_the_study_does_not_know_is_refused(study, stage, key, sentence):
     with pytest.raises(HelipError, match=re.escape(sentence)):
         artefact(study, stage, key)
+
+
+@pytest.mark.parametrize(
+    ("stage", "key", "how", "option"),
+    [
+        ("evaluation_set", ["cifar10"], How(workers=2), "--workers 2"),
+        ("corpus", ["cc3m"], How(device="cpu"), "--device cpu"),
+        ("evaluate", ["cc3m_clip", "0"], How(device="cuda"), "--device cuda"),
+        ("table", ["table1"], How(workers=2), "--workers 2"),
+    ],
+)
+def test_an_option_that_a_stage_would_ignore_is_refused(study, stage, key, how, option):
+    with pytest.raises(HelipError, match=f"{option}: the stage {stage} does not look at it; leave it out"):
+        make(artefact(study, stage, key), how)
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_stage_heeds_what_its_code_looks_at(stage):
+    source = inspect.getsource(stage) + (inspect.getsource(Mine) if stage is MineShard else "")
+    source += inspect.getsource(Evaluate) if issubclass(stage, Evaluate) else ""
+    assert set(stage.heeds) == set(re.findall(r"\bhow\.(workers|device)\b", source))
 
 
 def test_stages_are_told_apart_by_name():

@@ -15,7 +15,7 @@ from helip.errors import HelipError
 from helip.io import atomic_folder, digest, file_digest, provenance, write_json
 from helip.selection.keep import detection, keep_top, read_column
 from helip.selection.mixture import mixture
-from helip.synthetic.truth import Truth
+from helip.synthetic.truth import mismatched
 
 if TYPE_CHECKING:  # they import torch
     from helip.encoders.encoder import Encoder
@@ -88,7 +88,9 @@ def _score(job: Job, shard: tuple[int, int]) -> tuple[np.ndarray, dict[str, str]
     if job.spec.score == "mixture":
         return _mixed(job)
     if job.spec.score == "truth":
-        return (~Truth.open(job.corpus.folder).mismatched).astype(np.float32), {}
+        if (mismatched_N := mismatched(job.corpus.folder)) is None:
+            raise HelipError(f"{job.corpus.folder}: nobody knows which of its captions are wrong; select by another score than truth")
+        return (~mismatched_N).astype(np.float32), {}
     if job.spec.score == "column":
         assert job.spec.column is not None  # Selection refuses the score without it
         path = resolve_path(job.spec.column)
@@ -143,8 +145,8 @@ def _write(job: Job, scores_N: np.ndarray, inputs: dict[str, str]) -> dict[str, 
         "threshold": float(scores_N[keep_N].min()),  # the lowest score that stays
         "quantiles": {f"{q:g}": float(np.quantile(scores_N, q)) for q in QUANTILES},
     }
-    if Truth.known(job.corpus.folder):
-        measured["truth"] = detection(scores_N, keep_N, Truth.open(job.corpus.folder).mismatched)
+    if (mismatched_N := mismatched(job.corpus.folder)) is not None and mismatched_N.any():
+        measured["truth"] = detection(scores_N, keep_N, mismatched_N)
     metadata = provenance(job.spec, inputs, model=job.model if not job.model.startswith("local-dir:") else "local-dir", **measured)
     with atomic_folder(job.out) as folder:
         np.save(folder / "keep.npy", keep_N)

@@ -5,6 +5,7 @@ binds those names to corpora, architectures, encoders, schedules and evaluation 
 """
 
 from helip.config.base import ConfigModel, Cosine, Name, Share
+from helip.config.contrasts import ContrastPair, PrimaryContrast
 from helip.config.corpora import Corpus, DownloadedCorpus, GeneratedCorpus, MismatchedCorpus, ShardCorpus, TableCorpus, UnionCorpus
 from helip.config.encoders import (
     Encoder,
@@ -71,6 +72,7 @@ __all__ = [
     "Comparison",
     "ConfigModel",
     "Contrast",
+    "ContrastPair",
     "Corpus",
     "Cosine",
     "Cost",
@@ -97,6 +99,7 @@ __all__ = [
     "OpenClipEncoder",
     "PairSheet",
     "Pairs",
+    "PrimaryContrast",
     "PublishedCheckpoint",
     "Question",
     "Refinement",

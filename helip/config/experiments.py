@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, model_validator
 
 from helip.config.base import ConfigModel, Name, Share
+from helip.config.contrasts import PrimaryContrast
 from helip.config.corpora import Corpus, MismatchedCorpus, UnionCorpus
 from helip.config.encoders import Encoder
 from helip.config.evaluation import EvaluationSet
@@ -101,6 +102,9 @@ class StudyConfig(ConfigModel):
     evaluation: dict[Name, EvaluationSet]
     first: tuple[Name, ...] = ()  # pre-trainings that come first: `first/table1` has their rows and their refinements' alone
     runs: dict[Name, dict[str, Any]] = {}  # what this study sets differently in a run, or runs of its own
+    contrasts: dict[Name, PrimaryContrast] = {}  # what the study is made to answer, fixed before its first run
+    analogues: bool = False  # its sets stand for the paper's: only gains are comparable, no levels
+    meaningless: bool = False  # its numbers mean nothing, and decide nothing
     published: dict[Name, PublishedCheckpoint] = {}  # runs whose model is fetched instead of trained
     resources: dict[Stage, Resources] = {}
     costs: dict[str, Cost] = {}  # by stage, or by stage.name: train.vit_b16, encode.dino_vits8

@@ -21,19 +21,34 @@ class MiningSpec(ConfigModel):
     k: int = Field(500, gt=0, description="hard pairs kept for a target; a target with fewer is noise")
     tau_image: Cosine | None = Field(0.5, description="an image cosine counts only if > tau; none: every cosine, as in the released code")
     tau_text: Cosine | None = Field(0.5, description="a text cosine counts only if > tau; none: every cosine, as in the released code")
+    outliers: Annotated[float, Field(gt=0, lt=1)] | None = Field(
+        None, description="share of the targets that are outliers (noise): sets both tau at one common quantile, in their place"
+    )
     max_similarity: Cosine | None = Field(
         None, description="a candidate of a higher cosine, in either modality, is dropped as near-duplicate"
     )
+    skip_first: int = Field(0, ge=0, description="nearest pairs of a target that are left out before its k hard pairs")
     pool: int | None = Field(None, gt=0, description="fast_hpm: candidates C drawn uniformly for a block of targets")
     pool_block: int = Field(4096, gt=0, description="fast_hpm: targets that share a pool")
     seed: Seed = Field(0, description="fast_hpm: random seed of the pools; random, truth: of what is drawn")
     ivf_candidates: int | None = Field(None, gt=0, description="approximate: candidates scored, best by the sum of cosines; none is exact")
     ivf_probes: int = Field(32, gt=0, description="approximate: inverted lists looked into")
 
+    @model_validator(mode="before")
+    @classmethod
+    def _outliers_take_the_place_of_tau(cls, values: Any) -> Any:
+        if isinstance(values, dict) and values.get("outliers") is not None:
+            return {"tau_image": None, "tau_text": None} | values
+        return values
+
     @model_validator(mode="after")
-    def _pool_belongs_to_fast_hpm(self) -> Self:
+    def _belong_together(self) -> Self:
         if (self.method == "fast_hpm") != (self.pool is not None):
             raise ValueError("pool belongs to method fast_hpm, and fast_hpm needs a pool")
+        if self.outliers is not None and (self.tau_image is not None or self.tau_text is not None):
+            raise ValueError("outliers sets both tau by quantile: give outliers, or tau_image and tau_text, not both")
+        if self.method in ("random", "truth") and (self.outliers is not None or self.skip_first):
+            raise ValueError(f"outliers and skip_first are of compared features, and method {self.method} compares none")
         return self
 
 

@@ -39,17 +39,6 @@ Declared = TypeVar("Declared")
 FILES_ONLY = Resources(mem_mb=8000, runtime=240)
 
 
-def start_seed(seed: str) -> str:
-    """Returns the seed of the checkpoint that a refinement begins from: '2r1' is the second refinement of pre-training 2."""
-    return seed.partition("r")[0]
-
-
-def seed_number(seed: str) -> int:
-    """Returns the integer that all randomness of a training flows from."""
-    pretraining, _, repeat = seed.partition("r")
-    return int(pretraining) + 1000 * int(repeat or 0)
-
-
 def total(parts: Iterable[Number | None]) -> Number | None:
     """Returns the sum of the parts; None where one of them is not known."""
     result: Number = 0

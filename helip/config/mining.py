@@ -1,6 +1,6 @@
 """Which pairs count as hard, and which are worth training on."""
 
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import Field, model_validator
 
@@ -63,6 +63,20 @@ ScoreName = Literal["clip_score", "s_clip_loss", "norm_sim", "agreement", "ridge
 BY_ENCODERS = ("agreement", "ridge", "lemon")  # scores that look at single-modality encoders' features
 
 
+def _weights(text: str) -> dict[str, float]:
+    """The scores and weights in clip_score=1,agreement=0.5. ValueError, with a sentence for the user, for anything else."""
+    weights: dict[str, float] = {}
+    for part in text.split(","):
+        name, _, weight = part.strip().partition("=")
+        if name not in get_args(ScoreName) or name in weights:
+            raise ValueError(f"'{part}' names no score, or one twice; they are {', '.join(get_args(ScoreName))}")
+        try:
+            weights[name] = float(weight)
+        except ValueError:
+            raise ValueError(f"'{part}' has no weight; write a number, as in {name}=1") from None
+    return weights
+
+
 class Selection(ConfigModel):
     """This says which pairs are worth training on, scored by the checkpoint that is refined (arXiv 2405.19547), by single-modality
     encoders, or by both. The highest `keep` stay.
@@ -72,12 +86,17 @@ class Selection(ConfigModel):
 
     score: Literal[ScoreName, "mixture", "column", "truth"] = Field(
         "s_clip_loss",
-        description="what a pair is scored by; truth drops the mismatched pairs of a generated corpus, a bound that no score passes",
+        description=(
+            "what a pair is scored by, or several with weights as in clip_score=1,agreement=1; truth drops the mismatched pairs of a "
+            "generated corpus, a bound that no score passes"
+        ),
     )
     keep: float = Field(0.9, gt=0, le=1, description="share of the pairs that stays, those of the highest scores")
     batches: int = Field(10, gt=0, description="s_clip_loss: random batches that a pair is scored in (K)")
     batch_size: int = Field(32768, gt=1, description="s_clip_loss: pairs in a random batch (B), at most the corpus")
-    temperature: float = Field(0.01, gt=0, description="s_clip_loss: divides the cosines")
+    temperature: float | None = Field(
+        None, gt=0, description="s_clip_loss: divides the cosines; by default that of the model that scores, 1 / its logit scale"
+    )
     target: Name | None = Field(None, description="norm_sim: an evaluation set whose train images stand for the target")
     p: Literal["2", "inf"] = Field("2", description="norm_sim: the norm over the target set")
     column: str | None = Field(None, description="column: an .npy file [N] of your own scores, one number for each pair")
@@ -86,11 +105,21 @@ class Selection(ConfigModel):
     k: int = Field(20, gt=0, description="agreement: neighbours in each modality; ridge: neighbours that hubness is the mean over")
     hubness: bool = Field(True, description="agreement, ridge: correct cosines for hubness, as CSLS does")
     strength: float = Field(1.0, gt=0, description="ridge: of the penalty, in mean eigenvalues of the features' covariance")
+    approximate: bool = Field(
+        False, description="agreement, lemon: search neighbours in a faiss inverted file, whose recall is recorded; beyond a million pairs"
+    )
     lemon: LemonSettings = Field(LemonSettings(), description="lemon: its hyperparameters")
     image_encoder: Name | None = Field(None, description="agreement, ridge, lemon: an encoder of the study; lemon: or the start's")
     text_encoder: Name | None = Field(None, description="agreement, ridge, lemon: an encoder of the study; lemon: or the start's")
     image_features: str | None = Field(None, description="agreement, ridge, lemon: a folder of `helip encode`, or an .npy file [N, D]")
     text_features: str | None = Field(None, description="agreement, ridge, lemon: a folder of `helip encode`, or an .npy file [N, D]")
+
+    sampling: Literal["hard", "soft"] = Field(
+        "hard", description="hard: all kept pairs are drawn alike; soft: in proportion to their scores (soft cap sampling, FLYT)"
+    )
+    spread: float = Field(1.0, ge=0, description="soft: a pair weighs exp(spread x its standardised score); 0 draws all alike")
+    penalty: float = Field(0.15, ge=0, description="soft: by which a pair's exponent falls each time it is drawn in an epoch")
+    repeats: int | None = Field(None, gt=0, description="soft: times that a pair is drawn in an epoch, at most; none: the penalty alone")
 
     @property
     def scores(self) -> dict[str, float]:
@@ -106,9 +135,10 @@ class Selection(ConfigModel):
     @model_validator(mode="before")
     @classmethod
     def _a_mapping_is_a_mixture(cls, values: Any) -> Any:
-        if isinstance(values, dict) and isinstance(values.get("score"), dict):
-            return values | {"score": "mixture", "weights": values["score"]}
-        return values
+        score = values.get("score") if isinstance(values, dict) else None
+        if isinstance(score, str) and "=" in score:  # as a command line has it
+            score = _weights(score)
+        return values | {"score": "mixture", "weights": score} if isinstance(score, dict) else values
 
     @model_validator(mode="after")
     def _score_has_what_it_needs(self) -> Self:
@@ -120,6 +150,11 @@ class Selection(ConfigModel):
         files = (self.image_features is not None) + (self.text_features is not None)
         if encoders == 1 or files == 1 or (encoders and files):
             raise ValueError("give image_encoder with text_encoder, or image_features with text_features")
+        if self.approximate and not {"agreement", "lemon"} & set(self.scores):
+            raise ValueError("approximate searches neighbours, and only agreement and lemon ask for any")
+        own = {name: getattr(self, name) for name in ("spread", "penalty", "repeats")}
+        if self.sampling == "hard" and any(value != type(self).model_fields[name].default for name, value in own.items()):
+            raise ValueError("spread, penalty and repeats belong to sampling soft")
         for score in ("agreement", "ridge"):
             if score in self.scores and not encoders + files:
                 raise ValueError(f"score {score} needs image_encoder and text_encoder, or image_features and text_features")

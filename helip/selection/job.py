@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from helip.config import Selection
+from helip.config.mining import BY_ENCODERS
 from helip.data.corpus import Corpus
 from helip.data.locations import resolve_path
 from helip.errors import HelipError
 from helip.io import atomic_folder, digest, file_digest, provenance, write_json
-from helip.selection.keep import detection, keep_top, read_column
+from helip.selection.keep import Scored, detection, keep_top, read_column
 from helip.selection.mixture import mixture
 from helip.synthetic.truth import mismatched
 
@@ -69,8 +70,7 @@ def run(job: Job, shard: tuple[int, int] = (0, 1), inputs: dict[str, str] | None
     scored = _score(job, shard)
     if scored is None:
         return None
-    scores_N, sources = scored
-    metadata = _write(job, scores_N, {"corpus": job.corpus.digest, **sources, **(inputs or {})})
+    metadata = _write(job, scored, {"corpus": job.corpus.digest, **scored.sources, **(inputs or {})})
     for partial in job.out.parent.glob(f".{glob.escape(job.out.name)}.*.partial"):
         shutil.rmtree(partial, ignore_errors=True)
     return metadata
@@ -78,24 +78,25 @@ def run(job: Job, shard: tuple[int, int] = (0, 1), inputs: dict[str, str] | None
 
 def summary(metadata: dict[str, Any]) -> str:
     """Returns how many pairs a selection kept, as a sentence for a terminal; `metadata` is what `run` returned."""
-    truth = metadata.get("truth")
+    truth, recall = metadata.get("truth"), metadata.get("neighbour_recall")
+    searched = "" if recall is None else f"; {recall:.1%} of the nearest neighbours were found"
     against = f"; against truth: precision {truth['precision']}, recall {truth['recall']}, AUC {truth['auc']}" if truth else ""
-    return f"kept {metadata['kept']} of {metadata['size']} pairs, those scored at least {metadata['threshold']:.4f}{against}"
+    return f"kept {metadata['kept']} of {metadata['size']} pairs, those scored at least {metadata['threshold']:.4f}{searched}{against}"
 
 
-def _score(job: Job, shard: tuple[int, int]) -> tuple[np.ndarray, dict[str, str]] | None:
-    """(scores [N], digests of what they came from), or None where only a shard was asked for."""
+def _score(job: Job, shard: tuple[int, int]) -> Scored | None:
+    """The scores of the corpus, or None where only a shard was asked for."""
     if job.spec.score == "mixture":
         return _mixed(job)
     if job.spec.score == "truth":
         if (mismatched_N := mismatched(job.corpus.folder)) is None:
             raise HelipError(f"{job.corpus.folder}: nobody knows which of its captions are wrong; select by another score than truth")
-        return (~mismatched_N).astype(np.float32), {}
+        return Scored((~mismatched_N).astype(np.float32), {})
     if job.spec.score == "column":
         assert job.spec.column is not None  # Selection refuses the score without it
         path = resolve_path(job.spec.column)
-        return read_column(path, len(job.corpus)), {"column": file_digest(path)}
-    if job.spec.score in ("agreement", "ridge", "lemon"):
+        return Scored(read_column(path, len(job.corpus)), {"column": file_digest(path)})
+    if job.spec.score in BY_ENCODERS:
         from helip.selection.encoder_scores import score_by_encoders
 
         return score_by_encoders(job, shard)
@@ -107,36 +108,49 @@ def _score(job: Job, shard: tuple[int, int]) -> tuple[np.ndarray, dict[str, str]
 
         target_TD = target_features(image_tower, job.target, job.batch_size)
         sources = {"image_tower": image_tower.weights, "target": job.target.digest("train")}
-        return norm_sim(image.array, target_TD, job.spec.p, job.device), sources
+        return Scored(norm_sim(image.array, target_TD, job.spec.p, job.device), sources)
     text, text_tower = job.tower("text")
     sources = {"image_tower": image_tower.weights, "text_tower": text_tower.weights}
     if job.spec.score == "clip_score":
-        return clip_score(image.array, text.array), sources
+        return Scored(clip_score(image.array, text.array), sources)
+    job = replace(job, spec=job.spec.model_copy(update={"temperature": _temperature(job.spec, text_tower)}))
     scores_N = _shuffled(job, image.array, text.array, sources, shard)
-    return None if scores_N is None else (scores_N, sources)
+    return None if scores_N is None else Scored(scores_N, sources, {"temperature": job.spec.temperature})
 
 
-def _mixed(job: Job) -> tuple[np.ndarray, dict[str, str]]:
+def _temperature(spec: Selection, tower: "Encoder") -> float:
+    """The declared temperature, or that of the model that scores (official code: 0.01 for OpenAI's, 0.07 for DFN's)."""
+    if spec.temperature is not None:
+        return spec.temperature
+    assert tower.logit_scale is not None  # as every CLIP's tower has one
+    return 1 / tower.logit_scale
+
+
+def _mixed(job: Job) -> Scored:
     """Of scores that are not sharded."""
     scores: dict[str, np.ndarray] = {}
     sources: dict[str, str] = {}
+    facts: dict[str, Any] = {}
     for name in job.spec.scores:
         scored = _score(replace(job, spec=job.spec.model_copy(update={"score": name})), (0, 1))
         assert scored is not None  # only a shard is None
-        scores[name] = scored[0]
-        sources |= scored[1]
-    return mixture(scores, job.spec.scores), sources
+        scores[name] = scored.scores
+        sources |= scored.sources
+        facts |= scored.facts
+    return Scored(mixture(scores, job.spec.scores), sources, facts)
 
 
 def _shuffled(job: Job, image_ND: np.ndarray, text_ND: np.ndarray, sources: dict[str, str], shard: tuple[int, int]) -> np.ndarray | None:
     from helip.selection import shuffles
 
+    assert job.spec.temperature is not None  # set by now
     folder = job.partial(job.spec.temperature, job.spec.batch_size, job.spec.seed, sources)
     shuffles.compute(job.spec, image_ND, text_ND, folder, shard, job.device)
     return shuffles.mean(job.spec, len(image_ND), folder) if shard == (0, 1) else None
 
 
-def _write(job: Job, scores_N: np.ndarray, inputs: dict[str, str]) -> dict[str, Any]:
+def _write(job: Job, scored: Scored, inputs: dict[str, str]) -> dict[str, Any]:
+    scores_N = scored.scores
     keep_N = scores_N > 0 if job.spec.score == "truth" else keep_top(scores_N, job.spec.keep)
     measured = {
         "corpus_digest": job.corpus.digest,
@@ -144,6 +158,7 @@ def _write(job: Job, scores_N: np.ndarray, inputs: dict[str, str]) -> dict[str, 
         "kept": int(keep_N.sum()),
         "threshold": float(scores_N[keep_N].min()),  # the lowest score that stays
         "quantiles": {f"{q:g}": float(np.quantile(scores_N, q)) for q in QUANTILES},
+        **scored.facts,
     }
     if (mismatched_N := mismatched(job.corpus.folder)) is not None and mismatched_N.any():
         measured["truth"] = detection(scores_N, keep_N, mismatched_N)

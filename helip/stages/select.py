@@ -35,7 +35,7 @@ class Select(Stage):
     selection: str
 
     name = "select"
-    revision = 2
+    revision = 3
     path = "selections/{run}/seed{seed}/{selection}"
     files = ("keep.npy", "scores.npy", "selection.json")
     takes_gpu = True
@@ -75,7 +75,7 @@ class Select(Stage):
         from helip.gpus import loader_workers, torch_device
         from helip.selection.job import Job, run, summary
 
-        (corpus, start, *_), target = self.needs(), self.target()
+        (corpus, start, *_), target, asked = self.needs(), self.target(), self.resources()
         device = torch_device(how.device)
         job = Job(
             spec=self.config(),
@@ -87,6 +87,7 @@ class Select(Stage):
             device=device,
             workers=loader_workers(how.workers, device),
             features={modality: encoded.folder for modality, encoded in self.features().items()} or None,
+            memory=f"{max(asked.mem_mb - 700, asked.mem_mb // 2)}MB",  # Python, torch and faiss take about 700 MB of it
         )
         metadata = run(job, inputs={"start": start.digest})
         assert metadata is not None  # only a shard of a job returns none

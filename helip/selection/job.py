@@ -21,6 +21,7 @@ from helip.synthetic.truth import mismatched
 if TYPE_CHECKING:  # they import torch
     from helip.encoders.encoder import Encoder
     from helip.encoders.features import Features
+    from helip.selection.features import TrunkRows
 
 QUANTILES = (0.0, 0.01, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99, 1.0)
 
@@ -45,6 +46,7 @@ class Job:
     workers: int = 0
     features: dict[str, Path] | None = None  # agreement, ridge, lemon: of single-modality encoders, by modality; else as `spec` names them
     memory: int | str = "2GiB"
+    trunks: "TrunkRows | None" = None  # cached features of the corpus by the trunks of a model whose trunks are frozen
 
     def partial(self, *settings: Any) -> Path:
         """Returns the hidden folder of what is done so far, one for each combination of what the scores depend on."""
@@ -56,7 +58,8 @@ class Job:
 
         if self.cache is None:
             raise ValueError(f"{self.spec.score} needs the features of the model, and a cache folder to keep them in")
-        return joint_features(self.model, self.pretrained, modality, self.corpus, self.cache, self.device, self.batch_size, self.workers)
+        how = (self.device, self.batch_size, self.workers, self.trunks)
+        return joint_features(self.model, self.pretrained, modality, self.corpus, self.cache, *how)
 
 
 def run(job: Job, shard: tuple[int, int] = (0, 1), inputs: dict[str, str] | None = None) -> dict[str, Any] | None:

@@ -3,10 +3,11 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from helip.config import Selection
+from helip.config import FrozenModel, Selection
 from helip.stages.base import How, Stage, Work
 from helip.stages.corpus import BuildCorpus
 from helip.stages.encode import Encode
+from helip.stages.encode_views import EncodeViews
 from helip.stages.evaluation_set import BuildEvaluationSet
 from helip.stages.train import model_of
 from helip.study import Study, start_seed
@@ -51,7 +52,14 @@ class Select(Stage):
     def needs(self) -> list[Stage]:
         corpus, start = BuildCorpus(self.study, self.study.run(self.run).corpus), model_of(self.study, self.run, self.seed)
         target = self.target()
-        return [corpus, start, *([target] if target else []), *self.features().values()]
+        return [corpus, start, *filter(None, [target, self.trunks()]), *self.features().values()]
+
+    def trunks(self) -> EncodeViews | None:
+        """Returns the cached trunk features of the corpus, where the start's trunks are frozen and its score looks at the start."""
+        run = self.study.run(self.run)
+        asks_start = set(self.config().scores) - {"column", "truth", "agreement", "ridge"}  # lemon takes its own distances from the start
+        frozen = isinstance(self.study.model(run.model), FrozenModel)
+        return EncodeViews(self.study, run.corpus, run.model) if frozen and asks_start else None
 
     def target(self) -> BuildEvaluationSet | None:
         """Returns the evaluation set that its score aims at, where it has one."""
@@ -76,10 +84,10 @@ class Select(Stage):
         from helip.selection.job import Job, run, summary
 
         (corpus, start, *_), target, asked = self.needs(), self.target(), self.resources()
-        device = torch_device(how.device)
+        device, opened, trunks = torch_device(how.device), Corpus.open(corpus.folder), self.trunks()
         job = Job(
             spec=self.config(),
-            corpus=Corpus.open(corpus.folder),
+            corpus=opened,
             out=self.folder,
             model=f"local-dir:{start.folder}",
             cache=judged_features(self.study, self.run, self.seed),
@@ -87,6 +95,7 @@ class Select(Stage):
             device=device,
             workers=loader_workers(how.workers, device),
             features={modality: encoded.folder for modality, encoded in self.features().items()} or None,
+            trunks=trunks.features(opened) if trunks else None,
             memory=f"{max(asked.mem_mb - 700, asked.mem_mb // 2)}MB",  # Python, torch and faiss take about 700 MB of it
         )
         metadata = run(job, inputs={"start": start.digest})

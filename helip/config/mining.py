@@ -128,7 +128,7 @@ class Selection(ConfigModel):
 
     @property
     def asks_start(self) -> bool:
-        """Whether a score looks at the model that is refined; lemon takes its own distances from it, whatever space its neighbours are in."""
+        """Whether a score looks at the model that is refined; lemon takes its own distances from that, wherever its neighbours are."""
         return not set(self.scores) <= {"column", "truth", "agreement", "ridge"}
 
     @property

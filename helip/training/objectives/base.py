@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from helip.losses.clip import symmetric_info_nce
 from helip.losses.distillation import distillation
 from helip.losses.hnml import margin_of
+from helip.losses.masks import equal_mask
 from helip.models.loading import ClipNetwork
 from helip.training.objectives.false_negatives import GlobalFalseNegatives
 
@@ -89,7 +90,7 @@ class ObjectiveModule(nn.Module):
                 present_BP = torch.as_tensor(plan.captions, device=text_CD.device) >= 0
                 text_CD = torch.cat([text_CD, features["caption_features"][present_BP]])
             similarity_BC = features["image_features"] @ text_CD.T
-            equal_BC = _equal(plan, similarity_BC)
+            equal_BC = equal_mask(plan, similarity_BC)
             self._excluded = (equal_BC, None if equal_BC is None else equal_BC[:, : len(equal_BC)].T)
             masked = {}
             if plan is not None and self.false_negatives is not None:
@@ -129,14 +130,3 @@ class ObjectiveModule(nn.Module):
         """Updates queues and thresholds. The engine calls this once after each optimiser step with the gathered features."""
         if self.false_negatives is not None:
             self.false_negatives.learn()
-
-
-def _equal(plan: Plan | None, similarity_BC: Tensor) -> Tensor | None:
-    """Where equal pairs meet, bool [B, C]; None where the plan names none."""
-    equal_E2 = getattr(plan, "equal", None)
-    if equal_E2 is None or not len(equal_E2):
-        return None
-    rows, columns = torch.as_tensor(equal_E2, device=similarity_BC.device).T
-    return torch.zeros_like(similarity_BC, dtype=torch.bool).index_put_(
-        (rows, columns), torch.ones((), dtype=torch.bool, device=rows.device)
-    )

@@ -6,7 +6,8 @@ experiments/paper/report.yaml names the claim, the table (table 11) and the one 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from helip.reporting.claims import ALPHA, ClaimRow
+from helip.reporting.claim_rows import ClaimRow
+from helip.reporting.claims import ALPHA
 from helip.reporting.correction import holm
 from helip.reporting.formats import between, signed
 from helip.reporting.tables import AVERAGE, CONTRAST, Cell, TableContent, numbered
@@ -16,7 +17,7 @@ from helip.study.resolve import ResolvedRun
 SENTENCES = {
     "reproduced": "Yes, for HELIP as printed",
     "not reproduced": "No, not for HELIP as printed",
-    "underpowered": "Not shown for HELIP as printed, and not excluded",
+    "cannot tell": "Not shown for HELIP as printed, and not excluded",
     "not run": "This study does not say: it did not run HELIP beside its control",
 }
 ARMS = {"control": "plain continued training", "cleaned": "continued training without noise targets", "helip": "HELIP"}

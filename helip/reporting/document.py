@@ -10,7 +10,8 @@ from pathlib import Path
 
 from helip.errors import HelipError
 from helip.reporting.answer import Matrix, answer, matrix
-from helip.reporting.claims import ClaimRow, ClaimsContent, Verdict, claims_content
+from helip.reporting.claim_rows import ClaimRow, ClaimsContent, claims_content
+from helip.reporting.claims import Verdict
 from helip.reporting.contrasts import ContrastsContent, contrasts_content
 from helip.reporting.measured import Measured
 from helip.reporting.provenance import Contamination, Costs, Provenance, contamination, costs, provenance_of

@@ -16,7 +16,7 @@ from markupsafe import Markup
 from helip.config import AccuracyBySize, MiningQuality
 from helip.errors import HelipError
 from helip.io import atomic_file, atomic_folder
-from helip.reporting.claims import ClaimRow, ClaimsContent, claims_content
+from helip.reporting.claim_rows import ClaimRow, ClaimsContent, claims_content
 from helip.reporting.contrasts import ContrastRow, ContrastsContent, contrasts_content
 from helip.reporting.document import Contents, document, drawn_figures, everything, forest, question_table
 from helip.reporting.formats import between, p_value, signed

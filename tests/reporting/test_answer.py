@@ -5,12 +5,12 @@ from dataclasses import replace
 import pytest
 
 from helip.reporting.answer import answer, matrix, refinements
-from helip.reporting.claims import ClaimRow
+from helip.reporting.claim_rows import ClaimRow
 from helip.reporting.formats import between
 from helip.reporting.tables import Cell, TableContent
 
 DECIDED = ClaimRow(
-    claim="clip_cc3m_beats_continued_training", verdict="underpowered", place="here", text="a gain", expect="higher", margin=0.5,
+    claim="clip_cc3m_beats_continued_training", verdict="cannot tell", place="here", text="a gain", expect="higher", margin=0.5,
     measure="accuracy", run="cc3m_clip_helip", over="cc3m_clip_control", compared=7, estimate=0.4, ci_low=-0.2, ci_high=0.9, n_seeds=3,
 )  # fmt: skip
 

@@ -211,6 +211,8 @@ def _effect(measured: Measured, claim: Claim, ours: Sequence[Compared], beyond: 
         mean.value, mean.interval(noise), p_for, p_against, statistics.fmean(overs), mean.n_trainings, len(ours), len(ours), columns,
         weakest=weakest(claim, [c.pair for c in ours], each),
     )  # fmt: skip
+    if mean.n_trainings < 2:
+        return replace(effect, undecided="one training tells nothing of how far trainings scatter")
     if any(c.make_gain().variance()[0] < NOTHING**2 for c in ours):
         none = "no item and no training differs, which is no information"
         return replace(effect, interval=None, p_for=1.0, p_against=1.0, undecided=none)

@@ -189,7 +189,7 @@ class Measured:
         """Returns a run beside a number that somebody published, percent; None where a metric has no hits per item."""
         seeds = list(self.study.run(run).seeds)
         hits = [(c.set, self.hits(run, seeds, c)) for c in columns]
-        counted = [(name, x.astype(np.float32) - level / 100) for name, x in hits if x is not None]
+        counted = [(name, x.astype(np.float64) - level / 100) for name, x in hits if x is not None]
         return Paired(tuple(counted), tuple(independent(seeds)), run) if len(counted) == len(hits) else None
 
     def noise(self, compared: Iterable[tuple[str, str]], columns: Sequence[Column]) -> Noise:

@@ -261,31 +261,30 @@ def test_a_family_of_nothing_is_held_to_its_level(items, scatter):
 @pytest.mark.parametrize("starts", [1, 2, 6])
 @pytest.mark.parametrize(("factor", "freedom"), [(0.9, 24.0), (1.0, 4.0), (1.5, 8.0)])
 def test_single_and_pooled_intervals_hold_95_percent(starts, factor, freedom):
-    """6,000 means over starts of three trainings, whose true variances scatter as the study's noise says. The standard error is 0.28 %."""
-    rng, n, trainings, noise = np.random.default_rng(starts), 6000, 3, Noise(factor, freedom)
+    """4,000 means over starts of three trainings, whose true variances scatter as the study's noise says. The standard error is 0.34 %."""
+    rng, n, trainings, noise = np.random.default_rng(starts), 4000, 3, Noise(factor, freedom)
     variance_NM = factor * freedom / rng.chisquare(freedom, (n, starts))
     drawn_NMS = rng.normal(0, 1, (n, starts, trainings)) * variance_NM[..., None] ** 0.5
     means_N, own_NM = drawn_NMS.mean((1, 2)), drawn_NMS.var(2, ddof=1)
     spreads = [tuple(Spread(v, 1.0, trainings).scaled(1 / starts) for v in own_M) for own_M in own_NM]
-    covered = [
-        low <= 0 <= high for m, s in zip(means_N, spreads, strict=True) for low, high in [Estimate(m, s, 0.0).student_interval(noise)]
-    ]
+    intervals = [Estimate(m, s, 0.0).student_interval(noise) for m, s in zip(means_N, spreads, strict=True)]
+    covered = [low <= 0 <= high for low, high in intervals]
     assert 0.94 <= np.mean(covered) <= 0.96
 
 
 @pytest.mark.parametrize("starts", [1, 6])
 def test_intervals_hold_when_the_noise_is_estimated(starts):
-    """The same, where 1,200 comparisons of three trainings say how far trainings scatter: the fewest degrees of freedom not contradicted."""
-    rng, n = np.random.default_rng(20 + starts), 1200
+    """The same, where 600 comparisons of three trainings say how far trainings scatter. The standard error is 0.4 %."""
+    rng, n = np.random.default_rng(starts), 3000
     variance_NM = 1.2 * 6 / rng.chisquare(6, (n, starts))
     drawn_NMS = rng.normal(0, 1, (n, starts, 3)) * variance_NM[..., None] ** 0.5
     spreads = [tuple(Spread(v, 1.0, 3) for v in own_M) for own_M in drawn_NMS.var(2, ddof=1)]
-    noise = training_noise([s] for of_mean in spreads for s in of_mean)
+    noise = training_noise([s] for of_mean in spreads[: 600 // starts] for s in of_mean)
     covered = 0
     for mean, of_mean in zip(drawn_NMS.mean((1, 2)), spreads, strict=True):
         low, high = Estimate(mean, tuple(s.scaled(1 / starts) for s in of_mean), 0.0).student_interval(noise)
         covered += low <= 0 <= high
-    assert 0.94 <= covered / n <= 0.97
+    assert 0.94 <= covered / n <= 0.96
 
 
 @pytest.mark.parametrize("wobble", [0.0, 0.2])

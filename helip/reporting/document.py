@@ -144,7 +144,7 @@ def document(study: Study, contents: Contents) -> Document:
     return Document(
         study=study.name,
         question=study.declaration.question,
-        answer=answer(study, contents.claims.rows, asked),
+        answer=answer(study, contents.claims.rows, asked, contents.contrasts),
         matrix=matrix(study, asked) if asked else None,
         contents=contents,
         costs=costs(study),

@@ -119,6 +119,7 @@ class TableContent:
     name: str
     declaration: Table
     cells: tuple[Cell, ...]
+    meaningless: bool = False  # the study says so of its numbers
 
     @property
     def number(self) -> str:
@@ -132,6 +133,11 @@ class TableContent:
         return place if place.startswith("Not in the paper") else f"{place} of arXiv 2305.05208"
 
     @property
+    def is_of_analogues(self) -> bool:
+        """Whether its sets stand for the paper's, so that no level of theirs can be compared with a published one."""
+        return any(cell.is_analogue for cell in self.cells)
+
+    @property
     def is_of_times(self) -> bool:
         """Whether it holds minutes of mining, methods down and corpora across, and no accuracies."""
         return self.declaration.is_of_times
@@ -142,6 +148,8 @@ class TableContent:
         present = dict.fromkeys(c.column for c in self.cells)
         averaged = sum(c.key in present for c in self.declaration.averaged)
         average = "Average" if averaged == len(present) - 1 else f"Average of {averaged} sets"
+        if any(c.at_chance for c in self.cells):
+            average = "Average of those above chance"
         labels = {c.key: c.label for c in self.declaration.columns} | {AVERAGE: average}
         return {key: labels[key] for key in present}
 
@@ -162,6 +170,12 @@ class TableContent:
     def compared(self) -> tuple[Row, ...]:
         """The rows that are measured against a reference."""
         return tuple(row for row in self.rows if row.first.delta is not None)
+
+    @property
+    def left_out(self) -> tuple[str, ...]:
+        """Of each corpus and method, the columns that its average leaves out, since their start is at chance."""
+        without = [(f"{c.corpus} {c.method}", c.at_chance.split()) for c in self.cells if c.at_chance]
+        return tuple(f"{row}: {', '.join(self.labels[key] for key in keys)}" for row, keys in without)
 
     @property
     def has_rows_of_ours(self) -> bool:
@@ -348,7 +362,7 @@ def table_content(study: Study, name: str, finished: bool = False, measured: Mea
     MakeTable(study, name).metrics()
     times = study.tables[name].is_of_times
     cells = time_cells(study, name, finished) if times else TableBuilder(study, name, finished, measured).cells()
-    return TableContent(study.name, name, study.tables[name], tuple(cells))
+    return TableContent(study.name, name, study.tables[name], tuple(cells), study.declaration.meaningless)
 
 
 def csv_text(value: object) -> str:

@@ -6,8 +6,9 @@ import torch
 
 from helip.errors import HelipError
 from helip.evaluation.run import packed
+from helip.reporting.chance import chance_level
 from helip.reporting.correction import benjamini_hochberg, holm
-from helip.reporting.measured import Metrics
+from helip.reporting.measured import Metrics, raised
 from helip.reporting.statistics import Estimate, Gain, Noise, Paired, Spread, chance, gain, interval, spread, training_noise
 from helip.stages import metrics_file
 
@@ -329,3 +330,32 @@ def test_chance_is_the_share_of_resamples_that_disagree():
     draws = np.array([-1.0, 1.0, 2.0, 3.0])
     assert chance(draws, 0.0) == 2 / 5
     assert chance(draws, 2.5, above=False) == 2 / 5
+
+
+@pytest.mark.parametrize(
+    ("content", "metric", "percent"),
+    [
+        ({"details": {"classes": 40}}, "acc1", 2.5),
+        ({"details": {"classes": 40}}, "acc5", 12.5),
+        ({"details": {"classes": 40}}, "mean_per_class_recall", 2.5),
+        ({"details": {"classes": 3}}, "acc5", 100.0),
+        ({"n": 200, "details": {}}, "text_recall_at_1", 0.5),
+        ({"n": 200}, "image_recall_at_10", 5.0),
+        ({"n": 200, "details": {}}, "acc1", None),
+    ],
+)
+def test_chance_is_known_from_classes_or_candidates(content, metric, percent):
+    assert chance_level(content, metric) == percent
+
+
+def test_a_planted_gain_has_its_size_and_falls_on_the_same_items():
+    """Two trainings of ten items, four and five of them right: a gain of 30 points turns three misses of each."""
+    hits = np.zeros((2, 10))
+    hits[0, :4], hits[1, :5] = 1, 1
+    added = raised(hits, 0.3, "run cifar10")
+    assert added.sum(1).tolist() == [3.0, 3.0] and set(np.unique(added)) == {0.0, 1.0}
+    assert ((hits + added) <= 1).all()
+    assert (added[0] * added[1]).sum() >= 2  # one item at most is right in one training alone
+    assert raised(hits, -0.2, "run cifar10").sum(1).tolist() == [-2.0, -2.0]
+    assert raised(hits, 0.9, "run cifar10").sum(1).tolist() == [6.0, 5.0]  # there are no more misses
+    assert np.array_equal(raised(hits, 0.3, "run cifar10"), added)

@@ -25,10 +25,10 @@ def question_sentence(study: Study, claim: ClaimRow) -> str:
     if claim.ci_low is None or claim.ci_high is None or claim.estimate is None:
         return f"{said}."
     starts = f"{claim.compared} starts, {claim.n_seeds} trainings of each" if claim.compared != 1 else f"{claim.n_seeds} trainings"
-    low, high = signed(claim.ci_low), signed(claim.ci_high)
+    gained = f"{signed(claim.estimate)} points (95 % interval {signed(claim.ci_low)} to {signed(claim.ci_high)})"
     return (
-        f"{said}: over the same steps, batch size and data without hard pairs it gains {signed(claim.estimate)} points (95 % interval {low} "
-        f"to {high}), on the average of {numbered(study.claims[claim.claim].table).lower()}'s sets, over {starts}."
+        f"{said}: over the same steps, batch size and data without hard pairs it gains {gained}, on the average of "
+        f"{numbered(study.claims[claim.claim].table).lower()}'s sets, over {starts}."
     )
 
 

@@ -5,6 +5,7 @@ binds those names to corpora, architectures, encoders, schedules and evaluation 
 """
 
 from helip.config.base import ConfigModel, Cosine, Name, Share
+from helip.config.claims import Claim, Comparison
 from helip.config.contrasts import ContrastPair, PrimaryContrast
 from helip.config.corpora import Corpus, DownloadedCorpus, GeneratedCorpus, MismatchedCorpus, ShardCorpus, TableCorpus, UnionCorpus
 from helip.config.encoders import (
@@ -19,9 +20,7 @@ from helip.config.encoders import (
 from helip.config.evaluation import BenchmarkSet, EvaluationSet, Expected, GeneratedSet, WdsSet
 from helip.config.experiments import (
     AccuracyBySize,
-    Claim,
     Column,
-    Comparison,
     Contrast,
     Cost,
     Figure,

@@ -135,9 +135,9 @@ class Trainer:
 
     def _duplicates(self) -> Duplicates | None:
         """Those of the corpus where the recipe asks for them: the first process finds them, the others read what it wrote."""
-        found = duplicates_of(self.job) if self.world.leads else None
+        result = duplicates_of(self.job) if self.world.leads else None
         self.world.barrier()
-        return found or duplicates_of(self.job)
+        return result or duplicates_of(self.job)
 
     # ------------------------------------------------------------ state
 

@@ -127,6 +127,11 @@ class Selection(ConfigModel):
         return {str(name): weight for name, weight in self.weights.items()} if self.score == "mixture" else {self.score: 1.0}
 
     @property
+    def asks_start(self) -> bool:
+        """Whether a score looks at the model that is refined; lemon takes its own distances from that, wherever its neighbours are."""
+        return not set(self.scores) <= {"column", "truth", "agreement", "ridge"}
+
+    @property
     def needs_model(self) -> bool:
         """Whether a CLIP model must score, or lend its space to lemon."""
         alone = {"column", "truth", "agreement", "ridge", *(["lemon"] if self.image_features or self.image_encoder else [])}

@@ -216,9 +216,7 @@ class Refinement(TrainConfig):
     moments: int = Field(
         0, ge=0, description="steps on frozen weights that fill AdamW's moments before the first step (TuneCLIP, arXiv 2601.09859)"
     )
-    freeze_image: Share = Field(
-        0.0, description="share of the image tower's blocks, from the first on, that are not trained; 1: all of it"
-    )
+    freeze_image: Share = Field(0.0, description="share of the image tower's blocks, from the first on, that are not trained; 1: all of it")
     freeze_text: Share = Field(0.0, description="share of the text tower's blocks, from the first on, that are not trained; 1: all of it")
     image_rate: float = Field(1.0, gt=0, description="learning rate of the image tower, in units of learning_rate")
     text_rate: float = Field(1.0, gt=0, description="learning rate of the text tower, in units of learning_rate")

@@ -16,11 +16,12 @@ from helip.errors import HelipError
 from helip.io import atomic_folder, digest, file_digest, provenance, write_json
 from helip.selection.keep import Scored, detection, keep_top, read_column
 from helip.selection.mixture import mixture
-from helip.synthetic.truth import Truth
+from helip.synthetic.truth import mismatched
 
 if TYPE_CHECKING:  # they import torch
     from helip.encoders.encoder import Encoder
     from helip.encoders.features import Features
+    from helip.selection.features import TrunkRows
 
 QUANTILES = (0.0, 0.01, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99, 1.0)
 
@@ -45,6 +46,7 @@ class Job:
     workers: int = 0
     features: dict[str, Path] | None = None  # agreement, ridge, lemon: of single-modality encoders, by modality; else as `spec` names them
     memory: int | str = "2GiB"
+    trunks: "TrunkRows | None" = None  # cached features of the corpus by the trunks of a model whose trunks are frozen
 
     def partial(self, *settings: Any) -> Path:
         """Returns the hidden folder of what is done so far, one for each combination of what the scores depend on."""
@@ -56,7 +58,8 @@ class Job:
 
         if self.cache is None:
             raise ValueError(f"{self.spec.score} needs the features of the model, and a cache folder to keep them in")
-        return joint_features(self.model, self.pretrained, modality, self.corpus, self.cache, self.device, self.batch_size, self.workers)
+        how = (self.device, self.batch_size, self.workers, self.trunks)
+        return joint_features(self.model, self.pretrained, modality, self.corpus, self.cache, *how)
 
 
 def run(job: Job, shard: tuple[int, int] = (0, 1), inputs: dict[str, str] | None = None) -> dict[str, Any] | None:
@@ -89,7 +92,9 @@ def _score(job: Job, shard: tuple[int, int]) -> Scored | None:
     if job.spec.score == "mixture":
         return _mixed(job)
     if job.spec.score == "truth":
-        return Scored((~Truth.open(job.corpus.folder).mismatched).astype(np.float32), {})
+        if (mismatched_N := mismatched(job.corpus.folder)) is None:
+            raise HelipError(f"{job.corpus.folder}: nobody knows which of its captions are wrong; select by another score than truth")
+        return Scored((~mismatched_N).astype(np.float32), {})
     if job.spec.score == "column":
         assert job.spec.column is not None  # Selection refuses the score without it
         path = resolve_path(job.spec.column)
@@ -158,8 +163,8 @@ def _write(job: Job, scored: Scored, inputs: dict[str, str]) -> dict[str, Any]:
         "quantiles": {f"{q:g}": float(np.quantile(scores_N, q)) for q in QUANTILES},
         **scored.facts,
     }
-    if Truth.known(job.corpus.folder):
-        measured["truth"] = detection(scores_N, keep_N, Truth.open(job.corpus.folder).mismatched)
+    if (mismatched_N := mismatched(job.corpus.folder)) is not None and mismatched_N.any():
+        measured["truth"] = detection(scores_N, keep_N, mismatched_N)
     metadata = provenance(job.spec, inputs, model=job.model if not job.model.startswith("local-dir:") else "local-dir", **measured)
     with atomic_folder(job.out) as folder:
         np.save(folder / "keep.npy", keep_N)

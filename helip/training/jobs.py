@@ -72,13 +72,14 @@ def prepare(job: TrainJob) -> tuple[str, ...]:
     steps = total_steps(job.recipe, len(job.corpus))
     sampler = sampler_of(job.recipe, len(job.corpus), job.seed, job.pairs, job.keep, job.soft, duplicates_of(job))
     _check_hard_pairs(job, sampler, min(steps, FIRST_BATCHES))
-    tokens = (job.clip.tokenize, job.clip.config["text_cfg"].get("vocab_size", 49408)) if job.features is None else ()
-    report = preflight(job.corpus, *tokens)
+    captions, warnings = "cached features", [*_without_effect(job), *_copies(job)]
+    if job.features is None:  # else all images and captions were looked at when they were encoded
+        report = preflight(job.corpus, job.clip.tokenize, job.clip.config["text_cfg"].get("vocab_size", 49408))
+        captions = f"captions of {report.median_tokens:.0f} tokens in a context of {report.context_length}"
+        warnings = [*report.warnings, *warnings]
     schedule = f"{steps} steps of {job.recipe.batch_size}, {job.recipe.warmup_steps} of them warm-up, {sampler.steps_per_epoch} an epoch"
-    captions = f"captions of {report.median_tokens:.0f} tokens in a context of {report.context_length}" if tokens else "cached features"
     data = f"{len(job.corpus)} pairs{', drawn in proportion to their scores' if job.soft else ''}, {captions}"
     print(f"{job.name}: {schedule}; {data}", file=sys.stderr, flush=True)
-    warnings = [*report.warnings, *_without_effect(job), *_copies(job)]
     for warning in warnings:
         log.warning("%s: %s", job.name, warning)
     return tuple(warnings)

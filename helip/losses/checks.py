@@ -34,7 +34,7 @@ def check_positions(seeds_S: Tensor, hard_SP: Tensor, shape: torch.Size) -> None
         return  # asking a GPU would stall it; CUDA's own assertions catch the rest
     for name, positions, least, end in (("seeds", seeds_S, 0, B), ("hard", hard_SP, -1, C)):
         if len(positions) and not (least <= int(positions.min()) and int(positions.max()) < end):
-            found = f"{int(positions.min())} to {int(positions.max())}"
+            result = f"{int(positions.min())} to {int(positions.max())}"
             raise HelipError(
-                f"{name}: {found} are no positions in a batch of {end}; give rows of the batch (batch.seeds, batch.hard), not ids"
+                f"{name}: {result} are no positions in a batch of {end}; give rows of the batch (batch.seeds, batch.hard), not ids"
             )

@@ -119,13 +119,13 @@ class MineJob:
     def warn(self, pairs: PairSet) -> None:
         """Prints a warning of most targets being outliers, with the tau that would leave out fewer, and one of copies in the lists."""
         outliers, copies = pairs.outlier_share, int((pairs.scores_flat >= COPY).sum()) if self.features else 0
-        said = []
+        messages = []
         if outliers > MANY and self.features:
-            said.append(f"{outliers:.1%} of the targets are outliers (fewer than k = {pairs.spec.k} hard pairs){self._of_tau(pairs)}")
+            messages.append(f"{outliers:.1%} of the targets are outliers (fewer than k = {pairs.spec.k} hard pairs){self._of_tau(pairs)}")
         if copies:
             share = f"{copies} of {len(pairs.ids)} hard pairs are copies of their target (score {COPY} or more)"
-            said.append(f"{share}: max_similarity {COPY} leaves them out")
-        for one in said:
+            messages.append(f"{share}: max_similarity {COPY} leaves them out")
+        for one in messages:
             print(f"warning: {self.out}: {one}", file=sys.stderr)
 
     def _of_tau(self, pairs: PairSet) -> str:

@@ -155,8 +155,8 @@ def _pair_set(ids: np.ndarray, scores: np.ndarray, spec: MiningSpec, corpus_size
         noise = ~kept[slice(*shard_rows(corpus_size, shard))]
         noise[~noise] = empty
     offsets = np.concatenate([[0], np.cumsum(~noise, dtype=np.int64) * spec.k])
-    found = slice(filled * spec.k)
-    return PairSet(flat[0][found], flat[1][found], offsets, noise, spec, corpus_size, shard, kept=kept)
+    result = slice(filled * spec.k)
+    return PairSet(flat[0][result], flat[1][result], offsets, noise, spec, corpus_size, shard, kept=kept)
 
 
 def _features(image: Any, text: Any, keep: np.ndarray | None, criterion: Criterion,

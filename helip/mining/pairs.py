@@ -17,7 +17,7 @@ from helip.io import atomic_folder, file_digest, load_array, provenance, read_js
 ARRAYS: dict[str, type] = {"ids": np.int32, "scores": np.float32, "offsets": np.int64, "noise": np.bool_, "kept": np.bool_}
 COPIED = 1 << 20  # entries copied together
 FILES = ("pairs.json", *(f"{name}.npy" for name in ARRAYS), "audit.json", "audit.html")  # `helip mine` writes the audit beside them
-FOUND = ("tau", "tau_quantile", "near_duplicates")  # what mining finds out of the corpus before it compares: alike in all shards
+FINDINGS = ("tau", "tau_quantile", "near_duplicates")  # what mining finds out of the corpus before it compares: alike in all shards
 OF_A_JOB = ("host", "machine", "commit", "written", "job", "wall_clock_seconds")
 
 
@@ -83,8 +83,8 @@ class PairSet:
 
     def save(self, folder: Path | str, *, inputs: dict[str, str] | None = None, corpus_digest: str | None = None, **more: Any) -> None:
         """Writes ids.npy, scores.npy, offsets.npy, noise.npy (kept.npy) and pairs.json, in which `more` lands; the folder appears whole."""
-        found = {name: self.metadata[name] for name in FOUND if name in self.metadata}
-        _write(Path(folder), self._arrays(), self, self.shard, inputs=inputs, corpus_digest=corpus_digest, **{**found, **more})
+        result = {name: self.metadata[name] for name in FINDINGS if name in self.metadata}
+        _write(Path(folder), self._arrays(), self, self.shard, inputs=inputs, corpus_digest=corpus_digest, **{**result, **more})
 
     def _arrays(self) -> dict[str, list[np.ndarray]]:
         arrays = {"ids": [self.ids], "scores": [self.scores_flat], "offsets": [self.offsets], "noise": [self.noise]}
@@ -172,7 +172,7 @@ def merge(shards: list[PairSet], folder: Path | str, **more: Any) -> PairSet:
         "noise": [s.noise for s in shards],
     }
     arrays |= {} if shards[0].kept is None else {"kept": [shards[0].kept]}
-    same = ("corpus_digest", "inputs", "encoders", "recovered_share", *FOUND)
+    same = ("corpus_digest", "inputs", "encoders", "recovered_share", *FINDINGS)
     metadata = {key: shards[0].metadata[key] for key in same if key in shards[0].metadata}
     if all("wall_clock_seconds" in s.metadata for s in shards):
         metadata["wall_clock_seconds"] = round(sum(s.metadata["wall_clock_seconds"] for s in shards), 3)
@@ -188,7 +188,7 @@ def _refuse_unlike(shards: list[PairSet]) -> None:
     one = shards[0]
     for other in shards:
         differs = [what for what in ("spec", "corpus_size") if getattr(one, what) != getattr(other, what)]
-        differs += [what for what in ("corpus_digest", "inputs", *FOUND) if one.metadata.get(what) != other.metadata.get(what)]
+        differs += [what for what in ("corpus_digest", "inputs", *FINDINGS) if one.metadata.get(what) != other.metadata.get(what)]
         differs += [] if _same(one.kept, other.kept) else ["the pairs they keep"]
         if differs:
             raise HelipError(

@@ -72,8 +72,8 @@ class Thresholds:
 def resolved(spec: MiningSpec, thresholds: Thresholds) -> MiningSpec:
     """Returns the spec with the tau that its `outliers` stands for."""
     assert spec.outliers is not None  # asked only then
-    found = thresholds.tau(spec.outliers)
-    return spec.model_copy(update={f"tau_{name}": tau for name, tau in found.items()})
+    result = thresholds.tau(spec.outliers)
+    return spec.model_copy(update={f"tau_{name}": tau for name, tau in result.items()})
 
 
 def _knots(features: Features) -> tuple[np.ndarray, np.ndarray]:
@@ -85,8 +85,8 @@ def _knots(features: Features) -> tuple[np.ndarray, np.ndarray]:
     if features.kept is not None:
         i, j = features.kept[i], features.kept[j]
     together = zip(np.array_split(i, -(-drawn // COLUMNS)), np.array_split(j, -(-drawn // COLUMNS)), strict=True)
-    found = [cosines(*(features.rows(torch.from_numpy(ids).to(features.device)) for ids in both)).cpu() for both in together]
-    values, first = np.unique(np.quantile(np.concatenate(found).astype(np.float64), LEVELS), return_index=True)
+    result = [cosines(*(features.rows(torch.from_numpy(ids).to(features.device)) for ids in both)).cpu() for both in together]
+    values, first = np.unique(np.quantile(np.concatenate(result).astype(np.float64), LEVELS), return_index=True)
     inside = (values > -1) & (values < 1)
     return np.concatenate([[-1.0], values[inside], [1.0]]), np.concatenate([[0.0], LEVELS[first][inside], [1.0]])
 

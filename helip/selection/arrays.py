@@ -44,18 +44,18 @@ def select(
     joint = own if model_features is None else (shaped("image", model_features[0]), shaped("text", model_features[1]))
     if len({len(one) for one in (*own, *joint)}) > 1:
         raise HelipError(f"features: {[len(one) for one in (*own, *joint)]} rows: not of the same pairs; extract all from the same corpus")
-    found = {}
+    result = {}
     for name in weights:
         arrays = tuple(map(_unit, joint)) if name in OF_A_MODEL else own
         try:
-            found[name] = known[name](*arrays, **settings)
+            result[name] = known[name](*arrays, **settings)
         except TypeError as error:
             if "unexpected keyword" not in str(error):
                 raise
             raise HelipError(
                 f"score {name}: {str(error).partition(') ')[2] or error}; helip.selection says which settings it has"
             ) from None
-    return keep_top(next(iter(found.values())) if len(found) == 1 else mixture(found, weights), keep)
+    return keep_top(next(iter(result.values())) if len(result) == 1 else mixture(result, weights), keep)
 
 
 def _unit(features_ND: np.ndarray) -> np.ndarray:

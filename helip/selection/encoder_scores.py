@@ -53,9 +53,9 @@ def score_by_encoders(job: "Job", shard: tuple[int, int] = (0, 1)) -> Scored | N
     return Scored(distances.score(spec.lemon), sources, _recall([distances.recall]))
 
 
-def _recall(found: list[float | None]) -> dict[str, float]:
+def _recall(result: list[float | None]) -> dict[str, float]:
     """Of an approximate search, the lowest of its parts; nothing of an exact one."""
-    measured = [one for one in found if one is not None]
+    measured = [one for one in result if one is not None]
     return {"neighbour_recall": min(measured)} if measured else {}
 
 

@@ -152,6 +152,7 @@ class Train(Stage):
             clip = _in_turn(context, lambda: loading.new(declared, corpus, self.state / "tokenizer", seed))
         return TrainJob(
             recipe=run.recipe, clip=clip, corpus=corpus, pairs=pairs, keep=keep, soft=soft, seed=seed, inputs=inputs, features=features,
+            duplicates_dir=study.root / "state",
             digest=self.digest, state_dir=self.state, out=self.folder, name=self.title, recovered_share=corpus.recovered_share,
         )  # fmt: skip
 

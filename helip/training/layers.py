@@ -31,7 +31,7 @@ def places(model: nn.Module) -> dict[str, Place]:
     """Returns the place of each parameter of a model in open_clip's layout, or of one on frozen trunks, by its name."""
     towers = {name: _tower(name) for name, _ in model.named_parameters()}
     numbers = {name: int(match[1]) for name in towers if (match := BLOCK.search(name))}
-    found: dict[str, Place] = {}
+    result: dict[str, Place] = {}
     for tower in (None, *TOWERS):
         members = [name for name, of in towers.items() if of == tower]
         first = min((numbers[name] for name in members if name in numbers), default=0)  # a ResNet's layers begin at 1
@@ -39,8 +39,8 @@ def places(model: nn.Module) -> dict[str, Place]:
         for name in members:
             before = BEFORE.search(name) and "attnpool" not in name and "attn_pool" not in name
             within = numbers[name] - first + 1 if name in numbers else 0 if before else blocks + 1
-            found[name] = Place(tower, within, blocks)
-    return found
+            result[name] = Place(tower, within, blocks)
+    return result
 
 
 def _tower(name: str) -> str | None:
@@ -83,9 +83,9 @@ def rates(model: nn.Module, recipe: TrainConfig) -> dict[int, float]:
     if not isinstance(recipe, Refinement) or recipe.image_rate == recipe.text_rate == recipe.layer_decay == 1:
         return {}
     of_tower = {"image": recipe.image_rate, "text": recipe.text_rate, None: 1.0}
-    found, by_name = places(model), dict(model.named_parameters())
+    result, by_name = places(model), dict(model.named_parameters())
     factors = {
         name: of_tower[place.tower] * (recipe.layer_decay ** (place.blocks + 1 - place.depth) if place.tower else 1.0)
-        for name, place in found.items()
+        for name, place in result.items()
     }
     return {id(by_name[name]): factor for name, factor in factors.items() if factor != 1}

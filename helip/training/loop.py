@@ -63,7 +63,8 @@ class TrainJob:
     pairs: HardPairs | None = None
     keep: np.ndarray | None = None  # [N] bool: the pairs selected for training; None: all
     soft: Soft | None = None  # how often each is drawn; None: all alike
-    duplicates: Duplicates | None = None  # of the corpus; None: found, where the recipe asks for them, and kept beside the state
+    duplicates: Duplicates | None = None  # of the corpus; None: looked for, where the recipe asks for them
+    duplicates_dir: Path | None = None  # where they are kept for other trainings on the corpus; None: with the state, and as long
     retention_score: Callable[[nn.Module], float] | None = None  # of the recipe's retention set; points, higher is better
     inputs: dict[str, str] = field(default_factory=dict)  # digests, for train.json
     warnings: tuple[str, ...] = ()  # of the preparation, for train.json
@@ -135,9 +136,9 @@ class Trainer:
 
     def _duplicates(self) -> Duplicates | None:
         """Those of the corpus where the recipe asks for them: the first process finds them, the others read what it wrote."""
-        found = duplicates_of(self.job) if self.world.leads else None
+        result = duplicates_of(self.job) if self.world.leads else None
         self.world.barrier()
-        return found or duplicates_of(self.job)
+        return result or duplicates_of(self.job)
 
     # ------------------------------------------------------------ state
 
@@ -341,7 +342,7 @@ def sampler_of(
 
 
 def duplicates_of(job: TrainJob) -> Duplicates | None:
-    """Returns the duplicates of a job's corpus where its recipe asks for them, found once and kept beside its state; else None."""
+    """Returns the duplicates of a job's corpus where its recipe asks for them, looked for once; else None."""
     if not isinstance(job.recipe, Refinement) or job.recipe.duplicates in (None, "ignore"):
         return None
-    return job.duplicates or cached(job.corpus, job.state_dir.parent)
+    return job.duplicates or cached(job.corpus, job.duplicates_dir or job.state_dir)

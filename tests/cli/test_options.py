@@ -16,7 +16,7 @@ from helip.gpus import loader_workers, torch_device
 FROM_MODELS = [
     ("mine", MiningSpec, set(), {}),
     ("select", Selection, {"weights", "lemon", "image_encoder", "text_encoder"}, {"batch_size": "random_batch_size"}),  # --target: a folder
-    ("refine", Refinement, {"objective", "augmentation", "early_stopping", "retention"}, {}),
+    ("refine", Refinement, {"objective", "augmentation", "early_stopping", "retention", "false_negatives"}, {}),
     ("corpus", TableCorpus, {"kind", "label", "path"}, {}),
     ("corpus", ShardCorpus, {"kind", "label", "path", "obtain"}, {}),
 ]
@@ -46,7 +46,7 @@ def test_nested_models_are_options_with_a_prefix(capsys):
     text = page("refine", capsys)
     selection = page("select", capsys).replace("_", "-")
     assert all(f"  --lemon-{field}".replace("_", "-") in selection for field in LemonSettings.model_fields)
-    for name in ("augmentation", "early_stopping", "retention"):
+    for name in ("augmentation", "early_stopping", "retention", "false_negatives"):
         annotation = Refinement.model_fields[name].annotation
         inner = next(a for a in (annotation, *get_args(annotation)) if isinstance(a, type) and issubclass(a, ConfigModel))
         for field in inner.model_fields:

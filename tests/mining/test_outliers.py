@@ -10,6 +10,7 @@ from slow_mining import unit, world
 from helip.cli import main
 from helip.config import MiningSpec, Pairs
 from helip.errors import HelipError
+from helip.io import file_digest
 from helip.mining import PairSet, mine, thresholds
 from helip.mining.job import summary
 from helip.mining.pairs import merge
@@ -71,8 +72,8 @@ def test_masks_and_shards_find_the_same_tau(features, tmp_path):
 def test_near_duplicates_that_were_left_out_are_counted(features):
     x = [unit(one) for one in features]
     near = np.any([(one @ one.T)[~np.eye(N, dtype=bool)].reshape(N, N - 1) > 0.95 for one in x], axis=0)
-    found = mine(*features, MiningSpec(k=5, max_similarity=0.95)).metadata["near_duplicates"]
-    assert found == {"sampled_targets": N, "pairs": int(near.sum()), "targets": int(near.any(1).sum())} and near.any()
+    result = mine(*features, MiningSpec(k=5, max_similarity=0.95)).metadata["near_duplicates"]
+    assert result == {"sampled_targets": N, "pairs": int(near.sum()), "targets": int(near.any(1).sum())} and near.any()
 
 
 def test_a_sample_of_a_large_corpus_comes_near_the_share(features, monkeypatch):
@@ -144,11 +145,11 @@ def test_the_command_refuses_both(files, more, capsys):
 
 def test_many_outliers_are_a_warning_with_tau_that_would_do(files, capsys):
     assert main(ask(files, "--tau", "0.93")) == 0
-    said = capsys.readouterr().err
+    messages = capsys.readouterr().err
     share = PairSet.open(files / "pairs").outlier_share
-    assert share > 0.5 and f"{share:.1%} of the targets are outliers (fewer than k = 5 hard pairs), at tau 0.93 (image)" in said
-    assert "cosines of random pairs: image 5% " in said
-    told = said.partition("outliers 0.15 would be tau ")[2]
+    assert share > 0.5 and f"{share:.1%} of the targets are outliers (fewer than k = 5 hard pairs), at tau 0.93 (image)" in messages
+    assert "cosines of random pairs: image 5% " in messages
+    told = messages.partition("outliers 0.15 would be tau ")[2]
     image, text = (float(word.partition(" (")[0]) for word in told.partition(";")[0].split(" and "))
     again = ["--tau-image", str(image), "--tau-text", str(text)]
     assert main(ask(files, *again)) == 0
@@ -161,3 +162,25 @@ def test_copies_among_the_hard_pairs_are_a_warning(files, features, capsys):
         np.save(files / f"{name}.npy", np.tile(x[:20], (10, 1)))
     assert main(ask(files, "--tau", "0")) == 0
     assert "1000 of 1000 hard pairs are copies of their target (score 0.9999 or more): max_similarity 0.9999" in capsys.readouterr().err
+
+
+def described(files, **more) -> None:
+    for name in ("image", "text"):
+        facts = {"corpus_digest": "c", "modality": name, "features_digest": file_digest(files / f"{name}.npy")} | more
+        (files / f"{name}.json").write_text(json.dumps(facts))
+
+
+def test_features_that_are_not_what_they_are_given_as(files, capsys):
+    described(files)
+    assert main(ask(files)) == 0
+    image, text = (files / "image.npy").read_bytes(), (files / "text.npy").read_bytes()
+    swapped = ["--image-features", str(files / "text.npy"), "--text-features", str(files / "image.npy")]
+    assert main([*ask(files), *swapped]) == 2
+    assert "text.npy: holds text features, and is given as image features" in capsys.readouterr().err
+    assert main([*ask(files), "--text-features", str(files / "image.npy")]) == 2
+    assert "image.npy: is given as image and as text features" in capsys.readouterr().err
+    (files / "image.npy").write_bytes(text)
+    assert main(ask(files)) == 2
+    assert "image.npy: is not the file that image.json describes; encode the corpus again" in capsys.readouterr().err
+    (files / "image.npy").write_bytes(image)
+    assert main(ask(files)) == 0

@@ -61,3 +61,16 @@ def test_features_of_another_corpus_are_refused(three):
     image, text = three
     with pytest.raises(HelipError, match="pairs of 2 targets .* do not belong together"):
         drop_false_negatives(pair_set([[1], [0]]), image, text)
+
+
+def test_a_relative_margin_and_why_pairs_were_left_out(three):
+    pairs = pair_set([[1, 2], [0, 2], []], noise=[2])
+    image, text = three
+    own, other = [np.einsum("bd,bd->b", image[a], text[b]) for a, b in (([0, 1, 2], [0, 1, 2]), ([0, 0, 1, 1], [1, 2, 0, 2]))]
+    back = np.einsum("bd,bd->b", image[[1, 2, 0, 2]], text[[0, 0, 1, 1]])
+    for relative in (0.0, 0.3, 0.9):
+        least = own * (1 - relative)
+        caption, fits = other >= least[[0, 0, 1, 1]], back >= least[[1, 2, 0, 2]]
+        after = drop_false_negatives(pairs, image, text, relative_margin=relative)
+        assert len(after.ids) == 4 - (caption | fits).sum()
+        assert after.metadata["left_out"] == {"caption_fits_image": caption.sum(), "image_fits_caption": (fits & ~caption).sum()}

@@ -34,23 +34,23 @@ class Copies(ToyCorpus):
 
 
 def test_equal_images_and_captions_by_hand():
-    found = Duplicates.from_values("abacd", [["x"], ["y"], ["z", "w"], ["x", "v"], ["w"]])
+    result = Duplicates.from_values("abacd", [["x"], ["y"], ["z", "w"], ["x", "v"], ["w"]])
     # 0 and 2 have image a, 0 and 3 caption x, 2 and 4 caption w; 1 is alone
-    assert found.equal_pairs == 4
-    groups = found.groups
+    assert result.equal_pairs == 4
+    groups = result.groups
     assert len({groups[i] for i in (0, 2, 3, 4)}) == 1 and groups[1] != groups[0]
-    at = found.positions(np.array([3, 0, 1, 4]), NO_CAPTIONS)
+    at = result.positions(np.array([3, 0, 1, 4]), NO_CAPTIONS)
     assert at.tolist() == [[0, 1], [1, 0]]  # 3 and 4 are joined by others, and not equal
-    beside = found.positions(np.array([0, 1]), np.array([[2], [-1]]))  # column 2 is caption 2, beside the batch
+    beside = result.positions(np.array([0, 1]), np.array([[2], [-1]]))  # column 2 is caption 2, beside the batch
     assert beside.tolist() == [[0, 2]]
 
 
 def test_a_corpus_is_read_once(tmp_path, monkeypatch):
     corpus = Copies(60)
-    found = cached(corpus, tmp_path)
-    assert (found.groups[:30] == found.groups[30:]).all() and found.groups[0] == found.groups[40] == found.groups[10]
+    result = cached(corpus, tmp_path)
+    assert (result.groups[:30] == result.groups[30:]).all() and result.groups[0] == result.groups[40] == result.groups[10]
     monkeypatch.setattr(Copies, "image_bytes", lambda self, i: 1 / 0)
-    assert (cached(corpus, tmp_path).labels == found.labels).all()
+    assert (cached(corpus, tmp_path).labels == result.labels).all()
     with pytest.raises(HelipError, match="and the corpus has 50 pairs; delete it"):
         cached(Copies(50), tmp_path)
 
@@ -104,8 +104,8 @@ def test_separated_pairs_never_meet():
 def test_copies_are_a_warning_where_they_are_negatives(tmp_path):
     corpus = Copies()
     corpus.manifest = {"duplicates": 90}
-    said = [prepare(job(tmp_path, refinement(duplicates=mode), corpus)) for mode in (None, "mask")]
-    assert ["90 of 120 pairs are copies" in " ".join(one) for one in said] == [True, False]
+    messages = [prepare(job(tmp_path, refinement(duplicates=mode), corpus)) for mode in (None, "mask")]
+    assert ["90 of 120 pairs are copies" in " ".join(one) for one in messages] == [True, False]
 
 
 def test_thresholds_find_the_quantile_of_an_anchors_negatives():
@@ -124,7 +124,7 @@ def test_what_lies_above_a_threshold_is_left_out_by_hand():
     module.thresholds[0, [3, 7]] = torch.tensor([0.4, 0.9])
     similarity = torch.tensor([[0.9, 0.5], [0.8, 0.9]])
     plan = BatchPlan(np.array([3, 7]), *(np.zeros(0, np.int64),) * 4)
-    to_text, to_image = module.found(similarity, plan, None, None)
+    to_text, to_image = module.masks(similarity, plan, None, None)
     assert to_text.tolist() == [[False, True], [False, False]] and not to_image.any()
     module.learn()
     # image 3 sees its only negative above 0.4: up by 0.1 x (1 - 0.5); image 7 below 0.9: down by 0.1 x 0.5
@@ -132,10 +132,10 @@ def test_what_lies_above_a_threshold_is_left_out_by_hand():
     assert module.thresholds[1, [3, 7]].tolist() == pytest.approx([0.95, 0.95])
     waiting = GlobalFalseNegatives(FalseNegatives(glofnd=0.5, warmup=1), 10)
     waiting.thresholds.fill_(0)
-    assert not waiting.found(similarity, plan, None, None)[0].any()
+    assert not waiting.masks(similarity, plan, None, None)[0].any()
     waiting.learn()
     waiting.thresholds.fill_(0)
-    assert waiting.found(similarity, plan, None, None)[0].tolist() == [[False, True], [True, False]]
+    assert waiting.masks(similarity, plan, None, None)[0].tolist() == [[False, True], [True, False]]
 
 
 class Stop:

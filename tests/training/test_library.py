@@ -156,7 +156,7 @@ def test_the_loss_masks_what_the_plan_calls_equal(pairs):
         ({"p": 0}, "p = 0: expected an integer of at least 1"),
         ({"batch_size": 0}, "batch_size = 0: expected an integer of at least 1"),
         ({"batch_size": 64}, "a batch of 64 is larger than the 40 pairs left to train on: lower batch_size"),
-        ({"noise": range(37), "batch_size": 8}, "larger than the 3 pairs left .37 are outliers of the pair set.*--outliers 0.15"),
+        ({"noise": range(37)}, "than the 3 pairs left to train on .37 are outliers of the pair set.*--outliers 0.15"),
     ],
 )
 def test_what_a_sampler_cannot_take(given, words):

@@ -42,17 +42,17 @@ def changed(before: dict, after: dict) -> set[str]:
 
 @pytest.mark.parametrize("tower", ["vit", "resnet", "timm"])
 def test_every_parameter_has_a_tower_and_a_depth(tower):
-    found = places(tiny(tower))
-    assert [name for name, place in found.items() if place.tower is None] == ["logit_scale"]
+    result = places(tiny(tower))
+    assert [name for name, place in result.items() if place.tower is None] == ["logit_scale"]
     blocks = {"vit": 2, "resnet": 4, "timm": 4}[tower]
-    depths = {place.depth for place in found.values() if place.tower == "image"}
-    assert depths == set(range(blocks + 2)) and {p.blocks for p in found.values() if p.tower == "text"} == {2}
-    assert found["token_embedding.weight"].depth == 0 and found["text_projection"].depth == 3
+    depths = {place.depth for place in result.values() if place.tower == "image"}
+    assert depths == set(range(blocks + 2)) and {p.blocks for p in result.values() if p.tower == "text"} == {2}
+    assert result["token_embedding.weight"].depth == 0 and result["text_projection"].depth == 3
     if tower == "vit":
-        assert found["visual.conv1.weight"].depth == 0 and found["visual.proj"].depth == 3
-        assert found["visual.transformer.resblocks.1.mlp.c_fc.weight"].depth == 2
+        assert result["visual.conv1.weight"].depth == 0 and result["visual.proj"].depth == 3
+        assert result["visual.transformer.resblocks.1.mlp.c_fc.weight"].depth == 2
     if tower == "resnet":
-        assert found["visual.layer1.0.conv1.weight"].depth == 1 and found["visual.attnpool.positional_embedding"].depth == 5
+        assert result["visual.layer1.0.conv1.weight"].depth == 1 and result["visual.attnpool.positional_embedding"].depth == 5
 
 
 def test_frozen_blocks_are_the_first_and_what_lies_before():

@@ -94,7 +94,7 @@ class ObjectiveModule(nn.Module):
             self._excluded = (equal_BC, None if equal_BC is None else equal_BC[:, : len(equal_BC)].T)
             masked = {}
             if plan is not None and self.false_negatives is not None:
-                self._excluded = self.false_negatives.found(similarity_BC, plan, *self._excluded)
+                self._excluded = self.false_negatives.masks(similarity_BC, plan, *self._excluded)
                 masked = {"masked": self._excluded[0].float().mean()}
             total, parts = self.contrast(features, similarity_BC, logit_scale)
             if plan is not None and self.gamma:

@@ -26,7 +26,7 @@ class GlobalFalseNegatives(nn.Module):
         self._next: tuple[Tensor, Tensor] | None = None
 
     @torch.no_grad()
-    def found(self, similarity_BC: Tensor, plan: Any, equal_BC: Tensor | None, equal_BB: Tensor | None) -> tuple[Tensor, Tensor]:
+    def masks(self, similarity_BC: Tensor, plan: Any, equal_BC: Tensor | None, equal_BB: Tensor | None) -> tuple[Tensor, Tensor]:
         """Returns what is left out from image to text [B, C] and from text to image [B, B], equal pairs among it, as bool.
 
         The thresholds that this batch teaches wait for `learn`. Hard pairs of a batch plan are negatives like others.

@@ -125,7 +125,7 @@ def claims_content(study: Study, measured: Measured | None = None) -> ClaimsCont
     measured = (measured or Measured(study, [])).of([one.table for one in tables_of(study)])
     decisions = decide(study, measured)
     rows = tuple(claim_row(study, d) for d in decisions)
-    return ClaimsContent(study.name, rows, _how(decisions, measured.noises), study.declaration.meaningless)
+    return ClaimsContent(study.name, rows, _how(study, decisions, measured.noises), study.declaration.meaningless)
 
 
 def claim_row(study: Study, d: Decision) -> ClaimRow:
@@ -163,9 +163,9 @@ def _three(question: Question | None, side: str) -> tuple[float | None, float | 
     return p if p is not None else (None, None, None)
 
 
-def _how(decisions: list[Decision], noises: dict[Kind, Noise]) -> str:
+def _how(study: Study, decisions: list[Decision], noises: dict[Kind, Noise]) -> str:
     """How verdicts came about, in words."""
-    decided = len(Family([q for d in decisions for q in (d.stated, d.control) if q is not None]))
+    decided = len(Family(study, [q for d in decisions for q in (d.stated, d.control) if q is not None]))
     kinds = [f"{_kind(kind)} {n.factor:.2f} ({n.freedom:g})" for kind, n in sorted(noises.items()) if n.freedom]
     known = NOISE.format(known=", ".join(kinds)) if kinds else ""
     return HOW.format(decided=decided, margin=Claim.model_fields["margin"].default, noise=known)

@@ -114,7 +114,7 @@ def decide(study: Study, measured: Measured) -> list[Decision]:
     """Decides all claims of a study, in the order of the file."""
     asked = [_asked(study, measured, name, claim) for name, claim in study.claims.items()]
     questions = [q for d in asked for q in (d.stated, d.control) if q is not None]
-    family = Family(questions)
+    family = Family(study, questions)
     answered = [_answered(study, measured, d, family) for d in asked]
     return [_presuming(d, {other.name: other for other in answered}) for d in answered]
 
@@ -130,8 +130,10 @@ def _answered(study: Study, measured: Measured, d: Decision, family: "Family") -
 class Family:
     """The distinct questions of a study that have a p-value: the same comparisons asked twice are one."""
 
-    def __init__(self, questions: Iterable[Question]):
-        self._effects = {_key(q.claim): q.effect for q in questions if q.effect.interval is not None and not q.effect.undecided}
+    def __init__(self, study: Study, questions: Iterable[Question]):
+        self._study = study
+        decided = [q for q in questions if q.effect.interval is not None and not q.effect.undecided]
+        self._effects = {question_key(study, q.claim): q.effect for q in decided}
         self._sides = [self._corrected([getattr(e, side) for e in self._effects.values()]) for side in ("p_for", "p_against")]
 
     def __len__(self) -> int:
@@ -143,13 +145,14 @@ class Family:
 
     def p(self, question: Question) -> tuple[P | None, P | None]:
         """Returns the p-values of a question's two sides; None where it is none of the family."""
-        key = _key(question.claim)
+        key = question_key(self._study, question.claim)
         return self._sides[0].get(key), self._sides[1].get(key)
 
 
-def _key(claim: Claim) -> str:
-    """What makes two claims the same question: everything but their words, and what the verdict on them presumes."""
-    return claim.model_dump_json(exclude={"text", "place", "presumes", "ours", "gauge", "table"})
+def question_key(study: Study, claim: Claim) -> str:
+    """Returns what two claims that ask the same share: everything but their words, what they presume, and the table of their columns."""
+    columns = [(c.set, c.metric) for c in study.tables[claim.table].chosen(claim.columns)] if claim.measure == "accuracy" else []
+    return f"{claim.model_dump_json(exclude={'text', 'place', 'presumes', 'ours', 'gauge', 'table', 'columns'})} {columns}"
 
 
 def _decided(study: Study, measured: Measured, question: Question, family: Family) -> Question:

@@ -7,7 +7,7 @@ binds those names to corpora, architectures, encoders, schedules and evaluation 
 from helip.config.base import ConfigModel, Cosine, Name, Share
 from helip.config.claims import Claim, Comparison
 from helip.config.contrasts import ContrastPair, PrimaryContrast
-from helip.config.corpora import Corpus, DownloadedCorpus, GeneratedCorpus, ShardCorpus, TableCorpus, UnionCorpus
+from helip.config.corpora import Corpus, DownloadedCorpus, GeneratedCorpus, MismatchedCorpus, ShardCorpus, TableCorpus, UnionCorpus
 from helip.config.encoders import (
     Encoder,
     OpenClipEncoder,
@@ -47,6 +47,7 @@ from helip.config.training import (
     CyclipObjective,
     DeclipObjective,
     EarlyStopping,
+    FalseNegatives,
     FrozenModel,
     HnNceObjective,
     Model,
@@ -82,6 +83,7 @@ __all__ = [
     "Encoder",
     "EvaluationSet",
     "Expected",
+    "FalseNegatives",
     "Figure",
     "FrozenModel",
     "GeneratedCorpus",
@@ -91,6 +93,7 @@ __all__ = [
     "LemonSettings",
     "MiningQuality",
     "MiningSpec",
+    "MismatchedCorpus",
     "Model",
     "Name",
     "Objective",

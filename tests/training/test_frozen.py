@@ -24,10 +24,13 @@ from helip.io import read_json, write_json
 from helip.models import frozen as models
 from helip.models.layout import CONFIG, WEIGHTS
 from helip.models.loading import open_start
+from helip.selection.features import joint_features
 from helip.training import frozen
+from helip.training.augmentation import caption_draws
 from helip.training.distributed import DistributedContext
 from helip.training.jobs import of_own_data, prepare
 from helip.training.loop import Trainer, TrainJob, train
+from helip.training.sampler import Sampler
 
 CORPUS = ToyCorpus(side=20)
 DECLARED = FrozenModel(image_trunk="vision", text_trunk="language", embed_dim=8, hidden=12, views=6, crop_scale=(0.5, 0.9))
@@ -78,8 +81,8 @@ class Live:
         rows = [self._image.prepare(self._seen.image(v * len(CORPUS) + i)) for v, i in zip(views_B, ids_B, strict=True)]
         return self._image.embed(torch.stack(rows)).numpy()
 
-    def text_rows(self, ids_B):
-        return self._text.embed(CORPUS.captions(ids_B)).numpy() if len(ids_B) else np.zeros((0, self._text.dim), np.float32)
+    def text_rows(self, ids_B, draws_B=None):
+        return self._text.embed([CORPUS.caption(i) for i in ids_B]).numpy() if len(ids_B) else np.zeros((0, self._text.dim), np.float32)
 
 
 def losses(one: TrainJob) -> list[float]:
@@ -110,7 +113,7 @@ def test_views_are_a_function_of_seed_view_and_image():
 
 
 def test_the_cache_holds_what_the_encoders_give(home):
-    (image, text), features = opened_trunks(home), frozen.open_features(home / "cache", len(CORPUS))
+    (image, text), features = opened_trunks(home), frozen.open_features(home / "cache", CORPUS.caption_counts())
     live, ids = Live((image, text)), np.array([3, 0, 119, 3])
     for view in range(6):
         views = np.full(4, view)
@@ -140,7 +143,7 @@ def test_the_cache_is_made_once_and_again_for_other_views(home, tmp_path, monkey
 
 
 def test_samples_draw_views_by_their_seeds(home):
-    features, seeds = frozen.open_features(home / "cache", len(CORPUS)), np.arange(4000, dtype=np.int64) * 7919
+    features, seeds = frozen.open_features(home / "cache", CORPUS.caption_counts()), np.arange(4000, dtype=np.int64) * 7919
     for scale, flip, expected in (
         ((1.0, 1.0), 0.0, {0: 1}),
         ((1.0, 1.0), 0.25, {0: 0.75, 1: 0.25}),
@@ -168,6 +171,31 @@ def test_cached_training_equals_training_through_the_trunks(home, tmp_path, sett
     np.testing.assert_allclose(from_cache, through_trunks, rtol=1e-5)
 
 
+class ThreeCaptions(ToyCorpus):
+    """Each image has one, two or three captions."""
+
+    digest = "three"
+
+    def captions(self, i: int) -> list[str]:
+        return [f"{self.caption(i)} {'again ' * n}" for n in range(i % 3 + 1)]
+
+    def caption_counts(self) -> np.ndarray:
+        return np.arange(self.size) % 3 + 1
+
+
+def test_all_captions_are_cached_and_a_seed_draws_one(home, tmp_path):
+    corpus, trunks = ThreeCaptions(30, side=20), opened_trunks(home)
+    features = frozen.encode_corpus(DECLARED, trunks, corpus, tmp_path)
+    assert (len(features), len(features.texts)) == (30, 60)
+    ids, draws = np.array([2, 0, 5, 4, 2]), np.array([0.9, 0.99, 0.0, 0.5, 0.4])
+    drawn = [corpus.captions(i)[n] for i, n in zip(ids, [2, 0, 0, 1, 1], strict=True)]
+    np.testing.assert_allclose(features.text_rows(ids, draws), trunks[1][1].embed(drawn).numpy(), atol=2e-6)
+    np.testing.assert_allclose(features.text_rows(ids), trunks[1][1].embed([corpus.captions(i)[0] for i in ids]).numpy(), atol=2e-6)
+    rows = frozen.TrunkDataset(features, Augmentation(crop_scale=(1, 1), flip=0.5))
+    plan = Sampler(30, 8, seed=1, arm="control")(0)
+    np.testing.assert_array_equal(rows[plan][1].tokens, features.text_rows(plan.ids, caption_draws(plan.sample_seeds)))
+
+
 def test_training_learns_and_the_same_seed_repeats_it(home, tmp_path):
     settings = WHOLE | {"steps": 60, "learning_rate": 3e-3, "clip_norm": 1.0, "arm": "control"}
     once, again = (losses(frozen_job(home, tmp_path, settings)) for _ in range(2))
@@ -178,7 +206,7 @@ def test_training_learns_and_the_same_seed_repeats_it(home, tmp_path):
 
 def test_the_export_gives_the_same_from_pixels_and_text(home, tmp_path, capsys, world):
     assert train(frozen_job(home, tmp_path, EVERYTHING | {"steps": 8}), DistributedContext()) == 0
-    features, ids = frozen.open_features(home / "cache", len(CORPUS)), np.arange(40)
+    features, ids = frozen.open_features(home / "cache", CORPUS.caption_counts()), np.arange(40)
     model, clip = evaluation.load(str(tmp_path / "model"), "cpu"), open_start(tmp_path / "model")
     pixels = torch.stack([model.transform(CORPUS.image(i)) for i in ids])
     with torch.no_grad():
@@ -186,12 +214,14 @@ def test_the_export_gives_the_same_from_pixels_and_text(home, tmp_path, capsys, 
         image = clip.model.encode_image(torch.from_numpy(features.image_rows(0 * ids, ids)))
         text = clip.model.encode_text(torch.from_numpy(features.text_rows(ids)))
     torch.testing.assert_close(model.encode_images(pixels), image, rtol=0, atol=1e-5)
-    torch.testing.assert_close(model.encode_texts(CORPUS.captions(ids)), text, rtol=0, atol=1e-5)
+    torch.testing.assert_close(model.encode_texts([CORPUS.caption(i) for i in ids]), text, rtol=0, atol=1e-5)
     assert image.std(0).min() > 1e-3  # it is not one feature for all
+    joint, _ = joint_features(f"local-dir:{tmp_path}/model", None, "image", CORPUS, tmp_path / "joint", "cpu", trunks=features)
+    np.testing.assert_allclose(joint.array[:40], torch.nn.functional.normalize(image, dim=1), atol=1e-5)
     with pytest.raises(HelipError, match="its trunks are frozen, and only a study trains its heads, on cached features"):
         of_own_data(refinement(arm="control"), world.folder, None, str(tmp_path / "model"), tmp_path / "own")
     tower = clip_tower(OpenClipEncoder(modality="text", model=f"local-dir:{tmp_path}/model"), "cpu")  # as selection takes it
-    torch.testing.assert_close(tower.embed(CORPUS.captions(ids)), text, rtol=0, atol=1e-5)
+    torch.testing.assert_close(tower.embed([CORPUS.caption(i) for i in ids]), text, rtol=0, atol=1e-5)
     assert load_file(tmp_path / "model" / WEIGHTS).keys() >= {"image_head.layers.0.weight", "text_head.mean", "logit_scale"}
     refined = TrainJob(
         refinement(**WHOLE, arm="control"), clip, CORPUS, 0, "again", tmp_path / "s", tmp_path / "refined", features=features
@@ -272,7 +302,7 @@ def test_a_recipe_that_the_cache_cannot_serve_is_refused(home, tmp_path, setting
     ],
 )
 def test_views_that_are_not_cached_are_refused(views, crop_scale, augmentation, sentence):
-    features = frozen.TrunkFeatures(np.zeros((views, 3, 2)), np.zeros((3, 2)), crop_scale, "")
+    features = frozen.TrunkFeatures(np.zeros((views, 3, 2)), np.zeros((3, 2)), np.ones(3, int), crop_scale, "")
     with pytest.raises(HelipError, match=sentence):
         frozen.check(features, recipe(augmentation=augmentation), 3)
 
@@ -288,9 +318,9 @@ def test_missing_or_foreign_features_are_refused(home, tmp_path):
             DistributedContext(),
         )
     with pytest.raises(HelipError, match="features of another corpus .*; encode the views and captions again for"):
-        frozen.open_features(home / "cache", 120, "other")
+        frozen.open_features(home / "cache", np.ones(120, int), "other")
     with pytest.raises(HelipError, match="holds features of 120 captions and the corpus has 60"):
-        frozen.open_features(home / "cache", 60)
+        frozen.open_features(home / "cache", np.ones(60, int))
 
 
 @pytest.mark.parametrize(
@@ -325,7 +355,13 @@ def test_a_folder_whose_trunk_cannot_be_had_is_refused(home, tmp_path, change, s
     change(config["model_cfg"])
     write_json(tmp_path / "model" / CONFIG, config)
     with pytest.raises(HelipError, match=sentence):
-        evaluation.load(str(tmp_path / "model"), "cpu")
+        use(evaluation.load(str(tmp_path / "model"), "cpu"))
+
+
+def use(model: evaluation.ClipModel) -> None:
+    """Trunks are opened by the first image and the first caption: cached features need none."""
+    model.encode_images(model.transform(CORPUS.image(0)).unsqueeze(0))
+    model.encode_texts(["a caption"])
 
 
 @pytest.mark.parametrize(

@@ -3,13 +3,13 @@
 from dataclasses import dataclass
 
 from helip.config import Claim
-from helip.reporting.claims import VERDICTS, Decision, Family, Question, Verdict, counts, decide
+from helip.reporting.claims import VERDICTS, Asked, Decision, Family, Verdict, counts, decide
 from helip.reporting.effects import Effect, Weakest
 from helip.reporting.measured import Kind, Measured
 from helip.reporting.statistics import Noise
 from helip.stages.table import tables_of
 from helip.study import Study
-from helip.study.published import published
+from helip.study.published import published, published_higher
 
 UNITS = {"accuracy": "points", "attribute_overlap": "points", "pair_overlap": "points", "mining_minutes": "minutes", "epochs": "epochs"}
 HOW = (
@@ -125,7 +125,7 @@ def claims_content(study: Study, measured: Measured | None = None) -> ClaimsCont
     measured = (measured or Measured(study, [])).of([one.table for one in tables_of(study)])
     decisions = decide(study, measured)
     rows = tuple(claim_row(study, d) for d in decisions)
-    return ClaimsContent(study.name, rows, _how(decisions, measured.noises), study.declaration.meaningless)
+    return ClaimsContent(study.name, rows, _how(study, decisions, measured.noises), study.declaration.meaningless)
 
 
 def claim_row(study: Study, d: Decision) -> ClaimRow:
@@ -147,25 +147,33 @@ def claim_row(study: Study, d: Decision) -> ClaimRow:
         p_contrary_bh=contrary_bh, p_contrary_holm=contrary_holm, positive_control=found.kind if found else "",
         positive_control_p=found.p if found else None, n_seeds=seen.n_seeds if seen else None,
         relative=100 * seen.estimate / seen.over_value if seen and seen.over_value else None,
-        published=printed.difference if printed else None, published_relative=printed.relative if printed else None,
+        published=_printed(study, claim), published_relative=printed.relative if printed and claim.at_least is None else None,
         verdict_over_control=d.control_verdict, control_estimate=fair.estimate if fair else None, control_ci_low=control_low,
         control_ci_high=control_high, control_p=control_p, control_p_bh=control_bh, control_p_holm=control_holm,
         weakest=seen.weakest if seen else None, note=d.note,
     )  # fmt: skip
 
 
+def _printed(study: Study, claim: Claim) -> float | None:
+    """What the paper printed of the estimate: a gain, or a number of columns."""
+    if claim.at_least is not None:
+        return published_higher(study.tables, claim)
+    printed = published(study.tables, claim)
+    return printed.difference if printed else None
+
+
 def _interval(seen: Effect | None) -> tuple[float | None, float | None]:
     return seen.interval if seen and seen.interval else (None, None)
 
 
-def _three(question: Question | None, side: str) -> tuple[float | None, float | None, float | None]:
+def _three(question: Asked | None, side: str) -> tuple[float | None, float | None, float | None]:
     p = getattr(question, side) if question else None
     return p if p is not None else (None, None, None)
 
 
-def _how(decisions: list[Decision], noises: dict[Kind, Noise]) -> str:
+def _how(study: Study, decisions: list[Decision], noises: dict[Kind, Noise]) -> str:
     """How verdicts came about, in words."""
-    decided = len(Family([q for d in decisions for q in (d.stated, d.control) if q is not None]))
+    decided = len(Family(study, [q for d in decisions for q in (d.stated, d.control) if q is not None]))
     kinds = [f"{_kind(kind)} {n.factor:.2f} ({n.freedom:g})" for kind, n in sorted(noises.items()) if n.freedom]
     known = NOISE.format(known=", ".join(kinds)) if kinds else ""
     return HOW.format(decided=decided, margin=Claim.model_fields["margin"].default, noise=known)

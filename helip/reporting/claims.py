@@ -31,7 +31,7 @@ class P(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Question:
+class Asked:
     """One of the two things asked of a claim: as the paper states it, or against the control."""
 
     claim: Claim
@@ -50,8 +50,8 @@ class Decision:
     name: str
     claim: Claim
     verdict: Verdict
-    stated: Question | None = None
-    control: Question | None = None
+    stated: Asked | None = None
+    control: Asked | None = None
     control_verdict: Verdict | None = None  # None: the claim is not about a refinement and its start
     note: str = ""
 
@@ -94,7 +94,7 @@ def _asked(study: Study, measured: Measured, name: str, claim: Claim) -> Decisio
     if claim.undecidable:
         return Decision(name, claim, "not measurable", note=claim.undecidable)
     try:
-        stated = Question(claim, effect(study, measured, claim))
+        stated = Asked(claim, effect(study, measured, claim))
     except NotRunError as reason:
         return Decision(name, claim, "not run", note=str(reason))
     decision = Decision(name, claim, "cannot tell", stated)
@@ -102,7 +102,7 @@ def _asked(study: Study, measured: Measured, name: str, claim: Claim) -> Decisio
     if fair is None:
         return decision
     try:
-        return replace(decision, control=Question(fair, effect(study, measured, fair)), control_verdict="cannot tell")
+        return replace(decision, control=Asked(fair, effect(study, measured, fair)), control_verdict="cannot tell")
     except NotRunError:
         return replace(decision, control_verdict="not run")
 
@@ -114,7 +114,7 @@ def decide(study: Study, measured: Measured) -> list[Decision]:
     """Decides all claims of a study, in the order of the file."""
     asked = [_asked(study, measured, name, claim) for name, claim in study.claims.items()]
     questions = [q for d in asked for q in (d.stated, d.control) if q is not None]
-    family = Family(questions)
+    family = Family(study, questions)
     answered = [_answered(study, measured, d, family) for d in asked]
     return [_presuming(d, {other.name: other for other in answered}) for d in answered]
 
@@ -130,8 +130,10 @@ def _answered(study: Study, measured: Measured, d: Decision, family: "Family") -
 class Family:
     """The distinct questions of a study that have a p-value: the same comparisons asked twice are one."""
 
-    def __init__(self, questions: Iterable[Question]):
-        self._effects = {_key(q.claim): q.effect for q in questions if q.effect.interval is not None and not q.effect.undecided}
+    def __init__(self, study: Study, questions: Iterable[Asked]):
+        self._study = study
+        decided = [q for q in questions if q.effect.interval is not None and not q.effect.undecided]
+        self._effects = {question_key(study, q.claim): q.effect for q in decided}
         self._sides = [self._corrected([getattr(e, side) for e in self._effects.values()]) for side in ("p_for", "p_against")]
 
     def __len__(self) -> int:
@@ -141,18 +143,19 @@ class Family:
         corrected = zip(p_values, benjamini_hochberg(p_values), holm(p_values), strict=True)
         return dict(zip(self._effects, (P(*three) for three in corrected), strict=True))
 
-    def p(self, question: Question) -> tuple[P | None, P | None]:
+    def p(self, question: Asked) -> tuple[P | None, P | None]:
         """Returns the p-values of a question's two sides; None where it is none of the family."""
-        key = _key(question.claim)
+        key = question_key(self._study, question.claim)
         return self._sides[0].get(key), self._sides[1].get(key)
 
 
-def _key(claim: Claim) -> str:
-    """What makes two claims the same question: everything but their words, and what the verdict on them presumes."""
-    return claim.model_dump_json(exclude={"text", "place", "presumes", "ours", "gauge", "table"})
+def question_key(study: Study, claim: Claim) -> str:
+    """Returns what two claims that ask the same share: everything but their words, what they presume, and the table of their columns."""
+    columns = [(c.set, c.metric) for c in study.tables[claim.table].chosen(claim.columns)] if claim.measure == "accuracy" else []
+    return f"{claim.model_dump_json(exclude={'text', 'place', 'presumes', 'ours', 'gauge', 'table', 'columns'})} {columns}"
 
 
-def _decided(study: Study, measured: Measured, question: Question, family: Family) -> Question:
+def _decided(study: Study, measured: Measured, question: Asked, family: Family) -> Asked:
     seen, (p, contrary) = question.effect, family.p(question)
     question = replace(question, p=p, p_contrary=contrary, note=seen.note)
     if study.declaration.meaningless or seen.undecided:
@@ -171,7 +174,7 @@ def _decided(study: Study, measured: Measured, question: Question, family: Famil
     return _noted(replace(question, verdict="not reproduced"), f"positive control found: {found.kind}")
 
 
-def _noted(question: Question, note: str) -> Question:
+def _noted(question: Asked, note: str) -> Asked:
     return replace(question, note=f"{question.note}; {note}" if question.note else note)
 
 

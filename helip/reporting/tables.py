@@ -173,9 +173,14 @@ class TableContent:
 
     @property
     def left_out(self) -> tuple[str, ...]:
-        """Of each corpus and method, the columns that its average leaves out, since their start is at chance."""
-        without = [(f"{c.corpus} {c.method}", c.at_chance.split()) for c in self.cells if c.at_chance]
-        return tuple(f"{row}: {', '.join(self.labels[key] for key in keys)}" for row, keys in without)
+        """Of each corpus and its methods, the columns that the average leaves out, since their start is at chance."""
+        methods: dict[tuple[str, str], list[str]] = {}
+        for cell in (c for c in self.cells if c.at_chance):
+            methods.setdefault((cell.corpus, cell.at_chance), []).append(cell.method)
+        return tuple(
+            f"{corpus} ({' / '.join(rows)}): {', '.join(self.labels[key] for key in keys.split())}"
+            for (corpus, keys), rows in methods.items()
+        )
 
     @property
     def has_rows_of_ours(self) -> bool:

@@ -22,12 +22,12 @@ class DecideClaims(Stage):
     """The paper's claims, each with its verdict."""
 
     name = "claims"
-    revision = 3
+    revision = 4
     path = ""
     files = ("claims.csv", "claims.md")
 
     def config(self) -> object:
-        return [self.study.claims, self.study.tables]
+        return [self.study.claims, self.study.tables, self.study.declaration.analogues, self.study.declaration.meaningless]
 
     def needs(self) -> list[Stage]:
         """Returns everything that a claim could rest on: nothing is made for a claim alone that no table or figure shows."""
@@ -49,7 +49,7 @@ class WriteReport(Stage):
     """Every verdict, table and figure of a study on one self-contained page."""
 
     name = "report"
-    revision = 3
+    revision = 4
     path = ""
     files = ("report.html",)
 

@@ -18,7 +18,7 @@ class MakeTable(Stage):
     table: str
 
     name = "table"
-    revision = 3
+    revision = 4
     path = ""
     files = ("{table}.csv", "{table}.md", "{table}.tex")
 
@@ -30,7 +30,8 @@ class MakeTable(Stage):
         return self.study.tables[self.table]
 
     def config(self) -> object:
-        return [self.declared, self.study.table_rows(self.table), [str(path) for path in self.metrics()]]
+        declared = self.study.declaration.analogues, self.study.declaration.meaningless
+        return [self.declared, self.study.table_rows(self.table), [str(path) for path in self.metrics()], declared]
 
     def runs(self) -> list[str]:
         """Returns the runs that its rows show."""

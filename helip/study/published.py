@@ -57,6 +57,14 @@ def published_of(tables: Mapping[str, Table], claim: Claim, pair: Comparison) ->
     return _both(table, columns, rows[pair.run], rows[pair.over]) if pair.run in rows and pair.over in rows else None
 
 
+def published_higher(tables: Mapping[str, Table], claim: Claim) -> int | None:
+    """Returns on how many columns, over all comparisons, the paper printed a higher number; None where it printed none."""
+    columns = tables[claim.table].chosen(claim.columns)
+    gains = [published_gain(tables, claim, pair, column) for pair in claim.comparisons for column in columns]
+    known = [gain for gain in gains if gain is not None]
+    return sum(gain > 0 for gain in known) if known else None
+
+
 def published_gain(tables: Mapping[str, Table], claim: Claim, pair: Comparison, column: Column) -> float | None:
     """Returns the published difference on one column of the claim's table; None where the paper lacks it."""
     one = published_of(tables, claim.model_copy(update={"columns": (column.key,)}), pair)

@@ -9,7 +9,7 @@ from wide import write_metrics
 
 from helip.config import Claim
 from helip.errors import HelipError
-from helip.reporting.claims import decide
+from helip.reporting.claims import decide, question_key
 from helip.reporting.measured import Measured
 from helip.reporting.pages import write_claims
 from helip.stages import BuildCorpus, Mine, metrics_file, model_of
@@ -183,6 +183,12 @@ def test_a_published_level_is_compared_where_sets_are_the_papers(trained):
     decision = decided(trained, above=claim(run="cc3m_clip", **above))["above"]
     assert decision.verdict == "not run"
     assert decision.note == "the study's sets stand for others, and no level of theirs can be compared with a published one"
+
+
+def test_questions_are_told_apart_by_sets_and_metrics(study):
+    """Table 6 has table 1's columns; table 3 has table 2's sets, probed."""
+    one, six, two, three = (question_key(study, claim(table=f"table{n}", text=f"of table {n}")) for n in (1, 6, 2, 3))
+    assert one == six != two != three != one
 
 
 def test_what_no_metric_decides_is_listed_with_why(trained):

@@ -169,7 +169,7 @@ def test_an_average_leaves_out_a_column_at_chance(measured):
     text = write_table(measured, "table1")
     cell = rows(measured)["CLIP-HELIP", "average"]
     assert (cell["value"], cell["at_chance"], cell["published"]) == ("28.7500", "cifar10", "")
-    assert "CC3M CLIP-HELIP: CIFAR10" in text and "| Average of those above chance |" in text
+    assert "CC3M (CLIP / CLIP, control / CLIP, cleaned / CLIP-HELIP): CIFAR10" in text and "| Average of those above chance |" in text
 
 
 def test_a_report_of_a_study_under_way_shows_what_is_there(measured):

@@ -13,7 +13,7 @@ from helip.data.shards import ROW
 from helip.download.crawling import crawl
 from helip.download.mirrors import fetch_shards
 from helip.errors import HelipError
-from helip.io import atomic_folder, digest, provenance, read_json, write_json
+from helip.io import atomic_folder, digest, new_array, provenance, read_json, write_json
 
 BLOCK = 1 << 20  # index rows in memory at a time
 CARRIED = ("recovered_share", "duplicates", "download")  # of a member's manifest, in that of the union
@@ -59,7 +59,7 @@ def join(declaration: UnionCorpus, members: list[Corpus], out: Path, inputs: dic
     """Returns the members one behind the other: ids of the second start where the first ends. The index is copied, the shards are not."""
     size, text = sum(map(len, members)), sum(m.manifest["captions_bytes"] for m in members)
     with atomic_folder(out) as folder:
-        rows = np.lib.format.open_memmap(folder / "index.npy", "w+", ROW, (size,))
+        rows = new_array(folder / "index.npy", ROW, (size,))
         first = first_shard = first_byte = 0
         for member in members:
             for start in range(0, len(member), BLOCK):

@@ -203,7 +203,8 @@ def new_array(path: Path | str, dtype: Any, shape: tuple[int, ...]) -> "np.memma
 
     path, dtype = Path(path), np.dtype(dtype)
     with open(path, "wb") as file:
-        head = {"descr": np.lib.format.dtype_to_descr(dtype), "fortran_order": False, "shape": shape}
+        descr = np.lib.format.dtype_to_descr(dtype)  # type: ignore[no-untyped-call]
+        head = {"descr": descr, "fortran_order": False, "shape": shape}
         np.lib.format.write_array_header_1_0(file, head)  # type: ignore[no-untyped-call]
         size = file.tell() + dtype.itemsize * math.prod(shape)
         file.truncate(size)

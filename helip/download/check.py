@@ -11,6 +11,7 @@ from helip.config import (
     BenchmarkSet,
     DownloadedCorpus,
     Expected,
+    FolderCorpus,
     GeneratedCorpus,
     GeneratedSet,
     ShardCorpus,
@@ -21,6 +22,7 @@ from helip.config import Corpus as Declaration
 from helip.data.build import shard_files
 from helip.data.corpus import Corpus
 from helip.data.locations import resolve_path
+from helip.data.tables import table_files
 from helip.download.checkpoints import place
 from helip.download.crawling import executable
 from helip.download.fetching import agreed
@@ -74,7 +76,10 @@ def _corpus(declaration: Declaration, folder: Path) -> tuple[State, str]:
         case ShardCorpus():
             return "there", _shards(declaration)
         case TableCorpus():
-            return "there", f"{_present(declaration.path, '')}: {resolve_path(declaration.path).stat().st_size} bytes"
+            files = table_files(declaration.path)
+            return "there", f"{files[0]}{f' and {len(files) - 1} more' * (len(files) > 1)}: {sum(f.stat().st_size for f in files)} bytes"
+        case FolderCorpus():
+            return "there", f"{_present(declaration.path, '')}, not yet packed"
         case DownloadedCorpus():
             if declaration.mirror is not None:
                 return "will be fetched", declaration.mirror

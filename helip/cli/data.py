@@ -43,6 +43,7 @@ class Corpus(Command):
         from helip.data.locations import BETWEEN, resolve_paths
         from helip.data.report import report
 
+        check_replaceable(self.out, "manifest.json")
         path = BETWEEN.join(self.data)
         sources = resolve_paths(path)
         check_replaceable(self.out, "manifest.json", *sources, *(source.parent for source in sources))

@@ -104,6 +104,8 @@ def check_quarantine(declaration: ConfigModel, index: IndexWriter, folder: Path,
     shown = f". The first are: {first}" if first else ""
     if "image_root_tried" in found:
         shown += f". Relative image paths were looked for in {', '.join(found['image_root_tried'])}: name the right image_root"
+    if isinstance(declaration, TableCorpus) and any("not UTF-8" in reason for reason in bad):
+        shown += ". Where the table is no UTF-8, name the table's encoding (--encoding), for example latin-1"
     if bad:
         with atomic_file(left_list(out)) as temporary:
             shutil.copyfile(folder / "quarantine.csv", temporary)

@@ -28,6 +28,14 @@ def read_delimited(table: Path, declaration: TableCorpus) -> tuple[dict[str, Any
     return found, _rows(table, declaration, encoding, separator, header, columns)
 
 
+def shows_columns(table: Path) -> bool:
+    """Returns whether the first line of a text file names a column of images and one of captions."""
+    try:
+        return usual(_header(table, TableCorpus(path=str(table)), _encoding(table, "utf-8"))[1], None, None)
+    except (HelipError, OSError):
+        return False
+
+
 def _encoding(table: Path, declared: str) -> str:
     try:
         codecs.lookup(declared)

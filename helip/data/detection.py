@@ -2,12 +2,14 @@
 
 import itertools
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from helip.config import FolderCorpus, ShardCorpus, TableCorpus
 from helip.config.reading import validate_options
 from helip.data.columns import CAPTIONS
+from helip.data.delimited import shows_columns
 from helip.data.folders import grouped
 from helip.data.locations import resolve_paths
 from helip.data.rows import captions_of
@@ -49,8 +51,8 @@ def _kind(path: str, found: list[Path]) -> tuple[type[Own], dict[str, Any]]:
         return TableCorpus, {}
     if ends != {""}:
         raise HelipError(f"{path}: is {', '.join(sorted(one.name for one in found)[:5])}, and of no one kind that is read; {REMEDY}")
-    if any(True for one in found for _ in one.rglob("*.tar")):
-        return ShardCorpus, {"captions": _captions_in(_archived([tar for one in found for tar in sorted(one.rglob("*.tar"))]))}
+    if tars := [tar for one in found for tar in sorted(one.glob("*.tar"))]:
+        return ShardCorpus, {"captions": _captions_in(_archived(tars))}
     if len(found) > 1 and all(any(one.glob("*.parquet")) for one in found):
         return TableCorpus, {}
     if len(found) > 1:
@@ -62,9 +64,11 @@ def _folder(place: Path) -> tuple[type[Own], dict[str, Any]]:
     first = list(itertools.islice(_pairs(place), FIRST))
     if first:
         return FolderCorpus, {"captions": _captions_in(first, "lines")}
+    if tars := sorted(place.rglob("*.tar")):
+        return ShardCorpus, {"captions": _captions_in(_archived(tars))}
     if any(place.rglob("*.parquet")):
         return TableCorpus, {}
-    tables = sorted(one for one in place.iterdir() if one.is_file() and one.suffix.lower() in FORMS and not one.name.startswith("."))
+    tables = [one for one in sorted(place.iterdir()) if one.is_file() and _is_table(one)]
     if len(tables) == 1:
         return TableCorpus, {"path": str(tables[0])}
     if tables:
@@ -73,12 +77,17 @@ def _folder(place: Path) -> tuple[type[Own], dict[str, Any]]:
     raise HelipError(f"{place}: holds no shards, no image with a caption beside it and no table; {REMEDY}")
 
 
+def _is_table(file: Path) -> bool:
+    """A .txt says something else more often than not."""
+    return file.suffix.lower() in FORMS and not file.name.startswith(".") and (file.suffix.lower() != ".txt" or shows_columns(file))
+
+
 # ---------------------------------------------------------------- where captions are
 
 Texts = dict[str, bytes]  # extension -> what the file says
 
 
-def _pairs(place: Path):
+def _pairs(place: Path) -> Iterator[Texts]:
     """The caption files of each image of a folder that has one."""
     for _, files in grouped(place):
         if IMAGES & files.keys() and {"txt", "json"} & files.keys():

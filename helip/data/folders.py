@@ -36,7 +36,7 @@ def pack_folder(declaration: FolderCorpus, folder: Path) -> tuple[list[Path], Le
 def grouped(place: Path) -> Iterator[tuple[str, Group]]:
     """Yields (name, files by extension) of the images, .txt and .json files that share a path but for its end, in order of their names."""
     for folder, inner, names in os.walk(place, followlinks=True):
-        inner.sort()
+        inner[:] = sorted(name for name in inner if not name.startswith("."))
         groups: dict[str, Group] = {}
         for name in sorted(names):
             path = Path(folder, name)

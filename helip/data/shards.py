@@ -119,9 +119,7 @@ def usable(files: list[File], captions: str = "txt") -> tuple[File, bytes]:
     if images[0].data is None:
         raise BadSample("oversized image", f"{images[0].size} bytes")
     written = texts_of(files, captions)
-    usual = [clean_caption(one) for one in written if one is None or len(written) == 1 or one.strip()]
-    if not usual:
-        raise BadSample("empty caption")
+    usual = [clean_caption(one) for one in written]
     verify(images[0].data)
     return images[0], BETWEEN.encode().join(dict.fromkeys(usual))
 
@@ -139,7 +137,7 @@ def texts_of(files: list[File], captions: str) -> list[bytes | None]:
     if where == "json":
         return _of_record(records[0].data if records else None, key)
     text = texts[0].data if texts else None
-    return [text] if where == "txt" or text is None else list(text.splitlines()) or [b""]
+    return [text] if where == "txt" or text is None else [line for line in text.splitlines() if line.strip()] or [b""]
 
 
 def _of_record(data: bytes | None, key: str) -> list[bytes | None]:

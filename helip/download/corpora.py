@@ -10,7 +10,7 @@ from helip.config import DownloadedCorpus, UnionCorpus
 from helip.data.build import write_index
 from helip.data.corpus import Corpus
 from helip.data.shards import ROW
-from helip.download.crawling import crawl
+from helip.download.crawling import crawl, passes
 from helip.download.mirrors import fetch_shards
 from helip.errors import HelipError
 from helip.io import atomic_folder, digest, new_array, provenance, read_json, write_json
@@ -47,11 +47,12 @@ def download(
 
 def _enough(declaration: DownloadedCorpus, counts: dict, out: Path) -> None:
     share = counts["fetched"] / counts["rows"]
-    if share < declaration.min_recovered:
+    if share < declaration.min_recovered or not counts["fetched"]:
         reasons = ", ".join(f"{n} {why}" for why, n in sorted(counts["failed"].items(), key=lambda f: -f[1])) or "none said why"
+        again = "; run the same again to try what failed for a passing reason once more" if any(map(passes, counts["failed"])) else ""
         raise HelipError(
             f"{out.name}: {counts['fetched']} of {counts['rows']} images could be fetched ({reasons}), a share of {share:.4f} under "
-            f"min_recovered {declaration.min_recovered:g}; use a mirror, or lower it if that loss is acceptable"
+            f"min_recovered {declaration.min_recovered:g}; use a mirror, or lower it if that loss is acceptable{again}"
         )
 
 

@@ -17,14 +17,15 @@ INSTEAD = {"pipe": "a command within a path is never run; write what it gives to
 
 
 class UnsetVariable(HelipError):  # noqa: N818  it is the variable that is unset
-    """A declared path starts with a variable that is not set; `variable` is its name."""
+    """A `declared` path starts with a `variable` that is not set; `obtain` says how to get what lies there."""
 
-    def __init__(self, sentence: str, variable: str):
-        super().__init__(sentence)
-        self.variable = variable
+    def __init__(self, variable: str, declared: str, obtain: str):
+        there = obtain and f"; for what lies there: {obtain}"
+        super().__init__(f"${variable} is not set: set it to the folder that '{declared}' starts from{there}")
+        self.variable, self.declared, self.obtain = variable, declared, obtain
 
     def __reduce__(self):
-        return UnsetVariable, (str(self), self.variable)
+        return UnsetVariable, (self.variable, self.declared, self.obtain)
 
 
 def resolve_path(declared: str, obtain: str = "") -> Path:
@@ -36,8 +37,7 @@ def resolve_path(declared: str, obtain: str = "") -> Path:
     for braced, plain in re.findall(r"\$(?:\{(\w+)\}|(\w+))", declared):
         name = braced or plain
         if not os.environ.get(name):
-            there = obtain and f"; for what lies there: {obtain}"
-            raise UnsetVariable(f"${name} is not set: set it to the folder that '{declared}' starts from{there}", name)
+            raise UnsetVariable(name, declared, obtain)
     return Path(os.path.expandvars(declared)).expanduser().absolute()
 
 

@@ -8,6 +8,7 @@ from typing import Any
 from helip.config import ConfigModel, FolderCorpus, GeneratedCorpus, ShardCorpus, TableCorpus
 from helip.config import Corpus as Declaration
 from helip.data.corpus import Corpus
+from helip.data.groups import equal
 from helip.data.index import CUT, IndexWriter, Left
 from helip.data.locations import BETWEEN, resolve_path, resolve_paths
 from helip.data.parallel import each
@@ -19,7 +20,7 @@ from helip.io import atomic_file, atomic_folder, provenance, write_json
 def build_corpus(declaration: Declaration, out: Path, workers: int = 1, inputs: dict[str, str] | None = None) -> Corpus:
     """Writes the corpus folder `out`, whole or not at all, and opens it. Raises HelipError where what is declared cannot be read."""
     left_out: Left = []
-    found: dict[str, Any] = {}
+    reading: dict[str, Any] = {}
     captions = PACKED  # of our own shards
     with atomic_folder(out) as folder:
         match declaration:
@@ -28,11 +29,11 @@ def build_corpus(declaration: Declaration, out: Path, workers: int = 1, inputs: 
             case TableCorpus():
                 from helip.data.tables import pack_table
 
-                shards, left_out, found = pack_table(declaration, folder)
+                shards, left_out, reading = pack_table(declaration, folder)
             case FolderCorpus():
                 from helip.data.folders import pack_folder
 
-                shards, left_out, found = pack_folder(declaration, folder)
+                shards, left_out, reading = pack_folder(declaration, folder)
             case GeneratedCorpus():
                 from helip.synthetic.corpus import render_corpus
 
@@ -40,7 +41,7 @@ def build_corpus(declaration: Declaration, out: Path, workers: int = 1, inputs: 
             case _:
                 command = {"downloaded": "download", "union": "join"}[declaration.kind]
                 raise HelipError(f"{out}: a corpus of kind '{declaration.kind}' is made by `helip {command}`")
-        write_index(declaration, shards, left_out, folder, Path(out), workers, inputs, captions, found)
+        write_index(declaration, shards, left_out, folder, Path(out), workers, inputs, captions, reading)
     return Corpus.open(out)
 
 
@@ -60,25 +61,25 @@ def shard_files(declared: str, obtain: str = "") -> list[Path]:
 
 def write_index(
     declaration: ConfigModel, shards: list[Path], left_out: Left, folder: Path, out: Path, workers: int,
-    inputs: dict[str, str] | None, captions: str = "txt", found: dict[str, Any] | None = None,
+    inputs: dict[str, str] | None, captions: str = "txt", reading: dict[str, Any] | None = None,
 ) -> None:  # fmt: skip
     """Writes the index of the shards into `folder`, which will be renamed to `out`.
 
-    left_out: samples that never came into a shard. captions: where they are, as ShardCorpus.captions says. found: what a reader found
-    out about the user's files, for the manifest.
+    left_out: samples that never came into a shard. captions: where they are, as ShardCorpus.captions says. reading: how the
+    user's files were read, for the manifest.
     """
     with IndexWriter(folder) as index:
         index.leave_out(left_out)
         read = functools.partial(index_shard, captions=captions)
         for one in each(read, shards, f"indexing {out.name}", "shards", workers):
             index.add(one)
-    check_quarantine(declaration, index, folder, out, found or {})
+    check_quarantine(declaration, index, folder, out, reading or {})
     published = getattr(declaration, "published_size", None)
     manifest = provenance(
         declaration, inputs, size=index.size, digest=index.digest, quarantined=dict(sorted(index.bad.items())),
         read=index.size + index.bad.total(), published_size=published, recovered_share=index.size / published if published else None,
-        duplicates=index.duplicates, **index.equal(), captions=index.captions, captions_bytes=index.text_size, shards=index.shards,
-        **({"found": found} if found else {}),
+        duplicates=index.duplicates, **equal(index.hashes), captions=index.captions, captions_bytes=index.text_size, shards=index.shards,
+        **({"reading": reading} if reading else {}),
     )  # fmt: skip
     write_json(folder / "manifest.json", manifest)
     left_list(out).unlink(missing_ok=True)
@@ -89,7 +90,7 @@ def left_list(out: Path) -> Path:
     return out.with_name(f"{out.name}.quarantine.csv")
 
 
-def check_quarantine(declaration: ConfigModel, index: IndexWriter, folder: Path, out: Path, found: dict[str, Any]) -> None:
+def check_quarantine(declaration: ConfigModel, index: IndexWriter, folder: Path, out: Path, reading: dict[str, Any]) -> None:
     """Raises HelipError, with counts and examples, where nothing is usable or a larger share is left out than declared.
 
     The whole list of what was left out then stays on disk, beside `out`.
@@ -102,8 +103,8 @@ def check_quarantine(declaration: ConfigModel, index: IndexWriter, folder: Path,
         return
     first = "; ".join(f"{reason}: {', '.join(examples)}" for reason, examples in index.examples.items() if reason != CUT)
     shown = f". The first are: {first}" if first else ""
-    if "image_root_tried" in found:
-        shown += f". Relative image paths were looked for in {', '.join(found['image_root_tried'])}: name the right image_root"
+    if "image_root_tried" in reading:
+        shown += f". Relative image paths were looked for in {', '.join(reading['image_root_tried'])}: name the right image_root"
     if isinstance(declaration, TableCorpus) and any("not UTF-8" in reason for reason in bad):
         shown += ". Where the table is no UTF-8, name the table's encoding (--encoding), for example latin-1"
     if bad:

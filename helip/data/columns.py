@@ -43,8 +43,8 @@ def _found(names: Sequence[str], declared: str | None, wanted: Sequence[str]) ->
 
 
 def _one(table: Path, names: Sequence[str], declared: str | None, wanted: Sequence[str], what: str) -> str:
-    if (found := _found(names, declared, wanted)) is not None:
-        return found
+    if (name := _found(names, declared, wanted)) is not None:
+        return name
     has = ", ".join(repr(name) for name in names) or "none"
     lacks = f"no column '{declared}'" if declared is not None else f"no column of {what}s by a usual name"
     address = next((name for name in names if name.strip().lower() in ADDRESSES), None) if what == "image" else None

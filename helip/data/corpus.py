@@ -99,14 +99,17 @@ class Corpus:
 
     def image_groups(self) -> np.ndarray:
         """Returns for each sample the id of the first one with the same image bytes, int64 [N]: its own id where there is none before."""
-        return first_equal(self._hashes()[:, 0])
+        return first_equal(self.hashes()[:, 0])
 
     def caption_groups(self) -> np.ndarray:
         """Returns for each sample the id of the first one with the same captions, int64 [N]: its own id where there is none before."""
-        return first_equal(self._hashes()[:, 1])
+        return first_equal(self.hashes()[:, 1])
 
-    def _hashes(self) -> np.ndarray:
-        """hashes.npy; of a corpus indexed by an earlier version they are computed, and kept where its folder can be written."""
+    def hashes(self) -> np.ndarray:
+        """Returns a number for the image and one for the captions of each sample, uint64 [N, 2]: equal where those are.
+
+        Of a corpus indexed by an earlier version they are computed from all images, and kept where its folder can be written.
+        """
         path = self.folder / HASHES
         if path.exists():
             hashes = load_array(path, "delete it: it is made again")

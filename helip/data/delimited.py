@@ -16,7 +16,7 @@ MARKS = ((codecs.BOM_UTF8, "utf-8-sig"), (codecs.BOM_UTF16_LE, "utf-16"), (codec
 
 
 def read_delimited(table: Path, declaration: TableCorpus) -> tuple[dict[str, Any], Iterator[Row]]:
-    """Returns what was found out about the table (separator, columns) and its rows, streamed.
+    """Returns how the table is read (separator, columns) and its rows, streamed.
 
     Bytes that are not UTF-8 become lone surrogates, so that their captions are left out with that reason. Raises HelipError, with the
     line, for a row longer than the header and for a quote that is not closed.
@@ -24,8 +24,8 @@ def read_delimited(table: Path, declaration: TableCorpus) -> tuple[dict[str, Any
     encoding = _encoding(table, declaration.encoding)
     separator, header = _header(table, declaration, encoding)
     columns = pick(table, header, declaration.image_column, declaration.caption_column)
-    found = {"format": "text table", "separator": separator, "image_column": columns.image, "caption_column": columns.caption}
-    return found, _rows(table, declaration, encoding, separator, header, columns)
+    reading = {"format": "text table", "separator": separator, "image_column": columns.image, "caption_column": columns.caption}
+    return reading, _rows(table, declaration, encoding, separator, header, columns)
 
 
 def shows_columns(table: Path) -> bool:

@@ -43,21 +43,21 @@ def described(declaration: Own) -> str:
     return f"{declaration.path}: {NAMES[type(declaration)]} (kind: {declaration.kind}{captions})"
 
 
-def _kind(path: str, found: list[Path]) -> tuple[type[Own], dict[str, Any]]:
-    ends = {one.suffix.lower() if one.is_file() else "" for one in found}
+def _kind(path: str, places: list[Path]) -> tuple[type[Own], dict[str, Any]]:
+    ends = {one.suffix.lower() if one.is_file() else "" for one in places}
     if ends == {".tar"}:
-        return ShardCorpus, {"captions": _captions_in(_archived(found))}
+        return ShardCorpus, {"captions": _captions_in(_archived(places))}
     if len(ends) == 1 and ends <= set(FORMS):
         return TableCorpus, {}
     if ends != {""}:
-        raise HelipError(f"{path}: is {', '.join(sorted(one.name for one in found)[:5])}, and of no one kind that is read; {REMEDY}")
-    if tars := [tar for one in found for tar in sorted(one.glob("*.tar"))]:
+        raise HelipError(f"{path}: is {', '.join(sorted(one.name for one in places)[:5])}, and of no one kind that is read; {REMEDY}")
+    if tars := [tar for one in places for tar in sorted(one.glob("*.tar"))]:
         return ShardCorpus, {"captions": _captions_in(_archived(tars))}
-    if len(found) > 1 and all(any(one.glob("*.parquet")) for one in found):
+    if len(places) > 1 and all(any(one.glob("*.parquet")) for one in places):
         return TableCorpus, {}
-    if len(found) > 1:
-        raise HelipError(f"{path}: names {len(found)} folders; name one, or {REMEDY}")
-    return _folder(found[0])
+    if len(places) > 1:
+        raise HelipError(f"{path}: names {len(places)} folders; name one, or {REMEDY}")
+    return _folder(places[0])
 
 
 def _folder(place: Path) -> tuple[type[Own], dict[str, Any]]:

@@ -21,3 +21,8 @@ def first_equal(hashes_N: np.ndarray) -> np.ndarray:
 def repeats(hashes_N: np.ndarray) -> int:
     """Returns how many rows have the hash of an earlier one."""
     return len(hashes_N) - len(np.unique(hashes_N))
+
+
+def equal(hashes: np.ndarray) -> dict[str, int]:
+    """Returns how many samples have the image, and the captions, of an earlier one, for a manifest. hashes: [N, 2] of both."""
+    return {"equal_images": repeats(hashes[:, 0]), "equal_captions": repeats(hashes[:, 1])}

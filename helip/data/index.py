@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 
-from helip.data.groups import repeats
 from helip.data.shards import ROW, ShardIndex
 
 HASHES = "hashes.npy"  # [N, 2] uint64 of helip.data.groups: of each image, and of its captions
@@ -46,7 +45,7 @@ class IndexWriter:
     def __exit__(self, *_) -> None:
         with self._files:
             self._header(self.size)
-        np.save(self._folder / HASHES, self._all_hashes())
+        np.save(self._folder / HASHES, self.hashes)
 
     @property
     def digest(self) -> str:
@@ -58,12 +57,9 @@ class IndexWriter:
         """The number of samples whose image and caption are those of an earlier one, byte for byte."""
         return self.size - len(np.unique(np.concatenate(self._seen))) if self._seen else 0
 
-    def equal(self) -> dict[str, int]:
-        """Returns how many samples have the image, and the captions, of an earlier one."""
-        hashes = self._all_hashes()
-        return {"equal_images": repeats(hashes[:, 0]), "equal_captions": repeats(hashes[:, 1])}
-
-    def _all_hashes(self) -> np.ndarray:
+    @property
+    def hashes(self) -> np.ndarray:
+        """The hashes of all samples so far: of each image, and of its captions, uint64 [N, 2]."""
         return np.concatenate(self._hashes) if self._hashes else np.zeros((0, 2), np.uint64)
 
     def add(self, shard: ShardIndex) -> None:

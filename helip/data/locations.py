@@ -46,11 +46,11 @@ def resolve_paths(declared: str, obtain: str = "") -> list[Path]:
 
     Raises HelipError where one of them is not there.
     """
-    found: list[Path] = []
+    places: list[Path] = []
     for part in declared.split(BETWEEN):
         path = resolve_path(part, obtain)
-        found += [path] if path.exists() else _expanded(path, part, obtain)
-    return found
+        places += [path] if path.exists() else _expanded(path, part, obtain)
+    return places
 
 
 def _expanded(path: Path, declared: str, obtain: str) -> list[Path]:
@@ -59,12 +59,12 @@ def _expanded(path: Path, declared: str, obtain: str) -> list[Path]:
         names = list(braceexpand.braceexpand(str(path)))
     except ValueError as error:
         raise HelipError(f"{declared}: its braces are no list ({error}); write {{0000..0009}} or {{a,b}}") from None
-    found, missing = [], []
+    places, missing = [], []
     for name in names:
         here = [name] if os.path.exists(name) else sorted(glob.glob(name, recursive=True))
-        found += here
+        places += here
         missing += [] if here else [name]
     if missing:
         of = f" ({len(missing)} of the {len(names)} that '{declared}' names are missing)" if len(names) > 1 else ""
         raise HelipError(f"{missing[0]}: is not there{of}; {remedy}")
-    return [Path(name) for name in found]
+    return [Path(name) for name in places]

@@ -13,7 +13,7 @@ ROWS = 256  # read at once: they may hold their images
 
 
 def read_parquet(tables: list[Path], declaration: TableCorpus) -> tuple[dict[str, Any], Iterator[Row]]:
-    """Returns what was found out about the files (columns, where the images are) and their rows, one file behind the other.
+    """Returns how the files are read (columns, where the images are) and their rows, one file behind the other.
 
     An image is a path, its bytes, or a struct {bytes, path}; a caption is a text or a list of texts. Raises HelipError where a file is
     broken or lacks a column.
@@ -24,8 +24,12 @@ def read_parquet(tables: list[Path], declaration: TableCorpus) -> tuple[dict[str
     columns = pick(tables[0], schema.names, declaration.image_column, declaration.caption_column)
     kind = schema.field(columns.image).type
     inside = pyarrow.types.is_struct(kind) or pyarrow.types.is_binary(kind) or pyarrow.types.is_large_binary(kind)
-    found = {"format": f"parquet with {'images' if inside else 'paths'}", "image_column": columns.image, "caption_column": columns.caption}
-    return found, _rows(tables, columns.image, columns.caption)
+    reading = {
+        "format": f"parquet with {'images' if inside else 'paths'}",
+        "image_column": columns.image,
+        "caption_column": columns.caption,
+    }
+    return reading, _rows(tables, columns.image, columns.caption)
 
 
 def _rows(tables: list[Path], image: str, caption: str) -> Iterator[Row]:

@@ -15,7 +15,7 @@ Records = Iterator[tuple[str, dict[str, Any]]]  # (place, record)
 
 
 def read_records(table: Path, declaration: TableCorpus) -> tuple[dict[str, Any], Iterator[Row]]:
-    """Returns what was found out about the file (its form, its columns) and its rows. Raises HelipError where it is no JSON of records."""
+    """Returns how the file is read (its form, its columns) and its rows. Raises HelipError where it is no JSON of records."""
     if table.suffix.lower() != ".json":
         return _tabular("JSON lines", table, _lines(table), declaration)
     content = _whole(table)
@@ -32,8 +32,8 @@ def _tabular(form: str, table: Path, records: Records, declaration: TableCorpus)
     if first is None:
         raise HelipError(f"{table}: holds no record; it should hold images and captions")
     columns = pick(table, list(first[1]), declaration.image_column, declaration.caption_column)
-    found = {"format": form, "image_column": columns.image, "caption_column": columns.caption}
-    return found, (_row(place, record, columns) for place, record in itertools.chain([first], records))
+    reading = {"format": form, "image_column": columns.image, "caption_column": columns.caption}
+    return reading, (_row(place, record, columns) for place, record in itertools.chain([first], records))
 
 
 def _row(place: str, record: dict[str, Any], columns: Columns) -> Row:

@@ -1,4 +1,4 @@
-"""What came of a user's data: found, left out and why with examples, and what is there more than once."""
+"""What came of a user's data: read how, left out and why with examples, and what is there more than once."""
 
 import csv
 from typing import Any
@@ -12,8 +12,8 @@ def report(corpus: Corpus) -> list[str]:
     """Returns the ingestion report of a corpus as lines for a terminal, one fact each."""
     manifest = corpus.manifest
     lines = []
-    if found := manifest.get("found"):
-        lines.append("found: " + ", ".join(f"{name.replace('_', ' ')} {_shown(value)}" for name, value in found.items()))
+    if reading := manifest.get("reading"):
+        lines.append("read as: " + ", ".join(f"{name.replace('_', ' ')} {_shown(value)}" for name, value in reading.items()))
     if (captions := manifest.get("captions", len(corpus))) > len(corpus):
         lines.append(f"captions: {captions}, several to an image; a training draws one each time")
     examples = _examples(corpus)

@@ -78,11 +78,11 @@ def index_shard(path: Path, captions: str = "txt") -> ShardIndex:
     )  # fmt: skip
 
 
-def _undotted(found: Iterator[tuple[str, list[File]]]) -> Iterator[tuple[str, list[File]]]:
+def _undotted(grouped: Iterator[tuple[str, list[File]]]) -> Iterator[tuple[str, list[File]]]:
     """Samples whose names have dots: WebDataset ends a key at the first one, so `a.b.jpg` and `a.b.txt` lie under key `a` as `b.jpg` and
     `b.txt`. Where an image and its caption share such a name, they are the sample `a.b`.
     """
-    for key, files in found:
+    for key, files in grouped:
         by: dict[str, list[File]] = {}
         for file in files:
             by.setdefault(file.extension.rpartition(".")[0], []).append(file)

@@ -29,17 +29,17 @@ Read = Callable[[], Iterator[Row]]
 def pack_table(declaration: TableCorpus, folder: Path) -> tuple[list[Path], Left, dict[str, Any]]:
     """Writes shards/*.tar into `folder`, image bytes as they are.
 
-    Returns the shards, the rows left out, and what was found out: the form, the columns, where relative image paths start. HelipError is
+    Returns the shards, the rows left out, and how the table was read: form, columns, where relative image paths start. HelipError is
     raised where the table is missing, broken or lacks a column.
     """
     tables = table_files(declaration.path)
-    found, _ = _read(tables, declaration)
+    reading, _ = _read(tables, declaration)
     places = Places(tables[0].parent, resolve_path(declaration.image_root) if declaration.image_root else None)
-    inside = found["format"] == "parquet with images"  # then no name says that two rows have one image
+    inside = reading["format"] == "parquet with images"  # then no name says that two rows have one image
     rows = _read(tables, declaration)[1] if inside else merged(lambda: _read(tables, declaration)[1])
     rows = iter(progress(rows, None, "packing", "images"))
     shards, left_out = pack(map(places.located, rows), folder, declaration.samples_per_shard)
-    return shards, left_out, found | places.found
+    return shards, left_out, reading | places.reading
 
 
 def table_files(declared: str) -> list[Path]:
@@ -88,12 +88,12 @@ def merged(read: Read) -> Iterator[Row]:
 
 class Places:
     """Where relative image paths start: the declared folder, else the first of the table's, its sub-folders and the working directory in
-    which an image is there. `found` says which it is."""
+    which an image is there. `reading` says which it is."""
 
     def __init__(self, beside: Path, root: Path | None):
         self._tried = [root] if root else [beside, Path.cwd(), *sorted(path for path in beside.iterdir() if path.is_dir())]
         self._root = root
-        self.found: dict[str, Any] = {}
+        self.reading: dict[str, Any] = {}
 
     def located(self, row: Row) -> Row:
         """Returns the row with an absolute path in place of a relative one. Raises HelipError for an address on the web."""
@@ -109,5 +109,5 @@ class Places:
         if self._root is None and (here := next((root for root in self._tried if (root / path).is_file()), None)):
             self._root = here
         root = self._root or self._tried[0]
-        self.found = {"image_root": str(root)} | ({} if self._root else {"image_root_tried": [str(tried) for tried in self._tried]})
+        self.reading = {"image_root": str(root)} | ({} if self._root else {"image_root_tried": [str(tried) for tried in self._tried]})
         return replace(row, image=root / path)

@@ -9,6 +9,8 @@ import numpy as np
 from helip.config import DownloadedCorpus, UnionCorpus
 from helip.data.build import write_index
 from helip.data.corpus import Corpus
+from helip.data.groups import equal
+from helip.data.index import HASHES
 from helip.data.shards import ROW
 from helip.download.crawling import crawl, passes
 from helip.download.mirrors import fetch_shards
@@ -72,7 +74,9 @@ def join(declaration: UnionCorpus, members: list[Corpus], out: Path, inputs: dic
             first_byte += member.manifest["captions_bytes"]
         rows.flush()
         _concatenate(members, folder)
-        write_json(folder / "manifest.json", _manifest(declaration, members, size, text, inputs))
+        hashes = np.concatenate([member.hashes() for member in members])
+        np.save(folder / HASHES, hashes)
+        write_json(folder / "manifest.json", _manifest(declaration, members, size, text, inputs) | equal(hashes))
     return Corpus.open(out)
 
 

@@ -54,6 +54,7 @@ class BuildCorpus(Stage):
     def make(self, how: How) -> str:
         from helip.data.build import build_corpus
         from helip.data.corpus import Corpus
+        from helip.data.report import report
         from helip.download.corpora import download, join
 
         inputs, workers = {"corpus_digest": self.digest}, how.workers or self.resources().threads
@@ -65,6 +66,7 @@ class BuildCorpus(Stage):
                 corpus = join(declared, list(members.values()), self.folder, inputs | {n: c.digest for n, c in members.items()})
             case _:
                 corpus = build_corpus(declared, self.folder, workers, inputs)
+        print(*report(corpus), sep="\n", flush=True)
         recovered = f", {corpus.recovered_share:.4f} of the published ones" if corpus.recovered_share else ""
         left_out = sum(corpus.manifest["quarantined"].values())
         return f"{len(corpus)} pairs{recovered}, {left_out} quarantined, digest {corpus.digest[:16]}"

@@ -121,9 +121,9 @@ def test_cmyk_and_marked_captions_are_kept(tmp_path):
 def test_too_many_bad_samples_fail_and_leave_their_list(tmp_path):
     files = pairs(3) + BAD["no image"] + [("c.jpg", noisy())]
     left = tmp_path / "corpus.quarantine.csv"
-    with pytest.raises(HelipError, match=r"2 of 5 samples cannot be used \(1 no image, 1 no caption\).*max_quarantined 0\.2") as said:
+    with pytest.raises(HelipError, match=r"2 of 5 samples cannot be used \(1 no image, 1 no caption\).*max_quarantined 0\.2") as refused:
         indexed(tmp_path, files, max_quarantined=0.2)
-    assert f"The first are: no image: 0.tar b; no caption: 0.tar c. All are listed in {left}" in str(said.value)
+    assert f"The first are: no image: 0.tar b; no caption: 0.tar c. All are listed in {left}" in str(refused.value)
     assert [p.name for p in sorted(tmp_path.iterdir())] == ["corpus.quarantine.csv", "in"]
     with open(left, newline="") as f:
         assert [(r["shard"], r["key"], r["reason"]) for r in csv.DictReader(f)] == [

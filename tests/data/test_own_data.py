@@ -90,7 +90,7 @@ def test_any_separator_and_the_usual_columns(tmp_path, images, separator, names)
     (tmp_path / "t.csv").write_text("\n".join(separator.join(("x", *line)) for line in lines))
     corpus = built(tmp_path, tmp_path / "t.csv")
     assert read(corpus) == [(image, [caption]) for image, caption in zip(images, CAPTIONS, strict=True)]
-    assert corpus.manifest["found"] == {
+    assert corpus.manifest["reading"] == {
         "format": "text table", "separator": separator, "image_column": names[0], "caption_column": names[1], "image_root": str(tmp_path),
     }  # fmt: skip
 
@@ -103,7 +103,7 @@ def test_flickr30k_as_it_is_published(tmp_path, images):
     corpus = built(tmp_path, tmp_path, max_quarantined=0.5)
     assert read(corpus) == [(images[0], ["A dog , running .", "A brown dog ."]), (images[1], ["Two cats ."]), (images[2], ["A flag ."])]
     assert corpus.manifest["quarantined"] == {"one of several captions: no caption": 1}
-    assert corpus.manifest["found"]["image_root"] == str(tmp_path / "images")
+    assert corpus.manifest["reading"]["image_root"] == str(tmp_path / "images")
 
 
 def test_rows_of_one_image_are_one_pair_with_its_captions(tmp_path, images):
@@ -162,7 +162,7 @@ def test_paths_start_at_the_table_else_where_one_works(tmp_path, images, monkeyp
     with pytest.raises(HelipError, match=rf"No such file.*looked for in {tmp_path}/lists, .*name the right image_root.*quarantine\.csv"):
         built(tmp_path, tmp_path / "lists" / "t.csv")
     monkeypatch.chdir(tmp_path)
-    assert built(tmp_path, "lists/t.csv").manifest["found"]["image_root"] == str(tmp_path)
+    assert built(tmp_path, "lists/t.csv").manifest["reading"]["image_root"] == str(tmp_path)
     monkeypatch.chdir("/")
     corpus = built(tmp_path, tmp_path / "lists" / "t.csv", image_root=str(tmp_path))
     assert read(corpus) == [(images[0], ["one"])]
@@ -192,7 +192,7 @@ def test_json_in_every_usual_form(tmp_path, images, name, content, form):
     (tmp_path / name).write_text(content)
     corpus = built(tmp_path, tmp_path / name)
     assert read(corpus) == [(image, captions) for image, (_, captions) in zip(images, FILES, strict=True)]
-    assert corpus.manifest["found"]["format"] == form
+    assert corpus.manifest["reading"]["format"] == form
 
 
 @pytest.mark.parametrize(
@@ -232,7 +232,7 @@ def test_the_hubs_parquet(tmp_path, images, kind):
     given = {"image_root": str(tmp_path)} if kind == "paths" else {}
     corpus = built(tmp_path, place, **given)
     assert read(corpus) == [(images[i], [CAPTIONS[i], f"again {i}"]) for i in range(3)]
-    assert corpus.manifest["found"]["format"] == ("parquet with paths" if kind == "paths" else "parquet with images")
+    assert corpus.manifest["reading"]["format"] == ("parquet with paths" if kind == "paths" else "parquet with images")
 
 
 # ---------------------------------------------------------------- shards
@@ -330,7 +330,7 @@ def test_the_command_says_what_it_found_and_left_out(tmp_path, images, capsys):
     assert main(["corpus", "--data", str(tmp_path / "t.csv"), "--out", str(tmp_path / "c"), "--max-quarantined", "0.5"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == f"{tmp_path}/t.csv: a table (kind: table)"
-    assert lines[1] == f"found: caption column title, format text table, image column image, image root {tmp_path}, separator ';'"
+    assert lines[1] == f"read as: caption column title, format text table, image column image, image root {tmp_path}, separator ';'"
     assert lines[2] == "captions: 3, several to an image; a training draws one each time"
     gone = f"(line 5 {tmp_path}/images/gone.jpg: No such file or directory); all in {tmp_path}/c/quarantine.csv"
     assert f"left out: 1 image file cannot be read {gone}" in lines

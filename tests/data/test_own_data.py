@@ -320,6 +320,17 @@ def test_a_cut_shard_costs_its_tail_and_is_named(tmp_path):
         build_corpus(detect(str(tmp_path / "in")), tmp_path / "other")
 
 
+def test_every_form_of_the_same_pairs_has_the_same_digest(tmp_path, images):
+    for i, caption in enumerate(CAPTIONS):
+        (tmp_path / "images" / f"{i}.txt").write_text(caption)
+    files = [f for i, c in enumerate(CAPTIONS) for f in ((f"{i}.jpg", images[i]), (f"{i}.txt", c.encode()))]
+    tar_of(tmp_path / "in" / "0.tar", files)
+    (tmp_path / "t.tsv").write_text("path\ttext\n" + "".join(f"images/{i}.jpg\t{c}\n" for i, c in enumerate(CAPTIONS)))
+    pq.write_table(pa.table({"image": images, "caption": CAPTIONS}), tmp_path / "t.parquet")
+    forms = ("in", "images", "t.tsv", "t.parquet")
+    assert len({build_corpus(detect(str(tmp_path / form)), tmp_path / f"corpus {form}").digest for form in forms}) == 1
+
+
 # ---------------------------------------------------------------- the command
 
 

@@ -247,6 +247,12 @@ def test_captions_that_are_only_in_json_are_found(tmp_path):
     assert [c for _, c in read(built(tmp_path, tmp_path / "in"))] == [["c0"], ["c1"], ["c2"]]
 
 
+def test_captions_in_json_that_nobody_declared_are_hinted_at(tmp_path):
+    tar_of(tmp_path / "in" / "0.tar", [("a.jpg", noisy()), ("a.json", b'{"caption": "c"}')])
+    with pytest.raises(HelipError, match=r"1 no caption.*Where captions are in key\.json, say captions: json\.NAME \(--captions\)"):
+        build_corpus(ShardCorpus(path=str(tmp_path / "in")), tmp_path / "corpus")
+
+
 def test_lines_of_a_txt_are_captions_where_most_have_several(tmp_path):
     tar_of(tmp_path / "in" / "0.tar", [("a.jpg", noisy()), ("a.txt", b"one\ntwo\nthree\nfour\nfive\n")])
     assert [c for _, c in read(built(tmp_path, tmp_path / "in"))] == [["one", "two", "three", "four", "five"]]

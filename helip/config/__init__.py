@@ -5,7 +5,17 @@ binds those names to corpora, architectures, encoders, schedules and evaluation 
 """
 
 from helip.config.base import ConfigModel, Cosine, Name, Share
-from helip.config.corpora import Corpus, DownloadedCorpus, FolderCorpus, GeneratedCorpus, ShardCorpus, TableCorpus, UnionCorpus
+from helip.config.contrasts import ContrastPair, PrimaryContrast
+from helip.config.corpora import (
+    Corpus,
+    DownloadedCorpus,
+    FolderCorpus,
+    GeneratedCorpus,
+    MismatchedCorpus,
+    ShardCorpus,
+    TableCorpus,
+    UnionCorpus,
+)
 from helip.config.encoders import (
     Encoder,
     OpenClipEncoder,
@@ -71,6 +81,7 @@ __all__ = [
     "Comparison",
     "ConfigModel",
     "Contrast",
+    "ContrastPair",
     "Corpus",
     "Cosine",
     "Cost",
@@ -91,12 +102,14 @@ __all__ = [
     "LemonSettings",
     "MiningQuality",
     "MiningSpec",
+    "MismatchedCorpus",
     "Model",
     "Name",
     "Objective",
     "OpenClipEncoder",
     "PairSheet",
     "Pairs",
+    "PrimaryContrast",
     "PublishedCheckpoint",
     "Question",
     "Refinement",

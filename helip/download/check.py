@@ -14,6 +14,7 @@ from helip.config import (
     FolderCorpus,
     GeneratedCorpus,
     GeneratedSet,
+    MismatchedCorpus,
     ShardCorpus,
     TableCorpus,
     UnionCorpus,
@@ -85,6 +86,8 @@ def _corpus(declaration: Declaration, folder: Path) -> tuple[State, str]:
             return "will be made", f"{declaration.size} generated pairs"
         case UnionCorpus():
             return "will be made", f"of {', '.join(declaration.of)}"
+        case MismatchedCorpus():
+            return "will be made", f"of {declaration.of}, {declaration.share:.0%} of its captions swapped"
         case ShardCorpus():
             return "there", _shards(declaration)
         case TableCorpus():

@@ -7,7 +7,16 @@ binds those names to corpora, architectures, encoders, schedules and evaluation 
 from helip.config.base import ConfigModel, Cosine, Name, Share
 from helip.config.claims import Claim, Comparison
 from helip.config.contrasts import ContrastPair, PrimaryContrast
-from helip.config.corpora import Corpus, DownloadedCorpus, GeneratedCorpus, MismatchedCorpus, ShardCorpus, TableCorpus, UnionCorpus
+from helip.config.corpora import (
+    Corpus,
+    DownloadedCorpus,
+    FolderCorpus,
+    GeneratedCorpus,
+    MismatchedCorpus,
+    ShardCorpus,
+    TableCorpus,
+    UnionCorpus,
+)
 from helip.config.encoders import (
     Encoder,
     OpenClipEncoder,
@@ -85,6 +94,7 @@ __all__ = [
     "Expected",
     "FalseNegatives",
     "Figure",
+    "FolderCorpus",
     "FrozenModel",
     "GeneratedCorpus",
     "GeneratedSet",

@@ -8,6 +8,7 @@ import numpy as np
 
 from helip.config import MismatchedCorpus
 from helip.data.corpus import Corpus
+from helip.data.index import HASHES
 from helip.data.shards import BETWEEN
 from helip.errors import HelipError
 from helip.io import atomic_folder, digest, provenance, write_json
@@ -32,6 +33,8 @@ def mismatch(declaration: MismatchedCorpus, of: Corpus, out: Path, inputs: dict[
             text += captions + name
         np.save(folder / "index.npy", rows)
         np.save(folder / SOURCE, source_N)
+        images_N, captions_N = of.hashes().T
+        np.save(folder / HASHES, np.stack([images_N, captions_N[source_N]], axis=1))
         (folder / "captions.bin").write_bytes(text)
         with open(folder / "quarantine.csv", "w", newline="") as file:
             csv.writer(file).writerow(("shard", "key", "reason", "detail"))

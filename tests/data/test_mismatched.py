@@ -41,6 +41,9 @@ def test_a_share_of_the_captions_is_permuted(tmp_path):
     assert [corpus.image_bytes(i) for i in range(40)] == [base.image_bytes(i) for i in range(40)]
     assert [corpus.key(i) for i in range(40)] == [base.key(i) for i in range(40)]
     assert corpus.digest != base.digest
+    written = corpus.hashes().tolist()
+    (corpus.folder / "hashes.npy").unlink()
+    assert corpus.hashes().tolist() == written
 
 
 def test_a_draw_is_a_function_of_its_seed(tmp_path):

@@ -97,8 +97,8 @@ def asks(stage):
     return {name: of_job(stage, lambda one, name=name: getattr(one.resources(), name)) for name in names}
 
 
-def command(stage, log=True):
+def command(stage):
     """The command of a rule: `helip run STUDY STAGE KEY...`, with GPUs of its own where it takes any."""
     launch = "python -m helip.launch --gpus {resources.gpu} " if stage.takes_gpu else ""
     key = "".join(f" {{wildcards.{name}}}" for name in stage.key_fields())
-    return f"{launch}helip run {{wildcards.study}} {stage.name}{key}{' &>> {log}' if log else ''}"
+    return f"{launch}helip run {{wildcards.study}} {stage.name}{key} &>> {{log}}"

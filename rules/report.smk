@@ -11,8 +11,9 @@ localrules:
 rule table:
     input: **needs(MakeTable)
     output: files(MakeTable)
+    log: log_of(MakeTable)
     params: digest=digest_of(MakeTable)
-    shell: command(MakeTable, log=False)
+    shell: command(MakeTable)
 
 
 # results/table1.csv and results/report.html are those of the study `paper`.
@@ -27,27 +28,31 @@ rule paper:
 rule figure:
     input: **needs(DrawFigure)
     output: files(DrawFigure)
+    log: log_of(DrawFigure)
     params: digest=digest_of(DrawFigure)
-    shell: command(DrawFigure, log=False)
+    shell: command(DrawFigure)
 
 
 rule claims:
     input: **needs(DecideClaims)
     output: files(DecideClaims)
+    log: log_of(DecideClaims)
     params: digest=digest_of(DecideClaims)
-    shell: command(DecideClaims, log=False)
+    shell: command(DecideClaims)
 
 
 rule report:
     input: **needs(WriteReport)
     output: files(WriteReport)
+    log: log_of(WriteReport)
     params: digest=digest_of(WriteReport)
-    shell: command(WriteReport, log=False)
+    shell: command(WriteReport)
 
 
 # Metrics files are the source of truth; this copies them, and the loss curves, into the store that `make ui` shows.
 rule track:
     input: **needs(Track)
     output: files(Track)
+    log: log_of(Track)
     params: digest=digest_of(Track)
-    shell: command(Track, log=False)
+    shell: command(Track)

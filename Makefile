@@ -70,9 +70,12 @@ lock:
 bench: $(READY)
 	for file in benchmarks/[a-z]*.py; do echo "== $$file"; $(BIN)/python $$file || exit 1; done
 
+# What has been imported, in MLflow: make ui HOST=0.0.0.0 PORT=5001 ALLOWED_HOSTS=login1.example.org
+HOST ?= 127.0.0.1
+PORT ?= 5000
+ALLOWED_HOSTS ?=
 ui: $(READY)
-	@test -f results/mlflow.db || { echo "results/mlflow.db: nothing imported yet; run make table1 first"; exit 2; }
-	$(BIN)/mlflow ui --backend-store-uri sqlite:///results/mlflow.db --host 127.0.0.1 --port 5000
+	@$(BIN)/helip ui --host "$(HOST)" --port "$(PORT)" --allowed-hosts "$(ALLOWED_HOSTS)"
 
 doctor: $(READY)
 	$(BIN)/helip doctor

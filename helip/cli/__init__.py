@@ -30,6 +30,7 @@ GRAPH: Commands = {
     "doctor": ("graph", "Doctor", "say what this machine offers, each finding ok or a problem with its remedy"),
     "report": ("graph", "Report", "put a study's verdicts, tables and figures on one self-contained page"),
     "track": ("graph", "Track", "import a study's finished trainings and metrics into the MLflow store, without doubles"),
+    "ui": ("graph", "Ui", "show the MLflow store in a browser"),
 }
 COMMANDS: Commands = OWN | GRAPH
 STAGES = (  # commands of earlier versions that are stages now

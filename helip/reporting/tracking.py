@@ -110,7 +110,7 @@ class Import:
         key = key_of(self.study, run)
         declared = "\n".join(model_of(self.study, run, seed).digest for seed in self.study.run(run).seeds)
         files = [path for seed in seeds for path in self.contents.files(run, seed)]
-        digest = f"{digest_of([], declared)[:16]}-{digest_of(files, SCHEMA, self.study.run(run).question)}"
+        digest = f"{digest_of([], SCHEMA, declared)[:16]}-{digest_of(files, SCHEMA, self.study.run(run).question)}"
         same = self.known.get(key, ("", ""))[1].partition("-")[0] == digest.partition("-")[0]
         self._write(key, digest, lambda: self.contents.seeds(run, seeds), in_place=same)
         return self.known[key][0]

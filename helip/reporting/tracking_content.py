@@ -21,7 +21,9 @@ from helip.study import Study, seed_number, start_seed
 from helip.study.resolve import ResolvedRun
 
 AVERAGE, GAIN = "average_zeroshot", "gain_over_control"
-MAIN = ("acc1", "image_recall_at_1", "text_recall_at_1")  # of each set; the others stand in the metrics files, which are artifacts
+# Of each set, and how it ends the name; other metrics stand in the metrics files, which are artifacts. MLflow shows metrics by the alphabet
+# and those with a slash in their names above all others: "on" and "train" come after the summary, and no name has a slash.
+MAIN = {"acc1": "", "image_recall_at_1": ".text_to_image", "text_recall_at_1": ".image_to_text"}
 ARMS = {
     "start": "A pre-training, which refinements begin from.",
     "control": "Plain continued training: the same steps and batches, no hard pairs.",
@@ -171,8 +173,8 @@ class Contents:
         curve = tuple(_curve(folder / "curve.csv", begun, ended))
         sets = [Point(name, rounded(value), 0, ended) for name, value in self._of_sets(run, seed).items()]
         shares = {name: str(rounded(share)) for name, share in self._shares(run, seed).items()}
-        declared = train["declaration"] if run in study.declaration.published or resolved.interpolate else {}
-        params = settings(study, resolved) | dict(_flat(declared)) | {"seed": seed_number(seed)} | shares
+        declared = _flat(train["declaration"]) if run in study.declaration.published or resolved.interpolate else ()
+        params = settings(study, resolved) | dict(declared) | {"seed": seed_number(seed)} | shares
         return RunContent(
             key_of(study, run, seed), f"s{seed} {label(resolved)}", "training", begun, ended, self._note(resolved, train),
             self._tags(resolved, seed, train), {k: str(v) for k, v in params.items()}, (*sets, *curve), tuple(self._datasets(run, seed)),
@@ -188,8 +190,8 @@ class Contents:
                 values[GAIN] = values[AVERAGE] - self._average(*over)
         for path in self.metrics_files(run, seed):
             one = read_json(path)
-            name = f"sets/{one['set']}{'' if one['task'] != 'probe' else '.probe'}"
-            values |= {f"{name}.{metric}": float(one["metrics"][metric]) for metric in MAIN if metric in one["metrics"]}
+            name = f"on.{one['set']}{'.probe' if one['task'] == 'probe' else ''}"
+            values |= {f"{name}{end}": float(one["metrics"][metric]) for metric, end in MAIN.items() if metric in one["metrics"]}
         return values
 
     def _has_summary(self, run: str, seed: str) -> bool:
@@ -272,7 +274,7 @@ class Contents:
         if f"{GAIN}_low" in values:
             low, high = (f"{values[f'{GAIN}_{end}']:+.2f}" for end in ("low", "high"))
             note.append(f"Gain over {over}: {values[GAIN]:+.2f} points, 95 % interval [{low}, {high}].")
-        points = tuple(Point(name, value, len(seeds), ended) for name, value in values.items())
+        points = tuple(Point(name, value, 0, ended) for name, value in values.items())
         params = {k: str(v) for k, v in settings(study, resolved).items()}
         return RunContent(key_of(study, run), label(resolved), "seeds", begun, ended, "\n\n".join(note), tags, params, points)
 
@@ -328,4 +330,4 @@ def _curve(file: Path, begun: int, ended: int) -> Iterator[Point]:
     for row in rows:
         step = int(float(row["step"]))
         at = ended - (ended - begun) * (last - step) // max(last, 1)
-        yield from (Point(f"train/{name}", rounded(float(value)), step, at) for name, value in row.items() if name != "step" and value)
+        yield from (Point(f"train.{name}", rounded(float(value)), step, at) for name, value in row.items() if name != "step" and value)

@@ -14,6 +14,7 @@ from helip.errors import HelipError
 from helip.reporting.tracking_store import explained
 
 LOCAL = ("localhost", "127.0.0.1", "[::1]")
+QUIET = ("--uvicorn-opts", "--log-level warning")  # no line for each file of a page
 ENVIRONMENT = {"MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}  # nothing to send, and no jobs of its own
 
 
@@ -44,7 +45,7 @@ def command(store: Path, host: str, port: int, allowed_hosts: str) -> list[str]:
     origins = [f"{scheme}://{name}" for scheme in ("http", "https") for name in _with_ports(named)]
     allowed += ["--cors-allowed-origins", ",".join(origins)] if named else []
     uri = f"sqlite:///{store.resolve()}"
-    return [str(mlflow), "server", "--backend-store-uri", uri, "--host", host, "--port", str(port), "--workers", "1", *allowed]
+    return [str(mlflow), "server", "--backend-store-uri", uri, "--host", host, "--port", str(port), "--workers", "1", *QUIET, *allowed]
 
 
 def _with_ports(names: Iterable[str]) -> list[str]:

@@ -18,6 +18,7 @@ BATCH = 1000  # metrics a call: the most MLflow takes
 PARAMETERS, TEXT = 100, 5000  # parameters a call, and characters of a tag
 SMALL = 5 << 20  # bytes of an artifact that is copied where it cannot be linked, or sent to a server
 KEY, CONTENT = "helip.key", "helip.content"
+EXPERIMENT = {"mlflow.experimentKind": "custom_model_development", "mlflow.experiment.primaryMetric.name": "gain_over_control"}
 QUERY = """
 SELECT e.experiment_id, r.run_uuid, k.value, c.value FROM runs r JOIN experiments e ON e.experiment_id = r.experiment_id
 JOIN tags k ON k.run_uuid = r.run_uuid AND k.key = ? LEFT JOIN tags c ON c.run_uuid = r.run_uuid AND c.key = ?
@@ -62,7 +63,7 @@ class Tracked:
             self.client.rename_experiment(existing.experiment_id, f"{self.study.name}, before {existing.experiment_id}")
             self.client.delete_experiment(existing.experiment_id)  # of an earlier layout or a moved folder: MLflow can restore it
             existing = None
-        tags = {"mlflow.note.content": self.study.declaration.question, "mlflow.experimentKind": "custom_model_development"}
+        tags = {"mlflow.note.content": self.study.declaration.question, **EXPERIMENT}
         if existing is None:
             return self.client.create_experiment(self.study.name, artifact_location=place, tags=tags)
         for name in (name for name, value in tags.items() if existing.tags.get(name) != value):

@@ -50,12 +50,20 @@ def studies():
         raise WorkflowError(str(error)) from None
 
 
+@functools.cache
+def asked_for(name):
+    """A study that a target names. What it leaves out is said once, by the process that the user started."""
+    if workflow.is_main_process and (notice := load(name).notice()):
+        logger.info(notice)
+    return load(name)
+
+
 def of_job(stage, answer):
     """A function of a job's wildcards that asks its artefact, with its one-sentence errors."""
 
     def ask(wildcards):
         try:
-            return answer(stage(load(wildcards.study), *(getattr(wildcards, name) for name in stage.key_fields())))
+            return answer(stage(asked_for(wildcards.study), *(getattr(wildcards, name) for name in stage.key_fields())))
         except HelipError as error:
             raise WorkflowError(str(error)) from None
 

@@ -18,14 +18,28 @@ class Plan(Command):
 
     study: Study = Field(description=STUDY)
     tables: Annotated[tuple[str, ...], ARGUMENT] = Field((), description="only what these tables need, e.g. table1; without any, all")
+    gpus: int | None = Field(None, gt=0, description="GPUs that work at once, for the wall-clock; cores in a study without GPUs")
 
     def run(self) -> None:
         """Prints the plan."""
         from helip import study
-        from helip.planning import artefacts, summary, text
+        from helip.planning import artefacts, plan_text
 
         loaded = study.load(self.study)
-        print(text(loaded, summary(loaded, artefacts(loaded, self.tables or None))))
+        print(plan_text(loaded, artefacts(loaded, self.tables or None), self.gpus, whole=not self.tables))
+
+
+class Runs(Command):
+    """Hours are of trainings: taken where they are done, and with a tilde where they are `helip plan`'s estimate."""
+
+    study: Study = Field(description=STUDY)
+
+    def run(self) -> None:
+        """Prints the runs."""
+        from helip import study
+        from helip.planning import runs_text
+
+        print(runs_text(study.load(self.study)))
 
 
 class DataCheck(Command):

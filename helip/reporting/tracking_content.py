@@ -184,10 +184,10 @@ class Contents:
     def _of_sets(self, run: str, seed: str) -> dict[str, float]:
         values: dict[str, float] = {}
         if self._has_summary(run, seed):
-            values[AVERAGE] = self._average(run, seed)
-            over = self._control(run, seed)
+            average, over = self._average(run, seed), self._control(run, seed)
             if over and self._has_summary(*over):
-                values[GAIN] = values[AVERAGE] - self._average(*over)
+                values[GAIN] = average - self._average(*over)
+            values[AVERAGE] = average
         for path in self.metrics_files(run, seed):
             one = read_json(path)
             name = f"on.{one['set']}{'.probe' if one['task'] == 'probe' else ''}"

@@ -1,4 +1,4 @@
-"""Takes the pictures of docs/images: python docs/screenshots.py STUDY [STORE]. It serves the store itself, and needs chromium on the PATH."""
+"""Takes the pictures of docs/images: python docs/screenshots.py STUDY [STORE]. It serves the store itself, and needs chromium."""
 
 import json
 import shutil
@@ -67,6 +67,7 @@ def main(study: str, store: str = "results/mlflow.db") -> None:
         start = min((key.split("/")[1] for key in runs if key.endswith("_helip")), key=len).removesuffix("_helip")
         arms = [runs[f"{study}/{start}_{arm}"].info.run_id for arm in ("control", "helip")]
         one = next(run for key, run in runs.items() if key.startswith(f"{study}/{start}_helip/")).info.run_id
+        of = [experiment.experiment_id]
         view, server = "workflowType=machine_learning", f"http://{HOST}:{port}"
         of_study = f"{server}/#/experiments/{experiment.experiment_id}/runs"
         pages = {
@@ -74,7 +75,7 @@ def main(study: str, store: str = "results/mlflow.db") -> None:
             "charts": f"{of_study}?{view}&compareRunsMode=CHART",
             "run": f"{of_study}/{one}?{view}",
             "artifacts": f"{of_study}/{one}/artifacts?{view}",
-            "compare": f"{server}/#/compare-runs?runs={quote(json.dumps(arms))}&experiments={quote(json.dumps([experiment.experiment_id]))}&{view}",
+            "compare": f"{server}/#/compare-runs?runs={quote(json.dumps(arms))}&experiments={quote(json.dumps(of))}&{view}",
         }
         for name, address in pages.items():
             shoot(browser, address, IMAGES / f"mlflow-{name}.png")

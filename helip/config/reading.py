@@ -12,14 +12,14 @@ or once as they are where it has no `over`, which keeps their place between othe
 
 import re
 from pathlib import Path
-from types import UnionType
-from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
+from typing import Any, TypeVar
 
 import yaml
-from pydantic import BaseModel, TypeAdapter, ValidationError
+from pydantic import TypeAdapter, ValidationError
 
 from helip.config import ConfigModel
-from helip.errors import HelipError, nearest
+from helip.config.explaining import sentence, what_is_wrong
+from helip.errors import HelipError
 
 Kind = TypeVar("Kind")
 
@@ -60,7 +60,7 @@ def validate(kind: type[Kind], value: Any, where: str) -> Kind:
     try:
         return TypeAdapter(kind).validate_python(value)
     except ValidationError as error:
-        raise HelipError(f"{where}: {_sentence(error, kind)}") from None
+        raise HelipError(f"{where}: {sentence(error, kind)}") from None
 
 
 def validate_options(
@@ -76,113 +76,10 @@ def validate_options(
     except ValidationError as error:
         one = error.errors()[0]
         if source and one["loc"] and one["loc"][0] not in given:
-            raise HelipError(f"{source}: {_sentence(error, kind)}") from None
+            raise HelipError(f"{source}: {sentence(error, kind)}") from None
         field = "_".join(str(part) for part in one["loc"] if not isinstance(part, int)) or nameless
         option = (spelled or {}).get(field, field).replace("_", "-")
-        raise HelipError(f"--{option}: {_what(one, kind)}") from None
-
-
-def _sentence(error: ValidationError, kind: Any) -> str:
-    one = error.errors()[0]
-    entry = " -> ".join(str(part) for part in _entry(one["loc"], kind)) or "the file"
-    more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
-    return f"{entry}: {_what(one, kind)}{more}"
-
-
-def _entry(loc: tuple[Any, ...], kind: Any) -> list[Any]:
-    """The entry of a file that an error is of. pydantic adds the chosen member of a union, which stands in no file, and marks a
-    mapping's own key."""
-    entry, inside = [], [kind]
-    for part in (part for part in loc if part != "[key]"):
-        options = _options(inside)
-        if part in options and not any(part in one.model_fields for one in inside if _is_model(one)):
-            inside = [options[part]]
-            continue
-        inside = [deeper for one in inside for deeper in _within(one, part)]
-        entry.append(part)
-    return entry
-
-
-def _what(one: Any, kind: Any) -> str:
-    """What is wrong, of one of pydantic's errors, with what could stand there and the nearest of it."""
-    given, context = one["input"], one.get("ctx", {})
-    match one["type"]:
-        case "missing" | "union_tag_not_found":
-            missing = str(context.get("discriminator", "")).strip("'")
-            return f"{missing} is missing: write one of {_choices(one, kind)}" if missing else "is missing"
-        case "extra_forbidden":
-            known = [name for model in _models_at(kind, one["loc"][:-1]) for name in model.model_fields]
-            choices = nearest(str(one["loc"][-1]), known) or (f"; known are {', '.join(dict.fromkeys(known))}" if known else "")
-            return f"unknown key{choices}: remove it or correct its spelling" if choices else "unknown key: remove it or correct its spelling"
-        case "literal_error" | "enum":
-            return _none_of(given, re.findall(r"'([^']*)'", str(context.get("expected", ""))) or [str(context.get("expected", ""))])
-        case "union_tag_invalid":
-            key = str(context.get("discriminator", "")).strip("'")
-            return f"{key} {_none_of(context.get('tag'), re.findall(r"'([^']*)'", str(context.get('expected_tags', ''))))}"
-    return str(one["msg"]).removeprefix("Value error, ")
-
-
-def _none_of(given: Any, choices: list[str]) -> str:
-    return f"'{given}' is none of {', '.join(choices)}{nearest(str(given), choices)}"
-
-
-def _choices(one: Any, kind: Any) -> str:
-    inside = [kind]
-    for part in one["loc"]:
-        inside = [deeper for member in inside for deeper in _within(member, part)]
-    return ", ".join(_options(inside)) or "those that the documentation names"
-
-
-# ---------------------------------------------------------------- the types of a declaration, along an error's path
-
-
-def _models_at(kind: Any, loc: tuple[Any, ...]) -> list[Any]:
-    """The models that could stand at a place."""
-    inside = [kind]
-    for part in (part for part in loc if part != "[key]"):
-        options = _options(inside)
-        inside = [options[part]] if part in options else [deeper for one in inside for deeper in _within(one, part)]
-    return [one for union in inside for one in _members(union) if _is_model(one)]
-
-
-def _is_model(kind: Any) -> bool:
-    return isinstance(kind, type) and issubclass(kind, BaseModel)
-
-
-def _members(kind: Any) -> list[Any]:
-    """The members of a union, without the marks around them; a type that is none, alone."""
-    if get_origin(kind) is Annotated:
-        return _members(get_args(kind)[0])
-    if get_origin(kind) in (Union, UnionType):
-        return [member for one in get_args(kind) for member in _members(one)]
-    return [kind]
-
-
-def _options(inside: list[Any]) -> dict[str, Any]:
-    """The models that a word chooses among, by their words: {simclr: SelfSupervisedEncoder, ...}; by their names where none does."""
-    models = [model for one in inside for model in _members(one) if _is_model(model)]
-    words = {
-        str(word): model
-        for model in models
-        for field in model.model_fields.values()
-        if get_origin(field.annotation) is Literal and len(get_args(field.annotation)) == 1
-        for word in get_args(field.annotation)
-    }
-    return (words | {model.__name__: model for model in models}) if len(models) > 1 else {}
-
-
-def _within(kind: Any, part: Any) -> list[Any]:
-    """The types of what stands under a key or at a place of a type."""
-    deeper = []
-    for member in _members(kind):
-        if _is_model(member) and part in member.model_fields:
-            deeper.append(member.model_fields[part].annotation)
-        elif get_origin(member) is dict:
-            deeper.append(get_args(member)[1])
-        elif get_origin(member) in (list, tuple) and isinstance(part, int):
-            arguments = [one for one in get_args(member) if one is not Ellipsis]
-            deeper.append(arguments[part] if part < len(arguments) else arguments[0])
-    return deeper
+        raise HelipError(f"--{option}: {what_is_wrong(one, kind)}") from None
 
 
 def _written_out(value: Any, where: str) -> Any:

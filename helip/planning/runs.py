@@ -56,7 +56,15 @@ def _line(study: Study, name: str) -> RunLine:
     hours = [value for value in known if value is not None]
     total = sum(hours) if len(hours) == len(known) else None
     return RunLine(
-        name, run.question, len(models), len(trained), len(evaluated), running, total, len(trained) == len(models), tables_of_run(study, name)
+        name,
+        run.question,
+        len(models),
+        len(trained),
+        len(evaluated),
+        running,
+        total,
+        len(trained) == len(models),
+        tables_of_run(study, name),
     )
 
 

@@ -1,4 +1,4 @@
-"""What MLflow shows of a study, read from the files that its jobs wrote: a run a training, a parent for the seeds of a run, one for the study.
+"""What MLflow shows of a study, read from files that jobs wrote: a run a training, a parent for the seeds of a run, one for the study.
 
 Nothing here knows MLflow: tracking_store.py writes these into a store or a server.
 """
@@ -97,7 +97,7 @@ def label(run: ResolvedRun) -> str:
 
 def settings(study: Study, run: ResolvedRun) -> dict[str, Any]:
     """Returns what a run is, resolved: corpus, model, arm, recipe, mining and selection."""
-    parts = {"corpus": run.corpus, "model": run.model, "arm": run.arm}
+    parts: dict[str, Any] = {"corpus": run.corpus, "model": run.model, "arm": run.arm}
     parts |= dict(_flat(run.recipe.model_dump(mode="json")))
     if run.pairs is not None:
         parts |= {f"mining.{k}": v for k, v in _flat(run.pairs.model_dump(mode="json"))}
@@ -168,8 +168,7 @@ class Contents:
         """Returns the run of one training."""
         study, resolved, folder = self.study, self.study.run(run), model_of(self.study, run, seed).folder
         train = read_json(folder / "train.json")
-        begun, ended = interval_of_job(train)
-        begun, ended = milliseconds(begun), milliseconds(ended)
+        begun, ended = map(milliseconds, interval_of_job(train))
         curve = tuple(_curve(folder / "curve.csv", begun, ended))
         sets = [Point(name, rounded(value), 0, ended) for name, value in self._of_sets(run, seed).items()]
         shares = {name: str(rounded(share)) for name, share in self._shares(run, seed).items()}

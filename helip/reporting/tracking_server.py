@@ -28,9 +28,14 @@ def serve(store: Path, host: str, port: int, allowed_hosts: str = "") -> int:
     check_port(host, port)
     print(f"http://{host}:{port} shows {store}; Ctrl-C ends it", flush=True)
     server = subprocess.Popen(command(store, host, port, allowed_hosts), env={**os.environ, **ENVIRONMENT})
-    told = []
+    told: list[int] = []
+
+    def pass_on(number: int, frame: object) -> None:
+        told.append(number)
+        server.send_signal(number)
+
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda number, frame: (told.append(number), server.send_signal(number)))
+        signal.signal(number, pass_on)
     code = server.wait()
     if not told:
         raise HelipError(f"MLflow's server ended by itself (exit code {code}); what it printed stands above")

@@ -190,5 +190,7 @@ def explained(uri: str) -> Iterator[None]:
             remedy = f"upgrade it with `{copy}.venv/bin/mlflow db upgrade {uri}`"
             raise HelipError(f"{uri}: was written by another version of MLflow; {remedy}, or remove it and import again") from None
         if "Can't locate revision" in text:
-            raise HelipError(f"{uri}: was written by a newer version of MLflow than the pinned one; name another file with --store") from None
+            raise HelipError(
+                f"{uri}: was written by a newer version of MLflow than the pinned one; name another file with --store"
+            ) from None
         raise HelipError(f"{uri}: cannot be used ({text[:300]})") from None

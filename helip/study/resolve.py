@@ -8,7 +8,6 @@ from helip.config import ConfigModel, Interpolation, Name, Pairs, Refinement, Ru
 from helip.config.reading import read_yaml, validate
 from helip.errors import HelipError, nearest
 
-
 # A kind of name of runs.yaml -> the entry of a study that binds it, and one of the kind in a sentence.
 BOUND_IN = {"corpora": "corpora", "models": "models", "objectives": "pretraining", "encoders": "encoders"}
 SINGULAR = {"corpora": "corpus", "models": "model", "objectives": "objective", "encoders": "encoder"}
@@ -202,7 +201,9 @@ class RunResolver:
             if asked not in getattr(self.names, kind) and asked not in self._bound_elsewhere(kind):
                 known = nearest(asked, {*getattr(self.names, kind), *getattr(self.study, BOUND_IN[kind])})
                 where = f"bind it under {BOUND_IN[kind]} of a study in {self.study_file.parent}"
-                raise HelipError(f"{self.file}: {name}: '{asked}' is none of the {kind} that any study knows{known}; correct it, or {where}")
+                raise HelipError(
+                    f"{self.file}: {name}: '{asked}' is none of the {kind} that any study knows{known}; correct it, or {where}"
+                )
         return tuple(f"{SINGULAR[kind]} {asked}" for kind, asked in lacking)
 
     def _bound_elsewhere(self, kind: str) -> set[str]:

@@ -64,7 +64,7 @@ def _as_long(a: TrainConfig, b: TrainConfig) -> bool:
 
 
 class Study:
-    """A study and what of the paper it binds. `runs` are those it can build, `left_out` the others of those `declared`. Never imports torch.
+    """A study and what of the paper it binds. `runs` are those it can build, `left_out` the others. Never imports torch.
 
     Where its artefacts lie and what they stand for, helip.stages says.
     """
@@ -95,7 +95,7 @@ class Study:
         raise HelipError(f"{self.file}: '{name}' cannot be built: the study knows no such run{nearest(name, self.declared)}")
 
     def notice(self) -> str:
-        """Returns a sentence on the runs of the paper that the study leaves out, and on what it would have to bind; empty where it has all."""
+        """Returns a sentence on the runs that the study leaves out, and on what it would have to bind; empty where it has all."""
         if not self.left_out:
             return ""
         kinds: dict[str, list[str]] = {}

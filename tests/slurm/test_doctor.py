@@ -58,7 +58,12 @@ def test_installed_torch_serves_v100():
         ({"CUDA_VISIBLE_DEVICES": ""}, True, True, "asked for none"),
         ({"CUDA_VISIBLE_DEVICES": "NoDevFiles"}, False, True, "none: training"),
         ({}, True, False, "there is a driver, but torch (CUDA 12.8) finds no GPU"),
-        ({"SLURM_JOB_GPUS": "2,3", "CUDA_VISIBLE_DEVICES": "0,1"}, False, False, "given GPU 2, 3 (SLURM_JOB_GPUS), but torch (CUDA 12.8) finds"),
+        (
+            {"SLURM_JOB_GPUS": "2,3", "CUDA_VISIBLE_DEVICES": "0,1"},
+            False,
+            False,
+            "given GPU 2, 3 (SLURM_JOB_GPUS), but torch (CUDA 12.8) finds",
+        ),
         ({"SLURM_GPUS_ON_NODE": "2"}, False, False, "given GPU 0, 1 (SLURM_GPUS_ON_NODE)"),
         ({"CUDA_VISIBLE_DEVICES": "0"}, True, False, "given GPU 0 (CUDA_VISIBLE_DEVICES)"),
     ],

@@ -8,7 +8,7 @@ DOWNLOAD := .venv-download
 TARGETS ?=
 PYTEST := $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
-.PHONY: setup table1 miniature table11 flickr8k test test-all lint lock bench ui doctor clean
+.PHONY: setup table1 miniature table11 flickr8k test test-all lint lock bench ui screenshots doctor clean
 
 setup: $(READY)
 
@@ -77,10 +77,15 @@ ALLOWED_HOSTS ?=
 ui: $(READY)
 	@$(BIN)/helip ui --host "$(HOST)" --port "$(PORT)" --allowed-hosts "$(ALLOWED_HOSTS)"
 
+# The pictures of MLflow in docs/images, of a study that has been imported: make screenshots STUDY=miniature
+STUDY ?= miniature
+screenshots: $(READY)
+	$(BIN)/python docs/screenshots.py $(STUDY)
+
 doctor: $(READY)
 	$(BIN)/helip doctor
 
 # Everything made but what was fetched, which may take days and come back in another order.
 clean:
 	find results/ -mindepth 2 -maxdepth 2 ! -name downloads ! -name checkpoints -exec rm -rf {} +
-	rm -rf results/*.csv .snakemake
+	rm -rf results/*.csv results/mlflow.* results/mlflow-artifacts .snakemake

@@ -84,6 +84,12 @@ def files(stage, study=None):
     return [str(Path("results/{study}", stage.path, file)) for file in names]
 
 
+def shown(stage, category):
+    """The outputs, the first of which stands on the page that `snakemake --report` makes, with the caption of its stage."""
+    first, *others = files(stage)
+    return [report(first, caption=f"captions/{stage.name}.rst", category=category), *others]
+
+
 def log_of(stage):
     """results/<study>/logs/<stage>/<key>.log"""
     key = ".".join(f"seed{{{name}}}" if name == "seed" else f"{{{name}}}" for name in stage.key_fields())

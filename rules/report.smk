@@ -10,7 +10,7 @@ localrules:
 
 rule table:
     input: **needs(MakeTable)
-    output: files(MakeTable)
+    output: shown(MakeTable, "Tables")
     log: log_of(MakeTable)
     params: digest=digest_of(MakeTable)
     shell: command(MakeTable)
@@ -27,7 +27,7 @@ rule paper:
 # What a study lacks the runs for, its report leaves out.
 rule figure:
     input: **needs(DrawFigure)
-    output: files(DrawFigure)
+    output: shown(DrawFigure, "Figures")
     log: log_of(DrawFigure)
     params: digest=digest_of(DrawFigure)
     shell: command(DrawFigure)
@@ -35,7 +35,7 @@ rule figure:
 
 rule claims:
     input: **needs(DecideClaims)
-    output: files(DecideClaims)
+    output: shown(DecideClaims, "Verdicts")
     log: log_of(DecideClaims)
     params: digest=digest_of(DecideClaims)
     shell: command(DecideClaims)
@@ -43,7 +43,7 @@ rule claims:
 
 rule report:
     input: **needs(WriteReport)
-    output: files(WriteReport)
+    output: shown(WriteReport, "Report")
     log: log_of(WriteReport)
     params: digest=digest_of(WriteReport)
     shell: command(WriteReport)

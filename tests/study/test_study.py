@@ -277,13 +277,13 @@ def test_a_wrong_interpolation_or_filter_is_refused(experiments, entry, words):
 
 def test_an_encoder_of_one_study_needs_no_third_entry(experiments):
     """A run in runs.yaml and the encoder in one study: other studies leave the run out, and say so."""
-    edit(experiments, "paper/runs.yaml", lambda c: c["runs"].update(new={"base": "cc3m_clip_helip", "pairs": {"image_encoder": "dinov9"}}))
+    edit(experiments / "paper/runs.yaml", lambda c: c["runs"].update(new={"base": "cc3m_clip_helip", "pairs": {"image_encoder": "dinov9"}}))
     with pytest.raises(
         HelipError, match=r"new: 'dinov9' is none of the encoders that any study knows; .*or bind it under encoders of a study"
     ):
         smoke(experiments)
     declared = {"library": "timm", "model": "resnet10t", "image_size": 32}
-    edit(experiments, "studies/smoke.yaml", lambda c: c["encoders"].update(dinov9=declared))
+    edit(experiments / "studies/smoke.yaml", lambda c: c["encoders"].update(dinov9=declared))
     assert smoke(experiments).run("new").pairs.image_encoder == "dinov9"
     other = Study("miniature", experiments)
     assert other.left_out == {"new": ("encoder dinov9",)}

@@ -113,6 +113,8 @@ class Train(Stage):
 
     def job(self, context: "DistributedContext") -> "TrainJob":
         """Returns the training job; everything comes from the study's declarations."""
+        from pkgutil import resolve_name  # reporting stands above the stages
+
         from helip.data.corpus import Corpus
         from helip.io import file_digest
         from helip.mining import PairSet
@@ -134,6 +136,7 @@ class Train(Stage):
             selected = selection_of(study, self.run, self.seed)
             keep = read_keep(selected.output, len(corpus))
             inputs["selection"] = file_digest(selected.output)
+        follower = resolve_name("helip.reporting.tracking_live:follower")
         declared, seed, features = study.model(run.model), seed_number(self.seed), None
         if isinstance(declared, FrozenModel):
             encoded = EncodeViews(study, run.corpus, run.model)
@@ -151,6 +154,7 @@ class Train(Stage):
         return TrainJob(
             recipe=run.recipe, clip=clip, corpus=corpus, pairs=pairs, keep=keep, seed=seed, inputs=inputs, features=features,
             digest=self.digest, state_dir=self.state, out=self.folder, name=self.title, recovered_share=corpus.recovered_share,
+            follow=follower(study, self.run, self.seed, self.digest) if context.leads else None,
         )  # fmt: skip
 
 

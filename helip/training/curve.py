@@ -2,6 +2,7 @@
 
 import csv
 import math
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -15,8 +16,9 @@ PENDING = 50  # steps whose numbers may still be on the GPU: reading each at onc
 class MetricsLog:
     """The log holds rows of step -> {column: number}; numbers still on the device are read every few steps."""
 
-    def __init__(self):
+    def __init__(self, follow: Callable[[dict[str, float]], None] | None = None):
         self.rows: list[dict[str, float]] = []
+        self.follow = follow  # told each row once its numbers are read
         self._pending: list[tuple[dict[str, float], dict[str, Tensor]]] = []
 
     def add(self, known: dict[str, float], on_device: dict[str, Tensor]) -> None:
@@ -41,6 +43,8 @@ class MetricsLog:
                     f"the loss is {row[0]} at step {step}; the last good state is kept: lower learning_rate, set clip_norm or use fp32"
                 )
             self.rows.append(known | dict(zip(tensors, row, strict=True)))
+            if self.follow is not None:
+                self.follow(self.rows[-1])
 
     def note(self, step: int, **values: float) -> None:
         """Adds columns to the row of a step that has been taken, or makes a row for the start (step 0)."""

@@ -62,6 +62,7 @@ class TrainJob:
     warnings: tuple[str, ...] = ()  # of the preparation, for train.json
     features: TrunkRows | None = None  # of a model whose trunks are frozen, in place of the corpus' pixels and tokens
     workers: int | None = None  # loader processes; None: none on a CPU, up to 8 beside a GPU
+    follow: Callable[[dict[str, float]], None] | None = None  # told each row of the curve; it must neither wait nor raise
 
 
 def train(job: TrainJob, world: DistributedContext, listening: Interrupts | None = None) -> int:
@@ -107,7 +108,7 @@ class Trainer:
         self._check_features()
         self.objective = build_objective(recipe, self.model).to(world.device)
         self.stepper = TrainStep(self.model, self.objective, optimiser([self.model, self.objective], recipe), recipe, world)
-        self.curve, self.draws, self.seconds = MetricsLog(), "", 0.0
+        self.curve, self.draws, self.seconds = MetricsLog(job.follow if world.leads else None), "", 0.0
         self.warnings: list[str] = []
         self._resume()
 

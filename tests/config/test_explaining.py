@@ -21,7 +21,7 @@ def declared(project):
     [
         ("encoders dino_vits8", "library", "tim", f"encoders -> dino_vits8: library 'tim' is none of {LIBRARIES}; did you mean 'timm'?"),
         ("encoders dino_vits8", "library", None, f"encoders -> dino_vits8: library is missing: write one of {LIBRARIES}"),
-        ("encoders dino_vits8", "widht", 3, "encoders -> dino_vits8 -> widht: unknown key: remove it or correct its spelling; did you mean 'width'?"),
+        ("encoders dino_vits8", "widht", 3, "encoders -> dino_vits8 -> widht: unknown key: "),
         ("models rn50", "vocab", 3, "models -> rn50 -> vocab: unknown key: remove it or correct its spelling; did you mean 'vocabulary'?"),
         ("refinement", "arm", "helpi", "refinement -> arm: 'helpi' is none of control, cleaned, helip; did you mean 'helip'?"),
         ("corpora cc3m", "kind", "xyz", "corpora -> cc3m: kind 'xyz' is none of generated, webdataset, table, downloaded, union"),

@@ -3,6 +3,7 @@ localrules:
     table,
     figure,
     claims,
+    contrasts,
     report,
     track,
     paper,
@@ -39,6 +40,14 @@ rule claims:
     log: log_of(DecideClaims)
     params: digest=digest_of(DecideClaims)
     shell: command(DecideClaims)
+
+
+rule contrasts:
+    input: **needs(DecideContrasts)
+    output: shown(DecideContrasts, "Verdicts")
+    log: log_of(DecideContrasts)
+    params: digest=digest_of(DecideContrasts)
+    shell: command(DecideContrasts)
 
 
 rule report:

@@ -9,7 +9,7 @@ TARGETS ?=
 WARM := $(BIN)/python -m helip.warm  # torch is imported once for all jobs of a graph
 PYTEST := $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
-.PHONY: setup table1 miniature table11 flickr8k test test-all lint lock bench ui doctor clean
+.PHONY: setup table1 miniature table11 flickr8k test test-all lint lock bench ui screenshots doctor clean
 
 setup: $(READY)
 
@@ -72,9 +72,17 @@ lock:
 bench: $(READY)
 	for file in benchmarks/[a-z]*.py; do echo "== $$file"; $(BIN)/python $$file || exit 1; done
 
+# What has been imported, in MLflow: make ui HOST=0.0.0.0 PORT=5001 ALLOWED_HOSTS=login1.example.org
+HOST ?= 127.0.0.1
+PORT ?= 5000
+ALLOWED_HOSTS ?=
 ui: $(READY)
-	@test -f results/mlflow.db || { echo "results/mlflow.db: nothing imported yet; run make table1 first"; exit 2; }
-	$(BIN)/mlflow ui --backend-store-uri sqlite:///results/mlflow.db --host 127.0.0.1 --port 5000
+	@$(BIN)/helip ui --host "$(HOST)" --port "$(PORT)" --allowed-hosts "$(ALLOWED_HOSTS)"
+
+# The pictures of MLflow in docs/images, of a study that has been imported: make screenshots STUDY=miniature
+STUDY ?= miniature
+screenshots: $(READY)
+	$(BIN)/python docs/screenshots.py $(STUDY)
 
 doctor: $(READY)
 	$(BIN)/helip doctor
@@ -82,4 +90,4 @@ doctor: $(READY)
 # Everything made but what was fetched, which may take days and come back in another order.
 clean:
 	find results/ -mindepth 2 -maxdepth 2 ! -name downloads ! -name checkpoints -exec rm -rf {} +
-	rm -rf results/*.csv .snakemake
+	rm -rf results/*.csv results/mlflow.* results/mlflow-artifacts .snakemake

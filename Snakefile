@@ -1,8 +1,13 @@
 # Every artefact of the paper as a file target: results/<study>/table1.csv, results/<study>/pairs/<pairs>/pairs.json, ...
 # The studies are experiments/studies/*.yaml; results/table<n>.csv is the table of the study `paper`.
+from snakemake.logging import logger
 from snakemake.utils import min_version
 
+import helip.failures
+
 min_version("9.0")
+
+failed_jobs = helip.failures.follow(logger)
 
 
 include: "rules/common.smk"
@@ -31,3 +36,8 @@ rule all:
 # for every job that ever finished: hundreds of times a second by the end of a long study.
 onstart:
     workflow.scheduler.job_rate_limiter = None
+
+
+# Each failed job's own sentence and its log are the last words on the screen, with --quiet too.
+onerror:
+    failed_jobs.print_at_exit()

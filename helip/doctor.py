@@ -4,7 +4,7 @@ import importlib.metadata
 import os
 import shutil
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -58,6 +58,8 @@ def torch_findings() -> Iterator[Finding]:
         return
     for i in range(torch.cuda.device_count()):
         yield gpu_finding(i, torch.cuda.get_device_name(i), torch.cuda.get_device_capability(i), built, torch.cuda.mem_get_info(i))
+    if (missing := fewer_gpus(torch.cuda.device_count())) is not None:
+        yield missing
     nccl = torch.distributed.is_available() and torch.distributed.is_nccl_available()
     version = ".".join(map(str, torch.cuda.nccl.version())) if nccl else "absent"
     yield Finding("NCCL", version, "" if nccl else "several GPUs need it: install torch from PyPI (make setup)")
@@ -69,14 +71,41 @@ def built_for(torch) -> list[str]:
     return flags.split() if flags else torch.cuda.get_arch_list()
 
 
-def no_gpu(cuda: str | None) -> Finding:
-    """Returns the finding without a GPU: no problem where there is none, and one beside a driver that torch cannot use."""
-    if not Path("/proc/driver/nvidia/version").exists():
+ALLOTTED = ("SLURM_STEP_GPUS", "SLURM_JOB_GPUS", "CUDA_VISIBLE_DEVICES", "ROCR_VISIBLE_DEVICES", "GPU_DEVICE_ORDINAL")
+NOT_AN_ID = ("", "-1", "none", "void", "NoDevFiles")  # what stands in such a variable where a job has no GPU
+
+
+def allotted_gpus(environ: Mapping[str, str] = os.environ) -> tuple[str, list[str]]:
+    """Returns (variable, ids) of the GPUs that a scheduler gave to this job; ("", []) where none did."""
+    for name in ALLOTTED:
+        if ids := [word.strip() for word in environ.get(name, "").split(",") if word.strip() not in NOT_AN_ID]:
+            return name, ids
+    count = environ.get("SLURM_GPUS_ON_NODE", "0")
+    return ("SLURM_GPUS_ON_NODE", [str(i) for i in range(int(count))]) if count.isdecimal() and int(count) else ("", [])
+
+
+def no_gpu(cuda: str | None, environ: Mapping[str, str] = os.environ, driver: Path = Path("/proc/driver/nvidia/version")) -> Finding:
+    """Returns the finding without a GPU: no problem where there is none, and one where torch cannot use what there is or what a job got."""
+    variable, ids = allotted_gpus(environ)
+    if not ids and not driver.exists():
         return Finding("GPU", "none: training and mining run on the CPU")
-    if os.environ.get("CUDA_VISIBLE_DEVICES") == "":
+    if not ids and environ.get("CUDA_VISIBLE_DEVICES") == "":
         return Finding("GPU", "hidden (CUDA_VISIBLE_DEVICES is empty): this job asked for none")
-    problem = f"there is a driver, but torch (CUDA {cuda or 'none'}) finds no GPU"
-    return Finding("GPU", problem, "update the driver, or install torch from PyPI (make setup)")
+    given = f"this job was given GPU {', '.join(ids)} ({variable})" if ids else "there is a driver"
+    problem = f"{given}, but torch (CUDA {cuda or 'none'}) finds no GPU"
+    if driver.exists():
+        return Finding("GPU", problem, "update the driver, or install torch from PyPI (make setup)")
+    where = "start the container with its GPUs (--nv, --gpus all), or name nodes that have a driver in slurm/site.yaml"
+    return Finding("GPU", f"{problem}: this node shows no NVIDIA driver", where)
+
+
+def fewer_gpus(seen: int, environ: Mapping[str, str] = os.environ) -> Finding | None:
+    """Returns a problem where torch sees fewer GPUs than this job was given; None where it sees them all."""
+    variable, ids = allotted_gpus(environ)
+    if seen >= len(ids):
+        return None
+    remedy = "ask for other nodes (exclude, in slurm/site.yaml), and show the node's administrator what nvidia-smi says there"
+    return Finding("GPUs", f"this job was given {len(ids)} ({variable}: {', '.join(ids)}), and torch sees {seen}", remedy)
 
 
 def gpu_finding(index: int, name: str, capability: tuple[int, int], built: list[str], memory: tuple[int, int]) -> Finding:

@@ -50,12 +50,20 @@ def studies():
         raise WorkflowError(str(error)) from None
 
 
+@functools.cache
+def asked_for(name):
+    """A study that a target names. What it leaves out is said once, by the process that the user started."""
+    if workflow.is_main_process and (notice := load(name).notice()):
+        logger.info(notice)
+    return load(name)
+
+
 def of_job(stage, answer):
     """A function of a job's wildcards that asks its artefact, with its one-sentence errors."""
 
     def ask(wildcards):
         try:
-            return answer(stage(load(wildcards.study), *(getattr(wildcards, name) for name in stage.key_fields())))
+            return answer(stage(asked_for(wildcards.study), *(getattr(wildcards, name) for name in stage.key_fields())))
         except HelipError as error:
             raise WorkflowError(str(error)) from None
 
@@ -74,6 +82,12 @@ def files(stage, study=None):
     """The outputs, with wildcards in them; of a study where they depend on it."""
     names = stage.files_of(study) if study else stage.files
     return [str(Path("results/{study}", stage.path, file)) for file in names]
+
+
+def shown(stage, category):
+    """The outputs, the first of which stands on the page that `snakemake --report` makes, with the caption of its stage."""
+    first, *others = files(stage)
+    return [report(first, caption=f"captions/{stage.name}.rst", category=category), *others]
 
 
 def log_of(stage):
@@ -97,8 +111,8 @@ def asks(stage):
     return {name: of_job(stage, lambda one, name=name: getattr(one.resources(), name)) for name in names}
 
 
-def command(stage, log=True):
+def command(stage):
     """The command of a rule: `helip run STUDY STAGE KEY...`, with GPUs of its own where it takes any."""
     launch = "python -m helip.launch --gpus {resources.gpu} " if stage.takes_gpu else ""
     key = "".join(f" {{wildcards.{name}}}" for name in stage.key_fields())
-    return f"{launch}helip run {{wildcards.study}} {stage.name}{key}{' &>> {log}' if log else ''}"
+    return f"{launch}helip run {{wildcards.study}} {stage.name}{key} &>> {{log}}"

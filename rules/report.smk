@@ -11,9 +11,10 @@ localrules:
 
 rule table:
     input: **needs(MakeTable)
-    output: files(MakeTable)
+    output: shown(MakeTable, "Tables")
+    log: log_of(MakeTable)
     params: digest=digest_of(MakeTable)
-    shell: command(MakeTable, log=False)
+    shell: command(MakeTable)
 
 
 # results/table1.csv and results/report.html are those of the study `paper`.
@@ -27,35 +28,40 @@ rule paper:
 # What a study lacks the runs for, its report leaves out.
 rule figure:
     input: **needs(DrawFigure)
-    output: files(DrawFigure)
+    output: shown(DrawFigure, "Figures")
+    log: log_of(DrawFigure)
     params: digest=digest_of(DrawFigure)
-    shell: command(DrawFigure, log=False)
+    shell: command(DrawFigure)
 
 
 rule claims:
     input: **needs(DecideClaims)
-    output: files(DecideClaims)
+    output: shown(DecideClaims, "Verdicts")
+    log: log_of(DecideClaims)
     params: digest=digest_of(DecideClaims)
-    shell: command(DecideClaims, log=False)
+    shell: command(DecideClaims)
 
 
 rule contrasts:
     input: **needs(DecideContrasts)
-    output: files(DecideContrasts)
+    output: shown(DecideContrasts, "Verdicts")
+    log: log_of(DecideContrasts)
     params: digest=digest_of(DecideContrasts)
-    shell: command(DecideContrasts, log=False)
+    shell: command(DecideContrasts)
 
 
 rule report:
     input: **needs(WriteReport)
-    output: files(WriteReport)
+    output: shown(WriteReport, "Report")
+    log: log_of(WriteReport)
     params: digest=digest_of(WriteReport)
-    shell: command(WriteReport, log=False)
+    shell: command(WriteReport)
 
 
 # Metrics files are the source of truth; this copies them, and the loss curves, into the store that `make ui` shows.
 rule track:
     input: **needs(Track)
     output: files(Track)
+    log: log_of(Track)
     params: digest=digest_of(Track)
-    shell: command(Track, log=False)
+    shell: command(Track)

@@ -1,4 +1,4 @@
-"""Commands about a study as a whole, and about this machine: plan, data check, doctor, report, track."""
+"""Commands about a study as a whole, and about this machine: plan, runs, data check, doctor, report, track, ui."""
 
 import os
 import platform
@@ -18,14 +18,28 @@ class Plan(Command):
 
     study: Study = Field(description=STUDY)
     tables: Annotated[tuple[str, ...], ARGUMENT] = Field((), description="only what these tables need, e.g. table1; without any, all")
+    gpus: int | None = Field(None, gt=0, description="GPUs that work at once, for the wall-clock; cores in a study without GPUs")
 
     def run(self) -> None:
         """Prints the plan."""
         from helip import study
-        from helip.planning import artefacts, summary, text
+        from helip.planning import artefacts, plan_text
 
         loaded = study.load(self.study)
-        print(text(loaded, summary(loaded, artefacts(loaded, self.tables or None))))
+        print(plan_text(loaded, artefacts(loaded, self.tables or None), self.gpus, whole=not self.tables))
+
+
+class Runs(Command):
+    """Hours are of trainings: taken where they are done, and with a tilde where they are `helip plan`'s estimate."""
+
+    study: Study = Field(description=STUDY)
+
+    def run(self) -> None:
+        """Prints the runs."""
+        from helip import study
+        from helip.planning import runs_text
+
+        print(runs_text(study.load(self.study)))
 
 
 class DataCheck(Command):
@@ -97,7 +111,8 @@ class Report(Command):
 
 
 class Track(Command):
-    """What is there already is left alone, so that it may be run as often as you like."""
+    """What is there already is left alone, so that it may be run as often as you like. Where $MLFLOW_TRACKING_URI names a server, the runs
+    go there as well."""
 
     study: Study = Field(description=STUDY)
     store: Path | None = Field(None, description="the sqlite file; by default mlflow.db in the results folder")
@@ -106,12 +121,28 @@ class Track(Command):
     def run(self) -> None:
         """Imports the runs and prints how many there were."""
         from helip.io import write_json
-        from helip.reporting.tracking import import_study
+        from helip.reporting.tracking import import_everywhere
         from helip.study import load
 
         study = load(self.study)
         store = self.store or study.root.parent / "mlflow.db"
-        counts = import_study(study, store)
+        counts = import_everywhere(study, store)
         if self.out:
             write_json(self.out, {"store": str(store), **counts})
         done(f"{store}: {counts['imported']} runs imported, {counts['unchanged']} unchanged", then="make ui, to look at them")
+
+
+class Ui(Command):
+    """It is MLflow's own server with one worker. `make ui` starts it."""
+
+    host: str = Field("127.0.0.1", description="the address to listen on; 0.0.0.0 listens on all of this machine")
+    port: int = Field(5000, gt=0, lt=65536, description="the port to listen on")
+    allowed_hosts: str = Field("", description="names under which browsers reach it beside localhost, with commas between; * allows all")
+    store: Path | None = Field(None, description="the sqlite file; by default mlflow.db in the results folder")
+
+    def run(self) -> int:
+        """Serves the store until it is interrupted."""
+        from helip.reporting.tracking_server import serve
+
+        results = Path(os.environ.get("HELIP_RESULTS", "results"))
+        return serve(self.store or results / "mlflow.db", self.host, self.port, self.allowed_hosts)

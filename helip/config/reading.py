@@ -18,6 +18,7 @@ import yaml
 from pydantic import TypeAdapter, ValidationError
 
 from helip.config import ConfigModel
+from helip.config.explaining import sentence, what_is_wrong
 from helip.errors import HelipError
 
 Kind = TypeVar("Kind")
@@ -59,7 +60,7 @@ def validate(kind: type[Kind], value: Any, where: str) -> Kind:
     try:
         return TypeAdapter(kind).validate_python(value)
     except ValidationError as error:
-        raise HelipError(f"{where}: {_sentence(error)}") from None
+        raise HelipError(f"{where}: {sentence(error, kind)}") from None
 
 
 def validate_options(
@@ -75,23 +76,10 @@ def validate_options(
     except ValidationError as error:
         one = error.errors()[0]
         if source and one["loc"] and one["loc"][0] not in given:
-            raise HelipError(f"{source}: {_sentence(error)}") from None
+            raise HelipError(f"{source}: {sentence(error, kind)}") from None
         field = "_".join(str(part) for part in one["loc"] if not isinstance(part, int)) or nameless
         option = (spelled or {}).get(field, field).replace("_", "-")
-        raise HelipError(f"--{option}: {_what(one)}") from None
-
-
-def _sentence(error: ValidationError) -> str:
-    one = error.errors()[0]
-    entry = " -> ".join(str(part) for part in one["loc"]) or "the file"
-    more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
-    return f"{entry}: {_what(one)}{more}"
-
-
-def _what(one: Any) -> str:
-    """What is wrong, of one of pydantic's errors."""
-    plain = {"extra_forbidden": "unknown key: remove it or correct its spelling", "missing": "is missing"}
-    return plain.get(one["type"]) or str(one["msg"]).removeprefix("Value error, ")
+        raise HelipError(f"--{option}: {what_is_wrong(one, kind)}") from None
 
 
 def _written_out(value: Any, where: str) -> Any:

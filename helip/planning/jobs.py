@@ -47,6 +47,20 @@ def cost_of(one: Stage) -> Cost | None:
     return one.study.declaration.costs[key] if key else None
 
 
+def hours_of(one: Stage) -> float | None:
+    """Returns how long the job of an artefact takes; None where the study declares no cost, or nobody has said how large its data are."""
+    cost, work = cost_of(one), one.work()
+    return None if cost is None or work.units is None else (cost.start + cost.seconds * work.units) / 3600
+
+
+def added_by(study: Study, table: str, planned: Iterable[Stage]) -> list[Stage]:
+    """Returns what of a whole plan one table alone asks for: no other table shows it."""
+    others = [MakeTable(study, name) for name in study.tables if "/" not in name and name != table]
+    needed = {one.output for root in others if root.inputs() for one in _behind(root)}
+    own = {one.output for one in _behind(MakeTable(study, table))}
+    return [one for one in planned if one.output in own - needed]
+
+
 def check_costs(study: Study) -> None:
     """Refuses a cost that no artefact would look up, which is a misspelling."""
     known = {stage.name for stage in STAGES} | {*OTHER_COSTS}

@@ -4,6 +4,7 @@ digests, and how many evaluation images are among the training images."""
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -130,6 +131,18 @@ class Contamination:
             f"Test images with a near-duplicate among the training images, by perceptual hashes (at most {self.dct_bits} bits of 64 of one "
             f"and {self.gradient_bits} of another differ). Nothing was removed: the numbers above are of whole sets, as the paper's are."
         )
+
+
+def interval_of_job(metadata: dict[str, Any]) -> tuple[str, str]:
+    """Returns when the job that wrote an artefact began and ended, as ISO times; empty where its JSON does not say.
+
+    A training that was stopped and went on says how long it trained in all: it began that much earlier than it ended, or before.
+    """
+    begun, ended = metadata.get("job", {}).get("begun", ""), metadata.get("written", "")
+    if not begun or not ended:
+        return begun or ended, ended
+    earliest = datetime.fromisoformat(ended) - timedelta(seconds=metadata.get("wall_clock_seconds", 0.0))
+    return min(datetime.fromisoformat(begun), earliest).isoformat(), ended
 
 
 def costs(study: Study) -> Costs:

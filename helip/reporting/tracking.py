@@ -1,102 +1,128 @@
-"""Copy finished trainings and their metrics files into an MLflow sqlite store: idempotent, and one process at a time.
+"""Copy finished trainings, with their numbers and files, into an MLflow store: idempotent, incremental, and one process at a time.
 
 Jobs never open the store (many writers break a new one); this local step reads what they wrote. A run is known by its key
-(study/run/seed) and replaced when the digest of its files has changed.
+(study/run/seed) and written again when the digest of its files has changed. An import without news never imports MLflow.
 """
 
 import fcntl
-import hashlib
-from collections.abc import Iterator
+import logging
+import os
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
-import pandas
-
-from helip.io import read_json
+from helip.errors import HelipError
+from helip.reporting.tracking_content import Contents, RunContent, key_of
+from helip.reporting.tracking_store import Known, Tracked, digest_of, explained, known_in_file
 from helip.stages import model_of
 from helip.study import Study, start_seed
 
-BATCH = 1000  # metrics a call: the most MLflow takes
+SCHEMA = "2"  # raised when the code changes what a run shows: everything is then imported again
+SERVER = "MLFLOW_TRACKING_URI"
+
+log = logging.getLogger(__name__)
 
 
 def import_study(study: Study, store: Path) -> dict[str, int]:
-    """Imports every finished training of a study; returns how many were imported and how many were there already."""
-    from mlflow import MlflowClient
+    """Imports every finished training of a study into a sqlite store; returns how many were imported and how many were there already.
 
+    HelipError is raised for a store of another version of MLflow, and for one that cannot be opened.
+    """
     store.parent.mkdir(parents=True, exist_ok=True)
-    counts = {"imported": 0, "unchanged": 0}
     with open(store.with_suffix(".lock"), "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        client = MlflowClient(tracking_uri=f"sqlite:///{store.resolve()}")
-        experiment = client.get_experiment_by_name(study.name)
-        identity = experiment.experiment_id if experiment else client.create_experiment(study.name)
-        for run, seed in finished(study):
-            counts["imported" if _import_run(client, identity, study, run, seed) else "unchanged"] += 1
+        artifacts, uri = store.parent / f"{store.stem}-artifacts", f"sqlite:///{store.resolve()}"
+        return Import(study, lambda: Tracked(study, uri, artifacts), known_in_file(store, study.name), uri).run()
+
+
+def import_to_server(study: Study, uri: str) -> dict[str, int]:
+    """Imports every finished training of a study into an MLflow server, as `import_study` does. HelipError where it does not answer."""
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "20")
+    tracked = Tracked(study, uri, None)
+    with explained(uri):
+        return Import(study, lambda: tracked, tracked.known(), uri).run()
+
+
+def server() -> str | None:
+    """Returns the address of the tracking server that $MLFLOW_TRACKING_URI names; None where it names none."""
+    uri = os.environ.get(SERVER, "")
+    return uri if uri.startswith(("http://", "https://")) else None
+
+
+def import_everywhere(study: Study, store: Path) -> dict[str, int]:
+    """Imports into the store, and into the server that $MLFLOW_TRACKING_URI names. A server that is down is a warning, and no error."""
+    counts = import_study(study, store)
+    if uri := server():
+        try:
+            import_to_server(study, uri)
+        except HelipError as error:
+            log.warning("%s; the runs are in %s, and `helip track %s` sends them later", error, store, study.name)
     return counts
 
 
-def finished(study: Study) -> Iterator[tuple[str, str]]:
-    """Yields (run, seed) of every training that is done."""
-    for run in study.runs.values():
-        for seed in run.seeds:
-            if (model_of(study, run.name, seed).folder / "train.json").exists():
-                yield run.name, seed
+class Import:
+    """One import: what is known, and what is written. `connect` opens the store, once something has to be written."""
 
+    def __init__(self, study: Study, connect: Callable[[], Tracked], known: Known, uri: str):
+        self.study, self.connect, self.known, self.uri = study, connect, known, uri
+        self.contents = Contents(study)
+        self._tracked: Tracked | None = None
 
-def _import_run(client, experiment: str, study: Study, run: str, seed: str) -> bool:
-    files = [model_of(study, run, seed).folder / "train.json", model_of(study, run, seed).folder / "curve.csv"]
-    files += sorted((study.root / "metrics" / run / f"seed{seed}").glob("*.json"))
-    content = hashlib.sha256(b"\0".join(f.read_bytes() for f in files)).hexdigest()
-    key = f"{study.name}/{run}/seed{seed}"
-    for known in client.search_runs([experiment], f"tags.`helip.key` = '{key}'"):
-        if known.data.tags.get("helip.content") == content and known.info.status == "FINISHED":
+    @property
+    def tracked(self) -> Tracked:
+        """The store, opened at the first use; what it knows is then what counts."""
+        if self._tracked is None:
+            with explained(self.uri):
+                self._tracked = self.connect()
+                self.known = self._tracked.known()
+        return self._tracked
+
+    def run(self) -> dict[str, int]:
+        """Writes what has changed, and returns the counts of trainings."""
+        counts, done = {"imported": 0, "unchanged": 0}, self.contents.done()
+        seeds: dict[str, list[str]] = {}
+        for run, seed in done:
+            seeds.setdefault(run, []).append(seed)
+        for run, of_run in seeds.items():
+            parent = self._write_seeds(run, of_run)
+            for seed in of_run:
+                counts["imported" if self._write_training(run, seed, parent) else "unchanged"] += 1
+        if done:
+            self._write_study(done)
+        return counts
+
+    def _write(self, key: str, digest: str, make: Callable[[], RunContent], parent: str | None = None, in_place: bool = False) -> bool:
+        """Whether a run had to be written."""
+        if self.known.get(key, ("", ""))[1] == digest:
             return False
-        client.delete_run(known.info.run_id)
-    made = client.create_run(experiment, run_name=f"{run} seed{seed}", tags=_tags(study, run, seed, key, content))
-    _log(client, made.info.run_id, read_json(files[0]), files[1], files[2:])
-    client.set_terminated(made.info.run_id)
-    return True
+        with explained(self.uri):
+            tracked = self.tracked
+            if self.known.get(key, ("", ""))[1] == digest:
+                return False
+            if in_place and key in self.known:
+                tracked.update(make(), digest, self.known)
+            else:
+                tracked.write(make(), digest, self.known, parent)
+        return True
 
+    def _write_seeds(self, run: str, seeds: list[str]) -> str:
+        """Writes the parent of a run's seeds, and returns its id, which stays while the run's settings do."""
+        key = key_of(self.study, run)
+        declared = "\n".join(model_of(self.study, run, seed).digest for seed in self.study.run(run).seeds)
+        files = [path for seed in seeds for path in self.contents.files(run, seed)]
+        digest = f"{digest_of([], SCHEMA, declared)[:16]}-{digest_of(files, SCHEMA, self.study.run(run).question)}"
+        same = self.known.get(key, ("", ""))[1].partition("-")[0] == digest.partition("-")[0]
+        self._write(key, digest, lambda: self.contents.seeds(run, seeds), in_place=same)
+        return self.known[key][0]
 
-def _tags(study: Study, run: str, seed: str, key: str, content: str) -> dict[str, str]:
-    bound = study.run(run)
-    lineage = {"corpus": bound.corpus, "model": bound.model, "arm": bound.arm}
-    if bound.start:
-        lineage["start"] = f"{study.name}/{bound.start}/seed{start_seed(seed)}"
-    if bound.pairs:
-        lineage["pairs"] = study.pairs_name(bound)
-    return {"helip.key": key, "helip.content": content, **{f"helip.{k}": v for k, v in lineage.items()}}
+    def _write_training(self, run: str, seed: str, parent: str) -> bool:
+        start = self.study.run(run).start
+        lineage = self.known.get(key_of(self.study, start, start_seed(seed)), ("", ""))[0] if start else ""
+        words = (SCHEMA, self.study.run(run).question, model_of(self.study, run, seed).digest, parent, lineage)
+        digest = digest_of(self.contents.files(run, seed), *words)
+        return self._write(key_of(self.study, run, seed), digest, lambda: self.contents.training(run, seed), parent)
 
-
-def _log(client, run_id: str, train: dict[str, Any], curve: Path, metrics: list[Path]) -> None:
-    from mlflow.entities import Metric, Param, RunTag
-
-    params = [Param(k, str(v)[:6000]) for k, v in _flat(train["declaration"])]
-    tags = [RunTag(f"helip.{k}", str(train.get(k, ""))) for k in ("commit", "host", "written", "digest")]
-    if (share := train.get("recovered_share")) is not None:
-        tags.append(RunTag("helip.recovered_share", f"{share:.4f}"))
-    if warnings := "\n".join(train.get("warnings", [])):  # as MLflow's description of the run, which its page shows first
-        tags += [RunTag("helip.warnings", warnings[:5000]), RunTag("mlflow.note.content", f"Warnings\n\n{warnings[:5000]}")]
-    client.log_batch(run_id, params=params[:100], tags=tags)
-    points = [Metric(f"train.{name}", value, 0, step) for name, step, value in _curve(curve)]
-    for path in metrics:
-        one = read_json(path)
-        points += [Metric(f"{one['set']}.{one['task']}.{k}", float(v), 0, 0) for k, v in one["metrics"].items()]
-    for first in range(0, len(points), BATCH):
-        client.log_batch(run_id, metrics=points[first : first + BATCH])
-
-
-def _curve(file: Path) -> Iterator[tuple[str, int, float]]:
-    """(name, step, value) of every number in a training's curve.csv."""
-    curve = pandas.read_csv(file)
-    for name in curve.columns.drop("step"):
-        for step, value in curve[["step", name]].dropna().itertuples(index=False):
-            yield name, int(step), float(value)
-
-
-def _flat(value: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
-    if isinstance(value, dict) and value:
-        for key, inner in value.items():
-            yield from _flat(inner, f"{prefix}.{key}" if prefix else key)
-    else:
-        yield prefix, value
+    def _write_study(self, done: list[tuple[str, str]]) -> None:
+        files = self.contents.study_files()
+        digest = digest_of(list(files.values()), SCHEMA, self.study.declaration.question, *(f"{run}/{seed}" for run, seed in done))
+        self._write(key_of(self.study), digest, lambda: self.contents.whole(done), in_place=True)

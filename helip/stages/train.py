@@ -113,6 +113,8 @@ class Train(Stage):
 
     def job(self, context: "DistributedContext") -> "TrainJob":
         """Returns the training job; everything comes from the study's declarations."""
+        from pkgutil import resolve_name  # reporting stands above the stages
+
         from helip.data.corpus import Corpus
         from helip.io import file_digest
         from helip.mining import PairSet
@@ -136,6 +138,7 @@ class Train(Stage):
             keep = read_keep(selected.output, len(corpus))
             inputs["selection"], soft = file_digest(selected.output), of_selection(selected.output, keep)
             inputs |= {"sampling": soft.digest} if soft else {}
+        follower = resolve_name("helip.reporting.tracking_live:follower")
         declared, seed, features = study.model(run.model), seed_number(self.seed), None
         if isinstance(declared, FrozenModel):
             encoded = EncodeViews(study, run.corpus, run.model)
@@ -154,6 +157,7 @@ class Train(Stage):
             recipe=run.recipe, clip=clip, corpus=corpus, pairs=pairs, keep=keep, soft=soft, seed=seed, inputs=inputs, features=features,
             duplicates_dir=study.root / "state",
             digest=self.digest, state_dir=self.state, out=self.folder, name=self.title, recovered_share=corpus.recovered_share,
+            follow=follower(study, self.run, self.seed, self.digest) if context.leads else None,
         )  # fmt: skip
 
 

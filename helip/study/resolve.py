@@ -6,7 +6,11 @@ from typing import Any
 
 from helip.config import ConfigModel, Interpolation, Name, Pairs, Refinement, Run, Selection, StudyConfig, TrainConfig
 from helip.config.reading import read_yaml, validate
-from helip.errors import HelipError
+from helip.errors import HelipError, nearest
+
+# A kind of name of runs.yaml -> the entry of a study that binds it, and one of the kind in a sentence.
+BOUND_IN = {"corpora": "corpora", "models": "models", "objectives": "pretraining", "encoders": "encoders"}
+SINGULAR = {"corpora": "corpus", "models": "model", "objectives": "objective", "encoders": "encoder"}
 
 
 class Names(ConfigModel):
@@ -90,6 +94,7 @@ class RunResolver:
         self.study, self.study_file, self.file = study, study_file, runs_file
         read = read_yaml(runs_file, Runs)
         self.names, self.declared = read.names, dict(read.runs)
+        self.left_out: dict[str, tuple[str, ...]] = {}  # run -> what the study does not bind for it: "encoder bert"
         for name, entry in study.runs.items():
             known = self.declared[name].model_dump(exclude_unset=True) if name in self.declared else {}
             self.declared[name] = validate(Run, merge(known, entry), f"{study_file}: runs -> {name}")
@@ -124,13 +129,15 @@ class RunResolver:
         if (run.refine is None) == (run.objective is None) or (run.refine is None) != (run.start is None):
             raise HelipError(f"{self.file}: {name}: a run has either an objective (pre-training) or a start and a refine (refinement)")
         if run.start and start is None:
+            self.left_out[name] = self.left_out[run.start]
             return None
         corpus, model = run.corpus or (start and start.corpus), run.model or (start and start.model)
         if not corpus or not model:
             raise HelipError(f"{self.file}: {name}: needs a corpus and a model")
         refinement = self._refinement(name, run) if run.refine is not None else None
         pairs = self._pairs(name, run) if refinement and refinement.arm != "control" else None
-        if not self._has_all(name, corpus, model, run.objective, pairs):
+        if lacking := self._lacking(name, corpus, model, run.objective, pairs):
+            self.left_out[name] = lacking
             return None
         recipe = refinement if run.objective is None else self.study.pretraining[run.objective]
         assert recipe is not None  # as checked above, a run without an objective has a refinement
@@ -152,6 +159,7 @@ class RunResolver:
         self._follow("interpolate", mixed.run, (*chain, name))
         refined = self._bind(mixed.run, (*chain, name))
         if refined is None:
+            self.left_out[name] = self.left_out[mixed.run]
             return None
         if refined.start is None or refined.interpolate:
             raise HelipError(f"{self.file}: {name}: interpolate names '{refined.name}', which is no refinement that has a start")
@@ -183,14 +191,25 @@ class RunResolver:
         seeds = [str(s) for s in run.seeds or self.study.seeds]
         return tuple(f"{s}r{r}" for s in seeds for r in range(run.repeats)) if run.repeats > 1 else tuple(seeds)
 
-    def _has_all(self, name: str, corpus: str, model: str, objective: str | None, pairs: Pairs | None) -> bool:
+    def _lacking(self, name: str, corpus: str, model: str, objective: str | None, pairs: Pairs | None) -> tuple[str, ...]:
+        """What of a run the study does not bind, each with its kind. HelipError for a name that nothing knows."""
         wanted: list[tuple[str, str, Mapping[str, object]]] = [
             ("corpora", corpus, self.study.corpora),
             ("models", model, self.study.models),
         ]
         wanted += [("objectives", objective, self.study.pretraining)] if objective else []
         wanted += [("encoders", e, self.study.encoders) for e in encoders_of(pairs)] if pairs else []
-        for kind, asked, bound in wanted:
-            if asked not in bound and asked not in getattr(self.names, kind):
-                raise HelipError(f"{self.file}: {name}: '{asked}' is none of the {kind} that the file names; correct it or add it there")
-        return all(asked in bound for _, asked, bound in wanted)
+        lacking = [(kind, asked) for kind, asked, bound in wanted if asked not in bound]
+        for kind, asked in lacking:
+            if asked not in getattr(self.names, kind) and asked not in self._bound_elsewhere(kind):
+                known = nearest(asked, {*getattr(self.names, kind), *getattr(self.study, BOUND_IN[kind])})
+                where = f"bind it under {BOUND_IN[kind]} of a study in {self.study_file.parent}"
+                raise HelipError(
+                    f"{self.file}: {name}: '{asked}' is none of the {kind} that any study knows{known}; correct it, or {where}"
+                )
+        return tuple(f"{SINGULAR[kind]} {asked}" for kind, asked in lacking)
+
+    def _bound_elsewhere(self, kind: str) -> set[str]:
+        """The names that other studies bind: what one study alone brings, an ablation's encoder say, needs no entry in `names`."""
+        others = [read_yaml(path, dict[str, Any]) for path in sorted(self.study_file.parent.glob("*.yaml")) if path != self.study_file]
+        return {name for other in others for name in other.get(BOUND_IN[kind]) or {}}

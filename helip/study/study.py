@@ -27,7 +27,7 @@ from helip.config import (
     UnionCorpus,
 )
 from helip.config.reading import read_yaml
-from helip.errors import HelipError
+from helip.errors import HelipError, nearest
 from helip.io import digest
 from helip.study.checks import check
 from helip.study.published import with_margin
@@ -55,7 +55,7 @@ def _as_long(a: TrainConfig, b: TrainConfig) -> bool:
 
 
 class Study:
-    """A study and what of the paper it binds. `runs` are those it can build, `declared` all that the paper has. Never imports torch.
+    """A study and what of the paper it binds. `runs` are those it can build, `left_out` the others. Never imports torch.
 
     Where its artefacts lie and what they stand for, helip.stages says.
     """
@@ -73,7 +73,7 @@ class Study:
         self.root = results / name
         self.runs_file = experiments / "paper" / "runs.yaml"
         binding = RunResolver(self.declaration, self.file, self.runs_file)
-        self.declared, self.runs = set(binding.declared), binding.runs()
+        self.declared, self.runs, self.left_out = set(binding.declared), binding.runs(), binding.left_out
         check(self, experiments / "paper")
         self.claims = {n: with_margin(self.tables, claim) for n, claim in self.claims.items()}
         self.tables |= {f"first/{n}": t for n, table in self.tables.items() if (t := self._first_rows(table)).rows}
@@ -82,8 +82,21 @@ class Study:
         """Returns a run with its settings resolved. HelipError for a run that the study cannot build."""
         if name in self.runs:
             return self.runs[name]
-        why = "binds no corpus, model or encoder for it" if name in self.declared else "knows no such run"
-        raise HelipError(f"{self.file}: '{name}' cannot be built: the study {why}")
+        if name in self.left_out:
+            raise HelipError(f"{self.file}: '{name}' cannot be built: the study binds no {' and no '.join(self.left_out[name])}")
+        raise HelipError(f"{self.file}: '{name}' cannot be built: the study knows no such run{nearest(name, self.declared)}")
+
+    def notice(self) -> str:
+        """Returns a sentence on the runs that the study leaves out, and on what it would have to bind; empty where it has all."""
+        if not self.left_out:
+            return ""
+        kinds: dict[str, list[str]] = {}
+        for lacking in self.left_out.values():
+            for kind, name in (one.split() for one in lacking):
+                kinds.setdefault(kind, []).append(name)
+        missing = "; ".join(f"{kind} {', '.join(dict.fromkeys(names))}" for kind, names in kinds.items())
+        of = f"{len(self.left_out)} of {len(self.declared)} runs are left out of study {self.name}"
+        return f"{of}, which does not bind: {missing}. `helip runs {self.name}` lists them."
 
     def _known(self, kind: str, bound: Mapping[str, Declared], name: str) -> Declared:
         if name not in bound:

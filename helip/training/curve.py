@@ -3,6 +3,7 @@
 import csv
 import math
 import statistics
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -21,8 +22,9 @@ class NotFiniteError(HelipError):
 class MetricsLog:
     """The log holds rows of step -> {column: number}; numbers still on the device are read every few steps."""
 
-    def __init__(self):
+    def __init__(self, follow: Callable[[dict[str, float]], None] | None = None):
         self.rows: list[dict[str, float]] = []
+        self.follow = follow  # told each row once its numbers are read
         self._pending: list[tuple[dict[str, float], dict[str, Tensor]]] = []
 
     def add(self, known: dict[str, float], on_device: dict[str, Tensor]) -> None:
@@ -45,6 +47,8 @@ class MetricsLog:
             if not math.isfinite(row[0]):
                 raise NotFiniteError(f"the loss is {row[0]} at step {step}: lower learning_rate, set clip_norm or use fp32")
             self.rows.append(known | dict(zip(tensors, row, strict=True)))
+            if self.follow is not None:
+                self.follow(self.rows[-1])
 
     def note(self, step: int, **values: float) -> None:
         """Adds columns to the row of a step that has been taken, or makes a row for the start (step 0)."""

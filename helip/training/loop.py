@@ -70,6 +70,7 @@ class TrainJob:
     warnings: tuple[str, ...] = ()  # of the preparation, for train.json
     features: TrunkRows | None = None  # of a model whose trunks are frozen, in place of the corpus' pixels and tokens
     workers: int | None = None  # loader processes; None: none on a CPU, up to 8 beside a GPU
+    follow: Callable[[dict[str, float]], None] | None = None  # told each row of the curve; it must neither wait nor raise
 
 
 def train(job: TrainJob, world: DistributedContext, listening: Interrupts | None = None) -> int:
@@ -123,7 +124,7 @@ class Trainer:
         self.stepper = TrainStep(self.model, self.objective, optimiser([self.model, self.objective], recipe), recipe, world, start)
         self._moments = refinement.moments if refinement else 0
         self.retained = Retained(self.retention) if self.retention and self.retention.stop is not None else None
-        self.curve, self.draws, self.seconds = MetricsLog(), "", 0.0
+        self.curve, self.draws, self.seconds = MetricsLog(job.follow if world.leads else None), "", 0.0
         self.warnings: list[str] = []
         self._resume()
 

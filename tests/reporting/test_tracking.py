@@ -1,69 +1,236 @@
 import json
+import shutil
+import sqlite3
 import sys
+from pathlib import Path
 
+import numpy as np
 import pytest
+from wide import write_metrics
 
-from helip.reporting.tracking import import_study
-from helip.stages import metrics_file, model_of
+from helip.errors import HelipError
+from helip.reporting.tracking import import_everywhere, import_study
+from helip.reporting.tracking_content import AVERAGE, GAIN, Contents, label
+from helip.reporting.tracking_server import check_port, check_store, command
+from helip.reporting.tracking_store import known_in_file, link_file
+from helip.stages import BuildCorpus, Mine, metrics_file, model_of
 
 TRAINED = ("cc3m_clip", "cc3m_clip_control", "cc3m_clip_cleaned", "cc3m_clip_helip")
+SETS = ("imagenet", "cifar10", "cifar100", "caltech101")  # those that the table of the question averages in this study
 
 
 @pytest.fixture
 def trained(measured):
-    """Four runs, as if their trainings had ended."""
-    for run in map(measured.run, TRAINED):
-        for seed in run.seeds:
-            folder = model_of(measured, run.name, seed).folder
-            folder.mkdir(parents=True)
-            folder.joinpath("train.json").write_text(
-                json.dumps(
-                    {
-                        "declaration": run.recipe.model_dump(mode="json"),
-                        "commit": "abc",
-                        "host": "here",
-                        "written": "now",
-                        "recovered_share": 0.63,
-                    }
-                    | ({"warnings": ["step 4: retention fell", "captions cut"]} if run.arm == "helip" else {})
-                )
-            )
-            folder.joinpath("curve.csv").write_text("step,loss,samples_per_second\n0,4.5,100\n1,4.25,110\n")
+    """Four runs, as if their trainings had ended: seed s of each gets level + s of 40 items right on every set."""
+    BuildCorpus(measured, "cc3m").output.write_text(json.dumps({"size": 600, "digest": "0123456789abcdef" * 4}))
+    for run, level in {"cc3m_clip": 10, "cc3m_clip_control": 12, "cc3m_clip_cleaned": 16, "cc3m_clip_helip": 11}.items():
+        for seed in measured.run(run).seeds:
+            write_metrics(measured, run, seed, "caltech101", np.arange(40) < level + int(seed))
+            train(measured, run, seed)
+    pairs = Mine(measured, "cc3m.hpm.dino_vits8.sentence").output
+    pairs.parent.mkdir(parents=True)
+    pairs.write_text(json.dumps({"targets": 600, "noise_targets": 460}))
+    pairs.with_name("audit.html").write_text("audit")
     return measured
 
 
-def stored(store):
+def train(study, run: str, seed: str) -> None:
+    folder = model_of(study, run, seed).folder
+    folder.mkdir(parents=True)
+    facts = {"commit": "abc-dirty", "host": "here", "written": "2026-11-01T10:00:30+00:00", "wall_clock_seconds": 12.0}
+    facts |= {"job": {"begun": "2026-11-01T10:00:00+00:00"}, "recovered_share": 0.63}
+    warnings = ["step 4: retention fell", "captions cut"] if study.run(run).arm == "helip" else []
+    declared = {"declaration": study.run(run).recipe.model_dump(mode="json"), "warnings": warnings}
+    (folder / "train.json").write_text(json.dumps(facts | declared))
+    (folder / "curve.csv").write_text("step,loss,samples_per_second\n0,4.5,100\n1,4.25,110\n")
+
+
+class Stored:
+    """What a store shows of the study, through MLflow's client."""
+
+    def __init__(self, store):
+        from mlflow import MlflowClient
+
+        self.client = MlflowClient(tracking_uri=f"sqlite:///{store}")
+        self.experiment = self.client.get_experiment_by_name("smoke")
+        self.runs = {r.data.tags["helip.key"]: r for r in self.client.search_runs([self.experiment.experiment_id], max_results=1000)}
+
+
+@pytest.fixture(scope="module")
+def empty(tmp_path_factory):
+    """A store without runs: to make its tables takes MLflow seconds."""
+    from mlflow import MlflowClient
+
+    path = tmp_path_factory.mktemp("empty") / "store.db"
+    MlflowClient(tracking_uri=f"sqlite:///{path}").search_experiments()
+    return path
+
+
+@pytest.fixture
+def store(trained, tmp_path, empty):
+    shutil.copy(empty, tmp_path / "store.db")
+    assert import_study(trained, tmp_path / "store.db") == {"imported": 8, "unchanged": 0}
+    return tmp_path / "store.db"
+
+
+def test_a_training_has_its_question_numbers_and_lineage(store):
+    shown = Stored(store)
+    assert len(shown.runs) == 8 + 4 + 1  # trainings, the parents of their seeds, the study
+    run, start = shown.runs["smoke/cc3m_clip_helip/seed1"], shown.runs["smoke/cc3m_clip/seed1"]
+    assert run.info.run_name == "s1 helip · cc3m_clip"
+    assert (run.info.start_time, run.info.end_time) == (1793527200000, 1793527230000)  # as train.json says
+    note = run.data.tags["mlflow.note.content"]
+    assert note.startswith("Do mined hard pairs and the margin loss beat plain continued training?")
+    assert f"[smoke/cc3m_clip/seed1](#/experiments/{shown.experiment.experiment_id}/runs/{start.info.run_id})" in note
+    assert "retention fell" in note
+    wanted = {"gamma": "1.0", "mining.method": "hpm", "mining.tau_image": "0.5", "mining.image_encoder": "dino_vits8", "seed": "1"}
+    assert wanted | {"mining.share_dropped": "0.7667", "arm": "helip"} == {
+        k: run.data.params[k] for k in [*wanted, "mining.share_dropped", "arm"]
+    }
+    assert run.data.metrics["on.imagenet"] == 30.0
+    assert (run.data.metrics[AVERAGE], run.data.metrics[GAIN]) == (30.0, -2.5)
+    assert sorted(run.data.metrics)[:2] == [AVERAGE, GAIN]  # MLflow's order
+    assert [(m.step, m.value) for m in shown.client.get_metric_history(run.info.run_id, "train.loss")] == [(0, 4.5), (1, 4.25)]
+    tags = {"helip.start": "smoke/cc3m_clip/seed1", "helip.pairs": "cc3m.hpm.dino_vits8.sentence", "helip.recovered_share": "0.6300"}
+    tags |= {"mlflow.source.name": "helip run smoke train cc3m_clip_helip 1", "mlflow.source.git.commit": "abc"}
+    assert tags.items() <= run.data.tags.items()
+    assert "helip.warnings" not in start.data.tags
+    used = {one.dataset.name: (one.dataset.digest, one.tags[0].value) for one in run.inputs.dataset_inputs}
+    assert used["cc3m"] == (("0123456789abcdef" * 4)[:36], "training")
+    assert {name for name, (_, context) in used.items() if context == "evaluation"} == {*SETS}
+
+
+def test_files_of_a_run_are_its_artifacts(store, trained):
+    shown = Stored(store)
+    run = shown.runs["smoke/cc3m_clip_helip/seed1"].info.run_id
+    assert {a.path for a in shown.client.list_artifacts(run)} == {"metrics", "model", "pairs"}
+    assert {a.path for a in shown.client.list_artifacts(run, "pairs")} == {"pairs/audit.html", "pairs/pairs.json"}
+    downloaded = shown.client.download_artifacts(run, "model/train.json")
+    assert json.loads(Path(downloaded).read_text())["commit"] == "abc-dirty"
+
+
+def test_seeds_stand_under_a_parent_with_their_gain(store):
+    shown = Stored(store)
+    parent = shown.runs["smoke/cc3m_clip_helip"]
+    children = [shown.runs[f"smoke/cc3m_clip_helip/seed{seed}"] for seed in (0, 1)]
+    assert {child.data.tags["mlflow.parentRunId"] for child in children} == {parent.info.run_id}
+    metrics = parent.data.metrics
+    assert (metrics[AVERAGE], metrics[GAIN]) == (28.75, -2.5)  # 11 and 12 of 40, against 12 and 13
+    assert metrics[f"{GAIN}_low"] < -2.5 < metrics[f"{GAIN}_high"]
+    assert parent.data.tags["helip.seeds"] == "2 of 2"
+
+
+def test_the_experiment_opens_as_model_training(store, trained):
+    shown = Stored(store)
+    assert shown.experiment.tags["mlflow.experimentKind"] == "custom_model_development"
+    assert shown.experiment.tags["mlflow.note.content"] == trained.declaration.question
+    (trained.root / "table1.csv").write_text("a table")
+    (trained.root / "report.html").write_text("a page")
+    assert import_study(trained, store) == {"imported": 0, "unchanged": 8}
+    run = Stored(store).runs["smoke"].info.run_id
+    assert {a.path for a in shown.client.list_artifacts(run)} == {"report.html", "table1.csv"}
+
+
+def test_only_what_changed_is_imported_again(store, trained):
+    before = Stored(store).runs
+    write_metrics(trained, "cc3m_clip_helip", "0", "imagenet", np.arange(40) < 19, recovered_share=0.63)
+    assert import_study(trained, store) == {"imported": 1, "unchanged": 7}
+    after = Stored(store).runs
+    assert after["smoke/cc3m_clip_helip/seed0"].data.metrics["on.imagenet"] == 47.5
+    assert after["smoke/cc3m_clip_helip"].data.metrics["on.imagenet"] == 38.75  # its parent keeps its address
+    kept = before.keys() - {"smoke/cc3m_clip_helip/seed0"}
+    assert {key: before[key].info.run_id for key in kept} == {key: after[key].info.run_id for key in kept}
+    folder = store.with_name("store-artifacts") / "smoke"
+    assert {one.name for one in folder.iterdir()} <= {run.info.run_id for run in after.values()}  # nothing is left of what was replaced
+
+
+def test_an_import_without_news_never_opens_mlflow(store, trained, monkeypatch):
+    monkeypatch.setattr("helip.reporting.tracking.Tracked", None)  # whoever opens the store fails
+    assert import_study(trained, store) == {"imported": 0, "unchanged": 8}
+
+
+def test_a_store_of_another_schema_is_one_sentence(empty, trained, tmp_path):
+    store = shutil.copy(empty, tmp_path / "old.db")
+    with sqlite3.connect(store) as connection:
+        connection.execute("UPDATE alembic_version SET version_num = '181f10493468'")
+    upgrade = f"cp {store} {store}.old && .venv/bin/mlflow db upgrade sqlite:///{store}"
+    for ask in (lambda: import_study(trained, store), lambda: check_store(store)):
+        with pytest.raises(HelipError, match="was written by another version of MLflow") as error:
+            ask()
+        assert upgrade in str(error.value)
+
+
+def test_a_moved_or_older_experiment_is_set_aside(store, trained):
     from mlflow import MlflowClient
 
     client = MlflowClient(tracking_uri=f"sqlite:///{store}")
-    experiment = client.get_experiment_by_name("smoke")
-    return client, {r.data.tags["helip.key"]: r for r in client.search_runs([experiment.experiment_id], max_results=1000)}
+    old = client.get_experiment_by_name("smoke")
+    client.rename_experiment(old.experiment_id, "x")
+    client.create_experiment("smoke", artifact_location="/elsewhere")
+    assert import_study(trained, store)["imported"] == 8
+    assert Stored(store).experiment.artifact_location == store.with_name("store-artifacts").joinpath("smoke").as_uri()
 
 
-def test_runs_are_tracked_once_with_metrics_and_lineage(trained, tmp_path):
-    store = tmp_path / "store.db"
-    trainings = sum(len(trained.run(name).seeds) for name in TRAINED)
-    assert import_study(trained, store) == {"imported": trainings, "unchanged": 0}
-    assert import_study(trained, store) == {"imported": 0, "unchanged": trainings}
-    client, runs = stored(store)
-    run = runs["smoke/cc3m_clip_helip/seed1"]
-    assert run.data.params["gamma"] == "1.0"
-    assert run.data.params["objective.name"] == "clip"
-    assert run.data.metrics["imagenet.zeroshot.acc1"] == 30.0
-    assert [(m.step, m.value) for m in client.get_metric_history(run.info.run_id, "train.loss")] == [(0, 4.5), (1, 4.25)]
-    assert run.data.tags["helip.start"] == "smoke/cc3m_clip/seed1"
-    assert run.data.tags["helip.pairs"] == "cc3m.hpm.dino_vits8.sentence"
-    assert run.data.tags["helip.warnings"] == "step 4: retention fell\ncaptions cut"
-    assert run.data.tags["helip.recovered_share"] == "0.6300"
-    assert "retention fell" in run.data.tags["mlflow.note.content"]
-    assert "helip.warnings" not in runs["smoke/cc3m_clip/seed1"].data.tags
+def test_a_server_that_is_down_costs_nothing(trained, tmp_path, monkeypatch, caplog, empty):
+    shutil.copy(empty, tmp_path / "store.db")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    assert import_everywhere(trained, tmp_path / "store.db") == {"imported": 8, "unchanged": 0}
+    assert "http://127.0.0.1:9: cannot be used" in caplog.text and "helip track smoke" in caplog.text
 
-    path = metrics_file(trained, "cc3m_clip", "0", "imagenet", "zeroshot")
-    path.write_text(path.read_text().replace("25.0", "26.0"))
-    assert import_study(trained, store) == {"imported": 1, "unchanged": trainings - 1}
-    _, runs = stored(store)
-    assert len(runs) == trainings
-    assert runs["smoke/cc3m_clip/seed0"].data.metrics["imagenet.zeroshot.acc1"] == 26.0
+
+def test_short_names_tell_arms_apart(study):
+    assert {label(study.run(name)) for name in TRAINED} == {
+        "start · cc3m_clip",
+        *(f"{a} · cc3m_clip" for a in ("control", "cleaned", "helip")),
+    }
+
+
+def test_runs_without_all_sets_have_no_average(trained):
+    metrics_file(trained, "cc3m_clip_helip", "0", "imagenet", "zeroshot").unlink()
+    names = [point.name for point in Contents(trained).training("cc3m_clip_helip", "0").points]
+    assert AVERAGE not in names and "on.cifar10" in names
+
+
+def test_a_large_file_on_another_disk_is_left_out(tmp_path, monkeypatch):
+    def refuse(*paths):
+        raise OSError("another file system")
+
+    monkeypatch.setattr("helip.reporting.tracking_store.os.link", refuse)
+    monkeypatch.setattr("helip.reporting.tracking_store.SMALL", 3)
+    for name, content in {"small": "abc", "large": "abcd"}.items():
+        (tmp_path / name).write_text(content)
+        link_file(tmp_path / name, tmp_path / "run" / name)
+    assert [path.name for path in (tmp_path / "run").iterdir()] == ["small"]
+
+
+def test_a_store_that_cannot_be_read_knows_nothing(tmp_path):
+    (tmp_path / "store.db").write_text("no database")
+    assert known_in_file(tmp_path / "store.db", "smoke") == known_in_file(tmp_path / "absent.db", "smoke") == {}
+    with pytest.raises(HelipError, match="is no store of MLflow"):
+        check_store(tmp_path / "store.db")
+    with pytest.raises(HelipError, match="nothing is imported yet"):
+        check_store(tmp_path / "absent.db")
+
+
+def test_a_port_in_use_is_a_sentence(tmp_path):
+    import socket
+
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        with pytest.raises(HelipError, match=f"port {port} of 127.0.0.1 is in use .* make ui PORT={port + 1}"):
+            check_port("127.0.0.1", port)
+    check_port("127.0.0.1", port)
+
+
+def test_a_host_name_may_ask_and_be_asked(tmp_path):
+    plain = command(tmp_path / "store.db", "127.0.0.1", 5000, "")
+    assert plain[plain.index("--workers") + 1] == "1" and "--allowed-hosts" not in plain
+    named = command(tmp_path / "store.db", "0.0.0.0", 5001, "login1, n2")
+    assert {"localhost:*", "login1", "login1:*", "n2:*"} <= {*named[named.index("--allowed-hosts") + 1].split(",")}
+    assert {"http://login1:*", "https://n2"} <= {*named[named.index("--cors-allowed-origins") + 1].split(",")}
 
 
 def test_reporting_never_imports_torch():

@@ -51,6 +51,40 @@ def test_installed_torch_serves_v100():
     assert doctor.has_kernels((7, 0), built)
 
 
+@pytest.mark.parametrize(
+    ("environ", "driver", "ok", "result"),
+    [
+        ({}, False, True, "none: training and mining run on the CPU"),
+        ({"CUDA_VISIBLE_DEVICES": ""}, True, True, "asked for none"),
+        ({"CUDA_VISIBLE_DEVICES": "NoDevFiles"}, False, True, "none: training"),
+        ({}, True, False, "there is a driver, but torch (CUDA 12.8) finds no GPU"),
+        (
+            {"SLURM_JOB_GPUS": "2,3", "CUDA_VISIBLE_DEVICES": "0,1"},
+            False,
+            False,
+            "given GPU 2, 3 (SLURM_JOB_GPUS), but torch (CUDA 12.8) finds",
+        ),
+        ({"SLURM_GPUS_ON_NODE": "2"}, False, False, "given GPU 0, 1 (SLURM_GPUS_ON_NODE)"),
+        ({"CUDA_VISIBLE_DEVICES": "0"}, True, False, "given GPU 0 (CUDA_VISIBLE_DEVICES)"),
+    ],
+)
+def test_gpu_given_that_torch_cannot_see_is_a_problem(tmp_path, environ, driver, ok, result):
+    version = tmp_path / "version"
+    if driver:
+        version.touch()
+    finding = doctor.no_gpu("12.8", environ, version)
+    assert finding.ok is ok
+    assert result in finding.result
+    assert ("container" in finding.remedy) is (not ok and not driver)
+    assert ("update the driver" in finding.remedy) is (not ok and driver)
+
+
+def test_fewer_gpus_than_given_are_a_problem():
+    given = {"SLURM_JOB_GPUS": "0,1,2,3"}
+    assert doctor.fewer_gpus(4, given) is None and doctor.fewer_gpus(8, {}) is None
+    assert doctor.fewer_gpus(3, given).result == "this job was given 4 (SLURM_JOB_GPUS: 0, 1, 2, 3), and torch sees 3"
+
+
 def test_folder_that_is_not_there_is_a_problem(monkeypatch, tmp_path):
     monkeypatch.setenv("HELIP_DATA", str(tmp_path / "gone"))
     monkeypatch.setenv("HF_HOME", str(tmp_path))

@@ -195,7 +195,7 @@ def test_names_that_do_not_exist_are_refused_with_those_that_do(project, monkeyp
     with pytest.raises(HelipError, match="no study 'smok'; the studies are .*smoke"):
         load("smok")
     study = load("smoke")
-    with pytest.raises(HelipError, match="binds no corpus, model or encoder"):
+    with pytest.raises(HelipError, match="binds no corpus cc12m and no model vit_b16 and no objective slip"):
         study.run("cc12m_slip")
     with pytest.raises(HelipError, match="knows no such run"):
         study.run("cc3m_klip")
@@ -273,3 +273,20 @@ def test_filtered_pairs_are_of_a_start_and_a_margin(experiments):
 def test_a_wrong_interpolation_or_filter_is_refused(experiments, entry, words):
     with pytest.raises(HelipError, match=words):
         added(experiments, wrong=entry)
+
+
+def test_an_encoder_of_one_study_needs_no_third_entry(experiments):
+    """A run in runs.yaml and the encoder in one study: other studies leave the run out, and say so."""
+    edit(experiments / "paper/runs.yaml", lambda c: c["runs"].update(new={"base": "cc3m_clip_helip", "pairs": {"image_encoder": "dinov9"}}))
+    with pytest.raises(
+        HelipError, match=r"new: 'dinov9' is none of the encoders that any study knows; .*or bind it under encoders of a study"
+    ):
+        smoke(experiments)
+    declared = {"library": "timm", "model": "resnet10t", "image_size": 32}
+    edit(experiments / "studies/smoke.yaml", lambda c: c["encoders"].update(dinov9=declared))
+    assert smoke(experiments).run("new").pairs.image_encoder == "dinov9"
+    other = Study("miniature", experiments)
+    assert other.left_out == {"new": ("encoder dinov9",)}
+    assert other.notice() == (
+        "1 of 216 runs are left out of study miniature, which does not bind: encoder dinov9. `helip runs miniature` lists them."
+    )

@@ -78,7 +78,7 @@ def test_options_override_single_fields_of_a_nested_model(own, tmp_path):
 def test_a_wrong_recipe_names_the_file_or_option_at_fault(own, tmp_path, capsys):
     (tmp_path / "recipe.yaml").write_text("{arm: hard, gama: 1}\n")
     assert refine(own, tmp_path / "out", "--recipe", str(tmp_path / "recipe.yaml")) == 2
-    assert "recipe.yaml: arm: Input should be 'control', 'cleaned' or 'helip' (and 1 more)" in capsys.readouterr().err
+    assert "recipe.yaml: arm: 'hard' is none of control, cleaned, helip (and 1 more)" in capsys.readouterr().err
     (tmp_path / "recipe.yaml").write_text("{arm: control}\n")
     assert refine(own, tmp_path / "out", "--recipe", str(tmp_path / "recipe.yaml"), "--gamma", "-1") == 2
     assert "helip refine: --gamma: Input should be greater than or equal to 0" in capsys.readouterr().err
@@ -149,7 +149,7 @@ def test_pairs_without_what_the_start_takes_for_matches(own, tmp_path, capsys):
         ([], "arm 'helip' needs a pair set"),
         (["--arm", "control", "--warmup-steps", "3"], "warmup_steps 3 is not shorter than the run's 3 steps"),
         (["--arm", "control", "--batch-size", "101"], "batch of 101 is larger than the 100 pairs"),
-        (["--arm", "hard"], "--arm: Input should be 'control', 'cleaned' or 'helip'"),
+        (["--arm", "hard"], "--arm: 'hard' is none of control, cleaned, helip"),
         (["--arm", "control", "--model", "{own}/corpus"], "no open_clip model folder (open_clip_config.json is missing)"),
         (["--arm", "control", "--model", "ViT-Z-99"], "open_clip has no model 'ViT-Z-99'"),
         (["--arm", "control", "--model", "{own}/modle"], "modle: is not there; give an open_clip folder"),

@@ -22,10 +22,13 @@ class Plan(Command):
     def run(self) -> None:
         """Prints the plan."""
         from helip import study
-        from helip.planning import artefacts, summary, text
+        from helip.planning import artefacts, measured, summary, text
 
         loaded = study.load(self.study)
-        print(text(loaded, summary(loaded, artefacts(loaded, self.tables or None))))
+        planned = artefacts(loaded, self.tables or None)
+        print(text(loaded, summary(loaded, planned)))
+        if remarks := measured.remarks(planned):
+            print(remarks)
 
 
 class DataCheck(Command):

@@ -89,7 +89,7 @@ class Train(Stage):
         size = BuildCorpus(self.study, run.corpus).size()
         in_corpus = None if size is None or recipe.epochs is None else recipe.epochs * size
         seen = recipe.steps * recipe.batch_size if recipe.steps else in_corpus
-        return Work(seen, 1, (f"train.{self.run}", f"train.{run.model}", "train"))
+        return Work(seen, 1, (f"train.{self.run}", f"train.{run.model}.{recipe.objective.name}", f"train.{run.model}", "train"))
 
     def make(self, how: How) -> str | int:
         if self.is_published:

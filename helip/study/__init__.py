@@ -1,5 +1,5 @@
 """One study: its runs, tables and claims, resolved from experiments/. Never imports torch."""
 
-from helip.study.study import FILES_ONLY, Study, load, seed_number, start_seed, total
+from helip.study.study import FILES_ONLY, Study, load, names, seed_number, start_seed, total
 
-__all__ = ["FILES_ONLY", "Study", "load", "seed_number", "start_seed", "total"]
+__all__ = ["FILES_ONLY", "Study", "load", "names", "seed_number", "start_seed", "total"]

@@ -75,8 +75,9 @@ class Train(Stage):
         selected = [selection_of(study, self.run, self.seed)] if run.select else []
         watched = getattr(run.recipe, "retention", None)
         trunks = [EncodeViews(study, run.corpus, run.model)] if isinstance(study.model(run.model), FrozenModel) else []
+        validated = validation_of(study, run)
         watching = [BuildEvaluationSet(study, watched.set)] if watched else []
-        return [BuildCorpus(study, run.corpus), *trunks, *start, *pairs, *selected, *watching]
+        return [BuildCorpus(study, run.corpus), *trunks, *start, *pairs, *selected, *watching, *([validated] if validated else [])]
 
     def resources(self) -> Resources:
         return FILES_ONLY if self.is_published else self.study.resources("train")
@@ -134,6 +135,10 @@ class Train(Stage):
             selected = selection_of(study, self.run, self.seed)
             keep = read_keep(selected.output, len(corpus))
             inputs["selection"] = file_digest(selected.output)
+        validation = None
+        if (validated := validation_of(study, run)) is not None:
+            validation = Corpus.open(validated.folder)
+            inputs["validation"] = validation.digest
         declared, seed, features = study.model(run.model), seed_number(self.seed), None
         if isinstance(declared, FrozenModel):
             encoded = EncodeViews(study, run.corpus, run.model)
@@ -151,7 +156,23 @@ class Train(Stage):
         return TrainJob(
             recipe=run.recipe, clip=clip, corpus=corpus, pairs=pairs, keep=keep, seed=seed, inputs=inputs, features=features,
             digest=self.digest, state_dir=self.state, out=self.folder, name=self.title, recovered_share=corpus.recovered_share,
+            validation=validation,
         )  # fmt: skip
+
+
+def validation_of(study: Study, run: ResolvedRun) -> BuildCorpus | None:
+    """Returns the corpus that early stopping of a run validates on; None where it holds out a share of its own. HelipError for a corpus
+    that the study does not bind, and for a model on frozen trunks, whose features are those of its own corpus.
+    """
+    stopping = getattr(run.recipe, "early_stopping", None)
+    if stopping is None or stopping.corpus is None:
+        return None
+    if isinstance(study.model(run.model), FrozenModel):
+        raise HelipError(
+            f"{study.file}: {run.name}: early_stopping -> corpus: a model on frozen trunks validates on held_out; leave it out"
+        )
+    study.corpus(stopping.corpus)
+    return BuildCorpus(study, stopping.corpus)
 
 
 def _in_turn(context: "DistributedContext", make: Callable[[], "Clip"]) -> "Clip":

@@ -14,7 +14,7 @@ BATCH = "rows of a training batch where there is no GPU"
 
 class Rehearse(Command):
     """Each distinct kind of job runs for real, in its real shape, on a handful of samples and three steps. The exit code is 1 where a kind
-    would fail; the table says why, and what to do. Costs are written beside the study, where `helip plan` reads them.
+    would fail or was not reached; the table says why, and what to do. Costs are written beside the study, where `helip plan` reads them.
     """
 
     study: Study = Field(description=STUDY)
@@ -27,6 +27,7 @@ class Rehearse(Command):
     items: int = Field(100, ge=2, description="of an evaluation set")
     samples: int = Field(300, ge=8, description="pairs of a corpus that are fetched")
     limit_s: float = Field(900, gt=0, description="seconds after which one kind at one size is given up")
+    within: float | None = Field(None, gt=0, description="minutes after which no further kind is begun; the first of each stage come first")
     gpu_gb: float = Field(32, gt=0, description="memory of one GPU of the study's machine, in GiB")
 
     def run(self) -> int:
@@ -45,8 +46,8 @@ class Rehearse(Command):
         loaded, device = study.load(self.study), torch_device(self.device).partition(":")[0]
         processes = processes_wanted() if device == "cuda" else 1
         scale = Scale(device, self.batch, self.samples, self.items, processes=processes, limit_s=self.limit_s, gpu_gb=self.gpu_gb)
-        rehearsal = rehearse(loaded, scale, self.tables or None, self.only)
+        rehearsal = rehearse(loaded, scale, self.tables or None, self.only, self.within and 60 * self.within)
         files = write(rehearsal, self.out or loaded.root / "rehearsal.html", self.costs)
         print(markdown(rehearsal))
         done(*map(str, files), then=f"helip plan {self.study}")
-        return 1 if rehearsal.failed else 0
+        return 1 if rehearsal.failed or rehearsal.unseen else 0

@@ -2,8 +2,6 @@
 
 import dataclasses
 import shutil
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -13,10 +11,11 @@ from typing import Any
 from helip.config import GeneratedCorpus
 from helip.data.build import build_corpus
 from helip.io import read_json, write_json
-from helip.rehearsal.child import Request
 from helip.rehearsal.fit import predict
 from helip.rehearsal.kinds import Kind, kinds
 from helip.rehearsal.measured import Measured, Point
+from helip.rehearsal.processes import run_child
+from helip.rehearsal.request import Request
 from helip.rehearsal.scale import Scale
 from helip.study import Study
 
@@ -30,6 +29,7 @@ class Rehearsal:
     study: Study
     scale: Scale
     found: list[tuple[Kind, Measured]]
+    unseen: list[Kind]  # for which there was no time
     seconds: float  # of all of it
 
     @property
@@ -43,11 +43,13 @@ def rehearse(
     scale: Scale,
     tables: Iterable[str] | None = None,
     only: Iterable[str] = (),
+    within_s: float | None = None,
     say: Callable[[str], None] = print,
 ) -> Rehearsal:
     """Runs the kinds of job behind these tables (all of the study, if None), of the stages in `only` where any are named.
 
-    A kind that fails stops none of the others. Files lie in results/<study>/rehearsal, beside a log of each kind, and go but for the logs.
+    A kind that fails stops none of the others. The first of each stage come first, so that one of each is seen where `within_s` seconds
+    are not enough for all; the others are then `unseen`. Files lie in results/<study>/rehearsal; of them the logs stay.
     """
     tables = None if tables is None else list(tables)
     folder, begun = study.root / "rehearsal", time.monotonic()
@@ -55,8 +57,11 @@ def rehearse(
     folder.mkdir(parents=True)
     wanted = [kind for kind in kinds(study, tables) if not only or kind.stage in only]
     theatre = Theatre(study, scale, tables, folder)
-    found = []
-    for kind in wanted:
+    found, unseen = [], []
+    for kind in _breadth_first(wanted):
+        if within_s is not None and time.monotonic() - begun > within_s:
+            unseen.append(kind)
+            continue
         say(f"{kind.title} ...")
         measured = theatre.measure(kind)
         predict(kind, measured, scale)
@@ -65,7 +70,14 @@ def rehearse(
     for place in folder.iterdir():
         if place.is_dir():
             shutil.rmtree(place)
-    return Rehearsal(study, scale, found, time.monotonic() - begun)
+    found.sort(key=lambda one: wanted.index(one[0]))
+    return Rehearsal(study, scale, found, unseen, time.monotonic() - begun)
+
+
+def _breadth_first(wanted: list[Kind]) -> list[Kind]:
+    """All corpora, of which others read one; then the first of each stage, the second of each, ..."""
+    place = {kind: sum(other.stage == kind.stage for other in wanted[: wanted.index(kind)]) for kind in wanted}
+    return sorted(wanted, key=lambda kind: (kind.stage != "corpus", place[kind]))
 
 
 class Theatre:
@@ -108,12 +120,9 @@ class Theatre:
             str(sample), self.facts,
         )  # fmt: skip
         write_json(request, dataclasses.asdict(asked))
-        with open(log, "w") as out:
-            command = [sys.executable, "-m", "helip.rehearsal.child", str(request), str(result)]
-            try:
-                code = subprocess.run(command, stdout=out, stderr=out, timeout=self.scale.limit_s, check=False).returncode
-            except subprocess.TimeoutExpired:
-                return Point(size, failure=f"did not end in {self.scale.limit_s:.0f} s; see {log}, or give it more by --limit-s")
+        code = run_child([str(request), str(result)], log, self.scale.limit_s, fork=not self.scale.on_gpu)
+        if code is None:
+            return Point(size, failure=f"did not end in {self.scale.limit_s:.0f} s; see {log}, or give it more by --limit-s")
         if not result.exists():
             why = "it was killed, as happens when memory runs out: raise mem_mb" if code in (-9, 137) else f"it ended with code {code}"
             return Point(size, failure=f"{why}; see {log}")

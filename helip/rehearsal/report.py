@@ -53,7 +53,8 @@ def markdown(rehearsal: Rehearsal) -> str:
     counts = f"{len(rehearsal.found)} kinds of job, {failed} would fail."
     rows = [HEAD, ("---",) * len(HEAD), *(_cells(kind, measured) for kind, measured in rehearsal.found)]
     table = "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in rows)
-    return f"{where}{cut}. {counts}\n\n{table}\n"
+    left = f"\nNo time was left for {len(rehearsal.unseen)}: {', '.join(k.title for k in rehearsal.unseen)}.\n" if rehearsal.unseen else ""
+    return f"{where}{cut}. {counts}\n{left}\n{table}\n"
 
 
 def page(rehearsal: Rehearsal) -> str:

@@ -7,8 +7,8 @@ import urllib.request
 from helip.data.locations import resolve_path
 from helip.errors import HelipError
 from helip.models.published import import_checkpoint
-from helip.rehearsal.child import Job
 from helip.rehearsal.measured import MB, Point
+from helip.rehearsal.request import Job
 from helip.stages import Train
 
 FIRST = 4 * MB

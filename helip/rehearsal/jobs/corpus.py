@@ -9,8 +9,8 @@ from helip.data.corpus import Corpus
 from helip.download.corpora import download, join
 from helip.download.mirrors import addresses
 from helip.errors import HelipError
-from helip.rehearsal.child import Job
 from helip.rehearsal.measured import Point
+from helip.rehearsal.request import Job
 from helip.stages import BuildCorpus
 
 INDEX = ("index.npy", "captions.bin")

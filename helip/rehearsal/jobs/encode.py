@@ -10,9 +10,9 @@ from helip.encoders import cache
 from helip.encoders.encoder import Encoder
 from helip.errors import HelipError
 from helip.gpus import loader_workers
-from helip.rehearsal.child import Job
 from helip.rehearsal.jobs.few import Few, model_folder
 from helip.rehearsal.measured import Point
+from helip.rehearsal.request import Job
 from helip.stages import Encode
 
 BATCH = 64  # as the stage encodes

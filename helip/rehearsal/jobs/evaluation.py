@@ -15,9 +15,9 @@ from helip.evaluation.extraction import Extractor
 from helip.evaluation.model import load
 from helip.evaluation.run import result_of
 from helip.evaluation.sets import EvaluationSet, of_declaration
-from helip.rehearsal.child import Job
 from helip.rehearsal.jobs.few import model_folder
 from helip.rehearsal.measured import Point
+from helip.rehearsal.request import Job
 from helip.study import Study
 
 

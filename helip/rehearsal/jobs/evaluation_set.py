@@ -4,8 +4,8 @@ import time
 
 from helip.download.check import compare
 from helip.evaluation.building import build_evaluation_set
-from helip.rehearsal.child import Job
 from helip.rehearsal.measured import Point
+from helip.rehearsal.request import Job
 from helip.stages import BuildEvaluationSet
 
 

@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from PIL import Image
 
 from helip.config import FrozenModel
@@ -33,9 +34,13 @@ class Few:
         """Returns the caption of sample i."""
         return self.of.caption(i % len(self.of))
 
-    def captions(self, ids: Any) -> list[str]:
-        """Returns the captions of some samples."""
-        return [self.caption(int(i)) for i in ids]
+    def captions(self, i: int) -> list[str]:
+        """Returns all captions of sample i."""
+        return self.of.captions(i % len(self.of))
+
+    def caption_counts(self) -> np.ndarray:
+        """Returns how many captions each sample has, [N] int64."""
+        return np.resize(self.of.caption_counts(), self.count)
 
 
 def model_folder(study: Study, model: str, corpus: Any, folder: Path) -> Path:

@@ -4,8 +4,8 @@ import time
 
 from helip.contamination.fingerprints import fingerprint_corpus
 from helip.data.corpus import Corpus
-from helip.rehearsal.child import Job
 from helip.rehearsal.measured import Point
+from helip.rehearsal.request import Job
 
 
 def run(job: Job, arguments: list[str]) -> Point:

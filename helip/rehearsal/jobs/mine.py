@@ -6,8 +6,8 @@ import numpy as np
 
 from helip.config import MiningSpec
 from helip.mining import mine
-from helip.rehearsal.child import Job
 from helip.rehearsal.measured import Point
+from helip.rehearsal.request import Job
 from helip.stages import Mine, MineShard
 from helip.study.resolve import encoders_of
 

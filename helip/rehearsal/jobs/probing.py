@@ -5,9 +5,9 @@ import time
 import numpy as np
 
 from helip.evaluation import probe
-from helip.rehearsal.child import Job
 from helip.rehearsal.jobs.evaluation import few_items
 from helip.rehearsal.measured import MB, Point
+from helip.rehearsal.request import Job
 
 WIDTH = 1024  # features of the widest architecture here, ResNet-50
 STRENGTHS = (1e-3, 1.0, 1e3)  # of the 45: fits of weak penalties take longest

@@ -7,9 +7,9 @@ from helip.data.corpus import Corpus
 from helip.encoders import load
 from helip.encoders.cache import encode
 from helip.gpus import loader_workers
-from helip.rehearsal.child import Job
 from helip.rehearsal.jobs.few import Few, model_folder
 from helip.rehearsal.measured import Point
+from helip.rehearsal.request import Job
 from helip.stages import Filter, Select
 
 

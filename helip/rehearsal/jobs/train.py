@@ -16,9 +16,9 @@ from helip.errors import HelipError
 from helip.io import read_json
 from helip.mining.references import random_pairs
 from helip.models import loading
-from helip.rehearsal.child import Job
 from helip.rehearsal.jobs.few import Few
 from helip.rehearsal.measured import MB, Point
+from helip.rehearsal.request import Job
 from helip.stages import Train
 from helip.training.distributed import DistributedContext, join, leave
 from helip.training.loop import Trainer, TrainJob

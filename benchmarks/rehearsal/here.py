@@ -4,6 +4,7 @@ A web server on this machine serves photographs of $HELIP_DATA/flickr8k in the s
 real layouts (sets.py). The study is the tracked one with other addresses; its architectures, recipes, encoders and shapes are untouched.
 """
 
+import io
 import itertools
 import os
 import re
@@ -15,9 +16,11 @@ from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import yaml
+from PIL import Image
 from sets import LAYOUTS, Photograph
 
 from helip.data.tars import samples, write
@@ -35,11 +38,18 @@ class Quiet(SimpleHTTPRequestHandler):
 
 
 def photographs(data: Path) -> list[Photograph]:
-    """Returns the first photographs with their first captions."""
+    """Returns the first photographs with their first captions; drawn patterns where there are none."""
     shards = sorted((data / "flickr8k" / "pairs").glob("*.tar"))
     found = (files for shard in shards for _, files in samples(shard, frozenset({"jpg", "txt"})))
     pairs = [{f.extension: f.data for f in files} for files in itertools.islice(found, PHOTOGRAPHS)]
-    return [(one["jpg"], one["txt"].decode().splitlines()[0]) for one in pairs]
+    return [(one["jpg"], one["txt"].decode().splitlines()[0]) for one in pairs] or [drawn(i) for i in range(PHOTOGRAPHS)]
+
+
+def drawn(i: int) -> Photograph:
+    """Returns a JPEG of coarse coloured noise, with a caption."""
+    coarse, data = np.random.default_rng(i).integers(0, 256, (8, 8, 3), np.uint8), io.BytesIO()
+    Image.fromarray(coarse).resize((320, 256), Image.Resampling.BICUBIC).save(data, "JPEG", quality=90)
+    return data.getvalue(), f"what seed {i} draws, a pattern of coloured patches"
 
 
 def served(folder: Path, photos: list[Photograph]) -> None:
@@ -86,7 +96,7 @@ def study(folder: Path, address: str) -> None:
 def main() -> int:
     """Makes the stand-ins in FOLDER, rehearses there and returns the exit code."""
     folder, options = Path(sys.argv[1]).resolve(), sys.argv[2:]
-    photos = photographs(Path(os.environ["HELIP_DATA"]))
+    photos = photographs(Path(os.environ.get("HELIP_DATA", "none")))
     offered = folder / "served"
     offered.mkdir(parents=True)
     server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(offered)))

@@ -28,7 +28,7 @@ def words(name: str, what: str) -> list[str]:
         return benchmark_words(name, what)
     except KeyError:
         if name == "cifar10" and what == "classnames":
-            return "airplane automobile bird cat deer dog frog horse ship truck".split()
+            return ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"]
         return [f"{name} class {i}" for i in range(CLASSES[name])] if what == "classnames" else benchmark_words("imagenet1k", what)
 
 

@@ -21,9 +21,9 @@ def load(declaration: OpenClipEncoder, device: str, pretrained: bool = True) -> 
     model = frozen(opened.model, device)
     if declaration.modality == "image":
         transform = opened.transform()
-        embed = inference(model.encode_image, device)
+        embed = inference(model.encode_image, device, declaration.precision)
         return Encoder("image", feature_width(embed, transform), weights_digest(model), in_words(transform), embed, transform)
-    tokenize, encode = tokenizer_of(reference), inference(model.encode_text, device)
+    tokenize, encode = tokenizer_of(reference), inference(model.encode_text, device, declaration.precision)
 
     def embed_captions(captions: list[str]) -> torch.Tensor:
         return encode(tokenize(captions))

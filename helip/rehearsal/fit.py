@@ -80,14 +80,20 @@ def _probe(kind: Kind, measured: Measured, asked: Resources) -> None:
         )
 
 
+def share(kind: Kind, scale: Scale) -> float:
+    """Returns what part of the rehearsed seconds a unit takes in the study, whose job has more GPUs or workers."""
+    return scale.processes / max(1, kind.one.resources().gpu) if kind.stage == "train" else 1 / kind.shared
+
+
 def _time(kind: Kind, measured: Measured, scale: Scale, asked: Resources) -> None:
     """Hours of the largest job, where they were measured on what the study will run on."""
     units = kind.one.work().units if kind.stage not in ("evaluate", "probe") else None
     if units is None or measured.seconds is None or (asked.gpu and not scale.on_gpu):
         return
-    gpus_here, gpus_there = scale.processes, max(1, asked.gpu)
-    hours = (measured.largest.start + measured.seconds * units * (gpus_here / gpus_there if kind.stage == "train" else 1)) / 3600
-    measured.predictions.append(f"{hours:.1f} h for the largest of its jobs, with a limit of {asked.runtime / 60:.1f}")
+    hours = (measured.largest.start + measured.seconds * units * share(kind, scale)) / 3600
+    if hours >= 0.1:
+        workers = f" by {kind.shared} workers" if kind.shared > 1 else ""
+        measured.predictions.append(f"{hours:.1f} h for the largest of its jobs{workers}, with a limit of {asked.runtime / 60:.1f}")
     if hours > asked.runtime / 60 and kind.stage != "train":
         measured.problems.append(
             f"the largest job needs about {hours:.1f} h: raise runtime of {kind.one.name}, which is {asked.runtime} minutes"

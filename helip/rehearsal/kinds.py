@@ -38,6 +38,11 @@ class Kind:
     set: str = ""  # the evaluation set of an evaluation or a probe
 
     @property
+    def shared(self) -> int:
+        """How many workers its job shares its work among, where a rehearsal has one: work of images, one by one."""
+        return self.one.resources().threads if self.stage in ("corpus", "fingerprint") else 1
+
+    @property
     def title(self) -> str:
         """What the table and the folders call it."""
         return f"{self.stage} {self.name}".strip()

@@ -2,6 +2,7 @@
 
 import dataclasses
 import html
+import os
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ import yaml
 
 from helip.io import atomic_file, machine, provenance, write_json
 from helip.planning.measured import MeasuredCost, costs_file
+from helip.rehearsal.fit import share
 from helip.rehearsal.kinds import Kind
 from helip.rehearsal.measured import Measured
 from helip.rehearsal.rehearse import Rehearsal
@@ -50,6 +52,9 @@ def markdown(rehearsal: Rehearsal) -> str:
         if scale.on_gpu
         else f", without a GPU: batches cut to {scale.batch}; seconds say nothing of a GPU, and the plan takes none of them for GPU jobs"
     )
+    busy, cores = os.getloadavg()[0], len(os.sched_getaffinity(0))
+    if busy > 1.5 * cores:
+        cut += f"; {busy:.0f} processes shared its {cores} cores, so seconds are those of a busy machine"
     counts = f"{len(rehearsal.found)} kinds of job, {failed} would fail."
     rows = [HEAD, ("---",) * len(HEAD), *(_cells(kind, measured) for kind, measured in rehearsal.found)]
     table = "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in rows)
@@ -87,7 +92,7 @@ def costs(rehearsal: Rehearsal) -> dict[str, dict[str, Any]]:
     entries = {}
     for key, (kind, measured) in chosen.items():
         tells_time = rehearsal.scale.on_gpu or not kind.one.resources().gpu
-        seconds = (measured.seconds or 0.0) * _share(kind, rehearsal)
+        seconds = (measured.seconds or 0.0) * share(kind, rehearsal.scale)
         entry: dict[str, Any] = {"bytes": measured.largest.bytes}
         if tells_time:
             start = _start(kind, rehearsal)
@@ -104,11 +109,6 @@ def _start(kind: Kind, rehearsal: Rehearsal) -> float:
     """Of one job: an evaluation or a probe goes through all sets."""
     together = [m for other, m in rehearsal.found if other.cost == kind.cost and kind.stage in ("evaluate", "probe")]
     return sum(m.largest.start for m in together) or next(m.largest.start for other, m in rehearsal.found if other == kind)
-
-
-def _share(kind: Kind, rehearsal: Rehearsal) -> float:
-    """A training on more GPUs takes as much less time: a cost is of a whole job with the GPUs that the stage declares."""
-    return rehearsal.scale.processes / max(1, kind.one.resources().gpu) if kind.stage == "train" else 1.0
 
 
 def write(rehearsal: Rehearsal, out: Path, costs_to: Path | None = None) -> list[Path]:

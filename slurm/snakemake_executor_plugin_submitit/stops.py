@@ -15,7 +15,7 @@ from typing import Any
 
 EARLY_S = 60.0  # how much sooner than asked Slurm may warn of a time limit (sbatch --signal)
 SLACK_S = 15.0  # for a process that began after its job did
-SILENCE_S = 300.0  # a job whose requeue the controller did not hear waits for its end, without leaving a result
+SILENCE_S = 300.0  # a job whose requeue nobody heard waits for its end without leaving a result: it is submitted again then
 
 
 def is_time_out(ran_s: float, limit_s: float, warning_s: float, preempted: bool) -> bool:
@@ -56,7 +56,7 @@ def teach(warning_s: float) -> None:
     def patient(countdown: int) -> None:
         try:
             requeue(countdown)
-        except (subprocess.CalledProcessError, subprocess.TimeoutExpired):  # Slurm ends the job at its limit, and the plugin submits it again
+        except (subprocess.CalledProcessError, subprocess.TimeoutExpired):
             time.sleep(SILENCE_S)
             raise
 

@@ -18,6 +18,7 @@ include: "rules/mine.smk"
 include: "rules/train.smk"
 include: "rules/evaluate.smk"
 include: "rules/contamination.smk"
+include: "rules/rehearse.smk"
 include: "rules/report.smk"
 include: "rules/doctor.smk"
 

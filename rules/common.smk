@@ -43,7 +43,7 @@ def load(name):
 
 def studies():
     """Every study, with its name."""
-    names = sorted(path.stem for path in Path("experiments/studies").glob("*.yaml"))
+    names = helip.study.names()
     try:
         return {name: load(name) for name in names}
     except HelipError as error:

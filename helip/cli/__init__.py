@@ -28,6 +28,7 @@ GRAPH: Commands = {
     "run": ("run", "Run", "make one artefact of a study, as its job does: helip run STUDY STAGE KEY ..."),
     "plan": ("graph", "Plan", "count a study's jobs and estimate GPU-hours, disk and memory, before anything runs"),
     "runs": ("graph", "Runs", "list a study's runs with question, state, seeds, cost and tables, and what it leaves out and why"),
+    "rehearse": ("rehearsal", "Rehearse", "run every kind of a study's jobs on a handful of samples: what would fail, and what it costs"),
     "data check": ("graph", "DataCheck", "see whether all data of a study are there and what they should be, before a GPU is used"),
     "doctor": ("graph", "Doctor", "say what this machine offers, each finding ok or a problem with its remedy"),
     "report": ("graph", "Report", "put a study's verdicts, tables and figures on one self-contained page"),

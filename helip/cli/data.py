@@ -73,6 +73,7 @@ class Encode(Command):
     batch_size: Threads = Field(64, description="samples encoded together")
     workers: Workers | None = Field(None, description=DECODERS)
     device: str | None = Field(None, description=DEVICE)
+    precision: Literal["fp16", "bf16", "fp32"] = Field("fp16", description="of the network on a GPU; T5 overflows in fp16")
 
     def run(self) -> None:
         """Encodes the corpus."""
@@ -81,8 +82,7 @@ class Encode(Command):
 
         declaration = encoders.parse(self.encoder)
         check_replaceable(self.out, "features.json", self.corpus, self.encoder)
-        if self.centre:
-            declaration = declaration.model_copy(update={"centre": True})
+        declaration = declaration.model_copy(update={"precision": self.precision, **({"centre": True} if self.centre else {})})
         corpus = CorpusFolder.open(self.corpus)
         from helip.encoders.cache import encode
         from helip.gpus import loader_workers, torch_device

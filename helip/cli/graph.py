@@ -23,10 +23,13 @@ class Plan(Command):
     def run(self) -> None:
         """Prints the plan."""
         from helip import study
-        from helip.planning import artefacts, plan_text
+        from helip.planning import artefacts, measured, plan_text
 
         loaded = study.load(self.study)
-        print(plan_text(loaded, artefacts(loaded, self.tables or None), self.gpus, whole=not self.tables))
+        planned = artefacts(loaded, self.tables or None)
+        print(plan_text(loaded, planned, self.gpus, whole=not self.tables))
+        if remarks := measured.remarks(planned):
+            print(remarks)
 
 
 class Runs(Command):

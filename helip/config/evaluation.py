@@ -38,6 +38,7 @@ class WdsSet(ConfigModel):
     probe: bool = False
     path: str
     split: str = "test"
+    validation: str | None = None  # split of the authors' own that chooses a probe's strength; None: a fixed fifth of the training split
     obtain: str = ""  # where to get it, for whoever has not
     expected: Expected = Expected()
 
@@ -51,6 +52,7 @@ class BenchmarkSet(ConfigModel):
     name: str
     root: str
     split: str = "test"
+    validation: str | None = None  # split of the authors' own that chooses a probe's strength; None: a fixed fifth of the training split
     obtain: str = ""  # where to get it, for whoever has not
     expected: Expected = Expected()
 

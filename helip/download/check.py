@@ -150,12 +150,13 @@ def _evaluation_set(study: Study, name: str) -> tuple[State, str]:
         metadata = build_evaluation_set(name, declaration, Path(place) / name)
     if isinstance(declaration, BenchmarkSet) and declaration.probe:
         metadata = metadata | {"train_items": len(of_declaration(name, declaration, Path()).open(None, "train"))}
-    _compare(name, declaration.expected, metadata)
+    compare(name, declaration.expected, metadata)
     train = f", {metadata['train_items']} for the probe" if metadata.get("train_items") else ""
     return "there", f"{metadata['items']} items{train}, {metadata.get('classes', 0)} classes"
 
 
-def _compare(name: str, expected: Expected, metadata: dict) -> None:
+def compare(name: str, expected: Expected, metadata: dict) -> None:
+    """Raises HelipError where an evaluation set has not what is expected of it: `metadata` is that of its evaluation.json."""
     keys = {"class_names": "class_names_digest", "templates": "templates_digest"}
     for field, value in expected.model_dump(exclude_none=True).items():
         actual = metadata.get(keys.get(field, field))

@@ -129,7 +129,7 @@ def _refuse_unusable(rows_BD: np.ndarray, first: int, encoder: Encoder) -> None:
     bad = np.flatnonzero(~np.isfinite(rows_BD).all(1) | ~rows_BD.any(1))
     if len(bad):
         which = f"{encoder.modality} {first + bad[0]} and {len(bad) - 1} more of its block"
-        remedy = "get its weights again, or encode on a CPU if half precision is too little for it"
+        remedy = "get its weights again, or give it another precision (--precision bf16 or fp32) where half is too little for it"
         raise HelipError(f"the encoder gave NaN, infinity or nothing but zeros for {which}; {remedy}")
 
 

@@ -24,7 +24,7 @@ def load(declaration: OpenClipEncoder, device: str, pretrained: bool = True) -> 
     width = opened.config["embed_dim"] if isinstance(model, FrozenClip) else None  # known without opening its trunks
     if declaration.modality == "image":
         transform = opened.transform()
-        embed = inference(model.encode_image, device)
+        embed = inference(model.encode_image, device, declaration.precision)
         return Encoder(
             "image",
             width or feature_width(embed, transform),
@@ -34,7 +34,7 @@ def load(declaration: OpenClipEncoder, device: str, pretrained: bool = True) -> 
             transform,
             logit_scale=scale,
         )
-    tokenize, encode = tokenizer_of(reference), inference(model.encode_text, device)
+    tokenize, encode = tokenizer_of(reference), inference(model.encode_text, device, declaration.precision)
 
     def embed_captions(captions: list[str]) -> torch.Tensor:
         return encode(tokenize(captions))

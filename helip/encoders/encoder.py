@@ -44,13 +44,18 @@ def frozen(module: Module, device: str) -> Module:
     return module.eval().requires_grad_(False).to(device)
 
 
-def inference(module: Callable, device: str) -> Callable[[torch.Tensor], torch.Tensor]:
-    """Returns a module as an `embed` of batches: to the device, half precision there, float32 back on the CPU."""
-    half = device.startswith("cuda")
+def gpu_dtype(device: str, precision: str) -> torch.dtype | None:
+    """Returns what a network computes in on that device; None for float32, which a CPU always has."""
+    return {"fp16": torch.float16, "bf16": torch.bfloat16}.get(precision) if device.startswith("cuda") else None
+
+
+def inference(module: Callable, device: str, precision: str = "fp16") -> Callable[[torch.Tensor], torch.Tensor]:
+    """Returns a module as an `embed` of batches: to the device, in that precision on a GPU, float32 back on the CPU."""
+    dtype = gpu_dtype(device, precision)
 
     @torch.inference_mode()
     def embed(batch: torch.Tensor) -> torch.Tensor:
-        with torch.autocast("cuda", torch.float16, enabled=half):
+        with torch.autocast("cuda", dtype, enabled=dtype is not None):
             return module(batch.to(device, non_blocking=True)).float().cpu()
 
     return embed

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from helip.config import SentenceEncoder
-from helip.encoders.encoder import Encoder, weights_digest
+from helip.encoders.encoder import Encoder, gpu_dtype, weights_digest
 from helip.errors import HelipError
 from helip.models.network import reason
 
@@ -24,17 +24,17 @@ def load(declaration: SentenceEncoder, device: str) -> Encoder:
         dim=model.get_embedding_dimension(),
         weights=weights_digest(model),
         preprocessing=f"the model's own tokenizer, at most {model.max_seq_length} tokens",
-        embed=_embed(model, device),
+        embed=_embed(model, device, declaration.precision),
     )
 
 
-def _embed(model, device: str):
-    half = device.startswith("cuda")
+def _embed(model, device: str, precision: str):
+    dtype = gpu_dtype(device, precision)
 
     @torch.inference_mode()
     def embed(captions: list[str]) -> torch.Tensor:
         inputs = {k: v.to(device) if isinstance(v, torch.Tensor) else v for k, v in model.preprocess(captions).items()}
-        with torch.autocast("cuda", torch.float16, enabled=half):
+        with torch.autocast("cuda", dtype, enabled=dtype is not None):
             return model(inputs)["sentence_embedding"].float().cpu()
 
     return embed

@@ -26,7 +26,7 @@ def load(declaration: TimmEncoder, device: str, pretrained: bool = True) -> Enco
     usual: dict[str, Any] = {"img_size": declaration.image_size} if declaration.image_size else {}
     usual |= {name: value for name in ("mean", "std") if (value := getattr(declaration, name))}
     transform = timm.data.create_transform(**timm.data.resolve_model_data_config(model, usual), is_training=False)
-    embed = inference(model, device)
+    embed = inference(model, device, declaration.precision)
     return Encoder(
         modality="image",
         dim=feature_width(embed, transform),

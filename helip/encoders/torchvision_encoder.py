@@ -15,7 +15,7 @@ def load(declaration: TorchvisionEncoder, device: str, pretrained: bool = True) 
     published = _published(declaration)
     model = _with_weights(declaration, published) if pretrained else models.get_model(declaration.model, weights=None, **_size(published))
     model = frozen(_headless(model, declaration.model), device)
-    embed, prepare = inference(model, device), published.transforms()
+    embed, prepare = inference(model, device, declaration.precision), published.transforms()
     return Encoder(
         modality="image",
         dim=feature_width(embed, prepare),

@@ -102,7 +102,8 @@ def check_wds(root: Path, declaration: GeneratedSet | WdsSet) -> dict[str, Any]:
     if is_retrieval != (declaration.task == "retrieval"):
         raise HelipError(f"{root}: dataset_type.txt says {'retrieval' if is_retrieval else 'classification'}, the study {declaration.task}")
     words = {} if is_retrieval else _words(root)
-    splits = [split, *(["train"] if declaration.probe and split != "train" else [])]
+    probed = [s for s in ("train", getattr(declaration, "validation", None)) if s and s != split] if declaration.probe else []
+    splits = [split, *probed]
     checked = {s: _check_split(root / s, len(words.get("class_names", ()))) for s in splits}
     archives = {f"{s}/{tar}": sha for s, (_, tars) in checked.items() for tar, sha in tars.items()}
     return {"items": checked[split][0], "train_items": checked["train"][0] if "train" in checked else 0,

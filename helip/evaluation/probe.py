@@ -18,8 +18,8 @@ UNSPLIT = ("caltech101", "sun397")  # CLIP benchmark 1.6.2 gives all their image
 
 
 def probe(extractor: Extractor, data: EvaluationSet) -> Result:
-    """Returns acc1 and mean_per_class_recall on the test split. A fifth of the training split chooses the strength, then all of it is
-    fitted.
+    """Returns acc1 and mean_per_class_recall on the test split. The set's own validation split chooses the strength, or where it has none
+    a fifth of the training split; then both are fitted.
 
     HelipError for a set without labels or without a training split.
     """
@@ -29,10 +29,16 @@ def probe(extractor: Extractor, data: EvaluationSet) -> Result:
         raise HelipError(f"CLIP benchmark's {data.benchmark_name} has no splits: a probe would be tested on what it learnt; use a wds set")
     train, test = extractor.images(data, "train"), extractor.images(data, data.test_split)
     classes = len(data.open(None, "train").classes)
-    for labels_N in (train.labels, test.labels):
-        check_labels(labels_N, classes, data)
+    held = extractor.images(data, data.validation_split) if data.validation_split else None
+    for part in filter(None, (train, test, held)):
+        check_labels(part.labels, classes, data)
     x, y = train.images.numpy(), train.labels.numpy()
-    strength, validated = choose_strength(x, y)
+    if held is None:
+        strength, validated = choose_strength(x, y)
+    else:
+        validation = held.images.numpy(), held.labels.numpy()
+        strength, validated = best_strength((x, y), validation)
+        x, y = np.concatenate([x, validation[0]]), np.concatenate([y, validation[1]])
     predicted_N = torch.from_numpy(fit(x, y, strength).predict(test.images.numpy()))
     hits_N = predicted_N == test.labels
     metrics = {
@@ -42,10 +48,9 @@ def probe(extractor: Extractor, data: EvaluationSet) -> Result:
     details: dict[str, object] = {
         "strength": strength,
         "validation_acc1": validated,
-        "validation_share": VALIDATION,
-        "validation_seed": SPLIT_SEED,
+        **({"validation_split": data.validation_split} if held else {"validation_share": VALIDATION, "validation_seed": SPLIT_SEED}),
     }
-    digests = {"images": test.digest, "train_images": train.digest}
+    digests = {"images": test.digest, "train_images": train.digest} | ({"validation_images": held.digest} if held else {})
     return Result(metrics, {"acc1": hits_N}, len(hits_N), data.test_split, digests, details | {"train_items": len(y), "classes": classes})
 
 
@@ -62,19 +67,24 @@ def fit(x_ND: np.ndarray, y_N: np.ndarray, strength: float, near=None):
 
 
 def choose_strength(x_ND: np.ndarray, y_N: np.ndarray) -> tuple[float, float]:
-    """Returns the strength with the best accuracy on the held-out part, and that accuracy in percent; ties go to the stronger.
-
-    From the strongest on, each fit begins where the one before ended: the optimum is the same, and fewer iterations stop short of it.
-    """
+    """Returns the best strength on a fixed fifth of the rows, held out in proportion to the classes, and its accuracy in percent."""
     from sklearn.model_selection import train_test_split
 
     _, counts = np.unique(y_N, return_counts=True)
     held_out = round(VALIDATION * len(y_N))
     stratify = y_N if counts.min() > 1 and held_out >= len(counts) else None
     fit_x, held_x, fit_y, held_y = train_test_split(x_ND, y_N, test_size=held_out, random_state=SPLIT_SEED, stratify=stratify)
+    return best_strength((fit_x, fit_y), (held_x, held_y))
+
+
+def best_strength(fitted: tuple[np.ndarray, np.ndarray], held: tuple[np.ndarray, np.ndarray]) -> tuple[float, float]:
+    """Returns the strength with the best accuracy on the held-out (x [N, D], y [N]), and that accuracy in percent; ties go to the stronger.
+
+    From the strongest on, each fit begins where the one before ended: the optimum is the same, and fewer iterations stop short of it.
+    """
     falling, model, accuracies = STRENGTHS[::-1], None, []
     for strength in falling:
-        model = fit(fit_x, fit_y, strength, model)
-        accuracies.append(model.score(held_x, held_y))
+        model = fit(*fitted, strength, model)
+        accuracies.append(model.score(*held))
     best = int(np.argmax(accuracies))
     return float(falling[best]), 100 * float(accuracies[best])

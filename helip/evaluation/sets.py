@@ -24,6 +24,7 @@ class EvaluationSet:
     benchmark_name: str
     root: Path
     test_split: str = "test"
+    validation_split: str | None = None  # of its authors, which chooses a probe's strength; None: they published none
 
     def open(self, transform: Callable | None, split: str) -> Any:
         """Returns CLIP benchmark's data set of (image, label) or (image, captions), with `classes` and `templates` if it is a
@@ -93,9 +94,13 @@ def of_declaration(name: str, declaration: Declaration, folder: Path) -> Evaluat
         case GeneratedSet():
             return EvaluationSet(name, declaration.task, f"wds/{name}", folder)
         case WdsSet():
-            return EvaluationSet(name, declaration.task, f"wds/{name}", resolve_path(declaration.path), declaration.split)
+            return EvaluationSet(
+                name, declaration.task, f"wds/{name}", resolve_path(declaration.path), declaration.split, declaration.validation
+            )
         case BenchmarkSet():
-            return EvaluationSet(name, declaration.task, declaration.name, resolve_path(declaration.root), declaration.split)
+            return EvaluationSet(
+                name, declaration.task, declaration.name, resolve_path(declaration.root), declaration.split, declaration.validation
+            )
 
 
 def of_folder(folder: Path) -> EvaluationSet:

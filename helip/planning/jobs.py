@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator
 
 from helip.config import Cost
 from helip.errors import HelipError, nearest
+from helip.planning.measured import measured_costs, priced
 from helip.stages import STAGES, CheckData, MakeTable, Stage, contamination_of, contrasts_of, data_check
 from helip.study import Study
 
@@ -37,14 +38,13 @@ def _behind(one: Stage) -> Iterator[Stage]:
 
 
 def cost_key(one: Stage) -> str | None:
-    """Returns the entry of the study's `costs` that prices an artefact; None where none does."""
-    return next((key for key in one.work().costs if key in one.study.declaration.costs), None)
+    """Returns the entry of the study's `costs`, or of its measured ones, that prices an artefact; None where none does."""
+    return found[0] if (found := priced(one)) else None
 
 
 def cost_of(one: Stage) -> Cost | None:
-    """Returns the declared cost of an artefact; None where the study declares none."""
-    key = cost_key(one)
-    return one.study.declaration.costs[key] if key else None
+    """Returns the cost of an artefact, measured or declared; None where there is neither."""
+    return found[1] if (found := priced(one)) else None
 
 
 def hours_of(one: Stage) -> float | None:
@@ -64,7 +64,7 @@ def added_by(study: Study, table: str, planned: Iterable[Stage]) -> list[Stage]:
 def check_costs(study: Study) -> None:
     """Refuses a cost that no artefact would look up, which is a misspelling."""
     known = {stage.name for stage in STAGES} | {*OTHER_COSTS}
-    for key in study.declaration.costs:
+    for key in (*study.declaration.costs, *measured_costs(study)):
         if (stage := key.partition(".")[0]) not in known:
             raise HelipError(
                 f"{study.file}: costs -> {key}: there is no such stage{nearest(stage, known)}; they are {', '.join(sorted(known))}"

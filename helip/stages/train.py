@@ -75,8 +75,9 @@ class Train(Stage):
         selected = [selection_of(study, self.run, self.seed)] if run.select else []
         watched = getattr(run.recipe, "retention", None)
         trunks = [EncodeViews(study, run.corpus, run.model)] if isinstance(study.model(run.model), FrozenModel) else []
+        validated = validation_of(study, run)
         watching = [BuildEvaluationSet(study, watched.set)] if watched else []
-        return [BuildCorpus(study, run.corpus), *trunks, *start, *pairs, *selected, *watching]
+        return [BuildCorpus(study, run.corpus), *trunks, *start, *pairs, *selected, *watching, *([validated] if validated else [])]
 
     def resources(self) -> Resources:
         return FILES_ONLY if self.is_published else self.study.resources("train")
@@ -89,7 +90,7 @@ class Train(Stage):
         size = BuildCorpus(self.study, run.corpus).size()
         in_corpus = None if size is None or recipe.epochs is None else recipe.epochs * size
         seen = recipe.steps * recipe.batch_size if recipe.steps else in_corpus
-        return Work(seen, 1, (f"train.{self.run}", f"train.{run.model}", "train"))
+        return Work(seen, 1, (f"train.{self.run}", f"train.{run.model}.{recipe.objective.name}", f"train.{run.model}", "train"))
 
     def make(self, how: How) -> str | int:
         if self.is_published:
@@ -139,6 +140,10 @@ class Train(Stage):
             inputs["selection"], soft = file_digest(selected.output), of_selection(selected.output, keep)
             inputs |= {"sampling": soft.digest} if soft else {}
         follower = resolve_name("helip.reporting.tracking_live:follower")
+        validation = None
+        if (validated := validation_of(study, run)) is not None:
+            validation = Corpus.open(validated.folder)
+            inputs["validation"] = validation.digest
         declared, seed, features = study.model(run.model), seed_number(self.seed), None
         if isinstance(declared, FrozenModel):
             encoded = EncodeViews(study, run.corpus, run.model)
@@ -158,7 +163,23 @@ class Train(Stage):
             duplicates_dir=study.root / "state",
             digest=self.digest, state_dir=self.state, out=self.folder, name=self.title, recovered_share=corpus.recovered_share,
             follow=follower(study, self.run, self.seed, self.digest) if context.leads else None,
+            validation=validation,
         )  # fmt: skip
+
+
+def validation_of(study: Study, run: ResolvedRun) -> BuildCorpus | None:
+    """Returns the corpus that early stopping of a run validates on; None where it holds out a share of its own. HelipError for a corpus
+    that the study does not bind, and for a model on frozen trunks, whose features are those of its own corpus.
+    """
+    stopping = getattr(run.recipe, "early_stopping", None)
+    if stopping is None or stopping.corpus is None:
+        return None
+    if isinstance(study.model(run.model), FrozenModel):
+        raise HelipError(
+            f"{study.file}: {run.name}: early_stopping -> corpus: a model on frozen trunks validates on held_out; leave it out"
+        )
+    study.corpus(stopping.corpus)
+    return BuildCorpus(study, stopping.corpus)
 
 
 def _in_turn(context: "DistributedContext", make: Callable[[], "Clip"]) -> "Clip":

@@ -1,6 +1,6 @@
 """One study: its runs, tables and claims, resolved from experiments/. Never imports torch."""
 
 from helip.study.seeds import independent, paired_seeds, seed_number, start_seed
-from helip.study.study import FILES_ONLY, Study, load, total
+from helip.study.study import FILES_ONLY, Study, load, names, total
 
-__all__ = ["FILES_ONLY", "Study", "independent", "load", "paired_seeds", "seed_number", "start_seed", "total"]
+__all__ = ["FILES_ONLY", "Study", "independent", "load", "names", "paired_seeds", "seed_number", "start_seed", "total"]

@@ -40,6 +40,11 @@ Declared = TypeVar("Declared")
 FILES_ONLY = Resources(mem_mb=8000, runtime=240)
 
 
+def names(experiments: Path = Path("experiments")) -> list[str]:
+    """Returns the studies of experiments/studies, in order; NAME.costs.yaml beside one holds what was measured for its plan."""
+    return sorted(path.stem for path in (experiments / "studies").glob("*.yaml") if "." not in path.stem)
+
+
 def total(parts: Iterable[Number | None]) -> Number | None:
     """Returns the sum of the parts; None where one of them is not known."""
     result: Number = 0
@@ -63,7 +68,7 @@ class Study:
     def __init__(self, name: str, experiments: Path = Path("experiments"), results: Path = Path("results")):
         self.name, self.file = name, experiments / "studies" / f"{name}.yaml"
         if not self.file.exists():
-            known = ", ".join(sorted(p.stem for p in self.file.parent.glob("*.yaml"))) or "none"
+            known = ", ".join(names(experiments)) or "none"
             raise HelipError(f"{self.file}: there is no study '{name}'; the studies are {known}")
         self.declaration: StudyConfig = read_yaml(self.file, StudyConfig)
         self.tables: dict[str, Table] = read_yaml(experiments / "paper" / "tables.yaml", dict[Name, Table])

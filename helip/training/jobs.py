@@ -46,11 +46,15 @@ def of_own_data(
         keep_mask = read_keep(keep, len(opened))
         inputs["selection"], soft = file_digest(keep), of_selection(keep, keep_mask)
         inputs |= {"sampling": soft.digest} if soft else {}
+    validation = None
+    if recipe.early_stopping is not None and recipe.early_stopping.corpus is not None:
+        validation = Corpus.open(recipe.early_stopping.corpus)
+        inputs["validation"] = validation.digest
     stands_for = digest([recipe, inputs, seed])
     return TrainJob(
         recipe=recipe, clip=clip, corpus=opened, pairs=pair_set, keep=keep_mask, soft=soft, seed=seed, inputs=inputs,
         digest=stands_for, state_dir=out.with_name(f"{out.name}.state-{stands_for}"), out=out, name=out.name,
-        recovered_share=opened.recovered_share,
+        recovered_share=opened.recovered_share, validation=validation,
     )  # fmt: skip
 
 

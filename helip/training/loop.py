@@ -68,6 +68,7 @@ class TrainJob:
     retention_score: Callable[[nn.Module], float] | None = None  # of the recipe's retention set; points, higher is better
     inputs: dict[str, str] = field(default_factory=dict)  # digests, for train.json
     warnings: tuple[str, ...] = ()  # of the preparation, for train.json
+    validation: Corpus | None = None  # what early stopping validates on, in place of a held-out share of the corpus
     features: TrunkRows | None = None  # of a model whose trunks are frozen, in place of the corpus' pixels and tokens
     workers: int | None = None  # loader processes; None: none on a CPU, up to 8 beside a GPU
     follow: Callable[[dict[str, float]], None] | None = None  # told each row of the curve; it must neither wait nor raise
@@ -104,12 +105,14 @@ class Trainer:
         self.job, self.world, self.steps, self.step = job, world, total_steps(recipe, len(job.corpus)), 0
         self._stopping = stopping = refinement.early_stopping if refinement else None
         self.retention = refinement.retention if refinement else None
-        held_out = held_out_mask(len(job.corpus), stopping.held_out) if stopping else None
+        held_out = held_out_mask(len(job.corpus), stopping.held_out) if stopping and not job.validation else None
         keep = np.ones(len(job.corpus), bool) if job.keep is None else job.keep
         self.sampler = sampler_of(
             recipe, len(job.corpus), job.seed, job.pairs, keep if held_out is None else keep & ~held_out, job.soft, self._duplicates()
         )
         self._held_out = np.zeros(0, np.int64) if held_out is None else np.flatnonzero(held_out)
+        if job.validation is not None:
+            self._held_out = np.arange(len(job.validation))
         self.best = Best(stopping) if stopping else None
 
         layout = torch.channels_last if world.device.type == "cuda" else torch.contiguous_format  # no gain on a CPU
@@ -273,7 +276,7 @@ class Trainer:
     def _held_out_recall(self) -> float:
         if self.job.features is not None:
             return held_out_recall_of_features(self.job.clip, self.job.features, self._held_out, self.world.device)
-        return held_out_recall(self.job.clip, self.job.corpus, self._held_out, self.world.device)
+        return held_out_recall(self.job.clip, self.job.validation or self.job.corpus, self._held_out, self.world.device)
 
     def _watch_retention(self, retention: Retention) -> bool:
         """True when the model has forgotten more than the recipe allows."""

@@ -4,6 +4,7 @@ settings  what the profile or the command line says (`--submitit-...`)
 site      slurm/site.yaml: what this cluster wants (partition, account, GPU model), per rule
 request   a job's resources and the site as the parameters of a submitit executor
 job       what runs on the node: the child process, signals, GPU ids
+stops     why Slurm told it to stop: a time limit, or a preemption
 planning  a Snakemake job as what will be submitted for it
 submission  hands it to submitit, several alike as one array
 queue     what Slurm, or this machine, knows of submitted jobs: one query for all of them

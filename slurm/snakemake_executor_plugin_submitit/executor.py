@@ -16,9 +16,9 @@ from snakemake_interface_executor_plugins.jobs import JobExecutorInterface
 from . import reasons
 from .ledger import Ledger
 from .planning import Submission, plan
-from .queue import ALIVE, LocalQueue, Result, SlurmQueue, Verdict, read_results, verdict
+from .queue import ALIVE, NODES_FAULT, LocalQueue, Result, SlurmQueue, Verdict, attempts_after, read_results, verdict
 from .recovery import Recovery
-from .request import SubmissionError, job_name
+from .request import SubmissionError, job_name, leaving_out
 from .site import read_site
 from .submission import new_folder, paths_of, submit
 
@@ -42,6 +42,7 @@ class Executor(RemoteExecutor):
         self.recovery = Recovery(self.ledger, self.queue, self.logger.info)
         self._threads: int | None = None
         self._settled = False
+        self._failed_nodes: dict[str, set[str]] = {}  # by the work of the job that they failed
         self._last_query = self._last_warning = float("-inf")
 
     # ------------------------------------------------------------ submitting
@@ -69,6 +70,8 @@ class Executor(RemoteExecutor):
             except SubmissionError as error:
                 self._fail(SubmittedJobInfo(job), str(error))
                 continue
+            # what Snakemake itself starts again (--retries)
+            submission.parameters = leaving_out(submission.parameters, self._failed_nodes.get(submission.record.work, ()))
             if record is not None:
                 submission.record = record
                 self._submitted(job, submission)
@@ -96,7 +99,7 @@ class Executor(RemoteExecutor):
             submission.record = replace(submission.record, place=in_array, folder=str(folder), submitted=now)
             self.ledger.write(submission.record)
         try:
-            ids = submit(self.settings.cluster, folder, parameters, first.requeues, [s.job for _, s in batch])
+            ids = submit(self.settings.cluster, folder, parameters, first.requeues, [s.job for _, s in batch], say=self.logger.warning)
         except SubmissionError as error:
             for job, submission in batch:
                 self.ledger.forget(submission.record.work)
@@ -116,15 +119,23 @@ class Executor(RemoteExecutor):
         old: Submission = info.aux["submission"]
         folder = new_folder(self.logdir, job_name(info.job.name))
         self.logger.info(f"{info.job.name}: job {info.external_jobid} ended as {old.state}; submitting it again")
+        self._remember_nodes(info)
+        parameters = leaving_out(old.parameters, self._failed_nodes.get(old.record.work, ()))
         try:
-            (job_id,) = submit(self.settings.cluster, folder, old.parameters, old.requeues, [old.job])
+            (job_id,) = submit(self.settings.cluster, folder, parameters, old.requeues, [old.job], say=self.logger.warning)
         except SubmissionError as error:
             self._fail(info, str(error))
             return None
-        record = replace(old.record, job_id=job_id, folder=str(folder), attempts=old.record.attempts + 1)
+        record = replace(old.record, job_id=job_id, folder=str(folder), attempts=attempts_after(old.state, old.record.attempts))
         self.ledger.write(record)
         info.job.register(external_jobid=job_id)
         return SubmittedJobInfo(info.job, job_id, {"submission": Submission(record, old.job, old.parameters, old.requeues)})
+
+    def _remember_nodes(self, info: SubmittedJobInfo) -> None:
+        """Notes the nodes of a job that they failed, for its next start."""
+        submission = info.aux["submission"]
+        if self.settings.avoid_nodes and submission.state in NODES_FAULT:
+            self._failed_nodes.setdefault(submission.record.work, set()).update(self.queue.nodes(info.external_jobid))
 
     # ------------------------------------------------------------ watching
 
@@ -144,7 +155,7 @@ class Executor(RemoteExecutor):
                 case Verdict.DONE:
                     self._forget(info)
                     self.report_job_success(info)
-                case Verdict.LOST if submission.record.attempts <= submission.requeues:
+                case Verdict.LOST if attempts_after(submission.state, submission.record.attempts) <= submission.requeues + 1:
                     if (again := self._resubmit(info)) is not None:
                         yield again
                 case _:
@@ -158,7 +169,9 @@ class Executor(RemoteExecutor):
         self._last_query = now
         async with self.status_rate_limiter:
             states = self.queue.states([info.external_jobid for info in waiting])
-        if states is None:
+        if states is None:  # nothing is known: what looked dead before the silence is not dead for it
+            for info in waiting:
+                info.aux["submission"].dead_since = None
             if now - self._last_warning > 60:
                 self._last_warning = now
                 self.logger.warning(f"Slurm does not answer; waiting ({self.queue.trouble})")
@@ -179,6 +192,7 @@ class Executor(RemoteExecutor):
 
     def _report_dead(self, info: SubmittedJobInfo, result: Result | None) -> None:
         self._forget(info)
+        self._remember_nodes(info)
         state = info.aux["submission"].state
         if result is None:  # it left no word
             state = self.queue.final_state(info.external_jobid) or state

@@ -19,6 +19,8 @@ from submitit.helpers import DelayedSubmission
 
 from helip.gpus import lease
 
+from .stops import teach
+
 TERM_PATIENCE_S = 300.0
 # Runs $0 beside a reader that kills the session's processes when the pipe at stdin closes.
 DIE_WITH_US = 'exec 3<&0 0</dev/null; { read -r _ <&3; kill -KILL 0; } & exec 3<&-; exec bash -c "$0"'
@@ -32,8 +34,11 @@ def _ignore_warnings() -> None:
 class ShellJob:
     """This runs one command line; called again after a requeue it runs the same line."""
 
-    def __init__(self, command: str, cwd: str, grace_s: float, gpus: int = 0, offered: list[str] | None = None, logs: Sequence[str] = ()):
-        self.command, self.cwd, self.grace_s, self.logs = command, cwd, grace_s, logs
+    def __init__(
+        self, command: str, cwd: str, grace_s: float, gpus: int = 0, offered: list[str] | None = None, logs: Sequence[str] = (),
+        warning_s: float = 0,
+    ):  # fmt: skip
+        self.command, self.cwd, self.grace_s, self.logs, self.warning_s = command, cwd, grace_s, logs, warning_s
         self.gpus, self.offered = gpus, offered  # ids to lease GPUs from; None: this is Slurm, which assigns them
         self.finished = False
         self._child: subprocess.Popen | None = None
@@ -45,6 +50,7 @@ class ShellJob:
     def __call__(self) -> int:
         if self.finished:
             return 0
+        teach(self.warning_s)
         signal.signal(signal.SIGTERM, self._stop)  # after submitit has set its own, which ignores it
         self._keep_logs()
         with ExitStack() as stack:
@@ -108,7 +114,7 @@ class ShellJob:
         deadline = time.monotonic() + self.grace_s
         while self._child and self._child.poll() is None and time.monotonic() < deadline:
             time.sleep(0.1)
-        again = ShellJob(self.command, self.cwd, self.grace_s, self.gpus, self.offered, self.logs)
+        again = ShellJob(self.command, self.cwd, self.grace_s, self.gpus, self.offered, self.logs, self.warning_s)
         again.finished = self._child is not None and self._child.poll() == 0  # it was done in time: nothing is left to run
         self._signal(signal.SIGKILL)
         return DelayedSubmission(again)

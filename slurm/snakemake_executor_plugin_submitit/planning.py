@@ -47,6 +47,6 @@ def plan(job: JobExecutorInterface, command: str, cwd: str, site: Site, settings
     else:
         parameters = local_parameters(wish, warning)
     offered = gpu_ids() if settings.cluster == "local" else None
-    shell = ShellJob(command, cwd, grace, gpus, offered, [str(log) for part in parts_of(job) for log in part.log])
+    shell = ShellJob(command, cwd, grace, gpus, offered, [str(log) for part in parts_of(job) for log in part.log], warning)
     requeues = settings.requeues if wish.requeues is None else wish.requeues
     return Submission(blank_record(job), shell, parameters, requeues)

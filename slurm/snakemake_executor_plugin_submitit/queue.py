@@ -21,6 +21,14 @@ ALIVE |= {"REQUEUED", "REQUEUE_FED", "REQUEUE_HOLD", "SPECIAL_EXIT", "RESV_DEL_H
 THE_CLUSTERS_FAULT = {"PREEMPTED", "NODE_FAIL", "BOOT_FAIL", "REVOKED", "TIMEOUT"}  # the work goes on if it is submitted again
 
 
+NODES_FAULT = {"NODE_FAIL", "BOOT_FAIL"}
+
+
+def attempts_after(state: str | None, attempts: int) -> int:
+    """Returns how many starts count once a job was lost in that state: a preemption never does."""
+    return attempts + (state != "PREEMPTED")
+
+
 class Verdict(Enum):
     """This is what the executor concludes of a job."""
 
@@ -106,6 +114,12 @@ class SlurmQueue:
                 return lines[0].strip()
         return ""
 
+    def nodes(self, job_id: str) -> set[str]:
+        """Returns the nodes that a job had; none where Slurm has forgotten it."""
+        listed = _ask(["squeue", "--noheader", "--states=all", "--format=%N", f"--jobs={job_id}"]).stdout.split()
+        names = {name for one in listed if one != "(null)" for name in _ask(["scontrol", "show", "hostnames", one]).stdout.split()}
+        return names
+
     def cancel(self, ids: Sequence[str]) -> None:
         """Cancels the jobs."""
         _ask(["scancel", *ids])
@@ -134,6 +148,10 @@ class LocalQueue:
     def final_state(self, job_id: str) -> str:
         """Returns an empty text: nothing remembers a dead process."""
         return ""
+
+    def nodes(self, job_id: str) -> set[str]:
+        """Returns no node: all jobs are on this one."""
+        return set()
 
     def cancel(self, ids: Sequence[str]) -> None:
         """Interrupts the jobs' processes; submitit's controllers then end their tasks."""

@@ -3,7 +3,7 @@
 import math
 import re
 import shlex
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from .site import Site, Wish
@@ -87,7 +87,50 @@ def slurm_parameters(name: str, threads: int, gpus: int, wish: Wish, warning_s: 
         **{key: getattr(wish, key) for key in ("partition", "account", "qos", "constraint")},
     }
     parameters = {key: value for key, value in parameters.items() if value is not None}
+    parameters["srun_args"] = [*step, *wish.srun]
+    if wish.setup:
+        parameters["setup"] = list(wish.setup)
+    _take_away(parameters, wish.without)
+    _rename(parameters, wish.rename)
     return {**parameters, "wckey": None}  # submitit's own is refused where a site enforces workload keys
+
+
+SOME = ("gres", "partition", "account", "qos", "constraint", "mem")  # flags that some jobs have
+FIXED = ("job-name", "nodes", "signal", "time")  # what the plugin itself goes by
+
+
+def _take_away(parameters: dict[str, Any], flags: tuple[str, ...]) -> None:
+    """Removes sbatch flags, and the same of srun. SubmissionError for one that the plugin needs or never sets."""
+    for flag in flags:
+        key = flag.replace("-", "_")
+        if flag in FIXED:
+            raise SubmissionError(f"site: without names {flag}, which no job can do without")
+        if not (key in parameters or key in SOME or flag in parameters["additional_parameters"]):
+            raise SubmissionError(f"site: without names {flag}, which is no flag that jobs have; write it as sbatch does")
+        parameters.pop(key, None)
+        parameters["additional_parameters"].pop(flag, None)
+        parameters["srun_args"] = [word for word in parameters["srun_args"] if word.partition("=")[0] != f"--{flag}"]
+
+
+def _rename(parameters: dict[str, Any], names: Mapping[str, str]) -> None:
+    """Gives sbatch flags the site's names; the value of gres loses its `gpu:` where the new name says it."""
+    for flag, other in names.items():
+        if flag in FIXED:
+            raise SubmissionError(f"site: rename names {flag}, which no job can do without")
+        key = flag.replace("-", "_")
+        extra = parameters["additional_parameters"]
+        value = parameters.pop(key, None) if key in parameters else extra.pop(flag, None)
+        if value is not None:
+            extra[other] = value.removeprefix("gpu:") if flag == "gres" and other.startswith("gpus") else value
+
+
+def leaving_out(parameters: dict[str, Any], nodes: Iterable[str]) -> dict[str, Any]:
+    """Returns the parameters with those nodes excluded, beside the ones that the site excludes."""
+    if not (nodes := sorted(nodes)):
+        return parameters
+    extra = parameters["additional_parameters"]
+    excluded = ",".join([*([str(extra["exclude"])] if extra.get("exclude") else []), *nodes])
+    return {**parameters, "additional_parameters": {**extra, "exclude": excluded}}
 
 
 def local_parameters(wish: Wish, warning_s: int) -> dict[str, Any]:

@@ -28,12 +28,16 @@ class Wish(BaseModel):
     mem_mb: int | None = Field(None, gt=0)
     requeues: int | None = Field(None, ge=0)
     array_parallelism: int | None = Field(None, gt=0)  # how many of an array run at once
+    srun: tuple[str, ...] = ()  # further arguments of the job's srun: ["--cpu-bind=none"]
+    setup: tuple[str, ...] = ()  # lines of shell before it: ["module load cuda/12.4"]
+    without: tuple[str, ...] = ()  # sbatch flags that this site refuses: [cpus-per-task]
+    rename: dict[str, str] = {}  # sbatch flags that it wants under another name: {gres: gpus}
     extra: dict[str, str | int | bool] = {}  # any other sbatch flag by its long name: {exclude: "n[1-3]", mail-type: END}
 
     def over(self, other: "Wish") -> "Wish":
-        """Returns this wish with the other's values where this one sets none; extra flags are joined."""
+        """Returns this wish with the other's values where this one sets none; extra and renamed flags are joined."""
         merged = {**other.model_dump(exclude_unset=True), **self.model_dump(exclude_unset=True)}
-        return Wish(**{**merged, "extra": {**other.extra, **self.extra}})
+        return Wish(**{**merged, "extra": {**other.extra, **self.extra}, "rename": {**other.rename, **self.rename}})
 
 
 class Site(BaseModel):

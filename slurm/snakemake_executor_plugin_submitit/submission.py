@@ -3,7 +3,7 @@
 import os
 import time
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,8 @@ from submitit.core.utils import FailedJobError, JobPaths
 from .job import ShellJob
 from .request import SubmissionError
 
+PATIENCE_S = 3600.0  # a controller that is restarted, or moved, may be silent for half an hour
+PAUSE_S = 5.0
 BUSY = ("Unable to contact slurm controller", "Resource temporarily unavailable")  # sbatch certainly submitted nothing
 TORCHRUN = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT")
 NOT_FOR_JOBS = ("SNAKEMAKE_PROFILE", "CUDA_VISIBLE_DEVICES", "HELIP_LEASES", *TORCHRUN)
@@ -46,22 +48,31 @@ def paths_of(folder: Path | str, job_id: str) -> JobPaths:
     return JobPaths(folder, job_id=job_id, task_id=0)
 
 
-def submit(cluster: str, folder: Path, parameters: dict[str, Any], requeues: int, work: Sequence[ShellJob], tries: int = 4) -> list[str]:
-    """Submits the work and returns the job ids, 7_0, 7_1 ... for an array.
+def submit(cluster: str, folder: Path, parameters: dict[str, Any], requeues: int, work: Sequence[ShellJob],
+           say: Callable[[str], None] = print, patience_s: float = PATIENCE_S) -> list[str]:  # fmt: skip
+    """Submits the work and returns the job ids, 7_0, 7_1 ... for an array; waits for a silent controller, and says so each minute.
 
     Raises:
         SubmissionError: the scheduler would not take it, with what it said.
     """
+    deadline, told = time.monotonic() + patience_s, float("-inf")
+    while True:
+        try:
+            return _submitted(cluster, folder, parameters, requeues, work)
+        except FailedJobError as error:
+            lines = str(error).strip().splitlines() or ["it gave no reason"]
+            if time.monotonic() > deadline or not any(word in str(error) for word in BUSY):
+                raise SubmissionError(f"sbatch refused the job: {lines[-1]}") from None
+            if time.monotonic() - told > 60:
+                told = time.monotonic()
+                say(f"Slurm does not answer; waiting to submit ({lines[-1]})")
+            time.sleep(PAUSE_S)
+        except (OSError, ValueError, RuntimeError) as error:
+            raise SubmissionError(f"the job could not be submitted: {error}") from None
+
+
+def _submitted(cluster: str, folder: Path, parameters: dict[str, Any], requeues: int, work: Sequence[ShellJob]) -> list[str]:
     executor = (SlurmExecutor if cluster == "slurm" else LocalExecutor)(folder, max_num_timeout=requeues)
-    try:
-        executor.update_parameters(**parameters)
-        with environment_for_jobs():
-            return [job.job_id for job in executor.submit_array(work)]
-    except FailedJobError as error:
-        lines = str(error).strip().splitlines()
-        if tries > 1 and any(word in str(error) for word in BUSY):
-            time.sleep(5)
-            return submit(cluster, folder, parameters, requeues, work, tries - 1)
-        raise SubmissionError(f"sbatch refused the job: {lines[-1] if lines else 'it gave no reason'}") from None
-    except (OSError, ValueError, RuntimeError) as error:
-        raise SubmissionError(f"the job could not be submitted: {error}") from None
+    executor.update_parameters(**parameters)
+    with environment_for_jobs():
+        return [job.job_id for job in executor.submit_array(work)]

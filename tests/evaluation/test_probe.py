@@ -1,5 +1,7 @@
 """The linear probe is scikit-learn's logistic regression, its strength chosen without the test split."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from sklearn.linear_model import LogisticRegression
@@ -67,3 +69,21 @@ def test_a_set_whose_training_split_is_its_test_split_is_refused(name, tmp_path,
     data = of_declaration(name, BenchmarkSet(task="classification", name=name, root=str(tmp_path)), tmp_path)
     with pytest.raises(HelipError, match=f"CLIP benchmark's {name} has no splits"):
         probe.probe(Extractor(model, None), data)
+
+
+def test_the_authors_validation_images_choose_and_are_fitted_too(tmp_path, model):
+    folder = write_classification(tmp_path / "colours", test=40, train=60)
+    other = write_classification(tmp_path / "other", test=30, seed=1)
+    (other / "test").rename(folder / "val")
+    extractor, data = Extractor(model, None), replace(of_folder(folder), validation_split="val")
+    result = probe.probe(extractor, data)
+    train, held, test = (extractor.images(data, split) for split in ("train", "val", "test"))
+    scores = {
+        s: probe.fit(train.images.numpy(), train.labels.numpy(), s).score(held.images.numpy(), held.labels.numpy()) for s in probe.STRENGTHS
+    }
+    assert result.details["validation_acc1"] == pytest.approx(100 * max(scores.values()))
+    x, y = (np.concatenate([getattr(part, name).numpy() for part in (train, held)]) for name in ("images", "labels"))
+    direct = LogisticRegression(C=1 / result.details["strength"], max_iter=1000).fit(x, y)
+    assert result.metrics["acc1"] == pytest.approx(100 * direct.score(test.images.numpy(), test.labels.numpy()))
+    assert (result.details["train_items"], result.details["validation_split"]) == (90, "val")
+    assert result.digests["validation_images"] == held.digest

@@ -2,10 +2,14 @@
 
 import pytest
 
+from helip.config import Refinement
 from helip.config.reading import read_yaml
+from helip.mining.presets import released_code
 from helip.stages import BuildCorpus, model_of
 from helip.study import Study
 from helip.study.resolve import Names
+
+RELEASED = {"cc3m_clip_control_released", "cc3m_clip_helip_released"}  # not the paper's: its released code's recipe
 
 
 @pytest.fixture(scope="module")
@@ -20,7 +24,7 @@ def test_every_name_and_every_run_is_bound(paper, project):
     assert set(names.models) <= set(paper.declaration.models)
     assert set(names.encoders) <= set(paper.declaration.encoders)
     assert set(names.objectives) <= set(paper.declaration.pretraining)
-    assert set(runs) == set(paper.runs)
+    assert set(runs) == set(paper.runs) - RELEASED - {"cc3m_slip_helip_logits"}
 
 
 def test_every_number_of_the_papers_tables_will_be_computed(paper):
@@ -50,22 +54,84 @@ def test_section_4_1(paper):
     gpus = paper.resources("train").gpu
     assert gpus == 8
     for run in paper.runs.values():
-        if run.start:
+        if run.start and run.name not in RELEASED:
             a_gpu = run.recipe.batch_size // gpus
             assert a_gpu == (128 if run.model == "vit_b16" else 512), run.name
             assert run.recipe.precision == "fp16" and run.recipe.p == 1 and run.recipe.gamma in (1.0, 0.0)
     mining = paper.declaration.mining
     assert (mining.tau_image, mining.tau_text, mining.k) == (0.5, 0.5, 500)
     assert (mining.image_encoder, mining.text_encoder) == ("dino_vits8", "sentence")
-    stopping = paper.run("cc3m_clip_helip").recipe.early_stopping
-    assert stopping.patience == 5
+
+
+def test_early_stopping_sees_what_no_start_was_trained_on(paper):
+    """Section 4.1: in all experiments, after 5 epochs without a gain. Interpolations and the released code's recipe have none."""
+    for run in paper.runs.values():
+        if run.start and run.name not in RELEASED:
+            assert (run.recipe.early_stopping.patience, run.recipe.early_stopping.corpus) == (5, "cc3m_validation"), run.name
+            validated = [need.corpus for need in model_of(paper, run.name, run.seeds[0]).needs() if need.name == "corpus"]
+            assert run.interpolate or validated == [run.corpus, "cc3m_validation"]
+    assert "cc3m_validation" not in {run.corpus for run in paper.runs.values()} | set(paper.corpus("open29m").of)
+
+
+def test_an_epoch_is_that_of_the_released_sampler(paper):
+    """2 N samples: every pair as base and a hard pair with each; "one epoch" of section 4.3 is one of those."""
+    assert paper.run("yfcc15m_v1_clip_helip").recipe.epochs == paper.run("cc12m_slip_control").recipe.epochs == 2
+    pairs = 2905954  # that the mirror has
+    assert 2 * pairs // 4096 == paper.run("cc3m_clip_helip").recipe.early_stopping.every == 1418
+
+
+def test_resnets_are_refined_with_the_betas_they_were_trained_with(paper):
+    for run in paper.runs.values():
+        if run.start and run.name not in RELEASED and run.start not in paper.declaration.published:
+            start = paper.run(run.start).recipe
+            assert (run.recipe.betas, run.recipe.eps) == (start.betas, start.eps), run.name
+
+
+def test_image_and_text_mining_have_no_threshold_and_drop_nothing(paper):
+    for name in ("cc3m_clip_image_mining", "cc3m_clip_text_mining"):
+        run = paper.run(name)
+        assert (run.pairs.tau_image, run.pairs.tau_text, run.recipe.drop_noise, run.recipe.gamma) == (None, None, False, 0.0)
+
+
+def test_the_released_recipe_is_that_of_its_readme(paper, project):
+    recipe = read_yaml(project / "experiments/recipes/released_code.yaml", Refinement)
+    readme = {"batch_size": 8 * 420, "learning_rate": 5e-4, "weight_decay": 0.2, "warmup_steps": 10000, "gamma": 0.0, "drop_noise": False}
+    for one in (recipe, paper.run("cc3m_clip_helip_released").recipe, paper.run("cc3m_clip_control_released").recipe):
+        assert {name: getattr(one, name) for name in readme} == readme
+        assert (one.epochs, one.betas, one.eps, one.early_stopping) == (2, (0.9, 0.999), 1e-8, None)
+    mined = paper.run("cc3m_clip_helip_released").pairs
+    usual = released_code(3_000_000)
+    assert {n: getattr(mined, n) for n in ("k", "tau_image", "tau_text", "max_similarity")} == {
+        n: getattr(usual, n) for n in ("k", "tau_image", "tau_text", "max_similarity")
+    }
+
+
+def test_the_papers_recipe_file_is_the_studys_refinement(paper, project):
+    recipe = read_yaml(project / "experiments/recipes/paper.yaml", Refinement)
+    declared = paper.declaration.refinement.model_copy(update={"accumulate": 1, "early_stopping": None, "save_every": recipe.save_every})
+    assert recipe == declared
+
+
+def test_both_readings_of_the_margin_are_run(paper):
+    """Section 3.3 speaks of the matrix of CLIP's loss, eq. 6 of cosines."""
+    cosines, logits = (paper.run(name).recipe for name in ("cc3m_slip_helip", "cc3m_slip_helip_logits"))
+    assert (cosines.margin_on, logits.margin_on) == ("cosines", "logits")
+    assert logits.model_copy(update={"margin_on": "cosines"}) == cosines
+    assert "cc3m_slip_helip_logits" in [run for _, _, run, _, _ in paper.table_rows("table7")]
+
+
+def test_probes_use_their_authors_validation_images(paper):
+    assert {n: s.validation for n, s in paper.declaration.evaluation.items() if getattr(s, "validation", None)} == {
+        "flowers102": "val", "aircraft": "val",
+    }  # fmt: skip
 
 
 def test_arms_differ_only_in_where_their_batches_come_from(paper):
     for run in paper.runs.values():
         if run.arm == "helip" and run.recipe.gamma == 1.0 and run.recipe.role == "batch" and run.recipe.objective.name == "clip":
             control = paper.run(paper.control_of(run.name))
-            assert run.recipe.model_copy(update={"arm": "control", "role": "batch"}) == control.recipe, run.name
+            of_hard_pairs = {"arm": "control", "role": "batch", "margin_on": "cosines"}
+            assert run.recipe.model_copy(update=of_hard_pairs) == control.recipe, run.name
             assert run.seeds == control.seeds
         if run.select and run.arm == "control":
             assert run.recipe == paper.run(paper.control_of(run.name)).recipe, run.name

@@ -51,6 +51,7 @@ NodeName=n1 NodeHostname={host} NodeAddr=127.0.0.1 Port={ports[1]} CPUs=80 Cores
 NodeName=n2 NodeHostname={host} NodeAddr=127.0.0.1 Port={ports[2]} CPUs=80 CoresPerSocket=80 RealMemory=100000 Gres=gpu:v100:2 Feature=v100
 PartitionName=normal Nodes=n1,n2 Default=YES MaxTime=INFINITE PriorityTier=10 PreemptMode=off
 PartitionName=low Nodes=n1 MaxTime=INFINITE PriorityTier=1 PreemptMode=REQUEUE GraceTime=20
+PartitionName=spot Nodes=n1 MaxTime=INFINITE PriorityTier=1 PreemptMode=CANCEL
 PartitionName=urgent Nodes=n1 MaxTime=INFINITE PriorityTier=100 PreemptMode=off
 """
 

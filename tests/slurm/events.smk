@@ -12,7 +12,7 @@ localrules:
 
 rule all:
     input:
-        expand("{name}.out", name=["limit", "preempted", "requeued", "cancelled", "failing", "lost", "first_gpu", "second_gpu", "wide"]),
+        expand("{name}.out", name=["limit", "preempted", "spot", "requeued", "cancelled", "failing", "lost", "first_gpu", "second_gpu", "wide"]),
         expand("shard{n}.txt", n=range(4)),
         "watched.out",
 
@@ -41,9 +41,24 @@ rule preempted:
         "preempted.out",
     resources:
         partition="low",
-        gpu=7,
+        gpu=6,
+        runtime=8,  # submitit would count any warning of so short a job as a time-out
+        requeues=0,
     shell:
         "{TRAIN} preempted forever"
+
+
+# Slurm cancels it in favour of another, as often as it likes.
+rule spot:
+    output:
+        "spot.out",
+    resources:
+        partition="spot",
+        gpu=1,
+        runtime=8,
+        requeues=0,
+    shell:
+        "{TRAIN} spot forever"
 
 
 rule requeued:

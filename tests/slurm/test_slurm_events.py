@@ -29,7 +29,7 @@ def events(slurm, tmp_path_factory):
     """The workflow of events.smk after everything has happened to it. Dead jobs are reported while another job runs."""
     flow = Workflow(tmp_path_factory.mktemp("events") / "it's a folder", "events.smk", slurm.environ)
     flow.start("--keep-going", "--submitit-site", str(HERE / "site.yaml"))
-    names = ("limit", "preempted", "requeued", "cancelled", "lost")
+    names = ("limit", "preempted", "spot", "requeued", "cancelled", "lost")
     running = [flow.folder / f"{name}.state" for name in names]
     until(lambda: all(path.exists() for path in running), 600, f"the jobs to run:\n{flow.printed}")
 
@@ -37,7 +37,7 @@ def events(slurm, tmp_path_factory):
     slurm.call("scancel", flow.job_id("cancelled"))
     os.kill(process_of(flow, "lost"), signal.SIGKILL)  # as the kernel does when memory runs out
     # An urgent job wants GPUs that the one of lower priority holds.
-    urgent = ["sbatch", "-p", "urgent", "-w", "n1", "--gres=gpu:v100:7", "-t", "5", "-o", "/dev/null", "--wrap", "sleep 2"]
+    urgent = ["sbatch", "-p", "urgent", "-w", "n1", "--gres=gpu:v100:8", "-t", "5", "-o", "/dev/null", "--wrap", "sleep 2"]
     subprocess.run(urgent, env=slurm.environ, check=True, capture_output=True)
     for name in ("cancelled", "lost"):
         until(lambda name=name: f"rule {name}: job" in flow.printed, 600, f"'{name}' to be reported dead:\n{flow.printed[-4000:]}")
@@ -51,7 +51,7 @@ def starts(flow: Workflow, name: str) -> list[int]:
     return [int(step) for step in re.findall(r"^from (\d+)", flow.read(f"{name}.out"), re.M)]
 
 
-@pytest.mark.parametrize("name", ["limit", "preempted", "requeued"])
+@pytest.mark.parametrize("name", ["limit", "preempted", "spot", "requeued"])
 def test_interrupted_training_goes_on_from_its_state(events, name):
     first, *later = starts(events, name)
     assert first == 0

@@ -98,6 +98,31 @@ def test_request_of_two_nodes():
     assert parameters["additional_parameters"] == {"requeue": True}
 
 
+def test_a_site_takes_flags_away_renames_them_and_adds_to_srun():
+    wish = Wish(
+        without=("cpus-per-task",), rename={"gres": "gpus"}, srun=("--cpu-bind=none",), setup=("module load cuda",), gpu_model="v100"
+    )
+    parameters = slurm_parameters("train", 10, 8, wish, 120)
+    assert "cpus_per_task" not in parameters and "gres" not in parameters
+    assert parameters["srun_args"] == ["--cpu-bind=none"]
+    assert parameters["setup"] == ["module load cuda"]
+    assert parameters["additional_parameters"] == {"requeue": True, "gpus": "v100:8"}
+    assert "requeue" not in slurm_parameters("train", 1, 0, Wish(without=("requeue",)), 120)["additional_parameters"]
+
+
+@pytest.mark.parametrize(
+    ("wish", "problem"),
+    [
+        ({"without": ("time",)}, "without names time, which no job can do without"),
+        ({"without": ("cpu-per-task",)}, "without names cpu-per-task, which is no flag that jobs have"),
+        ({"rename": {"job-name": "name"}}, "rename names job-name, which no job can do without"),
+    ],
+)
+def test_a_flag_that_cannot_go_is_a_sentence(wish, problem):
+    with pytest.raises(SubmissionError, match=problem):
+        slurm_parameters("train", 1, 0, Wish(**wish), 120)
+
+
 def test_job_names_survive_any_wildcard():
     assert job_name("train", "cc3m_clip", "0r1") == "train.cc3m_clip.0r1"
     assert job_name("a b", "x'; rm -rf /") == "a-b.x-rm--rf-"

@@ -1,0 +1,161 @@
+"""Two kinds of the smoke study rehearsed for real, what is made of it, and the plan that reads it."""
+
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import yaml
+
+from helip.errors import HelipError
+from helip.planning import artefacts, measured, summary
+from helip.planning.jobs import cost_of
+from helip.rehearsal import Kind, Rehearsal, kinds, rehearse
+from helip.rehearsal.fit import SIMILARITIES, predict
+from helip.rehearsal.measured import Measured, Point, at
+from helip.rehearsal.report import costs, markdown, write
+from helip.rehearsal.scale import Scale
+from helip.study import Study
+
+HERE = {"machine": "a machine", "date": "2026-01-02", "commit": "abc"}
+
+
+@pytest.fixture
+def experiments(project, tmp_path, monkeypatch):
+    shutil.copytree(project / "experiments", tmp_path / "experiments")
+    (tmp_path / "experiments/studies/paper.costs.yaml").unlink(missing_ok=True)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path / "experiments"
+
+
+@pytest.fixture(scope="module")
+def paper(project) -> Study:
+    return Study("paper", project / "experiments")
+
+
+def test_kinds_are_the_distinct_jobs_each_once(paper):
+    found = kinds(paper)
+    assert len({kind.title for kind in found}) == len(found)
+    titles = {kind.title for kind in found}
+    assert {"corpus laion8m", "encode t5", "import cc3m_slip", "evaluate mscoco", "probe sun397", "select vit_b32"} <= titles
+    assert {"train vit_b16 clip hard+margin 1024/1 fp16", "train vit_b32 clip negatives 4096/2 fp16"} <= titles
+    jobs = sum(kind.jobs for kind in found if kind.stage == "train")
+    assert jobs == sum(one.label == "train" for one in artefacts(paper))
+    trained_instead = {kind.name for kind in found if kind.stage == "train" and kind.jobs == 0}
+    assert trained_instead == {"vit_b16 slip plain 4096/8 fp16", "vit_b32 slip plain 4096/8 fp16", "vit_b32 declip plain 4096/4 fp16"}
+
+
+def test_two_kinds_of_a_study_run_for_real(experiments, tmp_path):
+    study = Study("smoke", results=tmp_path / "results")
+    said: list[str] = []
+    scale = Scale("cpu", batch=8, samples=24)
+    rehearsal = rehearse(study, scale, ["table6"], only=("train", "corpus"), within_s=None, say=said.append)
+    assert [measured.failure for _, measured in rehearsal.found] == [""] * len(rehearsal.found)
+    (corpus, made), *trained = rehearsal.found
+    assert (corpus.title, made.largest.units) == ("corpus cc3m", 24)
+    plain = dict(trained)[next(kind for kind, _ in trained if kind.name == "rn50 clip plain 64/1 fp32")]
+    assert [point.size for point in plain.points] == [4, 8]
+    assert plain.points[0].kept_mb < plain.points[1].kept_mb
+    assert "batch cut from 64" in plain.notes and plain.largest.bytes > 1e6
+    files = write(rehearsal, tmp_path / "page.html", experiments / "studies/smoke.costs.yaml")
+    assert all(file.exists() for file in files)
+    assert json.loads(files[2].read_text())["kinds"][0]["kind"] == "corpus cc3m"
+    stored = yaml.safe_load((experiments / "studies/smoke.costs.yaml").read_text())
+    assert stored["train.rn50.clip"]["seconds"] > 0  # of a study that asks for no GPU, a CPU tells the time
+    priced = {cost_of(one).origin.partition(":")[0] for one in artefacts(study, ["table6"]) if one.name == "train"}
+    assert priced == {"measured"}
+    assert not [path for path in (study.root / "rehearsal").iterdir() if path.is_dir()]
+
+
+def kind_of(study: Study, title: str) -> Kind:
+    return next(kind for kind in kinds(study) if kind.title == title)
+
+
+def test_a_line_through_two_sizes():
+    assert at([(4, 100.0), (8, 140.0)], 128) == pytest.approx(140 + 10 * 120)
+    assert at([(4, 100.0), (8, 90.0)], 128) == 90  # less for more is noise
+    assert at([(4, 100.0)], 128) is None
+
+
+@pytest.mark.parametrize(("each_mb", "problem"), [(100.0, False), (400.0, True)])
+def test_a_batch_that_does_not_fit_is_found(paper, each_mb, problem):
+    kind = kind_of(paper, "train vit_b16 slip plain 4096/8 fp16")  # 4,096 of 8 GPUs in 8 parts: 64 rows a process
+    fixed, squares = 2400.0, SIMILARITIES["slip"] * 4 * 4096**2 / (1 << 20)
+    points = [Point(b, repetitions=[1.0], kept_mb=b / 2 * each_mb, fixed_mb=fixed) for b in (4, 8)]  # in two parts each
+    found = Measured(points, "cpu")
+    predict(kind, found, Scale("cpu"))
+    gib = (fixed + 64 * each_mb + squares) / 1024
+    assert found.predictions[0].startswith(f"{gib:.1f} GiB of a GPU's 32 for 64 rows")
+    assert bool(found.problems) is problem
+    if problem:
+        assert "multiply accumulate by 2" not in found.problems[0] or gib < 2 * 32
+        assert "set checkpoint_gradients" in found.failure
+
+
+def test_a_job_longer_than_its_limit_is_found(paper):
+    kind = kind_of(paper, "corpus cc12m")
+    found = Measured([Point(300, repetitions=[0.3], start=10)], "cpu")
+    predict(kind, found, Scale("cpu"))
+    assert any(
+        "raise runtime of corpus" in problem for problem in found.problems
+    )  # 12.4 million x 0.3 s are 65 hours for 16 workers; 48 are allowed
+
+
+def test_a_cpu_tells_no_time_of_a_gpu_job(paper):
+    train, corpus = kind_of(paper, "train vit_b32 clip plain 4096/2 fp16"), kind_of(paper, "corpus cc3m")
+    found = [(corpus, Measured([Point(300, repetitions=[0.16], bytes=30000.0)], "cpu"))]
+    found.append((train, Measured([Point(8, repetitions=[0.5], bytes=6e8)], "cpu")))
+    entries = costs(Rehearsal(paper, Scale("cpu"), found, [], 1.0))
+    assert entries["corpus.cc3m"]["seconds"] == 0.01  # by 16 workers
+    assert "seconds" not in entries["train.vit_b32.clip"] and entries["train.vit_b32.clip"]["bytes"] == 6e8
+    on_gpu = costs(Rehearsal(paper, Scale("cuda"), found, [], 1.0))
+    assert on_gpu["train.vit_b32.clip"]["seconds"] == pytest.approx(0.5 / 8)  # one process here, eight in the study
+
+
+def test_the_plan_takes_measured_costs_for_assumed_ones(experiments):
+    file = experiments / "studies/paper.costs.yaml"
+    study = Study("paper")
+    before = {line.stage: line for line in summary(study, artefacts(study, ["table1"]))}
+    file.write_text(yaml.safe_dump({"train.vit_b32.clip": HERE | {"seconds": 0.0, "start": 0.0, "spread": 1.5, "device": "cuda"}}))
+    planned = artefacts(study, ["table1"])
+    after = {line.stage: line for line in summary(study, planned)}
+    assert after["train"].gpu_hours < before["train"].gpu_hours
+    assert "train.vit_b32.clip: measured: a machine, 2026-01-02, commit abc" in after["train"].origins
+    assert any(origin.startswith("train.rn50: assumed") for origin in after["train"].origins)
+    file.write_text(yaml.safe_dump({"train.vit_b32.clip": HERE | {"bytes": 1.0, "device": "cpu"}}))
+    only_disk = {line.stage: line for line in summary(study, artefacts(study, ["table1"]))}
+    assert only_disk["train"].gpu_hours == before["train"].gpu_hours and only_disk["train"].disk_gb < before["train"].disk_gb
+
+
+def test_the_plan_gives_a_range(experiments):
+    study = Study("paper")
+    planned = artefacts(study, ["table8"])
+    text = measured.remarks(planned)
+    hours = sum(line.gpu_hours for line in summary(study, planned))
+    assert text.startswith(f"GPU-hours: {hours:,.0f}, between {hours / 2:,.0f} and {2 * hours:,.0f}")
+    assert text.endswith("all of them by assumed costs.")
+
+
+def test_a_file_of_costs_is_no_study_and_a_wrong_one_is_a_sentence(experiments):
+    from helip.study import names
+
+    file = experiments / "studies/paper.costs.yaml"
+    file.write_text(yaml.safe_dump({"trian": HERE | {"seconds": 1.0, "device": "cpu"}}))
+    assert "paper.costs" not in names()
+    study = Study("paper")
+    with pytest.raises(HelipError, match=r"costs -> trian: there is no such stage; did you mean 'train'"):
+        summary(study, [])
+    file.write_text(yaml.safe_dump({"train": {"seconds": 1.0}}))
+    with pytest.raises(HelipError, match=r"paper\.costs\.yaml: train -> machine"):
+        summary(study, [])
+
+
+def test_the_table_says_what_failed_and_what_was_left(paper):
+    kind, other = kind_of(paper, "encode t5"), kind_of(paper, "encode bert")
+    point = Point(16, repetitions=[0.1], failure="weights missing; fetch them | once", notes=["random weights"])
+    rehearsal = Rehearsal(paper, replace(Scale("cpu"), batch=4), [(kind, Measured([point], "cpu"))], [other], 60.0)
+    table = markdown(rehearsal)
+    assert "would fail: weights missing; fetch them \\| once" in table and "batches cut to 4" in table
+    assert "No time was left for 1: encode bert." in table
+    assert Path(measured.costs_file(paper)).name == "paper.costs.yaml"

@@ -23,6 +23,7 @@ from pydantic_core import PydanticUndefined
 from helip.config.base import ConfigModel
 from helip.config.reading import validate_options
 from helip.errors import HelipError, nearest
+from helip.models.reference import FORMS
 
 METAVARS = {int: "INT", float: "FLOAT", Path: "PATH", str: "TEXT"}
 BOUNDS = {"gt": "above", "ge": "at least", "lt": "below", "le": "at most"}
@@ -67,7 +68,7 @@ Shard = Annotated[tuple[int, int], BeforeValidator(_shard), Shown("I/N")]
 Model = Annotated[str, Shown("MODEL")]  # helip.models.reference says how it is written
 Threads = Annotated[int, Field(ge=1)]
 Workers = Annotated[int, Field(ge=0)]
-MODEL = "NAME@TAG (ViT-B-32@laion2b_s34b_b79k), NAME@FILE, hf-hub:ORG/NAME or an open_clip folder"
+MODEL = FORMS
 DEVICE = "cpu, cuda or cuda:1; by default cuda where there is one"
 DECODERS = "processes that decode images; by default none on a CPU and up to 8 for a GPU"
 

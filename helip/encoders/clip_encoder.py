@@ -19,14 +19,15 @@ def load(declaration: OpenClipEncoder, device: str, pretrained: bool = True) -> 
     reference = named if pretrained else ModelRef(named.name)
     opened = create(reference, weights=pretrained)
     model = frozen(opened.model, device)
+    weights = opened.key(weights_digest(model))
     if declaration.modality == "image":
         transform = opened.transform()
         embed = inference(model.encode_image, device)
-        return Encoder("image", feature_width(embed, transform), weights_digest(model), in_words(transform), embed, transform)
+        return Encoder("image", feature_width(embed, transform), weights, in_words(transform), embed, transform)
     tokenize, encode = tokenizer_of(reference), inference(model.encode_text, device)
 
     def embed_captions(captions: list[str]) -> torch.Tensor:
         return encode(tokenize(captions))
 
     words = f"open_clip's tokenizer of {Path(reference.name).name}, {tokenize.context_length} tokens"
-    return Encoder("text", embed_captions([""]).shape[1], weights_digest(model), words, embed_captions)
+    return Encoder("text", embed_captions([""]).shape[1], weights, words, embed_captions)

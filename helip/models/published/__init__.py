@@ -8,15 +8,13 @@ from safetensors.torch import save_file
 
 from helip.errors import HelipError
 from helip.io import atomic_folder, check_replaceable, file_digest, provenance, write_json
-from helip.models.layout import CONFIG, WEIGHTS, save_weights
+from helip.models.layout import CONFIG, ORIGIN, WEIGHTS, save_weights
 from helip.models.published.declip import is_declip, published_declip
 from helip.models.published.layout import Published, check
 from helip.models.published.reading import read_weights
 from helip.models.published.slip import is_slip, published_slip
 
 __all__ = ["Published", "import_checkpoint", "read_published"]
-
-ORIGIN = "import.json"
 
 
 def read_published(file: Path) -> Published:

@@ -11,6 +11,7 @@ from helip.config import (
     DeclipObjective,
     HnNceObjective,
     Refinement,
+    SiglipObjective,
     SlipObjective,
     TrainConfig,
 )
@@ -18,6 +19,7 @@ from helip.models.loading import ClipNetwork
 from helip.training.objectives.base import Features, ObjectiveModule, Plan, View
 from helip.training.objectives.contrastive import Slip, TwoTower
 from helip.training.objectives.declip import Declip
+from helip.training.objectives.siglip import Siglip, check_bias
 
 __all__ = ["Features", "ObjectiveModule", "Plan", "View", "build_objective"]
 
@@ -26,15 +28,19 @@ def build_objective(recipe: TrainConfig, model: ClipNetwork) -> ObjectiveModule:
     """Returns the module of a recipe's objective for an open_clip model; a refinement's helip arm adds the margin loss to it.
 
     The heads of SLIP and DeCLIP are initialised from torch's global generator: seed it first. An objective with a fixed temperature
-    writes it into the model's logit scale and freezes that. HelipError is raised where the objective cannot work with the model's towers.
+    writes it into the model's logit scale and freezes that. HelipError is raised where the objective cannot work with the model's towers,
+    or one of the two is made for the sigmoid loss and the other is not.
     """
     margin = {}
     if isinstance(recipe, Refinement) and recipe.arm == "helip":
         margin = {"gamma": recipe.gamma, "symmetric_margin": recipe.symmetric_margin}
+    check_bias(model, sigmoid=isinstance(recipe.objective, SiglipObjective))
     objective: ObjectiveModule
     match recipe.objective:
         case ClipObjective() | HnNceObjective() | CyclipObjective() | CloobObjective():
             objective = TwoTower(recipe.objective, **margin)
+        case SiglipObjective():
+            objective = Siglip(**margin)
         case SlipObjective():
             objective = Slip(recipe.objective, model, **margin)
         case DeclipObjective():

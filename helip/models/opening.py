@@ -108,6 +108,7 @@ def _made(config: dict[str, Any], preprocess: dict[str, Any], weights: Weights |
     if isinstance(weights, dict) and "logit_bias" in weights and config.get("init_logit_bias") is None:
         config = copy.deepcopy(config) | {"init_logit_bias": float(weights["logit_bias"].mean())}  # trained by open_clip_train --siglip
     model = build(config)
+    _check_timm(model, config, where)
     if isinstance(weights, Path):
         load_big_vision_weights(model, str(weights))
     elif weights is not None:
@@ -117,6 +118,16 @@ def _made(config: dict[str, Any], preprocess: dict[str, Any], weights: Weights |
         complete["size"] = model.visual.image_size
     set_model_preprocess_cfg(model, complete)
     return Checkpoint(model, config, preprocess_of(preprocess))
+
+
+def _check_timm(model: ClipNetwork, config: dict[str, Any], where: str) -> None:
+    """Refuses a size that a timm tower does not take: open_clip builds it by its name alone."""
+    patches = getattr(getattr(model.visual, "trunk", None), "patch_embed", None)
+    takes, asked = getattr(patches, "img_size", None), getattr(model.visual, "image_size", None)
+    if takes and getattr(patches, "strict_img_size", False) and tuple(takes) != tuple(asked or takes):
+        name = config["vision_cfg"]["timm_model_name"]
+        remedy = "take an architecture whose timm tower is of that size"
+        raise HelipError(f"{where}: vision_cfg.image_size is {asked[0]} and timm's {name} takes {takes[0]}: {remedy}")
 
 
 def _frozen(path: Path, config: dict[str, Any], weights: bool) -> Checkpoint:

@@ -12,7 +12,6 @@ from open_clip.convert import convert_state_dict
 from open_clip.model import convert_to_custom_text_state_dict, resize_pos_embed, resize_text_pos_embed
 from safetensors import SafetensorError
 from safetensors.torch import load_file
-from timm.layers import resample_abs_pos_embed
 from torch import Tensor, nn
 
 from helip.errors import HelipError
@@ -23,7 +22,7 @@ AVERAGES = ("state_dict_ema", "ema_state_dict", "model_ema", "ema")  # of the we
 PLACES = ("state_dict", "model_state_dict", "model")
 WRAPPERS = ("module.", "_orig_mod.", "model.")  # of data-parallel training, of torch.compile, of Lightning
 SCALARS = ("logit_scale", "logit_bias")  # of shape [] or [1], which say the same
-IMAGE_POSITIONS, TIMM_POSITIONS = "visual.positional_embedding", "visual.trunk.pos_embed"
+IMAGE_POSITIONS = "visual.positional_embedding"
 TEXT_POSITIONS = ("positional_embedding", "text.positional_embedding")
 log = logging.getLogger(__name__)
 
@@ -106,21 +105,15 @@ def _as_scalars(own: dict[str, torch.Size], state: Weights) -> None:
 
 def _resize(model: nn.Module, state: Weights, own: dict[str, torch.Size], where: str) -> None:
     """Position embeddings of another image size or context length, where all but their number agrees."""
-    before = {name: tuple(state[name].shape) for name in (IMAGE_POSITIONS, TIMM_POSITIONS, *TEXT_POSITIONS) if name in state}
+    before = {name: tuple(state[name].shape) for name in (IMAGE_POSITIONS, *TEXT_POSITIONS) if name in state}
     other = {name for name, shape in before.items() if name in own and shape != own[name] and shape[-1] == own[name][-1]}
     if IMAGE_POSITIONS in other and hasattr(model.visual, "grid_size"):
         resize_pos_embed(state, model)
-    if TIMM_POSITIONS in other:
-        visual: Any = model.visual
-        trunk = visual.trunk
-        prefix = 0 if getattr(trunk, "no_embed_class", False) else trunk.num_prefix_tokens
-        size = list(trunk.patch_embed.grid_size)
-        state[TIMM_POSITIONS] = resample_abs_pos_embed(state[TIMM_POSITIONS], new_size=size, num_prefix_tokens=prefix)
     if other & {*TEXT_POSITIONS}:
         resize_text_pos_embed(state, model)
     for name in sorted(other):
         if state[name].shape == own[name]:
-            log.warning("%s: %s resized from %s to %s positions, as open_clip does", where, name, before[name][-2], own[name][-2])
+            log.warning("%s: %s resized from %s to %s positions, as open_clip does", where, name, before[name][0], own[name][0])
 
 
 def _refuse_unlike(own: dict[str, torch.Size], state: Weights, where: str) -> None:

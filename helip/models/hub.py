@@ -28,12 +28,12 @@ def located(reference: ModelRef) -> ModelRef:
 def _first(repository: str, names: Iterable[str]) -> Path | None:
     """The first of these files that the repository has, fetched into the hub's cache; None where it has none or cannot be reached."""
     import huggingface_hub
-    from huggingface_hub.errors import HfHubHTTPError, HFValidationError
+    from huggingface_hub.errors import EntryNotFoundError, HfHubHTTPError, HFValidationError
 
     for name in names:
         try:
             return Path(huggingface_hub.hf_hub_download(repository, name))
-        except (HfHubHTTPError, OSError, HFValidationError):  # not there, or no network and not in the cache
+        except (EntryNotFoundError, HfHubHTTPError, HFValidationError, OSError):  # not there, or no network and not in the cache
             continue
     return None
 

@@ -19,7 +19,8 @@ class Siglip(ObjectiveModule):
         As a feature the bias takes the way of the towers through processes and micro-batches.
         """
         features = super().encode(model, batch)
-        return features | {"logit_bias": model.logit_bias.reshape(1).expand(len(features["image_features"]))}
+        rows_B = model.logit_bias.reshape(1).repeat(len(features["image_features"]))  # a copy: a view would keep its graph
+        return features | {"logit_bias": rows_B}
 
     def contrast(self, features: Features, similarity_BB: Tensor, logit_scale: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         """Returns the sigmoid loss over the whole batch, by name too."""

@@ -21,6 +21,8 @@ OWN: Commands = {
     "evaluate": ("models", "Evaluate", "zero-shot classification or retrieval of a model on one set"),
     "probe": ("models", "Probe", "linear probe of a model's image features on one set"),
     "import": ("models", "Import", "turn a published SLIP or DeCLIP checkpoint into an open_clip folder"),
+    "export": ("models", "Export", "write a model for open_clip, transformers or ONNX"),
+    "push": ("models", "Push", "send a model's folder to the Hugging Face hub"),
     "pack-set": ("data", "PackSet", "write CUB, SUN397 or Caltech101 as CLIP benchmark reads it, with a fixed split"),
 }
 GRAPH: Commands = {

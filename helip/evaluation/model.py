@@ -11,7 +11,7 @@ from PIL import Image
 from helip.encoders.encoder import frozen, in_words, weights_digest
 from helip.errors import HelipError
 from helip.io import digest, file_digest
-from helip.models.hf_folder import PREPROCESSOR, is_hf_folder
+from helip.models.hf_folder import PREPROCESSOR, PROCESSOR, is_hf_folder
 from helip.models.hub import located
 from helip.models.layout import CONFIG, TOKENIZER, TRANSFORMERS_CONFIG, WEIGHTS, weights_file
 from helip.models.loading import ClipNetwork, create, tokenizer_of
@@ -78,7 +78,7 @@ def _of_folder(folder: Path, device: str) -> ClipModel:
     opened = create(reference)
     if file_digest(weights) != checkpoint:
         raise HelipError(f"{weights}: was overwritten while it was read; run again when its training has ended")
-    configs = (TRANSFORMERS_CONFIG, PREPROCESSOR) if is_hf_folder(folder) else (CONFIG,)
+    configs = (TRANSFORMERS_CONFIG, PREPROCESSOR, PROCESSOR) if is_hf_folder(folder) else (CONFIG,)
     files = [folder / name for name in (*configs, *TOKENIZER)]
     surroundings = digest({f.name: file_digest(f) for f in files if f.is_file()})
     return ClipModel(frozen(opened.model, device), opened.transform(), tokenizer_of(reference), checkpoint, surroundings, device)

@@ -110,7 +110,8 @@ def _tower(model_cfg: Config, side: str, defaults: CLIPVisionCfg | CLIPTextCfg, 
         if name not in allowed and not plain:
             remedy = "export it for open_clip or onnx"
             raise HelipError(f"{side}_cfg.{name} {value} has no counterpart in transformers' CLIPModel; {remedy}")
-    return usual | tower
+    whole: Config = usual | tower
+    return whole
 
 
 def _common(tower: Config, quick: bool, embed_dim: int, where: str) -> Config:

@@ -13,7 +13,7 @@ from helip.models import hf_config, hf_weights, tokenizer
 from helip.models.layout import CONFIG, TRANSFORMERS_CONFIG, weights_file
 from helip.models.weights import Weights, read
 
-PREPROCESSOR = "preprocessor_config.json"
+PREPROCESSOR, PROCESSOR = "preprocessor_config.json", "processor_config.json"  # the second since transformers 5, which wraps the first
 NAME = "of the CLIPModel"  # hf_tokenizer_name of a vocabulary that is not CLIP's own; open_clip reads the folder's files whatever it is
 SPECIAL = 2  # CLIP's last two words, whose spelling differs between open_clip and transformers
 log = logging.getLogger(__name__)
@@ -40,8 +40,18 @@ def config_of(folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
     model_cfg = hf_config.to_open_clip(config, str(folder / TRANSFORMERS_CONFIG))
     if not _has_clips_words(folder, model_cfg["text_cfg"]["vocab_size"]):
         model_cfg["text_cfg"]["hf_tokenizer_name"] = NAME
-    preprocessor = folder / PREPROCESSOR
-    return model_cfg, hf_config.preprocess_of(read_json(preprocessor) if preprocessor.is_file() else {})
+    return model_cfg, hf_config.preprocess_of(_preprocessor(folder))
+
+
+def _preprocessor(folder: Path) -> dict[str, Any]:
+    """The settings of the image processor; none where the folder has none, for which a line says that CLIP's own are taken."""
+    if (folder / PREPROCESSOR).is_file():
+        settings: dict[str, Any] = read_json(folder / PREPROCESSOR)
+        return settings
+    wrapped: dict[str, Any] = read_json(folder / PROCESSOR) if (folder / PROCESSOR).is_file() else {}
+    if "image_processor" not in wrapped:
+        log.warning("%s: has no %s; images are prepared as CLIP's are", folder, PREPROCESSOR)
+    return dict(wrapped.get("image_processor") or {})
 
 
 def weights_of(folder: Path) -> Weights:

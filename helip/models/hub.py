@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from helip.errors import HelipError
-from helip.models.hf_folder import PREPROCESSOR
+from helip.models.hf_folder import PREPROCESSOR, PROCESSOR
 from helip.models.layout import CONFIG, METADATA, ORIGIN, TOKENIZER, TRANSFORMERS_CONFIG
 from helip.models.reference import HUB, ModelRef
 
@@ -20,7 +20,7 @@ def located(reference: ModelRef) -> ModelRef:
     if _first(repository, (CONFIG,)) or not (config := _first(repository, (TRANSFORMERS_CONFIG,))):
         return reference
     _first(repository, CLIP_MODEL_WEIGHTS)
-    for name in (PREPROCESSOR, *TOKENIZER):
+    for name in (PREPROCESSOR, PROCESSOR, *TOKENIZER):
         _first(repository, (name,))
     return ModelRef(f"local-dir:{config.parent}")
 

@@ -6,6 +6,8 @@ from typing import Any
 
 CONFIG, WEIGHTS = "open_clip_config.json", "open_clip_model.safetensors"
 TRANSFORMERS_CONFIG = "config.json"  # of a Hugging Face CLIPModel
+ONNX_CONFIG = "towers.json"
+CARD = "README.md"  # where the hub looks for a model's card
 OTHER_WEIGHTS = (  # as open_clip looks for them, and one name of ours
     "open_clip_pytorch_model.safetensors", "open_clip_pytorch_model.bin", "open_clip_pytorch_model.pth", "open_clip_model.pt",
     "model.safetensors", "pytorch_model.bin", "pytorch_model.pth", "model.pth",

@@ -123,8 +123,9 @@ def _made(config: dict[str, Any], preprocess: dict[str, Any], weights: Weights |
 def _check_timm(model: ClipNetwork, config: dict[str, Any], where: str) -> None:
     """Refuses a size that a timm tower does not take: open_clip builds it by its name alone."""
     patches = getattr(getattr(model.visual, "trunk", None), "patch_embed", None)
-    takes, asked = getattr(patches, "img_size", None), getattr(model.visual, "image_size", None)
-    if takes and getattr(patches, "strict_img_size", False) and tuple(takes) != tuple(asked or takes):
+    takes = getattr(patches, "img_size", None) if getattr(patches, "strict_img_size", False) else None
+    asked = getattr(model.visual, "image_size", None)
+    if takes and asked and tuple(takes) != tuple(asked):
         name = config["vision_cfg"]["timm_model_name"]
         remedy = "take an architecture whose timm tower is of that size"
         raise HelipError(f"{where}: vision_cfg.image_size is {asked[0]} and timm's {name} takes {takes[0]}: {remedy}")

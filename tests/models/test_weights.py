@@ -182,7 +182,10 @@ def test_a_timm_tower_of_another_size_is_refused(tmp_path):
     [
         (resized(vision_cfg={"patch_size": 4}), "visual.conv1.weight is 16x3x8x8 in the file and 16x3x4x4 in the model"),
         (resized(text_cfg={"vocab_size": 49409}), "token_embedding.weight is 49408x16 in the file and 49409x16 in the model"),
-        (resized(text_cfg={"layers": 2}), "transformer.resblocks.1.ln_1.weight is absent in the file and 16 in the model, and 11 more differ"),
+        (
+            resized(text_cfg={"layers": 2}),
+            "transformer.resblocks.1.ln_1.weight is absent in the file and 16 in the model, and 11 more differ",
+        ),
         (CONFIG | {"vision_cfg": RESNET}, "visual.conv1.weight is 16x3x8x8 in the file and 2x3x3x3 in the model"),
     ],
     ids=["patch", "vocabulary", "depth", "tower"],

@@ -1,6 +1,7 @@
 """Objectives as the training engine sees them: `build_objective(recipe, model)` gives an `ObjectiveModule`."""
 
 import math
+from typing import Any
 
 import torch
 
@@ -31,7 +32,7 @@ def build_objective(recipe: TrainConfig, model: ClipNetwork) -> ObjectiveModule:
     writes it into the model's logit scale and freezes that. HelipError is raised where the objective cannot work with the model's towers,
     or one of the two is made for the sigmoid loss and the other is not.
     """
-    margin = {}
+    margin: dict[str, Any] = {}
     if isinstance(recipe, Refinement) and recipe.arm == "helip":
         margin = {"gamma": recipe.gamma, "symmetric_margin": recipe.symmetric_margin}
     check_bias(model, sigmoid=isinstance(recipe.objective, SiglipObjective))

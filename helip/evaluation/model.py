@@ -11,9 +11,9 @@ from PIL import Image
 from helip.encoders.encoder import frozen, in_words, weights_digest
 from helip.errors import HelipError
 from helip.io import digest, file_digest
-from helip.models.hf_folder import PREPROCESSOR, PROCESSOR, is_hf_folder
+from helip.models.hf_folder import is_hf_folder
 from helip.models.hub import located
-from helip.models.layout import CONFIG, TOKENIZER, TRANSFORMERS_CONFIG, WEIGHTS, weights_file
+from helip.models.layout import CONFIG, PREPROCESSOR, PROCESSOR, TOKENIZER, TRANSFORMERS_CONFIG, WEIGHTS, weights_file
 from helip.models.loading import ClipNetwork, create, tokenizer_of
 from helip.models.reference import ModelRef, parse
 

@@ -10,10 +10,9 @@ import open_clip
 from helip.errors import HelipError
 from helip.io import read_json
 from helip.models import hf_config, hf_weights, tokenizer
-from helip.models.layout import CONFIG, TRANSFORMERS_CONFIG, weights_file
+from helip.models.layout import CONFIG, PREPROCESSOR, PROCESSOR, TRANSFORMERS_CONFIG, weights_file
 from helip.models.weights import Weights, read
 
-PREPROCESSOR, PROCESSOR = "preprocessor_config.json", "processor_config.json"  # the second since transformers 5, which wraps the first
 NAME = "of the CLIPModel"  # hf_tokenizer_name of a vocabulary that is not CLIP's own; open_clip reads the folder's files whatever it is
 SPECIAL = 2  # CLIP's last two words, whose spelling differs between open_clip and transformers
 log = logging.getLogger(__name__)

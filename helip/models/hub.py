@@ -4,8 +4,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from helip.errors import HelipError
-from helip.models.hf_folder import PREPROCESSOR, PROCESSOR
-from helip.models.layout import CONFIG, METADATA, ORIGIN, TOKENIZER, TRANSFORMERS_CONFIG
+from helip.models.layout import CONFIG, METADATA, ORIGIN, PREPROCESSOR, PROCESSOR, TOKENIZER, TRANSFORMERS_CONFIG
 from helip.models.reference import HUB, ModelRef
 
 CLIP_MODEL_WEIGHTS = ("model.safetensors", "pytorch_model.bin")  # in this order

@@ -6,6 +6,7 @@ from typing import Any
 
 CONFIG, WEIGHTS = "open_clip_config.json", "open_clip_model.safetensors"
 TRANSFORMERS_CONFIG = "config.json"  # of a Hugging Face CLIPModel
+PREPROCESSOR, PROCESSOR = "preprocessor_config.json", "processor_config.json"  # the second since transformers 5, which wraps the first
 ONNX_CONFIG = "towers.json"
 CARD = "README.md"  # where the hub looks for a model's card
 OTHER_WEIGHTS = (  # as open_clip looks for them, and one name of ours

@@ -7,7 +7,7 @@ import torch
 from open_clip.loss import SigLipLoss
 from torch.nn.functional import normalize
 
-from helip.losses.siglip import sigmoid_of, siglip_loss
+from helip.losses.siglip import siglip_loss, sigmoid_of
 
 
 def test_by_hand():

@@ -31,7 +31,8 @@ def write_clip_model(folder: Path, clip: Clip, weights: dict[str, Tensor], where
     CLIPConfig(**config).save_pretrained(folder)
     theirs = hf_weights.to_transformers({name: w.detach().cpu() for name, w in weights.items()})
     save_weights(functools.partial(save_file, metadata={"format": "pt"}), theirs, folder / "model.safetensors")
-    CLIPProcessor(processor, hf_tokenizer(clip)).save_pretrained(folder)
+    kind: Any = CLIPProcessor  # transformers leaves it untyped
+    kind(processor, hf_tokenizer(clip)).save_pretrained(folder)
 
 
 def image_processor(clip: Clip, where: str) -> Any:
@@ -62,5 +63,5 @@ def hf_tokenizer(clip: Clip) -> Any:
     from transformers import CLIPTokenizer
 
     vocabulary = {SPELLED.get(word, word): i for word, i in clip.tokenize.encoder.items()}
-    merges = [tuple(pair) for pair in sorted(clip.tokenize.bpe_ranks, key=clip.tokenize.bpe_ranks.__getitem__)]
+    merges: Any = [tuple(pair) for pair in sorted(clip.tokenize.bpe_ranks, key=clip.tokenize.bpe_ranks.__getitem__)]
     return CLIPTokenizer(vocab=vocabulary, merges=merges, model_max_length=clip.tokenize.context_length)

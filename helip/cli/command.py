@@ -178,7 +178,7 @@ def _option(path: tuple[str, ...], one: FieldInfo, negatable: bool, flag: str = 
     metavar = shown or (path[-1].upper() if by_position else "" if choices else METAVARS.get(kind, "TEXT"))
     if count == "*" and one.is_required():
         count = "+"
-    flag = "" if by_position else f"--{(flag or path[-1]).replace('_', '-')}"
+    flag = "" if by_position else f"--{(flag or path[-1]).rstrip('_').replace('_', '-')}"  # a field for_ is --for
     return Option(
         path, flag, kind, one.description or "", one.get_default(), choices, metavar, count, optional and kind not in (str, Path),
         discriminator, negatable, _bounds(metadata), within.replace("_", "-"),

@@ -77,7 +77,7 @@ def validate_options(
         if source and one["loc"] and one["loc"][0] not in given:
             raise HelipError(f"{source}: {_sentence(error)}") from None
         field = "_".join(str(part) for part in one["loc"] if not isinstance(part, int)) or nameless
-        option = (spelled or {}).get(field, field).replace("_", "-")
+        option = (spelled or {}).get(field, field).rstrip("_").replace("_", "-")
         raise HelipError(f"--{option}: {_what(one)}") from None
 
 

@@ -28,7 +28,7 @@ CAPTIONS = ["a red square", "It's a photo of 12 Green squares, isn't it?", "", "
 def start(folder, words=300, **config):
     """A start with random weights, none of which is 0 or 1; CLIP's own vocabulary for words=None, else one that was learnt."""
     folder.mkdir()
-    size = words and tokenizer.learn(ToyCorpus().captions(range(120)), words, folder)
+    size = words and tokenizer.learn(map(ToyCorpus().caption, range(120)), words, folder)
     text = {"hf_tokenizer_name": "corpus", "vocab_size": size} if words else {"vocab_size": 49408, "context_length": 77}
     text |= config.pop("text", {})
     config = {"embed_dim": 12, "vision_cfg": VIT | {"layers": 2}, "text_cfg": TEXT | {"layers": 2} | text} | config

@@ -97,7 +97,7 @@ def test_its_preprocessing_is_kept(tmp_path):
 
 
 def test_a_vocabulary_of_its_own(tmp_path):
-    words = tokenizer.learn(ToyCorpus().captions(range(120)), 300, tmp_path)
+    words = tokenizer.learn(map(ToyCorpus().caption, range(120)), 300, tmp_path)
     clip_model(words=words, end=words - 1, context=16).save_pretrained(tmp_path)
     clip = open_start(tmp_path)
     assert clip.tokenizer_folder == tmp_path

@@ -17,7 +17,7 @@ OWN: Commands = {
     "filter-pairs": ("pairs", "FilterPairs", "leave out hard pairs that a checkpoint takes for matches: false negatives, most likely"),
     "export-pairs": ("trainers", "ExportPairs", "write hard pairs as parquet, CSV or JSON lines, by row or by sample key"),
     "export-mask": ("trainers", "ExportMask", "write what a selection keeps as parquet, CSV or JSON lines, by sample key"),
-    "export-data": ("trainers", "ExportData", "write selected pairs, or tuples with hard captions, for open_clip or sentence-transformers"),
+    "export-data": ("trainers", "ExportData", "write selected pairs, or tuples with hard captions, as other trainers read them"),
     "refine": ("models", "Refine", "refine any open_clip checkpoint with the hard pairs of your own corpus"),
     "interpolate": ("models", "Interpolate", "mix the weights of a refined model and of its start (WiSE-FT); nothing is trained"),
     "evaluate": ("models", "Evaluate", "zero-shot classification or retrieval of a model on one set"),

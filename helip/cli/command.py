@@ -269,7 +269,9 @@ def _add(group: Any, option: Option, complete: Any) -> None:
 def _usage(name: str, command: type[Command]) -> str:
     options = [option for group in groups_of(command).values() for option in group]
     by_position = [f"{o.metavar}{' ...' if o.count else ''}" if o.count != "*" else f"[{o.metavar} ...]" for o in options if not o.flag]
-    required = [f"{o.flag} {o.metavar}" for o in options if o.flag and o.default is PydanticUndefined and not o.within]
+    required = [
+        f"{o.flag} {o.metavar or '|'.join(o.choices)}" for o in options if o.flag and o.default is PydanticUndefined and not o.within
+    ]
     return " ".join([f"helip {name}", *by_position, *required, "[options]"])
 
 

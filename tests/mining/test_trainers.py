@@ -208,10 +208,12 @@ def test_a_caption_equal_to_the_positive_is_no_negative(pairs, tmp_path):
 
 def test_sentence_transformers_trains_on_it(corpus, pairs, tmp_path):
     library = pytest.importorskip("sentence_transformers", reason="sentence-transformers is not installed")
+    from sentence_transformers.losses import MultipleNegativesRankingLoss
+
     clip = models.new(declaration(), ToyCorpus(), tmp_path / "tokenizer", 0)
     write_clip_model(tmp_path / "start", clip, clip.model.state_dict(), "toy")
     model = library.SentenceTransformer(str(tmp_path / "start"), device="cpu")
-    loss = library.losses.MultipleNegativesRankingLoss(model)
+    loss = MultipleNegativesRankingLoss(model)
     rows = tuples(corpus, pairs, tmp_path / "out", "--negatives", "2")
     optimiser, values = torch.optim.SGD(model.parameters(), 1e-2), []
     for _ in range(4):

@@ -27,8 +27,8 @@ HUBS = sorted({open_clip.get_pretrained_cfg(name, tag)["hf_hub"].rstrip("/") for
 
 
 def activations(model):
-    found = {type(m) for m in model.modules() if isinstance(m, QuickGELU | torch.nn.GELU)}
-    return {kind.__name__ for kind in found}
+    kinds = {type(m) for m in model.modules() if isinstance(m, QuickGELU | torch.nn.GELU)}
+    return {kind.__name__ for kind in kinds}
 
 
 @pytest.fixture

@@ -73,8 +73,9 @@ def preprocess_of(preprocessor: Config) -> Config:
     return options
 
 
-def to_transformers(model_cfg: Config, end: int, logit_scale: float, where: str) -> Config:
-    """Returns the config.json of a CLIPModel for a model_cfg. end: the id of the end token, at which the text tower pools.
+def to_transformers(model_cfg: Config, ends: tuple[int, int], logit_scale: float, where: str) -> Config:
+    """Returns the config.json of a CLIPModel for a model_cfg. ends: the ids of the first token and of the end token, at which the text
+    tower pools.
 
     Raises HelipError, which names the setting, for an architecture that CLIPModel cannot be.
     """
@@ -95,7 +96,7 @@ def to_transformers(model_cfg: Config, end: int, logit_scale: float, where: str)
     }  # fmt: skip
     config["text_config"] = {
         "model_type": "clip_text_model", "vocab_size": text["vocab_size"], "max_position_embeddings": text["context_length"],
-        "num_attention_heads": text["heads"], "eos_token_id": end, "bos_token_id": end - 1, "pad_token_id": text["pad_id"],
+        "num_attention_heads": text["heads"], "bos_token_id": ends[0], "eos_token_id": ends[1], "pad_token_id": text["pad_id"],
         **_common(text, quick, model_cfg["embed_dim"], where),
     }  # fmt: skip
     return config

@@ -24,10 +24,10 @@ def write_clip_model(folder: Path, clip: Clip, weights: dict[str, Tensor], where
     from transformers import CLIPConfig, CLIPProcessor
 
     processor = image_processor(clip, where)
-    end = int(clip.tokenize(["a photo of a cat"]).max())  # the end token has the highest id, or pool_type says another
-    end = clip.config["text_cfg"].get("eos_id", end) if clip.config["text_cfg"].get("pool_type") == "eos" else end
+    tokens, text = clip.tokenize(["a photo of a cat"]), clip.config["text_cfg"]
+    end = text["eos_id"] if text.get("pool_type") == "eos" else int(tokens.max())  # open_clip pools at the highest id
     square = {"vision_cfg": clip.config["vision_cfg"] | {"image_size": clip.image_size[0]}}
-    config = hf_config.to_transformers(clip.config | square, end, float(weights["logit_scale"]), where)
+    config = hf_config.to_transformers(clip.config | square, (int(tokens[0, 0]), end), float(weights["logit_scale"]), where)
     CLIPConfig(**config).save_pretrained(folder)
     theirs = hf_weights.to_transformers({name: w.detach().cpu() for name, w in weights.items()})
     save_weights(functools.partial(save_file, metadata={"format": "pt"}), theirs, folder / "model.safetensors")

@@ -70,6 +70,8 @@ def test_transformers_gives_the_starts_features(kind, tmp_path):
     folder = start(tmp_path / "start", **STARTS[kind])
     assert main(["export", str(folder), str(tmp_path / "out"), "--format", "transformers"]) == 0
     model = CLIPModel.from_pretrained(tmp_path / "out/transformers").eval()
+    ends = (49406, 49407) if kind == "clip" else (1, 299)
+    assert (model.config.text_config.bos_token_id, model.config.text_config.eos_token_id) == ends
     processor = CLIPProcessor.from_pretrained(tmp_path / "out/transformers")
     given = processor(text=CAPTIONS, images=pictures(), return_tensors="pt", padding="max_length", truncation=True)
     with torch.inference_mode():
@@ -162,5 +164,7 @@ def test_the_command_keeps_other_folders(tmp_path, capsys):
     folder = start(tmp_path / "start")
     assert main(["export", str(folder), str(folder)]) == 2
     assert "has no import.json, so it holds something else" in capsys.readouterr().err
-    assert main(["export", str(folder), str(tmp_path / "out"), "--format", "open_clip"]) == 0
+    assert main(["export", str(folder), str(tmp_path / "out")]) == 0
+    assert main(["export", str(folder), str(tmp_path / "out"), "--format", "open_clip,transformers"]) == 0  # an earlier one is replaced
+    assert {p.name for p in (tmp_path / "out").iterdir()} == {"import.json", "open_clip", "transformers"}
     assert main(["export", str(folder), str(tmp_path / "out"), "--format", "torchscript"]) == 2

@@ -5,6 +5,7 @@ import math
 import pytest
 import torch
 from safetensors.torch import load_file
+from test_distributed import run
 from test_step import gradient
 from tiny_objectives import tiny
 from toys import ToyCorpus, declaration, job, refinement
@@ -61,6 +62,21 @@ def test_it_accumulates(tmp_path):
     cut, cut_loss = gradient(trainer(tmp_path, accumulate=3))
     assert torch.allclose(loss, cut_loss, rtol=1e-6)
     assert (cut - whole).norm() <= 1e-6 * whole.norm()
+
+
+def in_a_process(folder, world, accumulate):
+    own = sigmoid_clip(folder / f"of-{world.rank}")
+    one = Trainer(job(folder, refinement(objective=SIGLIP, accumulate=accumulate), clip=own), world)
+    plan, inputs = next(one.batches())
+    _, loss, _ = one.stepper.gradient(inputs, plan)
+    return {"loss": loss.item()} | {name: p.grad.clone() for name, p in one.model.named_parameters()}
+
+
+def test_two_processes_have_the_gradient_of_one(tmp_path):
+    one, two = run(tmp_path / "one", in_a_process, 1, accumulate=1), run(tmp_path / "two", in_a_process, 2, accumulate=2)
+    assert one["loss"] == pytest.approx(two["loss"], rel=1e-6)
+    for name in one.keys() - {"loss"}:  # the bias and the scale among them
+        assert (one[name] - two[name]).norm() <= 1e-4 * one[name].norm(), name
 
 
 def test_a_refinement_keeps_scale_and_bias_and_opens_again(tmp_path):

@@ -28,7 +28,8 @@ def read_published(file: Path) -> Published:
         elif is_declip(weights):
             published = published_declip(weights, str(file))
         else:
-            raise HelipError(f"{file}: its weights are named neither as SLIP's nor as DeCLIP's; only those two can be imported")
+            remedy = "open_clip's own files need no import: write NAME@FILE"
+            raise HelipError(f"{file}: its weights are named neither as SLIP's nor as DeCLIP's, which alone are imported; {remedy}")
     except KeyError as missing:
         raise HelipError(f"{file}: has no weights {missing}; the checkpoint is incomplete, download it again") from None
     check(published, str(file))

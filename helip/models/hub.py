@@ -4,9 +4,10 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from helip.errors import HelipError
-from helip.models.layout import CONFIG, METADATA, ORIGIN, PREPROCESSOR, PROCESSOR, TOKENIZER, TRANSFORMERS_CONFIG
+from helip.models.layout import CONFIG, METADATA, ONNX_CONFIG, ORIGIN, PREPROCESSOR, PROCESSOR, TOKENIZER, TRANSFORMERS_CONFIG
 from helip.models.reference import HUB, ModelRef
 
+MODELS = (CONFIG, TRANSFORMERS_CONFIG, ONNX_CONFIG)  # a file of each form
 CLIP_MODEL_WEIGHTS = ("model.safetensors", "pytorch_model.bin")  # in this order
 PRIVATE = (METADATA, ORIGIN, "**/" + METADATA, "**/" + ORIGIN)  # they name the machine and its paths
 
@@ -46,8 +47,8 @@ def push(folder: Path, repository: str, private: bool = False) -> str:
     import huggingface_hub
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError
 
-    if not any(True for name in (CONFIG, TRANSFORMERS_CONFIG) for _ in folder.rglob(name)):
-        raise HelipError(f"{folder}: holds no {CONFIG} or {TRANSFORMERS_CONFIG}; give the folder of `helip refine` or `helip export`")
+    if not any(next(folder.rglob(name), None) for name in MODELS):
+        raise HelipError(f"{folder}: holds no {' or '.join(MODELS)}; give the folder of `helip refine` or `helip export`")
     hub = huggingface_hub.HfApi()
     try:
         url = hub.create_repo(repository, private=private, exist_ok=True)

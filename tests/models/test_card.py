@@ -102,4 +102,4 @@ def test_push_refuses_what_it_cannot_send(folder, tmp_path, monkeypatch, capsys)
         assert f"a/b/c: the hub did not take {folder} ({error}); log in with `hf auth login`" in capsys.readouterr().err
     (tmp_path / "empty").mkdir()
     assert main(["push", str(tmp_path / "empty"), "org/name"]) == 2
-    assert "empty: holds no open_clip_config.json or config.json" in capsys.readouterr().err
+    assert "empty: holds no open_clip_config.json or config.json or towers.json" in capsys.readouterr().err

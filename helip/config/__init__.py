@@ -5,7 +5,8 @@ binds those names to corpora, architectures, encoders, schedules and evaluation 
 """
 
 from helip.config.base import ConfigModel, Cosine, Name, Share
-from helip.config.corpora import Corpus, DownloadedCorpus, GeneratedCorpus, ShardCorpus, TableCorpus, UnionCorpus
+from helip.config.contrasts import ContrastPair, PrimaryContrast
+from helip.config.corpora import Corpus, DownloadedCorpus, GeneratedCorpus, MismatchedCorpus, ShardCorpus, TableCorpus, UnionCorpus
 from helip.config.encoders import (
     Encoder,
     OpenClipEncoder,
@@ -72,6 +73,7 @@ __all__ = [
     "Comparison",
     "ConfigModel",
     "Contrast",
+    "ContrastPair",
     "Corpus",
     "Cosine",
     "Cost",
@@ -91,12 +93,14 @@ __all__ = [
     "LemonSettings",
     "MiningQuality",
     "MiningSpec",
+    "MismatchedCorpus",
     "Model",
     "Name",
     "Objective",
     "OpenClipEncoder",
     "PairSheet",
     "Pairs",
+    "PrimaryContrast",
     "PublishedCheckpoint",
     "Question",
     "Refinement",

@@ -98,7 +98,7 @@ def _tokenizer_of_folder(folder: Path) -> tokenizer.Tokenize:
         return hf_folder.tokenizer_of(folder, hf_folder.config_of(folder)[0])
     config = read_json(folder / CONFIG)["model_cfg"]
     if frozen.KEY in config:
-        return frozen.CaptionTrunk(frozen.open_trunk(config, "text"))
+        return frozen.CaptionTrunk(lambda: frozen.open_trunk(config, "text"))
     tokenize: tokenizer.Tokenize = open_clip.get_tokenizer(f"local-dir:{folder}")
     words = config.get("text_cfg", {}).get("vocab_size", open_clip.CLIPTextCfg.vocab_size)
     tokenizer.check_words(tokenize, words, f"local-dir:{folder}")

@@ -132,12 +132,11 @@ def _check_timm(model: ClipNetwork, config: dict[str, Any], where: str) -> None:
 
 
 def _frozen(path: Path, config: dict[str, Any], weights: bool) -> Checkpoint:
-    """The heads of a folder over the trunks that it names, which are opened and compared at once."""
+    """The heads of a folder over the trunks that it names, which are opened and compared when something asks for them."""
     frozen.check_config(config, f"{path / CONFIG}: model_cfg")
     model = FrozenClip(config)
     if weights:
         fit(model, _weights_in(path), str(path))
-    model.image_trunk("cpu")  # what is not there is missed here, not in the first batch
     return Checkpoint(model, config, {})
 
 

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 from helip.config import AccuracyBySize, Claim, FrozenModel, RunEncoder, SelfSupervisedEncoder, check_frozen
 from helip.errors import HelipError
+from helip.study.contrasts import check_contrasts
 
 if TYPE_CHECKING:
     from helip.study.study import Study
@@ -19,6 +20,7 @@ def check(study: "Study", folder: Path) -> None:
     _check_published(study)
     _check_encoders(study)
     _check_frozen(study)
+    check_contrasts(study)
 
 
 def _check_tables(study: "Study", folder: Path) -> None:

@@ -34,7 +34,7 @@ def build_objective(recipe: TrainConfig, model: ClipNetwork) -> ObjectiveModule:
     """
     margin: dict[str, Any] = {}
     if isinstance(recipe, Refinement) and recipe.arm == "helip":
-        margin = {"gamma": recipe.gamma, "symmetric_margin": recipe.symmetric_margin}
+        margin = {"gamma": recipe.gamma, "symmetric_margin": recipe.symmetric_margin, "margin_on_logits": recipe.margin_on == "logits"}
     check_bias(model, sigmoid=isinstance(recipe.objective, SiglipObjective))
     objective: ObjectiveModule
     match recipe.objective:

@@ -55,7 +55,7 @@ def test_missing_weights(tmp_path):
 def test_truncated_weights(tmp_path):
     weights = write_model(tmp_path / "model") / "open_clip_model.safetensors"
     weights.write_bytes(weights.read_bytes()[:-1000])
-    with pytest.raises(HelipError, match=r"model: its weights do not load"):
+    with pytest.raises(HelipError, match=r"model/open_clip_model\.safetensors: its weights do not load"):
         load(str(tmp_path / "model"))
 
 

@@ -16,12 +16,16 @@ OWN: Commands = {
     "mine": ("pairs", "Mine", "find the hard pairs of every image-text pair"),
     "merge-pairs": ("pairs", "MergePairs", "join the shards of a mining job"),
     "filter-pairs": ("pairs", "FilterPairs", "leave out hard pairs that a checkpoint takes for matches: false negatives, most likely"),
-    "export-pairs": ("pairs", "ExportPairs", "write a pair set as parquet or in the released code's CSV form"),
+    "export-pairs": ("trainers", "ExportPairs", "write hard pairs as parquet, CSV or JSON lines, by row or by sample key"),
+    "export-mask": ("trainers", "ExportMask", "write what a selection keeps as parquet, CSV or JSON lines, by sample key"),
+    "export-data": ("trainers", "ExportData", "write selected pairs, or tuples with hard captions, as other trainers read them"),
     "refine": ("models", "Refine", "refine any open_clip checkpoint with the hard pairs of your own corpus"),
     "interpolate": ("models", "Interpolate", "mix the weights of a refined model and of its start (WiSE-FT); nothing is trained"),
     "evaluate": ("models", "Evaluate", "zero-shot classification or retrieval of a model on one set"),
     "probe": ("models", "Probe", "linear probe of a model's image features on one set"),
     "import": ("models", "Import", "turn a published SLIP or DeCLIP checkpoint into an open_clip folder"),
+    "export": ("models", "Export", "write a model for open_clip, transformers or ONNX"),
+    "push": ("models", "Push", "send a model's folder to the Hugging Face hub"),
     "pack-set": ("data", "PackSet", "write CUB, SUN397 or Caltech101 as CLIP benchmark reads it, with a fixed split"),
 }
 GRAPH: Commands = {

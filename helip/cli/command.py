@@ -23,6 +23,7 @@ from pydantic_core import PydanticUndefined
 from helip.config.base import ConfigModel
 from helip.config.reading import validate_options
 from helip.errors import HelipError, nearest
+from helip.models.reference import FORMS
 
 METAVARS = {int: "INT", float: "FLOAT", Path: "PATH", str: "TEXT"}
 BOUNDS = {"gt": "above", "ge": "at least", "lt": "below", "le": "at most"}
@@ -67,7 +68,7 @@ Shard = Annotated[tuple[int, int], BeforeValidator(_shard), Shown("I/N")]
 Model = Annotated[str, Shown("MODEL")]  # helip.models.reference says how it is written
 Threads = Annotated[int, Field(ge=1)]
 Workers = Annotated[int, Field(ge=0)]
-MODEL = "NAME@TAG (ViT-B-32@laion2b_s34b_b79k), NAME@FILE, hf-hub:ORG/NAME or an open_clip folder"
+MODEL = FORMS
 DEVICE = "cpu, cuda or cuda:1; by default cuda where there is one"
 DECODERS = "processes that decode images; by default none on a CPU and up to 8 for a GPU"
 
@@ -177,7 +178,7 @@ def _option(path: tuple[str, ...], one: FieldInfo, negatable: bool, flag: str = 
     metavar = shown or (path[-1].upper() if by_position else "" if choices else METAVARS.get(kind, "TEXT"))
     if count == "*" and one.is_required():
         count = "+"
-    flag = "" if by_position else f"--{(flag or path[-1]).replace('_', '-')}"
+    flag = "" if by_position else f"--{(flag or path[-1]).rstrip('_').replace('_', '-')}"  # a field for_ is --for
     return Option(
         path, flag, kind, one.description or "", one.get_default(), choices, metavar, count, optional and kind not in (str, Path),
         discriminator, negatable, _bounds(metadata), within.replace("_", "-"),
@@ -268,7 +269,9 @@ def _add(group: Any, option: Option, complete: Any) -> None:
 def _usage(name: str, command: type[Command]) -> str:
     options = [option for group in groups_of(command).values() for option in group]
     by_position = [f"{o.metavar}{' ...' if o.count else ''}" if o.count != "*" else f"[{o.metavar} ...]" for o in options if not o.flag]
-    required = [f"{o.flag} {o.metavar}" for o in options if o.flag and o.default is PydanticUndefined and not o.within]
+    required = [
+        f"{o.flag} {o.metavar or '|'.join(o.choices)}" for o in options if o.flag and o.default is PydanticUndefined and not o.within
+    ]
     return " ".join([f"helip {name}", *by_position, *required, "[options]"])
 
 

@@ -1,19 +1,28 @@
-"""Commands that make and measure models of a user's own: refine, interpolate, evaluate, probe, import."""
+"""Commands that make and measure models of a user's own: refine, interpolate, evaluate, probe, import, export, push."""
 
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
-from helip.cli.command import ARGUMENT, MODEL, Command, Model, OptionsOf, Workers, done
+from helip.cli.command import ARGUMENT, MODEL, Command, Model, OptionsOf, Shown, Workers, done
 from helip.cli.data import STUDY
 from helip.config import Interpolation, Refinement
 from helip.config.base import Seed
 from helip.config.reading import read_yaml, validate_options
 from helip.io import check_replaceable
-from helip.models.layout import METADATA
+from helip.models.layout import METADATA, ORIGIN
 
 START = "write --model MODEL, as in every other command"
+Format = Literal["open_clip", "transformers", "onnx"]
+
+
+def _listed(given: Any) -> Any:
+    return tuple(given.split(",")) if isinstance(given, str) else given
+
+
+Formats = Annotated[tuple[Format, ...], BeforeValidator(_listed), Shown("FORM,...")]
+FORMATS = "open_clip, transformers (CLIPModel and its processor) and onnx (two towers), with commas between them"
 
 
 class Refine(Command):
@@ -159,3 +168,37 @@ class Import(Command):
             f"{self.out}: a {published.layout} checkpoint; open_clip loads it as local-dir:{self.out}",
             then=f"helip refine --model {self.out} --help",
         )
+
+
+class Export(Command):
+    """Each form lies in a folder of its own within OUT, named as the form is. Features are the model's own; nothing is trained."""
+
+    model: Annotated[Model, ARGUMENT] = Field(description=MODEL)
+    out: Annotated[Path, ARGUMENT] = Field(description="the folder to make")
+    format: Formats = Field(("open_clip",), description=FORMATS)
+
+    def run(self) -> None:
+        """Writes the folders."""
+        from helip.models.reference import parse
+
+        given = parse(self.model)
+        check_replaceable(self.out, ORIGIN, given.folder, given.file)
+        from helip.models.formats import write_formats
+
+        write_formats(self.model, self.out, self.format)
+        done(*(f"{self.out / form}: the model for {form}" for form in self.format), then=f"helip push {self.out / self.format[0]} ORG/NAME")
+
+
+class Push(Command):
+    """The repository is made where it is not there yet. train.json and import.json, which name your machine and its paths, stay here."""
+
+    folder: Annotated[Path, ARGUMENT] = Field(description="the folder of a model, made by `helip refine` or `helip export`")
+    repository: Annotated[str, ARGUMENT] = Field(description="ORG/NAME on the Hugging Face hub, where you may write (`hf auth login`)")
+    private: bool = Field(False, description="a new repository is seen by you and your organisation alone")
+
+    def run(self) -> None:
+        """Sends the folder."""
+        from helip.models.hub import push
+
+        url = push(self.folder, self.repository, self.private)
+        done(f"{url}: holds what is in {self.folder}", then=f"helip evaluate --model hf-hub:{self.repository} --set FOLDER --out FILE")

@@ -1,4 +1,4 @@
-"""Commands that make and change pair sets of a user's own: mine, merge-pairs, filter-pairs, export-pairs."""
+"""Commands that make and change pair sets of a user's own: mine, merge-pairs, filter-pairs."""
 
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -189,25 +189,3 @@ class FilterPairs(Command):
             device=device, batch_size=self.batch_size, workers=loader_workers(self.workers, device), relative_margin=self.relative_margin,
         )  # fmt: skip
         done(f"{self.out}: {summary(before, after)}", then=REFINE.format(corpus=self.corpus, out=self.out))
-
-
-class ExportPairs(Command):
-    """The end of the file's name says the form. In the CSV of the released code, noise targets are left out."""
-
-    pairs: Annotated[Path, ARGUMENT] = Field(description="the folder of a pair set")
-    out: Path = Field(description="the file to write, .parquet or .csv")
-
-    def run(self) -> None:
-        """Writes the file."""
-        from helip.mining import export
-        from helip.mining.pairs import PairSet
-
-        pairs = PairSet.open(self.pairs)
-        match self.out.suffix:
-            case ".parquet":
-                export.to_parquet(pairs, self.out)
-            case ".csv":
-                export.to_csv(pairs, self.out)
-            case other:
-                raise HelipError(f"{self.out}: '{other}' is no form pairs are exported in; use .parquet or .csv")
-        done(f"{self.out}: {len(pairs)} targets", then="pandas.read_parquet, or what reads the released code's CSV")

@@ -78,7 +78,7 @@ def validate_options(
         if source and one["loc"] and one["loc"][0] not in given:
             raise HelipError(f"{source}: {sentence(error, kind)}") from None
         field = "_".join(str(part) for part in one["loc"] if not isinstance(part, int)) or nameless
-        option = (spelled or {}).get(field, field).replace("_", "-")
+        option = (spelled or {}).get(field, field).rstrip("_").replace("_", "-")
         raise HelipError(f"--{option}: {what_is_wrong(one, kind)}") from None
 
 

@@ -124,8 +124,15 @@ class HnNceObjective(ConfigModel):
     beta: Weight = 0.25
 
 
+class SiglipObjective(ConfigModel):
+    """This is the sigmoid loss over all pairs of a batch, for a model that has a logit bias (arXiv 2303.15343)."""
+
+    name: Literal["siglip"] = "siglip"
+
+
 Objective = Annotated[
-    ClipObjective | SlipObjective | DeclipObjective | CyclipObjective | CloobObjective | HnNceObjective, Field(discriminator="name")
+    ClipObjective | SlipObjective | DeclipObjective | CyclipObjective | CloobObjective | HnNceObjective | SiglipObjective,
+    Field(discriminator="name"),
 ]
 
 
@@ -279,6 +286,8 @@ def check_frozen(views: int, crop_scale: tuple[float, float] | None, recipe: Tra
     if recipe.objective.name in ("slip", "declip"):
         other = "use clip, hn_nce, cyclip or cloob"
         raise ValueError(f"objective {recipe.objective.name} needs the trunks themselves, and they are frozen: {other}")
+    if recipe.objective.name == "siglip":
+        raise ValueError("objective siglip needs a logit bias, and a model of frozen trunks has none: use clip, hn_nce, cyclip or cloob")
     if recipe.checkpoint_gradients:
         raise ValueError("checkpoint_gradients does nothing where the trunks are frozen; leave it out")
     cached_views(views, crop_scale, recipe.augmentation)

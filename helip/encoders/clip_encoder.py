@@ -20,6 +20,7 @@ def load(declaration: OpenClipEncoder, device: str, pretrained: bool = True) -> 
     reference = named if pretrained else ModelRef(named.name)
     opened = create(reference, weights=pretrained)
     model = frozen(opened.model, device)
+    weights = opened.key(weights_digest(model))
     scale = float(model.logit_scale.exp())
     width = opened.config["embed_dim"] if isinstance(model, FrozenClip) else None  # known without opening its trunks
     if declaration.modality == "image":
@@ -28,7 +29,7 @@ def load(declaration: OpenClipEncoder, device: str, pretrained: bool = True) -> 
         return Encoder(
             "image",
             width or feature_width(embed, transform),
-            weights_digest(model),
+            weights,
             in_words(transform),
             embed,
             transform,
@@ -41,4 +42,4 @@ def load(declaration: OpenClipEncoder, device: str, pretrained: bool = True) -> 
 
     words = f"open_clip's tokenizer of {Path(reference.name).name}, {tokenize.context_length} tokens"
     width = width or embed_captions([""]).shape[1]
-    return Encoder("text", width, weights_digest(model), words, embed_captions, logit_scale=scale)
+    return Encoder("text", width, weights, words, embed_captions, logit_scale=scale)

@@ -12,7 +12,9 @@ from helip.encoders.encoder import frozen, in_words, weights_digest
 from helip.errors import HelipError
 from helip.io import digest, file_digest
 from helip.models.frozen import FrozenClip, Trunks
-from helip.models.layout import CONFIG, TOKENIZER, WEIGHTS
+from helip.models.hf_folder import is_hf_folder
+from helip.models.hub import located
+from helip.models.layout import CONFIG, PREPROCESSOR, PROCESSOR, TOKENIZER, TRANSFORMERS_CONFIG, WEIGHTS, weights_file
 from helip.models.loading import ClipNetwork, create, tokenizer_of
 from helip.models.reference import ModelRef, parse
 
@@ -60,7 +62,7 @@ class ClipModel:
 def load(name: str, device: str | None = None) -> ClipModel:
     """Returns a checkpoint, named as `helip.models.reference` reads it; HelipError where it cannot be loaded."""
     device = device or ("cuda" if torch.cuda.is_available() else "cpu")
-    checkpoint = parse(name)
+    checkpoint = located(parse(name))
     if checkpoint.folder is not None:
         return _of_folder(checkpoint.folder, device)
     opened = create(checkpoint)
@@ -69,21 +71,22 @@ def load(name: str, device: str | None = None) -> ClipModel:
         opened.transform(),
         tokenizer_of(checkpoint),
         weights_digest(opened.model),
-        digest(checkpoint.name),
+        opened.key(digest(checkpoint.name)),
         device,
     )
 
 
 def _of_folder(folder: Path, device: str) -> ClipModel:
-    weights = folder / WEIGHTS
-    if not weights.is_file():
-        raise HelipError(f"{weights}: not found; train the run first, or name a folder that holds {WEIGHTS} and {CONFIG}")
+    weights = weights_file(folder)
+    if weights is None:
+        raise HelipError(f"{folder / WEIGHTS}: not found; train the run first, or name a folder that holds {WEIGHTS} and {CONFIG}")
     checkpoint = file_digest(weights)
     reference = ModelRef(f"local-dir:{folder}")
     opened = create(reference)
     if file_digest(weights) != checkpoint:
         raise HelipError(f"{weights}: was overwritten while it was read; run again when its training has ended")
-    files = [folder / CONFIG, *(folder / name for name in TOKENIZER)]
+    configs = (TRANSFORMERS_CONFIG, PREPROCESSOR, PROCESSOR) if is_hf_folder(folder) else (CONFIG,)
+    files = [folder / name for name in (*configs, *TOKENIZER)]
     surroundings = digest({f.name: file_digest(f) for f in files if f.is_file()})
     transform, tokenize = opened.transform(), tokenizer_of(reference)
     trunks = None

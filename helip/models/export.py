@@ -23,13 +23,18 @@ def export(folder: Path, clip: Clip, weights: dict[str, Tensor], write_curve: Ca
     train.json.
     """
     with atomic_folder(folder) as temporary:
-        save_weights(save_file, {name: w.detach().cpu().contiguous() for name, w in weights.items()}, temporary / WEIGHTS)
-        size = clip.image_size[0] if clip.image_size[0] == clip.image_size[1] else clip.image_size
-        configs = {"model_cfg": clip.config, "preprocess_cfg": clip.preprocess | {"size": size}}
-        (temporary / CONFIG).write_text(json.dumps(configs, indent=1) + "\n")
-        if clip.tokenizer_folder is not None:
-            tokenizer.copy_files(clip.tokenizer_folder, temporary)
-        elif isinstance(clip.tokenize, HFTokenizer):
-            clip.tokenize.save_pretrained(temporary)
+        write_model(temporary, clip, weights)
         write_curve(temporary / CURVE)
         write_json(temporary / METADATA, metadata)
+
+
+def write_model(folder: Path, clip: Clip, weights: dict[str, Tensor]) -> None:
+    """Writes what open_clip reads, and nothing else, into a folder that is there: weights, config and tokenizer files."""
+    save_weights(save_file, {name: w.detach().cpu().contiguous() for name, w in weights.items()}, folder / WEIGHTS)
+    size = clip.image_size[0] if clip.image_size[0] == clip.image_size[1] else clip.image_size
+    configs = {"model_cfg": clip.config, "preprocess_cfg": clip.preprocess | {"size": size}}
+    (folder / CONFIG).write_text(json.dumps(configs, indent=1) + "\n")
+    if clip.tokenizer_folder is not None:
+        tokenizer.copy_files(clip.tokenizer_folder, folder)
+    elif isinstance(clip.tokenize, HFTokenizer):
+        clip.tokenize.save_pretrained(folder)

@@ -17,17 +17,28 @@ from helip.models.layout import CONFIG, CURVE, EMPTY_CURVE, METADATA, TOKENIZER,
 from helip.models.reference import parse
 
 Weights = dict[str, np.ndarray]
+SCALARS = ("logit_scale", "logit_bias")  # of shape [] or [1], which say the same
 
 
 def interpolated(start: Weights, refined: Weights, weight: float) -> Weights:
     """Returns (1 - weight) start + weight refined of every floating-point entry, computed in float32 or better.
 
-    Counters are the refined model's. HelipError where the two are not of one architecture.
+    Counters are the refined model's. A logit scale of shape [1] is one of shape []. HelipError where the two are not of one architecture.
     """
-    if {n: w.shape for n, w in start.items()} != {n: w.shape for n, w in refined.items()}:
+    start = {name: w.reshape(refined[name].shape) if _is_scalar(name, w, refined) else w for name, w in start.items()}
+    if not _alike(start, refined):
         raise HelipError("the start and the refined model differ in architecture: give the checkpoint that the model was refined from")
     mixed = {name: _between(start[name], new, weight) for name, new in refined.items() if new.dtype.kind == "f"}
     return refined | mixed
+
+
+def _is_scalar(name: str, w: np.ndarray, refined: Weights) -> bool:
+    return name in SCALARS and name in refined and w.size == refined[name].size == 1
+
+
+def _alike(start: Weights, refined: Weights) -> bool:
+    shapes = [{name: (w.shape if w.size > 1 or name not in SCALARS else ()) for name, w in given.items()} for given in (start, refined)]
+    return shapes[0] == shapes[1]
 
 
 def _between(old: np.ndarray, new: np.ndarray, weight: float) -> np.ndarray:
@@ -45,7 +56,8 @@ def write(start: str, refined: Path, weight: float, out: Path, facts: dict[str, 
     if not 0 <= weight <= 1:
         raise HelipError(f"--weight {weight:g}: the refined model's share lies between 0 and 1")
     described = metadata(start, refined, weight, facts or {})
-    mixed = interpolated(start_weights(start), weights_of(refined), weight)
+    trained = weights_of(refined)
+    mixed = interpolated(start_weights(start, trained), trained, weight)
     with atomic_folder(out) as folder:
         save_weights(save_file, mixed, folder / WEIGHTS)
         for name in (CONFIG, *TOKENIZER):
@@ -64,13 +76,16 @@ def metadata(start: str, refined: Path, weight: float, facts: dict[str, Any]) ->
     return provenance({"interpolate": {"weight": weight, **facts}}, inputs, **inherited, **facts)
 
 
-def start_weights(start: str) -> Weights:
-    """Returns the weights of a start checkpoint: of a folder of safetensors without torch, of any other through open_clip."""
-    if file := _safetensors(start):
-        return weights_of(file.parent)
+def start_weights(start: str, refined: Weights) -> Weights:
+    """Returns the weights of a start checkpoint: of a folder of safetensors without torch, of any other through open_clip.
+
+    A folder whose weights are not yet as its config says, of another image size for example, is opened as a refinement opened it.
+    """
+    if (file := _safetensors(start)) and _alike(given := weights_of(file.parent), refined):
+        return given
     from helip.models.loading import open_start
 
-    return {name: w.numpy() for name, w in open_start(start).model.state_dict().items()}
+    return {name: w.float().numpy() if w.is_floating_point() else w.numpy() for name, w in open_start(start).model.state_dict().items()}
 
 
 def _safetensors(start: str) -> Path | None:

@@ -5,11 +5,16 @@ from pathlib import Path
 from typing import Any
 
 CONFIG, WEIGHTS = "open_clip_config.json", "open_clip_model.safetensors"
+TRANSFORMERS_CONFIG = "config.json"  # of a Hugging Face CLIPModel
+PREPROCESSOR, PROCESSOR = "preprocessor_config.json", "processor_config.json"  # the second since transformers 5, which wraps the first
+ONNX_CONFIG = "towers.json"
+CARD = "README.md"  # where the hub looks for a model's card
 OTHER_WEIGHTS = (  # as open_clip looks for them, and one name of ours
     "open_clip_pytorch_model.safetensors", "open_clip_pytorch_model.bin", "open_clip_pytorch_model.pth", "open_clip_model.pt",
     "model.safetensors", "pytorch_model.bin", "pytorch_model.pth", "model.pth",
 )  # fmt: skip
 CURVE, METADATA = "curve.csv", "train.json"
+ORIGIN = "import.json"  # of what was imported or exported: where it came from
 TOKENIZER = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "vocab.txt", "vocab.json", "merges.txt", "spiece.model")
 EMPTY_CURVE = "step,loss\n"  # of a model that took no step here
 

@@ -5,7 +5,8 @@ from pathlib import Path
 
 from helip.errors import HelipError
 
-FORMS = "NAME@TAG (ViT-B-32@laion2b_s34b_b79k), NAME@FILE, hf-hub:ORG/NAME or an open_clip folder"
+FORMS = "NAME@TAG (ViT-B-32@laion2b_s34b_b79k), NAME@FILE, hf-hub:ORG/NAME, or a folder of open_clip or of a Hugging Face CLIPModel"
+HUB = "hf-hub:"
 SUFFIXES = (".pt", ".pth", ".tar", ".bin", ".ckpt", ".safetensors")
 
 
@@ -39,7 +40,7 @@ def parse(text: str) -> ModelRef:
     """
     if text.startswith("local-dir:") and text != "local-dir:":
         return ModelRef(text)
-    if text.startswith("hf-hub:") and text != "hf-hub:":
+    if text.startswith(HUB) and text != HUB:
         return ModelRef(text)
     if text and Path(text).is_dir():
         return ModelRef(f"local-dir:{text}")

@@ -59,8 +59,12 @@ def total_steps(recipe: TrainConfig, corpus_size: int) -> int:
 
 @torch.no_grad()
 def clamp_logit_scale(model: ClipNetwork) -> None:
-    """Keeps the logarithm of the logit scale within 0 and log 100 (section 2.5 of arXiv 2103.00020)."""
-    model.logit_scale.clamp_(0, MAX_LOG_SCALE)
+    """Keeps the logarithm of the logit scale within 0 and log 100 (section 2.5 of arXiv 2103.00020).
+
+    A sigmoid's scale is free: published SigLIPs have 117.
+    """
+    if getattr(model, "logit_bias", None) is None:
+        model.logit_scale.clamp_(0, MAX_LOG_SCALE)
 
 
 def check_finite(model: nn.Module, step: int) -> None:

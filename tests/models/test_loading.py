@@ -129,12 +129,6 @@ def test_a_start_by_open_clips_name(tmp_path):
     assert clip.image_size == (16, 16)
 
 
-def test_a_model_for_the_sigmoid_loss_is_refused(tmp_path):
-    config = declaration().config | {"init_logit_bias": -10.0}
-    with pytest.raises(HelipError, match="sigmoid loss"):
-        models.new(Model(config=config, tokenizer="corpus", vocabulary=300), ToyCorpus(), tmp_path, 0)
-
-
 @pytest.mark.parametrize("name", ["no-such-model", "ViT-B-32", "ViT-B-32@no_such_weights"])
 def test_a_start_that_is_not_there_is_refused(name):
     with pytest.raises(HelipError, match=name.partition("@")[0]):
@@ -151,7 +145,7 @@ def test_a_path_that_is_not_there_is_called_a_path(start, tmp_path, monkeypatch)
 def test_a_published_file_is_to_be_imported_first(tmp_path):
     (tmp_path / "slip_base_cc3m.pt").touch()
     for start in (tmp_path / "slip_base_cc3m.pt", f"local-dir:{tmp_path}/slip_base_cc3m.pt"):
-        with pytest.raises(HelipError, match=r"slip_base_cc3m\.pt: is a file, not a model folder; `helip import`"):
+        with pytest.raises(HelipError, match=r"slip_base_cc3m\.pt: is a file, not a model folder; .* `helip import`"):
             models.open_start(start)
 
 

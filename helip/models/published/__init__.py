@@ -8,15 +8,13 @@ from safetensors.torch import save_file
 
 from helip.errors import HelipError
 from helip.io import atomic_folder, check_replaceable, file_digest, provenance, write_json
-from helip.models.layout import CONFIG, WEIGHTS, save_weights
+from helip.models.layout import CONFIG, ORIGIN, WEIGHTS, save_weights
 from helip.models.published.declip import is_declip, published_declip
 from helip.models.published.layout import Published, check
 from helip.models.published.reading import read_weights
 from helip.models.published.slip import is_slip, published_slip
 
 __all__ = ["Published", "import_checkpoint", "read_published"]
-
-ORIGIN = "import.json"
 
 
 def read_published(file: Path) -> Published:
@@ -30,7 +28,8 @@ def read_published(file: Path) -> Published:
         elif is_declip(weights):
             published = published_declip(weights, str(file))
         else:
-            raise HelipError(f"{file}: its weights are named neither as SLIP's nor as DeCLIP's; only those two can be imported")
+            remedy = "open_clip's own files need no import: write NAME@FILE"
+            raise HelipError(f"{file}: its weights are named neither as SLIP's nor as DeCLIP's, which alone are imported; {remedy}")
     except KeyError as missing:
         raise HelipError(f"{file}: has no weights {missing}; the checkpoint is incomplete, download it again") from None
     check(published, str(file))

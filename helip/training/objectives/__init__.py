@@ -12,6 +12,7 @@ from helip.config import (
     DeclipObjective,
     HnNceObjective,
     Refinement,
+    SiglipObjective,
     SlipObjective,
     TrainConfig,
 )
@@ -20,6 +21,7 @@ from helip.training.objectives.base import Features, ObjectiveModule, Plan, View
 from helip.training.objectives.contrastive import Slip, TwoTower
 from helip.training.objectives.declip import Declip
 from helip.training.objectives.false_negatives import GlobalFalseNegatives
+from helip.training.objectives.siglip import Siglip, check_bias
 
 __all__ = ["Features", "ObjectiveModule", "Plan", "View", "build_objective"]
 
@@ -36,10 +38,19 @@ def build_objective(recipe: TrainConfig, model: ClipNetwork, corpus_size: int = 
         margin = {"distill": recipe.distill}
         if recipe.arm == "helip":
             margin |= {"gamma": recipe.gamma, "symmetric_margin": recipe.symmetric_margin, "margin_on": recipe.margin_on}
+    writes it into the model's logit scale and freezes that. HelipError is raised where the objective cannot work with the model's towers,
+    or one of the two is made for the sigmoid loss and the other is not.
+    """
+    margin: dict[str, Any] = {}
+    if isinstance(recipe, Refinement) and recipe.arm == "helip":
+        margin = {"gamma": recipe.gamma, "symmetric_margin": recipe.symmetric_margin, "margin_on_logits": recipe.margin_on == "logits"}
+    check_bias(model, sigmoid=isinstance(recipe.objective, SiglipObjective))
     objective: ObjectiveModule
     match recipe.objective:
         case ClipObjective() | HnNceObjective() | CyclipObjective() | CloobObjective():
             objective = TwoTower(recipe.objective, **margin)
+        case SiglipObjective():
+            objective = Siglip(**margin)
         case SlipObjective():
             objective = Slip(recipe.objective, model, **margin)
         case DeclipObjective():

@@ -1,0 +1,83 @@
+"""open_clip's architectures: configs by name, and models built from a config with random weights."""
+
+import copy
+import difflib
+from typing import Any, TypeAlias
+
+import open_clip
+import torch
+from open_clip.transform import PreprocessCfg
+from open_clip.transformer import text_global_pool
+from torch import nn
+from torch.nn.functional import normalize as normalise
+
+from helip.errors import HelipError
+
+# Whichever a model_cfg is built as; FrozenClip stands in for them.
+ClipNetwork: TypeAlias = "open_clip.CLIP | open_clip.CustomTextCLIP | open_clip.CoCa"
+
+
+class ShortCaptionClip(open_clip.CLIP):  # type: ignore[misc]  # open_clip has no types
+    """open_clip's CLIP that also takes captions without the padding all of them share, for the same features at less cost.
+
+    Exact for a causal tower pooled at the end token: nothing before the end sees what comes after it.
+    """
+
+    @property
+    def takes_short_captions(self) -> bool:
+        """Whether the text tower is causal and pooled at the end token, so that padding changes no feature."""
+        return bool(self.attn_mask is not None and self.text_pool_type == "argmax")
+
+    def encode_text(self, text: torch.Tensor, normalize: bool = False) -> torch.Tensor:
+        """Takes token ids [B, L], L at most the context length, and returns text features [B, D], unit length if `normalize`."""
+        length = text.shape[1]
+        if length == self.context_length or not self.takes_short_captions:
+            features_BD: torch.Tensor = super().encode_text(text, normalize)
+            return features_BD
+        dtype = self.transformer.get_cast_dtype()
+        x_BLW = self.token_embedding(text).to(dtype) + self.positional_embedding[:length].to(dtype)
+        x_BLW = self.ln_final(self.transformer(x_BLW, attn_mask=self.attn_mask[:length, :length]))
+        x_BD = text_global_pool(x_BLW, text, self.text_pool_type)
+        x_BD = self.text_projection(x_BD) if isinstance(self.text_projection, nn.Linear) else x_BD @ self.text_projection
+        return normalise(x_BD, dim=-1) if normalize else x_BD
+
+
+def build(config: dict[str, Any]) -> ClipNetwork:
+    """Returns a randomly initialised model of an open_clip model_cfg, of the class that open_clip itself would make, or ShortCaptionClip
+    for CLIP.
+
+    Raises HelipError where open_clip has no model of such a config.
+    """
+    config = copy.deepcopy(config)
+    config["vision_cfg"]["timm_model_pretrained"] = False
+    config["text_cfg"]["hf_model_pretrained"] = False
+    custom = config.pop("custom_text", False) or "hf_model_name" in config["text_cfg"]
+    try:
+        if custom:
+            return (open_clip.CoCa if "multimodal_cfg" in config else open_clip.CustomTextCLIP)(**config)
+        return ShortCaptionClip(**config)
+    except TypeError as error:
+        raise HelipError(f"the model's config is not open_clip's: {error}; it has embed_dim, vision_cfg and text_cfg") from None
+
+
+def check_parts(config: dict[str, Any], where: str) -> None:
+    """Refuses a model_cfg without one of its three parts."""
+    for part, kind in {"embed_dim": int, "vision_cfg": dict, "text_cfg": dict}.items():
+        if not isinstance(config.get(part), kind):
+            raise HelipError(f"{where} has no {part}; an open_clip architecture has embed_dim, vision_cfg and text_cfg")
+
+
+def named(name: str) -> dict[str, Any]:
+    """Returns open_clip's model_cfg of an architecture. Raises HelipError, which names near ones, where open_clip has no such model."""
+    config: dict[str, Any] | None = open_clip.get_model_config(name)
+    if config is None:
+        near = difflib.get_close_matches(name, open_clip.list_models(), n=3)
+        raise HelipError(f"open_clip has no model '{name}'; near it are {', '.join(near) or 'none: see open_clip.list_models()'}")
+    return config
+
+
+def preprocess_of(options: dict[str, Any]) -> dict[str, Any]:
+    """Returns a complete preprocess_cfg: open_clip's defaults, replaced by a checkpoint's `options`; the size follows the architecture."""
+    usual = PreprocessCfg()
+    whole = {"mean": usual.mean, "std": usual.std, "interpolation": usual.interpolation, "resize_mode": usual.resize_mode} | options
+    return {key: value for key, value in whole.items() if key in ("mean", "std", "interpolation", "resize_mode", "fill_color", "mode")}

@@ -12,8 +12,8 @@ from wide import write_metrics
 from helip.config import PrimaryContrast
 from helip.errors import HelipError
 from helip.reporting.contrasts import contrasts_content
-from helip.reporting.pages import write_contrasts
-from helip.stages import DecideContrasts, metrics_file
+from helip.reporting.pages import finished, write_contrasts, write_report
+from helip.stages import BuildCorpus, DecideContrasts, metrics_file
 from helip.study import Study
 
 GAIN = {"question": "Does HELIP beat its control?", "run": "cc3m_clip_helip", "against": "cc3m_clip_control"}
@@ -151,3 +151,13 @@ def test_runs_of_other_seeds_are_not_paired(project, tmp_path):
     sentence = "cc3m_clip_helip and cc3m_clip_control are not paired: their seeds are 5, 6 and 0, 1; give them the same ones"
     with pytest.raises(HelipError, match=sentence):
         Study("smoke", experiments)
+
+
+def test_the_report_shows_them_before_the_claims(study):
+    """Also while the study is under way: tables, claims and figures are of what is there."""
+    BuildCorpus(study, "cc3m").output.write_text('{"size": 600}')
+    page = write_report(declare(four_trainings(study), gain={}), finished(study)).read_text()
+    assert 0 < page.index('<section id="contrasts">') < page.index('<section id="verdicts">')
+    shown = page[page.index('<section id="contrasts">') : page.index('<section id="verdicts">')]
+    assert "<td>Does HELIP beat its control?</td><td><code>cifar10.zeroshot.acc1</code></td><td>+2.50 [" in shown
+    assert (study.root / "contrasts.csv").exists()

@@ -31,19 +31,13 @@ def build_objective(recipe: TrainConfig, model: ClipNetwork, corpus_size: int = 
 
     The heads of SLIP and DeCLIP are initialised from torch's global generator: seed it first. An objective with a fixed temperature
     writes it into the model's logit scale and freezes that. `corpus_size` is N, which false negatives are found among. HelipError is raised
-    where the objective cannot work with the model's towers.
+    where the objective cannot work with the model's towers, or one of the two is made for the sigmoid loss and the other is not.
     """
     margin: dict[str, Any] = {}
     if isinstance(recipe, Refinement):
         margin = {"distill": recipe.distill}
         if recipe.arm == "helip":
             margin |= {"gamma": recipe.gamma, "symmetric_margin": recipe.symmetric_margin, "margin_on": recipe.margin_on}
-    writes it into the model's logit scale and freezes that. HelipError is raised where the objective cannot work with the model's towers,
-    or one of the two is made for the sigmoid loss and the other is not.
-    """
-    margin: dict[str, Any] = {}
-    if isinstance(recipe, Refinement) and recipe.arm == "helip":
-        margin = {"gamma": recipe.gamma, "symmetric_margin": recipe.symmetric_margin, "margin_on_logits": recipe.margin_on == "logits"}
     check_bias(model, sigmoid=isinstance(recipe.objective, SiglipObjective))
     objective: ObjectiveModule
     match recipe.objective:

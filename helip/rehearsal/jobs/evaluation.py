@@ -68,8 +68,8 @@ def few_items(job: Job, count: int) -> FewItems:
         build_evaluation_set(job.kind.set, declared, folder)
     whole = of_declaration(job.kind.set, declared, folder)
     name = whole.benchmark_name
-    cut = {"count": count, "templates": None if job.scale.on_gpu else 1}
-    return FewItems(whole.name, whole.task, name, whole.root, whole.test_split, whole.validation_split, **cut)
+    templates = None if job.scale.on_gpu else 1
+    return FewItems(whole.name, whole.task, name, whole.root, whole.test_split, whole.validation_split, count, templates)
 
 
 def usual_model(study: Study) -> str:

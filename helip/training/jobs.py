@@ -74,7 +74,9 @@ def prepare(job: TrainJob) -> tuple[str, ...]:
     not.
     """
     steps = total_steps(job.recipe, len(job.corpus))
-    sampler = sampler_of(job.recipe, len(job.corpus), job.seed, job.pairs, job.keep, job.soft, duplicates_of(job))
+    sampler = sampler_of(job.recipe, len(job.corpus), job.seed, job.pairs, job.keep, job.soft)  # refuses before anything is written
+    if getattr(job.recipe, "duplicates", None) == "separate":
+        sampler = sampler_of(job.recipe, len(job.corpus), job.seed, job.pairs, job.keep, job.soft, duplicates_of(job))
     _check_hard_pairs(job, sampler, min(steps, FIRST_BATCHES))
     captions, warnings = "cached features", [*_without_effect(job), *_copies(job)]
     if job.features is None:  # else all images and captions were looked at when they were encoded

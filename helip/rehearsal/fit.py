@@ -18,7 +18,7 @@ def predict(kind: Kind, measured: Measured, scale: Scale) -> None:
     """Adds to what was measured what will happen at the declared size, and the problems that this will be."""
     if measured.seconds is None:
         return
-    asked = kind.one.resources()
+    asked = kind.asked
     match kind.one:
         case Train() if kind.stage == "train":
             _training(kind.one, measured, scale, asked)
@@ -82,7 +82,7 @@ def _probe(kind: Kind, measured: Measured, asked: Resources) -> None:
 
 def share(kind: Kind, scale: Scale) -> float:
     """Returns what part of the rehearsed seconds a unit takes in the study, whose job has more GPUs or workers."""
-    return scale.processes / max(1, kind.one.resources().gpu) if kind.stage == "train" else 1 / kind.shared
+    return scale.processes / max(1, kind.asked.gpu) if kind.stage == "train" else 1 / kind.shared
 
 
 def _time(kind: Kind, measured: Measured, scale: Scale, asked: Resources) -> None:

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from helip.config import FrozenModel, Refinement, SelfSupervisedEncoder, TrainConfig
+from helip.config import FrozenModel, Refinement, Resources, SelfSupervisedEncoder, TrainConfig
 from helip.planning import artefacts
 from helip.stages import (
     BuildCorpus,
@@ -38,9 +38,14 @@ class Kind:
     set: str = ""  # the evaluation set of an evaluation or a probe
 
     @property
+    def asked(self) -> Resources:
+        """What its job asks of the scheduler; a training that stands in for a fetched checkpoint, what trainings ask."""
+        return self.one.study.resources("train") if self.stage == "train" else self.one.resources()
+
+    @property
     def shared(self) -> int:
         """How many workers its job shares its work among, where a rehearsal has one: work of images, one by one."""
-        return self.one.resources().threads if self.stage in ("corpus", "fingerprint") else 1
+        return self.asked.threads if self.stage in ("corpus", "fingerprint") else 1
 
     @property
     def title(self) -> str:

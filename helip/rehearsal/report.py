@@ -91,7 +91,7 @@ def costs(rehearsal: Rehearsal) -> dict[str, dict[str, Any]]:
             chosen[kind.cost] = (kind, measured)
     entries = {}
     for key, (kind, measured) in chosen.items():
-        tells_time = rehearsal.scale.on_gpu or not kind.one.resources().gpu
+        tells_time = rehearsal.scale.on_gpu or not kind.asked.gpu
         seconds = (measured.seconds or 0.0) * share(kind, rehearsal.scale)
         entry: dict[str, Any] = {"bytes": measured.largest.bytes}
         if tells_time:

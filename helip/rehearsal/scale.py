@@ -43,7 +43,7 @@ class Scale:
         assert isinstance(kind.one, Train)
         recipe = kind.one.study.run(kind.one.run).recipe
         parts = self.processes * self.pieces(recipe)
-        whole = min(recipe.batch_size, self.micro_batch(recipe, kind.one.resources().gpu) * parts if self.on_gpu else self.batch)
+        whole = min(recipe.batch_size, self.micro_batch(recipe, kind.asked.gpu) * parts if self.on_gpu else self.batch)
         whole = max(2 * parts, whole - whole % (2 * parts))
         return [whole // 2, whole]
 

@@ -134,7 +134,7 @@ class Executor(RemoteExecutor):
     def _remember_nodes(self, info: SubmittedJobInfo) -> None:
         """Notes the nodes of a job that they failed, for its next start."""
         submission = info.aux["submission"]
-        if self.settings.avoid_nodes and submission.state in NODES_FAULT:
+        if not self.settings.ask_failed_nodes and submission.state in NODES_FAULT:
             self._failed_nodes.setdefault(submission.record.work, set()).update(self.queue.nodes(info.external_jobid))
 
     # ------------------------------------------------------------ watching

@@ -1,5 +1,6 @@
 """Two kinds of the smoke study rehearsed for real, what is made of it, and the plan that reads it."""
 
+import functools
 import json
 import shutil
 from dataclasses import replace
@@ -35,7 +36,7 @@ def paper(project) -> Study:
 
 
 def test_kinds_are_the_distinct_jobs_each_once(paper):
-    found = kinds(paper)
+    found = all_kinds(paper)
     assert len({kind.title for kind in found}) == len(found)
     titles = {kind.title for kind in found}
     assert {"corpus laion8m", "encode t5", "import cc3m_slip", "evaluate mscoco", "probe sun397", "select vit_b32"} <= titles
@@ -68,8 +69,13 @@ def test_two_kinds_of_a_study_run_for_real(experiments, tmp_path):
     assert not [path for path in (study.root / "rehearsal").iterdir() if path.is_dir()]
 
 
+@functools.cache
+def all_kinds(study: Study) -> list[Kind]:
+    return kinds(study)
+
+
 def kind_of(study: Study, title: str) -> Kind:
-    return next(kind for kind in kinds(study) if kind.title == title)
+    return next(kind for kind in all_kinds(study) if kind.title == title)
 
 
 def test_a_line_through_two_sizes():
@@ -78,7 +84,7 @@ def test_a_line_through_two_sizes():
     assert at([(4, 100.0)], 128) is None
 
 
-@pytest.mark.parametrize(("each_mb", "problem"), [(100.0, False), (400.0, True)])
+@pytest.mark.parametrize(("each_mb", "problem"), [(100.0, False), (500.0, True)])
 def test_a_batch_that_does_not_fit_is_found(paper, each_mb, problem):
     kind = kind_of(paper, "train vit_b16 slip plain 4096/8 fp16")  # 4,096 of 8 GPUs in 8 parts: 64 rows a process
     fixed, squares = 2400.0, SIMILARITIES["slip"] * 4 * 4096**2 / (1 << 20)
@@ -89,7 +95,6 @@ def test_a_batch_that_does_not_fit_is_found(paper, each_mb, problem):
     assert found.predictions[0].startswith(f"{gib:.1f} GiB of a GPU's 32 for 64 rows")
     assert bool(found.problems) is problem
     if problem:
-        assert "multiply accumulate by 2" not in found.problems[0] or gib < 2 * 32
         assert "set checkpoint_gradients" in found.failure
 
 

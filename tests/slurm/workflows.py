@@ -18,7 +18,8 @@ class Workflow:
     def __init__(self, folder: Path, snakefile: str, environ: dict[str, str]):
         folder.mkdir(parents=True)
         self.folder, self.snakefile, self.process = folder, HERE / snakefile, None
-        self.environ = {**environ, "HERE": str(HERE), "PYTHONPATH": str(HERE.parent.parent), "OMP_NUM_THREADS": "1"}
+        path = f"{PROFILE.parent}:{PROFILE}"  # this checkout's plugin, whichever is installed
+        self.environ = {**environ, "HERE": str(HERE), "PYTHONPATH": path, "OMP_NUM_THREADS": "1"}
         self.output = folder / "snakemake.out"
 
     def start(self, *arguments: str) -> "Workflow":

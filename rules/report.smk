@@ -4,6 +4,7 @@ localrules:
     figure,
     claims,
     report,
+    answer,
     track,
     paper,
 
@@ -43,6 +44,14 @@ rule report:
     output: files(WriteReport)
     params: digest=digest_of(WriteReport)
     shell: command(WriteReport, log=False)
+
+
+# What refinement on somebody's own pairs gave (`helip refine`), in plain words.
+rule answer:
+    input: **needs(Answer)
+    output: files(Answer)
+    params: digest=digest_of(Answer)
+    shell: command(Answer, log=False)
 
 
 # Metrics files are the source of truth; this copies them, and the loss curves, into the store that `make ui` shows.

@@ -5,7 +5,7 @@ binds those names to corpora, architectures, encoders, schedules and evaluation 
 """
 
 from helip.config.base import ConfigModel, Cosine, Name, Share
-from helip.config.corpora import Corpus, DownloadedCorpus, GeneratedCorpus, ShardCorpus, TableCorpus, UnionCorpus
+from helip.config.corpora import Corpus, DownloadedCorpus, GeneratedCorpus, ShardCorpus, TableCorpus, TrainPartCorpus, UnionCorpus
 from helip.config.encoders import (
     Encoder,
     OpenClipEncoder,
@@ -15,7 +15,7 @@ from helip.config.encoders import (
     TimmEncoder,
     TorchvisionEncoder,
 )
-from helip.config.evaluation import BenchmarkSet, EvaluationSet, Expected, GeneratedSet, WdsSet
+from helip.config.evaluation import BenchmarkSet, EvaluationSet, Expected, GeneratedSet, HeldOutSet, WdsSet
 from helip.config.experiments import (
     AccuracyBySize,
     Claim,
@@ -85,6 +85,7 @@ __all__ = [
     "FrozenModel",
     "GeneratedCorpus",
     "GeneratedSet",
+    "HeldOutSet",
     "HnNceObjective",
     "Interpolation",
     "LemonSettings",
@@ -118,6 +119,7 @@ __all__ = [
     "TimmEncoder",
     "TorchvisionEncoder",
     "TrainConfig",
+    "TrainPartCorpus",
     "UnionCorpus",
     "WdsSet",
     "cached_views",

@@ -43,6 +43,8 @@ def fetch_model(checkpoint: PublishedCheckpoint, run: str, folder: Path, out: Pa
     """Writes the model folder `out` (weights, config, train.json, an empty curve.csv) and returns the checkpoint's sha256."""
     from helip.models.published import import_checkpoint
 
+    if checkpoint.model:
+        return _import_model(checkpoint, out, stands_for)
     file, sha256 = obtain(checkpoint, run, folder)
     out.parent.mkdir(parents=True, exist_ok=True)
     with atomic_folder(out) as model, tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}.import.") as place:
@@ -54,3 +56,28 @@ def fetch_model(checkpoint: PublishedCheckpoint, run: str, folder: Path, out: Pa
         facts = {"digest": stands_for, "published": published.layout, "sha256": sha256, "steps": 0}
         write_json(model / "train.json", provenance(checkpoint, {"checkpoint": sha256}, **facts))
     return sha256
+
+
+def _import_model(checkpoint: PublishedCheckpoint, out: Path, stands_for: str) -> str:
+    from helip.models import export, loading
+    from helip.models.layout import EMPTY_CURVE, weights_file
+    from helip.models.reference import parse
+
+    assert checkpoint.model is not None  # as fetch_model saw
+    reference = parse(checkpoint.model)
+    file = reference.file or (weights_file(reference.folder) if reference.folder else None)
+    sha256 = file_digest(file) if file else ""
+    if checkpoint.sha256 and sha256 and sha256 != checkpoint.sha256:
+        raise HelipError(
+            f"{file}: its sha256 is {sha256} and the study says {checkpoint.sha256}: the checkpoint changed since the study was written; "
+            "restore it, or write the study again"
+        )
+    clip = loading.open_start(checkpoint.model)
+    facts = {"digest": stands_for, "published": checkpoint.model, "sha256": sha256, "steps": 0}
+    metadata = provenance(checkpoint, {"checkpoint": sha256 or checkpoint.model}, **facts)
+    export.export(out, clip, clip.model.state_dict(), lambda path: _write_empty(path, EMPTY_CURVE), metadata)
+    return sha256 or "unknown (a model that open_clip keeps by name)"
+
+
+def _write_empty(path: Path, text: str) -> None:
+    path.write_text(text)

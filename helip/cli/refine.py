@@ -1,0 +1,97 @@
+"""`helip refine`: any CLIP, any pairs, one command, an answer; and `helip demo`, the same on a generated world."""
+
+import os
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from helip.cli.command import MODEL, Command, Model, OptionsOf, Shown, Threads
+from helip.config import Refinement, Selection, TableCorpus
+from helip.errors import HelipError
+
+GONE = "`helip train` trains once on a corpus folder, with the options that `helip refine` had"
+OF_A_RECIPE = ("arm", "retention")
+
+
+class Refine(Command):
+    """Indexes the pairs, holds some out, mines hard pairs, selects, trains every arm, evaluates before and after, and writes the answer
+    into OUT/report.html. The same command again goes on where it was; OUT/experiments/studies/own.yaml is the study, yours to edit.
+
+    What is not given suits the start and the number of pairs: learning rate, batch size, epochs, warm-up, precision.
+    """
+
+    former = dict.fromkeys(("--corpus", "--pairs", "--keep", "--recipe"), GONE)
+
+    model: Model = Field(description=f"the checkpoint to refine: {MODEL}")
+    data: str = Field(description="the pairs: a folder or glob of WebDataset .tar files, or a .csv, .tsv or .parquet table")
+    out: Path = Field(description="the folder to make, with everything in it")
+    arms: tuple[str, ...] = Field(("control", "selected", "helip"), description="what is tried; also cleaned, selected_helip")
+    evaluate: tuple[str, ...] = Field((), description="other sets: folders in CLIP benchmark's wds layout, or NAME=ROOT; by default none")
+    retention: str | None = Field(None, description="a set that must not be forgotten, as for --evaluate; by default held-out pairs alone")
+    select: Literal["s_clip_loss", "clip_score", "agreement", "ridge"] = Field("s_clip_loss", description="what pairs are selected by")
+    image_encoder: Annotated[str | None, Shown("LIBRARY:NAME")] = Field(
+        None, description="of images, for mining and for agreement and ridge; by default the start's own tower"
+    )
+    text_encoder: Annotated[str | None, Shown("LIBRARY:NAME")] = Field(None, description="of captions; by default the start's own tower")
+    held_out: float = Field(0.1, gt=0, lt=0.5, description="share of the images held out for validation, and again for test, 1000 at most")
+    seeds: Threads = Field(1, description="trainings of each arm; 3 let the intervals hold the luck of a training")
+    minutes: float | None = Field(None, gt=0, description="shorten or lengthen the trainings so that all ends in this time; none: epochs")
+    dry_run: bool = Field(False, description="say what will happen, how long it will take and how much disk it needs; write nothing")
+    cores: Threads | None = Field(None, description="CPU cores to use; by default all of this process")
+    gpus: int | None = Field(None, ge=0, description="GPUs of a training; by default 1 where there is one")
+    profile: str | None = Field(None, description="a Snakemake profile, such as slurm: jobs go to the cluster; by default they run here")
+    memory_mb: Threads = Field(8000, description="memory that a job may use, in MB")
+    keep: float = Field(Selection.model_fields["keep"].default, gt=0, le=1, description="share of the pairs that selection keeps")
+    refinement: Annotated[dict[str, Any], OptionsOf(Refinement, omit=OF_A_RECIPE, suited=True)] = {}
+    table: Annotated[dict[str, Any], OptionsOf(TableCorpus, omit=("kind", "label", "path"), title="of a table of pairs")] = {}
+
+    def run(self) -> None:
+        """Builds the answer and prints it, or says what would be done."""
+        from helip.own.refine import Way, dry_run, refine
+        from helip.own.study import Machine, Request
+
+        cores = self.cores or len(os.sched_getaffinity(0))
+        way = Way(self.out, Machine(cores, self._gpus(), self.memory_mb), self.profile, self.minutes)
+        request = Request(
+            model=_absolute(self.model), data=self.data, arms=self.arms, seeds=self.seeds, corpus=self.table,
+            select={"score": self.select, "keep": self.keep, **self._by_encoders()}, refinement=_checked(self.refinement),
+            image_encoder=self.image_encoder, text_encoder=self.text_encoder, held_out=self.held_out, evaluate=self.evaluate,
+            retention=self.retention,
+        )  # fmt: skip
+        if self.dry_run:
+            print(dry_run(request, way))
+        else:
+            refine(request, way)
+
+    def _gpus(self) -> int:
+        if self.gpus is not None:
+            return self.gpus
+        import torch
+
+        return int(torch.cuda.is_available() or self.profile is not None)
+
+    def _by_encoders(self) -> dict[str, str]:
+        of_encoders = self.select in ("agreement", "ridge")
+        return {"image_encoder": "mining_image", "text_encoder": "mining_text"} if of_encoders else {}
+
+
+def _absolute(model: str) -> str:
+    """The same checkpoint, however it is named, from any folder."""
+    from helip.models.reference import parse
+
+    named = parse(model)
+    if named.folder is not None:
+        if not named.folder.is_dir():
+            raise HelipError(f"--model {model}: is not there; write {MODEL}")
+        return f"local-dir:{named.folder.resolve()}"
+    return f"{named.name}@{named.file.resolve()}" if named.file else model
+
+
+def _checked(options: dict[str, Any]) -> dict[str, Any]:
+    """The options of a recipe, each of which must be right whatever the others are."""
+    from helip.config.reading import validate_options
+
+    length = {} if {"epochs", "steps"} & options.keys() else {"epochs": 1.0}
+    validate_options(Refinement, {"batch_size": 2, "learning_rate": 1.0, **length, **options}, nameless="steps")
+    return options

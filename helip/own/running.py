@@ -1,0 +1,127 @@
+"""Snakemake on the study that `helip refine` wrote: one line a job, one sentence for what fails, and what is done stays done."""
+
+import contextlib
+import fcntl
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections import deque
+from collections.abc import Iterator
+from pathlib import Path
+
+import helip
+from helip.errors import HelipError
+
+LOG = "snakemake.log"
+KEPT = 200  # lines of Snakemake that are looked through for the reason of a failure
+_RULE = re.compile(r"^(?:localrule|rule|checkpoint) (\S+?):$")
+_DONE = re.compile(r"^(\d+) of (\d+) steps")
+_KEYS = re.compile(r"^\s+wildcards: (.*)$")
+
+
+def project_root() -> Path:
+    """Returns the folder of the Snakefile. Raises HelipError where the package was installed without it."""
+    package = Path(helip.__file__).resolve().parent
+    for folder in (package.parent, package / "graph"):
+        if (folder / "Snakefile").is_file() and (folder / "rules").is_dir():
+            return folder
+    raise HelipError(f"{package}: the graph's rules are not beside it; work in a checkout, or install the project with them")
+
+
+@contextlib.contextmanager
+def alone(out: Path) -> Iterator[int]:
+    """Holds the folder for one command at a time, and yields the lock's descriptor, which Snakemake inherits: it holds it too.
+
+    An earlier command that was killed leaves a Snakemake that ends by itself; it is waited for.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    with open(out / ".lock", "w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            print(f"{out}: another command is at work here; waiting for it to end", file=sys.stderr, flush=True)
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        yield lock.fileno()
+
+
+def command(root: Path, targets: list[str], cores: int, profile: str | None) -> list[str]:
+    """Returns the command line of Snakemake, run in the study's folder. profile: a folder with another profile, such as slurm."""
+    chosen = ["--profile", str(root / profile if (root / profile).is_dir() else Path(profile).absolute())] if profile else []
+    usual = ["--workflow-profile", "none"] if profile else ["--workflow-profile", str(root / "profiles" / "default")]
+    how = [*usual, *chosen, *(["--cores", str(cores)] if not profile else []), "--nolock", "--rerun-incomplete"]
+    return [sys.executable, "-m", "snakemake", "--snakefile", "Snakefile", *how, "--", *targets]
+
+
+def build(out: Path, targets: list[str], cores: int, profile: str | None, lock: int) -> int:
+    """Has Snakemake make the targets in `out`; returns how many jobs ran. Raises HelipError, with the job's own sentence, where one fails.
+
+    Ctrl-C and SIGTERM go to the jobs, whose trainings save their state; KeyboardInterrupt follows.
+    """
+    line = command(project_root(), targets, cores, profile)
+    with open(out / LOG, "a") as log:
+        process = subprocess.Popen(
+            line, cwd=out, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace", pass_fds=(lock,),
+            start_new_session=True,
+        )  # fmt: skip
+        with _passing_on(process):
+            assert process.stdout is not None  # it is a pipe
+            done, last = _follow(process.stdout, log)
+            code = process.wait()
+    if code:
+        raise HelipError(_reason(out, last, code))
+    return done
+
+
+@contextlib.contextmanager
+def _passing_on(process: subprocess.Popen) -> Iterator[None]:
+    """Signals to this process go to Snakemake and its jobs."""
+    seen: list[int] = []
+
+    def forward(number: int, _: object) -> None:
+        seen.append(number)
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, number)
+
+    before = {number: signal.signal(number, forward) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+        if seen:
+            raise KeyboardInterrupt
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _follow(lines: Iterator[str], log) -> tuple[int, list[str]]:
+    """Writes all lines to the log and a line for each job that begins or ends; returns (jobs done, the last lines)."""
+    last: deque[str] = deque(maxlen=KEPT)
+    done, rule = 0, ""
+    for line in lines:
+        log.write(line)
+        log.flush()
+        last.append(line.rstrip("\n"))
+        if match := _RULE.match(line):
+            rule = match[1]
+        elif match := _KEYS.match(line):
+            print(f"{'':9}{_title(rule, match[1])} ...", file=sys.stderr, flush=True)
+        elif match := _DONE.match(line):
+            done = int(match[1])
+            print(f"[{match[1]:>3}/{match[2]}]", file=sys.stderr, flush=True)
+    return done, list(last)
+
+
+def _title(rule: str, wildcards: str) -> str:
+    """'train', 'study=own, run=helip, seed=0' -> 'train helip 0'."""
+    keys = [value for name, _, value in (part.partition("=") for part in wildcards.split(", ")) if name != "study"]
+    return " ".join([re.sub(r"_own$", "", rule), *keys])
+
+
+def _reason(out: Path, last: list[str], code: int) -> str:
+    """The failed job's own sentence; Snakemake's where no job spoke."""
+    spoken = [line.strip() for line in last if line.strip().startswith("helip ")]
+    if spoken:
+        return f"{spoken[-1].partition(': ')[2]} ({out / LOG} has all of it; the same command goes on from here)"
+    told = [line.strip() for line in last if "Error" in line or "error" in line]
+    return f"{(told or last or ['Snakemake said nothing'])[-1]} (exit code {code}; {out / LOG} has all of it)"

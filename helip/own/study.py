@@ -1,0 +1,201 @@
+"""The study that `helip refine` writes: one start, its arms, and the sets that they are compared on."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from helip.io import atomic_file
+from helip.own.arms import ARMS, check_arms, mining_of, suited
+from helip.own.sources import corpus_of, count_pairs, evaluation_sets
+from helip.own.start import StartFacts
+
+NAME = "own"  # of the study, whose artefacts lie in OUT/results/own
+HEAD = """# Written by `helip refine`. Edit it and run `snakemake report.html` in this folder: what a changed line touches is made again.
+# Every field is explained in helip/config; `helip refine` with the same options goes on with this file as it is.
+"""
+
+
+@dataclass(frozen=True)
+class Request:
+    """What was asked for on the command line, apart from how it is run."""
+
+    model: str
+    data: str
+    arms: tuple[str, ...]
+    seeds: int = 1
+    corpus: dict[str, Any] = field(default_factory=dict)  # fields of the corpus' declaration
+    select: dict[str, Any] = field(default_factory=dict)  # fields of the selection
+    mine: dict[str, Any] = field(default_factory=dict)  # fields of the mining
+    refinement: dict[str, Any] = field(default_factory=dict)  # fields of the recipe
+    image_encoder: str | None = None  # of mining; None: the start's own tower
+    text_encoder: str | None = None
+    held_out: float = 0.1
+    evaluate: tuple[str, ...] = ()
+    retention: str | None = None
+    freeze: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Machine:
+    """What the jobs may use."""
+
+    cores: int
+    gpus: int
+    memory_mb: int = 8000
+
+    @property
+    def device(self) -> str:
+        """The kind of device that trainings run on."""
+        return "cuda" if self.gpus else "cpu"
+
+
+def declare(request: Request, start: StartFacts, machine: Machine) -> dict[str, Any]:
+    """Returns the study as the YAML file holds it. Raises HelipError for data, sets or arms that are not there."""
+    whole = corpus_of(request.data, request.corpus)
+    pairs = round(count_pairs(whole) * (1 - 2 * request.held_out))
+    arms = check_arms(request.arms)
+    models, trunks = _model(start, request)
+    sets = evaluation_sets((*request.evaluate, *([request.retention] if request.retention else [])), "--evaluate or --retention")
+    return {
+        "question": f"What do selection and hard pairs add to {request.model} on {Path(request.data).name}?",
+        "seeds": [0],
+        "corpora": {"whole": whole, "train": {"kind": "train_part", "of": "whole", "held_out": request.held_out}},
+        "models": {"clip": models},
+        "encoders": {**trunks, **_encoders(request)},
+        "pretraining": {"imported": {"epochs": 1, "batch_size": 2, "learning_rate": 1.0}},
+        "refinement": _merged(suited(start, pairs, machine.device), request.refinement),
+        "mining": {**mining_of(pairs), "image_encoder": "mining_image", "text_encoder": "mining_text", **request.mine},
+        "selection": {"score": "s_clip_loss", "keep": 0.9, **request.select},
+        "evaluation": {
+            "test": {"kind": "held_out", "of": "train", "part": "test"},
+            "validation": {"kind": "held_out", "of": "train", "part": "validation"},
+            **sets,
+        },
+        "runs": _runs(arms, request.seeds),
+        "published": {"start": {"model": request.model, **({"sha256": start.sha256} if start.sha256 else {})}},
+        "resources": _resources(machine),
+    }
+
+
+def _merged(usual: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:
+    """Given options over the usual ones; a length that is given replaces the usual one."""
+    if "steps" in given:
+        usual = {name: value for name, value in usual.items() if name != "epochs"}
+    return usual | given
+
+
+def _model(start: StartFacts, request: Request) -> tuple[dict[str, Any], dict[str, Any]]:
+    """(the model's declaration, the encoders that it names)."""
+    if not start.is_frozen:
+        return {"config": start.config}, {}
+    parts = start.config["frozen"]
+    heads = {"embed_dim": start.config["embed_dim"], "hidden": parts["hidden"], "dropout": parts["dropout"], "views": 2}
+    trunks = {f"trunk_{side}": parts[f"{side}_trunk"]["encoder"] for side in ("image", "text")}
+    return {"image_trunk": "trunk_image", "text_trunk": "trunk_text", **heads}, trunks
+
+
+def _encoders(request: Request) -> dict[str, dict[str, Any]]:
+    from helip.encoders import parse
+
+    encoders = {}
+    for modality, named in (("image", request.image_encoder), ("text", request.text_encoder)):
+        towers = {"library": "run", "modality": modality, "run": "start", "centre": True}
+        encoders[f"mining_{modality}"] = {**parse(named).model_dump(mode="json"), "centre": True} if named else towers
+    return encoders
+
+
+def _runs(arms: tuple[str, ...], seeds: int) -> dict[str, Any]:
+    runs: dict[str, Any] = {"start": {"corpus": "train", "model": "clip", "objective": "imported", "seeds": [0]}}
+    for arm in arms:
+        what, run = ARMS[arm]
+        runs[arm] = {"start": "start", "question": f"What does {what} give?", **run, **({"repeats": seeds} if seeds > 1 else {})}
+    for arm in arms:
+        runs[f"{arm}_mixed"] = {"interpolate": {"run": arm, "validation": "validation"}}
+    return runs
+
+
+def _resources(machine: Machine) -> dict[str, Any]:
+    usual = {"threads": machine.cores, "mem_mb": machine.memory_mb, "runtime": 720}
+    on_gpu = usual | ({"gpu": machine.gpus} if machine.gpus else {})
+    heavy = ("encode", "encode_views", "mine", "select", "train", "sweep", "evaluate")
+    return {"corpus": usual, "fingerprint": usual, **dict.fromkeys(heavy, on_gpu)}
+
+
+# ---------------------------------------------------------------- the files
+
+
+def write(out: Path, study: dict[str, Any], root: Path) -> str:
+    """Writes the study's files into `out` and returns the text of the one to edit. root: the folder of the Snakefile."""
+    text = HEAD + yaml.safe_dump(_plain(study), sort_keys=False, width=120)
+    paper = out / "experiments" / "paper"
+    _write(paper / "runs.yaml", "names: {corpora: {}, models: {}, objectives: {}, encoders: {}}\nruns: {}\n")
+    for name, content in zip(("tables", "claims", "report"), _tables(study), strict=True):
+        _write(paper / f"{name}.yaml", yaml.safe_dump(content, sort_keys=False, width=120))
+    _write(out / "Snakefile", SNAKEFILE.format(snakefile=str(root / "Snakefile"), study=NAME))
+    _write(study_file(out), text)
+    return text
+
+
+SNAKEFILE = """# `snakemake report.html --cores 2` here makes the page of the study beside it, or goes on with it.
+include: {snakefile!r}
+
+
+localrules:
+    page,
+
+
+rule page:
+    input:
+        "results/{study}/answer/report.html",
+    output:
+        "report.html",
+    shell:
+        "cp {{input}} {{output}}"
+"""
+
+
+def study_file(out: Path) -> Path:
+    """Returns the file that a user edits."""
+    return out / "experiments" / "studies" / f"{NAME}.yaml"
+
+
+def _write(path: Path, text: str) -> None:
+    if path.is_file() and path.read_text() == text:
+        return  # the same file with the same time: nothing is made again for it
+    with atomic_file(path) as temporary:
+        temporary.write_text(text)
+
+
+def _plain(value: Any) -> Any:
+    match value:
+        case dict():
+            return {key: _plain(one) for key, one in value.items()}
+        case list() | tuple():
+            return [_plain(one) for one in value]
+    return value
+
+
+DIRECTIONS = (("to_text", "image to text", "text_recall_at_1"), ("to_image", "text to image", "image_recall_at_1"))
+
+
+def _tables(study: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
+    """(tables, claims, report): table 1 holds every model on every set, and each arm is asked whether it beats the control."""
+    columns = []
+    for name, declared in study["evaluation"].items():
+        if name == "validation":
+            continue
+        if declared.get("task", "retrieval") == "retrieval":
+            columns += [{"key": f"{name}_{key}", "label": f"{name}, {label} R@1", "set": name, "metric": f"retrieval.{metric}"}
+                        for key, label, metric in DIRECTIONS]  # fmt: skip
+        else:
+            columns.append({"key": name, "label": name, "set": name, "metric": "zeroshot.acc1"})
+    rows = [{"corpus": "own pairs", "label": run.replace("_", " "), "run": run, "ours": True} for run in study["runs"]]
+    table = {"title": "Every model on every set", "place": "helip refine", "columns": columns, "rows": rows}
+    on = {"place": "helip refine", "table": "table1", "columns": ["test_to_text", "test_to_image"], "margin": 0.5}
+    arms = [run for run in study["runs"] if run in ARMS]
+    claims = {f"{arm}_helps": {"text": f"The arm {arm} beats its reference on held-out pairs", "run": arm,
+                               "over": "start" if arm == "control" else "control", **on} for arm in arms}  # fmt: skip
+    question = {"table": "table1", "claim": f"{arms[-1]}_helps", "asked_once": arms[-1]}
+    return {"table1": table}, claims, {"question": question, "figures": {}}

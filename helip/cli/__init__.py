@@ -16,7 +16,8 @@ OWN: Commands = {
     "merge-pairs": ("pairs", "MergePairs", "join the shards of a mining job"),
     "filter-pairs": ("pairs", "FilterPairs", "leave out hard pairs that a checkpoint takes for matches: false negatives, most likely"),
     "export-pairs": ("pairs", "ExportPairs", "write a pair set as parquet or in the released code's CSV form"),
-    "refine": ("models", "Refine", "refine any open_clip checkpoint with the hard pairs of your own corpus"),
+    "refine": ("refine", "Refine", "refine any CLIP on your own pairs, in one command, with an honest answer"),
+    "train": ("models", "Refine", "one training of a checkpoint on your own corpus, with pairs and a selection made before"),
     "interpolate": ("models", "Interpolate", "mix the weights of a refined model and of its start (WiSE-FT); nothing is trained"),
     "evaluate": ("models", "Evaluate", "zero-shot classification or retrieval of a model on one set"),
     "probe": ("models", "Probe", "linear probe of a model's image features on one set"),
@@ -33,11 +34,11 @@ GRAPH: Commands = {
 }
 COMMANDS: Commands = OWN | GRAPH
 STAGES = (  # commands of earlier versions that are stages now
-    "evaluation-set", "download", "join", "fetch-model", "train-encoder", "train", "table", "claims", "figure", "fingerprint",
+    "evaluation-set", "download", "join", "fetch-model", "train-encoder", "table", "claims", "figure", "fingerprint",
     "contamination",
 )  # fmt: skip
 NEXT = """next: make table1                  set up, and build the first rows of table 1 from nothing (minutes on two cores)
-      helip refine --help          refine your own CLIP: corpus, encode, mine, refine, in this order (README.md)"""
+      helip refine --help          refine your own CLIP on your own pairs: --model, --data and --out are enough"""
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -17,6 +17,7 @@ OWN: Commands = {
     "filter-pairs": ("pairs", "FilterPairs", "leave out hard pairs that a checkpoint takes for matches: false negatives, most likely"),
     "export-pairs": ("pairs", "ExportPairs", "write a pair set as parquet or in the released code's CSV form"),
     "refine": ("refine", "Refine", "refine any CLIP on your own pairs, in one command, with an honest answer"),
+    "demo": ("refine", "Demo", "see it at work in two minutes, from nothing: a small world, a small CLIP, and `helip refine`"),
     "train": ("models", "Refine", "one training of a checkpoint on your own corpus, with pairs and a selection made before"),
     "interpolate": ("models", "Interpolate", "mix the weights of a refined model and of its start (WiSE-FT); nothing is trained"),
     "evaluate": ("models", "Evaluate", "zero-shot classification or retrieval of a model on one set"),

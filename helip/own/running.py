@@ -8,8 +8,9 @@ import signal
 import subprocess
 import sys
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import TextIO
 
 import helip
 from helip.errors import HelipError
@@ -18,6 +19,7 @@ LOG = "snakemake.log"
 KEPT = 200  # lines of Snakemake that are looked through for the reason of a failure
 _RULE = re.compile(r"^(?:localrule|rule|checkpoint) (\S+?):$")
 _DONE = re.compile(r"^(\d+) of (\d+) steps")
+_TOTAL = re.compile(r"^total +(\d+)$")
 _KEYS = re.compile(r"^\s+wildcards: (.*)$")
 
 
@@ -94,10 +96,10 @@ def _passing_on(process: subprocess.Popen) -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def _follow(lines: Iterator[str], log) -> tuple[int, list[str]]:
-    """Writes all lines to the log and a line for each job that begins or ends; returns (jobs done, the last lines)."""
+def _follow(lines: Iterable[str], log: TextIO) -> tuple[int, list[str]]:
+    """Writes all lines to the log and one line for each job that begins to stderr; returns (jobs done, the last lines)."""
     last: deque[str] = deque(maxlen=KEPT)
-    done, rule = 0, ""
+    done, total, rule = 0, "?", ""
     for line in lines:
         log.write(line)
         log.flush()
@@ -105,10 +107,11 @@ def _follow(lines: Iterator[str], log) -> tuple[int, list[str]]:
         if match := _RULE.match(line):
             rule = match[1]
         elif match := _KEYS.match(line):
-            print(f"{'':9}{_title(rule, match[1])} ...", file=sys.stderr, flush=True)
+            print(f"[{done:>3}/{total}] {_title(rule, match[1])}", file=sys.stderr, flush=True)
+        elif match := _TOTAL.match(line):
+            total = match[1]
         elif match := _DONE.match(line):
-            done = int(match[1])
-            print(f"[{match[1]:>3}/{match[2]}]", file=sys.stderr, flush=True)
+            done, total = int(match[1]), match[2]
     return done, list(last)
 
 

@@ -59,7 +59,7 @@ def declare(request: Request, start: StartFacts, machine: Machine) -> dict[str, 
     models, trunks = _model(start, request)
     sets = evaluation_sets((*request.evaluate, *([request.retention] if request.retention else [])), "--evaluate or --retention")
     return {
-        "question": f"What do selection and hard pairs add to {request.model} on {Path(request.data).name}?",
+        "question": f"What do selection and hard pairs add to {_short(request.model)} on {_short(request.data)}?",
         "seeds": [0],
         "corpora": {"whole": whole, "train": {"kind": "train_part", "of": "whole", "held_out": request.held_out}},
         "models": {"clip": models},
@@ -75,8 +75,14 @@ def declare(request: Request, start: StartFacts, machine: Machine) -> dict[str, 
         },
         "runs": _runs(arms, request.seeds),
         "published": {"start": {"model": request.model, **({"sha256": start.sha256} if start.sha256 else {})}},
-        "resources": _resources(machine),
+        "resources": _resources(machine, machine.cores if start.is_large else max(1, machine.cores // 2)),
     }
+
+
+def _short(named: str) -> str:
+    """The end of a path, or a name as it is."""
+    path = Path(named.removeprefix("local-dir:"))
+    return "/".join(path.parts[-2:]) if path.is_absolute() else named
 
 
 def _merged(usual: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:
@@ -116,8 +122,9 @@ def _runs(arms: tuple[str, ...], seeds: int) -> dict[str, Any]:
     return runs
 
 
-def _resources(machine: Machine) -> dict[str, Any]:
-    usual = {"threads": machine.cores, "mem_mb": machine.memory_mb, "runtime": 720}
+def _resources(machine: Machine, threads: int) -> dict[str, Any]:
+    """Of a large model each job takes all cores; jobs of a small one run two at a time, since most of their time is their beginning."""
+    usual = {"threads": threads, "mem_mb": machine.memory_mb, "runtime": 720}
     on_gpu = usual | ({"gpu": machine.gpus} if machine.gpus else {})
     heavy = ("encode", "encode_views", "mine", "select", "train", "sweep", "evaluate")
     return {"corpus": usual, "fingerprint": usual, **dict.fromkeys(heavy, on_gpu)}

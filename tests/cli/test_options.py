@@ -16,7 +16,7 @@ from helip.gpus import loader_workers, torch_device
 FROM_MODELS = [
     ("mine", MiningSpec, set(), {}),
     ("select", Selection, {"weights", "lemon", "image_encoder", "text_encoder"}, {"batch_size": "random_batch_size"}),  # --target: a folder
-    ("refine", Refinement, {"objective", "augmentation", "early_stopping", "retention"}, {}),
+    ("train", Refinement, {"objective", "augmentation", "early_stopping", "retention"}, {}),
     ("corpus", TableCorpus, {"kind", "label", "path"}, {}),
     ("corpus", ShardCorpus, {"kind", "label", "path", "obtain"}, {}),
 ]
@@ -43,7 +43,7 @@ def test_the_help_page_has_every_field_of_the_model(command, model, left_out, sp
 
 
 def test_nested_models_are_options_with_a_prefix(capsys):
-    text = page("refine", capsys)
+    text = page("train", capsys)
     for name in ("augmentation", "early_stopping", "retention"):
         annotation = Refinement.model_fields[name].annotation
         inner = next(a for a in (annotation, *get_args(annotation)) if isinstance(a, type) and issubclass(a, ConfigModel))
@@ -150,7 +150,7 @@ def test_a_value_that_cannot_be_is_the_models_one_sentence(arguments, sentence, 
 @pytest.mark.parametrize(
     ("command", "more"),
     [
-        ("refine", "--corpus x --model x --out x --batch-size 8 --steps 1 --learning-rate 1"),
+        ("train", "--corpus x --model x --out x --batch-size 8 --steps 1 --learning-rate 1"),
         ("encode", "--corpus CORPUS --encoder timm:resnet18 --out x"),
         ("filter-pairs", "--corpus x --pairs x --model x --out x"),
         ("select", "--corpus CORPUS --model x --out x"),

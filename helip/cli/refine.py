@@ -34,6 +34,9 @@ class Refine(Command):
         None, description="of images, for mining and for agreement and ridge; by default the start's own tower"
     )
     text_encoder: Annotated[str | None, Shown("LIBRARY:NAME")] = Field(None, description="of captions; by default the start's own tower")
+    freeze: str | None = Field(
+        None, description="image,text trains heads on cached features of both towers: cheap, and little is forgotten; by default none"
+    )
     held_out: float = Field(0.1, gt=0, lt=0.5, description="share of the images held out for validation, and again for test, 1000 at most")
     seeds: Threads = Field(1, description="trainings of each arm; 3 let the intervals hold the luck of a training")
     minutes: float | None = Field(None, gt=0, description="shorten or lengthen the trainings so that all ends in this time; none: epochs")
@@ -57,7 +60,7 @@ class Refine(Command):
             model=_absolute(self.model), data=self.data, arms=self.arms, seeds=self.seeds, corpus=self.table,
             select={"score": self.select, "keep": self.keep, **self._by_encoders()}, refinement=_checked(self.refinement),
             image_encoder=self.image_encoder, text_encoder=self.text_encoder, held_out=self.held_out, evaluate=self.evaluate,
-            retention=self.retention,
+            retention=self.retention, freeze=self._frozen(),
         )  # fmt: skip
         if self.dry_run:
             print(dry_run(request, way))
@@ -70,6 +73,12 @@ class Refine(Command):
         import torch
 
         return int(torch.cuda.is_available() or self.profile is not None)
+
+    def _frozen(self) -> tuple[str, ...]:
+        parts = tuple(sorted(part.strip() for part in (self.freeze or "").split(",") if part.strip()))
+        if parts not in ((), ("image", "text")):
+            raise HelipError(f"--freeze {self.freeze}: write image,text: features are cached where both towers stay as they are")
+        return parts
 
     def _by_encoders(self) -> dict[str, str]:
         of_encoders = self.select in ("agreement", "ridge")

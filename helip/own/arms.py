@@ -26,16 +26,16 @@ def check_arms(arms: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(arm for arm in ARMS if arm in arms or arm == "control")
 
 
-def suited(start: StartFacts, pairs: int, device: str) -> dict[str, Any]:
+def suited(start: StartFacts, pairs: int, device: str, freeze: bool = False) -> dict[str, Any]:
     """Returns the settings of a refinement that suit a start and a number of training pairs, where nobody said otherwise.
 
     A model of 50 million parameters and more was pre-trained at scale and takes a small learning rate; heads on frozen trunks take a
     larger one and more epochs, since a step costs little. The batch is 256 pairs, or as many as leave 16 batches an epoch.
     """
-    batch = 256
+    batch, only_heads = 256, start.is_frozen or freeze
     while batch > 16 and batch * BATCHES > pairs:
         batch //= 2
-    if start.is_frozen:
+    if only_heads:
         rate, epochs, weight_decay = 3e-4, 8.0, 0.2
     elif start.is_large:
         rate, epochs, weight_decay = 1e-5, 3.0, 0.1
@@ -45,9 +45,9 @@ def suited(start: StartFacts, pairs: int, device: str) -> dict[str, Any]:
         "batch_size": batch, "learning_rate": rate, "epochs": epochs, "weight_decay": weight_decay,
         "warmup_steps": max(1, round(0.05 * epochs * pairs / batch)), "clip_norm": 1.0, "save_every": 200,
     }  # fmt: skip
-    if start.is_frozen:
+    if only_heads:
         values["augmentation"] = {"crop_scale": [1.0, 1.0], "flip": 0.5}
-    if device != "cpu" and not start.is_frozen:
+    if device != "cpu" and not only_heads:
         values["precision"] = _precision()
     return values
 

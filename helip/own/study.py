@@ -65,7 +65,7 @@ def declare(request: Request, start: StartFacts, machine: Machine) -> dict[str, 
         "models": {"clip": models},
         "encoders": {**trunks, **_encoders(request)},
         "pretraining": {"imported": {"epochs": 1, "batch_size": 2, "learning_rate": 1.0}},
-        "refinement": _merged(suited(start, pairs, machine.device), request.refinement),
+        "refinement": _merged(suited(start, pairs, machine.device, bool(request.freeze)), request.refinement),
         "mining": {**mining_of(pairs), "image_encoder": "mining_image", "text_encoder": "mining_text", **request.mine},
         "selection": {"score": "s_clip_loss", "keep": 0.9, **request.select},
         "evaluation": {
@@ -94,12 +94,25 @@ def _merged(usual: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:
 
 def _model(start: StartFacts, request: Request) -> tuple[dict[str, Any], dict[str, Any]]:
     """(the model's declaration, the encoders that it names)."""
+    if request.freeze and not start.is_frozen:
+        towers = {f"trunk_{side}": {"library": "open_clip", "modality": side, "model": request.model} for side in ("image", "text")}
+        return {"image_trunk": "trunk_image", "text_trunk": "trunk_text", "head": "residual", **_sizes(start.config["embed_dim"])}, towers
     if not start.is_frozen:
         return {"config": start.config}, {}
     parts = start.config["frozen"]
-    heads = {"embed_dim": start.config["embed_dim"], "hidden": parts["hidden"], "dropout": parts["dropout"], "views": 2}
+    heads = {
+        "head": parts.get("head", "mlp"),
+        "embed_dim": start.config["embed_dim"],
+        "hidden": parts["hidden"],
+        "dropout": parts["dropout"],
+        "views": 2,
+    }
     trunks = {f"trunk_{side}": parts[f"{side}_trunk"]["encoder"] for side in ("image", "text")}
     return {"image_trunk": "trunk_image", "text_trunk": "trunk_text", **heads}, trunks
+
+
+def _sizes(embed_dim: int) -> dict[str, Any]:
+    return {"embed_dim": embed_dim, "hidden": 2 * embed_dim, "dropout": 0.1, "views": 2}
 
 
 def _encoders(request: Request) -> dict[str, dict[str, Any]]:

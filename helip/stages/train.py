@@ -102,8 +102,17 @@ class Train(Stage):
     def _import(self) -> str:
         from helip.download.checkpoints import fetch_model
 
-        checkpoint = self.study.declaration.published[self.run]
-        sha256 = fetch_model(checkpoint, self.run, self.study.root / "checkpoints", self.folder, self.digest)
+        checkpoint, over = self.study.declaration.published[self.run], None
+        declared = self.study.model(self.study.run(self.run).model)
+        if isinstance(declared, FrozenModel) and declared.head == "residual":
+            from helip.training.frozen import over_towers
+
+            trunks = EncodeViews(self.study, self.study.run(self.run).corpus, self.study.run(self.run).model).trunks()
+
+            def over(reference: str) -> "Clip":
+                return over_towers(declared, reference, trunks)
+
+        sha256 = fetch_model(checkpoint, self.run, self.study.root / "checkpoints", self.folder, self.digest, over)
         return f"imported a checkpoint with sha256 {sha256}"
 
     def _retention_set(self, name: str) -> "EvaluationSet":

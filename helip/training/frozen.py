@@ -23,7 +23,7 @@ from helip.errors import HelipError
 from helip.hashing import mixed, uniforms
 from helip.io import digest, read_json
 from helip.models.frozen import CaptionTrunk, FrozenClip, check_trunk, config_of
-from helip.models.loading import Clip
+from helip.models.loading import Clip, open_start
 from helip.training.augmentation import CROP_AREA, FLIP, PER_VIEW, crop_box
 from helip.training.batches import Corpus, Inputs, Loaded
 from helip.training.sampler import BatchPlan
@@ -167,6 +167,18 @@ def new(declaration: FrozenModel, trunks: Trunks, features: TrunkFeatures, seed:
         mean_D, std_D = _moments(rows_ND)
         head.mean.copy_(torch.from_numpy(mean_D))
         head.std.copy_(torch.from_numpy(std_D))
+    return Clip(model, config, {}, CaptionTrunk(trunks[1][1]))
+
+
+def over_towers(declaration: FrozenModel, reference: str, trunks: Trunks) -> Clip:
+    """Returns a model with residual heads over the towers of a CLIP, which gives that CLIP's features until it is trained.
+
+    HelipError is raised where the CLIP cannot be opened.
+    """
+    config, towers = config_of(declaration, *trunks), open_start(reference)
+    model = FrozenClip(config)
+    with torch.no_grad():
+        model.logit_scale.copy_(towers.model.logit_scale.reshape(()))
     return Clip(model, config, {}, CaptionTrunk(trunks[1][1]))
 
 

@@ -7,6 +7,7 @@ from helip.config import Selection
 from helip.stages.base import How, Stage, Work
 from helip.stages.corpus import BuildCorpus
 from helip.stages.encode import Encode
+from helip.stages.encode_views import views_of
 from helip.stages.evaluation_set import BuildEvaluationSet
 from helip.stages.train import model_of
 from helip.study import Study, start_seed
@@ -51,7 +52,22 @@ class Select(Stage):
     def needs(self) -> list[Stage]:
         corpus, start = BuildCorpus(self.study, self.study.run(self.run).corpus), model_of(self.study, self.run, self.seed)
         target = self.target()
-        return [corpus, start, *([target] if target else []), *self.features().values()]
+        views = views_of(self.study, self.run, corpus.corpus)
+        return [corpus, start, *filter(None, [target, views]), *self.features().values()]
+
+    def _encode_by_heads(self, corpus: Stage, start: Stage) -> None:
+        """Puts the start's features where the score looks for them, where they follow from what its frozen trunks said."""
+        views = views_of(self.study, self.run, self.study.run(self.run).corpus)
+        if views is None:
+            return
+        from helip.config import OpenClipEncoder
+        from helip.data.corpus import Corpus
+        from helip.training.frozen import encode_by_heads
+
+        opened, folder = Corpus.open(corpus.folder), judged_features(self.study, self.run, self.seed)
+        for modality in ("image", "text"):
+            declared = OpenClipEncoder(modality=modality, model=f"local-dir:{start.folder}")
+            encode_by_heads(declared, start.folder, views.features(opened), opened, folder / modality, dtype="float32")
 
     def target(self) -> BuildEvaluationSet | None:
         """Returns the evaluation set that its score aims at, where it has one."""
@@ -76,6 +92,7 @@ class Select(Stage):
         from helip.selection.job import Job, run, summary
 
         (corpus, start, *_), target = self.needs(), self.target()
+        self._encode_by_heads(corpus, start)
         device = torch_device(how.device)
         job = Job(
             spec=self.config(),

@@ -5,6 +5,7 @@ clip = new(declaration, encoders, features, seed=0)
 job = TrainJob(recipe, clip, corpus, ..., features=features)
 """
 
+import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -14,9 +15,10 @@ import torch
 from PIL import Image, ImageOps
 from torch.utils.data import Dataset
 
-from helip.config import Augmentation, FrozenModel, TrainConfig, cached_views, check_frozen
+from helip.config import Augmentation, FrozenModel, OpenClipEncoder, TrainConfig, cached_views, check_frozen
 from helip.config import Encoder as EncoderConfig
 from helip.encoders import cache
+from helip.encoders import load as load_encoder
 from helip.encoders.encoder import Encoder
 from helip.encoders.features import Features
 from helip.errors import HelipError
@@ -187,6 +189,47 @@ def _moments(rows_ND: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     mean_D = sum(rows_ND[b].sum(0, dtype=np.float64) for b in blocks) / len(rows_ND)
     variance_D = sum(np.square(rows_ND[b] - mean_D).sum(0) for b in blocks) / len(rows_ND)
     return mean_D, np.sqrt(variance_D) + 1e-6
+
+
+# ------------------------------------------------------------ what trained heads say of a corpus
+
+
+class _TrunkRows:
+    """A corpus whose images are the image trunk's features of view 0."""
+
+    def __init__(self, corpus: Corpus, features: TrunkFeatures):
+        self.digest, self._corpus, self._features = corpus.digest, corpus, features
+
+    def __len__(self) -> int:
+        return len(self._corpus)
+
+    def image(self, row: int) -> Any:
+        return np.asarray(self._features.images[0, row], np.float32)
+
+    def caption(self, row: int) -> str:
+        return self._corpus.caption(row)
+
+
+def encode_by_heads(
+    declaration: EncoderConfig, model: Path, features: TrunkFeatures, corpus: Corpus, out: Path, *, dtype: str = "float16"
+) -> None:
+    """Writes the features of a corpus by one tower of a model on frozen trunks, as `helip.encoders.cache.encode` does, from what its
+    trunks say of it already: no image is opened. HelipError is raised where the model cannot be opened.
+    """
+    named = OpenClipEncoder(modality="image" if declaration.modality == "image" else "text", model=f"local-dir:{model}")
+    encoder, heads = load_encoder(named), open_start(model).model.eval().requires_grad_(False)
+    rows: Any = _TrunkRows(corpus, features)
+    if declaration.modality == "image":
+        fast = dataclasses.replace(encoder, prepare=torch.from_numpy, embed=lambda batch: heads.encode_image(batch).float())
+    else:
+        place = {corpus.caption(i): i for i in range(len(corpus))}
+
+        def embed(captions: list[str]) -> torch.Tensor:
+            ids = np.array([place[caption] for caption in captions])
+            return heads.encode_text(torch.from_numpy(features.text_rows(ids))).float()
+
+        fast = dataclasses.replace(encoder, embed=embed)
+    cache.encode(declaration, fast, rows, out, batch_size=BLOCK, dtype=dtype)
 
 
 # ------------------------------------------------------------ what a training draws

@@ -9,7 +9,7 @@ import numpy as np
 
 from helip.config import TrainPartCorpus
 from helip.data.corpus import Corpus
-from helip.data.shards import ROW
+from helip.data.shards import BETWEEN, ROW
 from helip.errors import HelipError
 from helip.io import atomic_folder, digest, load_array, provenance, write_json
 from helip.progress import progress
@@ -25,20 +25,21 @@ def train_part(declaration: TrainPartCorpus, whole: Corpus, out: Path, inputs: d
     parts.npy [N] says 0 for a pair that is trained on, 1 for validation and 2 for test; images.npy [N] numbers the distinct images. The
     shards stay where they are. Raises HelipError for a corpus that is too small to hold anything out.
     """
-    image_N, caption_N, key_I = _identities(whole)
-    part_N = cut(image_N, caption_N, key_I, declaration, whole.folder)
+    image_N, told_E, caption_E, key_I = _identities(whole)
+    part_N = cut(image_N, image_N[told_E], caption_E, key_I, declaration, whole.folder)
     with atomic_folder(out) as folder:
-        text_bytes = _write_rows(whole, np.flatnonzero(part_N == TRAIN), folder)
+        ids = np.flatnonzero(part_N == TRAIN)
+        text_bytes = _write_rows(whole, ids, folder)
         np.save(folder / "parts.npy", part_N)
         np.save(folder / "images.npy", image_N)
         (folder / "quarantine.csv").write_text("shard,key,reason,detail\n")
         counts = {name: len(np.unique(image_N[part_N == number])) for name, number in PARTS.items()}
         shards = [{**entry, "path": str(whole.shard_path(i).absolute())} for i, entry in enumerate(whole.manifest["shards"])]
-        size, stands_for = int((part_N == TRAIN).sum()), digest([whole.digest, hashlib.sha256(part_N.tobytes()).hexdigest()])
+        size, stands_for = len(ids), digest([whole.digest, hashlib.sha256(part_N.tobytes()).hexdigest()])
         more = {name: whole.manifest.get(name) for name in ("published_size", "recovered_share", "duplicates")}
         manifest = provenance(
             declaration, {**(inputs or {}), "whole": whole.digest}, size=size, digest=stands_for, quarantined={}, read=size,
-            held_out=counts, captions_bytes=text_bytes, shards=shards, **more,
+            held_out=counts, captions=int(whole.caption_counts()[ids].sum()), captions_bytes=text_bytes, shards=shards, **more,
         )  # fmt: skip
         write_json(folder / "manifest.json", manifest)
     return Corpus.open(out)
@@ -52,18 +53,21 @@ def held_out(part: Corpus, name: Literal["validation", "test"]) -> Iterator[list
     yield from (group.tolist() for group in np.split(ids, np.flatnonzero(np.diff(image_N[ids])) + 1))
 
 
-def cut(image_N: np.ndarray, caption_N: np.ndarray, key_I: list[bytes], declaration: TrainPartCorpus, where: Any = "") -> np.ndarray:
+def cut(
+    image_N: np.ndarray, image_E: np.ndarray, caption_E: np.ndarray, key_I: list[bytes], declaration: TrainPartCorpus, where: Any = ""
+) -> np.ndarray:
     """Returns [N] of uint8: 0 for training, 1 for validation, 2 for test.
 
-    image_N, caption_N: numbers of each pair's image and caption, equal for equal ones. key_I: what stands for the content of each image,
+    image_N: the number of each pair's image. image_E, caption_E: every caption that is told of an image, both by number; equal images
+    and equal captions have equal numbers. key_I: what stands for the content of each image,
     which alone decides the order in which images are drawn. An image whose caption another image has too is never held out.
     """
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
 
-    images, captions = len(key_I), int(caption_N.max()) + 1
+    images, captions = len(key_I), int(caption_E.max()) + 1
     size = images + captions
-    _, component = connected_components(coo_array((np.ones(len(image_N), np.int8), (image_N, images + caption_N)), shape=(size, size)))
+    _, component = connected_components(coo_array((np.ones(len(image_E), np.int8), (image_E, images + caption_E)), shape=(size, size)))
     alone_I = np.bincount(component[:images], minlength=component.max() + 1)[component[:images]] == 1
     drawn = sorted(np.flatnonzero(alone_I).tolist(), key=lambda i: hashlib.sha256(f"{declaration.seed} ".encode() + key_I[i]).digest())
     count = min(declaration.most, int(declaration.held_out * images), len(drawn) // 2)
@@ -78,14 +82,18 @@ def cut(image_N: np.ndarray, caption_N: np.ndarray, key_I: list[bytes], declarat
     return part_I[image_N]
 
 
-def _identities(whole: Corpus) -> tuple[np.ndarray, np.ndarray, list[bytes]]:
-    """(number of each pair's image, number of each pair's caption, digest of each image)."""
-    keys = np.empty((2, len(whole)), KEY)
+def _identities(whole: Corpus) -> tuple[np.ndarray, np.ndarray, np.ndarray, list[bytes]]:
+    """(number of each pair's image, pair of each caption, number of each caption, digest of each image)."""
+    images_N, told_E = np.empty(len(whole), KEY), np.repeat(np.arange(len(whole)), whole.caption_counts())
+    captions_E = np.empty(len(told_E), KEY)
+    e = 0
     for i in progress(range(len(whole)), len(whole), "comparing images and captions", "pairs"):
-        keys[0, i] = _key(whole.image_bytes(i))
-        keys[1, i] = _key(" ".join(whole.caption(i).casefold().split()).encode())
-    key_I, image_N = np.unique(keys[0], return_inverse=True)
-    return image_N, np.unique(keys[1], return_inverse=True)[1], key_I.tolist()
+        images_N[i] = _key(whole.image_bytes(i))
+        for caption in whole.captions(i):
+            captions_E[e] = _key(" ".join(caption.casefold().split()).encode())
+            e += 1
+    key_I, image_N = np.unique(images_N, return_inverse=True)
+    return image_N, told_E, np.unique(captions_E, return_inverse=True)[1], key_I.tolist()
 
 
 def _key(content: bytes) -> bytes:
@@ -102,6 +110,6 @@ def _write_rows(whole: Corpus, ids: np.ndarray, folder: Path) -> int:
             row = index[i].copy()
             row["caption_offset"] = written
             rows[n] = row
-            written += text.write(whole.caption(i).encode() + whole.key(i).encode("utf-8", "surrogateescape"))
+            written += text.write(BETWEEN.join(whole.captions(i)).encode() + whole.key(i).encode("utf-8", "surrogateescape"))
     rows.flush()
     return written

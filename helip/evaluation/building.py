@@ -67,7 +67,8 @@ def _generated(name: str, declaration: GeneratedSet, folder: Path) -> dict[str, 
 def _held_out(declaration: HeldOutSet, folder: Path, part: Corpus, whole: Corpus) -> dict[str, Any]:
     (folder / "dataset_type.txt").write_text("retrieval\n")
     items = held_out(part, declaration.part)
-    _write_split(folder / "test", ((_encoded(whole, ids[0]), "txt", "\n".join(map(_one_line, whole.captions(ids)))) for ids in items))
+    told = ((ids[0], [caption for i in ids for caption in whole.captions(i)]) for ids in items)
+    _write_split(folder / "test", ((_encoded(whole, i), "txt", "\n".join(map(_one_line, captions))) for i, captions in told))
     return {"dataset": "wds/held_out", "root": ".", "split": "test", **check_wds(folder, declaration)}
 
 

@@ -1,8 +1,8 @@
 """`--freeze image,text`: heads over the towers of a CLIP are that CLIP until they are trained."""
 
 import torch
-
 import toys
+
 from helip import encoders
 from helip.config import FrozenModel, OpenClipEncoder
 from helip.models import export, loading
@@ -20,7 +20,7 @@ def test_heads_over_towers_begin_as_the_clip_itself(tmp_path):
     over = over_towers(model, named, trunks)
 
     original = loading.create(loading.parse(named))
-    images, captions = torch.stack([original.transform()(corpus.image(i)) for i in range(3)]), corpus.captions(range(3))
+    images, captions = torch.stack([original.transform()(corpus.image(i)) for i in range(3)]), [corpus.caption(i) for i in range(3)]
     with torch.no_grad():
         expected_image = original.model.eval().encode_image(images)
         expected_text = original.model.encode_text(clip.tokenize(captions))

@@ -90,7 +90,7 @@ def _declare(request: Request, way: Way) -> None:
     asked["request"] = yaml.safe_load(yaml.safe_dump(_plain(asked["request"])))
     record = read_json(way.out / RECORD) if (way.out / RECORD).is_file() else {}
     file = study_file(way.out)
-    edited = file.is_file() and record and digest(file.read_text()) != record["study"]
+    edited = file.is_file() and bool(record) and digest(file.read_text()) != record["study"]
     if file.is_file() and {name: record.get(name) for name in asked} == asked:
         if edited:
             print(f"{file}: was edited; it is taken as it is", file=sys.stderr)
@@ -100,8 +100,9 @@ def _declare(request: Request, way: Way) -> None:
     start = look_at(request.model, way.machine.device)
     study = declare(request, start, way.machine)
     text = write(way.out, study, running.project_root())
+    loaded = _study(way.out)  # refuses what does not fit together before it is recorded
     write_json(way.out / RECORD, {**asked, "study": digest(text)})
-    pairs, loaded = count_pairs(study["corpora"]["whole"]), _study(way.out)
+    pairs = count_pairs(study["corpora"]["whole"])
     for line in _described(request, loaded, start, pairs, min(1000, round(request.held_out * pairs))):
         print(line, file=sys.stderr, flush=True)
 

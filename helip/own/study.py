@@ -17,6 +17,10 @@ HEAD = """# Written by `helip refine`. Edit it and run `snakemake report.html` i
 """
 
 
+# The start is fetched, so these are never used; a run has an objective or a start.
+IMPORTED = {"epochs": 1, "batch_size": 2, "learning_rate": 1.0, "augmentation": {"crop_scale": [1.0, 1.0]}}
+
+
 @dataclass(frozen=True)
 class Request:
     """What was asked for on the command line, apart from how it is run."""
@@ -64,7 +68,7 @@ def declare(request: Request, start: StartFacts, machine: Machine) -> dict[str, 
         "corpora": {"whole": whole, "train": {"kind": "train_part", "of": "whole", "held_out": request.held_out}},
         "models": {"clip": models},
         "encoders": {**trunks, **_encoders(request)},
-        "pretraining": {"imported": {"epochs": 1, "batch_size": 2, "learning_rate": 1.0}},
+        "pretraining": {"imported": IMPORTED},
         "refinement": _merged(suited(start, pairs, machine.device, bool(request.freeze)), request.refinement),
         "mining": {**mining_of(pairs), "image_encoder": "mining_image", "text_encoder": "mining_text", **request.mine},
         "selection": {"score": "s_clip_loss", "keep": 0.9, **request.select},

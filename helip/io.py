@@ -2,10 +2,12 @@
 
 import contextlib
 import csv
+import errno
 import functools
 import hashlib
 import importlib.metadata
 import json
+import math
 import os
 import platform
 import re
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
     import numpy as np
 
 _BEGUN, _BEGUN_AT = time.monotonic(), datetime.now(UTC).isoformat(timespec="seconds")
+REFUSED = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM})  # the system's no to a writer
 EMPTY = 128  # bytes of a .npy file that holds no value: the system maps no empty array
 PACKAGES = ("torch", "open_clip_torch", "timm", "sentence-transformers", "faiss-cpu", "clip-benchmark", "numpy", "snakemake")
 
@@ -60,20 +63,25 @@ def file_digest(path: Path) -> str:
 
 
 @contextlib.contextmanager
-def _writing(path: Path) -> Iterator[None]:
-    """A full disk or a missing right, in one sentence with the artefact's name."""
+def writing(path: Path | str) -> Iterator[None]:
+    """Runs a block that writes to `path`. Raises HelipError, which names it, for a full disk, a missing right or a read-only place."""
     try:
         yield
     except OSError as error:
-        why = error.strerror or error
-        raise HelipError(f"{path}: could not be written ({why}); free space or fix the permissions and run again") from error
+        raise refused(error, path) from error
+
+
+def refused(error: OSError, path: Path | str | None = None) -> HelipError:
+    """Returns the one sentence for a system that refuses to write to `path`, by default the file that the error names."""
+    place = path or error.filename or "a file"
+    return HelipError(f"{place}: could not be written ({error.strerror or error}); free space or fix the permissions and run again")
 
 
 @contextlib.contextmanager
 def atomic_file(path: Path) -> Iterator[Path]:
     """Yields a temporary path beside `path`, renamed to it when the block ends well and removed when it does not."""
     path = Path(path)
-    with _writing(path):
+    with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
         os.close(handle)
@@ -95,7 +103,7 @@ def atomic_folder(path: Path, over: tuple[str, ...] = ()) -> Iterator[Path]:
     over: names of which a folder that is to be replaced must hold one, where nobody else has made sure that it may be.
     """
     path = Path(path)
-    with _writing(path):
+    with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         _refuse_others(path, over)
         _sweep(path)
@@ -138,9 +146,12 @@ def check_replaceable(out: Path, marker: str, *inputs: Path | str | None) -> Non
     marker: the JSON in every folder of the kind that will be made. inputs: what is read; a name that is no path is none, and
     `local-dir:` may stand before a folder. HelipError where `out` holds something else, or one of the inputs.
     """
-    with _writing(out):
+    with writing(out):
         if out.name in ("", "..") or out.is_symlink() or (out.exists() and not out.is_dir()):
             raise HelipError(f"{out}: is no folder that can be replaced; name one that does not exist yet")
+        above = next(parent for parent in out.absolute().parents if parent.exists())
+        if not os.access(above, os.W_OK):
+            raise HelipError(f"{out}: {above} is read-only, so nothing can be made there; name another folder")
         if out.exists() and any(out.iterdir()) and not (out / marker).is_file():
             raise HelipError(f"{out}: has no {marker}, so it holds something else, and all of it would be deleted; name another folder")
         for given in filter(None, inputs):
@@ -181,6 +192,26 @@ def load_array(path: Path | str, remedy: str, *, mapped: bool = True) -> "np.nda
         raise HelipError(f"{path}: not found; {remedy}") from None
     except (ValueError, EOFError, OSError) as error:
         raise HelipError(f"{path}: not a whole .npy array, it is truncated or of another format ({error}); {remedy}") from None
+
+
+def new_array(path: Path | str, dtype: Any, shape: tuple[int, ...]) -> "np.memmap[Any, Any]":
+    """Returns a new memory-mapped .npy file of zeros to write into.
+
+    Its space is reserved first: on a full disk, a mapped file without space ends the process with a bus error. Raises OSError instead.
+    """
+    import numpy as np  # here, not above: this module is light
+
+    path, dtype = Path(path), np.dtype(dtype)
+    with open(path, "wb") as file:
+        descr = np.lib.format.dtype_to_descr(dtype)  # type: ignore[no-untyped-call]
+        head = {"descr": descr, "fortran_order": False, "shape": shape}
+        np.lib.format.write_array_header_1_0(file, head)  # type: ignore[no-untyped-call]
+        size = file.tell() + dtype.itemsize * math.prod(shape)
+        file.truncate(size)
+        file.flush()
+        if hasattr(os, "posix_fallocate"):  # not on macOS
+            os.posix_fallocate(file.fileno(), 0, size)
+    return np.lib.format.open_memmap(path, "r+")  # type: ignore[no-any-return,no-untyped-call]
 
 
 def read_csv(path: Path, remedy: str, columns: Collection[str] = (), delimiter: str = ",") -> Iterator[dict[str, str | None]]:

@@ -1,5 +1,7 @@
 """Folders that are whole or absent, never in place of what is somebody else's."""
 
+import errno
+import os
 import signal
 import subprocess
 import sys
@@ -8,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from helip.cli import main
 from helip.config import MiningSpec
 from helip.errors import HelipError
 from helip.io import atomic_folder, check_replaceable, write_json
@@ -73,3 +76,35 @@ def test_what_a_killed_process_left_is_swept_by_the_next(tmp_path):
             (second / "made").touch()
         assert alive.exists()  # its process lives
     assert {p.name for p in tmp_path.iterdir()} == {"a", left_of_another.name}
+
+
+def test_a_read_only_place_is_refused_before_any_work(tmp_path, monkeypatch):
+    (tmp_path / "disk").mkdir()
+    monkeypatch.setattr(os, "access", lambda place, mode: place != tmp_path / "disk")
+    with pytest.raises(HelipError, match=r"disk is read-only, so nothing can be made there; name another folder$"):
+        check_replaceable(tmp_path / "disk" / "deep" / "out", "train.json")
+    check_replaceable(tmp_path / "out", "train.json")
+
+
+@pytest.mark.parametrize("why", [errno.EROFS, errno.EACCES, errno.ENOSPC])
+def test_a_command_that_may_not_write_says_so_in_one_sentence(tmp_path, monkeypatch, capsys, why):
+    def refuse(self):
+        raise OSError(why, os.strerror(why), str(tmp_path / "out"))
+
+    monkeypatch.setattr("helip.cli.data.PackSet.run", refuse)
+    assert main(["pack-set", "cub", "x", "--out", str(tmp_path / "out")]) == 2
+    expected = f"helip pack-set: {tmp_path}/out: could not be written ({os.strerror(why)}); free space or fix the permissions and run again"
+    assert capsys.readouterr().err.strip() == expected
+
+
+def test_features_in_a_read_only_place_are_one_sentence(tmp_path, monkeypatch):
+    """Where `select` and `filter-pairs` keep the model's features."""
+    from helip.selection import features
+
+    def refuse(self, *_, **__):
+        raise OSError(errno.EROFS, "Read-only file system", str(self))
+
+    monkeypatch.setattr(features.encoders, "load", lambda *_, **__: None)
+    monkeypatch.setattr(Path, "mkdir", refuse)
+    with pytest.raises(HelipError, match=r"^.*cache: could not be written \(Read-only file system\)"):
+        features.joint_features("ViT-B-32", None, "image", None, tmp_path / "cache", "cpu")

@@ -18,6 +18,7 @@ from helip.io import (
     file_digest,
     load_array,
     machine,
+    new_array,
     provenance,
     read_csv,
     read_json,
@@ -53,6 +54,29 @@ def test_a_full_disk_is_one_sentence_and_leaves_nothing(tmp_path):
     path = tmp_path / "file"
     with pytest.raises(HelipError, match="file: could not be written .*No space left.*; free space"), atomic_file(path):
         raise OSError(28, "No space left on device")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_new_array_has_its_space_before_it_is_mapped(tmp_path):
+    """A sparse file has none: writing to it on a full disk is a bus error, which no program can catch."""
+    array = new_array(tmp_path / "a.npy", np.float32, (1000, 256))
+    assert os.stat(tmp_path / "a.npy").st_blocks * 512 >= 1000 * 256 * 4
+    array[999] = 7
+    array.flush()
+    assert np.load(tmp_path / "a.npy")[998:, 0].tolist() == [0.0, 7.0]
+    assert new_array(tmp_path / "none.npy", "<i8", (0,)).shape == (0,)
+
+
+def test_a_full_disk_refuses_a_new_array_in_one_sentence(tmp_path, monkeypatch):
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "posix_fallocate", full)
+    with (
+        pytest.raises(HelipError, match="out: could not be written .No space left on device.; free space"),
+        atomic_folder(tmp_path / "out") as f,
+    ):
+        new_array(f / "a.npy", np.float32, (8,))
     assert list(tmp_path.iterdir()) == []
 
 

@@ -97,6 +97,13 @@ def _run(arguments: list[str]) -> int:
     except HelipError as error:
         print(f"helip {name}: {error}", file=sys.stderr)
         return 2
+    except OSError as error:
+        from helip.io import REFUSED, refused
+
+        if error.errno not in REFUSED:
+            raise
+        print(f"helip {name}: {refused(error)}", file=sys.stderr)
+        return 2
 
 
 def _class(name: str):

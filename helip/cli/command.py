@@ -174,7 +174,7 @@ def _option(path: tuple[str, ...], one: FieldInfo, negatable: bool, flag: str = 
         choices = tuple(map(str, get_args(kind)))
     elif discriminator:
         choices = tuple(get_args(member.model_fields[discriminator].annotation)[0] for member in get_args(kind))
-    elif get_origin(kind) is tuple and not shown:
+    elif get_origin(kind) is tuple and (not shown or Ellipsis in get_args(kind)):
         parts = get_args(kind)
         count = "*" if Ellipsis in parts else len(parts)
         kind = _unwrapped(parts[0])[0]

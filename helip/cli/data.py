@@ -8,55 +8,53 @@ from pydantic import Field
 
 from helip.cli.command import ARGUMENT, DECODERS, DEVICE, Command, OptionsOf, Shown, Threads, Workers, done
 from helip.config import ShardCorpus, TableCorpus
-from helip.config.reading import validate_options
 from helip.errors import HelipError
 from helip.io import check_replaceable
 
-LIMITS = ("published_size", "max_quarantined")  # what shards and tables have alike
+NO_OPTIONS = ("kind", "label", "path", "obtain", "captions")
+LIMITS = ("published_size", "max_quarantined")  # what all data have alike
+DATA = "write --data PATH: what it is is detected"
 STUDY = {"--study": "the stages of a study are run by `helip run STUDY STAGE KEY ...`"}
 
 
 class Corpus(Command):
-    """Shards stay where they are, and the corpus is their index; samples without a readable image or caption are left out and counted. A
-    table is packed into shards within the corpus folder.
+    """What the data are is detected and said: WebDataset shards, a folder of images with captions beside them, or a table (CSV with any
+    separator, JSON, JSON lines, parquet with paths or with images). Shards stay where they are, and the corpus is their index; a folder
+    or table is packed into shards within the corpus folder. What cannot be used is left out, counted and listed in quarantine.csv.
     """
 
-    former = STUDY
+    former = STUDY | {"--shards": DATA, "--table": DATA}
 
-    shards: str | None = Field(
-        None, description="a folder or a glob of WebDataset .tar files as img2dataset writes them: key.jpg|png|webp, key.txt"
+    data: Annotated[tuple[str, ...], Field(min_length=1), Shown("PATH")] = Field(
+        description="the data: .tar files, a folder, or a .csv, .tsv, .json, .jsonl or .parquet table; globs and {0000..0009} are expanded"
     )
-    table: str | None = Field(None, description="a .csv, .tsv or .parquet file of image paths and captions, instead of --shards")
     out: Path = Field(description="the corpus folder to make")
     workers: Threads = Field(1, description="processes")
-    limits: Annotated[dict[str, Any], OptionsOf(ShardCorpus, omit=("kind", "label", "path", "obtain"), title="of either")] = {}
+    captions: str | None = Field(
+        None, description="of shards or a folder: txt, lines (of the .txt) or json.NAME (in the .json); by default as the first ones show"
+    )
+    limits: Annotated[dict[str, Any], OptionsOf(ShardCorpus, omit=NO_OPTIONS, title="of all data")] = {}
     packing: Annotated[dict[str, Any], OptionsOf(TableCorpus, omit=("kind", "label", "path", *LIMITS), title="of a table")] = {}
 
     def run(self) -> None:
         """Builds the corpus. Raises HelipError when too many samples are unusable."""
         from helip.data.build import build_corpus
+        from helip.data.detection import described, detect
+        from helip.data.locations import BETWEEN, resolve_paths
+        from helip.data.report import report
 
-        corpus = build_corpus(self._declaration(), self.out, self.workers, None)
-        left_out = sum(corpus.manifest["quarantined"].values())
+        check_replaceable(self.out, "manifest.json")
+        path = BETWEEN.join(self.data)
+        sources = resolve_paths(path)
+        check_replaceable(self.out, "manifest.json", *sources, *(source.parent for source in sources))
+        declaration = detect(path, {**({"captions": self.captions} if self.captions else {}), **self.limits, **self.packing})
+        print(described(declaration), flush=True)
+        corpus = build_corpus(declaration, self.out, self.workers, None)
         done(
-            f"{self.out}: {len(corpus)} pairs, {left_out} quarantined, digest {corpus.digest[:16]}",
+            *report(corpus),
+            f"{self.out}: {len(corpus)} pairs, {sum(corpus.manifest['quarantined'].values())} quarantined, digest {corpus.digest[:16]}",
             then=f"helip encode --corpus {self.out} --encoder LIBRARY:NAME --out FEATURES, once for images and once for captions",
         )
-
-    def _declaration(self) -> ShardCorpus | TableCorpus:
-        from helip.data.locations import resolve_path
-
-        path = self.shards or self.table
-        if path is None or (self.shards and self.table):
-            raise HelipError("give --shards PATH or --table FILE, one of them; see `helip corpus --help`")
-        source = resolve_path(path)
-        check_replaceable(self.out, "manifest.json", source, source.parent)  # the parent of a glob
-        if self.shards and self.packing:
-            raise HelipError(
-                f"--{next(iter(self.packing)).replace('_', '-')}: is of a --table, which is packed; leave it out with --shards"
-            )
-        kind: type[ShardCorpus | TableCorpus] = ShardCorpus if self.shards else TableCorpus
-        return validate_options(kind, {"path": path, **self.limits, **self.packing}, nameless="out")
 
 
 class Encode(Command):

@@ -24,7 +24,7 @@ class Refine(Command):
     former = dict.fromkeys(("--corpus", "--pairs", "--keep", "--recipe"), GONE)
 
     model: Model = Field(description=f"the checkpoint to refine: {MODEL}")
-    data: str = Field(description="the pairs: a folder or glob of WebDataset .tar files, or a .csv, .tsv or .parquet table")
+    data: str = Field(description="the pairs: WebDataset .tar files, a folder of images with captions beside them, or a table of any kind")
     out: Path = Field(description="the folder to make, with everything in it")
     arms: tuple[str, ...] = Field(("control", "selected", "helip"), description="what is tried; also cleaned, selected_helip")
     evaluate: tuple[str, ...] = Field((), description="other sets: folders in CLIP benchmark's wds layout, or NAME=ROOT; by default none")
@@ -46,6 +46,9 @@ class Refine(Command):
     profile: str | None = Field(None, description="a Snakemake profile, such as slurm: jobs go to the cluster; by default they run here")
     memory_mb: Threads = Field(8000, description="memory that a job may use, in MB")
     keep: float = Field(Selection.model_fields["keep"].default, gt=0, le=1, description="share of the pairs that selection keeps")
+    captions: str | None = Field(
+        None, description="of shards or a folder: txt, lines (of the .txt) or json.NAME (in the .json); by default as the first ones show"
+    )
     refinement: Annotated[dict[str, Any], OptionsOf(Refinement, omit=OF_A_RECIPE, suited=True)] = {}
     table: Annotated[dict[str, Any], OptionsOf(TableCorpus, omit=("kind", "label", "path"), title="of a table of pairs")] = {}
 
@@ -57,7 +60,7 @@ class Refine(Command):
         cores = self.cores or len(os.sched_getaffinity(0))
         way = Way(self.out, Machine(cores, self._gpus(), self.memory_mb), self.profile, self.minutes)
         request = Request(
-            model=_absolute(self.model), data=self.data, arms=self.arms, seeds=self.seeds, corpus=self.table,
+            model=_absolute(self.model), data=self.data, arms=self.arms, seeds=self.seeds, corpus=self._data(),
             select={"score": self.select, "keep": self.keep, **self._by_encoders()}, refinement=_checked(self.refinement),
             image_encoder=self.image_encoder, text_encoder=self.text_encoder, held_out=self.held_out, evaluate=self.evaluate,
             retention=self.retention, freeze=self._frozen(),
@@ -73,6 +76,9 @@ class Refine(Command):
         import torch
 
         return int(torch.cuda.is_available() or self.profile is not None)
+
+    def _data(self) -> dict[str, Any]:
+        return self.table | ({"captions": self.captions} if self.captions else {})
 
     def _frozen(self) -> tuple[str, ...]:
         parts = tuple(sorted(part.strip() for part in (self.freeze or "").split(",") if part.strip()))

@@ -5,7 +5,16 @@ binds those names to corpora, architectures, encoders, schedules and evaluation 
 """
 
 from helip.config.base import ConfigModel, Cosine, Name, Share
-from helip.config.corpora import Corpus, DownloadedCorpus, GeneratedCorpus, ShardCorpus, TableCorpus, TrainPartCorpus, UnionCorpus
+from helip.config.corpora import (
+    Corpus,
+    DownloadedCorpus,
+    FolderCorpus,
+    GeneratedCorpus,
+    ShardCorpus,
+    TableCorpus,
+    TrainPartCorpus,
+    UnionCorpus,
+)
 from helip.config.encoders import (
     Encoder,
     OpenClipEncoder,
@@ -82,6 +91,7 @@ __all__ = [
     "EvaluationSet",
     "Expected",
     "Figure",
+    "FolderCorpus",
     "FrozenModel",
     "GeneratedCorpus",
     "GeneratedSet",

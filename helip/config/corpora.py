@@ -1,4 +1,4 @@
-"""Corpora: generated, shards, tables, downloads, unions."""
+"""Corpora: generated, shards, folders, tables, downloads, unions."""
 
 from typing import Annotated, Any, Literal, Self
 
@@ -20,33 +20,64 @@ class GeneratedCorpus(ConfigModel):
     samples_per_shard: int = Field(2000, gt=0)
 
 
+PATH = "a file, a folder, or several: globs, brace lists x-{0000..0009}.tar and a::b; $VARIABLES are expanded"
+PUBLISHED = "pairs in the published corpus, to state the recovered share"
+QUARANTINED = "share of samples without a readable image or caption, and of cut shards, above which the corpus fails"
+PACKED = "pairs packed into a .tar file"
+
+
 class ShardCorpus(ConfigModel):
     """This corpus is a set of WebDataset shards as img2dataset writes them: `key.jpg|png|webp`, `key.txt`, optionally `key.json`."""
 
     kind: Literal["webdataset"] = "webdataset"
     label: str = ""
-    path: str = Field(description="a folder or a brace-free glob of .tar files; $VARIABLES are expanded")
+    path: str = Field(description=f".tar files or a folder of them: {PATH}")
     captions: str = Field(
         "txt",
         pattern=r"^(txt|lines|json\..+)$",
         description="where they are: txt, all of key.txt is one; lines, each line of key.txt is one; json.NAME, in key.json, one or a list",
     )
     obtain: str = ""  # where to get them, for whoever has not
-    published_size: int | None = Field(None, description="pairs in the published corpus, to state the recovered share")
-    max_quarantined: Share = Field(0.05, description="share of samples without a readable image or caption above which the corpus fails")
+    published_size: int | None = Field(None, description=PUBLISHED)
+    max_quarantined: Share = Field(0.05, description=QUARANTINED)
+
+
+class FolderCorpus(ConfigModel):
+    """This corpus is a folder of images, each with its captions beside it: `a.jpg` and `a.txt` (or `a.json`), in sub-folders too."""
+
+    kind: Literal["folder"] = "folder"
+    label: str = ""
+    path: str = Field(description="the folder; $VARIABLES are expanded")
+    captions: str = Field(
+        "lines",
+        pattern=r"^(txt|lines|json\..+)$",
+        description="where they are: lines, each line of a.txt is one; txt, all of a.txt is one; json.NAME, in a.json, one or a list",
+    )
+    published_size: int | None = Field(None, description=PUBLISHED)
+    max_quarantined: Share = Field(0.05, description=QUARANTINED)
+    samples_per_shard: int = Field(10000, gt=0, description=PACKED)
 
 
 class TableCorpus(ConfigModel):
-    """This corpus is a CSV, TSV or parquet table of image paths and captions, which is packed into shards of our own."""
+    """This corpus is a table of images and captions: CSV with any separator, JSON, JSON lines or parquet, packed into shards of our own.
+
+    Images are paths, or bytes as the Hub's parquet files hold them. Rows of one image are one pair with several captions.
+    """
 
     kind: Literal["table"] = "table"
     label: str = ""
-    path: str = Field(description="a .csv, .tsv or .parquet file of image paths and captions; $VARIABLES are expanded")
-    image_column: str = Field("image", description="column of the image paths, relative to the table or absolute")
-    caption_column: str = Field("caption", description="column of the captions")
-    published_size: int | None = Field(None, description="pairs in the published corpus, to state the recovered share")
-    max_quarantined: Share = Field(0.05, description="share of samples without a readable image or caption above which the corpus fails")
-    samples_per_shard: int = Field(10000, gt=0, description="pairs packed into a .tar file")
+    path: str = Field(description="a .csv, .tsv, .txt, .json or .jsonl file, or .parquet files (a folder too); $VARIABLES are expanded")
+    image_column: str | None = Field(None, description="column of the images; by default the first of the usual names that is there")
+    caption_column: str | None = Field(None, description="column of the captions; by default the first of the usual names that is there")
+    image_root: str | None = Field(
+        None, description="folder that relative image paths start from; by default the table's, else the working directory"
+    )
+    separator: str | None = Field(None, min_length=1, max_length=1, description="of a text table; by default the one its first line shows")
+    encoding: str = Field("utf-8", description="of a text table, for example latin-1")
+    quoted: bool = Field(True, description="a cell of a text table may stand in double quotes")
+    published_size: int | None = Field(None, description=PUBLISHED)
+    max_quarantined: Share = Field(0.05, description=QUARANTINED)
+    samples_per_shard: int = Field(10000, gt=0, description=PACKED)
 
 
 class DownloadedCorpus(ConfigModel):
@@ -113,5 +144,6 @@ class TrainPartCorpus(ConfigModel):
 
 
 Corpus = Annotated[
-    GeneratedCorpus | ShardCorpus | TableCorpus | DownloadedCorpus | UnionCorpus | TrainPartCorpus, Field(discriminator="kind")
+    GeneratedCorpus | ShardCorpus | FolderCorpus | TableCorpus | DownloadedCorpus | UnionCorpus | TrainPartCorpus,
+    Field(discriminator="kind"),
 ]

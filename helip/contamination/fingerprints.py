@@ -10,7 +10,7 @@ from scipy.fft import dctn
 
 from helip.data.corpus import Corpus
 from helip.data.parallel import each
-from helip.io import atomic_folder, provenance, write_json
+from helip.io import atomic_folder, new_array, provenance, write_json
 
 # Two hashes that err in different ways: flat and gradient images have nearly equal `dct`, and few also equal `gradient`.
 FINGERPRINT = np.dtype([("dct", "<u8"), ("gradient", "<u8")])
@@ -49,7 +49,7 @@ def fingerprint_corpus(corpus: Corpus, out: Path, workers: int = 1, inputs: dict
     It counts the images whose fingerprint an earlier one has.
     """
     with atomic_folder(out) as folder:
-        hashes = np.lib.format.open_memmap(folder / "fingerprints.npy", "w+", FINGERPRINT, (len(corpus),))
+        hashes = new_array(folder / "fingerprints.npy", FINGERPRINT, (len(corpus),))
         blocks = [(i, min(i + BLOCK, len(corpus))) for i in range(0, len(corpus), BLOCK)]
         what, unit = f"fingerprints of {corpus.folder.name}", f"x {BLOCK} images"
         for (first, end), values in zip(blocks, each(functools.partial(_block, corpus), blocks, what, unit, workers), strict=True):

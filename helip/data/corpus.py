@@ -5,6 +5,7 @@ image with a NUL between them), `quarantine.csv` (samples left out, and why) and
 sample's id is its row.
 """
 
+import contextlib
 import os
 import threading
 from collections import OrderedDict
@@ -14,10 +15,12 @@ from typing import Any, BinaryIO
 import numpy as np
 from PIL import Image
 
+from helip.data.groups import first_equal, hash64
 from helip.data.images import BadSample, decode
+from helip.data.index import HASHES
 from helip.data.shards import BETWEEN, ROW
 from helip.errors import HelipError
-from helip.io import load_array, read_json
+from helip.io import atomic_file, load_array, read_json
 
 OPEN_SHARDS = 128  # a published corpus has more shards than a process may open files
 
@@ -93,6 +96,31 @@ class Corpus:
         ends = starts + self._rows["caption_size"]
         counts: np.ndarray = 1 + np.searchsorted(between, ends) - np.searchsorted(between, starts)
         return counts
+
+    def image_groups(self) -> np.ndarray:
+        """Returns for each sample the id of the first one with the same image bytes, int64 [N]: its own id where there is none before."""
+        return first_equal(self.hashes()[:, 0])
+
+    def caption_groups(self) -> np.ndarray:
+        """Returns for each sample the id of the first one with the same captions, int64 [N]: its own id where there is none before."""
+        return first_equal(self.hashes()[:, 1])
+
+    def hashes(self) -> np.ndarray:
+        """Returns a number for the image and one for the captions of each sample, uint64 [N, 2]: equal where those are.
+
+        Of a corpus indexed by an earlier version they are computed from all images, and kept where its folder can be written.
+        """
+        path = self.folder / HASHES
+        if path.exists():
+            hashes = load_array(path, "delete it: it is made again")
+            if hashes.shape == (len(self), 2) and hashes.dtype == np.uint64:
+                return hashes
+            raise HelipError(f"{path}: is not of this corpus; delete it: it is made again")
+        both = [(hash64(self.image_bytes(i)), hash64(BETWEEN.join(self.captions(i)).encode())) for i in range(len(self))]
+        hashes = np.array(both, np.uint64).reshape(-1, 2)
+        with contextlib.suppress(HelipError), atomic_file(path) as temporary, open(temporary, "wb") as file:
+            np.save(file, hashes)
+        return hashes
 
     def key(self, i: int) -> str:
         """Returns the name of sample i in its shard."""

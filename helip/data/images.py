@@ -1,9 +1,10 @@
 """Bytes to an RGB image, or a reason why not. Nothing is repaired or silently replaced."""
 
+import contextlib
 import io
 
 import numpy as np
-from PIL import Image, TiffImagePlugin, UnidentifiedImageError, WebPImagePlugin
+from PIL import ExifTags, Image, TiffImagePlugin, UnidentifiedImageError, WebPImagePlugin
 
 from helip.errors import HelipError
 
@@ -11,6 +12,16 @@ FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")  # no others: Pillow wou
 _registered = (TiffImagePlugin, WebPImagePlugin)  # importing them is what lets Image.open name their formats
 MAX_SIDE = 20_000  # pixels
 MAX_PIXELS = 89_478_485  # Pillow's own limit, at which it only warns
+BITS, SAMPLE_FORMAT, SIGNED = 258, 339, 2  # TIFF tags, and the sample format of signed integers
+TURNS = {  # EXIF orientation -> what makes the image upright (CIPA DC-008, tag 0x0112)
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
 
 
 class BadSample(HelipError):  # noqa: N818  it is the sample that is bad
@@ -25,7 +36,11 @@ class BadSample(HelipError):  # noqa: N818  it is the sample that is bad
 
 
 def decode(data: bytes) -> Image.Image:
-    """Returns an RGB image of any size up to MAX_PIXELS; CMYK, palette, grey and 16-bit images are converted. Raises BadSample."""
+    """Returns an upright RGB image of any size up to MAX_PIXELS. Raises BadSample.
+
+    CMYK, palette and grey images are converted. The EXIF orientation is applied. Transparent pixels are laid on white. 16-bit integers
+    are scaled by the range of their type, and floats from 0..1.
+    """
     return _loaded(data, draft=False)[0]
 
 
@@ -49,6 +64,8 @@ def _loaded(data: bytes, draft: bool) -> tuple[Image.Image, str]:
         if draft:
             file.draft("RGB", (1, 1))
         image = _rgb(file)
+        if not draft:
+            image = _upright(image, _orientation(file))
     except BadSample:
         raise
     except UnidentifiedImageError:
@@ -69,8 +86,45 @@ def _check_header(image: Image.Image) -> None:
 
 
 def _rgb(image: Image.Image) -> Image.Image:
-    if image.mode.startswith(("I", "F")):  # Pillow would clip 16 bits at 255: all white
-        pixels = np.asarray(image, np.float64)
-        scale = 255 / 65535 if pixels.max() > 255 else 1
-        image = Image.fromarray((pixels * scale).clip(0, 255).astype(np.uint8))
-    return image.convert("RGB")
+    if image.mode.startswith(("I", "F")):
+        return _eight_bits(image).convert("RGB")
+    image.load()  # PNG and WebP may say only at their end that pixels are transparent
+    if not image.has_transparency_data:
+        return image.convert("RGB")
+    image = image.convert("RGBA")
+    white = Image.new("RGBA", image.size, "white")
+    return Image.alpha_composite(white, image).convert("RGB")
+
+
+def _eight_bits(image: Image.Image) -> Image.Image:
+    """One channel of more than 8 bits as 8 bits: Pillow's own conversion clips at 255."""
+    pixels = np.asarray(image, np.float64)
+    if image.mode.startswith("F"):
+        low, high = float(pixels.min()), float(pixels.max())
+        if not (low >= 0 and high <= 1):  # NaN too
+            raise BadSample("float image outside 0..1", f"its values span {low:g} to {high:g}; scale them to 0..1")
+        return Image.fromarray((pixels * 255).astype(np.uint8))
+    grey = (pixels * (255 / _largest(image))).clip(0, 255).astype(np.uint8)
+    if isinstance(hidden := image.info.get("transparency"), int):
+        grey[pixels == hidden] = 255
+    return Image.fromarray(grey)
+
+
+def _largest(image: Image.Image) -> int:
+    """The largest value that a pixel of the file's integer type can have."""
+    if not isinstance(image, TiffImagePlugin.TiffImageFile):
+        return 65535  # PNG has no deeper grey
+    bits, signed = image.tag_v2.get(BITS, (16,))[0], image.tag_v2.get(SAMPLE_FORMAT, (1,))[0] == SIGNED
+    return int((1 << (bits - signed)) - 1)
+
+
+def _upright(image: Image.Image, orientation: object) -> Image.Image:
+    turn = TURNS.get(orientation) if isinstance(orientation, int) else None
+    return image.transpose(turn) if turn is not None else image
+
+
+def _orientation(image: Image.Image) -> object:
+    """The EXIF orientation that is still to be applied; a broken EXIF block says nothing. Pillow turns TIFF files itself."""
+    with contextlib.suppress(Exception):
+        return image.getexif().get(ExifTags.Base.Orientation)
+    return None

@@ -11,12 +11,15 @@ import numpy as np
 
 from helip.data.shards import ROW, ShardIndex
 
+HASHES = "hashes.npy"  # [N, 2] uint64 of helip.data.groups: of each image, and of its captions
+CUT = "cut shard"
+EXAMPLES = 3  # of each reason
 Left = list[tuple[str, str, str]]  # samples left out: key, reason, detail
 
 
 class IndexWriter:
-    """The writer takes each shard in order by `add`; `size`, `captions`, `text_size`, `bad`, `shards`, `duplicates` and `digest` then tell what there
-    is.
+    """The writer takes each shard in order by `add`. `size`, `captions`, `text_size`, `bad`, `shards`, `duplicates` and `digest` then tell
+    what there is.
     """
 
     def __init__(self, folder: Path):
@@ -24,7 +27,10 @@ class IndexWriter:
         self.bad: collections.Counter[str] = collections.Counter()  # by reason
         self.shards: list[dict[str, Any]] = []
         self._folder, self._digest = folder, hashlib.sha256()
-        self._seen: list[np.ndarray] = []  # 8 bytes a sample, all that is kept of it in memory
+        self.cut: list[str] = []  # shards that end too early, a sentence each
+        self.examples: dict[str, list[str]] = {}  # by reason, the first few that were left out
+        self._seen: list[np.ndarray] = []  # 8 bytes a sample, and 16 for the hashes: all that is kept of it in memory
+        self._hashes: list[np.ndarray] = []
         with contextlib.ExitStack() as files:
             self._rows = files.enter_context(open(folder / "index.npy", "wb"))
             self._text = files.enter_context(open(folder / "captions.bin", "wb"))
@@ -39,6 +45,7 @@ class IndexWriter:
     def __exit__(self, *_) -> None:
         with self._files:
             self._header(self.size)
+        np.save(self._folder / HASHES, self.hashes)
 
     @property
     def digest(self) -> str:
@@ -50,6 +57,11 @@ class IndexWriter:
         """The number of samples whose image and caption are those of an earlier one, byte for byte."""
         return self.size - len(np.unique(np.concatenate(self._seen))) if self._seen else 0
 
+    @property
+    def hashes(self) -> np.ndarray:
+        """The hashes of all samples so far: of each image, and of its captions, uint64 [N, 2]."""
+        return np.concatenate(self._hashes) if self._hashes else np.zeros((0, 2), np.uint64)
+
     def add(self, shard: ShardIndex) -> None:
         """Appends a shard's samples to the index, and those that it quarantined to quarantine.csv. `shard.rows` is changed in place."""
         shard.rows["shard"] = len(self.shards)
@@ -58,7 +70,11 @@ class IndexWriter:
         self._text.write(shard.text)
         self._digest.update(shard.digests)
         self._seen.append(np.frombuffer(shard.digests, np.uint64)[::4].copy())
+        self._hashes.append(shard.hashes)
         self.leave_out(shard.quarantined, shard.path.name)
+        if shard.cut:
+            self.cut.append(shard.cut)
+            self.leave_out([("", CUT, shard.cut)], shard.path.name)
         own = shard.path.is_relative_to(self._folder)  # then the corpus can be moved
         path = shard.path.relative_to(self._folder) if own else shard.path
         self.shards.append({"path": str(path), "size": shard.size, "samples": len(shard.rows)})
@@ -70,6 +86,9 @@ class IndexWriter:
         """Writes samples that cannot be used to quarantine.csv and counts them by reason. shard: the file's name, or none."""
         self._left.writerows((shard, *sample) for sample in samples)
         self.bad.update(reason for _, reason, _ in samples)
+        for key, reason, detail in samples:
+            if len(known := self.examples.setdefault(reason, [])) < EXAMPLES:
+                known.append(" ".join(part for part in (shard, key, f"({detail})" if detail else "") if part))
 
     def _header(self, size: int) -> None:
         """NumPy pads the header so that the first axis can grow: it is written again when the size is known."""

@@ -9,14 +9,14 @@ import numpy as np
 
 from helip.config import TrainPartCorpus
 from helip.data.corpus import Corpus
+from helip.data.groups import hash64
+from helip.data.index import HASHES
 from helip.data.shards import BETWEEN, ROW
 from helip.errors import HelipError
 from helip.io import atomic_folder, digest, load_array, provenance, write_json
-from helip.progress import progress
 
 TRAIN, PARTS = 0, {"validation": 1, "test": 2}
 FEWEST = 20  # images of a part, below which a recall says nothing
-KEY = np.dtype("S16")  # of a digest
 
 
 def train_part(declaration: TrainPartCorpus, whole: Corpus, out: Path, inputs: dict[str, str] | None = None) -> Corpus:
@@ -32,11 +32,12 @@ def train_part(declaration: TrainPartCorpus, whole: Corpus, out: Path, inputs: d
         text_bytes = _write_rows(whole, ids, folder)
         np.save(folder / "parts.npy", part_N)
         np.save(folder / "images.npy", image_N)
+        np.save(folder / HASHES, whole.hashes()[ids])
         (folder / "quarantine.csv").write_text("shard,key,reason,detail\n")
         counts = {name: len(np.unique(image_N[part_N == number])) for name, number in PARTS.items()}
         shards = [{**entry, "path": str(whole.shard_path(i).absolute())} for i, entry in enumerate(whole.manifest["shards"])]
         size, stands_for = len(ids), digest([whole.digest, hashlib.sha256(part_N.tobytes()).hexdigest()])
-        more = {name: whole.manifest.get(name) for name in ("published_size", "recovered_share", "duplicates")}
+        more = {name: whole.manifest.get(name) for name in ("published_size", "recovered_share", "duplicates", "reading")}
         manifest = provenance(
             declaration, {**(inputs or {}), "whole": whole.digest}, size=size, digest=stands_for, quarantined={}, read=size,
             held_out=counts, captions=int(whole.caption_counts()[ids].sum()), captions_bytes=text_bytes, shards=shards, **more,
@@ -83,21 +84,12 @@ def cut(
 
 
 def _identities(whole: Corpus) -> tuple[np.ndarray, np.ndarray, np.ndarray, list[bytes]]:
-    """(number of each pair's image, pair of each caption, number of each caption, digest of each image)."""
-    images_N, told_E = np.empty(len(whole), KEY), np.repeat(np.arange(len(whole)), whole.caption_counts())
-    captions_E = np.empty(len(told_E), KEY)
-    e = 0
-    for i in progress(range(len(whole)), len(whole), "comparing images and captions", "pairs"):
-        images_N[i] = _key(whole.image_bytes(i))
-        for caption in whole.captions(i):
-            captions_E[e] = _key(" ".join(caption.casefold().split()).encode())
-            e += 1
-    key_I, image_N = np.unique(images_N, return_inverse=True)
-    return image_N, told_E, np.unique(captions_E, return_inverse=True)[1], key_I.tolist()
-
-
-def _key(content: bytes) -> bytes:
-    return hashlib.sha256(content).hexdigest()[:16].encode()
+    """(number of each pair's image, pair of each caption, number of each caption, what stands for each image)."""
+    told_E = np.repeat(np.arange(len(whole)), whole.caption_counts())
+    words = (" ".join(caption.casefold().split()) for i in range(len(whole)) for caption in whole.captions(i))
+    captions_E = np.fromiter((hash64(text.encode()) for text in words), np.uint64, len(told_E))
+    key_I, image_N = np.unique(whole.hashes()[:, 0], return_inverse=True)
+    return image_N.ravel(), told_E, np.unique(captions_E, return_inverse=True)[1].ravel(), [int(key).to_bytes(8, "big") for key in key_I]
 
 
 def _write_rows(whole: Corpus, ids: np.ndarray, folder: Path) -> int:

@@ -2,17 +2,21 @@
 
 import hashlib
 import json
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 
+from helip.data.groups import hash64
 from helip.data.images import BadSample, verify
-from helip.data.tars import File, samples
+from helip.data.tars import BrokenArchive, File, samples
 
 BETWEEN = "\0"  # what stands between the captions of an image; no caption holds it
 IMAGES = frozenset({"jpg", "jpeg", "png", "webp", "gif", "bmp", "tif", "tiff"})
 READ = IMAGES | {"txt", "json"}
+PACKED = "packed"  # how our own packing writes captions: `captions` of key.json where there is one, else key.txt
+MISSING = frozenset({"nan", "none", "null", "<na>"})  # what libraries write in place of a text that is not there
 
 # One row per sample: 30 bytes, so that 12 million samples are 360 MB on disk and none in memory.
 ROW = np.dtype(
@@ -36,31 +40,66 @@ class ShardIndex:
     rows: np.ndarray  # [n] of ROW
     text: bytes  # caption and key of each sample, back to back
     digests: bytes  # 32 bytes a sample: of captions and image, so that re-sharding changes nothing
+    hashes: np.ndarray  # [n, 2] uint64: of the image, and of the captions
     captions: int = 0  # of all samples together
     quarantined: list[tuple[str, str, str]] = field(default_factory=list)  # key, reason, detail
+    cut: str = ""  # where and how the archive is broken
 
 
 def index_shard(path: Path, captions: str = "txt") -> ShardIndex:
     """Returns the index of one shard. `captions` says where they are, as ShardCorpus.captions does.
 
-    Raises HelipError when the archive itself is broken; bad samples inside it are quarantined.
+    Bad samples are quarantined. Where the archive is cut, `cut` of the index says so and the samples before are good. HelipError is
+    raised for a file that cannot be opened.
     """
-    rows, text, digests, bad, count = [], bytearray(), bytearray(), [], 0
-    for key, files in samples(path, READ if captions.startswith("json.") else READ - {"json"}):
-        try:
-            image, caption = usable(files, captions)
-            name = key.encode("utf-8", "surrogateescape")
-            if len(name) > 0xFFFF:
-                raise BadSample("overlong key")
-        except BadSample as error:
-            bad.append((key, error.reason, error.detail))
+    rows, text, digests, hashes, bad, count = [], bytearray(), bytearray(), [], [], 0
+    cut = ""
+    try:
+        for key, files in _undotted(samples(path, READ if captions.startswith(("json.", PACKED)) else READ - {"json"})):
+            try:
+                image, caption = usable(files, captions)
+                name = key.encode("utf-8", "surrogateescape")
+                if len(name) > 0xFFFF:
+                    raise BadSample("overlong key")
+            except BadSample as error:
+                bad.append((key, error.reason, error.detail))
+                continue
+            rows.append((0, image.offset, image.size, len(text), len(caption), len(name)))
+            text += caption + name
+            count += 1 + caption.count(BETWEEN.encode())
+            assert image.data is not None  # `usable` refuses an image that was not read
+            digests += sample_digest(caption, image.data)
+            hashes.append((hash64(image.data), hash64(caption)))
+    except BrokenArchive as error:
+        cut = str(error)
+    return ShardIndex(
+        path, path.stat().st_size, np.array(rows, ROW), bytes(text), bytes(digests),
+        np.array(hashes, np.uint64).reshape(-1, 2), count, bad, cut,
+    )  # fmt: skip
+
+
+def _undotted(grouped: Iterator[tuple[str, list[File]]]) -> Iterator[tuple[str, list[File]]]:
+    """Samples whose names have dots: WebDataset ends a key at the first one, so `a.b.jpg` and `a.b.txt` lie under key `a` as `b.jpg` and
+    `b.txt`. Where an image and its caption share such a name, they are the sample `a.b`.
+    """
+    for key, files in grouped:
+        by: dict[str, list[File]] = {}
+        for file in files:
+            by.setdefault(file.extension.rpartition(".")[0], []).append(file)
+        whole = {stem for stem, some in by.items() if stem and _is_sample(some)}
+        if not whole:
+            yield key, files
             continue
-        rows.append((0, image.offset, image.size, len(text), len(caption), len(name)))
-        text += caption + name
-        count += 1 + caption.count(BETWEEN.encode())
-        assert image.data is not None  # `usable` refuses an image that was not read
-        digests += sample_digest(caption, image.data)
-    return ShardIndex(path, path.stat().st_size, np.array(rows, ROW), bytes(text), bytes(digests), count, bad)
+        for stem, some in by.items():
+            if not stem:
+                yield key, some
+            elif stem in whole or "" not in by:  # beside key.jpg, key.mask.png is no sample
+                yield f"{key}.{stem}", [replace(file, extension=file.extension.rpartition(".")[2]) for file in some]
+
+
+def _is_sample(files: list[File]) -> bool:
+    ends = {file.extension.rpartition(".")[2] for file in files}
+    return bool(ends & IMAGES and ends & {"txt", "json"})
 
 
 def sample_digest(caption: bytes, image: bytes) -> bytes:
@@ -72,27 +111,33 @@ def usable(files: list[File], captions: str = "txt") -> tuple[File, bytes]:
     """Returns the one image and the captions (stripped UTF-8, BETWEEN them a NUL) of a sample. Raises BadSample where it lacks either, or
     has several images.
     """
-    images, texts = [f for f in files if f.extension in IMAGES], [f for f in files if f.extension == "txt"]
-    records = [f for f in files if f.extension == "json"] if captions.startswith("json.") else []
+    images = [f for f in files if f.extension in IMAGES]
     if not images:
         raise BadSample("no image")
-    if len(images) > 1 or len(texts) > 1 or len(records) > 1:
-        count = f"{len(images)} images, {len(texts)} .txt, {len(records)} .json files"
-        raise BadSample("ambiguous sample", f"{count} under one key")
+    if len(images) > 1:
+        raise BadSample("ambiguous sample", f"{len(images)} images under one key")
     if images[0].data is None:
         raise BadSample("oversized image", f"{images[0].size} bytes")
-    match captions.partition("."):
-        case "json", _, key:
-            written = _of_record(records[0].data if records else None, key)
-        case "lines", _, _:
-            written = (texts[0].data.splitlines() if texts and texts[0].data is not None else []) or [None]
-        case _:
-            written = [texts[0].data if texts else None]
-    usual = [clean_caption(one) for one in written if one is None or len(written) == 1 or one.strip()]
-    if not usual:
-        raise BadSample("empty caption")
+    written = texts_of(files, captions)
+    usual = [clean_caption(one) for one in written]
     verify(images[0].data)
     return images[0], BETWEEN.encode().join(dict.fromkeys(usual))
+
+
+def texts_of(files: list[File], captions: str) -> list[bytes | None]:
+    """Returns the captions of a sample's .txt or .json file as they are written; `captions` says where. Raises BadSample where two files
+    could hold them.
+    """
+    texts, records = ([f for f in files if f.extension == extension] for extension in ("txt", "json"))
+    where, _, key = captions.partition(".")
+    if where == PACKED:
+        where, key = ("json", "captions") if records else ("txt", "")
+    if len(texts) > 1 or (len(records) > 1 and where == "json"):
+        raise BadSample("ambiguous sample", f"{len(texts)} .txt and {len(records)} .json files under one key")
+    if where == "json":
+        return _of_record(records[0].data if records else None, key)
+    text = texts[0].data if texts else None
+    return [text] if where == "txt" or text is None else [line for line in text.splitlines() if line.strip()] or [b""]
 
 
 def _of_record(data: bytes | None, key: str) -> list[bytes | None]:
@@ -121,4 +166,6 @@ def clean_caption(data: bytes | None) -> bytes:
         raise BadSample("empty caption")
     if BETWEEN in caption:
         raise BadSample("caption holds a NUL")
+    if caption.lower() in MISSING:
+        raise BadSample("caption is a missing value", repr(caption))
     return caption.encode()

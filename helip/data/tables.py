@@ -1,81 +1,113 @@
-"""A CSV, TSV or parquet table of image paths and captions, packed into WebDataset shards."""
+"""A table of images and captions, packed into WebDataset shards: one pair an image, with all its captions."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from itertools import groupby
 from pathlib import Path
+from typing import Any
+
+import numpy as np
 
 from helip.config import TableCorpus
-from helip.data.images import BadSample, verify
+from helip.data.delimited import read_delimited
+from helip.data.groups import hash64, repeats
 from helip.data.index import Left
-from helip.data.locations import resolve_path
-from helip.data.shards import clean_caption
-from helip.data.tars import write
+from helip.data.locations import resolve_path, resolve_paths
+from helip.data.packing import pack
+from helip.data.parquet import read_parquet
+from helip.data.records import read_records
+from helip.data.rows import Row
 from helip.errors import HelipError
-from helip.io import read_csv, require_columns
 from helip.progress import progress
 
-REMEDY = "set image_column and caption_column"
+TEXT = (".csv", ".tsv", ".txt", ".psv")
+RECORDS = (".json", ".jsonl", ".ndjson")
+FORMS = (*TEXT, *RECORDS, ".parquet")
+Read = Callable[[], Iterator[Row]]
 
 
-def pack_table(declaration: TableCorpus, folder: Path) -> tuple[list[Path], Left]:
-    """Writes shards/*.tar into `folder`, image bytes as they are; relative image paths start at the table's folder.
+def pack_table(declaration: TableCorpus, folder: Path) -> tuple[list[Path], Left, dict[str, Any]]:
+    """Writes shards/*.tar into `folder`, image bytes as they are.
 
-    Returns the shards and the rows left out, whose key is the row number.
+    Returns the shards, the rows left out, and how the table was read: form, columns, where relative image paths start. HelipError is
+    raised where the table is missing, broken or lacks a column.
     """
-    table = resolve_path(declaration.path)
-    (folder / "shards").mkdir()
-    shards: list[Path] = []
-    left_out: Left = []
-    batch: list[tuple[str, bytes]] = []
-
-    def close() -> None:
-        shards.append(folder / "shards" / f"{len(shards):05d}.tar")
-        write(shards[-1], batch)
-        batch.clear()
-
-    for number, (image, caption) in enumerate(progress(read_rows(table, declaration), None, "packing", "rows")):
-        try:
-            batch += _files(f"{number:09d}", table.parent / image, caption)
-        except BadSample as error:
-            left_out.append((f"row {number}", error.reason, f"{image}: {error.detail}" if error.detail else image))
-        if len(batch) >= 2 * declaration.samples_per_shard:
-            close()
-    if batch:
-        close()
-    return shards, left_out
+    tables = table_files(declaration.path)
+    reading, _ = _read(tables, declaration)
+    places = Places(tables[0].parent, resolve_path(declaration.image_root) if declaration.image_root else None)
+    inside = reading["format"] == "parquet with images"  # then no name says that two rows have one image
+    rows = _read(tables, declaration)[1] if inside else merged(lambda: _read(tables, declaration)[1])
+    rows = iter(progress(rows, None, "packing", "images"))
+    shards, left_out = pack(map(places.located, rows), folder, declaration.samples_per_shard)
+    return shards, left_out, reading | places.reading
 
 
-def _files(key: str, image: Path, caption: str | None) -> list[tuple[str, bytes]]:
-    text = clean_caption(caption.encode("utf-8", "surrogateescape") if caption is not None else None)
-    try:
-        data = image.read_bytes()
-    except (OSError, ValueError) as error:
-        raise BadSample("image file cannot be read", getattr(error, "strerror", None) or str(error)) from None
-    return [(f"{key}.{verify(data)}", data), (f"{key}.txt", text)]
+def table_files(declared: str) -> list[Path]:
+    """Returns the files of a table: one file, or several parquet files. Raises HelipError where there are none, or of several forms."""
+    files = [file for path in resolve_paths(declared) for file in (sorted(path.rglob("*.parquet")) if path.is_dir() else [path])]
+    if not files:
+        raise HelipError(f"{declared}: holds no .parquet files; name the table itself, {', '.join(FORMS)}")
+    if (form := files[0].suffix.lower()) not in FORMS:
+        raise HelipError(f"{files[0]}: a table is {', '.join(FORMS)}, not '{form}'")
+    if len(files) > 1 and any(file.suffix.lower() != ".parquet" for file in files):
+        raise HelipError(f"{declared}: names {len(files)} files, and only parquet files are read as one table; join them or name one")
+    return files
 
 
-def read_rows(table: Path, declaration: TableCorpus) -> Iterator[tuple[str, str | None]]:
-    """Yields (image path, caption) of each row, streamed. Raises HelipError where the table is missing, broken or lacks a column."""
-    columns = (declaration.image_column, declaration.caption_column)
-    if not table.is_file():
-        raise HelipError(f"{table}: there is no such table; put it there or correct the path '{declaration.path}'")
-    match table.suffix.lower():
+def _read(tables: list[Path], declaration: TableCorpus) -> tuple[dict[str, Any], Iterator[Row]]:
+    match tables[0].suffix.lower():
         case ".parquet":
-            yield from _parquet(table, columns)
-        case ".csv" | ".tsv" as suffix:
-            rows = read_csv(table, REMEDY, columns, "," if suffix == ".csv" else "\t")
-            yield from ((row[columns[0]] or "", row[columns[1]]) for row in rows)
-        case other:
-            raise HelipError(f"{table}: a table is .csv, .tsv or .parquet, not '{other}'")
+            return read_parquet(tables, declaration)
+        case suffix if suffix in RECORDS:
+            return read_records(tables[0], declaration)
+        case _:
+            return read_delimited(tables[0], declaration)
 
 
-def _parquet(table: Path, columns: tuple[str, str]) -> Iterator[tuple[str, str | None]]:
-    import pyarrow
-    import pyarrow.parquet
+# ---------------------------------------------------------------- rows of one image
 
-    try:
-        file = pyarrow.parquet.ParquetFile(table)
-        require_columns(table, columns, file.schema_arrow.names, REMEDY)
-        for batch in file.iter_batches(columns=list(columns)):
-            yield from ((str(i), None if c is None else str(c)) for i, c in zip(*(batch[c].to_pylist() for c in columns), strict=True))
-    except (pyarrow.ArrowException, OSError) as error:
-        raise HelipError(f"{table}: not readable as parquet ({str(error).splitlines()[0]}); fetch or write it again") from None
+
+def merged(read: Read) -> Iterator[Row]:
+    """Yields one row an image, with the captions of all rows that name it, at the place of the first.
+
+    Rows are held in memory only where those of one image do not follow each other. Images given as bytes are not merged.
+    """
+    names = np.array([hash64(row.image.encode()) for row in read() if isinstance(row.image, str)], np.uint64)
+    if repeats(names) == int((names[1:] == names[:-1]).sum()):
+        for _, rows in groupby(enumerate(read()), lambda one: one[1].image if isinstance(one[1].image, str) else one[0]):
+            first, *more = (row for _, row in rows)
+            yield replace(first, captions=[c for row in (first, *more) for c in row.captions])
+        return
+    by: dict[Any, Row] = {}
+    for n, row in enumerate(read()):
+        known = by.setdefault(row.image if isinstance(row.image, str) else n, row)
+        if known is not row:
+            known.captions += row.captions
+    yield from by.values()
+
+
+class Places:
+    """Where relative image paths start: the declared folder, else the first of the table's, its sub-folders and the working directory in
+    which an image is there. `reading` says which it is."""
+
+    def __init__(self, beside: Path, root: Path | None):
+        self._tried = [root] if root else [beside, Path.cwd(), *sorted(path for path in beside.iterdir() if path.is_dir())]
+        self._root = root
+        self.reading: dict[str, Any] = {}
+
+    def located(self, row: Row) -> Row:
+        """Returns the row with an absolute path in place of a relative one. Raises HelipError for an address on the web."""
+        if not isinstance(row.image, str) or not row.image:
+            return row
+        if row.image.startswith(("http://", "https://")):
+            raise HelipError(
+                f"{row.place}: '{row.image}' is an address and no file; declare a corpus of kind `downloaded`, which fetches them"
+            )
+        path = Path(row.image)
+        if path.is_absolute():
+            return replace(row, image=path)
+        if self._root is None and (here := next((root for root in self._tried if (root / path).is_file()), None)):
+            self._root = here
+        root = self._root or self._tried[0]
+        self.reading = {"image_root": str(root)} | ({} if self._root else {"image_root_tried": [str(tried) for tried in self._tried]})
+        return replace(row, image=root / path)

@@ -34,8 +34,12 @@ class File:
     data: bytes | None
 
 
-def _broken(path: Path, what: str) -> HelipError:
-    return HelipError(f"{path}: not a whole tar archive ({what}); fetch it again or remove it from the corpus")
+class BrokenArchive(HelipError):  # noqa: N818  it is the archive that is broken
+    """An archive that is cut, or is none. What was read of it before is good."""
+
+
+def _broken(path: Path, what: str) -> BrokenArchive:
+    return BrokenArchive(f"{path}: not a whole tar archive ({what}); fetch it again or remove it from the corpus")
 
 
 def _number(field: bytes) -> int:
@@ -97,25 +101,36 @@ def members(archive: BinaryIO, path: Path) -> Iterator[Member]:
 
 
 def samples(path: Path, wanted: frozenset[str]) -> Iterator[tuple[str, list[File]]]:
-    """Yields (key, files) of consecutive members that share a key, with the bytes of the wanted extensions."""
+    """Yields (key, files) of consecutive members that share a key, with the bytes of the wanted extensions (`jpg`, and so `b.jpg`).
+
+    Raises BrokenArchive at the place where the archive is cut, after the files before it.
+    """
     key = ""
     files: list[File] = []
     with _open(path) as archive:
-        for member in members(archive, path):
-            parts = _NAME.match(member.name)
-            if not parts:
-                continue
-            if parts[1] != key:
-                if files:
-                    yield key, files
-                key, files = parts[1], []
-            extension = parts[2].lower()
-            read = extension in wanted and member.size <= LARGEST
-            if read:
-                archive.seek(member.offset)
-            files.append(File(extension, member.offset, member.size, archive.read(member.size) if read else None))
+        try:
+            for member in members(archive, path):
+                parts = _NAME.match(member.name)
+                if not parts:
+                    continue
+                if parts[1] != key:
+                    if files:
+                        yield key, files
+                    key, files = parts[1], []
+                files.append(_file(archive, member, parts[2].lower(), wanted))
+        except BrokenArchive:
+            if files:
+                yield key, files
+            raise
         if files:
             yield key, files
+
+
+def _file(archive: BinaryIO, member: Member, extension: str, wanted: frozenset[str]) -> File:
+    read = (extension in wanted or extension.rpartition(".")[2] in wanted) and member.size <= LARGEST
+    if read:
+        archive.seek(member.offset)
+    return File(extension, member.offset, member.size, archive.read(member.size) if read else None)
 
 
 def _open(path: Path) -> BinaryIO:

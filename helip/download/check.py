@@ -11,6 +11,7 @@ from helip.config import (
     BenchmarkSet,
     DownloadedCorpus,
     Expected,
+    FolderCorpus,
     GeneratedCorpus,
     GeneratedSet,
     HeldOutSet,
@@ -22,7 +23,8 @@ from helip.config import (
 from helip.config import Corpus as Declaration
 from helip.data.build import shard_files
 from helip.data.corpus import Corpus
-from helip.data.locations import resolve_path
+from helip.data.locations import UnsetVariable, resolve_path
+from helip.data.tables import table_files
 from helip.download.checkpoints import place
 from helip.download.crawling import executable
 from helip.download.fetching import agreed
@@ -43,6 +45,7 @@ class Finding:
     name: str
     state: State
     detail: str
+    variable: str = ""  # the environment variable that is missing for it
 
 
 def check(study: Study, corpus_folder: Callable[[str], Path]) -> Iterator[Finding]:
@@ -58,8 +61,19 @@ def check(study: Study, corpus_folder: Callable[[str], Path]) -> Iterator[Findin
 def _finding(kind: str, name: str, look) -> Finding:
     try:
         return Finding(kind, name, *look())
+    except UnsetVariable as error:
+        return Finding(kind, name, "missing", f"{error.declared}: {error.obtain or 'put it there'}", error.variable)
     except HelipError as error:
         return Finding(kind, name, "missing", str(error))
+
+
+def to_do(missing: list[Finding]) -> list[str]:
+    """Returns what to do about missing sources, one line each: what several of them lack is said once."""
+    by: dict[str, list[str]] = {}
+    for finding in missing:
+        remedy = f"set ${finding.variable} to the folder that holds {{}}" if finding.variable else f"for {{}}: {finding.detail}"
+        by.setdefault(remedy, []).append(f"{finding.kind} {finding.name}")
+    return [remedy.replace("{}", ", ".join(names), 1) for remedy, names in by.items()]
 
 
 # ---------------------------------------------------------------- corpora
@@ -78,7 +92,10 @@ def _corpus(declaration: Declaration, folder: Path) -> tuple[State, str]:
         case ShardCorpus():
             return "there", _shards(declaration)
         case TableCorpus():
-            return "there", f"{_present(declaration.path, '')}: {resolve_path(declaration.path).stat().st_size} bytes"
+            files = table_files(declaration.path)
+            return "there", f"{files[0]}{f' and {len(files) - 1} more' * (len(files) > 1)}: {sum(f.stat().st_size for f in files)} bytes"
+        case FolderCorpus():
+            return "there", f"{_present(declaration.path, '')}, not yet packed"
         case DownloadedCorpus():
             if declaration.mirror is not None:
                 return "will be fetched", declaration.mirror

@@ -9,11 +9,13 @@ import numpy as np
 from helip.config import DownloadedCorpus, UnionCorpus
 from helip.data.build import write_index
 from helip.data.corpus import Corpus
+from helip.data.groups import equal
+from helip.data.index import HASHES
 from helip.data.shards import ROW
-from helip.download.crawling import crawl
+from helip.download.crawling import crawl, passes
 from helip.download.mirrors import fetch_shards
 from helip.errors import HelipError
-from helip.io import atomic_folder, digest, provenance, read_json, write_json
+from helip.io import atomic_folder, digest, new_array, provenance, read_json, write_json
 
 BLOCK = 1 << 20  # index rows in memory at a time
 CARRIED = ("recovered_share", "duplicates", "download")  # of a member's manifest, in that of the union
@@ -47,11 +49,12 @@ def download(
 
 def _enough(declaration: DownloadedCorpus, counts: dict, out: Path) -> None:
     share = counts["fetched"] / counts["rows"]
-    if share < declaration.min_recovered:
+    if share < declaration.min_recovered or not counts["fetched"]:
         reasons = ", ".join(f"{n} {why}" for why, n in sorted(counts["failed"].items(), key=lambda f: -f[1])) or "none said why"
+        again = "; run the same again to try what failed for a passing reason once more" if any(map(passes, counts["failed"])) else ""
         raise HelipError(
             f"{out.name}: {counts['fetched']} of {counts['rows']} images could be fetched ({reasons}), a share of {share:.4f} under "
-            f"min_recovered {declaration.min_recovered:g}; use a mirror, or lower it if that loss is acceptable"
+            f"min_recovered {declaration.min_recovered:g}; use a mirror, or lower it if that loss is acceptable{again}"
         )
 
 
@@ -59,7 +62,7 @@ def join(declaration: UnionCorpus, members: list[Corpus], out: Path, inputs: dic
     """Returns the members one behind the other: ids of the second start where the first ends. The index is copied, the shards are not."""
     size, text = sum(map(len, members)), sum(m.manifest["captions_bytes"] for m in members)
     with atomic_folder(out) as folder:
-        rows = np.lib.format.open_memmap(folder / "index.npy", "w+", ROW, (size,))
+        rows = new_array(folder / "index.npy", ROW, (size,))
         first = first_shard = first_byte = 0
         for member in members:
             for start in range(0, len(member), BLOCK):
@@ -71,7 +74,9 @@ def join(declaration: UnionCorpus, members: list[Corpus], out: Path, inputs: dic
             first_byte += member.manifest["captions_bytes"]
         rows.flush()
         _concatenate(members, folder)
-        write_json(folder / "manifest.json", _manifest(declaration, members, size, text, inputs))
+        hashes = np.concatenate([member.hashes() for member in members])
+        np.save(folder / HASHES, hashes)
+        write_json(folder / "manifest.json", _manifest(declaration, members, size, text, inputs) | equal(hashes))
     return Corpus.open(out)
 
 

@@ -7,12 +7,14 @@ import re
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Iterator
 from pathlib import Path
 
 from helip.errors import HelipError
 from helip.io import file_digest, read_json, write_json
 
 BLOCK = 1 << 20
+LEAST_RATE = 1024  # bytes a second
 FINAL = frozenset({400, 401, 403, 404, 410, 451})  # asking again gives the same answer
 FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 
@@ -23,19 +25,24 @@ class Interrupted(Exception):  # noqa: N818  a try that another try may complete
     pass
 
 
-def fetch(url: str, path: Path, sha256: str | None = None, timeout: float = 60, tries: int = 5, pause: float = 2.0) -> str:
+def fetch(
+    url: str, path: Path, sha256: str | None = None, timeout: float = 60, tries: int = 5, pause: float = 2.0, deadline: float = 24 * 3600
+) -> str:
     """Fetches into `path` unless it is there already, and returns its sha256.
 
     `sha256` is what the file must have; without it the first fetch records the file's own beside it (PATH.json), and every later one
     must agree. The first must agree with what the server states, if it does (the Hugging Face Hub). An interrupted fetch leaves
     PATH.part, which the next one goes on with.
+
+    A try ends when the server is silent for `timeout` seconds, or sends less than LEAST_RATE over as long; all tries end after `deadline`
+    seconds. HelipError is raised where the file is not whole then.
     """
     recorded = Path(f"{path}.json")
     known = read_json(recorded) if recorded.exists() else {}
     expected = sha256 or known.get("sha256")
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
-        published = _complete(url, Path(f"{path}.part"), timeout, tries, pause)
+        published = _complete(url, Path(f"{path}.part"), timeout, tries, pause, deadline)
         why = "declared: correct sha256 if you trust the new file" if sha256 else _when(recorded) if expected else "its server states"
         actual = _checked(url, Path(f"{path}.part"), expected or published, why)
         os.replace(f"{path}.part", path)
@@ -85,12 +92,13 @@ class _Redirects(urllib.request.HTTPRedirectHandler):
         return super().redirect_request(request, file, code, message, headers, address)
 
 
-def _complete(url: str, part: Path, timeout: float, tries: int, pause: float) -> str | None:
+def _complete(url: str, part: Path, timeout: float, tries: int, pause: float, deadline: float) -> str | None:
     """The whole file in `part`; the sha256 that the server states, if it does."""
+    ends, attempt = time.monotonic() + deadline, 0
     for attempt in range(tries):
         before = part.stat().st_size if part.exists() else 0
         try:
-            return _resume(url, part, timeout)
+            return _resume(url, part, timeout, ends)
         except urllib.error.HTTPError as error:
             if error.code in FINAL:
                 raise HelipError(
@@ -106,14 +114,31 @@ def _complete(url: str, part: Path, timeout: float, tries: int, pause: float) ->
             reason = str(getattr(error, "reason", error)) or type(error).__name__
         except ValueError as error:
             raise HelipError(f"{url}: not a web address ({error}); correct it") from None
+        if time.monotonic() >= ends:
+            reason = f"not whole after {deadline:g} s"
+            break
         if part.exists() and part.stat().st_size == before:
             time.sleep(pause * (attempt + 1))
     have = part.stat().st_size if part.exists() else 0
-    raise HelipError(f"{url}: could not be fetched in {tries} tries ({reason}); {have} bytes are kept, run again to go on")
+    raise HelipError(f"{url}: could not be fetched in {attempt + 1} tries ({reason}); {have} bytes are kept, run again to go on")
 
 
-def _resume(url: str, part: Path, timeout: float) -> str | None:
-    """One request for what is missing; Interrupted when the connection ends before the file does."""
+def _steady(answer: http.client.HTTPResponse, timeout: float, ends: float) -> Iterator[bytes]:
+    """What arrives, as it does. Interrupted at the time `ends`, and when less than LEAST_RATE came over `timeout` seconds."""
+    begun, got = time.monotonic(), 0
+    while block := answer.read1(BLOCK):  # what one packet brings: `read` would wait for a whole block
+        yield block
+        now, got = time.monotonic(), got + len(block)
+        if now >= ends:
+            raise Interrupted("the time is over")
+        if now - begun >= timeout:
+            if got < LEAST_RATE * (now - begun):
+                raise Interrupted(f"{got} bytes in {now - begun:.0f} s are too slow")
+            begun, got = now, 0
+
+
+def _resume(url: str, part: Path, timeout: float, ends: float) -> str | None:
+    """One request for what is missing; Interrupted when the connection ends before the file does, or is too slow."""
     tag = Path(f"{part}.etag")
     have = part.stat().st_size if part.exists() and tag.exists() else 0  # without its ETag nobody knows what the part is a part of
     headers = {"User-Agent": "helip"} | ({"Range": f"bytes={have}-", "If-Range": tag.read_text()} if have else {})
@@ -126,7 +151,7 @@ def _resume(url: str, part: Path, timeout: float) -> str | None:
             tag.write_text(etag)
         with open(part, "r+b" if have else "wb") as file:
             file.seek(have)
-            while block := answer.read(BLOCK):
+            for block in _steady(answer, timeout, ends):
                 file.write(block)
             file.truncate()
             os.fsync(file.fileno())

@@ -12,7 +12,7 @@ from helip.config import Encoder as EncoderConfig
 from helip.encoders.encoder import Encoder
 from helip.encoders.partial import PartialFeatures
 from helip.errors import HelipError
-from helip.io import atomic_folder, declared, digest, provenance, write_json
+from helip.io import atomic_folder, declared, digest, new_array, provenance, write_json
 from helip.progress import progress
 
 BLOCK = 4096  # rows between two resume points; captions are sorted by length within one
@@ -134,7 +134,7 @@ def _refuse_unusable(rows_BD: np.ndarray, first: int, encoder: Encoder) -> None:
 
 def _write(path: Path, raw_UD: np.ndarray, row_N: np.ndarray, dtype: str, centre: bool, raw: bool) -> None:
     """Rows to unit length, after the mean over all pairs was taken away, or as they are; in blocks, so that memory stays small."""
-    features_ND = np.lib.format.open_memmap(path, "w+", dtype=dtype, shape=(len(row_N), raw_UD.shape[1]))
+    features_ND = new_array(path, dtype, (len(row_N), raw_UD.shape[1]))
     blocks = [slice(start, start + BLOCK) for start in range(0, len(row_N), BLOCK)]
     mean_D = sum(raw_UD[row_N[b]].sum(0, dtype=np.float64) for b in blocks) / len(row_N) if centre and not raw else 0.0
     for block in blocks:

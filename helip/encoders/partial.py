@@ -6,8 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from helip.errors import HelipError
-from helip.io import write_json
+from helip.io import new_array, write_json, writing
 
 
 class PartialFeatures:
@@ -16,14 +15,10 @@ class PartialFeatures:
     def __init__(self, folder: Path, shape: tuple[int, int], dtype: str):
         self.folder, self._progress_file = folder, folder / "done.json"
         self.done = self._resume(shape, dtype)
-        mode = "r+" if self.done else "w+"
-        try:
+        rows = folder / "rows.npy"
+        with writing(folder):
             folder.mkdir(parents=True, exist_ok=True)
-            self.rows_ND = np.lib.format.open_memmap(folder / "rows.npy", mode, dtype=dtype, shape=None if self.done else shape)
-        except OSError as error:
-            raise HelipError(
-                f"{folder}: could not be written ({error.strerror}); free space or fix the permissions and run again"
-            ) from error
+            self.rows_ND = np.lib.format.open_memmap(rows, "r+") if self.done else new_array(rows, dtype, shape)
 
     def _resume(self, shape: tuple[int, int], dtype: str) -> int:
         """Rows of an earlier run that can be kept: anything unreadable counts as none."""

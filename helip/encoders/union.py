@@ -2,12 +2,10 @@
 
 from pathlib import Path
 
-import numpy as np
-
 from helip.config import Encoder as ConfigModel
 from helip.encoders.features import BLOCK, Features
 from helip.errors import HelipError
-from helip.io import atomic_folder, file_digest, provenance, write_json
+from helip.io import atomic_folder, file_digest, new_array, provenance, write_json
 
 
 def join(declaration: ConfigModel, members: list[Features], corpus_digest: str, out: Path) -> int:
@@ -21,7 +19,7 @@ def join(declaration: ConfigModel, members: list[Features], corpus_digest: str, 
                 raise HelipError(f"{member.path}: {key} is not that of {first.path}; encode both corpora with the same encoder again")
     rows = sum(len(member) for member in members)
     with atomic_folder(out) as folder:
-        joined_ND = np.lib.format.open_memmap(folder / "features.npy", "w+", dtype=first.array.dtype, shape=(rows, first.dim))
+        joined_ND = new_array(folder / "features.npy", first.array.dtype, (rows, first.dim))
         at = 0
         for member in members:
             for start in range(0, len(member), BLOCK):

@@ -62,38 +62,40 @@ def build(out: Path, targets: list[str], cores: int, profile: str | None, lock: 
     Ctrl-C and SIGTERM go to the jobs, whose trainings save their state; KeyboardInterrupt follows.
     """
     line = command(project_root(), targets, cores, profile)
-    with open(out / LOG, "a") as log:
+    with open(out / LOG, "a") as log, _passing_on() as pass_to:  # from here on, so that no child ignores Ctrl-C
         process = subprocess.Popen(
             line, cwd=out, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace", pass_fds=(lock,),
             start_new_session=True,
         )  # fmt: skip
-        with _passing_on(process):
-            assert process.stdout is not None  # it is a pipe
-            done, last = _follow(process.stdout, log)
-            code = process.wait()
+        pass_to.append(process.pid)
+        assert process.stdout is not None  # it is a pipe
+        done, last = _follow(process.stdout, log)
+        code = process.wait()
     if code:
         raise HelipError(_reason(out, last, code))
     return done
 
 
 @contextlib.contextmanager
-def _passing_on(process: subprocess.Popen) -> Iterator[None]:
-    """Signals to this process go to Snakemake and its jobs."""
+def _passing_on() -> Iterator[list[int]]:
+    """Signals to this process go to the groups of the processes in the list that it yields; KeyboardInterrupt follows."""
     seen: list[int] = []
+    groups: list[int] = []
 
     def forward(number: int, _: object) -> None:
         seen.append(number)
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, number)
+        for group in groups:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(group, number)
 
     before = {number: signal.signal(number, forward) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
-        yield
-        if seen:
-            raise KeyboardInterrupt
+        yield groups
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+    if seen:
+        raise KeyboardInterrupt
 
 
 def _follow(lines: Iterable[str], log: TextIO) -> tuple[int, list[str]]:

@@ -10,34 +10,61 @@ RETRIEVAL = ("mscoco_captions", "flickr30k", "flickr8k")  # of CLIP benchmark's 
 
 
 def corpus_of(data: str, options: dict[str, Any]) -> dict[str, Any]:
-    """Returns the declaration of a corpus of pairs: a table for a file, shards for a folder or a glob of .tar files.
+    """Returns the declaration of the pairs at `data`, whatever they are, with what was seen of them.
 
-    options: further fields, such as the columns of a table. Raises HelipError where nothing is there.
+    options: further fields of the declaration. Raises HelipError for data of no known kind, and for an option that the kind has not.
     """
-    path = Path(data).expanduser()
-    if path.is_file() and path.suffix != ".tar":
-        return {"kind": "table", "path": str(path.resolve()), **options}
-    if not path.exists() and not list(path.parent.glob(path.name)):
-        raise HelipError(f"--data {data}: is not there; give a folder or glob of .tar shards, or a .csv, .tsv or .parquet table")
-    return {"kind": "webdataset", "path": str(path.absolute()), **options}
+    from helip.data.detection import detect
+    from helip.data.locations import BETWEEN
+
+    whole = BETWEEN.join(part if "://" in part else str(Path(part).expanduser().absolute()) for part in data.split(BETWEEN))
+    declared = detect(whole, options)
+    return {"kind": declared.kind, **declared.model_dump(mode="json", exclude_defaults=True)}
 
 
 def count_pairs(declared: dict[str, Any]) -> int:
-    """Returns about how many pairs a corpus has, from its size alone: rows of a table, or samples of its first shard times the shards.
+    """Returns about how many pairs a corpus has: images of a folder, rows of tables, or samples of the first shard times the shards' size.
 
-    Raises HelipError where it cannot be read.
+    Rows of one image are one pair, so a table may have fewer.
     """
-    from helip.config import TableCorpus
-    from helip.config.reading import validate
-    from helip.data.build import shard_files
-    from helip.data.tables import read_rows
-    from helip.data.tars import samples
+    from helip.data.locations import resolve_paths
+    from helip.data.shards import IMAGES
+    from helip.data.tables import table_files
 
-    if declared["kind"] == "table":
-        return sum(1 for _ in read_rows(Path(declared["path"]), validate(TableCorpus, declared, "--data")))
-    files = shard_files(declared["path"])
-    first = max(sum(1 for _ in samples(files[0], frozenset())), 1)
-    return round(first * sum(file.stat().st_size for file in files) / files[0].stat().st_size)
+    match declared["kind"]:
+        case "table":
+            return max(1, sum(map(_rows, table_files(declared["path"]))))
+        case "folder":
+            return sum(file.suffix.lower().lstrip(".") in IMAGES for place in resolve_paths(declared["path"]) for file in place.rglob("*"))
+    return _archived(
+        [file for place in resolve_paths(declared["path"]) for file in (sorted(place.glob("*.tar")) if place.is_dir() else [place])]
+    )
+
+
+def _archived(files: list[Path]) -> int:
+    from helip.data.tars import BrokenArchive, samples
+
+    first = 0
+    try:
+        for _ in samples(files[0], frozenset()):
+            first += 1
+    except BrokenArchive:
+        pass
+    return round(max(first, 1) * sum(file.stat().st_size for file in files) / max(files[0].stat().st_size, 1))
+
+
+def _rows(file: Path) -> int:
+    match file.suffix.lower():
+        case ".parquet":
+            import pyarrow.parquet
+
+            return int(pyarrow.parquet.ParquetFile(file).metadata.num_rows)
+        case ".json":
+            import json
+
+            return len(json.loads(file.read_text()))
+    with open(file, "rb") as lines:
+        return sum(1 for line in lines if line.strip())
 
 
 def evaluation_sets(named: tuple[str, ...], option: str) -> dict[str, dict[str, Any]]:

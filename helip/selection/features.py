@@ -13,6 +13,7 @@ from helip.data.corpus import Corpus
 from helip.encoders.cache import encode
 from helip.encoders.encoder import Encoder
 from helip.encoders.features import Features
+from helip.io import writing
 from helip.models.reference import ModelRef
 
 
@@ -33,8 +34,10 @@ def joint_features(
     declaration = OpenClipEncoder(modality=modality, model=str(ModelRef(model, pretrained)))
     encoder = encoders.load(declaration, device=device)
     folder = cache / modality
-    cache.mkdir(parents=True, exist_ok=True)
-    with open(cache / f".{modality}.lock", "w") as lock:
+    with writing(cache):
+        cache.mkdir(parents=True, exist_ok=True)
+        lock = open(cache / f".{modality}.lock", "w")  # noqa: SIM115  closed below
+    with lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not _is_of(folder, corpus, encoder):
             encode(declaration, encoder, corpus, folder, batch_size=batch_size, workers=workers, dtype="float32")

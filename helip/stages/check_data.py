@@ -44,16 +44,17 @@ class CheckData(Stage):
 
     def look(self) -> list[dict[str, str]]:
         """Prints and returns the findings; HelipError where something is missing or is not what it should be."""
-        from helip.download.check import check
+        from helip.download.check import check, to_do
 
         findings = []
         for finding in check(self.study, lambda corpus: BuildCorpus(self.study, corpus).folder):
-            findings.append(asdict(finding))
+            findings.append(finding)
             print(f"{finding.state:15} {finding.kind:14} {finding.name:14} {finding.detail}", flush=True)
-        missing = [f for f in findings if f["state"] == "missing"]
+        missing = [f for f in findings if f.state == "missing"]
         if missing:
+            print("to do:", *to_do(missing), sep="\n- ", flush=True)
             raise HelipError(
                 f"{self.study.file}: {len(missing)} of {len(findings)} sources are missing or not what they should be (above); put them "
                 "there, or take them out of the study, which then leaves out what needs them"
             )
-        return findings
+        return [asdict(finding) for finding in findings]

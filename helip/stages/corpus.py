@@ -59,6 +59,7 @@ class BuildCorpus(Stage):
         from helip.data.build import build_corpus
         from helip.data.corpus import Corpus
         from helip.data.parts import train_part
+        from helip.data.report import report
         from helip.download.corpora import download, join
 
         inputs, workers = {"corpus_digest": self.digest}, how.workers or self.resources().threads
@@ -72,6 +73,7 @@ class BuildCorpus(Stage):
                 corpus = train_part(declared, Corpus.open(self.needs()[0].folder), self.folder, inputs)
             case _:
                 corpus = build_corpus(declared, self.folder, workers, inputs)
+        print(*report(corpus), sep="\n", flush=True)
         recovered = f", {corpus.recovered_share:.4f} of the published ones" if corpus.recovered_share else ""
         left_out = sum(corpus.manifest["quarantined"].values())
         return f"{len(corpus)} pairs{recovered}, {left_out} quarantined, digest {corpus.digest[:16]}"

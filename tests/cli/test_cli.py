@@ -9,7 +9,7 @@ import pytest
 from helip.cli import COMMANDS, GRAPH, OWN, main
 
 MAKES = {  # the JSON in what a command makes, and arguments that read `INPUT`
-    "corpus": ("manifest.json", "--table INPUT"),
+    "corpus": ("manifest.json", "--data INPUT"),
     "encode": ("features.json", "--encoder timm:resnet18 --corpus INPUT"),
     "select": ("selection.json", "--corpus nowhere --column INPUT"),
     "mine": ("pairs.json", "--image-features INPUT"),

@@ -18,7 +18,7 @@ FROM_MODELS = [
     ("select", Selection, {"weights", "lemon", "image_encoder", "text_encoder"}, {"batch_size": "random_batch_size"}),  # --target: a folder
     ("train", Refinement, {"objective", "augmentation", "early_stopping", "retention"}, {}),
     ("corpus", TableCorpus, {"kind", "label", "path"}, {}),
-    ("corpus", ShardCorpus, {"kind", "label", "path", "obtain"}, {}),
+    ("corpus", ShardCorpus, {"kind", "label", "path", "obtain", "captions"}, {}),  # captions: an option of its own, detected
 ]
 
 

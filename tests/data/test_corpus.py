@@ -118,12 +118,20 @@ def test_cmyk_and_marked_captions_are_kept(tmp_path):
     assert corpus.image(0).mode == "RGB"
 
 
-def test_too_many_bad_samples_fail_with_counts_and_leave_nothing(tmp_path):
+def test_too_many_bad_samples_fail_and_leave_their_list(tmp_path):
     files = pairs(3) + BAD["no image"] + [("c.jpg", noisy())]
-    with pytest.raises(HelipError, match=r"2 of 5 samples cannot be used \(1 no image, 1 no caption\).*max_quarantined 0\.2"):
+    left = tmp_path / "corpus.quarantine.csv"
+    with pytest.raises(HelipError, match=r"2 of 5 samples cannot be used \(1 no image, 1 no caption\).*max_quarantined 0\.2") as refused:
         indexed(tmp_path, files, max_quarantined=0.2)
-    assert [p.name for p in tmp_path.iterdir()] == ["in"]
+    assert f"The first are: no image: 0.tar b; no caption: 0.tar c. All are listed in {left}" in str(refused.value)
+    assert [p.name for p in sorted(tmp_path.iterdir())] == ["corpus.quarantine.csv", "in"]
+    with open(left, newline="") as f:
+        assert [(r["shard"], r["key"], r["reason"]) for r in csv.DictReader(f)] == [
+            ("0.tar", "b", "no image"),
+            ("0.tar", "c", "no caption"),
+        ]
     assert len(indexed(tmp_path, files, max_quarantined=0.4)) == 3
+    assert not left.exists()
 
 
 def test_nothing_usable_fails(tmp_path):
@@ -137,7 +145,7 @@ def test_a_missing_place_is_one_sentence(tmp_path, monkeypatch):
     monkeypatch.delenv("HELIP_NOWHERE", raising=False)
     with pytest.raises(HelipError, match=r"^\$HELIP_NOWHERE is not set: set it to the folder that '\$HELIP_NOWHERE/pairs' starts from$"):
         build_corpus(ShardCorpus(path="$HELIP_NOWHERE/pairs"), tmp_path / "c")
-    with pytest.raises(HelipError, match=r"nothing: holds no \.tar shards"):
+    with pytest.raises(HelipError, match=r"nothing: is not there; put it there or correct the path"):
         build_corpus(ShardCorpus(path=str(tmp_path / "nothing")), tmp_path / "c")
 
 

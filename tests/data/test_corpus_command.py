@@ -29,6 +29,7 @@ def study(project, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("HELIP_RESULTS", raising=False)
     monkeypatch.delenv("HELIP_NOWHERE", raising=False)
+    tar_of(tmp_path / "x.tar", pairs(1))
     return tmp_path
 
 
@@ -48,11 +49,18 @@ def test_a_studys_corpus_and_evaluation_set(study):
         (("run", "tiny", "corpus", "photos"), "$HELIP_NOWHERE is not set"),
         (("run", "huge", "corpus", "small"), "there is no study 'huge'"),
         (("run", "tiny", "evaluation_set", "imagenet"), "evaluation has no 'imagenet'"),
-        (("corpus", "--out", "y"), "give --shards PATH or --table FILE, one of them"),
-        (("corpus", "--shards", "x"), "--out is missing: the corpus folder to make"),
-        (("corpus", "--shards", "x", "--out", "y", "--max-quarantined", "2"), "--max-quarantined: Input should be less than or equal to 1"),
-        (("corpus", "--shards", "x", "--out", "y", "--image-column", "i"), "--image-column: is of a --table, which is packed"),
-        (("corpus", "--shards", "x", "--out", "y"), "holds no .tar shards"),
+        (("corpus", "--out", "y"), "--data is missing: the data"),
+        (("corpus", "--data", "x"), "--out is missing: the corpus folder to make"),
+        (("corpus", "--shards", "x", "--out", "y"), "--shards is no longer an option; write --data PATH"),
+        (
+            ("corpus", "--data", "x.tar", "--out", "y", "--max-quarantined", "2"),
+            "--max-quarantined: Input should be less than or equal to 1",
+        ),
+        (
+            ("corpus", "--data", "x.tar", "--out", "y", "--image-column", "i"),
+            "--image-column: is no option of WebDataset shards, which 'x.tar'",
+        ),
+        (("corpus", "--data", "x", "--out", "y"), "x: is not there; put it there or correct the path 'x'"),
     ],
 )
 def test_wrong_words_get_one_sentence(study, argv, sentence, capsys):
@@ -63,7 +71,7 @@ def test_wrong_words_get_one_sentence(study, argv, sentence, capsys):
 
 def test_a_users_own_shards(study):
     tar_of(study / "mine" / "0.tar", pairs(3))
-    assert main(["corpus", "--shards", "mine", "--out", "out", "--published-size", "6"]) == 0
+    assert main(["corpus", "--data", "mine", "--out", "out", "--published-size", "6"]) == 0
     corpus = Corpus.open(study / "out")
     assert len(corpus) == 3
     assert corpus.manifest["recovered_share"] == 0.5

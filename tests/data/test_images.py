@@ -95,6 +95,95 @@ def test_a_phones_two_frame_jpeg_is_its_first_frame():
     assert verify(out.getvalue()) == "jpg"
 
 
+# ---------------------------------------------------------------- what the pixels are
+
+
+def _rgb_of(image: Image.Image, kind: str, **options) -> list[tuple[int, int, int]]:
+    """The first row of pixels after a round trip through a file."""
+    out = io.BytesIO()
+    image.save(out, kind, **options)
+    return [tuple(p) for p in np.asarray(decode(out.getvalue()))[0].tolist()]
+
+
+@pytest.mark.parametrize("kind", ["PNG", "WEBP"])
+def test_transparent_pixels_lie_on_white(kind):
+    """A clear pixel hides red, a half clear one is half black, an opaque one stays."""
+    image = Image.fromarray(np.array([[[255, 0, 0, 0], [0, 0, 0, 128], [10, 20, 30, 255]]], np.uint8))
+    options = {"lossless": True, "exact": True} if kind == "WEBP" else {}
+    assert _rgb_of(image, kind, **options) == [(255, 255, 255), (127, 127, 127), (10, 20, 30)]
+
+
+def test_grey_palette_and_key_colour_lie_on_white_too():
+    grey = Image.fromarray(np.array([[[0, 0], [40, 255]]], np.uint8), "LA")
+    assert _rgb_of(grey, "PNG") == [(255, 255, 255), (40, 40, 40)]
+    palette = Image.new("P", (2, 1))
+    palette.putpalette([255, 0, 0, 10, 20, 30])
+    palette.putdata([0, 1])
+    for kind in ("PNG", "GIF"):
+        assert _rgb_of(palette, kind, transparency=0) == [(255, 255, 255), (10, 20, 30)]
+    key = Image.fromarray(np.array([[[255, 0, 0], [10, 20, 30]]], np.uint8))
+    assert _rgb_of(key, "PNG", transparency=(255, 0, 0)) == [(255, 255, 255), (10, 20, 30)]
+    deep = Image.fromarray(np.array([[7, 65535 // 5]], np.uint16))
+    assert _rgb_of(deep, "PNG", transparency=7) == [(255, 255, 255), (51, 51, 51)]
+
+
+ORIENTED = {  # what a file of [[1, 2, 3], [4, 5, 6]] shows upright, by orientation (CIPA DC-008: where row 0 and column 0 lie)
+    1: [[1, 2, 3], [4, 5, 6]],
+    2: [[3, 2, 1], [6, 5, 4]],
+    3: [[6, 5, 4], [3, 2, 1]],
+    4: [[4, 5, 6], [1, 2, 3]],
+    5: [[1, 4], [2, 5], [3, 6]],
+    6: [[4, 1], [5, 2], [6, 3]],
+    7: [[6, 3], [5, 2], [4, 1]],
+    8: [[3, 6], [2, 5], [1, 4]],
+    9: [[1, 2, 3], [4, 5, 6]],  # no such orientation
+}
+
+
+@pytest.mark.parametrize("kind", ["PNG", "TIFF", "WEBP"])
+@pytest.mark.parametrize("orientation", ORIENTED)
+def test_every_exif_orientation_is_applied(kind, orientation):
+    exif, out = Image.Exif(), io.BytesIO()
+    exif[0x0112] = orientation
+    Image.fromarray(np.array([[10, 20, 30], [40, 50, 60]], np.uint8)).convert("RGB").save(out, kind, exif=exif, lossless=True)
+    assert (np.asarray(decode(out.getvalue()))[:, :, 0] // 10).tolist() == ORIENTED[orientation]
+
+
+def test_a_jpegs_orientation_is_applied_and_a_broken_one_ignored():
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    assert decode(encoded("JPEG", (8, 6), exif=exif)).size == (6, 8)
+    broken = encoded("JPEG", (8, 6), exif=b"Exif\0\0MM\0*\xff\xff\xff\xff")
+    assert decode(broken).size == (8, 6)
+    assert verify(broken) == "jpg"
+
+
+@pytest.mark.parametrize(
+    ("values", "seen"),
+    [
+        (np.array([[0, 257, 2570]], np.uint16), [0, 1, 10]),  # all dark: no maximum decides
+        (np.array([[51400, 65535, 60000]], np.uint16), [200, 255, 233]),
+    ],
+)
+@pytest.mark.parametrize("kind", ["PNG", "TIFF"])
+def test_sixteen_bits_are_scaled_by_their_type(kind, values, seen):
+    assert [p[0] for p in _rgb_of(Image.fromarray(values), kind)] == seen
+
+
+def test_other_deep_tiffs_are_scaled_by_their_type():
+    assert [p[0] for p in _rgb_of(Image.fromarray(np.array([[0.0, 0.2, 1.0]], np.float32)), "TIFF")] == [0, 51, 255]
+    assert [p[0] for p in _rgb_of(Image.fromarray(np.array([[0, 2**31 // 5 + 1, 2**31 - 1]], np.int32)), "TIFF")] == [0, 51, 255]
+
+
+@pytest.mark.parametrize("values", [[0.0, 1.5], [-0.1, 0.5], [0.0, float("nan")]])
+def test_a_float_image_outside_its_range_is_refused(values):
+    out = io.BytesIO()
+    Image.fromarray(np.array([values], np.float32)).save(out, "TIFF")
+    for read in (decode, verify):
+        with pytest.raises(BadSample, match=r"float image outside 0\.\.1 .*scale them to 0\.\.1"):
+            read(out.getvalue())
+
+
 @settings(max_examples=150, deadline=None)
 @given(st.sampled_from(["JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF"]), st.integers(0, 10**6), st.integers(0, 255), st.integers(0, 400))
 def test_a_damaged_image_either_decodes_or_is_refused(kind, at, byte, cut):
@@ -104,4 +193,4 @@ def test_a_damaged_image_either_decodes_or_is_refused(kind, at, byte, cut):
         seen = decode(bytes(data[: len(data) - cut])).mode
     except BadSample as error:
         seen = error.reason
-    assert seen in ("RGB", "empty image", "undecodable image", "oversized image", "animated image")
+    assert seen in ("RGB", "empty image", "undecodable image", "oversized image", "animated image", "float image outside 0..1")

@@ -55,12 +55,13 @@ def test_absolute_paths_and_other_columns(tmp_path, rows):
 def test_bad_rows_are_left_out_with_their_reason(tmp_path, rows):
     (tmp_path / "images" / "cut.jpg").write_bytes(noisy()[:-300])
     (tmp_path / "images" / "cmyk.jpg").write_bytes(encoded("JPEG", mode="CMYK"))
-    images = ("images/none.jpg", "images/cut.jpg", "images/0.dat", "", "images/cmyk.jpg")
+    (tmp_path / "images" / "blank.jpg").write_bytes(noisy(seed=9))
+    images = ("images/none.jpg", "images/cut.jpg", "images/blank.jpg", "", "images/cmyk.jpg")
     bad = [{"image": i, "caption": c} for i, c in zip(images, ("c", "c", " ", "c", "kept"), strict=True)]
     table = _write(tmp_path / "t.parquet", rows + bad)
     corpus = build_corpus(TableCorpus(path=str(table), max_quarantined=0.5), tmp_path / "corpus")
     assert len(corpus) == 6
-    assert corpus.manifest["quarantined"] == {"empty caption": 1, "image file cannot be read": 2, "undecodable image": 1}
+    assert corpus.manifest["quarantined"] == {"empty caption": 1, "image file cannot be read": 1, "no image": 1, "undecodable image": 1}
     with open(tmp_path / "corpus" / "quarantine.csv", newline="") as f:
         assert [(r["key"], r["reason"]) for r in csv.DictReader(f)][:2] == [
             ("row 5", "image file cannot be read"),
@@ -81,11 +82,18 @@ def test_a_caption_that_is_not_utf8_is_left_out(tmp_path, rows):
 @pytest.mark.parametrize(
     ("name", "content", "sentence"),
     [
-        ("t.csv", b"picture,caption\na,b\n", "has no column 'image'; it has picture, caption: set image_column"),
-        ("t.csv", b"", "has no column 'image'; it has none"),
+        (
+            "t.csv",
+            b"picture,caption\na,b\n",
+            r"has no column of images by a usual name; its columns are 'picture', 'caption': name one with "
+            r"image_column \(--image-column\)",
+        ),
+        ("t.csv", b"url,caption\na,b\n", "'url' holds addresses: declare a corpus of kind `downloaded`, which fetches them"),
+        ("t.csv", b"image,caption\nhttp://x/1.jpg,b\n", "line 2: 'http://x/1.jpg' is an address and no file; declare a corpus of kind"),
+        ("t.csv", b"", "has no column of images by a usual name; its columns are none"),
         ("t.parquet", b"junk", "not readable as parquet"),
-        ("t.xlsx", b"junk", r"a table is \.csv, \.tsv or \.parquet, not '\.xlsx'"),
-        ("t.csv", None, "there is no such table"),
+        ("t.xlsx", b"junk", r"a table is \.csv, \.tsv, .*\.parquet, not '\.xlsx'"),
+        ("t.csv", None, r"t\.csv: is not there; put it there"),
         ("t.csv", b"image,caption\n", "no usable sample"),
     ],
 )

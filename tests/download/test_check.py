@@ -76,6 +76,20 @@ def test_an_absent_folder_says_what_to_put_there(study):
     assert findings["cc3m_clip"][0] == "missing" and CHECKPOINT in findings["cc3m_clip"][1]
 
 
+def test_what_several_sources_lack_is_said_once(study, monkeypatch, capsys):
+    bound = study(lambda c: c["corpora"].update(yfcc15m_v2={"kind": "webdataset", "path": "$MINE/other"}))
+    monkeypatch.delenv("MINE")
+    monkeypatch.setattr("helip.study.load", lambda name: bound)
+    assert main(["data", "check", "smoke"]) == 2
+    printed = capsys.readouterr()
+    lines = printed.out.splitlines()
+    assert "missing         corpus         yfcc15m_v1     $MINE/shards: ask for YFCC" in lines
+    assert lines[lines.index("to do:") + 1 :] == [
+        "- set $MINE to the folder that holds corpus yfcc15m_v1, corpus yfcc15m_v2, evaluation set cifar10, checkpoint cc3m_clip"
+    ]
+    assert "4 of 11 sources are missing" in printed.err
+
+
 def test_a_truncated_shard_is_found_without_reading_it_all(study):
     shard = study.mine / "shards/00000.tar"
     shard.write_bytes(shard.read_bytes()[:-20_000])

@@ -90,14 +90,17 @@ def test_a_union_has_the_samples_of_its_members_in_order(members, tmp_path):
     assert union.manifest["recovered_share"] == len(union) / 4000
     assert [(m["recovered_share"], m["duplicates"]) for m in union.manifest["members"]] == [(len(first) / 3000, 0), (None, 0)]
     assert union.digest not in (first.digest, second.digest)
+    again = join(UnionCorpus(of=("first", "again")), [first, first], tmp_path / "again")
+    assert again.image_groups()[len(first) :].tolist() == first.image_groups().tolist()
+    assert again.manifest["equal_captions"] == len(first) + first.manifest["equal_captions"]
 
 
 def test_a_union_copies_its_index_in_blocks(members, tmp_path, monkeypatch):
     monkeypatch.setattr("helip.download.corpora.BLOCK", 100)
     union = join(UnionCorpus(of=("first", "second")), members, tmp_path / "union")
     ids = np.linspace(0, len(union) - 1, 50, dtype=int).tolist()
-    whole = [c for m in members for c in m.captions(range(len(m)))]
-    assert union.captions(ids) == [whole[i] for i in ids]
+    whole = [m.caption(i) for m in members for i in range(len(m))]
+    assert [union.caption(i) for i in ids] == [whole[i] for i in ids]
 
 
 def test_the_order_of_a_union_is_part_of_what_it_is(members, tmp_path):

@@ -72,10 +72,12 @@ def test_download_says_what_became_of_every_address(img2dataset, site, photograp
     sizes = {corpus.image(i).size for i in range(len(corpus))}
     assert sizes == {(128, 128), (384, 256)}  # 256 pixels on the shorter side; a smaller image is left as it is
 
-    # the same again asks the server for nothing
+    # the same again asks only for those that failed for a passing reason
     before = sum(site.asked.values())
     again = download(declared(tmp_path / "list.csv"), tmp_path / "corpus", tmp_path / "fetched")
-    assert again.digest == corpus.digest and sum(site.asked.values()) == before
+    assert again.digest == corpus.digest and sum(site.asked.values()) == before + CUT
+    assert again.manifest["download"]["failed"] == counts["failed"]
+    before += CUT
 
     # a crawl that was killed in its second shard fetches that shard again, and no other
     for left in (tmp_path / "fetched/shards").glob("00001*"):
@@ -95,6 +97,39 @@ def test_a_table_from_the_web_and_too_little_recovered(img2dataset, site, photog
         download(declared(site.url("list.csv"), min_recovered=0.8), tmp_path / "corpus", tmp_path / "fetched")
     assert not (tmp_path / "corpus").exists()
     assert len(download(declared(site.url("list.csv"), min_recovered=0.7), tmp_path / "corpus", tmp_path / "fetched")) == 30
+
+
+@pytest.mark.long
+def test_what_failed_for_a_passing_reason_is_tried_again(img2dataset, site, photographs, tmp_path):
+    (tmp_path / "list.csv").write_text("url,caption\n" + "".join(f"{site.url(f'{i}.jpg')},c{i}\n" for i in range(3)))
+    wanted = DownloadedCorpus(table=str(tmp_path / "list.csv"), retries=0, processes=1)
+    site.pages |= dict.fromkeys(("0.jpg", "1.jpg"), lambda handler: handler.send_error(503))  # 2.jpg is no more
+    with pytest.raises(HelipError, match=r"0 of 3 images could be fetched \(2 HTTP 503, 1 HTTP 404\).*run the same again to try"):
+        download(wanted, tmp_path / "corpus", tmp_path / "fetched")
+    site.pages |= {f"{i}.jpg": photographs[i][1] for i in range(3)}
+    corpus = download(wanted, tmp_path / "corpus", tmp_path / "fetched")
+    assert {corpus.caption(i) for i in range(len(corpus))} == {"c0", "c1"}  # in the order in which they arrive
+    assert corpus.manifest["download"]["failed"] == {"HTTP 404": 1}
+    assert site.asked == {"0.jpg": 2, "1.jpg": 2, "2.jpg": 1}
+
+
+@pytest.mark.long
+def test_a_server_that_drips_is_counted_as_timed_out(img2dataset, site, tmp_path):
+    """It would hold the download for as long as it likes: each byte comes before the timeout."""
+
+    def drip(handler):
+        handler.send_response(200)
+        handler.send_header("Content-Length", "100000")
+        handler.end_headers()
+        while not site.stopping.wait(0.2):
+            handler.wfile.write(b"x")
+
+    site.pages["a.jpg"] = drip
+    (tmp_path / "list.csv").write_text(f"url,caption\n{site.url('a.jpg')},words\n")
+    with pytest.raises(HelipError, match=r"0 of 1 images could be fetched \(1 timed out\)"):
+        download(
+            DownloadedCorpus(table=str(tmp_path / "list.csv"), timeout=1, retries=0, processes=1), tmp_path / "corpus", tmp_path / "fetched"
+        )
 
 
 def test_a_server_that_never_answers_is_counted_as_timed_out(img2dataset, site, tmp_path):

@@ -5,6 +5,7 @@ import json
 
 import pytest
 
+from helip.download import fetching
 from helip.download.fetching import fetch
 from helip.errors import HelipError
 
@@ -93,6 +94,41 @@ def test_a_server_that_hangs_is_left_after_its_timeout(site, tmp_path):
     site.pages["a.tar"] = site.hang
     with pytest.raises(HelipError, match="could not be fetched in 1 tries .*timed out"):
         quick(site, "a.tar", tmp_path / "a.tar", tries=1, timeout=1)
+
+
+class Clock:
+    """Time as a test has it: `seconds` pass at each look."""
+
+    def __init__(self, seconds: float):
+        self.now, self.seconds = 0.0, seconds
+
+    def monotonic(self) -> float:
+        self.now += self.seconds
+        return self.now
+
+    def sleep(self, seconds: float) -> None:
+        self.now += seconds
+
+
+class Dripping:
+    """An answer of one byte at a time, without end."""
+
+    def read1(self, size: int) -> bytes:
+        return b"x"
+
+
+def test_a_server_that_drips_is_left_by_its_rate(monkeypatch):
+    """A byte each two seconds, a timeout of three: after four seconds two bytes have come, and 4,096 should have."""
+    monkeypatch.setattr(fetching, "time", Clock(2))
+    with pytest.raises(fetching.Interrupted, match="^2 bytes in 4 s are too slow$"):
+        list(fetching._steady(Dripping(), 3, 1e9))
+
+
+def test_a_file_has_a_deadline_over_all_tries(site, tmp_path, monkeypatch):
+    site.pages["a.tar"] = site.cut(DATA, 1000)
+    monkeypatch.setattr(fetching, "time", Clock(10))
+    with pytest.raises(HelipError, match=r"could not be fetched in 1 tries \(not whole after 15 s\); 1000 bytes are kept"):
+        quick(site, "a.tar", tmp_path / "a.tar", tries=9, deadline=15)
 
 
 def test_a_missing_file_is_reported_at_once(site, tmp_path):

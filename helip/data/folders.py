@@ -1,0 +1,71 @@
+"""A folder of images with their captions beside them: `a.jpg` and `a.txt` or `a.json`, in sub-folders too."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from helip.config import FolderCorpus
+from helip.data.images import BadSample
+from helip.data.index import Left
+from helip.data.locations import resolve_path
+from helip.data.packing import pack
+from helip.data.rows import Row
+from helip.data.shards import IMAGES, texts_of
+from helip.data.tars import File
+from helip.errors import HelipError
+from helip.progress import progress
+
+Group = dict[str, Path]  # extension -> file
+
+
+def pack_folder(declaration: FolderCorpus, folder: Path) -> tuple[list[Path], Left, dict[str, Any]]:
+    """Writes shards/*.tar into `folder`; returns them, what was left out, and how they were read. HelipError where the folder has no images."""
+    place = resolve_path(declaration.path)
+    if not place.is_dir():
+        raise HelipError(f"{place}: is no folder; put it there or correct the path '{declaration.path}'")
+    groups = list(grouped(place))
+    if not any(IMAGES & files.keys() for _, files in groups):
+        raise HelipError(f"{place}: holds no image ({', '.join(sorted(IMAGES))}), in sub-folders neither; correct the path")
+    bad: Left = []
+    rows = _rows(progress(groups, len(groups), "packing", "images"), place, declaration.captions, bad)
+    shards, left_out = pack(rows, folder, declaration.samples_per_shard)
+    return shards, bad + left_out, {"format": "folder", "captions": declaration.captions}
+
+
+def grouped(place: Path) -> Iterator[tuple[str, Group]]:
+    """Yields (name, files by extension) of the images, .txt and .json files that share a path but for its end, in order of their names."""
+    for folder, inner, names in os.walk(place, followlinks=True):
+        inner[:] = sorted(name for name in inner if not name.startswith("."))
+        groups: dict[str, Group] = {}
+        for name in sorted(names):
+            path = Path(folder, name)
+            extension = path.suffix[1:].lower()
+            if extension in IMAGES | {"txt", "json"} and not name.startswith("."):
+                groups.setdefault(path.stem, {})[extension] = path
+        for stem, files in groups.items():
+            yield str(Path(folder, stem).relative_to(place)), files
+
+
+def _rows(groups: Iterator[tuple[str, Group]], place: Path, captions: str, bad: Left) -> Iterator[Row]:
+    for name, files in groups:
+        images = [path for extension, path in files.items() if extension in IMAGES]
+        try:
+            if len(images) != 1:
+                raise BadSample("ambiguous sample" if images else "no image", f"{len(images)} images" if images else "")
+            written = texts_of([_read(path) for extension, path in files.items() if extension not in IMAGES], captions)
+            yield Row(str(images[0].relative_to(place)), images[0], [None if one is None else _text(one) for one in written])
+        except BadSample as error:
+            bad.append((name, error.reason, error.detail))
+
+
+def _read(path: Path) -> File:
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise BadSample("caption file cannot be read", error.strerror or str(error)) from None
+    return File(path.suffix[1:].lower(), 0, len(data), data)
+
+
+def _text(data: bytes) -> str:
+    return data.decode("utf-8", "surrogateescape")

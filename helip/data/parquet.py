@@ -1,0 +1,62 @@
+"""Rows of parquet files: paths to images, or the images themselves as the Hugging Face Hub stores them."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from helip.config import TableCorpus
+from helip.data.columns import pick
+from helip.data.rows import Row, captions_of, image_of
+from helip.errors import HelipError
+
+ROWS = 256  # read at once: they may hold their images
+
+
+def read_parquet(tables: list[Path], declaration: TableCorpus) -> tuple[dict[str, Any], Iterator[Row]]:
+    """Returns how the files are read (columns, where the images are) and their rows, one file behind the other.
+
+    An image is a path, its bytes, or a struct {bytes, path}; a caption is a text or a list of texts. Raises HelipError where a file is
+    broken or lacks a column.
+    """
+    import pyarrow
+
+    schema = _file(tables[0]).schema_arrow
+    columns = pick(tables[0], schema.names, declaration.image_column, declaration.caption_column)
+    kind = schema.field(columns.image).type
+    inside = pyarrow.types.is_struct(kind) or pyarrow.types.is_binary(kind) or pyarrow.types.is_large_binary(kind)
+    reading = {
+        "format": f"parquet with {'images' if inside else 'paths'}",
+        "image_column": columns.image,
+        "caption_column": columns.caption,
+    }
+    return reading, _rows(tables, columns.image, columns.caption)
+
+
+def _rows(tables: list[Path], image: str, caption: str) -> Iterator[Row]:
+    import pyarrow
+
+    for table in tables:
+        where = f"{table.name} " if len(tables) > 1 else ""
+        number, file = 0, _file(table)
+        pick(table, file.schema_arrow.names, image, caption)
+        try:
+            for batch in file.iter_batches(ROWS, columns=[image, caption]):
+                for cell, text in zip(batch[image].to_pylist(), batch[caption].to_pylist(), strict=True):
+                    yield Row(f"{where}row {number}", image_of(cell), captions_of(text))
+                    number += 1
+        except (pyarrow.ArrowException, OSError) as error:
+            raise _unreadable(table, error) from None
+
+
+def _file(table: Path) -> Any:
+    import pyarrow
+    import pyarrow.parquet
+
+    try:
+        return pyarrow.parquet.ParquetFile(table)
+    except (pyarrow.ArrowException, OSError) as error:
+        raise _unreadable(table, error) from None
+
+
+def _unreadable(table: Path, error: Exception) -> HelipError:
+    return HelipError(f"{table}: not readable as parquet ({str(error).splitlines()[0]}); fetch or write it again")

@@ -2,6 +2,7 @@
 
 import contextlib
 import fcntl
+import importlib.util
 import os
 import re
 import signal
@@ -16,6 +17,7 @@ import helip
 from helip.errors import HelipError
 
 LOG = "snakemake.log"
+WARM = "helip.warm"  # imports torch once for all jobs on this machine
 KEPT = 200  # lines of Snakemake that are looked through for the reason of a failure
 _RULE = re.compile(r"^(?:localrule|rule|checkpoint) (\S+?):$")
 _DONE = re.compile(r"^(\d+) of (\d+) steps")
@@ -50,10 +52,17 @@ def alone(out: Path) -> Iterator[int]:
 
 def command(root: Path, targets: list[str], cores: int, profile: str | None) -> list[str]:
     """Returns the command line of Snakemake, run in the study's folder. profile: a folder with another profile, such as slurm."""
-    chosen = ["--profile", str(root / profile if (root / profile).is_dir() else Path(profile).absolute())] if profile else []
+    chosen = _profile(root / profile if (root / profile).is_dir() else Path(profile).absolute()) if profile else []
     usual = ["--workflow-profile", "none"] if profile else ["--workflow-profile", str(root / "profiles" / "default")]
     how = [*usual, *chosen, *(["--cores", str(cores)] if not profile else []), "--nolock", "--rerun-incomplete"]
-    return [sys.executable, "-m", "snakemake", "--snakefile", "Snakefile", *how, "--", *targets]
+    warm = [sys.executable, "-m", WARM] if not profile and importlib.util.find_spec(WARM) else []
+    return [*warm, sys.executable, "-m", "snakemake", "--snakefile", "Snakefile", *how, "--", *targets]
+
+
+def _profile(folder: Path) -> list[str]:
+    """A profile, and the site file beside it, which Snakemake would look for in the study's folder."""
+    site = folder / "site.yaml"
+    return ["--profile", str(folder), *(["--submitit-site", str(site)] if site.is_file() else [])]
 
 
 def build(out: Path, targets: list[str], cores: int, profile: str | None, lock: int) -> int:

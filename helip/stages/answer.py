@@ -27,7 +27,7 @@ class Answer(Stage):
         return [*self.evaluated(), *self.sweeps(), *self.selections(), *self.pairs(), *contamination_of(self.study)]
 
     def inputs(self) -> list[Path]:
-        return list(dict.fromkeys(path for one in self.needs() for path in one.outputs if path.suffix != ".bin"))
+        return list(dict.fromkeys(path for one in self.needs() for path in one.outputs))
 
     def evaluated(self) -> list[Evaluate]:
         """Returns the evaluation of every model of the study."""

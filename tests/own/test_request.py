@@ -78,7 +78,7 @@ def test_the_control_is_always_among_the_arms():
 
 def test_pairs_are_counted_before_anything_is_read_whole(shards):
     assert count_pairs(corpus_of(str(shards), {})) == pytest.approx(600, rel=0.05)
-    with pytest.raises(HelipError, match="--data nowhere: is not there"):
+    with pytest.raises(HelipError, match="nowhere: is not there; put it there or correct the path"):
         corpus_of("nowhere", {})
 
 

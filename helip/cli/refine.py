@@ -1,6 +1,7 @@
 """`helip refine`: any CLIP, any pairs, one command, an answer; and `helip demo`, the same on a generated world."""
 
 import os
+import sys
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -52,8 +53,8 @@ class Refine(Command):
     refinement: Annotated[dict[str, Any], OptionsOf(Refinement, omit=OF_A_RECIPE, suited=True)] = {}
     table: Annotated[dict[str, Any], OptionsOf(TableCorpus, omit=("kind", "label", "path"), title="of a table of pairs")] = {}
 
-    def run(self) -> None:
-        """Builds the answer and prints it, or says what would be done."""
+    def run(self) -> int:
+        """Builds the answer and prints it, or says what would be done; returns 130 where it was stopped."""
         from helip.own.refine import Way, dry_run, refine
         from helip.own.study import Machine, Request
 
@@ -67,8 +68,13 @@ class Refine(Command):
         )  # fmt: skip
         if self.dry_run:
             print(dry_run(request, way))
-        else:
+            return 0
+        try:
             refine(request, way)
+        except KeyboardInterrupt:
+            print(f"helip refine: stopped; what is done in {self.out} is kept, and the same command goes on from there", file=sys.stderr)
+            return 130
+        return 0
 
     def _gpus(self) -> int:
         if self.gpus is not None:

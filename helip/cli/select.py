@@ -89,5 +89,5 @@ class Select(Command):
         against = f"; against truth: precision {truth['precision']}, recall {truth['recall']}, AUC {truth['auc']}" if truth else ""
         done(
             f"{self.out}: kept {result['kept']} of {result['size']} pairs, those scored at least {result['threshold']:.4f}{against}",
-            then=f"helip refine --arm control --keep {self.out}/keep.npy, or helip mine --keep {self.out}/keep.npy; --help says the rest",
+            then=f"helip train --arm control --keep {self.out}/keep.npy, or helip mine --keep {self.out}/keep.npy; --help says the rest",
         )

@@ -9,6 +9,7 @@ import subprocess
 import numpy as np
 import pytest
 from PIL import Image
+from test_request import SMALL
 
 from helip.config import GeneratedCorpus
 from helip.data.build import build_corpus
@@ -18,7 +19,6 @@ from helip.reporting import refine
 from helip.reporting.refine import Change, Example, page_of, terminal, write_answer
 from helip.stages import metrics_file
 from helip.study import Study
-from test_request import SMALL
 
 ITEMS = 200
 FLAGS = ["--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", "--disable-dev-shm-usage", "--virtual-time-budget=20000"]
@@ -116,7 +116,8 @@ def test_the_sweep_and_the_terminal_show_the_weights_and_all_models(page):
 
 
 @pytest.mark.parametrize(
-    ("low", "high", "verdict"), [(0.1, 2.0, "helps"), (-2.0, -0.1, "hurts"), (-0.1, 2.0, "no difference shown"), (0.0, 0.0, "no difference shown")]
+    ("low", "high", "verdict"),
+    [(0.1, 2.0, "helps"), (-2.0, -0.1, "hurts"), (-0.1, 2.0, "no difference shown"), (0.0, 0.0, "no difference shown")],
 )  # fmt: skip
 def test_a_verdict_is_where_the_interval_lies(low, high, verdict):
     assert Change((low + high) / 2, low, high).verdict == verdict
@@ -151,7 +152,8 @@ def test_the_page_fits_a_phone_and_a_desk(study, page, tmp_path, width):
         pytest.skip("no chromium on this machine: apt-get install chromium")
     probe = """<script>addEventListener("load", () => { const images = [...document.images];
       parent.postMessage([images.length, images.filter(i => i.complete && i.naturalWidth == 112).length,
-        document.documentElement.scrollWidth - innerWidth, innerWidth, document.querySelectorAll("ul.answer li").length].join(" "), "*"); });
+        document.documentElement.scrollWidth - innerWidth, innerWidth, 
+        document.querySelectorAll("ul.answer li").length].join(" "), "*"); });
       </script></body>"""
     html = (study.root / "answer/report.html").read_text()
     (tmp_path / "report.html").write_text(html.replace("</body>", probe))

@@ -1,7 +1,15 @@
 """What Snakemake prints, followed: a line for each job, and the failed job's own sentence."""
 
 import io
+import os
+import signal
+import sys
+import threading
+import time
 
+import pytest
+
+from helip.own import running
 from helip.own.running import _follow, _reason, command
 
 PRINTED = """Job stats:
@@ -41,3 +49,33 @@ def test_a_profile_replaces_the_cores(project):
     here, cluster = command(project, ["x"], 2, None), command(project, ["x"], 2, "slurm")
     assert here[here.index("--cores") + 1] == "2" and "--profile" not in here
     assert cluster[cluster.index("--profile") + 1] == str(project / "slurm") and "--cores" not in cluster
+
+
+SLEEPER = """
+import pathlib, time
+pathlib.Path("begun").touch()
+try:
+    time.sleep(60)
+except KeyboardInterrupt:
+    pathlib.Path("stopped").touch()
+    raise SystemExit(1)
+"""
+
+
+def test_ctrl_c_stops_the_jobs_and_is_no_failure(tmp_path, monkeypatch):
+    """As it comes to a command that a shell put into the background, too: such a one ignores SIGINT until it says otherwise."""
+    monkeypatch.setattr(running, "command", lambda *_: [sys.executable, "-c", SLEEPER])
+
+    def interrupt():
+        while not (tmp_path / "begun").exists():
+            time.sleep(0.02)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        threading.Thread(target=interrupt).start()
+        with running.alone(tmp_path) as lock, pytest.raises(KeyboardInterrupt):
+            running.build(tmp_path, ["x"], 1, None, lock)
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert (tmp_path / "stopped").exists()

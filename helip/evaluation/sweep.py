@@ -33,6 +33,6 @@ def sweep(
             metrics = retrieval(Extractor(load(f"local-dir:{mixed}", device), cache), data).metrics
         scores[weight] = sum(metrics[name] for name in BOTH) / len(BOTH)
     best = max(scores, key=lambda weight: (scores[weight], -weight))
-    found = {"set": data.name, "scores": {f"{weight:g}": score for weight, score in scores.items()}, "best": best}
-    write_json(out, found | provenance({"weights": list(weights)}, inputs))
-    return found
+    result = {"set": data.name, "scores": {f"{weight:g}": score for weight, score in scores.items()}, "best": best}
+    write_json(out, result | provenance({"weights": list(weights)}, inputs))
+    return result

@@ -196,11 +196,11 @@ def label_of(run: ResolvedRun) -> str:
 
 def change(measured: Measured, run: str, over: str, columns: Sequence[Column]) -> Change | None:
     """Returns the difference between two models on a set, with its interval; None where they share no items or are one."""
-    found = measured.difference(run, over, columns) if run != over else None
-    if found is None or found.gain is None or found.paired is None:
+    difference = measured.difference(run, over, columns) if run != over else None
+    if difference is None or difference.gain is None or difference.paired is None:
         return None
-    interval = found.gain.interval()
-    return Change(found.delta, interval.low, interval.high, any(d_Sn.any() for _, d_Sn in found.paired.columns))
+    interval = difference.gain.interval()
+    return Change(difference.delta, interval.low, interval.high, any(d_Sn.any() for _, d_Sn in difference.paired.columns))
 
 
 def _row(study: Study, measured: Measured, run: ResolvedRun) -> ModelRow:
@@ -317,18 +317,18 @@ def _forgotten(study: Study, measured: Measured) -> list[Forgotten]:
 
 
 def _sweeps(study: Study) -> list[SweepRow]:
-    found: dict[str, list[dict[str, Any]]] = {}
+    by_run: dict[str, list[dict[str, Any]]] = {}
     for one in Answer(study).sweeps():
         mixed = study.run(one.run).interpolate
         assert mixed is not None  # a sweep is of an interpolation
-        found.setdefault(mixed.run, []).append(read_json(one.output))
+        by_run.setdefault(mixed.run, []).append(read_json(one.output))
     return [
         SweepRow(
             label_of(study.run(run)),
             tuple((weight, statistics.fmean(sweep["scores"][weight] for sweep in sweeps)) for weight in sweeps[0]["scores"]),
             tuple(sweep["best"] for sweep in sweeps),
         )
-        for run, sweeps in found.items()
+        for run, sweeps in by_run.items()
     ]
 
 
@@ -366,12 +366,12 @@ def _example(corpus: Corpus, i: int, score: float | None = None, other: Example 
 
 
 def _duplicates(study: Study) -> Duplicates | None:
-    found = contamination(study)
-    if found is None:
+    counted_in = contamination(study)
+    if counted_in is None:
         return None
     of_corpus = Fingerprint(study, "train").folder / "fingerprints.json"
     counted = read_json(of_corpus) if of_corpus.is_file() else {}
-    sets = tuple((one.set, one.items, one.duplicates) for one in found.overlaps if one.corpus == "train")
+    sets = tuple((one.set, one.items, one.duplicates) for one in counted_in.overlaps if one.corpus == "train")
     return Duplicates(counted.get("size", 0), counted.get("duplicates"), sets)
 
 

@@ -34,7 +34,7 @@ class Answer(Stage):
         return [Evaluate(self.study, run.name, seed) for run in self.study.runs.values() for seed in run.seeds]
 
     def sweeps(self) -> list[Sweep]:
-        """Returns the sweeps that found the weights of interpolations."""
+        """Returns the sweeps that swept the weights of interpolations."""
         return sweeps_of(self.study)
 
     def selections(self) -> list[Select]:
@@ -54,5 +54,5 @@ class Answer(Stage):
 
 def sweeps_of(study: Study) -> list[Sweep]:
     """Returns every sweep of a study."""
-    found = [run for run in study.runs.values() if run.interpolate and run.interpolate.weight is None]
-    return [Sweep(study, run.name, seed) for run in found for seed in run.seeds]
+    swept = [run for run in study.runs.values() if run.interpolate and run.interpolate.weight is None]
+    return [Sweep(study, run.name, seed) for run in swept for seed in run.seeds]

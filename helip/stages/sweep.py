@@ -44,7 +44,7 @@ class Sweep(Stage):
         return [*Interpolate(self.study, self.run, self.seed).mixed(), self.validation()]
 
     def best(self) -> float:
-        """Returns the weight that was found best."""
+        """Returns the weight that was result best."""
         return float(read_json(self.output)["best"])
 
     def work(self) -> Work:
@@ -59,5 +59,5 @@ class Sweep(Stage):
         (start, refined), held = Interpolate(self.study, self.run, self.seed).mixed(), self.validation()
         data = of_declaration(held.set, held.config(), held.folder)
         digests = {"sweep_digest": self.digest}
-        found = sweep(start.folder, refined.folder, self._declared()[1], data, self.output, self.study.root / "cache", digests, how.device)
-        return f"best weight {found['best']:g} of {', '.join(found['scores'])}"
+        result = sweep(start.folder, refined.folder, self._declared()[1], data, self.output, self.study.root / "cache", digests, how.device)
+        return f"best weight {result['best']:g} of {', '.join(result['scores'])}"

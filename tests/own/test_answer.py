@@ -108,7 +108,7 @@ def test_the_best_is_chosen_on_validation(study, page):
     assert read_json(study.root / "answer/answer.json")["best"]["model"] == "models/selected_mixed/seed0"
 
 
-def test_the_sweep_and_the_terminal_show_the_weights_and_all_models(page):
+def test_the_sweep_and_the_terminal_show_every_model(page):
     sweep = next(row for row in page.sweeps if row.label == "selected")
     assert dict(sweep.scores)["0.75"] == 60.5 and sweep.best == (0.75,)
     lines = terminal(page).splitlines()

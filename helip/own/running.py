@@ -27,11 +27,10 @@ _KEYS = re.compile(r"^\s+wildcards: (.*)$")
 
 def project_root() -> Path:
     """Returns the folder of the Snakefile. Raises HelipError where the package was installed without it."""
-    package = Path(helip.__file__).resolve().parent
-    for folder in (package.parent, package / "graph"):
-        if (folder / "Snakefile").is_file() and (folder / "rules").is_dir():
-            return folder
-    raise HelipError(f"{package}: the graph's rules are not beside it; work in a checkout, or install the project with them")
+    root = Path(helip.__file__).resolve().parents[1]
+    if not (root / "Snakefile").is_file():
+        raise HelipError(f"{root}: the graph's rules are not beside the package; install it from a checkout (pip install --editable .)")
+    return root
 
 
 @contextlib.contextmanager

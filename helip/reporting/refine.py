@@ -3,13 +3,11 @@
 Verdicts are of paired intervals at 95 %: over the test items, and over the trainings too where there are several.
 """
 
-import base64
 import functools
-import io
 import re
 import statistics
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -17,17 +15,16 @@ import jinja2
 import numpy as np
 
 from helip.config import Column, HeldOutSet
-from helip.data.corpus import Corpus
-from helip.io import atomic_folder, load_array, read_json, write_json
-from helip.mining import PairSet
+from helip.io import atomic_folder, read_json, write_json
 from helip.reporting.answer import signed
 from helip.reporting.measured import Measured
-from helip.reporting.provenance import StageCost, contamination, costs
-from helip.stages import Answer, BuildCorpus, Fingerprint, model_of
+from helip.reporting.provenance import costs
+from helip.reporting.refine_content import Change, Example, Forgotten, ModelRow, Page, SetRow, SweepRow
+from helip.reporting.refine_examples import duplicates, hard_examples, lowest_examples
+from helip.stages import Answer, BuildCorpus, model_of
 from helip.study import Study
 from helip.study.resolve import ResolvedRun
 
-SHOWN, SIDE = 50, 112  # examples of each kind, and the pixels of their longer side
 DIRECTIONS = ("retrieval.text_recall_at_1", "retrieval.image_recall_at_1")  # image to text, text to image
 WHAT = {
     "control": "Continued training on your pairs",
@@ -36,118 +33,6 @@ WHAT = {
     "cleaned": "Leaving out pairs without hard pairs",
     "selected_helip": "Selection with hard pairs",
 }
-
-
-@dataclass(frozen=True)
-class Change:
-    """A difference in points with its 95 % interval; `is_informative` is false where no item changed, which says nothing."""
-
-    value: float
-    low: float
-    high: float
-    is_informative: bool = True
-
-    @property
-    def text(self) -> str:
-        """The difference as pages print it: +1.4 [+0.6, +2.1]."""
-        return f"{signed(self.value, 1)} [{signed(self.low, 1)}, {signed(self.high, 1)}]"
-
-    @property
-    def verdict(self) -> str:
-        """One of: helps, hurts, no difference shown."""
-        if not self.is_informative or self.low <= 0 <= self.high:
-            return "no difference shown"
-        return "helps" if self.low > 0 else "hurts"
-
-
-@dataclass(frozen=True)
-class ModelRow:
-    """One model: its recalls in percent, over its trainings, and what it gains over the start and over plain continued training."""
-
-    run: str
-    label: str
-    trainings: int
-    validation: float
-    to_text: float  # R@1 on test, image to text
-    to_image: float
-    over_start: Change | None  # of the mean of both directions
-    over_control: Change | None
-
-    @property
-    def both(self) -> float:
-        """The mean recall at 1 of both directions, on test."""
-        return (self.to_text + self.to_image) / 2
-
-
-@dataclass(frozen=True)
-class SetRow:
-    """One named set: every model's value in percent, and its change from the start."""
-
-    name: str
-    metric: str
-    values: tuple[tuple[str, float, Change | None], ...]  # label of the model, value, change
-
-
-@dataclass(frozen=True)
-class Forgotten:
-    """Held-out queries that the start answered rightly and a model does not any more."""
-
-    label: str
-    right: float  # queries that the start had right, over trainings
-    lost: float
-    won: float  # that the start had wrong and the model has right
-
-
-@dataclass(frozen=True)
-class SweepRow:
-    """The weights of refined models that were tried on validation, averaged over trainings."""
-
-    label: str
-    scores: tuple[tuple[str, float], ...]
-    best: tuple[float, ...]  # the weight that each training took
-
-
-@dataclass(frozen=True)
-class Example:
-    """A pair to look at: its picture in base64, its caption, its name in its shard, and a number about it."""
-
-    picture: str
-    caption: str
-    key: str
-    score: float | None = None
-    other: "Example | None" = None  # the hard pair of a target
-
-
-@dataclass(frozen=True)
-class Duplicates:
-    """Near-duplicates by perceptual hashes: within the training images, and between them and the images of each set."""
-
-    images: int
-    repeated: int | None
-    sets: tuple[tuple[str, int, int], ...]  # name, items, items that have one
-
-
-@dataclass(frozen=True)
-class Page:
-    """Everything that the page, the terminal and answer.json say."""
-
-    question: str
-    sentences: tuple[str, ...]
-    best: ModelRow
-    model: str  # folder of the best model, within the study's folder
-    rows: tuple[ModelRow, ...]
-    sets: tuple[SetRow, ...]
-    forgotten: tuple[Forgotten, ...]
-    sweeps: tuple[SweepRow, ...]
-    hard: tuple[Example, ...]
-    lowest: tuple[Example, ...]
-    duplicates: Duplicates | None
-    pairs: int  # trained on
-    held_out: dict[str, int]
-    left_out: dict[str, int]  # reason -> samples that could not be used
-    costs: tuple[StageCost, ...]
-    minutes: float
-    trainings: int
 
 
 def write_answer(study: Study, folder: Path) -> str:
@@ -171,7 +56,7 @@ def page_of(study: Study) -> Page:
         question=study.declaration.question, sentences=tuple(_sentences(study, measured, rows, best)), best=best,
         model=_best_folder(study, measured, best.run), rows=rows, sets=tuple(_sets(study, measured)),
         forgotten=tuple(_forgotten(study, measured)), sweeps=tuple(_sweeps(study)), hard=tuple(hard_examples(study)),
-        lowest=tuple(lowest_examples(study)), duplicates=_duplicates(study), pairs=manifest["size"], held_out=manifest["held_out"],
+        lowest=tuple(lowest_examples(study)), duplicates=duplicates(study), pairs=manifest["size"], held_out=manifest["held_out"],
         left_out=read_json(BuildCorpus(study, "whole").output)["quarantined"], costs=tuple(spent.by_stage),
         minutes=sum(spent.wall.values()) / 60, trainings=max(len(run.seeds) for run in study.runs.values()),
     )  # fmt: skip
@@ -330,49 +215,6 @@ def _sweeps(study: Study) -> list[SweepRow]:
         )
         for run, sweeps in by_run.items()
     ]
-
-
-# ---------------------------------------------------------------- what to look at
-
-
-def hard_examples(study: Study, count: int = SHOWN, seed: int = 0) -> list[Example]:
-    """Returns targets drawn at random, each with its hardest pair, as the arms draw them."""
-    jobs = Answer(study).pairs()
-    if not jobs:
-        return []
-    corpus, pairs = Corpus.open(jobs[0].corpus.folder), PairSet.open(jobs[0].folder)
-    targets = [int(i) for i in np.random.default_rng(seed).permutation(len(corpus)) if len(pairs.hard(int(i)))][:count]
-    return [
-        _example(corpus, i, other=_example(corpus, int(pairs.hard(i)[0]), float(pairs.scores(i)[0])))
-        for i in targets
-    ]  # fmt: skip
-
-
-def lowest_examples(study: Study, count: int = SHOWN) -> list[Example]:
-    """Returns the pairs that the first selection scores lowest, the lowest first."""
-    chosen = Answer(study).selections()
-    if not chosen:
-        return []
-    corpus = Corpus.open(BuildCorpus(study, study.run(chosen[0].run).corpus).folder)
-    scores_N = load_array(chosen[0].folder / "scores.npy", "select again")
-    return [_example(corpus, int(i), float(scores_N[i])) for i in np.argsort(scores_N, kind="stable")[:count]]
-
-
-def _example(corpus: Corpus, i: int, score: float | None = None, other: Example | None = None) -> Example:
-    image, buffer = corpus.image(i), io.BytesIO()
-    image.thumbnail((SIDE, SIDE))
-    image.save(buffer, "JPEG", quality=75)
-    return Example(base64.b64encode(buffer.getvalue()).decode(), corpus.caption(i), corpus.key(i), score, other)
-
-
-def _duplicates(study: Study) -> Duplicates | None:
-    counted_in = contamination(study)
-    if counted_in is None:
-        return None
-    of_corpus = Fingerprint(study, "train").folder / "fingerprints.json"
-    counted = read_json(of_corpus) if of_corpus.is_file() else {}
-    sets = tuple((one.set, one.items, one.duplicates) for one in counted_in.overlaps if one.corpus == "train")
-    return Duplicates(counted.get("size", 0), counted.get("duplicates"), sets)
 
 
 # ---------------------------------------------------------------- forms

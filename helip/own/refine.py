@@ -15,10 +15,11 @@ from helip.errors import HelipError
 from helip.io import digest, read_json, write_json
 from helip.own import planning, running
 from helip.own.arms import ARMS
+from helip.own.files import NAME, plain, study_file, write
 from helip.own.fitting import steps_in
 from helip.own.sources import count_pairs
 from helip.own.start import StartFacts, digest_of, look_at
-from helip.own.study import NAME, Machine, Request, declare, study_file, write
+from helip.own.study import Machine, Request, declare
 from helip.stages import Answer, Train
 from helip.study import Study
 
@@ -87,7 +88,7 @@ def _study(out: Path) -> Study:
 def _declare(request: Request, way: Way) -> None:
     """Writes the study, or takes the one that is there: a file edited by hand is never written over."""
     asked = {"request": asdict(request), "minutes": way.minutes, "start": digest_of(request.model)}
-    asked["request"] = yaml.safe_load(yaml.safe_dump(_plain(asked["request"])))
+    asked["request"] = yaml.safe_load(yaml.safe_dump(plain(asked["request"])))
     record = read_json(way.out / RECORD) if (way.out / RECORD).is_file() else {}
     file = study_file(way.out)
     edited = file.is_file() and bool(record) and digest(file.read_text()) != record["study"]
@@ -105,15 +106,6 @@ def _declare(request: Request, way: Way) -> None:
     pairs = count_pairs(study["corpora"]["whole"])
     for line in _described(request, loaded, start, pairs, min(1000, round(request.held_out * pairs))):
         print(line, file=sys.stderr, flush=True)
-
-
-def _plain(value: Any) -> Any:
-    match value:
-        case dict():
-            return {key: _plain(one) for key, one in value.items()}
-        case list() | tuple():
-            return [_plain(one) for one in value]
-    return value
 
 
 def _described(request: Request, study: Study, start: StartFacts, pairs: int, held_out: int) -> list[str]:

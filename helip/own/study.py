@@ -4,18 +4,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import yaml
-
-from helip.io import atomic_file
 from helip.own.arms import ARMS, check_arms, mining_of, suited
 from helip.own.sources import corpus_of, count_pairs, evaluation_sets
 from helip.own.start import StartFacts
-
-NAME = "own"  # of the study, whose artefacts lie in OUT/results/own
-HEAD = """# Written by `helip refine`. Edit it and run `snakemake report.html` in this folder: what a changed line touches is made again.
-# Every field is explained in helip/config; `helip refine` with the same options goes on with this file as it is.
-"""
-
 
 # The start is fetched, so these are never used; a run has an objective or a start.
 IMPORTED = {"epochs": 1, "batch_size": 2, "learning_rate": 1.0, "augmentation": {"crop_scale": [1.0, 1.0]}}
@@ -145,81 +136,3 @@ def _resources(machine: Machine, threads: int) -> dict[str, Any]:
     on_gpu = usual | ({"gpu": machine.gpus} if machine.gpus else {})
     heavy = ("encode", "encode_views", "mine", "select", "train", "sweep", "evaluate")
     return {"corpus": usual, "fingerprint": usual, **dict.fromkeys(heavy, on_gpu)}
-
-
-# ---------------------------------------------------------------- the files
-
-
-def write(out: Path, study: dict[str, Any], root: Path) -> str:
-    """Writes the study's files into `out` and returns the text of the one to edit. root: the folder of the Snakefile."""
-    text = HEAD + yaml.safe_dump(_plain(study), sort_keys=False, width=120)
-    paper = out / "experiments" / "paper"
-    _write(paper / "runs.yaml", "names: {corpora: {}, models: {}, objectives: {}, encoders: {}}\nruns: {}\n")
-    for name, content in zip(("tables", "claims", "report"), _tables(study), strict=True):
-        _write(paper / f"{name}.yaml", yaml.safe_dump(content, sort_keys=False, width=120))
-    _write(out / "Snakefile", SNAKEFILE.format(snakefile=str(root / "Snakefile"), study=NAME))
-    _write(study_file(out), text)
-    return text
-
-
-SNAKEFILE = """# `snakemake report.html --cores 2` here makes the page of the study beside it, or goes on with it.
-include: {snakefile!r}
-
-
-localrules:
-    page,
-
-
-rule page:
-    input:
-        "results/{study}/answer/report.html",
-    output:
-        "report.html",
-    shell:
-        "cp {{input}} {{output}}"
-"""
-
-
-def study_file(out: Path) -> Path:
-    """Returns the file that a user edits."""
-    return out / "experiments" / "studies" / f"{NAME}.yaml"
-
-
-def _write(path: Path, text: str) -> None:
-    if path.is_file() and path.read_text() == text:
-        return  # the same file with the same time: nothing is made again for it
-    with atomic_file(path) as temporary:
-        temporary.write_text(text)
-
-
-def _plain(value: Any) -> Any:
-    match value:
-        case dict():
-            return {key: _plain(one) for key, one in value.items()}
-        case list() | tuple():
-            return [_plain(one) for one in value]
-    return value
-
-
-DIRECTIONS = (("to_text", "image to text", "text_recall_at_1"), ("to_image", "text to image", "image_recall_at_1"))
-
-
-def _tables(study: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
-    """(tables, claims, report): table 1 holds every model on every set, and each arm is asked whether it beats the control."""
-    columns = []
-    for name, declared in study["evaluation"].items():
-        if name == "validation":
-            continue
-        if declared.get("task", "retrieval") == "retrieval":
-            columns += [{"key": f"{name}_{key}", "label": f"{name}, {label} R@1", "set": name, "metric": f"retrieval.{metric}"}
-                        for key, label, metric in DIRECTIONS]  # fmt: skip
-        else:
-            columns.append({"key": name, "label": name, "set": name, "metric": "zeroshot.acc1"})
-    rows = [{"corpus": "own pairs", "label": run.replace("_", " "), "run": run, "ours": True} for run in study["runs"]]
-    table = {"title": "Every model on every set", "place": "helip refine", "columns": columns, "rows": rows}
-    on = {"place": "helip refine", "table": "table1", "columns": ["test_to_text", "test_to_image"], "margin": 0.5}
-    arms = [run for run in study["runs"] if run in ARMS]
-    claims = {f"{arm}_helps": {"text": f"The arm {arm} beats its reference on held-out pairs", "run": arm,
-                               "over": "start" if arm == "control" else "control", **on} for arm in arms}  # fmt: skip
-    question = {"table": "table1", "claim": f"{arms[-1]}_helps", "asked_once": arms[-1]}
-    return {"table1": table}, claims, {"question": question, "figures": {}}

@@ -14,8 +14,10 @@ from test_request import SMALL
 from helip.config import GeneratedCorpus
 from helip.data.build import build_corpus
 from helip.io import read_json, write_json
-from helip.own.study import NAME, Machine, Request, declare, write
+from helip.own.files import NAME, write
+from helip.own.study import Machine, Request, declare
 from helip.reporting import refine
+from helip.reporting.measured import Measured
 from helip.reporting.refine import Change, Example, page_of, terminal, write_answer
 from helip.stages import metrics_file
 from helip.study import Study
@@ -39,11 +41,11 @@ def packed(right) -> dict:
     return {"bits": base64.b64encode(np.packbits(hits).tobytes()).decode(), "length": ITEMS, "together": 1}
 
 
-def put(study, run, set_name, right) -> None:
+def put(study, run, set_name, right, seed="0") -> None:
     names = ("image_recall_at_1", "text_recall_at_1")
-    content = {"run": run, "seed": "0", "set": set_name, "task": "retrieval", "n": ITEMS}
+    content = {"run": run, "seed": seed, "set": set_name, "task": "retrieval", "n": ITEMS}
     content |= {"metrics": {name: 100 * len(right) / ITEMS for name in names}, "per_item": {name: packed(right) for name in names}}
-    write_json(metrics_file(study, run, "0", set_name, "retrieval"), content)
+    write_json(metrics_file(study, run, seed, set_name, "retrieval"), content)
 
 
 def picture() -> str:
@@ -113,6 +115,21 @@ def test_the_sweep_and_the_terminal_show_every_model(page):
     assert dict(sweep.scores)["0.75"] == 60.5 and sweep.best == (0.75,)
     lines = terminal(page).splitlines()
     assert next(line for line in lines if line.startswith("selected  ")).split()[1:5] == ["60.0", "60.0", "60.0", "+20.0"]
+
+
+def test_three_trainings_widen_the_interval(study, project, tmp_path):
+    """Gains of 5, 20 and 35 points: the mean is that of one training of 20, and the trainings' scatter is in the interval."""
+    request = Request(model="local-dir:/my/start", data=str(study.root.parents[1] / "corpus/shards"), arms=("selected",), seeds=3)
+    write(tmp_path, declare(request, SMALL, Machine(1, 0)), project)
+    three = Study(NAME, tmp_path / "experiments", tmp_path / "results")
+    put(three, "start", "test", range(80))
+    for seed, won in (("0r0", 10), ("0r1", 40), ("0r2", 70)):
+        put(three, "control", "test", range(80), seed)
+        put(three, "selected", "test", range(80 + won), seed)
+    change = refine.change(Measured(three, []), "selected", "control", refine.columns_of(three, "test"))
+    assert change.value == pytest.approx(20)
+    assert change.verdict == "no difference shown"  # t with two degrees of freedom: 20 +- 4.3 x 15 / sqrt(3)
+    assert change.high - change.low == pytest.approx(2 * 4.303 * (15**2 / 3 + 2.83**2) ** 0.5, rel=0.15)
 
 
 @pytest.mark.parametrize(

@@ -9,9 +9,10 @@ from helip.data.build import build_corpus
 from helip.errors import HelipError
 from helip.own import planning
 from helip.own.arms import check_arms, mining_of, suited
+from helip.own.files import NAME, write
 from helip.own.sources import corpus_of, count_pairs, evaluation_sets
 from helip.own.start import StartFacts
-from helip.own.study import NAME, Machine, Request, declare, write
+from helip.own.study import Machine, Request, declare
 from helip.stages import Answer, Evaluate, Train
 from helip.study import Study
 

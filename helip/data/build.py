@@ -107,6 +107,9 @@ def check_quarantine(declaration: ConfigModel, index: IndexWriter, folder: Path,
         shown += f". Relative image paths were looked for in {', '.join(reading['image_root_tried'])}: name the right image_root"
     if isinstance(declaration, TableCorpus) and any("not UTF-8" in reason for reason in bad):
         shown += ". Where the table is no UTF-8, name the table's encoding (--encoding), for example latin-1"
+    uncaptioned = 2 * bad["no caption"] > size + lost
+    if isinstance(declaration, ShardCorpus) and uncaptioned and not declaration.captions.startswith("json."):
+        shown += ". Where captions are in key.json, say captions: json.NAME (--captions)"
     if bad:
         with atomic_file(left_list(out)) as temporary:
             shutil.copyfile(folder / "quarantine.csv", temporary)

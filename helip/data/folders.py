@@ -20,7 +20,7 @@ Group = dict[str, Path]  # extension -> file
 
 
 def pack_folder(declaration: FolderCorpus, folder: Path) -> tuple[list[Path], Left, dict[str, Any]]:
-    """Writes shards/*.tar into `folder`; returns them, what was left out, and how they were read. HelipError where the folder has no images."""
+    """Writes shards/*.tar into `folder`; returns them, what was left out, and how they were read. HelipError where there is no image."""
     place = resolve_path(declaration.path)
     if not place.is_dir():
         raise HelipError(f"{place}: is no folder; put it there or correct the path '{declaration.path}'")

@@ -1,5 +1,6 @@
 """A table of images and captions, packed into WebDataset shards: one pair an image, with all its captions."""
 
+import os
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from itertools import groupby
@@ -23,6 +24,7 @@ from helip.progress import progress
 TEXT = (".csv", ".tsv", ".txt", ".psv")
 RECORDS = (".json", ".jsonl", ".ndjson")
 FORMS = (*TEXT, *RECORDS, ".parquet")
+LOOKS = 100  # rows whose image is looked for in several folders
 Read = Callable[[], Iterator[Row]]
 
 
@@ -72,7 +74,7 @@ def merged(read: Read) -> Iterator[Row]:
 
     Rows are held in memory only where those of one image do not follow each other. Images given as bytes are not merged.
     """
-    names = np.array([hash64(row.image.encode()) for row in read() if isinstance(row.image, str)], np.uint64)
+    names = np.fromiter((hash64(row.image.encode("utf-8", "surrogateescape")) for row in read() if isinstance(row.image, str)), np.uint64)
     if repeats(names) == int((names[1:] == names[:-1]).sum()):
         for _, rows in groupby(enumerate(read()), lambda one: one[1].image if isinstance(one[1].image, str) else one[0]):
             first, *more = (row for _, row in rows)
@@ -87,12 +89,11 @@ def merged(read: Read) -> Iterator[Row]:
 
 
 class Places:
-    """Where relative image paths start: the declared folder, else the first of the table's, its sub-folders and the working directory in
-    which an image is there. `reading` says which it is."""
+    """Where relative image paths start: the declared folder, else the first of the table's, the working directory and the table's
+    sub-folders in which an image is there. `reading` says which it is."""
 
     def __init__(self, beside: Path, root: Path | None):
-        self._tried = [root] if root else [beside, Path.cwd(), *sorted(path for path in beside.iterdir() if path.is_dir())]
-        self._root = root
+        self._beside, self._root, self._looks = beside, root, 0
         self.reading: dict[str, Any] = {}
 
     def located(self, row: Row) -> Row:
@@ -104,10 +105,20 @@ class Places:
                 f"{row.place}: '{row.image}' is an address and no file; declare a corpus of kind `downloaded`, which fetches them"
             )
         path = Path(row.image)
-        if path.is_absolute():
-            return replace(row, image=path)
-        if self._root is None and (here := next((root for root in self._tried if (root / path).is_file()), None)):
-            self._root = here
-        root = self._root or self._tried[0]
-        self.reading = {"image_root": str(root)} | ({} if self._root else {"image_root_tried": [str(tried) for tried in self._tried]})
-        return replace(row, image=root / path)
+        return replace(row, image=path if path.is_absolute() else self._start(path) / path)
+
+    def _start(self, path: Path) -> Path:
+        """The folder that this path starts from. Only the first rows are looked for in several."""
+        if self._root is None and self._looks < LOOKS:
+            self._looks += 1
+            tried = self._tried()
+            self._root = next((root for root in tried if (root / path).is_file()), None)
+            self.reading = {"image_root": str(self._root)} if self._root else {"image_root_tried": [str(root) for root in tried]}
+        elif self._root is not None:
+            self.reading = {"image_root": str(self._root)}
+        return self._root or self._beside
+
+    def _tried(self) -> list[Path]:
+        with os.scandir(self._beside) as entries:
+            inner = sorted(entry.name for entry in entries if entry.is_dir() and not entry.name.startswith("."))
+        return list(dict.fromkeys([self._beside, Path.cwd(), *(self._beside / name for name in inner)]))

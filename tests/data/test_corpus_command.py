@@ -11,7 +11,8 @@ from helip.data.corpus import Corpus
 STUDY = """
 question: q
 seeds: [0]
-corpora: {small: {kind: generated, size: 20}, photos: {kind: webdataset, path: $HELIP_NOWHERE/pairs}}
+corpora: {small: {kind: generated, size: 20}, photos: {kind: webdataset, path: $HELIP_NOWHERE/pairs},
+  album: {kind: folder, path: album}}
 models: {}
 encoders: {}
 pretraining: {}
@@ -42,10 +43,20 @@ def test_a_studys_corpus_and_evaluation_set(study):
     assert (study / "results" / "tiny" / "evaluation" / "cifar10" / "evaluation.json").exists()
 
 
+def test_a_studys_folder_of_images_says_what_came_of_it(study, capsys):
+    for name, data in pairs(2):
+        (study / "album" / "2025").mkdir(parents=True, exist_ok=True)
+        (study / "album" / "2025" / name).write_bytes(data)
+    assert main(["run", "tiny", "corpus", "album"]) == 0
+    assert "read as: captions lines, format folder" in capsys.readouterr().out
+    corpus = Corpus.open(study / "results" / "tiny" / "corpora" / "album")
+    assert [corpus.caption(i) for i in range(len(corpus))] == ["caption 0", "caption 1"]
+
+
 @pytest.mark.parametrize(
     ("argv", "sentence"),
     [
-        (("run", "tiny", "corpus", "large"), "corpora has no 'large'; it has photos, small"),
+        (("run", "tiny", "corpus", "large"), "corpora has no 'large'; it has album, photos, small"),
         (("run", "tiny", "corpus", "photos"), "$HELIP_NOWHERE is not set"),
         (("run", "huge", "corpus", "small"), "there is no study 'huge'"),
         (("run", "tiny", "evaluation_set", "imagenet"), "evaluation has no 'imagenet'"),

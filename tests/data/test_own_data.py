@@ -247,6 +247,12 @@ def test_captions_that_are_only_in_json_are_found(tmp_path):
     assert [c for _, c in read(built(tmp_path, tmp_path / "in"))] == [["c0"], ["c1"], ["c2"]]
 
 
+def test_captions_in_json_that_nobody_declared_are_hinted_at(tmp_path):
+    tar_of(tmp_path / "in" / "0.tar", [("a.jpg", noisy()), ("a.json", b'{"caption": "c"}')])
+    with pytest.raises(HelipError, match=r"1 no caption.*Where captions are in key\.json, say captions: json\.NAME \(--captions\)"):
+        build_corpus(ShardCorpus(path=str(tmp_path / "in")), tmp_path / "corpus")
+
+
 def test_lines_of_a_txt_are_captions_where_most_have_several(tmp_path):
     tar_of(tmp_path / "in" / "0.tar", [("a.jpg", noisy()), ("a.txt", b"one\ntwo\nthree\nfour\nfive\n")])
     assert [c for _, c in read(built(tmp_path, tmp_path / "in"))] == [["one", "two", "three", "four", "five"]]
@@ -318,6 +324,17 @@ def test_a_cut_shard_costs_its_tail_and_is_named(tmp_path):
     assert f"3.tar,,cut shard,{cut}: not a whole tar archive" in (tmp_path / "corpus" / "quarantine.csv").read_text()
     with pytest.raises(HelipError, match=r"1 of 10 shards are cut, a share of 0\.1000 over max_quarantined 0\.05.*3\.tar: not a whole tar"):
         build_corpus(detect(str(tmp_path / "in")), tmp_path / "other")
+
+
+def test_every_form_of_the_same_pairs_has_the_same_digest(tmp_path, images):
+    for i, caption in enumerate(CAPTIONS):
+        (tmp_path / "images" / f"{i}.txt").write_text(caption)
+    files = [f for i, c in enumerate(CAPTIONS) for f in ((f"{i}.jpg", images[i]), (f"{i}.txt", c.encode()))]
+    tar_of(tmp_path / "in" / "0.tar", files)
+    (tmp_path / "t.tsv").write_text("path\ttext\n" + "".join(f"images/{i}.jpg\t{c}\n" for i, c in enumerate(CAPTIONS)))
+    pq.write_table(pa.table({"image": images, "caption": CAPTIONS}), tmp_path / "t.parquet")
+    forms = ("in", "images", "t.tsv", "t.parquet")
+    assert len({build_corpus(detect(str(tmp_path / form)), tmp_path / f"corpus {form}").digest for form in forms}) == 1
 
 
 # ---------------------------------------------------------------- the command

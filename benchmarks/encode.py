@@ -104,7 +104,7 @@ def images(corpus, options) -> None:
 def captions(corpus, options) -> None:
     declaration = SentenceEncoder(model=options.sentence)
     encoder, theirs = encoders.load(declaration, device=DEVICE), SentenceTransformer(where_is(options.sentence), device=DEVICE)
-    given = corpus.captions(range(options.captions))
+    given = [corpus.caption(i) for i in range(options.captions)]
     for name, texts in (("captions as they come", given), ("distinct captions", list(dict.fromkeys(given)))):
 
         def plain(texts=texts):

@@ -3,6 +3,7 @@ localrules:
     table,
     figure,
     claims,
+    contrasts,
     report,
     answer,
     track,
@@ -37,6 +38,13 @@ rule claims:
     output: files(DecideClaims)
     params: digest=digest_of(DecideClaims)
     shell: command(DecideClaims, log=False)
+
+
+rule contrasts:
+    input: **needs(DecideContrasts)
+    output: files(DecideContrasts)
+    params: digest=digest_of(DecideContrasts)
+    shell: command(DecideContrasts, log=False)
 
 
 rule report:

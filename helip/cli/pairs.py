@@ -117,7 +117,12 @@ class Mine(Command):
             )
         if both or self.no_tau:
             given |= dict.fromkeys(TAUS, self.tau)  # no threshold for --no-tau and --tau none
-        return validate_options(MiningSpec, self._preset(features, keep).model_dump() | given, nameless="pool")
+        preset = self._preset(features, keep).model_dump()
+        if given.get("outliers") is not None:
+            if self.no_tau:
+                raise HelipError("--no-tau: beside --outliers, which sets both tau; give one")
+            preset = {name: value for name, value in preset.items() if name not in TAUS}
+        return validate_options(MiningSpec, preset | given, nameless="outliers" if "outliers" in given else "pool")
 
     def _preset(self, features: dict[str, Path | None], keep: Any) -> MiningSpec:
         from helip.mining import presets

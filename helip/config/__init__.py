@@ -5,11 +5,13 @@ binds those names to corpora, architectures, encoders, schedules and evaluation 
 """
 
 from helip.config.base import ConfigModel, Cosine, Name, Share
+from helip.config.contrasts import ContrastPair, PrimaryContrast
 from helip.config.corpora import (
     Corpus,
     DownloadedCorpus,
     FolderCorpus,
     GeneratedCorpus,
+    MismatchedCorpus,
     ShardCorpus,
     TableCorpus,
     TrainPartCorpus,
@@ -80,6 +82,7 @@ __all__ = [
     "Comparison",
     "ConfigModel",
     "Contrast",
+    "ContrastPair",
     "Corpus",
     "Cosine",
     "Cost",
@@ -101,12 +104,14 @@ __all__ = [
     "LemonSettings",
     "MiningQuality",
     "MiningSpec",
+    "MismatchedCorpus",
     "Model",
     "Name",
     "Objective",
     "OpenClipEncoder",
     "PairSheet",
     "Pairs",
+    "PrimaryContrast",
     "PublishedCheckpoint",
     "Question",
     "Refinement",

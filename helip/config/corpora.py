@@ -143,7 +143,22 @@ class TrainPartCorpus(ConfigModel):
     seed: Seed = Field(0, description="random seed of what is held out")
 
 
+class MismatchedCorpus(ConfigModel):
+    """This corpus is another one of the study in which a share of the images have swapped captions. Which ones is kept beside it, for
+    measuring and for the bound of true removal.
+    """
+
+    kind: Literal["mismatched"] = "mismatched"
+    label: str = ""
+    of: Name  # a corpus of the study that holds samples of its own
+    share: Share  # of the pairs that get the captions of another
+    near: Share = 0.0  # of these, those swapped with one of the `nearest` in words; the others' captions are permuted among each other
+    nearest: int = Field(20, gt=0)  # by cosine of TF-IDF over the words of all captions of an image
+    seed: Seed = 0
+
+
 Corpus = Annotated[
-    GeneratedCorpus | ShardCorpus | FolderCorpus | TableCorpus | DownloadedCorpus | UnionCorpus | TrainPartCorpus,
+    GeneratedCorpus | ShardCorpus | FolderCorpus | TableCorpus | DownloadedCorpus | UnionCorpus | MismatchedCorpus
+    | TrainPartCorpus,
     Field(discriminator="kind"),
 ]

@@ -6,7 +6,8 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, model_validator
 
 from helip.config.base import ConfigModel, Name, Share
-from helip.config.corpora import Corpus, UnionCorpus
+from helip.config.contrasts import PrimaryContrast
+from helip.config.corpora import Corpus, MismatchedCorpus, UnionCorpus
 from helip.config.encoders import Encoder
 from helip.config.evaluation import EvaluationSet
 from helip.config.mining import Pairs, Selection
@@ -113,6 +114,9 @@ class StudyConfig(ConfigModel):
     evaluation: dict[Name, EvaluationSet]
     first: tuple[Name, ...] = ()  # pre-trainings that come first: `first/table1` has their rows and their refinements' alone
     runs: dict[Name, dict[str, Any]] = {}  # what this study sets differently in a run, or runs of its own
+    contrasts: dict[Name, PrimaryContrast] = {}  # what the study is made to answer, fixed before its first run
+    analogues: bool = False  # its sets stand for the paper's: only gains are comparable, no levels
+    meaningless: bool = False  # its numbers mean nothing, and decide nothing
     published: dict[Name, PublishedCheckpoint] = {}  # runs whose model is fetched instead of trained
     resources: dict[Stage, Resources] = {}
     costs: dict[str, Cost] = {}  # by stage, or by stage.name: train.vit_b16, encode.dino_vits8
@@ -120,8 +124,9 @@ class StudyConfig(ConfigModel):
     @model_validator(mode="after")
     def _unions_have_members(self) -> Self:
         for name, corpus in self.corpora.items():
-            for member in corpus.of if isinstance(corpus, UnionCorpus) else ():
-                if isinstance(self.corpora.get(member, corpus), UnionCorpus):
+            members = corpus.of if isinstance(corpus, UnionCorpus) else (corpus.of,) if isinstance(corpus, MismatchedCorpus) else ()
+            for member in members:
+                if isinstance(self.corpora.get(member, corpus), UnionCorpus | MismatchedCorpus):
                     raise ValueError(f"corpora -> {name}: of names '{member}', which is no corpus of this study with samples of its own")
         return self
 

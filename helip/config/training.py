@@ -194,6 +194,9 @@ class Refinement(TrainConfig):
     )
     gamma: float = Field(1.0, ge=0, description="weight of the margin loss, eq. 7")
     symmetric_margin: bool = Field(False, description="margin loss from text to image too; eq. 6 is image to text only")
+    margin_on: Literal["cosines", "logits"] = Field(
+        "cosines", description="margin loss over cosines, or over logits: cosines times the logit scale (both readings of section 3.3)"
+    )
     drop_noise: bool = Field(True, description="leave noise pairs out of training (section 3.2); without it, algorithm 3 as printed")
     early_stopping: EarlyStopping | None = Field(None, description="stop on a held-out share of the corpus; none trains to the end")
     retention: Retention | None = Field(None, description="watch a small evaluation set while training; none watches nothing")

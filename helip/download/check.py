@@ -15,6 +15,7 @@ from helip.config import (
     GeneratedCorpus,
     GeneratedSet,
     HeldOutSet,
+    MismatchedCorpus,
     ShardCorpus,
     TableCorpus,
     TrainPartCorpus,
@@ -89,6 +90,8 @@ def _corpus(declaration: Declaration, folder: Path) -> tuple[State, str]:
             return "will be made", f"of {', '.join(declaration.of)}"
         case TrainPartCorpus():
             return "will be made", f"of {declaration.of}, without what is held out"
+        case MismatchedCorpus():
+            return "will be made", f"of {declaration.of}, {declaration.share:.0%} of its captions swapped"
         case ShardCorpus():
             return "there", _shards(declaration)
         case TableCorpus():

@@ -7,12 +7,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from helip.reporting.claims import ALPHA, ClaimRow
-from helip.reporting.statistics import holm
+from helip.reporting.correction import holm
+from helip.reporting.formats import between, signed
 from helip.reporting.tables import AVERAGE, CONTRAST, Cell, TableContent, numbered
 from helip.study import Study, start_seed
 from helip.study.resolve import ResolvedRun
 
-MINUS = "\N{MINUS SIGN}"
 SENTENCES = {
     "reproduced": "Yes, for HELIP as printed",
     "not reproduced": "No, not for HELIP as printed",
@@ -42,17 +42,6 @@ class Matrix:
     corpora: tuple[str, ...]
     rows: tuple[tuple[str, tuple[Refinement | None, ...]], ...]
     note: str  # Markdown
-
-
-def signed(value: float, digits: int = 2) -> str:
-    """Returns a number with its sign, as pages print it: the minus is U+2212."""
-    return f"{value:+.{digits}f}".replace("-", MINUS)
-
-
-def between(cell: Cell) -> str:
-    """Returns a difference with its 95 % interval, as pages print it."""
-    difference = cell.compared()
-    return f"{signed(difference.value)} [{signed(difference.low)}, {signed(difference.high)}]"
 
 
 def answer(study: Study, claims: Sequence[ClaimRow], table: TableContent | None) -> str:

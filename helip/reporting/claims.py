@@ -12,9 +12,10 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from helip.config import Claim, Column, Comparison, Table
+from helip.reporting.correction import holm
 from helip.reporting.effects import Effect, NotRunError, Weakest, effect
 from helip.reporting.measured import Kind, Measured
-from helip.reporting.statistics import Noise, holm
+from helip.reporting.statistics import Noise
 from helip.stages.table import tables_of
 from helip.study import Study
 

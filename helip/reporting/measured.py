@@ -18,7 +18,7 @@ from helip.errors import HelipError
 from helip.io import read_json
 from helip.reporting.statistics import ALONE, Gain, Noise, Paired, Spread, gain, spread, training_noise
 from helip.stages import Mine, metrics_file
-from helip.study import Study, start_seed
+from helip.study import Study, independent, paired_seeds
 
 
 class Metrics:
@@ -59,12 +59,16 @@ class Difference:
     value: float  # of run
     over_value: float
     paired: Paired | None  # None where a metric has no hits per item
-    gain: Gain | None
 
     @property
     def delta(self) -> float:
         """`run` minus `over`, in percentage points."""
         return self.value - self.over_value
+
+    @cached_property
+    def gain(self) -> Gain | None:
+        """The difference with the draws of its bootstrap; None where a metric has no hits per item."""
+        return gain([self.paired]) if self.paired else None
 
 
 def two_sided(gain: Gain, noise: Noise) -> float:
@@ -147,7 +151,7 @@ class Measured:
             return None
         paired = self._paired(run, over, *seeds, columns)
         value, over_value = (statistics.fmean(self.values(r, columns, s)) for r, s in zip((run, over), seeds, strict=True))
-        return Difference(value, over_value, paired, gain([paired]) if paired else None)
+        return Difference(value, over_value, paired)
 
     def _seeds(self, run: str, over: str) -> tuple[list[str], list[str]] | None:
         return paired_seeds(self.study.run(run).seeds, self.study.run(over).seeds)
@@ -192,21 +196,6 @@ class Measured:
                 for _, _, run, _, _ in self.study.table_rows(name):
                     rows[run, *((c.set, c.metric) for c in chosen)] = run, chosen
         return list(rows.values())
-
-
-def independent(seeds: Sequence[str]) -> list[str]:
-    """Returns what each training is a draw of: its pre-training, or its refinement where all refine one published checkpoint."""
-    starts = [start_seed(s) for s in seeds]
-    return starts if len(set(starts)) > 1 else list(seeds)
-
-
-def paired_seeds(ours: Sequence[str], theirs: Sequence[str]) -> tuple[list[str], list[str]] | None:
-    """Returns the seeds to compare row by row: the same ones, a start checkpoint standing for all its refinements; None without any."""
-    for longer in (ours, theirs):
-        of_ours, of_theirs = ([s if s in pool else start_seed(s) for s in longer] for pool in (ours, theirs))
-        if set(of_ours) <= set(ours) and set(of_theirs) <= set(theirs):
-            return of_ours, of_theirs
-    return None
 
 
 # ---------------------------------------------------------------- times of mining

@@ -15,6 +15,7 @@ from helip.config import (
     check_frozen,
 )
 from helip.errors import HelipError
+from helip.study.contrasts import check_contrasts
 
 if TYPE_CHECKING:
     from helip.study.study import Study
@@ -30,6 +31,7 @@ def check(study: "Study", folder: Path) -> None:
     _check_published(study)
     _check_encoders(study)
     _check_frozen(study)
+    check_contrasts(study)
 
 
 def _check_parts(study: "Study") -> None:

@@ -18,10 +18,12 @@ from torch.utils.data import Dataset
 
 from helip.config import Augmentation, FrozenModel, OpenClipEncoder, TrainConfig, cached_views, check_frozen
 from helip.config import Encoder as EncoderConfig
+from helip.data.mismatched import source_of
 from helip.encoders import cache
 from helip.encoders import load as load_encoder
 from helip.encoders.encoder import Encoder
 from helip.encoders.features import Features
+from helip.encoders.rearranged import rearrange
 from helip.errors import HelipError
 from helip.hashing import mixed, uniforms
 from helip.io import digest, read_json
@@ -191,6 +193,19 @@ def features_of(folder: Path, corpus: Corpus, declaration: FrozenModel, seed: in
     return open_features(folder, counts_N, seen.digest, _captions(corpus, counts_N).digest)
 
 
+def rearrange_features(declaration: FrozenModel, of: Corpus, features: Path, corpus: Corpus, folder: Path) -> None:
+    """Writes into `folder` what `encode_corpus` would for a corpus with swapped captions, from the `features` of the corpus that it was
+    made of: nothing is encoded again. HelipError is raised where those are broken or of another corpus.
+    """
+    source_N, base = source_of(corpus.folder), features_of(features, of, declaration)
+    assert source_N is not None  # as the corpus was made by swapping
+    rows = [np.arange(base.first[s], base.first[s] + base.counts[s]) for s in source_N.tolist()]
+    image, text = (Features.open(features / side) for side in ("image", "text"))
+    seen, texts = Views(corpus, declaration.views, declaration.crop_scale), _captions(corpus, corpus.caption_counts())
+    rearrange(image, None, seen.digest, folder / "image")
+    rearrange(text, np.concatenate(rows), texts.digest, folder / "text")
+
+
 def _is_of(folder: Path, corpus_digest: str, encoder: Encoder, dtype: str) -> bool:
     if not (folder / "features.json").is_file():
         return False
@@ -224,7 +239,7 @@ def new(declaration: FrozenModel, trunks: Trunks, features: TrunkFeatures, seed:
         mean_D, std_D = _moments(rows_ND)
         head.mean.copy_(torch.from_numpy(mean_D))
         head.std.copy_(torch.from_numpy(std_D))
-    return Clip(model, config, {}, CaptionTrunk(trunks[1][1]))
+    return Clip(model, config, {}, CaptionTrunk(lambda: trunks[1][1]))
 
 
 def over_towers(declaration: FrozenModel, reference: str, trunks: Trunks) -> Clip:
@@ -236,7 +251,7 @@ def over_towers(declaration: FrozenModel, reference: str, trunks: Trunks) -> Cli
     model = FrozenClip(config)
     with torch.no_grad():
         model.logit_scale.copy_(towers.model.logit_scale.reshape(()))
-    return Clip(model, config, {}, CaptionTrunk(trunks[1][1]))
+    return Clip(model, config, {}, CaptionTrunk(lambda: trunks[1][1]))
 
 
 def _moments(rows_ND: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -26,6 +26,7 @@ from helip.models.export import export
 from helip.models.frozen import FrozenClip
 from helip.models.loading import Clip
 from helip.progress import Progress
+from helip.selection.soft import Soft
 from helip.training import Interrupts, state
 from helip.training.augmentation import views
 from helip.training.batches import CACHE_BYTES, Corpus, Inputs, Loaded, PairDataset, ToDevice, loading, worker_count
@@ -57,6 +58,7 @@ class TrainJob:
     recovered_share: float | None = None  # of the published corpus, for train.json
     pairs: HardPairs | None = None
     keep: np.ndarray | None = None  # [N] bool: the pairs selected for training; None: all
+    soft: Soft | None = None  # how often each is drawn; None: all alike
     retention_score: Callable[[nn.Module], float] | None = None  # of the recipe's retention set; points, higher is better
     inputs: dict[str, str] = field(default_factory=dict)  # digests, for train.json
     warnings: tuple[str, ...] = ()  # of the preparation, for train.json
@@ -97,7 +99,7 @@ class Trainer:
         self.retention = refinement.retention if refinement else None
         held_out = held_out_mask(len(job.corpus), stopping.held_out) if stopping else None
         keep = np.ones(len(job.corpus), bool) if job.keep is None else job.keep
-        self.sampler = sampler_of(recipe, len(job.corpus), job.seed, job.pairs, keep if held_out is None else keep & ~held_out)
+        self.sampler = sampler_of(recipe, len(job.corpus), job.seed, job.pairs, keep if held_out is None else keep & ~held_out, job.soft)
         self._held_out = np.zeros(0, np.int64) if held_out is None else np.flatnonzero(held_out)
         self.best = Best(stopping) if stopping else None
 
@@ -268,9 +270,11 @@ class Trainer:
         export(self.job.out, self.job.clip, self.weights(), self.curve.write, metadata)
 
 
-def sampler_of(recipe: TrainConfig, size: int, seed: int, pairs: HardPairs | None, keep: np.ndarray | None = None) -> Sampler:
-    """Returns the sampler of a recipe; pre-training draws as the control arm does. `keep` is [N] bool, what may be drawn."""
+def sampler_of(
+    recipe: TrainConfig, size: int, seed: int, pairs: HardPairs | None, keep: np.ndarray | None = None, soft: Soft | None = None
+) -> Sampler:
+    """Returns the sampler of a recipe; pre-training draws as the control arm does. `keep` [N] is what may be drawn, `soft` how often."""
     if not isinstance(recipe, Refinement):
-        return Sampler(size, recipe.batch_size, seed, arm="control", keep=keep)
-    pairs = None if recipe.arm == "control" else pairs
-    return Sampler(size, recipe.batch_size, seed, pairs, recipe.arm, recipe.seed_fraction, recipe.p, recipe.drop_noise, keep, recipe.role)
+        return Sampler(size, recipe.batch_size, seed, arm="control", keep=keep, soft=soft)
+    r, pairs = recipe, None if recipe.arm == "control" else pairs
+    return Sampler(size, r.batch_size, seed, pairs, r.arm, r.seed_fraction, r.p, r.drop_noise, keep, r.role, soft)

@@ -14,6 +14,7 @@ from typing import Literal, Protocol
 import numpy as np
 
 from helip.errors import HelipError
+from helip.selection.soft import Soft, soft_cap_sampling
 
 BASE, EPOCH, HELD_OUT, BESIDE = 0, 1, 2, 3  # purposes: each has random streams of its own
 
@@ -78,6 +79,9 @@ class Sampler:
     `role` is that of the hard pairs. With `batch` they are rows like others. With `negatives` only their captions take part, beside the
     batch; all rows are base samples, to their augmentation those of arm `control` on the same population.
 
+    `soft` draws base samples in proportion to a score in place of once an epoch each (soft cap sampling, FLYT, arXiv 2503.08805), every
+    epoch afresh; the batches stay a pure function of (seed, step).
+
     HelipError is raised where the arm lacks pairs, where pairs or selection are of another corpus, and where the batch is too large.
     """
 
@@ -93,6 +97,7 @@ class Sampler:
         drop_noise: bool = True,
         keep: np.ndarray | None = None,
         role: Literal["batch", "negatives"] = "batch",
+        soft: Soft | None = None,
     ):
         if arm != "control" and pairs is None:
             raise HelipError(f"arm '{arm}' needs a pair set: mine one, or train the arm 'control'")
@@ -113,6 +118,11 @@ class Sampler:
         self._seeds = seed_count(batch_size, seed_fraction, rows) if arm == "helip" else 0
         self._base = batch_size - self._seeds * rows
         self._epoch, self._order = -1, np.zeros(0, np.int64)
+        self._soft = soft
+        if soft is not None and len(soft.logits) != size:
+            raise HelipError(f"the scores are of {len(soft.logits)} pairs and the corpus has {size}: select from this corpus again")
+        weights = None if soft is None else np.exp(soft.logits[self._population] - soft.logits[self._population].max())
+        self._shares = None if weights is None else np.cumsum(weights) / weights.sum()
 
     @property
     def steps_per_epoch(self) -> int:
@@ -133,9 +143,18 @@ class Sampler:
     def _base_ids(self, step: int) -> np.ndarray:
         epoch, place = divmod(step, self.steps_per_epoch)
         if epoch != self._epoch:
-            order = random_stream(self.seed, EPOCH, epoch).permutation(len(self._population))
-            self._epoch, self._order = epoch, order.astype(np.int32 if self.size < 2**31 else np.int64)
+            self._epoch, order = epoch, self._ordered(epoch)
+            self._order = order.astype(np.int32 if self.size < 2**31 else np.int64)
         return self._population[self._order[place * self._base : (place + 1) * self._base]]
+
+    def _ordered(self, epoch: int) -> np.ndarray:
+        """The base samples of an epoch, as places in the population; those of one batch are all different."""
+        if self._soft is None:
+            return random_stream(self.seed, EPOCH, epoch).permutation(len(self._population))
+        soft, logits, size = self._soft, self._soft.logits[self._population], self.steps_per_epoch * self._base
+        return soft_cap_sampling(
+            logits, size, penalty=soft.penalty, repeats=soft.repeats, draws=self._base, seed=self.seed, epoch=epoch
+        )  # fmt: skip
 
     def _draw_hard(self, rng: np.random.Generator, row_of: dict[int, int]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Seeds are the first base samples with at least p hard pairs; adds what they draw to row_of (id -> position)."""
@@ -163,7 +182,11 @@ class Sampler:
 
     def _fill(self, rng: np.random.Generator, row_of: dict[int, int]) -> None:
         while len(row_of) < self.batch_size:
-            for i in self._population[rng.integers(0, len(self._population), self.batch_size)].tolist():
+            if self._shares is None:
+                places = rng.integers(0, len(self._population), self.batch_size)
+            else:
+                places = np.searchsorted(self._shares, rng.random(self.batch_size), side="right").clip(max=len(self._population) - 1)
+            for i in self._population[places].tolist():
                 row_of.setdefault(i, len(row_of))
                 if len(row_of) == self.batch_size:
                     break

@@ -4,8 +4,9 @@ from dataclasses import replace
 
 import pytest
 
-from helip.reporting.answer import answer, between, matrix, refinements
+from helip.reporting.answer import answer, matrix, refinements
 from helip.reporting.claims import ClaimRow
+from helip.reporting.formats import between
 from helip.reporting.tables import Cell, TableContent
 
 DECIDED = ClaimRow(

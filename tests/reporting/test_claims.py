@@ -10,11 +10,11 @@ from wide import write_metrics
 from helip.config import Claim
 from helip.errors import HelipError
 from helip.reporting.claims import decide, published
-from helip.reporting.measured import Measured, independent, paired_seeds
+from helip.reporting.measured import Measured
 from helip.reporting.pages import write_claims
 from helip.stages import BuildCorpus, Mine, metrics_file, model_of
 from helip.stages.table import tables_of
-from helip.study import Study
+from helip.study import Study, independent, paired_seeds
 
 SETS = ("imagenet", "cifar10", "cifar100")
 SEEDS = tuple("012345")

@@ -13,9 +13,10 @@ from PIL import Image
 from helip.config import MiningSpec
 from helip.errors import HelipError
 from helip.mining.pairs import PairSet
-from helip.reporting.answer import between, matrix
+from helip.reporting.answer import matrix
 from helip.reporting.document import drawn_figures
 from helip.reporting.figures import draw, drawn_targets, plot_published, published_points
+from helip.reporting.formats import between
 from helip.reporting.pages import write_pages, write_report
 from helip.stages import DrawFigure, Mine, WriteReport
 from helip.stages.figure import figures_of, sheet_pairs

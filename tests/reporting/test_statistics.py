@@ -6,8 +6,9 @@ import torch
 
 from helip.errors import HelipError
 from helip.evaluation.run import packed
+from helip.reporting.correction import benjamini_hochberg, holm
 from helip.reporting.measured import Metrics
-from helip.reporting.statistics import Gain, Noise, Paired, Spread, chance, gain, holm, interval, spread, training_noise
+from helip.reporting.statistics import Gain, Noise, Paired, Spread, chance, gain, interval, spread, training_noise
 from helip.stages import metrics_file
 
 
@@ -152,8 +153,15 @@ def test_holm_by_hand():
     assert holm([]) == []
 
 
+def test_benjamini_hochberg_by_hand():
+    """Sorted .01 .02 .04 .5 times 4, 2, 4/3 and 1: .04 .04 .0533 .5, each at most what follows."""
+    assert benjamini_hochberg([0.04, 0.01, 0.5, 0.02]) == pytest.approx([0.16 / 3, 0.04, 0.5, 0.04])
+    assert benjamini_hochberg([0.5, 0.9]) == [0.9, 0.9]
+    assert benjamini_hochberg([]) == []
+
+
 def gained(value, *trainings, items=0.0, draws=None):
-    return Gain(value, np.full(10_000, value) if draws is None else draws, trainings, items)
+    return Gain(value, trainings, items, np.full(10_000, value) if draws is None else draws)
 
 
 def test_student_t_by_hand():
@@ -239,12 +247,12 @@ def test_a_family_of_nothing_is_held_to_its_level(items, scatter):
         gains = []
         for x, y in zip(trainings, by_items, strict=True):
             drawn = y + rng.choice(x, (2000, 3)).mean(1) + rng.normal(0, items**0.5, 2000)
-            gains.append(Gain(x.mean() + y, drawn, (Spread(x.var(ddof=1), 0.2, 3),), items))
+            gains.append(Gain(x.mean() + y, (Spread(x.var(ddof=1), 0.2, 3),), items, drawn))
         noise = training_noise([g.trainings[0]] for g in gains)
         shown["ours"] += min(holm([g.p(0.0, noise=noise) for g in gains])) <= 0.05
         shown["the bootstrap's"] += min(holm([chance(g.draws, 0.0) for g in gains])) <= 0.05
         for how, n in (("moderated", noise), ("alone", Noise())):
-            seen[how] += np.mean([g._student(-2.0, True, n) <= 0.05 / 60 for g in gains]) / 100
+            seen[how] += np.mean([g.student_p(-2.0, True, n) <= 0.05 / 60 for g in gains]) / 100
     assert shown["ours"] <= 0.05 * 100
     assert items > 0.01 or shown["the bootstrap's"] > 0.5 * 100
     assert seen["moderated"] > 3 * seen["alone"]

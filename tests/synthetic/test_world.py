@@ -122,7 +122,7 @@ def test_captions_name_three_or_more_attributes_median_five(truth):
 
 
 def test_captions_vary(world):
-    captions = world.captions(range(len(world)))
+    captions = [world.caption(i) for i in range(len(world))]
     assert len(set(captions)) > 0.97 * len(captions)
     text = " ".join(captions)
     for words in (

@@ -1,6 +1,7 @@
 """Objectives as the training engine sees them: `build_objective(recipe, model)` gives an `ObjectiveModule`."""
 
 import math
+from typing import Any
 
 import torch
 
@@ -28,9 +29,9 @@ def build_objective(recipe: TrainConfig, model: ClipNetwork) -> ObjectiveModule:
     The heads of SLIP and DeCLIP are initialised from torch's global generator: seed it first. An objective with a fixed temperature
     writes it into the model's logit scale and freezes that. HelipError is raised where the objective cannot work with the model's towers.
     """
-    margin = {}
+    margin: dict[str, Any] = {}
     if isinstance(recipe, Refinement) and recipe.arm == "helip":
-        margin = {"gamma": recipe.gamma, "symmetric_margin": recipe.symmetric_margin}
+        margin = {"gamma": recipe.gamma, "symmetric_margin": recipe.symmetric_margin, "margin_on_logits": recipe.margin_on == "logits"}
     objective: ObjectiveModule
     match recipe.objective:
         case ClipObjective() | HnNceObjective() | CyclipObjective() | CloobObjective():

@@ -42,16 +42,16 @@ class ObjectiveModule(nn.Module):
     """A training objective has its own heads as parameters and its queues as buffers; both are dropped on export.
 
     `augmentations` is what each image view of a sample wants. `fixed_logit_scale` is the multiplier of an objective that does not learn
-    it, else None. `gamma` and `symmetric_margin` are of the margin loss that is added where the batch plan has seeds (HELIP, eq. 7 of
-    arXiv 2305.05208); gamma 0 adds nothing.
+    it, else None. `gamma`, `symmetric_margin` and `margin_on_logits` are of the margin loss that is added where the batch plan has seeds
+    (HELIP, eq. 7 of arXiv 2305.05208); gamma 0 adds nothing.
     """
 
     augmentations: tuple[View, ...] = ("plain",)
     fixed_logit_scale: float | None = None
 
-    def __init__(self, gamma: float = 0.0, symmetric_margin: bool = False):
+    def __init__(self, gamma: float = 0.0, symmetric_margin: bool = False, margin_on_logits: bool = False):
         super().__init__()
-        self.gamma, self.symmetric_margin = gamma, symmetric_margin
+        self.gamma, self.symmetric_margin, self.margin_on_logits = gamma, symmetric_margin, margin_on_logits
 
     def encode(self, model: ClipNetwork, batch: dict[str, Any]) -> Features:
         """Returns the local outputs of one micro-batch, one row per sample: at least unit-norm `image_features` and `text_features`, [b,
@@ -85,7 +85,8 @@ class ObjectiveModule(nn.Module):
             total, parts = self.contrast(features, similarity_BC, logit_scale)
             if plan is not None and self.gamma:
                 seeds_S, hard_SP = (torch.as_tensor(rows, dtype=torch.int64, device=total.device) for rows in (plan.seeds, plan.hard))
-                parts["margin"] = margin_of(similarity_BC, seeds_S, hard_SP, self.symmetric_margin)
+                similarity = similarity_BC * logit_scale if self.margin_on_logits else similarity_BC
+                parts["margin"] = margin_of(similarity, seeds_S, hard_SP, self.symmetric_margin)
                 total = total + self.gamma * parts["margin"]
         return total, {name: value.detach() for name, value in parts.items()}
 

@@ -5,6 +5,7 @@ binds those names to corpora, architectures, encoders, schedules and evaluation 
 """
 
 from helip.config.base import ConfigModel, Cosine, Name, Share
+from helip.config.claims import Claim, Comparison
 from helip.config.contrasts import ContrastPair, PrimaryContrast
 from helip.config.corpora import (
     Corpus,
@@ -29,9 +30,7 @@ from helip.config.encoders import (
 from helip.config.evaluation import BenchmarkSet, EvaluationSet, Expected, GeneratedSet, HeldOutSet, WdsSet
 from helip.config.experiments import (
     AccuracyBySize,
-    Claim,
     Column,
-    Comparison,
     Contrast,
     Cost,
     Figure,
@@ -58,6 +57,7 @@ from helip.config.training import (
     CyclipObjective,
     DeclipObjective,
     EarlyStopping,
+    FalseNegatives,
     FrozenModel,
     HnNceObjective,
     Model,
@@ -93,6 +93,7 @@ __all__ = [
     "Encoder",
     "EvaluationSet",
     "Expected",
+    "FalseNegatives",
     "Figure",
     "FolderCorpus",
     "FrozenModel",

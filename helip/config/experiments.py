@@ -205,37 +205,6 @@ class Table(ConfigModel):
         return tuple(c for c in self.columns if (c.key in keys if keys else c in (self.averaged or self.columns)))
 
 
-class Comparison(ConfigModel):
-    """A comparison is of one run with another."""
-
-    run: Name
-    over: Name
-
-
-class Claim(ConfigModel):
-    """A claim is a sentence of the paper as a comparison of two runs, or of several pairs of them, by what was measured."""
-
-    text: str
-    place: str
-    table: Name
-    columns: tuple[Name, ...] = ()  # of that table, averaged; none: all of them
-    run: Name
-    over: Name
-    also: tuple[Comparison, ...] = ()  # further pairs that the sentence speaks of
-    together: Literal["each", "mean"] = "each"  # with `also`: true of each pair, or of their mean
-    expect: Literal["higher", "not_lower", "equal"] = "higher"
-    margin: float = Field(0.5, ge=0)  # points (minutes, epochs): the smallest difference that counts
-    presumes: tuple[Name, ...] = ()  # claims without which this one says nothing
-    # accuracy: of the columns. attribute_overlap: share of a generated image's attributes that its hard pairs show too, percent.
-    # mining_minutes: wall-clock of the mining job. epochs: passes over the corpus that the refinement took.
-    measure: Literal["accuracy", "attribute_overlap", "mining_minutes", "epochs"] = "accuracy"
-
-    @property
-    def comparisons(self) -> tuple[Comparison, ...]:
-        """Returns all comparisons that the sentence speaks of, the claim's own first."""
-        return (Comparison(run=self.run, over=self.over), *self.also)
-
-
 class AccuracyBySize(ConfigModel):
     """A figure of accuracy by size of the corpus, ours beside what the paper printed."""
 

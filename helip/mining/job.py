@@ -12,7 +12,7 @@ import numpy as np
 
 from helip.config import MiningSpec
 from helip.errors import HelipError
-from helip.io import read_json, write_json
+from helip.io import file_digest, read_json, write_json
 from helip.mining.pairs import PairSet, merge
 from helip.mining.references import Truth
 
@@ -188,13 +188,21 @@ def corpus_digest_of(features: dict[str, Path], corpus: CaptionedImages | None, 
     """Returns the digest of the corpus that these files are all of; None where none of them says.
 
     A file from elsewhere, with no features.json or selection.json beside it, says nothing. Prints a warning for features that are a
-    classifier's logits. Raises HelipError where two files are of different corpora.
+    classifier's logits. Raises HelipError where two files are of different corpora or the same file, where features are of the other
+    modality, and where a file is not the one that its JSON describes.
     """
+    if len({path.resolve() for path in features.values()}) < len(features):
+        raise HelipError(f"{next(iter(features.values()))}: is given as image and as text features; give the captions' features for text")
     digests = {str(corpus.folder): corpus.digest} if corpus is not None else {}
     described = {path: path.with_suffix(".json") for path in features.values()}
     described |= {keep: keep.with_name("selection.json")} if keep else {}
     for path, beside in described.items():
         metadata = read_json(beside) if beside.is_file() else {}
+        modality = next((name for name, one in features.items() if one == path), None)
+        if modality and (recorded := metadata.get("modality", modality)) != modality:
+            raise HelipError(f"{path}: holds {recorded} features, and is given as {modality} features; give the {modality} encoder's")
+        if modality and metadata.get("features_digest", "") not in ("", file_digest(path)):
+            raise HelipError(f"{path}: is not the file that {beside.name} describes; encode the corpus again")
         if metadata.get("corpus_digest"):
             digests[str(path)] = metadata["corpus_digest"]
         if metadata.get("logits"):

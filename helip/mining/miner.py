@@ -28,11 +28,11 @@ UNITS = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
 
 
 def mine(
-    image_features: np.ndarray | None,
-    text_features: np.ndarray | None,
+    image_features: np.ndarray | torch.Tensor | None,
+    text_features: np.ndarray | torch.Tensor | None,
     spec: MiningSpec,
     *,
-    keep: np.ndarray | None = None,
+    keep: np.ndarray | torch.Tensor | None = None,
     memory: int | str = "2GiB",
     workers: int | None = None,
     device: str | None = None,
@@ -41,9 +41,10 @@ def mine(
 ) -> PairSet:
     """Returns the hard pairs of every target (of a shard's targets).
 
-    image_features, text_features: [N, D] float16 or float32, arrays or memory maps, of any norm; None for a modality that the
-    method does not use. keep: [N] bool, the pairs that take part, as `helip select` writes it; others are neither targets nor
-    candidates and their features are not looked at, so that the result is that of a corpus of the kept pairs, ids being those of all N.
+    image_features, text_features: [N, D] floats, arrays, memory maps or torch tensors, of any norm; float16 and float32 arrays are not
+    copied; None for a modality that the method does not use. keep: [N] bool, the pairs that take part, as `helip select` writes it;
+    others are neither targets nor candidates and their features are not looked at, so that the result is that of a corpus of the kept
+    pairs, ids being those of all N.
     memory: what mining may allocate, beyond the interpreter and its libraries; working arrays that do not fit
     lie in $TMPDIR. workers: threads. device: None for the CPU, or a torch device. The result is the same bits whatever memory,
     workers, device and shards are.
@@ -55,6 +56,7 @@ def mine(
     """
     if spec.method in ("random", "truth"):
         raise HelipError(f"method '{spec.method}' reads no features: helip/mining/references.py makes such pairs")
+    keep = keep.cpu().numpy() if isinstance(keep, torch.Tensor) else keep
     criterion, budget, workers = Criterion.of(spec), parse_memory(memory), workers or os.cpu_count() or 1
     with torch.inference_mode(), _threads(workers):
         approximate = spec.ivf_candidates is not None  # a faiss index, on the CPU
@@ -157,7 +159,7 @@ def _pair_set(ids: np.ndarray, scores: np.ndarray, spec: MiningSpec, corpus_size
     return PairSet(flat[0][found], flat[1][found], offsets, noise, spec, corpus_size, shard, kept=kept)
 
 
-def _features(image: np.ndarray | None, text: np.ndarray | None, keep: np.ndarray | None, criterion: Criterion,
+def _features(image: Any, text: Any, keep: np.ndarray | None, criterion: Criterion,
               device: torch.device) -> list[Features]:  # fmt: skip
     given = {"image": image, "text": text}
     for name, _ in criterion.modalities:

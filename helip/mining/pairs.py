@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -43,6 +44,19 @@ class PairSet:
     def __len__(self) -> int:
         return len(self.noise)
 
+    def __getitem__(self, i: int) -> np.ndarray:
+        if not -len(self) <= i < len(self):
+            raise IndexError(f"target {i} of a pair set of {len(self)} targets")
+        return self.hard(i % len(self))
+
+    def __iter__(self) -> Iterator[np.ndarray]:
+        return (self.hard(i) for i in range(len(self)))
+
+    def __repr__(self) -> str:
+        part = "" if self.shard == (0, 1) else f", shard {self.shard[0]}/{self.shard[1]}"
+        what = f"{len(self):,} targets, {len(self.ids):,} hard pairs, {self.outlier_share:.1%} outliers"
+        return f"PairSet({what}, {self.spec.method}, k {self.spec.k}{part})"
+
     def hard(self, i: int) -> np.ndarray:
         """Returns the ids of H_i, largest score first: a view, O(1)."""
         return self.ids[self.offsets[i] : self.offsets[i + 1]]
@@ -75,6 +89,11 @@ class PairSet:
     def _arrays(self) -> dict[str, list[np.ndarray]]:
         arrays = {"ids": [self.ids], "scores": [self.scores_flat], "offsets": [self.offsets], "noise": [self.noise]}
         return arrays | ({"kept": [self.kept]} if self.kept is not None else {})
+
+    @classmethod
+    def load(cls, folder: Path | str, corpus_digest: str | None = None) -> PairSet:
+        """Opens a saved pair set, as `open` does."""
+        return cls.open(folder, corpus_digest)
 
     @classmethod
     def open(cls, folder: Path | str, corpus_digest: str | None = None) -> PairSet:

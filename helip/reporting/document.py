@@ -10,7 +10,8 @@ from pathlib import Path
 
 from helip.errors import HelipError
 from helip.reporting.answer import Matrix, answer, matrix
-from helip.reporting.claims import ClaimRow, ClaimsContent, Verdict, claims_content
+from helip.reporting.claim_rows import ClaimRow, ClaimsContent, claims_content
+from helip.reporting.claims import Verdict
 from helip.reporting.contrasts import ContrastsContent, contrasts_content
 from helip.reporting.measured import Measured
 from helip.reporting.provenance import Contamination, Costs, Provenance, contamination, costs, provenance_of
@@ -143,7 +144,7 @@ def document(study: Study, contents: Contents) -> Document:
     return Document(
         study=study.name,
         question=study.declaration.question,
-        answer=answer(study, contents.claims.rows, asked),
+        answer=answer(study, contents.claims.rows, asked, contents.contrasts),
         matrix=matrix(study, asked) if asked else None,
         contents=contents,
         costs=costs(study),

@@ -161,12 +161,36 @@ class Measured:
         counted = [(name, x.astype(np.float32) - y) for name, x, y in hits if x is not None and y is not None]
         if len(counted) < len(hits):
             return None
+        return Paired(tuple(counted), self._clusters(run, over, ours, theirs), self.study.run(run).start or run)
+
+    def _clusters(self, run: str, over: str, ours: list[str], theirs: list[str]) -> tuple[str, ...]:
+        """What each pair of trainings is an independent draw of."""
         start = self.study.run(run).start or run
         # A start stands for all its refinements, which vary; another run that has one training is one training.
         fewer, more = sorted((ours, theirs), key=lambda s: len(set(s)))
         of_start = over == start or self.study.run(over).start == run
-        clusters = independent(more if of_start else fewer)
-        return Paired(tuple(counted), tuple(clusters), start)
+        return tuple(independent(more if of_start else fewer))
+
+    def planted(self, run: str, over: str, columns: Sequence[Column], points: Sequence[float]) -> Paired | None:
+        """Returns the pair as it would be if `run` were `points` (a number for each column) above `over`: its hits are raised, or lowered,
+        until that is so, and how it scatters stays. None where nothing is paired or counted."""
+        seeds = self._seeds(run, over)
+        paired = self._paired(run, over, *seeds, columns) if seeds else None
+        if seeds is None or paired is None:
+            return None
+        moved = []
+        for (name, d_Sn), column, wanted in zip(paired.columns, columns, points, strict=True):
+            ours_Sn = self.hits(run, seeds[0], column)
+            assert ours_Sn is not None  # as `_paired` has found
+            moved.append((name, d_Sn + raised(ours_Sn, wanted / 100 - float(d_Sn.mean()), f"{run} {column.key}")))
+        return Paired(tuple(moved), paired.clusters, paired.start)
+
+    def beside_level(self, run: str, columns: Sequence[Column], level: float) -> Paired | None:
+        """Returns a run beside a number that somebody published, percent; None where a metric has no hits per item."""
+        seeds = list(self.study.run(run).seeds)
+        hits = [(c.set, self.hits(run, seeds, c)) for c in columns]
+        counted = [(name, x.astype(np.float64) - level / 100) for name, x in hits if x is not None]
+        return Paired(tuple(counted), tuple(independent(seeds)), run) if len(counted) == len(hits) else None
 
     def noise(self, compared: Iterable[tuple[str, str]], columns: Sequence[Column]) -> Noise:
         """Returns how far the trainings of comparisons (run, over) scatter. The study knows it of refinements of one start alone."""
@@ -196,6 +220,17 @@ class Measured:
                 for _, _, run, _, _ in self.study.table_rows(name):
                     rows[run, *((c.set, c.metric) for c in chosen)] = run, chosen
         return list(rows.values())
+
+
+def raised(hits_Sn: np.ndarray, share: float, key: str) -> np.ndarray:
+    """Returns what to add to hits [S, n], in 0 to 1, so that their mean rises by `share` (falls, where it is negative), as far as there are
+    misses to turn. All trainings turn items in the same drawn order, as a gain that is real does; `key` seeds it."""
+    order_n = np.random.default_rng(list(key.encode())).permutation(hits_Sn.shape[1])
+    room_Sn = (1.0 - hits_Sn if share > 0 else hits_Sn.astype(np.float64))[:, order_n]
+    turned_Sn = np.clip(abs(share) * hits_Sn.shape[1] - (np.cumsum(room_Sn, 1) - room_Sn), 0, room_Sn)
+    added_Sn = np.empty_like(turned_Sn)
+    added_Sn[:, order_n] = turned_Sn
+    return added_Sn if share > 0 else -added_Sn
 
 
 # ---------------------------------------------------------------- times of mining

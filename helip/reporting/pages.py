@@ -16,10 +16,11 @@ from markupsafe import Markup
 from helip.config import AccuracyBySize, MiningQuality
 from helip.errors import HelipError
 from helip.io import atomic_file, atomic_folder
-from helip.reporting.claims import ClaimRow, ClaimsContent, claims_content
+from helip.reporting.claim_rows import ClaimRow, ClaimsContent, claims_content
 from helip.reporting.contrasts import ContrastRow, ContrastsContent, contrasts_content
 from helip.reporting.document import Contents, document, drawn_figures, everything, forest, question_table
 from helip.reporting.formats import between, p_value, signed
+from helip.reporting.headline import table_sentence
 from helip.reporting.measured import Measured
 from helip.reporting.tables import FIELDS, TableContent, table_content, write_csv
 from helip.stages import DecideClaims, DrawFigure, MakeTable, contrasts_of
@@ -79,6 +80,7 @@ def _template(name: str) -> jinja2.Template:
         "signed": signed,
         "between": between,
         "p_value": p_value,
+        "sentence": table_sentence,
     }
     environment.globals |= {"forest": forest}
     return environment.get_template(name)

@@ -91,10 +91,33 @@ class Noise:
 
     def moderated(self, s: Spread) -> tuple[float, float]:
         """Returns (variance of one training, degrees of freedom): its own variance and the study's, weighted by their degrees of
-        freedom, and these added up. A variance below that of independent errors is chance, and is raised to it."""
+        freedom, and these added up. Of a comparison by itself, a variance below that of independent errors is chance, and is raised to it.
+        """
         own = s.n - 1
         freedom = self.freedom + own
-        return max((self.freedom * self.factor * s.expected + own * s.variance) / freedom, s.expected), freedom
+        variance = (self.freedom * self.factor * s.expected + own * s.variance) / freedom
+        return (variance if self.freedom else max(variance, s.expected)), freedom
+
+    def of_mean(self, spreads: Sequence[Spread]) -> tuple[float, float]:
+        """Returns (variance, degrees of freedom) of Student's t for the sum of starts' means, `spreads` as they enter it.
+
+        A start's own variance is uncertain: given its moderated variance v with f degrees of freedom its mean is f / (f - 2) v. One start
+        is Student's t as it stands. Of several, the variances add up by these means, which is the prior's factor as factor d / (d - 2),
+        the mean of F; the degrees of freedom are those whose t has the sum's kurtosis, 4 + 2 / R, where R is the squared coefficient of
+        variation of the summed variance. That needs f > 4: else the starts' own variances are summed (Satterthwaite, Biometrics 1946).
+        """
+        known = [(variance / s.n, freedom) for s in spreads for variance, freedom in [self.moderated(s)]]
+        if len(known) == 1:
+            return known[0]
+        if not self.freedom or min(freedom for _, freedom in known) <= 4:
+            known = [(variance / s.n, freedom) for s in spreads for variance, freedom in [ALONE.moderated(s)]]
+            between, wobble = sum(v for v, _ in known), sum(v**2 / freedom for v, freedom in known)
+            return between, between**2 / wobble if wobble > 0 else sum(freedom for _, freedom in known)
+        means = [(v * f / (f - 2), f) for v, f in known]
+        total = sum(m for m, _ in means)
+        unsure = sum(2 * m**2 / (f - 4) for m, f in means) / total**2 if total else 0.0
+        freedom = 4 + 2 / unsure if unsure else sum(f for _, f in means)
+        return total * (freedom - 2) / freedom, freedom
 
 
 ALONE = Noise()
@@ -153,12 +176,12 @@ class Estimate:
 
     def variance(self, noise: Noise = ALONE) -> tuple[float, float]:
         """Returns the variance of the mean, points squared, and its degrees of freedom: the variances of trainings, moderated by what the
-        study knows of them, and of items add up. The degrees of freedom are the trainings' alone (Satterthwaite, Biometrics 1946, where
-        there are several starts): to count the items' would show, of sixty differences that are nothing, one in every second study of
-        three trainings whose noise is the trainings' (`test_a_family_of_nothing_is_held_to_its_level`)."""
-        known = [(variance / s.n, freedom) for s in self.trainings for variance, freedom in [noise.moderated(s)]]
-        between, wobble = sum(v for v, _ in known), sum(v**2 / freedom for v, freedom in known)
-        return between + self.items, between**2 / wobble if wobble > 0 else sum(freedom for _, freedom in known)
+        study knows of them, and of items add up. The degrees of freedom are the trainings' alone: to count the items' would show, of sixty
+        differences that are nothing, one in every second study of three trainings whose noise is the trainings'
+        (`test_a_family_of_nothing_is_held_to_its_level`). Where the items' noise is most of it, intervals are thus wider than they need be.
+        """
+        between, freedom = noise.of_mean(self.trainings)
+        return between + self.items, freedom
 
     def student_interval(self, noise: Noise = ALONE) -> Interval:
         """Returns Student's 95 % interval, over trainings and items; of one training there is none, and it is all there is: -100 to 100."""

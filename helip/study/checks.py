@@ -16,6 +16,7 @@ from helip.config import (
 )
 from helip.errors import HelipError
 from helip.study.contrasts import check_contrasts
+from helip.study.published import check_margin
 
 if TYPE_CHECKING:
     from helip.study.study import Study
@@ -77,7 +78,8 @@ def _check_report(study: "Study", file: Path) -> None:
 
 
 def _check_claim(study: "Study", where: str, claim: Claim) -> None:
-    for key in (run for pair in claim.comparisons for run in (pair.run, pair.over)):
+    gauge = (claim.gauge,) if claim.gauge else ()
+    for key in (run for pair in (*claim.comparisons, *claim.than, *gauge) for run in (pair.run, pair.over)):
         if key not in study.declared:
             raise HelipError(f"{where}: names run '{key}', and there is no such run")
     for name in claim.presumes:
@@ -89,6 +91,7 @@ def _check_claim(study: "Study", where: str, claim: Claim) -> None:
     for key in claim.columns:
         if key not in known:
             raise HelipError(f"{where}: names column '{key}', and {claim.table} has {', '.join(sorted(known))}")
+    check_margin(study.tables, where, claim)
 
 
 def _check_published(study: "Study") -> None:

@@ -31,6 +31,7 @@ from helip.config.reading import read_yaml
 from helip.errors import HelipError
 from helip.io import digest
 from helip.study.checks import check
+from helip.study.published import with_margin
 from helip.study.resolve import ResolvedRun, RunResolver, encoders_of
 
 Number = TypeVar("Number", int, float)
@@ -75,6 +76,7 @@ class Study:
         binding = RunResolver(self.declaration, self.file, self.runs_file)
         self.declared, self.runs = set(binding.declared), binding.runs()
         check(self, experiments / "paper")
+        self.claims = {n: with_margin(self.tables, claim) for n, claim in self.claims.items()}
         self.tables |= {f"first/{n}": t for n, table in self.tables.items() if (t := self._first_rows(table)).rows}
 
     def run(self, name: str) -> ResolvedRun:

@@ -18,7 +18,7 @@ from helip.models.layout import weights_file
 from helip.models.reference import parse
 from helip.selection.keep import read_keep
 from helip.selection.soft import of_selection
-from helip.training.loop import TrainJob, sampler_of
+from helip.training.loop import TrainJob, duplicates_of, sampler_of
 from helip.training.optimisation import total_steps
 from helip.training.sampler import Sampler
 
@@ -70,9 +70,9 @@ def prepare(job: TrainJob) -> tuple[str, ...]:
     not.
     """
     steps = total_steps(job.recipe, len(job.corpus))
-    sampler = sampler_of(job.recipe, len(job.corpus), job.seed, job.pairs, job.keep, job.soft)
+    sampler = sampler_of(job.recipe, len(job.corpus), job.seed, job.pairs, job.keep, job.soft, duplicates_of(job))
     _check_hard_pairs(job, sampler, min(steps, FIRST_BATCHES))
-    captions, warnings = "cached features", _without_effect(job)
+    captions, warnings = "cached features", [*_without_effect(job), *_copies(job)]
     if job.features is None:  # else all images and captions were looked at when they were encoded
         report = preflight(job.corpus, job.clip.tokenize, job.clip.config["text_cfg"].get("vocab_size", 49408))
         captions = f"captions of {report.median_tokens:.0f} tokens in a context of {report.context_length}"
@@ -95,6 +95,14 @@ def _check_hard_pairs(job: TrainJob, sampler: Sampler, batches: int) -> None:
         most = max(len(job.pairs.hard(i)) for step in range(batches) for i in sampler(step).ids.tolist())
         set_to = f"p {r.p}, seed_fraction {r.seed_fraction:g}, batch_size {r.batch_size} and lists of at most {most} hard pairs (k)"
         raise HelipError(f"{job.name}: no hard pair is in the first {batches} batches, with {set_to}: lower p, raise seed_fraction or k")
+
+
+def _copies(job: TrainJob) -> list[str]:
+    """Counts pairs of one image and caption, as the manifest knows them, where the recipe lets them be each other's negatives."""
+    copies = getattr(job.corpus, "manifest", {}).get("duplicates", 0)
+    if not copies or not isinstance(job.recipe, Refinement) or job.recipe.duplicates not in (None, "ignore"):
+        return []
+    return [f"{copies} of {len(job.corpus)} pairs are copies of others and negatives of each other: duplicates mask or separate mends that"]
 
 
 def _without_effect(job: TrainJob) -> list[str]:

@@ -16,7 +16,7 @@ import numpy as np
 
 from helip.config import Column, HeldOutSet
 from helip.io import atomic_folder, read_json, write_json
-from helip.reporting.answer import signed
+from helip.reporting.formats import signed
 from helip.reporting.measured import Measured
 from helip.reporting.provenance import costs
 from helip.reporting.refine_content import Change, Example, Forgotten, ModelRow, Page, SetRow, SweepRow

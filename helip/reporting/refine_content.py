@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from helip.reporting.answer import signed
+from helip.reporting.formats import signed
 from helip.reporting.provenance import StageCost
 
 

@@ -158,7 +158,6 @@ class MismatchedCorpus(ConfigModel):
 
 
 Corpus = Annotated[
-    GeneratedCorpus | ShardCorpus | FolderCorpus | TableCorpus | DownloadedCorpus | UnionCorpus | MismatchedCorpus
-    | TrainPartCorpus,
+    GeneratedCorpus | ShardCorpus | FolderCorpus | TableCorpus | DownloadedCorpus | UnionCorpus | MismatchedCorpus | TrainPartCorpus,
     Field(discriminator="kind"),
 ]

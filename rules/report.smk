@@ -5,6 +5,7 @@ localrules:
     claims,
     contrasts,
     report,
+    answer,
     track,
     paper,
 
@@ -56,6 +57,14 @@ rule report:
     log: log_of(WriteReport)
     params: digest=digest_of(WriteReport)
     shell: command(WriteReport)
+
+
+# What refinement on somebody's own pairs gave (`helip refine`), in plain words.
+rule answer:
+    input: **needs(Answer)
+    output: files(Answer)
+    params: digest=digest_of(Answer)
+    shell: command(Answer, log=False)
 
 
 # Metrics files are the source of truth; this copies them, and the loss curves, into the store that `make ui` shows.

@@ -10,6 +10,17 @@ rule train:
     shell: command(Train)
 
 
+# Which mixture of a refined model and its start is best on a validation set.
+rule sweep:
+    input: **needs(Sweep)
+    output: files(Sweep)
+    log: log_of(Sweep)
+    params: digest=digest_of(Sweep)
+    threads: threads_of(Sweep)
+    resources: **asks(Sweep)
+    shell: command(Sweep)
+
+
 # A refined model and its start in one: the outputs of `train`, made in a moment. Which runs those are depends on the study, so one rule a
 # study; `ruleorder:` takes no computed names.
 for _name, _study in studies().items():

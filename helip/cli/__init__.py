@@ -19,7 +19,9 @@ OWN: Commands = {
     "export-pairs": ("trainers", "ExportPairs", "write hard pairs as parquet, CSV or JSON lines, by row or by sample key"),
     "export-mask": ("trainers", "ExportMask", "write what a selection keeps as parquet, CSV or JSON lines, by sample key"),
     "export-data": ("trainers", "ExportData", "write selected pairs, or tuples with hard captions, as other trainers read them"),
-    "refine": ("models", "Refine", "refine any open_clip checkpoint with the hard pairs of your own corpus"),
+    "refine": ("refine", "Refine", "refine any CLIP on your own pairs, in one command, with an honest answer"),
+    "demo": ("refine", "Demo", "see it at work in two minutes, from nothing: a small world, a small CLIP, and `helip refine`"),
+    "train": ("models", "Refine", "one training of a checkpoint on your own corpus, with pairs and a selection made before"),
     "interpolate": ("models", "Interpolate", "mix the weights of a refined model and of its start (WiSE-FT); nothing is trained"),
     "evaluate": ("models", "Evaluate", "zero-shot classification or retrieval of a model on one set"),
     "probe": ("models", "Probe", "linear probe of a model's image features on one set"),
@@ -41,11 +43,11 @@ GRAPH: Commands = {
 }
 COMMANDS: Commands = OWN | GRAPH
 STAGES = (  # commands of earlier versions that are stages now
-    "evaluation-set", "download", "join", "fetch-model", "train-encoder", "train", "table", "claims", "figure", "fingerprint",
+    "evaluation-set", "download", "join", "fetch-model", "train-encoder", "table", "claims", "figure", "fingerprint",
     "contamination",
 )  # fmt: skip
 NEXT = """next: make table1                  set up, and build the first rows of table 1 from nothing (minutes on two cores)
-      helip refine --help          refine your own CLIP: corpus, encode, mine, refine, in this order (README.md)"""
+      helip refine --help          refine your own CLIP on your own pairs: --model, --data and --out are enough"""
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -11,7 +11,7 @@ import argparse
 import re
 import shutil
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import NoneType, UnionType
 from typing import Annotated, Any, ClassVar, Literal, NoReturn, Union, get_args, get_origin
@@ -26,6 +26,7 @@ from helip.errors import HelipError, nearest
 from helip.models.reference import FORMS
 
 METAVARS = {int: "INT", float: "FLOAT", Path: "PATH", str: "TEXT"}
+SUITED = ("epochs", "steps", "batch_size", "learning_rate", "weight_decay", "warmup_steps", "precision", "clip_norm", "save_every")
 BOUNDS = {"gt": "above", "ge": "at least", "lt": "below", "le": "at most"}
 
 
@@ -34,13 +35,14 @@ class OptionsOf:
     """Marks a field of a command that holds the given options of a config model, as a dict without the defaults.
 
     omit: fields that are no options. spelled: field -> option, where the option has another name. title: over them on the help page; by
-    default the model's name and its first sentence.
+    default the model's name and its first sentence. suited: whether fields whose value depends on the start say so.
     """
 
     model: type[ConfigModel]
     omit: tuple[str, ...] = ()
     spelled: dict[str, str] = field(default_factory=dict)
     title: str = ""
+    suited: bool = False
 
 
 @dataclass(frozen=True)
@@ -122,7 +124,7 @@ class Option:
             last = f"required with --{self.within}-..." if self.within else "required"
         elif isinstance(default, bool):
             last = f"default: {'on' if default else 'off'}" if self.negatable else ""
-        elif default is None:
+        elif default is None or (default == () and "by default" in self.description):
             last = "" if "by default" in self.description else "default: none"
         else:
             shown = getattr(default, self.discriminator) if self.discriminator else default
@@ -156,7 +158,10 @@ def _options(marker: OptionsOf, model: type[ConfigModel], path: tuple[str, ...],
             yield from _options(marker, inner, (*path, name), (*prefix, name))
         else:
             spelled = marker.spelled.get(name, name) if not prefix else name
-            yield _option((*path, name), one, negatable=True, flag="-".join((*prefix, spelled)), within="-".join(prefix))
+            option = _option((*path, name), one, negatable=True, flag="-".join((*prefix, spelled)), within="-".join(prefix))
+            if marker.suited and not prefix and name in SUITED:
+                option = replace(option, default=None, description=f"{option.description}; by default what suits the start")
+            yield option
 
 
 def _option(path: tuple[str, ...], one: FieldInfo, negatable: bool, flag: str = "", within: str = "") -> Option:

@@ -93,7 +93,7 @@ class Interpolate(Command):
     former = STUDY | {"--model": "write --start MODEL, the checkpoint before refinement"}
 
     start: Model = Field(description=f"the checkpoint before refinement: {MODEL}")
-    refined: Path = Field(description="the folder that `helip refine` made of it")
+    refined: Path = Field(description="the folder that `helip train` made of it")
     weight: float = Field(0.5, ge=0, le=1, description=Interpolation.model_fields["weight"].description)
     out: Path = Field(description="the model folder to make")
 
@@ -166,7 +166,7 @@ class Import(Command):
         published = import_checkpoint(self.file, self.out)
         done(
             f"{self.out}: a {published.layout} checkpoint; open_clip loads it as local-dir:{self.out}",
-            then=f"helip refine --model {self.out} --help",
+            then=f"helip refine --model {self.out} --data PAIRS --out DIR",
         )
 
 

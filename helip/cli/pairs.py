@@ -15,7 +15,7 @@ from helip.errors import HelipError
 from helip.io import check_replaceable, digest, file_digest
 
 TAUS = ("tau_image", "tau_text")
-REFINE = "helip refine --corpus {corpus} --pairs {out} --model MODEL --out DIR; and once with --arm control, to compare with"
+REFINE = "helip train --corpus {corpus} --pairs {out} --model MODEL --out DIR; and once with --arm control, to compare with"
 
 
 def _features_file(given: Any) -> Any:

@@ -91,5 +91,5 @@ class Select(Command):
 
         done(
             f"{self.out}: {summary(result)}",
-            then=f"helip refine --arm control --keep {self.out}/keep.npy, or helip mine --keep {self.out}/keep.npy; --help says the rest",
+            then=f"helip train --arm control --keep {self.out}/keep.npy, or helip mine --keep {self.out}/keep.npy; --help says the rest",
         )

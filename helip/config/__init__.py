@@ -15,6 +15,7 @@ from helip.config.corpora import (
     MismatchedCorpus,
     ShardCorpus,
     TableCorpus,
+    TrainPartCorpus,
     UnionCorpus,
 )
 from helip.config.encoders import (
@@ -26,7 +27,7 @@ from helip.config.encoders import (
     TimmEncoder,
     TorchvisionEncoder,
 )
-from helip.config.evaluation import BenchmarkSet, EvaluationSet, Expected, GeneratedSet, WdsSet
+from helip.config.evaluation import BenchmarkSet, EvaluationSet, Expected, GeneratedSet, HeldOutSet, WdsSet
 from helip.config.experiments import (
     AccuracyBySize,
     Column,
@@ -99,6 +100,7 @@ __all__ = [
     "FrozenModel",
     "GeneratedCorpus",
     "GeneratedSet",
+    "HeldOutSet",
     "HnNceObjective",
     "Interpolation",
     "LemonSettings",
@@ -135,6 +137,7 @@ __all__ = [
     "TimmEncoder",
     "TorchvisionEncoder",
     "TrainConfig",
+    "TrainPartCorpus",
     "UnionCorpus",
     "WdsSet",
     "cached_views",

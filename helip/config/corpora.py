@@ -129,6 +129,20 @@ class UnionCorpus(ConfigModel):
     published_size: int | None = None
 
 
+class TrainPartCorpus(ConfigModel):
+    """This corpus is what is trained on of another one: all pairs but those held out for validation and test. No image is copied.
+
+    Pairs of one image, and pairs of one caption, are held out together or not at all.
+    """
+
+    kind: Literal["train_part"] = "train_part"
+    label: str = ""
+    of: Name = Field(description="a corpus of the study that is no union and no part")
+    held_out: float = Field(0.1, gt=0, lt=1, description="share of the images held out for validation, and as many again for test")
+    most: int = Field(1000, gt=0, description="images held out for validation at most, and for test")
+    seed: Seed = Field(0, description="random seed of what is held out")
+
+
 class MismatchedCorpus(ConfigModel):
     """This corpus is another one of the study in which a share of the images have swapped captions. Which ones is kept beside it, for
     measuring and for the bound of true removal.
@@ -144,6 +158,6 @@ class MismatchedCorpus(ConfigModel):
 
 
 Corpus = Annotated[
-    GeneratedCorpus | ShardCorpus | FolderCorpus | TableCorpus | DownloadedCorpus | UnionCorpus | MismatchedCorpus,
+    GeneratedCorpus | ShardCorpus | FolderCorpus | TableCorpus | DownloadedCorpus | UnionCorpus | MismatchedCorpus | TrainPartCorpus,
     Field(discriminator="kind"),
 ]

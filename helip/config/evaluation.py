@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from helip.config.base import ConfigModel, Seed
+from helip.config.base import ConfigModel, Name, Seed
 
 
 class GeneratedSet(ConfigModel):
@@ -57,4 +57,17 @@ class BenchmarkSet(ConfigModel):
     expected: Expected = Expected()
 
 
-EvaluationSet = Annotated[GeneratedSet | WdsSet | BenchmarkSet, Field(discriminator="kind")]
+class HeldOutSet(ConfigModel):
+    """This set is the pairs that a corpus of kind `train_part` holds out, written in CLIP benchmark's wds layout: a retrieval set."""
+
+    kind: Literal["held_out"] = "held_out"
+    task: Literal["retrieval"] = "retrieval"
+    probe: Literal[False] = False
+    of: Name  # a corpus of kind train_part
+    part: Literal["validation", "test"]
+    split: Literal["test"] = "test"
+    obtain: str = ""
+    expected: Expected = Expected()
+
+
+EvaluationSet = Annotated[GeneratedSet | WdsSet | BenchmarkSet | HeldOutSet, Field(discriminator="kind")]

@@ -18,7 +18,15 @@ class Interpolation(ConfigModel):
     """This model is (1 - weight) start + weight refined, of the weights of a refinement and of its start (WiSE-FT, arXiv 2109.01903)."""
 
     run: Name  # the refinement
-    weight: Share = Field(description="share of the refined model; the start has the rest")
+    weight: Share | None = Field(None, description="share of the refined model; the start has the rest")
+    validation: Name | None = Field(None, description="instead of a weight: the retrieval set on which the best of `weights` is found")
+    weights: tuple[Share, ...] = Field((0.25, 0.5, 0.75, 1.0), description="shares of the refined model that are tried on that set")
+
+    @model_validator(mode="after")
+    def _given_or_found(self) -> Self:
+        if (self.weight is None) == (self.validation is None) or not self.weights:
+            raise ValueError("interpolate has either a weight, or a validation set and the weights to try on it")
+        return self
 
 
 class Run(ConfigModel):
@@ -58,23 +66,27 @@ class Resources(ConfigModel):
 
 
 Stage = Literal[
-    "corpus", "evaluation_set", "train_encoder", "encode", "encode_views", "mine", "select", "filter", "train", "evaluate", "probe",
-    "fingerprint", "contamination",
+    "corpus", "evaluation_set", "train_encoder", "encode", "encode_views", "mine", "select", "filter", "train", "sweep",
+    "evaluate", "probe", "fingerprint", "contamination",
 ]  # fmt: skip
 
 
 class PublishedCheckpoint(ConfigModel):
-    """This is a model that somebody published: its run is fetched and imported (`helip import`) instead of trained."""
+    """This is a model that somebody published: its run is fetched and imported (`helip import`) instead of trained.
+
+    A file or an address is of SLIP's or DeCLIP's layout; `model` is any checkpoint that the commands take.
+    """
 
     url: str | None = None
     path: str | None = None  # a file that you put there yourself, where no plain address serves it; $VARIABLES are expanded
+    model: str | None = None  # a checkpoint as every command names it: NAME@TAG, NAME@FILE, hf-hub:ORG/NAME or a folder
     obtain: str = ""  # where to get that file
     sha256: str | None = Field(None, pattern="^[0-9a-f]{64}$")  # None: recorded when first fetched, and compared from then on
 
     @model_validator(mode="after")
     def _one_source(self) -> Self:
-        if (self.url is None) == (self.path is None):
-            raise ValueError("give either url or path")
+        if sum(source is not None for source in (self.url, self.path, self.model)) != 1:
+            raise ValueError("give one of url, path and model")
         return self
 
 

@@ -30,12 +30,16 @@ class Model(ConfigModel):
 class FrozenModel(ConfigModel):
     """This is a CLIP of two frozen encoders, named as a study's `encoders` are, with trainable heads over their cached features.
 
-    A head is linear, GELU, dropout, linear. Views 0 and 1 of an image are the image and its mirror image; from the third on they are
-    random crops of `crop_scale`, the odd ones mirrored.
+    A head is linear, GELU, dropout, linear. With `head: residual` the trunks are the towers of a CLIP, and a head adds to a tower's
+    feature: before the first step it adds nothing, and the model is that CLIP.
+
+    Views 0 and 1 of an image are the image and its mirror image; from the third on they are random crops of `crop_scale`, the odd ones
+    mirrored.
     """
 
     image_trunk: Name
     text_trunk: Name
+    head: Literal["mlp", "residual"] = "mlp"
     embed_dim: Width = 256
     hidden: Width = 512
     dropout: float = Field(0.3, ge=0, lt=1)

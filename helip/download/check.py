@@ -14,9 +14,11 @@ from helip.config import (
     FolderCorpus,
     GeneratedCorpus,
     GeneratedSet,
+    HeldOutSet,
     MismatchedCorpus,
     ShardCorpus,
     TableCorpus,
+    TrainPartCorpus,
     UnionCorpus,
 )
 from helip.config import Corpus as Declaration
@@ -86,6 +88,8 @@ def _corpus(declaration: Declaration, folder: Path) -> tuple[State, str]:
             return "will be made", f"{declaration.size} generated pairs"
         case UnionCorpus():
             return "will be made", f"of {', '.join(declaration.of)}"
+        case TrainPartCorpus():
+            return "will be made", f"of {declaration.of}, without what is held out"
         case MismatchedCorpus():
             return "will be made", f"of {declaration.of}, {declaration.share:.0%} of its captions swapped"
         case ShardCorpus():
@@ -145,6 +149,8 @@ def _evaluation_set(study: Study, name: str) -> tuple[State, str]:
     declaration = study.declaration.evaluation[name]
     if isinstance(declaration, GeneratedSet):
         return "will be made", f"{declaration.items} generated items"
+    if isinstance(declaration, HeldOutSet):
+        return "will be made", f"of the pairs that {declaration.of} holds out"
     _present(declaration.root if isinstance(declaration, BenchmarkSet) else declaration.path, declaration.obtain)
     with tempfile.TemporaryDirectory() as place:
         metadata = build_evaluation_set(name, declaration, Path(place) / name)
@@ -171,6 +177,8 @@ def compare(name: str, expected: Expected, metadata: dict) -> None:
 
 def _checkpoint(study: Study, run: str) -> tuple[State, str]:
     checkpoint = study.declaration.published[run]
+    if checkpoint.model:
+        return "will be fetched", f"{checkpoint.model}, or opened where it lies"
     if checkpoint.path:
         _present(checkpoint.path, checkpoint.obtain)
     file, record = place(checkpoint, run, study.root / "checkpoints")

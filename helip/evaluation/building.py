@@ -1,13 +1,18 @@
 """Evaluation sets: generated ones written in CLIP benchmark's wds layout, a user's own checked, all with an evaluation.json."""
 
 import hashlib
-from collections.abc import Iterable
+import io
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from helip.config import BenchmarkSet, GeneratedSet, WdsSet
+from PIL import Image
+
+from helip.config import BenchmarkSet, GeneratedSet, HeldOutSet, WdsSet
 from helip.config import EvaluationSet as Declaration
+from helip.data.corpus import Corpus
 from helip.data.locations import resolve_path
+from helip.data.parts import held_out
 from helip.data.tars import samples, write
 from helip.errors import HelipError
 from helip.evaluation.sets import of_declaration
@@ -17,16 +22,21 @@ PER_SHARD = 5000
 IMAGES = frozenset({"webp", "png", "jpg", "jpeg"})  # what CLIP benchmark decodes
 
 
-def build_evaluation_set(name: str, declaration: Declaration, out: Path, inputs: dict[str, str] | None = None) -> dict[str, Any]:
+def build_evaluation_set(
+    name: str, declaration: Declaration, out: Path, inputs: dict[str, str] | None = None, held: Sequence[Corpus] = ()
+) -> dict[str, Any]:
     """Writes the folder `out` with its evaluation.json and returns what that says.
 
     It holds the task, CLIP benchmark's data set name and root ("." is the folder itself), split, items and the digests of class names,
-    templates and archives. HelipError for a set that could not be evaluated.
+    templates and archives. held: of a set of held-out pairs, the corpus that holds them out and the one they are of.
+    HelipError for a set that could not be evaluated.
     """
     with atomic_folder(out) as folder:
         match declaration:
             case GeneratedSet():
                 contents = _generated(name, declaration, folder)
+            case HeldOutSet():
+                contents = _held_out(declaration, folder, *held)
             case WdsSet():
                 root = resolve_path(declaration.path, declaration.obtain)
                 contents = {"dataset": f"wds/{name}", "root": str(root), "split": declaration.split, **check_wds(root, declaration)}
@@ -54,6 +64,29 @@ def _generated(name: str, declaration: GeneratedSet, folder: Path) -> dict[str, 
     return {"dataset": f"wds/{name}", "root": ".", "split": "test", **check_wds(folder, declaration)}
 
 
+def _held_out(declaration: HeldOutSet, folder: Path, part: Corpus, whole: Corpus) -> dict[str, Any]:
+    (folder / "dataset_type.txt").write_text("retrieval\n")
+    items = held_out(part, declaration.part)
+    told = ((ids[0], [caption for i in ids for caption in whole.captions(i)]) for ids in items)
+    _write_split(folder / "test", ((_encoded(whole, i), "txt", "\n".join(map(_one_line, captions))) for i, captions in told))
+    return {"dataset": "wds/held_out", "root": ".", "split": "test", **check_wds(folder, declaration)}
+
+
+def _encoded(corpus: Corpus, i: int) -> bytes:
+    """The image as it lies there, where every reader sees in it what training sees; else as PNG."""
+    data = corpus.image_bytes(i)
+    opened = Image.open(io.BytesIO(data))
+    if opened.format in ("JPEG", "PNG", "WEBP") and opened.mode == "RGB" and not opened.getexif() and getattr(opened, "n_frames", 1) == 1:
+        return data
+    buffer = io.BytesIO()
+    corpus.image(i).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def _one_line(caption: str) -> str:
+    return " ".join(caption.split())  # a line is a caption in that layout
+
+
 def _write_retrieval(name: str, declaration: GeneratedSet, folder: Path) -> None:
     from helip.synthetic.sets import captioned
 
@@ -79,7 +112,7 @@ def _write_split(folder: Path, items: Iterable[tuple[bytes, str, str]]) -> None:
     folder.mkdir()
     shard, shards = [], 0
     for i, (image, extension, text) in enumerate(items, 1):
-        shard += [(f"{i - 1:07d}.png", image), (f"{i - 1:07d}.{extension}", text.encode())]
+        shard += [(f"{i - 1:07d}.{_kind(image)}", image), (f"{i - 1:07d}.{extension}", text.encode())]
         if i % PER_SHARD == 0:
             write(folder / f"{shards}.tar", shard)
             shard, shards = [], shards + 1
@@ -89,10 +122,14 @@ def _write_split(folder: Path, items: Iterable[tuple[bytes, str, str]]) -> None:
     (folder / "nshards.txt").write_text(f"{shards}\n")
 
 
+def _kind(image: bytes) -> str:
+    return "jpg" if image.startswith(b"\xff\xd8") else "webp" if image.startswith(b"RIFF") else "png"
+
+
 # ---------------------------------------------------------------- folders in the wds layout
 
 
-def check_wds(root: Path, declaration: GeneratedSet | WdsSet) -> dict[str, Any]:
+def check_wds(root: Path, declaration: GeneratedSet | WdsSet | HeldOutSet) -> dict[str, Any]:
     """Returns the items and digests of a folder in CLIP benchmark's layout; HelipError for whatever it could not be evaluated with."""
     split = getattr(declaration, "split", "test")
     if not root.is_dir():

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from helip.config import BenchmarkSet, GeneratedSet, WdsSet
+from helip.config import BenchmarkSet, GeneratedSet, HeldOutSet, WdsSet
 from helip.config import EvaluationSet as Declaration
 from helip.data.locations import resolve_path
 from helip.errors import HelipError
@@ -91,7 +91,7 @@ class EvaluationSet:
 def of_declaration(name: str, declaration: Declaration, folder: Path) -> EvaluationSet:
     """Returns a study's set; `folder` is where the study keeps the sets that it generates."""
     match declaration:
-        case GeneratedSet():
+        case GeneratedSet() | HeldOutSet():
             return EvaluationSet(name, declaration.task, f"wds/{name}", folder)
         case WdsSet():
             return EvaluationSet(

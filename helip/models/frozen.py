@@ -14,6 +14,7 @@ import torch
 from PIL import Image
 from pydantic import TypeAdapter, ValidationError
 from torch import Tensor, nn
+from torch.nn.functional import layer_norm
 from torch.nn.functional import normalize as normalise
 
 from helip.config import Encoder, FrozenModel
@@ -44,19 +45,30 @@ class Trunk(Protocol):
 
 
 class Head(nn.Module):
-    """A head is linear, GELU, dropout, linear, over features that are standardised by `mean` and `std`, [D] each."""
+    """A head is linear, GELU, dropout, linear, over features that are standardised by `mean` and `std`, [D] each.
+
+    A residual head standardises each feature by itself, and adds what it makes of it to the feature: nothing, until it is trained.
+    """
 
     mean: Tensor
     std: Tensor
 
-    def __init__(self, width: int, hidden: int, embed_dim: int, dropout: float):
+    def __init__(self, width: int, hidden: int, embed_dim: int, dropout: float, residual: bool = False):
         super().__init__()
+        self._residual = residual
         self.register_buffer("mean", torch.zeros(width))
         self.register_buffer("std", torch.ones(width))
-        self.layers = nn.Sequential(nn.Linear(width, hidden), nn.GELU(), nn.Dropout(dropout), nn.Linear(hidden, embed_dim))
+        last = nn.Linear(hidden, embed_dim)
+        self.layers = nn.Sequential(nn.Linear(width, hidden), nn.GELU(), nn.Dropout(dropout), last)
+        if residual:
+            nn.init.zeros_(last.weight)
+            nn.init.zeros_(last.bias)
 
     def forward(self, features_BD: Tensor) -> Tensor:
         """Takes a trunk's features [B, D] and returns [B, embed_dim], not normalised."""
+        if self._residual:
+            added: Tensor = self.layers(layer_norm(features_BD, features_BD.shape[-1:]))
+            return features_BD + added
         projected: Tensor = self.layers((features_BD - self.mean) / self.std)
         return projected
 
@@ -73,7 +85,7 @@ class FrozenClip(nn.Module):
     def __init__(self, config: dict[str, Any]):
         super().__init__()
         parts = config[KEY]
-        sizes = parts["hidden"], config["embed_dim"], parts["dropout"]
+        sizes = parts["hidden"], config["embed_dim"], parts["dropout"], parts.get("head") == "residual"
         self.image_head, self.text_head = Head(parts["image_trunk"]["dim"], *sizes), Head(parts["text_trunk"]["dim"], *sizes)
         self.logit_scale = nn.Parameter(torch.tensor(math.log(1 / 0.07)))
         digests = [list(bytes.fromhex(parts[f"{side}_trunk"]["weights"])) for side in ("image", "text")]
@@ -164,8 +176,13 @@ def config_of(declaration: FrozenModel, image: tuple[Encoder, Trunk], text: tupl
     Raises HelipError where a trunk is of the wrong modality, or an encoder that a study trains itself.
     """
     parts: dict[str, Any] = {"hidden": declaration.hidden, "dropout": declaration.dropout}
+    parts |= {"head": declaration.head} if declaration.head != "mlp" else {}
     for side, name, (declared, trunk) in (("image", declaration.image_trunk, image), ("text", declaration.text_trunk, text)):
         check_trunk(side, name, declared)
+        if declaration.head == "residual" and trunk.dim != declaration.embed_dim:
+            raise HelipError(
+                f"{side}_trunk: '{name}' gives {trunk.dim} numbers, and a residual head needs embed_dim {declaration.embed_dim}"
+            )
         parts[f"{side}_trunk"] = {"encoder": declared.model_dump(mode="json"), "weights": trunk.weights, "dim": trunk.dim}
     size = list(image[1].prepare(Image.new("RGB", (64, 64))).shape[-2:]) if image[1].prepare else [0, 0]
     return {"embed_dim": declaration.embed_dim, "vision_cfg": {"image_size": size}, "text_cfg": {}, KEY: parts}

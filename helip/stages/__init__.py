@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from helip.errors import HelipError, nearest
+from helip.stages.answer import Answer
 from helip.stages.base import How, Stage, Work
 from helip.stages.check_data import CheckData
 from helip.stages.contamination import CheckContamination, Fingerprint, contamination_of
@@ -23,6 +24,7 @@ from helip.stages.filter import Filter, drawn_pairs
 from helip.stages.mine import Mine, MineShard, pairs_of
 from helip.stages.report import DecideClaims, Track, WriteReport
 from helip.stages.select import Select, selection_of
+from helip.stages.sweep import Sweep
 from helip.stages.table import MakeTable, tables_of
 from helip.stages.train import Interpolate, Train, model_of
 from helip.stages.train_encoder import TrainEncoder
@@ -31,16 +33,17 @@ from helip.study import Study
 # In the order of the work, which is that of the plan.
 STAGES: tuple[type[Stage], ...] = (
     BuildCorpus, Fingerprint, BuildEvaluationSet, CheckContamination, CheckData, TrainEncoder, Encode, MineShard, Mine, Select, Filter,
-    EncodeViews, Train, Interpolate, Evaluate, Probe, MakeTable, DrawFigure, DecideContrasts, DecideClaims,
-    WriteReport, Track,
+    EncodeViews, Train, Sweep, Interpolate, Evaluate, Probe, MakeTable, DrawFigure, DecideContrasts, DecideClaims,
+    WriteReport, Answer, Track,
 )  # fmt: skip
 BY_NAME = {stage.name: stage for stage in STAGES}
 
 __all__ = [
-    "BY_NAME", "STAGES", "BuildCorpus", "BuildEvaluationSet", "CheckContamination", "CheckData", "DecideClaims", "DecideContrasts",
-    "DrawFigure", "Encode", "EncodeViews", "Evaluate", "Filter", "Fingerprint", "How", "Interpolate", "MakeTable", "Mine", "MineShard",
-    "Probe", "Select", "Stage", "Track", "Train", "TrainEncoder", "Work", "WriteReport", "artefact", "contamination_of", "contrasts_of",
-    "data_check", "drawn_pairs", "make", "metrics_file", "model_of", "pairs_of", "selection_of", "tables_of",
+    "BY_NAME", "STAGES", "Answer", "BuildCorpus", "BuildEvaluationSet", "CheckContamination", "CheckData", "DecideClaims",
+    "DecideContrasts", "DrawFigure", "Encode", "EncodeViews", "Evaluate", "Filter", "Fingerprint", "How", "Interpolate", "MakeTable",
+    "Mine", "MineShard", "Probe", "Select", "Stage", "Sweep", "Track", "Train", "TrainEncoder", "Work", "WriteReport", "artefact",
+    "contamination_of", "contrasts_of", "data_check", "drawn_pairs", "make", "metrics_file", "model_of", "pairs_of", "selection_of",
+    "tables_of",
 ]  # fmt: skip
 
 

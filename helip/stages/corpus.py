@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from helip.config import Corpus as Declaration
-from helip.config import DownloadedCorpus, MismatchedCorpus, UnionCorpus
+from helip.config import DownloadedCorpus, MismatchedCorpus, TrainPartCorpus, UnionCorpus
 from helip.errors import HelipError
 from helip.io import digest, read_json
 from helip.stages.base import How, Stage, Work
@@ -32,6 +32,8 @@ class BuildCorpus(Stage):
                 return [BuildCorpus(self.study, member) for member in members]
             case MismatchedCorpus(of=base):
                 return [BuildCorpus(self.study, base)]
+            case TrainPartCorpus(of=whole):
+                return [BuildCorpus(self.study, whole)]
         return []
 
     @property
@@ -60,6 +62,7 @@ class BuildCorpus(Stage):
         from helip.data.build import build_corpus
         from helip.data.corpus import Corpus
         from helip.data.mismatched import mismatch
+        from helip.data.parts import train_part
         from helip.data.report import report
         from helip.download.corpora import download, join
 
@@ -70,6 +73,8 @@ class BuildCorpus(Stage):
             case UnionCorpus():
                 members = {need.corpus: Corpus.open(need.folder) for need in self.needs()}
                 corpus = join(declared, list(members.values()), self.folder, inputs | {n: c.digest for n, c in members.items()})
+            case TrainPartCorpus():
+                corpus = train_part(declared, Corpus.open(self.needs()[0].folder), self.folder, inputs)
             case MismatchedCorpus():
                 (base,) = self.needs()
                 corpus = mismatch(declared, Corpus.open(base.folder), self.folder, inputs)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from helip.config import Encoder, MismatchedCorpus, RunEncoder, SelfSupervisedEncoder, UnionCorpus
 from helip.stages.base import How, Stage, Work
 from helip.stages.corpus import BuildCorpus
+from helip.stages.encode_views import EncodeViews, views_of
 from helip.stages.train_encoder import TrainEncoder
 
 
@@ -52,7 +53,12 @@ class Encode(Stage):
             return [corpus, *members]
         if base := self.base():
             return [corpus, base]
-        return [corpus, *filter(None, [self.trained()])]
+        return [corpus, *filter(None, [self.trained(), self.views()])]
+
+    def views(self) -> EncodeViews | None:
+        """Returns what the trunks say of this corpus, where the encoder is a run's tower on frozen trunks that were asked already."""
+        declared = self.config()
+        return views_of(self.study, declared.run, self.corpus) if isinstance(declared, RunEncoder) else None
 
     def work(self) -> Work:
         """Units and items are pairs."""
@@ -77,6 +83,12 @@ class Encode(Stage):
             of = Features.open(base.folder, Corpus.open(BuildCorpus(self.study, base.corpus).folder).digest)
             rows = rearrange(of, None if of.metadata["modality"] == "image" else source_of(corpus.folder), corpus.digest, self.folder)
             return f"{rows} features of {base.corpus}"
+        views, trained = self.views(), self.trained()
+        if views is not None and trained is not None:
+            from helip.training.frozen import encode_by_heads
+
+            encode_by_heads(self.config(), trained.folder, views.features(corpus), corpus, self.folder)
+            return f"{len(corpus)} features, from those of the trunks"
         device, trained = torch_device(how.device), self.trained()
         encoder = encoders.load(self.config(), trained.folder if trained else None, device)
         cache.encode(self.config(), encoder, corpus, self.folder, workers=loader_workers(how.workers, device))

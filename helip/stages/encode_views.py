@@ -7,6 +7,7 @@ from helip.config import FrozenModel, MismatchedCorpus
 from helip.errors import HelipError
 from helip.stages.base import How, Stage, Work
 from helip.stages.corpus import BuildCorpus
+from helip.study import Study
 
 if TYPE_CHECKING:
     from helip.data.corpus import Corpus
@@ -80,3 +81,10 @@ class EncodeViews(Stage):
         from helip.training.frozen import features_of
 
         return features_of(self.folder, corpus, self.declared)
+
+
+def views_of(study: Study, run: str, corpus: str) -> EncodeViews | None:
+    """Returns what the trunks of a run's model say of a corpus, where they are frozen and it is the corpus that the run trains on."""
+    of_run = study.run(run)
+    known = of_run.corpus == corpus and isinstance(study.model(of_run.model), FrozenModel)
+    return EncodeViews(study, corpus, of_run.model) if known else None

@@ -2,9 +2,10 @@
 
 from dataclasses import dataclass
 
-from helip.config import EvaluationSet, GeneratedSet
+from helip.config import EvaluationSet, GeneratedSet, HeldOutSet, TrainPartCorpus
 from helip.io import read_json
 from helip.stages.base import How, Stage, Work
+from helip.stages.corpus import BuildCorpus
 
 
 @dataclass(frozen=True)
@@ -19,6 +20,15 @@ class BuildEvaluationSet(Stage):
 
     def config(self) -> EvaluationSet:
         return self.study.evaluation_set(self.set)
+
+    def needs(self) -> list[Stage]:
+        """Returns the corpus that its items are held out of, for a set of held-out pairs."""
+        declared = self.config()
+        if not isinstance(declared, HeldOutSet):
+            return []
+        part = self.study.corpus(declared.of)
+        assert isinstance(part, TrainPartCorpus)  # as the study holds
+        return [BuildCorpus(self.study, declared.of), BuildCorpus(self.study, part.of)]
 
     def images(self) -> tuple[int | None, int | None]:
         """Returns the number of test images, and of images that a probe trains on."""
@@ -36,7 +46,9 @@ class BuildEvaluationSet(Stage):
         return Work(size, size, (f"evaluation_set.{self.set}", "evaluation_set"))
 
     def make(self, how: How) -> str:
+        from helip.data.corpus import Corpus
         from helip.evaluation.building import build_evaluation_set
 
-        built = build_evaluation_set(self.set, self.config(), self.folder, {"evaluation_digest": self.digest})
+        inputs, held = {"evaluation_digest": self.digest}, [Corpus.open(need.folder) for need in self.needs()]
+        built = build_evaluation_set(self.set, self.config(), self.folder, inputs, held)
         return f"{built['items']} items, {built['task']}"

@@ -17,6 +17,7 @@ from helip.study.resolve import ResolvedRun
 if TYPE_CHECKING:
     from helip.evaluation.sets import EvaluationSet
     from helip.models.loading import Clip
+    from helip.stages.sweep import Sweep
     from helip.training.distributed import DistributedContext
     from helip.training.loop import TrainJob
 
@@ -102,8 +103,17 @@ class Train(Stage):
     def _import(self) -> str:
         from helip.download.checkpoints import fetch_model
 
-        checkpoint = self.study.declaration.published[self.run]
-        sha256 = fetch_model(checkpoint, self.run, self.study.root / "checkpoints", self.folder, self.digest)
+        checkpoint, over = self.study.declaration.published[self.run], None
+        declared = self.study.model(self.study.run(self.run).model)
+        if isinstance(declared, FrozenModel) and declared.head == "residual":
+            from helip.training.frozen import over_towers
+
+            trunks = EncodeViews(self.study, self.study.run(self.run).corpus, self.study.run(self.run).model).trunks()
+
+            def over(reference: str) -> "Clip":
+                return over_towers(declared, reference, trunks)
+
+        sha256 = fetch_model(checkpoint, self.run, self.study.root / "checkpoints", self.folder, self.digest, over)
         return f"imported a checkpoint with sha256 {sha256}"
 
     def _retention_set(self, name: str) -> "EvaluationSet":
@@ -204,9 +214,15 @@ class Interpolate(Stage):
     def title(self) -> str:
         return f"{self.run} seed {self.seed}"
 
-    def config(self) -> float:
-        """Returns the refined model's share."""
+    def config(self) -> float | None:
+        """Returns the refined model's share; None where the stage `sweep` finds it."""
         return self._declared().weight
+
+    def sweep(self) -> "Sweep | None":
+        """Returns the sweep that finds the weight; None where the study gives one."""
+        from helip.stages.sweep import Sweep
+
+        return Sweep(self.study, self.run, self.seed) if self.config() is None else None
 
     def _declared(self) -> Interpolation:
         run = _resolved(self)
@@ -215,10 +231,11 @@ class Interpolate(Stage):
         return run.interpolate
 
     def needs(self) -> list[Stage]:
-        return [*self._mixed()]
+        sweep = self.sweep()
+        return [*self.mixed(), *([sweep] if sweep else [])]
 
-    def _mixed(self) -> "tuple[Train | Interpolate, Train | Interpolate]":
-        """The start, and the model refined from it."""
+    def mixed(self) -> "tuple[Train | Interpolate, Train | Interpolate]":
+        """Returns the start, and the model refined from it."""
         start = model_of(self.study, _resolved(self).refined_run, start_seed(self.seed))
         return start, model_of(self.study, self._declared().run, self.seed)
 
@@ -233,8 +250,12 @@ class Interpolate(Stage):
     def make(self, how: How) -> str:
         from helip.models import interpolation
 
-        start, refined = self._mixed()
-        weight, facts = self.config(), {"digest": self.digest, "of": refined.run}
+        (start, refined), sweep, weight = self.mixed(), self.sweep(), self.config()
+        facts = {"digest": self.digest, "of": refined.run, "weight": weight}
+        if sweep is not None:
+            weight = sweep.best()
+            facts["weight"] = weight
+        assert weight is not None  # a declaration has a weight or a sweep
         interpolation.write(str(start.folder), refined.folder, weight, self.folder, facts)
         return f"{1 - weight:g} of {start.run} and {weight:g} of {refined.run}"
 

@@ -3,7 +3,17 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from helip.config import AccuracyBySize, Claim, FrozenModel, RunEncoder, SelfSupervisedEncoder, check_frozen
+from helip.config import (
+    AccuracyBySize,
+    Claim,
+    FrozenModel,
+    HeldOutSet,
+    RunEncoder,
+    SelfSupervisedEncoder,
+    TrainPartCorpus,
+    UnionCorpus,
+    check_frozen,
+)
 from helip.errors import HelipError
 from helip.study.contrasts import check_contrasts
 from helip.study.published import check_margin
@@ -17,11 +27,29 @@ def check(study: "Study", folder: Path) -> None:
 
     folder: experiments/paper, where tables and claims stand.
     """
+    _check_parts(study)
     _check_tables(study, folder)
     _check_published(study)
     _check_encoders(study)
     _check_frozen(study)
     check_contrasts(study)
+
+
+def _check_parts(study: "Study") -> None:
+    corpora = study.declaration.corpora
+    for name, corpus in corpora.items():
+        if isinstance(corpus, TrainPartCorpus) and isinstance(corpora.get(corpus.of, corpus), TrainPartCorpus | UnionCorpus):
+            raise HelipError(f"{study.file}: corpora -> {name}: of names '{corpus.of}', which is no corpus with samples of its own")
+    for name, declared in study.declaration.evaluation.items():
+        if isinstance(declared, HeldOutSet) and not isinstance(corpora.get(declared.of), TrainPartCorpus):
+            raise HelipError(f"{study.file}: evaluation -> {name}: of names '{declared.of}', which is no corpus of kind train_part")
+    retrieval = {name for name, one in study.declaration.evaluation.items() if one.task == "retrieval"}
+    for run in study.runs.values():
+        if run.interpolate and run.interpolate.validation not in (None, *retrieval):
+            raise HelipError(
+                f"{study.file}: {run.name}: interpolate names validation set '{run.interpolate.validation}', and the retrieval sets are "
+                f"{', '.join(sorted(retrieval)) or 'none'}"
+            )
 
 
 def _check_tables(study: "Study", folder: Path) -> None:

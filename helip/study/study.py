@@ -24,6 +24,7 @@ from helip.config import (
     StudyConfig,
     Table,
     TrainConfig,
+    TrainPartCorpus,
     UnionCorpus,
 )
 from helip.config.reading import read_yaml
@@ -155,6 +156,8 @@ class Study:
                 return size
             case DownloadedCorpus(sample=int(sample)):
                 return sample
+            case TrainPartCorpus(of=whole):
+                return self.declared_size(whole)
             case MismatchedCorpus(of=base):
                 return self.declared_size(base)
             case UnionCorpus(of=members, published_size=None):
@@ -167,6 +170,8 @@ class Study:
         match self.corpus(corpus):
             case UnionCorpus(of=members):
                 return all(self.is_generated(m) for m in members)
+            case TrainPartCorpus(of=whole):
+                return self.is_generated(whole)
             case declared:
                 return isinstance(declared, GeneratedCorpus)
 

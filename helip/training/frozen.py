@@ -5,6 +5,7 @@ clip = new(declaration, encoders, features, seed=0)
 job = TrainJob(recipe, clip, corpus, ..., features=features)
 """
 
+import dataclasses
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -15,10 +16,11 @@ import torch
 from PIL import Image, ImageOps
 from torch.utils.data import Dataset
 
-from helip.config import Augmentation, FrozenModel, TrainConfig, cached_views, check_frozen
+from helip.config import Augmentation, FrozenModel, OpenClipEncoder, TrainConfig, cached_views, check_frozen
 from helip.config import Encoder as EncoderConfig
 from helip.data.mismatched import source_of
 from helip.encoders import cache
+from helip.encoders import load as load_encoder
 from helip.encoders.encoder import Encoder
 from helip.encoders.features import Features
 from helip.encoders.rearranged import rearrange
@@ -26,7 +28,7 @@ from helip.errors import HelipError
 from helip.hashing import mixed, uniforms
 from helip.io import digest, read_json
 from helip.models.frozen import CaptionTrunk, FrozenClip, check_trunk, config_of
-from helip.models.loading import Clip
+from helip.models.loading import Clip, open_start
 from helip.training.augmentation import CROP_AREA, FLIP, PER_VIEW, caption_draws, crop_box
 from helip.training.batches import Corpus, Inputs, Loaded
 from helip.training.sampler import BatchPlan
@@ -240,11 +242,64 @@ def new(declaration: FrozenModel, trunks: Trunks, features: TrunkFeatures, seed:
     return Clip(model, config, {}, CaptionTrunk(lambda: trunks[1][1]))
 
 
+def over_towers(declaration: FrozenModel, reference: str, trunks: Trunks) -> Clip:
+    """Returns a model with residual heads over the towers of a CLIP, which gives that CLIP's features until it is trained.
+
+    HelipError is raised where the CLIP cannot be opened.
+    """
+    config, towers = config_of(declaration, *trunks), open_start(reference)
+    model = FrozenClip(config)
+    with torch.no_grad():
+        model.logit_scale.copy_(towers.model.logit_scale.reshape(()))
+    return Clip(model, config, {}, CaptionTrunk(lambda: trunks[1][1]))
+
+
 def _moments(rows_ND: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     blocks = [slice(start, start + BLOCK) for start in range(0, len(rows_ND), BLOCK)]
     mean_D = sum(rows_ND[b].sum(0, dtype=np.float64) for b in blocks) / len(rows_ND)
     variance_D = sum(np.square(rows_ND[b] - mean_D).sum(0) for b in blocks) / len(rows_ND)
     return mean_D, np.sqrt(variance_D) + 1e-6
+
+
+# ------------------------------------------------------------ what trained heads say of a corpus
+
+
+class _TrunkRows:
+    """A corpus whose images are the image trunk's features of view 0."""
+
+    def __init__(self, corpus: Corpus, features: TrunkFeatures):
+        self.digest, self._corpus, self._features = corpus.digest, corpus, features
+
+    def __len__(self) -> int:
+        return len(self._corpus)
+
+    def image(self, row: int) -> Any:
+        return np.asarray(self._features.images[0, row], np.float32)
+
+    def caption(self, row: int) -> str:
+        return self._corpus.caption(row)
+
+
+def encode_by_heads(
+    declaration: EncoderConfig, model: Path, features: TrunkFeatures, corpus: Corpus, out: Path, *, dtype: str = "float16"
+) -> None:
+    """Writes the features of a corpus by one tower of a model on frozen trunks, as `helip.encoders.cache.encode` does, from what its
+    trunks say of it already: no image is opened. HelipError is raised where the model cannot be opened.
+    """
+    named = OpenClipEncoder(modality="image" if declaration.modality == "image" else "text", model=f"local-dir:{model}")
+    encoder, heads = load_encoder(named), open_start(model).model.eval().requires_grad_(False)
+    rows: Any = _TrunkRows(corpus, features)
+    if declaration.modality == "image":
+        fast = dataclasses.replace(encoder, prepare=torch.from_numpy, embed=lambda batch: heads.encode_image(batch).float())
+    else:
+        place = {corpus.caption(i): i for i in range(len(corpus))}
+
+        def embed(captions: list[str]) -> torch.Tensor:
+            ids = np.array([place[caption] for caption in captions])
+            return heads.encode_text(torch.from_numpy(features.text_rows(ids))).float()
+
+        fast = dataclasses.replace(encoder, embed=embed)
+    cache.encode(declaration, fast, rows, out, batch_size=BLOCK, dtype=dtype)
 
 
 # ------------------------------------------------------------ what a training draws

@@ -15,7 +15,7 @@ MAKES = {  # the JSON in what a command makes, and arguments that read `INPUT`
     "mine": ("pairs.json", "--image-features INPUT"),
     "merge-pairs": ("pairs.json", "INPUT"),
     "filter-pairs": ("pairs.json", "--corpus nowhere --model nothing --pairs INPUT"),
-    "refine": ("train.json", "--corpus nowhere --batch-size 8 --steps 1 --learning-rate 1 --model local-dir:INPUT"),
+    "train": ("train.json", "--corpus nowhere --batch-size 8 --steps 1 --learning-rate 1 --model local-dir:INPUT"),
     "interpolate": ("train.json", "--start nothing --refined INPUT"),
     "import": ("import.json", "INPUT"),
     "pack-set": ("packed.json", "cub INPUT"),
@@ -23,7 +23,7 @@ MAKES = {  # the JSON in what a command makes, and arguments that read `INPUT`
 WRONG = {
     "refin": "helip: 'refin': no such command; did you mean 'refine'?",
     "xyz": "helip: 'xyz': no such command; see `helip --help`",
-    "train": "helip: 'train' is no longer a command but a stage of a study; see `helip run --help`",
+    "fetch-model": "helip: 'fetch-model' is no longer a command but a stage of a study; see `helip run --help`",
     "data": "helip: 'data' is half a command: write `helip data check STUDY`",
     "--help-me": "helip: '--help-me': no such command; see `helip --help`",
     "--print-completion fish": "helip: --print-completion takes bash or zsh, and not 'fish'",
@@ -39,9 +39,16 @@ WRONG = {
     "export-pairs --out x.csv": "helip export-pairs: PAIRS is missing: the folder of a pair set; see `helip export-pairs --help`",
     "merge-pairs --out x": "helip merge-pairs: SHARDS is missing: the folders that `helip mine --shard i/n` made; "
     "see `helip merge-pairs --help`",
-    "refine --start x": "helip refine: --start is no longer an option; write --model MODEL, as in every other command",
-    "refine --corpus x --model y --out z": "helip refine: --batch-size: is missing",
-    "refine --corpus x --model y --out z --batch-size 8 --learning-rate 1": "helip refine: --steps: give either epochs or steps",
+    "train --start x": "helip train: --start is no longer an option; write --model MODEL, as in every other command",
+    "train --corpus x --model y --out z": "helip train: --batch-size: is missing",
+    "train --corpus x --model y --out z --batch-size 8 --learning-rate 1": "helip train: --steps: give either epochs or steps",
+    "refine --corpus x": "helip refine: --corpus is no longer an option; `helip train` trains once on a corpus folder, with the options "
+    "that `helip refine` had",
+    "refine --model x@y --data z": "helip refine: --out is missing: the folder to make, with everything in it; see `helip refine --help`",
+    "refine --model here/none --data z --out o": "helip refine: --model here/none: is not there; write NAME@TAG "
+    "(ViT-B-32@laion2b_s34b_b79k), NAME@FILE, hf-hub:ORG/NAME or an open_clip folder",
+    "refine --model x@y --data z --out o --learning-rate 0": "helip refine: --learning-rate: Input should be greater than 0",
+    "refine --model x@y --data z --out o --epochs 1 --steps 2": "helip refine: --steps: give either epochs or steps",
     "report": "helip report: STUDY is missing: a study of experiments/studies, without .yaml; see `helip report --help`",
 }
 
@@ -122,8 +129,8 @@ ASK = 'source "$1"; COMP_WORDS=("${@:2}"); COMP_CWORD=$((${#COMP_WORDS[@]} - 1))
         (["mi"], {"mine"}),
         (["data", "c"], {"check"}),
         (["mine", "--tau"], {"--tau", "--tau-image", "--tau-text"}),
-        (["refine", "--early-stopping-p"], {"--early-stopping-patience"}),
-        (["refine", "--no-d"], {"--no-drop-noise"}),
+        (["train", "--early-stopping-p"], {"--early-stopping-patience"}),
+        (["train", "--no-d"], {"--no-drop-noise"}),
         (["mine", "--method", "f"], {"fast_hpm"}),
         (["pack-set", "s"], {"sun397"}),
     ],

@@ -16,7 +16,7 @@ from helip.gpus import loader_workers, torch_device
 FROM_MODELS = [
     ("mine", MiningSpec, set(), {}),
     ("select", Selection, {"weights", "lemon", "image_encoder", "text_encoder"}, {"batch_size": "random_batch_size"}),  # --target: a folder
-    ("refine", Refinement, {"objective", "augmentation", "early_stopping", "retention", "false_negatives"}, {}),
+    ("train", Refinement, {"objective", "augmentation", "early_stopping", "retention", "false_negatives"}, {}),
     ("corpus", TableCorpus, {"kind", "label", "path"}, {}),
     ("corpus", ShardCorpus, {"kind", "label", "path", "obtain", "captions"}, {}),  # captions: an option of its own, detected
 ]
@@ -43,7 +43,7 @@ def test_the_help_page_has_every_field_of_the_model(command, model, left_out, sp
 
 
 def test_nested_models_are_options_with_a_prefix(capsys):
-    text = page("refine", capsys)
+    text = page("train", capsys)
     selection = page("select", capsys).replace("_", "-")
     assert all(f"  --lemon-{field}".replace("_", "-") in selection for field in LemonSettings.model_fields)
     for name in ("augmentation", "early_stopping", "retention", "false_negatives"):
@@ -152,7 +152,7 @@ def test_a_value_that_cannot_be_is_the_models_one_sentence(arguments, sentence, 
 @pytest.mark.parametrize(
     ("command", "more"),
     [
-        ("refine", "--corpus x --model x --out x --batch-size 8 --steps 1 --learning-rate 1"),
+        ("train", "--corpus x --model x --out x --batch-size 8 --steps 1 --learning-rate 1"),
         ("encode", "--corpus CORPUS --encoder timm:resnet18 --out x"),
         ("filter-pairs", "--corpus x --pairs x --model x --out x"),
         ("select", "--corpus CORPUS --model x --out x"),

@@ -1,4 +1,4 @@
-"""`helip refine` on somebody's own data, and the one sentence it says when something is wrong."""
+"""`helip train` on somebody's own data, and the one sentence it says when something is wrong."""
 
 import csv
 import os
@@ -41,7 +41,7 @@ def own(tmp_path_factory):
 def refine(own, out, *more: str) -> int:
     given = ["--corpus", str(own / "corpus"), "--model", str(own / "model"), "--out", str(out)]
     usual = ["--steps", "3", "--batch-size", "8", "--learning-rate", "1e-3", "--device", "cpu"]
-    return main(["refine", *given, *usual, *more])
+    return main(["train", *given, *usual, *more])
 
 
 def test_refine_makes_a_model_and_says_what_it_will_do(own, tmp_path, capsys):
@@ -81,7 +81,7 @@ def test_a_wrong_recipe_names_the_file_or_option_at_fault(own, tmp_path, capsys)
     assert "recipe.yaml: arm: 'hard' is none of control, cleaned, helip (and 1 more)" in capsys.readouterr().err
     (tmp_path / "recipe.yaml").write_text("{arm: control}\n")
     assert refine(own, tmp_path / "out", "--recipe", str(tmp_path / "recipe.yaml"), "--gamma", "-1") == 2
-    assert "helip refine: --gamma: Input should be greater than or equal to 0" in capsys.readouterr().err
+    assert "helip train: --gamma: Input should be greater than or equal to 0" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(("name", "task"), [("cifar10", "classification"), ("flickr30k", "retrieval")])
@@ -160,7 +160,7 @@ def test_pairs_without_what_the_start_takes_for_matches(own, tmp_path, capsys):
 )
 def test_bad_input_is_one_sentence_and_leaves_nothing(own, tmp_path, capsys, more, words):
     assert refine(own, tmp_path / "out", *(m.format(own=own) for m in more)) == 2
-    errors = [line for line in capsys.readouterr().err.splitlines() if line.startswith("helip refine: ")]
+    errors = [line for line in capsys.readouterr().err.splitlines() if line.startswith("helip train: ")]
     assert len(errors) == 1
     assert words in errors[0]
     assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,133 @@
+"""`helip refine`: any CLIP, any pairs, one command, an answer; and `helip demo`, the same on a generated world."""
+
+import os
+import sys
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from helip.cli.command import MODEL, Command, Model, OptionsOf, Shown, Threads
+from helip.config import Refinement, Selection, TableCorpus
+from helip.errors import HelipError
+
+GONE = "`helip train` trains once on a corpus folder, with the options that `helip refine` had"
+OF_A_RECIPE = ("arm", "retention")
+
+
+class Refine(Command):
+    """Indexes the pairs, holds some out, mines hard pairs, selects, trains every arm, evaluates before and after, and writes the answer
+    into OUT/report.html. The same command again goes on where it was; OUT/experiments/studies/own.yaml is the study, yours to edit.
+
+    What is not given suits the start and the number of pairs: learning rate, batch size, epochs, warm-up, precision.
+    """
+
+    former = dict.fromkeys(("--corpus", "--pairs", "--keep", "--recipe"), GONE)
+
+    model: Model = Field(description=f"the checkpoint to refine: {MODEL}")
+    data: str = Field(description="the pairs: WebDataset .tar files, a folder of images with captions beside them, or a table of any kind")
+    out: Path = Field(description="the folder to make, with everything in it")
+    arms: tuple[str, ...] = Field(("control", "selected", "helip"), description="what is tried; also cleaned, selected_helip")
+    evaluate: tuple[str, ...] = Field((), description="other sets: folders in CLIP benchmark's wds layout, or NAME=ROOT; by default none")
+    retention: str | None = Field(None, description="a set that must not be forgotten, as for --evaluate; by default held-out pairs alone")
+    select: Literal["s_clip_loss", "clip_score", "agreement", "ridge"] = Field("s_clip_loss", description="what pairs are selected by")
+    image_encoder: Annotated[str | None, Shown("LIBRARY:NAME")] = Field(
+        None, description="of images, for mining and for agreement and ridge; by default the start's own tower"
+    )
+    text_encoder: Annotated[str | None, Shown("LIBRARY:NAME")] = Field(None, description="of captions; by default the start's own tower")
+    freeze: str | None = Field(
+        None, description="image,text trains heads on cached features of both towers: cheap, and little is forgotten; by default none"
+    )
+    held_out: float = Field(0.1, gt=0, lt=0.5, description="share of the images held out for validation, and again for test, 1000 at most")
+    seeds: Threads = Field(1, description="trainings of each arm; 3 let the intervals hold the luck of a training")
+    minutes: float | None = Field(None, gt=0, description="shorten or lengthen the trainings so that all ends in this time; none: epochs")
+    dry_run: bool = Field(False, description="say what will happen, how long it will take and how much disk it needs; write nothing")
+    cores: Threads | None = Field(None, description="CPU cores to use; by default all of this process")
+    gpus: int | None = Field(None, ge=0, description="GPUs of a training; by default 1 where there is one")
+    profile: str | None = Field(None, description="a Snakemake profile, such as slurm: jobs go to the cluster; by default they run here")
+    memory_mb: Threads = Field(8000, description="memory that a job may use, in MB")
+    keep: float = Field(Selection.model_fields["keep"].default, gt=0, le=1, description="share of the pairs that selection keeps")
+    captions: str | None = Field(
+        None, description="of shards or a folder: txt, lines (of the .txt) or json.NAME (in the .json); by default as the first ones show"
+    )
+    refinement: Annotated[dict[str, Any], OptionsOf(Refinement, omit=OF_A_RECIPE, suited=True)] = {}
+    table: Annotated[dict[str, Any], OptionsOf(TableCorpus, omit=("kind", "label", "path"), title="of a table of pairs")] = {}
+
+    def run(self) -> int:
+        """Builds the answer and prints it, or says what would be done; returns 130 where it was stopped."""
+        from helip.own.refine import Way, dry_run, refine
+        from helip.own.study import Machine, Request
+
+        cores = self.cores or len(os.sched_getaffinity(0))
+        way = Way(self.out, Machine(cores, self._gpus(), self.memory_mb), self.profile, self.minutes)
+        request = Request(
+            model=_absolute(self.model), data=self.data, arms=self.arms, seeds=self.seeds, corpus=self._data(),
+            select={"score": self.select, "keep": self.keep, **self._by_encoders()}, refinement=_checked(self.refinement),
+            image_encoder=self.image_encoder, text_encoder=self.text_encoder, held_out=self.held_out, evaluate=self.evaluate,
+            retention=self.retention, freeze=self._frozen(),
+        )  # fmt: skip
+        if self.dry_run:
+            print(dry_run(request, way))
+            return 0
+        try:
+            refine(request, way)
+        except KeyboardInterrupt:
+            print(f"helip refine: stopped; what is done in {self.out} is kept, and the same command goes on from there", file=sys.stderr)
+            return 130
+        return 0
+
+    def _gpus(self) -> int:
+        if self.gpus is not None:
+            return self.gpus
+        import torch
+
+        return int(torch.cuda.is_available() or self.profile is not None)
+
+    def _data(self) -> dict[str, Any]:
+        return self.table | ({"captions": self.captions} if self.captions else {})
+
+    def _frozen(self) -> tuple[str, ...]:
+        parts = tuple(sorted(part.strip() for part in (self.freeze or "").split(",") if part.strip()))
+        if parts not in ((), ("image", "text")):
+            raise HelipError(f"--freeze {self.freeze}: write image,text: features are cached where both towers stay as they are")
+        return parts
+
+    def _by_encoders(self) -> dict[str, str]:
+        of_encoders = self.select in ("agreement", "ridge")
+        return {"image_encoder": "mining_image", "text_encoder": "mining_text"} if of_encoders else {}
+
+
+def _absolute(model: str) -> str:
+    """The same checkpoint, however it is named, from any folder."""
+    from helip.models.reference import parse
+
+    named = parse(model)
+    if named.folder is not None:
+        if not named.folder.is_dir():
+            raise HelipError(f"--model {model}: is not there; write {MODEL}")
+        return f"local-dir:{named.folder.resolve()}"
+    return f"{named.name}@{named.file.resolve()}" if named.file else model
+
+
+def _checked(options: dict[str, Any]) -> dict[str, Any]:
+    """The options of a recipe, each of which must be right whatever the others are."""
+    from helip.config.reading import validate_options
+
+    length = {} if {"epochs", "steps"} & options.keys() else {"epochs": 1.0}
+    validate_options(Refinement, {"batch_size": 2, "learning_rate": 1.0, **length, **options}, nameless="steps")
+    return options
+
+
+class Demo(Command):
+    """Renders 1,500 pairs of a small world, trains a small CLIP on others, refines it with `helip refine`, and prints the answer. Nothing
+    is downloaded and nothing is opened; it takes under two minutes on two cores.
+    """
+
+    out: Path = Field(Path("demo"), description="the folder to make")
+    cores: Threads | None = Field(None, description="CPU cores to use; by default all of this process")
+
+    def run(self) -> None:
+        """Makes the world, the start and the answer."""
+        from helip.own.demo import demo
+
+        demo(self.out, self.cores or len(os.sched_getaffinity(0)))

@@ -1,0 +1,178 @@
+"""`helip refine` from its request to its answer: a study is written, the graph is built, the answer is printed."""
+
+import os
+import shutil
+import sys
+import tempfile
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from helip.errors import HelipError
+from helip.io import digest, read_json, write_json
+from helip.own import planning, running
+from helip.own.arms import ARMS
+from helip.own.files import NAME, plain, study_file, write
+from helip.own.fitting import steps_in
+from helip.own.sources import count_pairs
+from helip.own.start import StartFacts, digest_of, look_at
+from helip.own.study import Machine, Request, declare
+from helip.stages import Answer, Train
+from helip.study import Study
+
+RECORD = "refine.json"  # of a folder that `helip refine` made: what was asked for
+PAGE, BEST = "report.html", "best_model"
+
+
+@dataclass(frozen=True)
+class Way:
+    """How a request is run, which changes nothing in the answer."""
+
+    out: Path
+    machine: Machine
+    profile: str | None = None
+    minutes: float | None = None
+
+
+def dry_run(request: Request, way: Way) -> str:
+    """Returns what will be done, how long it will take and how much disk it needs. Nothing is written into the folder."""
+    start = look_at(request.model, way.machine.device)
+    with tempfile.TemporaryDirectory(prefix="helip-refine-") as place:
+        edited = study_file(way.out).is_file() and (way.out / RECORD).is_file()
+        study = declare(request, start, way.machine)
+        if not edited:
+            write(Path(place), study, running.project_root())
+        loaded = Study(NAME, (way.out if edited else Path(place)) / "experiments", way.out / "results")
+        pairs = count_pairs(study["corpora"]["whole"])
+        held_out = min(1000, round(request.held_out * pairs))
+        lines = planning.plan(loaded, start, pairs - 2 * held_out, held_out, way.machine.cores)
+    free = shutil.disk_usage(_existing(way.out)).free
+    return "\n".join([*_described(request, loaded, start, pairs, held_out), "", planning.text(lines), "", *_room(lines, free, way)])
+
+
+def refine(request: Request, way: Way) -> None:
+    """Builds the answer in the folder, from wherever an earlier command left off, and prints it.
+
+    Raises HelipError for what cannot be read, and where a job fails; KeyboardInterrupt where it is stopped.
+    """
+    begun = time.monotonic()
+    _check_folder(way.out)
+    with running.alone(way.out) as lock:
+        _declare(request, way)
+        if way.minutes is not None and not read_json(way.out / RECORD).get("steps"):
+            _fit(way, begun, lock)
+        jobs = running.build(way.out, [PAGE], way.machine.cores, way.profile, lock)
+        _finish(way.out, jobs, time.monotonic() - begun)
+
+
+def _existing(path: Path) -> Path:
+    path = path.absolute()
+    return path if path.exists() else _existing(path.parent)
+
+
+def _check_folder(out: Path) -> None:
+    if out.is_dir() and any(out.iterdir()) and not (out / RECORD).is_file() and not (out / ".lock").is_file():
+        raise HelipError(f"--out {out}: holds other files; name a folder that is not there, or one that `helip refine` made")
+
+
+def _study(out: Path) -> Study:
+    return Study(NAME, out / "experiments", out / "results")
+
+
+# ---------------------------------------------------------------- the study file
+
+
+def _declare(request: Request, way: Way) -> None:
+    """Writes the study, or takes the one that is there: a file edited by hand is never written over."""
+    asked = {"request": asdict(request), "minutes": way.minutes, "start": digest_of(request.model)}
+    asked["request"] = yaml.safe_load(yaml.safe_dump(plain(asked["request"])))
+    record = read_json(way.out / RECORD) if (way.out / RECORD).is_file() else {}
+    file = study_file(way.out)
+    edited = file.is_file() and bool(record) and digest(file.read_text()) != record["study"]
+    if file.is_file() and {name: record.get(name) for name in asked} == asked:
+        if edited:
+            print(f"{file}: was edited; it is taken as it is", file=sys.stderr)
+        return
+    if edited:
+        raise HelipError(f"{file}: was edited, and the options changed since; run `snakemake {PAGE}` in {way.out}, or name another --out")
+    start = look_at(request.model, way.machine.device)
+    study = declare(request, start, way.machine)
+    text = write(way.out, study, running.project_root())
+    loaded = _study(way.out)  # refuses what does not fit together before it is recorded
+    write_json(way.out / RECORD, {**asked, "study": digest(text)})
+    pairs = count_pairs(study["corpora"]["whole"])
+    for line in _described(request, loaded, start, pairs, min(1000, round(request.held_out * pairs))):
+        print(line, file=sys.stderr, flush=True)
+
+
+def _described(request: Request, study: Study, start: StartFacts, pairs: int, held_out: int) -> list[str]:
+    arms = [run for run in study.runs.values() if run.name in ARMS]
+    recipe = arms[0].recipe
+    steps = planning.steps_of(study, arms[0].name, pairs - 2 * held_out)
+    kind = "heads on frozen trunks" if start.is_frozen else "both towers"
+    return [
+        f"start: {request.model}, {start.parameters / 1e6:.1f} million parameters, images of {start.image_size} pixels; {kind} are trained",
+        f"data: about {pairs} pairs of {request.data}; about {held_out} images are held out for validation and {held_out} for test",
+        f"arms: {', '.join(f'{run.name} ({ARMS[run.name][0]})' for run in arms)}; {len(arms[0].seeds)} training(s) of each",
+        f"training: about {steps} steps of {recipe.batch_size} pairs, learning rate {recipe.learning_rate:g}, {recipe.precision}",
+    ]
+
+
+def _room(lines: list[planning.Line], free: int, way: Way) -> list[str]:
+    need = sum(line.disk for line in lines)
+    room = [f"disk: {need / 1e6:.0f} MB are needed and {free / 1e6:.0f} MB are free in {_existing(way.out)}"]
+    if need > free:
+        room.append("That is too little: name an --out on a larger disk.")
+    if way.minutes is not None:
+        room.append(f"--minutes {way.minutes:g}: once their first steps are measured, the trainings are fitted to what is left of that.")
+    return [*room, f"The same command without --dry-run does it; its study file will be {study_file(way.out)}."]
+
+
+# ---------------------------------------------------------------- a budget of time
+
+
+def _fit(way: Way, begun: float, lock: int) -> None:
+    """Builds everything that the trainings need, measures their first steps, and writes into the study how many steps fit."""
+    assert way.minutes is not None  # the caller asked
+    study = _study(way.out)
+    trainings = [Train(study, run.name, seed) for run in study.runs.values() if run.name in ARMS for seed in run.seeds]
+    targets = sorted({os.path.relpath(path, way.out) for one in trainings for path in one.inputs()})
+    running.build(way.out, targets, way.machine.cores, way.profile, lock)
+    declared = yaml.safe_load(study_file(way.out).read_text())
+    record = read_json(way.out / RECORD)
+    rest = _evaluations(study, way, declared)
+    left = 60 * way.minutes - (time.monotonic() - begun) - rest
+    steps = steps_in(left, study, None if way.machine.gpus else "cpu")
+    declared["refinement"].pop("epochs", None)
+    declared["refinement"] |= {"steps": steps, "warmup_steps": max(1, steps // 20)}
+    text = write(way.out, declared, running.project_root())
+    write_json(way.out / RECORD, record | {"steps": steps, "study": digest(text)})
+    print(f"--minutes {way.minutes:g}: {steps} steps of each training fit ({left / 60:.1f} minutes are left for them)", file=sys.stderr)
+
+
+def _evaluations(study: Study, way: Way, declared: dict[str, Any]) -> float:
+    """Seconds that the evaluations and sweeps will take."""
+    start = look_at(declared["published"]["start"]["model"], way.machine.device)
+    manifest = read_json(study.root / "corpora" / "train" / "manifest.json")
+    lines = planning.plan(study, start, manifest["size"], max(manifest["held_out"].values()), way.machine.cores)
+    return sum(line.seconds for line in lines if line.what not in ("train",))
+
+
+# ---------------------------------------------------------------- the end
+
+
+def _finish(out: Path, jobs: int, seconds: float) -> None:
+    answer = Answer(_study(out))
+    content = read_json(answer.folder / "answer.json")
+    link = out / BEST
+    model = content["best"]["model"]
+    if link.is_symlink() or not link.exists():
+        link.unlink(missing_ok=True)
+        link.symlink_to(Path("results") / NAME / model)
+    print((answer.folder / "answer.txt").read_text(), end="")
+    print(f"{out / PAGE}: the page ({jobs} jobs in {seconds / 60:.1f} minutes)")
+    print(f"{link}: the model that is best on validation; open_clip loads it as local-dir:{link}")
+    print(f"next: open {out / PAGE}; edit {study_file(out)} and run `snakemake {PAGE}` in {out} to change anything")

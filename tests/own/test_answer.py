@@ -1,0 +1,186 @@
+"""The answer in plain words, and its page: every number from hits that are set by hand."""
+
+import base64
+import io
+import re
+import shutil
+import subprocess
+
+import numpy as np
+import pytest
+from PIL import Image
+from test_request import SMALL
+
+from helip.config import GeneratedCorpus
+from helip.data.build import build_corpus
+from helip.io import read_json, write_json
+from helip.own.files import NAME, write
+from helip.own.study import Machine, Request, declare
+from helip.reporting import refine
+from helip.reporting.measured import Measured
+from helip.reporting.refine import Change, Example, page_of, terminal, write_answer
+from helip.stages import metrics_file
+from helip.study import Study
+
+ITEMS = 200
+FLAGS = ["--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", "--disable-dev-shm-usage", "--virtual-time-budget=20000"]
+RIGHT = {  # run -> test items that it has right, in both directions; all are right about the first ones
+    "start": range(80),
+    "control": range(80),
+    "selected": range(120),  # 40 more
+    "helip": range(10, 60),  # 30 fewer: none won
+    "control_mixed": range(80),
+    "selected_mixed": range(121),
+    "helip_mixed": range(80),
+}
+
+
+def packed(right) -> dict:
+    hits = np.zeros(ITEMS, bool)
+    hits[list(right)] = True
+    return {"bits": base64.b64encode(np.packbits(hits).tobytes()).decode(), "length": ITEMS, "together": 1}
+
+
+def put(study, run, set_name, right, seed="0") -> None:
+    names = ("image_recall_at_1", "text_recall_at_1")
+    content = {"run": run, "seed": seed, "set": set_name, "task": "retrieval", "n": ITEMS}
+    content |= {"metrics": {name: 100 * len(right) / ITEMS for name in names}, "per_item": {name: packed(right) for name in names}}
+    write_json(metrics_file(study, run, seed, set_name, "retrieval"), content)
+
+
+def picture() -> str:
+    buffer = io.BytesIO()
+    Image.new("RGB", (112, 80), (90, 120, 200)).save(buffer, "JPEG")
+    return base64.b64encode(buffer.getvalue()).decode()
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory, project):
+    folder = tmp_path_factory.mktemp("answer")
+    build_corpus(GeneratedCorpus(size=60, samples_per_shard=30), folder / "corpus")
+    request = Request(model="local-dir:/my/start", data=str(folder / "corpus" / "shards"), arms=("selected", "helip"))
+    write(folder, declare(request, SMALL, Machine(1, 0)), project)
+    study = Study(NAME, folder / "experiments", folder / "results")
+    for run, right in RIGHT.items():
+        put(study, run, "test", right)
+        put(study, run, "validation", right)
+    write_json(study.root / "corpora/train/manifest.json", {"size": 1000, "held_out": {"validation": 200, "test": ITEMS}})
+    write_json(study.root / "corpora/whole/manifest.json", {"size": 1400, "quarantined": {"no caption": 3}})
+    for arm, best in (("control", 0.5), ("selected", 0.75), ("helip", 0.25)):
+        scores = {"0.25": 40.0, "0.5": 41.0, "0.75": 60.5, "1": 40.0}
+        write_json(study.root / f"sweeps/{arm}_mixed/seed0/sweep.json", {"scores": scores, "best": best})
+    return study
+
+
+@pytest.fixture(scope="module")
+def page(study):
+    with pytest.MonkeyPatch.context() as patch:
+        hard = Example(picture(), "a dog", "0001", other=Example(picture(), "a dog that runs along a remarkably long beach", "0002", 0.9))
+        patch.setattr(refine, "hard_examples", lambda study: [hard] * 50)
+        patch.setattr(refine, "lowest_examples", lambda study: [Example(picture(), "a cat <b>", "0003", -1.5)] * 50)
+        write_answer(study, study.root / "answer")
+        return page_of(study)
+
+
+def test_each_arm_has_its_sentence(page):
+    control, selected, hard, best, forgotten = page.sentences
+    assert control == "Continued training on your pairs: R@1 40.0 -> 40.0; no test pair changed, which says nothing."
+    assert re.fullmatch(r"Selection helps: R@1 40\.0 -> 60\.0 \(\+20\.0 \[\+1[3-6]\.\d, \+2[3-6]\.\d\]\)\.", selected)
+    assert re.fullmatch(r"Hard pairs hurt: R@1 40\.0 -> 25\.0 \(−15\.0 \[−\d+\.\d, −\d+\.\d\]\)\.", hard)
+    assert best.startswith("Best on validation: selected, mixed with the start. On the test pairs it is at R@1 60.5, +20.5 [")
+    assert forgotten == "Forgotten: of 160 held-out queries that the start answers rightly, 0 (0 %) are lost; 82 others are won."
+
+
+def test_the_interval_is_that_of_the_items(page):
+    """40 of 200 items won: the mean of 0 and 1 has a standard error of sqrt(0.2 x 0.8 / 200) = 2.83 points."""
+    change = next(row for row in page.rows if row.run == "selected").over_control
+    assert change.value == pytest.approx(20)
+    assert change.high - change.low == pytest.approx(2 * 1.96 * 2.83, rel=0.1)
+
+
+def test_what_was_forgotten_is_counted_by_hand(page):
+    rows = {row.label: (row.right, row.lost, row.won) for row in page.forgotten}
+    assert rows["helip"] == (160, 60, 0)  # 10 at the head and 20 at the tail, in both directions
+    assert rows["selected"] == (160, 0, 80)
+    assert rows["continued training (control)"] == (160, 0, 0)
+
+
+def test_the_best_is_chosen_on_validation(study, page):
+    assert page.best.run == "selected_mixed" and page.model == "models/selected_mixed/seed0"
+    assert read_json(study.root / "answer/answer.json")["best"]["model"] == "models/selected_mixed/seed0"
+
+
+def test_the_sweep_and_the_terminal_show_every_model(page):
+    sweep = next(row for row in page.sweeps if row.label == "selected")
+    assert dict(sweep.scores)["0.75"] == 60.5 and sweep.best == (0.75,)
+    lines = terminal(page).splitlines()
+    assert next(line for line in lines if line.startswith("selected  ")).split()[1:5] == ["60.0", "60.0", "60.0", "+20.0"]
+
+
+def test_three_trainings_widen_the_interval(study, project, tmp_path):
+    """Gains of 5, 20 and 35 points: the mean is that of one training of 20, and the trainings' scatter is in the interval."""
+    request = Request(model="local-dir:/my/start", data=str(study.root.parents[1] / "corpus/shards"), arms=("selected",), seeds=3)
+    write(tmp_path, declare(request, SMALL, Machine(1, 0)), project)
+    three = Study(NAME, tmp_path / "experiments", tmp_path / "results")
+    put(three, "start", "test", range(80))
+    for seed, won in (("0r0", 10), ("0r1", 40), ("0r2", 70)):
+        put(three, "control", "test", range(80), seed)
+        put(three, "selected", "test", range(80 + won), seed)
+    change = refine.change(Measured(three, []), "selected", "control", refine.columns_of(three, "test"))
+    assert change.value == pytest.approx(20)
+    assert change.verdict == "no difference shown"  # t with two degrees of freedom: 20 +- 4.3 x 15 / sqrt(3)
+    assert change.high - change.low == pytest.approx(2 * 4.303 * (15**2 / 3 + 2.83**2) ** 0.5, rel=0.15)
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "verdict"),
+    [(0.1, 2.0, "helps"), (-2.0, -0.1, "hurts"), (-0.1, 2.0, "no difference shown"), (0.0, 0.0, "no difference shown")],
+)  # fmt: skip
+def test_a_verdict_is_where_the_interval_lies(low, high, verdict):
+    assert Change((low + high) / 2, low, high).verdict == verdict
+
+
+def test_nothing_better_than_the_start_is_said_so(study):
+    put(study, "start", "validation", range(150))
+    assert page_of_models(study).sentences[-1] == "Nothing beat the start on validation: keep the start."
+    put(study, "start", "validation", RIGHT["start"])
+
+
+def page_of_models(study):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(refine, "hard_examples", lambda study: [])
+        patch.setattr(refine, "lowest_examples", lambda study: [])
+        return page_of(study)
+
+
+# ---------------------------------------------------------------- the page in a browser
+
+
+def test_the_page_escapes_captions_and_needs_nothing_else(study, page):
+    html = (study.root / "answer/report.html").read_text()
+    assert "a cat &lt;b&gt;" in html and "a cat <b>" not in html
+    assert {link.split(";")[0] for link in re.findall(r'(?:src|href)="([^"]{1,40})', html)} == {"data:image/jpeg"}
+
+
+@pytest.mark.parametrize("width", [400, 1400])
+def test_the_page_fits_a_phone_and_a_desk(study, page, tmp_path, width):
+    browser = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    if not browser:
+        pytest.skip("no chromium on this machine: apt-get install chromium")
+    probe = """<script>addEventListener("load", () => { const images = [...document.images];
+      parent.postMessage([images.length, images.filter(i => i.complete && i.naturalWidth == 112).length,
+        document.documentElement.scrollWidth - innerWidth, innerWidth, 
+        document.querySelectorAll("ul.answer li").length].join(" "), "*"); });
+      </script></body>"""
+    html = (study.root / "answer/report.html").read_text()
+    (tmp_path / "report.html").write_text(html.replace("</body>", probe))
+    frame = tmp_path / "frame.html"  # chromium's own windows are at least 500 pixels wide
+    frame.write_text(
+        f'<body><iframe src="report.html" width="{width}" height="900" style="border:0"></iframe>'
+        '<script>addEventListener("message", e => { document.body.dataset.seen = e.data; });</script></body>'
+    )
+    command = [browser, *FLAGS, f"--user-data-dir={tmp_path / 'profile'}", "--dump-dom", "--allow-file-access-from-files", frame.as_uri()]
+    shown = subprocess.run(command, capture_output=True, text=True, timeout=600, check=True).stdout
+    count, loaded, overflow, inner, sentences = map(int, re.search(r'data-seen="(\d+) (\d+) (-?\d+) (\d+) (\d+)"', shown).groups())
+    assert (inner, count, loaded, sentences) == (width, 150, 150, 5)
+    assert overflow <= 0  # tables scroll inside their frames; the page itself does not

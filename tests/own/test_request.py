@@ -1,0 +1,108 @@
+"""From a request to the study that is written: arms, settings that suit the start, sets, and what is refused."""
+
+import dataclasses
+
+import pytest
+
+from helip.config import GeneratedCorpus
+from helip.data.build import build_corpus
+from helip.errors import HelipError
+from helip.own import planning
+from helip.own.arms import check_arms, mining_of, suited
+from helip.own.files import NAME, write
+from helip.own.sources import corpus_of, count_pairs, evaluation_sets
+from helip.own.start import StartFacts
+from helip.own.study import Machine, Request, declare
+from helip.stages import Answer, Evaluate, Train
+from helip.study import Study
+
+CONFIG = {"embed_dim": 16, "vision_cfg": {"image_size": 32}, "text_cfg": {"context_length": 16}}
+SMALL = StartFacts("local-dir:/start", "", CONFIG, 1_000_000, False, 32, 0.01, 0.001, 0.05, 4_000_000)
+LARGE = dataclasses.replace(SMALL, parameters=150_000_000)
+FROZEN = dataclasses.replace(SMALL, is_frozen=True)
+
+
+@pytest.fixture(scope="module")
+def shards(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("pairs") / "corpus"
+    build_corpus(GeneratedCorpus(size=600, samples_per_shard=300), folder)
+    return folder / "shards"
+
+
+def study_of(shards, folder, project, **options) -> Study:
+    request = Request(model="local-dir:/start", data=str(shards), arms=("selected", "helip"), **options)
+    write(folder, declare(request, SMALL, Machine(2, 0)), project)
+    return Study(NAME, folder / "experiments", folder / "results")
+
+
+def test_the_study_has_every_arm_and_its_mixture(shards, tmp_path, project):
+    study = study_of(shards, tmp_path, project)
+    assert list(study.runs) == ["start", "control", "selected", "helip", "control_mixed", "selected_mixed", "helip_mixed"]
+    assert study.control_of("helip") == study.control_of("selected") == "control"
+    assert study.runs["selected"].select.score == "s_clip_loss" and study.runs["selected"].arm == "control"
+    assert study.runs["control"].recipe.batch_size == 16  # the largest that leaves 16 batches of 480 pairs
+    needed = {need.title for need in Answer(study).needs() if isinstance(need, Evaluate)}
+    assert needed == {f"{run} seed 0" for run in study.runs}
+
+
+def test_three_seeds_are_three_refinements_of_one_start(shards, tmp_path, project):
+    study = study_of(shards, tmp_path, project, seeds=3)
+    assert study.runs["helip"].seeds == ("0r0", "0r1", "0r2") and study.runs["start"].seeds == ("0",)
+    assert len({Train(study, "helip", seed).digest for seed in study.runs["helip"].seeds}) == 3
+
+
+def test_options_go_over_what_suits_the_start(shards, tmp_path, project):
+    study = study_of(shards, tmp_path, project, refinement={"steps": 7, "learning_rate": 0.5}, mine={"k": 3}, select={"keep": 0.5})
+    recipe = study.runs["control"].recipe
+    assert (recipe.steps, recipe.epochs, recipe.learning_rate) == (7, None, 0.5)
+    assert study.declaration.mining.k == 3 and study.runs["selected"].select.keep == 0.5
+
+
+@pytest.mark.parametrize(("start", "rate", "epochs"), [(SMALL, 1e-4, 3), (LARGE, 1e-5, 3), (FROZEN, 3e-4, 8)])
+def test_settings_suit_the_start(start, rate, epochs):
+    values = suited(start, 100_000, "cpu")
+    assert (values["learning_rate"], values["epochs"], values["batch_size"]) == (rate, epochs, 256)
+    assert values["warmup_steps"] == round(0.05 * epochs * 100_000 / 256)
+
+
+def test_a_large_corpus_is_mined_in_drawn_pools():
+    assert mining_of(1000)["method"] == "hpm" and mining_of(1000)["k"] == 50
+    assert mining_of(60)["k"] == 5
+    assert (mining_of(10**6)["method"], mining_of(10**6)["pool"]) == ("fast_hpm", 100_000)
+
+
+def test_the_control_is_always_among_the_arms():
+    assert check_arms(("helip",)) == ("control", "helip")
+    with pytest.raises(HelipError, match="--arms hellip: there is no such arm; did you mean 'helip'"):
+        check_arms(("hellip",))
+
+
+def test_pairs_are_counted_before_anything_is_read_whole(shards):
+    assert count_pairs(corpus_of(str(shards), {})) == pytest.approx(600, rel=0.05)
+    with pytest.raises(HelipError, match="nowhere: is not there; put it there or correct the path"):
+        corpus_of("nowhere", {})
+
+
+def test_evaluation_sets_are_folders_or_names_with_a_root(tmp_path):
+    (tmp_path / "My Set").mkdir()
+    (tmp_path / "My Set" / "dataset_type.txt").write_text("retrieval\n")
+    sets = evaluation_sets((str(tmp_path / "My Set"), f"cifar10={tmp_path}"), "--evaluate")
+    assert {name: (one["kind"], one["task"]) for name, one in sets.items()} == {
+        "my_set": ("wds", "retrieval"),
+        "cifar10": ("clip_benchmark", "classification"),
+    }
+    with pytest.raises(HelipError, match="--evaluate cifar10: is no folder; give one in CLIP benchmark's wds layout, or NAME=ROOT"):
+        evaluation_sets(("cifar10",), "--evaluate")
+
+
+def test_the_plan_counts_jobs_and_adds_up(shards, tmp_path, project):
+    study = study_of(shards, tmp_path, project)
+    lines = {line.what: line for line in planning.plan(study, SMALL, 480, 60, cores=2)}
+    assert {what: line.jobs for what, line in lines.items()} == {
+        "import": 1, "corpus": 2, "evaluation_set": 2, "evaluate": 7, "train": 3, "select": 1, "encode": 2, "mine": 1, "sweep": 3,
+        "interpolate": 3, "fingerprint": 1, "contamination": 1, "answer": 1,
+    }  # fmt: skip
+    steps = round(3 * 480 / 16)
+    assert lines["train"].seconds == pytest.approx(3 * (planning.BEGIN + steps * 16 * 0.05))
+    assert lines["train"].disk == 3 * 3 * 4_000_000
+    assert planning.text(list(lines.values())).splitlines()[-1].split()[:3] == ["all", "28", "28"]

@@ -67,7 +67,7 @@ $(DOWNLOAD)/.ready: requirements-download.lock
 # sees our packages, so that pages come from the code and the notebook runs.
 .PHONY: docs docs-tools readme screenshots container
 docs: $(DOCS)/.ready
-	PYTHONPATH=.:slurm $(DOCS)/bin/mkdocs build --quiet
+	NO_MKDOCS_2_WARNING=1 PYTHONPATH=.:slurm $(DOCS)/bin/mkdocs build --quiet
 	@echo "build/site/index.html"
 
 docs-tools: $(DOCS)/.ready
@@ -82,7 +82,7 @@ $(DOCS)/.ready: requirements-docs.lock $(READY)
 # The parts of the README that come from the code and from results files: the picture of the pipeline and the table of what was found.
 readme: $(READY)
 	$(BIN)/python -m tools.pipeline
-	$(BIN)/python -m tools.readme
+	$(BIN)/python -m tools.found
 
 # The requirements of pyproject.toml, pinned and hashed, without naming a registry.
 lock:

@@ -47,8 +47,11 @@ class Live:
         pixels = [self._image.prepare(self._seen.image(row)) for row in views_B * len(self._corpus) + ids_B]
         return self._image.embed(torch.stack(pixels)).numpy()
 
-    def text_rows(self, ids_B: np.ndarray) -> np.ndarray:
-        return self._text.embed(self._corpus.captions(ids_B)).numpy() if len(ids_B) else np.zeros((0, self._text.dim), np.float32)
+    def text_rows(self, ids_B: np.ndarray, draws_B: np.ndarray | None = None) -> np.ndarray:
+        draws = np.zeros(len(ids_B)) if draws_B is None else draws_B
+        all_captions = [self._corpus.captions(i) for i in ids_B.tolist()]
+        drawn = [captions[int(draw * len(captions))] for captions, draw in zip(all_captions, draws, strict=True)]
+        return self._text.embed(drawn).numpy() if drawn else np.zeros((0, self._text.dim), np.float32)
 
 
 def trunks_of(weights: Path | None, size: int) -> frozen.Trunks:

@@ -36,8 +36,11 @@ class ToyCorpus:
     def caption(self, i: int) -> str:
         return f"a {COLOURS[i % 6]} square " + "of number " * (i % 3) + str(i)
 
-    def captions(self, ids) -> list[str]:
-        return [self.caption(i) for i in ids]
+    def captions(self, i: int) -> list[str]:
+        return [self.caption(i)]
+
+    def caption_counts(self) -> np.ndarray:
+        return np.ones(self.size, np.int64)
 
 
 class ToyPairs:

@@ -26,6 +26,11 @@ class ShardCorpus(ConfigModel):
     kind: Literal["webdataset"] = "webdataset"
     label: str = ""
     path: str = Field(description="a folder or a brace-free glob of .tar files; $VARIABLES are expanded")
+    captions: str = Field(
+        "txt",
+        pattern=r"^(txt|lines|json\..+)$",
+        description="where they are: txt, all of key.txt is one; lines, each line of key.txt is one; json.NAME, in key.json, one or a list",
+    )
     obtain: str = ""  # where to get them, for whoever has not
     published_size: int | None = Field(None, description="pairs in the published corpus, to state the recovered share")
     max_quarantined: Share = Field(0.05, description="share of samples without a readable image or caption above which the corpus fails")

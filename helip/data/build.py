@@ -1,6 +1,7 @@
 """Make a corpus folder out of what is declared: own shards indexed, a table packed, a world rendered."""
 
 import collections
+import functools
 from pathlib import Path
 
 from helip.config import ConfigModel, GeneratedCorpus, ShardCorpus, TableCorpus
@@ -51,14 +52,14 @@ def write_index(
     """Writes the index of the shards into `folder`, which will be renamed to `out`. left_out: samples that never came into a shard."""
     with IndexWriter(folder) as index:
         index.leave_out(left_out)
-        for one in each(index_shard, shards, f"indexing {out.name}", "shards", workers):
+        for one in each(functools.partial(index_shard, captions=getattr(declaration, "captions", "txt")), shards, f"indexing {out.name}", "shards", workers):
             index.add(one)
     check_quarantine(declaration, index.size, index.bad, out)
     published = getattr(declaration, "published_size", None)
     manifest = provenance(
         declaration, inputs, size=index.size, digest=index.digest, quarantined=dict(sorted(index.bad.items())),
         read=index.size + index.bad.total(), published_size=published, recovered_share=index.size / published if published else None,
-        duplicates=index.duplicates, captions_bytes=index.text_size, shards=index.shards,
+        duplicates=index.duplicates, captions=index.captions, captions_bytes=index.text_size, shards=index.shards,
     )  # fmt: skip
     write_json(folder / "manifest.json", manifest)
 

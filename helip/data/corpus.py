@@ -1,13 +1,13 @@
 """An indexed corpus on disk: any sample in one read, nothing of it held in memory.
 
-A corpus is a folder: `manifest.json` (what it is), `index.npy` (a row of shards.ROW per sample), `captions.bin`,
-`quarantine.csv` (samples left out, and why) and, for corpora written by this project, `shards/`. A sample's id is its row.
+A corpus is a folder: `manifest.json` (what it is), `index.npy` (a row of shards.ROW per sample), `captions.bin` (the captions of an
+image with a NUL between them), `quarantine.csv` (samples left out, and why) and, for corpora written by this project, `shards/`. A
+sample's id is its row.
 """
 
 import os
 import threading
 from collections import OrderedDict
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -15,7 +15,7 @@ import numpy as np
 from PIL import Image
 
 from helip.data.images import BadSample, decode
-from helip.data.shards import ROW
+from helip.data.shards import BETWEEN, ROW
 from helip.errors import HelipError
 from helip.io import load_array, read_json
 
@@ -74,15 +74,25 @@ class Corpus:
 
     # ------------------------------------------------------------ samples
 
-    def caption(self, i: int) -> str:
-        """Returns the caption of sample i."""
+    def captions(self, i: int) -> list[str]:
+        """Returns all captions of sample i, at least one."""
         row = self._rows[i]
         start = int(row["caption_offset"])
-        return self._text[start : start + int(row["caption_size"])].tobytes().decode()
+        return self._text[start : start + int(row["caption_size"])].tobytes().decode().split(BETWEEN)
 
-    def captions(self, ids: Iterable[int]) -> list[str]:
-        """Returns the captions of these samples, in the order of `ids`."""
-        return [self.caption(i) for i in ids]
+    def caption(self, i: int) -> str:
+        """Returns the first caption of sample i, the one that encoders and selections look at."""
+        return self.captions(i)[0]
+
+    def caption_counts(self) -> np.ndarray:
+        """Returns how many captions each sample has, [N] int64."""
+        if self.manifest.get("captions", len(self)) == len(self):
+            return np.ones(len(self), np.int64)
+        between = np.flatnonzero(self._text == ord(BETWEEN))
+        starts = self._rows["caption_offset"].astype(np.int64)
+        ends = starts + self._rows["caption_size"]
+        counts: np.ndarray = 1 + np.searchsorted(between, ends) - np.searchsorted(between, starts)
+        return counts
 
     def key(self, i: int) -> str:
         """Returns the name of sample i in its shard."""

@@ -15,12 +15,12 @@ Left = list[tuple[str, str, str]]  # samples left out: key, reason, detail
 
 
 class IndexWriter:
-    """The writer takes each shard in order by `add`; `size`, `text_size`, `bad`, `shards`, `duplicates` and `digest` then tell what there
+    """The writer takes each shard in order by `add`; `size`, `captions`, `text_size`, `bad`, `shards`, `duplicates` and `digest` then tell what there
     is.
     """
 
     def __init__(self, folder: Path):
-        self.size = self.text_size = 0
+        self.size = self.text_size = self.captions = 0
         self.bad: collections.Counter[str] = collections.Counter()  # by reason
         self.shards: list[dict[str, Any]] = []
         self._folder, self._digest = folder, hashlib.sha256()
@@ -64,6 +64,7 @@ class IndexWriter:
         self.shards.append({"path": str(path), "size": shard.size, "samples": len(shard.rows)})
         self.size += len(shard.rows)
         self.text_size += len(shard.text)
+        self.captions += shard.captions
 
     def leave_out(self, samples: Left, shard: str = "") -> None:
         """Writes samples that cannot be used to quarantine.csv and counts them by reason. shard: the file's name, or none."""

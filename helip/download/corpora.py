@@ -103,5 +103,5 @@ def _manifest(declaration: UnionCorpus, members: list[Corpus], size: int, text: 
     return provenance(
         declaration, inputs, size=size, digest=digest([m.digest for m in members]), quarantined=bad, read=size + sum(bad.values()),
         published_size=published, recovered_share=size / published if published else None, captions_bytes=text, shards=shards,
-        members=of,
+        captions=sum(m.manifest.get("captions", len(m)) for m in members), members=of,
     )  # fmt: skip

@@ -68,7 +68,6 @@ class EncodeViews(Stage):
 
     def features(self, corpus: "Corpus") -> "TrunkFeatures":
         """Returns the features as they lie there. HelipError where they are of another corpus."""
-        from helip.training.frozen import Views, open_features
+        from helip.training.frozen import features_of
 
-        seen = Views(corpus, self.declared.views, self.declared.crop_scale)
-        return open_features(self.folder, len(corpus), seen.digest, corpus.digest)
+        return features_of(self.folder, corpus, self.declared)

@@ -14,9 +14,18 @@ from PIL import Image
 from torch.nn.functional import conv2d, pad
 
 from helip.config import Augmentation
+from helip.hashing import uniforms
 
 RATIO = (3 / 4, 4 / 3)  # of width to height of a crop, as in torchvision's RandomResizedCrop
 CROP_AREA, CROP_RATIO, CROP_X, CROP_Y, FLIP, BRIGHTNESS, CONTRAST, SATURATION, GREY, BLUR, PER_VIEW = range(11)
+
+CAPTION = 1 << 20  # the random number that draws a caption of a sample, beyond those of all views
+
+
+def caption_draws(sample_seeds_B: np.ndarray) -> np.ndarray:
+    """Returns a number in [0, 1) for each sample, float64 [B]: with n captions, int(n * number) is the one that the sample shows."""
+    draws_B: np.ndarray = uniforms(sample_seeds_B, 1, CAPTION)[:, 0]
+    return draws_B
 
 
 @dataclass(frozen=True)

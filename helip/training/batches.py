@@ -18,7 +18,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from helip.errors import HelipError
 from helip.hashing import uniforms
-from helip.training.augmentation import PER_VIEW, View, crop_and_flip, recolour
+from helip.training.augmentation import PER_VIEW, View, caption_draws, crop_and_flip, recolour
 from helip.training.sampler import BatchPlan
 
 # This process's rows on its device: images, a list of [b, 3, H, W] a view; tokens [b, L]; sample_seeds [b]; with role negatives also
@@ -39,7 +39,13 @@ class Corpus(Protocol):
         """Returns the RGB image of pair i."""
 
     def caption(self, i: int) -> str:
-        """Returns the caption of pair i."""
+        """Returns the first caption of pair i."""
+
+    def captions(self, i: int) -> list[str]:
+        """Returns all captions of pair i, at least one."""
+
+    def caption_counts(self) -> np.ndarray:
+        """Returns how many captions each pair has, [N] int64."""
 
 
 def cut(batch: Inputs, pieces: int) -> list[Inputs]:
@@ -72,7 +78,7 @@ class PairDataset(Dataset):
     """`rows[batch]` is (batch, Loaded): it loads the rows of a BatchPlan that belong to this process.
 
     `image_size` is (H, W). With `trim`, tokens end with the longest caption of the rows instead of the context. `cache_bytes` is the
-    memory for decoded images that are kept.
+    memory for decoded images that are kept. Of several captions of an image, a sample shows one that its seed draws.
     """
 
     def __init__(
@@ -89,7 +95,7 @@ class PairDataset(Dataset):
         self.corpus, self.tokenize, self.image_size, self.views = corpus, tokenize, image_size, views
         self.rank, self.world_size, self._room, self._trim = rank, world_size, cache_bytes, trim
         self._images: dict[int, Image.Image] = {}
-        self._tokens: dict[int, torch.Tensor] = {}
+        self._tokens: dict[tuple[int, int], torch.Tensor] = {}
 
     def __getitem__(self, batch: BatchPlan) -> tuple[BatchPlan, Loaded]:
         mine = slice(self.rank * len(batch.ids) // self.world_size, (self.rank + 1) * len(batch.ids) // self.world_size)
@@ -101,7 +107,7 @@ class PairDataset(Dataset):
             for v, view in enumerate(self.views):
                 images[v, row] = crop_and_flip(image, u_BVU[row, v], self.image_size, view)
         numbers = torch.from_numpy(u_BVU.transpose(1, 0, 2).astype(np.float32))
-        tokens, captions = self._tokens_of(batch.ids[mine], batch.captions[mine])
+        tokens, captions = self._tokens_of(batch.ids[mine], batch.captions[mine], seeds)
         return batch, Loaded(torch.from_numpy(images), tokens, numbers, torch.from_numpy(seeds), captions)
 
     def _image(self, i: int) -> Image.Image:
@@ -113,18 +119,22 @@ class PairDataset(Dataset):
                 self._images[i] = image
         return image
 
-    def _tokens_of(self, ids_B: np.ndarray, beside_BP: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
+    def _tokens_of(self, ids_B: np.ndarray, beside_BP: np.ndarray, seeds_B: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
         """[B, L] and [B, P, L]; where a row brings no further caption its own stands, which nothing looks at."""
-        beside_BP = np.where(beside_BP < 0, ids_B[:, None], beside_BP)
-        rows = self._captions([*ids_B.tolist(), *beside_BP.ravel().tolist()])
+        beside_BP, draws_B = np.where(beside_BP < 0, ids_B[:, None], beside_BP), caption_draws(seeds_B)
+        draws = [*draws_B.tolist(), *draws_B.repeat(beside_BP.shape[1]).tolist()]
+        rows = self._captions([*ids_B.tolist(), *beside_BP.ravel().tolist()], draws)
         return rows[: len(ids_B)], rows[len(ids_B) :].view(*beside_BP.shape, rows.shape[1])
 
-    def _captions(self, ids: list[int]) -> torch.Tensor:
-        new = [i for i in dict.fromkeys(ids) if i not in self._tokens]
-        tokens = dict(zip(new, self.tokenize([self.corpus.caption(i) for i in new]), strict=True)) if new else {}
-        rows = torch.stack([tokens[i] if i in tokens else self._tokens[i] for i in ids])
+    def _captions(self, ids: list[int], draws: list[float]) -> torch.Tensor:
+        """The tokens of the caption that each id draws."""
+        captions = {i: self.corpus.captions(i) for i in dict.fromkeys(ids)}
+        drawn = [(i, int(draw * len(captions[i]))) for i, draw in zip(ids, draws, strict=True)]
+        new = [one for one in dict.fromkeys(drawn) if one not in self._tokens]
+        tokens = dict(zip(new, self.tokenize([captions[i][n] for i, n in new]), strict=True)) if new else {}
+        rows = torch.stack([tokens[one] if one in tokens else self._tokens[one] for one in drawn])
         if self._room >= 0:
-            self._tokens |= {i: t.clone() for i, t in tokens.items()}
+            self._tokens |= {one: t.clone() for one, t in tokens.items()}
         return rows[:, : int(rows.argmax(1).max()) + 1] if self._trim else rows  # the end token is the largest id of a row
 
 

@@ -6,6 +6,7 @@ job = TrainJob(recipe, clip, corpus, ..., features=features)
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -24,7 +25,7 @@ from helip.hashing import mixed, uniforms
 from helip.io import digest, read_json
 from helip.models.frozen import CaptionTrunk, FrozenClip, check_trunk, config_of
 from helip.models.loading import Clip
-from helip.training.augmentation import CROP_AREA, FLIP, PER_VIEW, crop_box
+from helip.training.augmentation import CROP_AREA, FLIP, PER_VIEW, caption_draws, crop_box
 from helip.training.batches import Corpus, Inputs, Loaded
 from helip.training.sampler import BatchPlan
 
@@ -62,6 +63,35 @@ class Views:
         return ""
 
 
+class Captions:
+    """This is a corpus of all captions of another, those of its first image first. No image of it is looked at."""
+
+    def __init__(self, corpus: Corpus, counts_N: np.ndarray):
+        self._corpus, self._first = corpus, first_captions(counts_N)
+        self._size = int(counts_N.sum())
+        self.digest = digest([corpus.digest, "all captions"])
+
+    def __len__(self) -> int:
+        return self._size
+
+    def image(self, row: int) -> Image.Image:
+        """Returns the image that a row's caption is of."""
+        return self._corpus.image(self._image_of(row))
+
+    def caption(self, row: int) -> str:
+        """Returns the caption of a row."""
+        i = self._image_of(row)
+        return self._corpus.captions(i)[row - int(self._first[i])]
+
+    def _image_of(self, row: int) -> int:
+        return int(np.searchsorted(self._first, row, "right")) - 1
+
+
+def first_captions(counts_N: np.ndarray) -> np.ndarray:
+    """Returns the row of each image's first caption among all captions, [N] int64."""
+    return np.cumsum(counts_N) - counts_N
+
+
 class TrunkRows(Protocol):
     """This protocol is what training asks of trunk features; `TrunkFeatures` reads them from a cache."""
 
@@ -78,18 +108,26 @@ class TrunkRows(Protocol):
     def image_rows(self, views_B: np.ndarray, ids_B: np.ndarray) -> np.ndarray:
         """Returns the image trunk's features of these views of these images, float32 [B, D]."""
 
-    def text_rows(self, ids_B: np.ndarray) -> np.ndarray:
-        """Returns the text trunk's features of these captions, float32 [B, D]."""
+    def text_rows(self, ids_B: np.ndarray, draws_B: np.ndarray | None = None) -> np.ndarray:
+        """Returns the text trunk's features of a caption of each of these pairs, float32 [B, D]: of the first, or where `draws_B` in
+        [0, 1) are given of those that they draw."""
 
 
 @dataclass(frozen=True)
 class TrunkFeatures:
-    """Memory-mapped features of a corpus: `images` [V, N, D] of its views, `texts` [N, D] of its captions; `digest` stands for both."""
+    """Memory-mapped features of a corpus: `images` [V, N, D] of its views, `texts` [M, D] of all captions, `counts` [N] of an image each;
+    `digest` stands for all."""
 
     images: np.ndarray
     texts: np.ndarray
+    counts: np.ndarray
     crop_scale: tuple[float, float] | None
     digest: str
+
+    @cached_property
+    def first(self) -> np.ndarray:
+        """The row in `texts` of each pair's first caption, [N] int64."""
+        return first_captions(self.counts)
 
     def __len__(self) -> int:
         return self.images.shape[1]
@@ -103,9 +141,11 @@ class TrunkFeatures:
         """Returns the image trunk's features of these views of these images, float32 [B, D]."""
         return np.asarray(self.images[views_B, ids_B], np.float32)
 
-    def text_rows(self, ids_B: np.ndarray) -> np.ndarray:
-        """Returns the text trunk's features of these captions, float32 [B, D]."""
-        return np.asarray(self.texts[ids_B], np.float32)
+    def text_rows(self, ids_B: np.ndarray, draws_B: np.ndarray | None = None) -> np.ndarray:
+        """Returns the text trunk's features of a caption of each of these pairs, float32 [B, D]: of the first, or where `draws_B` in
+        [0, 1) are given of those that they draw."""
+        drawn_B = np.zeros(len(ids_B), np.int64) if draws_B is None else (draws_B * self.counts[ids_B]).astype(np.int64)
+        return np.asarray(self.texts[self.first[ids_B] + drawn_B], np.float32)
 
 
 def encode_corpus(
@@ -125,15 +165,28 @@ def encode_corpus(
     HelipError is raised for a trunk of the wrong modality and for features that cannot be used.
     """
     seen: Any = Views(corpus, declaration.views, declaration.crop_scale, seed)
+    counts_N = corpus.caption_counts()
+    texts = _captions(corpus, counts_N)
     for side, name, rows, (declared, encoder) in (
         ("image", declaration.image_trunk, seen, trunks[0]),
-        ("text", declaration.text_trunk, corpus, trunks[1]),
+        ("text", declaration.text_trunk, texts, trunks[1]),
     ):
         check_trunk(side, name, declared)
         if not _is_of(folder / side, rows.digest, encoder, dtype):
             facts = {"views": declaration.views, "crop_scale": declaration.crop_scale, "seed": seed} if side == "image" else {}
             cache.encode(declared, encoder, rows, folder / side, batch_size=batch_size, workers=workers, dtype=dtype, raw=True, facts=facts)
-    return open_features(folder, len(corpus), seen.digest, corpus.digest)
+    return open_features(folder, counts_N, seen.digest, texts.digest)
+
+
+def _captions(corpus: Corpus, counts_N: np.ndarray) -> Any:
+    """What the text trunk encodes: the corpus itself where each image has one caption."""
+    return Captions(corpus, counts_N) if counts_N.max(initial=1) > 1 else corpus
+
+
+def features_of(folder: Path, corpus: Corpus, declaration: FrozenModel, seed: int = 0) -> TrunkFeatures:
+    """Opens what `encode_corpus` wrote. HelipError is raised where it is broken, of another corpus or of other views."""
+    counts_N, seen = corpus.caption_counts(), Views(corpus, declaration.views, declaration.crop_scale, seed)
+    return open_features(folder, counts_N, seen.digest, _captions(corpus, counts_N).digest)
 
 
 def _is_of(folder: Path, corpus_digest: str, encoder: Encoder, dtype: str) -> bool:
@@ -144,15 +197,19 @@ def _is_of(folder: Path, corpus_digest: str, encoder: Encoder, dtype: str) -> bo
     return tuple(written.get(k) for k in ("corpus_digest", "weights_digest", "preprocessing", "dtype", "raw")) == expected
 
 
-def open_features(folder: Path, size: int, views_digest: str | None = None, corpus_digest: str | None = None) -> TrunkFeatures:
-    """Opens what `encode_corpus` wrote for a corpus of `size` pairs. HelipError is raised where it is broken or of another corpus."""
-    wanted = {"image": views_digest, "text": corpus_digest}
+def open_features(
+    folder: Path, counts_N: np.ndarray, views_digest: str | None = None, captions_digest: str | None = None
+) -> TrunkFeatures:
+    """Opens what `encode_corpus` wrote for a corpus whose pairs have `counts_N` captions each. HelipError is raised where it is broken or
+    of another corpus."""
+    wanted = {"image": views_digest, "text": captions_digest}
     image, text = (Features.open(folder / side, expected, "encode the views and captions again") for side, expected in wanted.items())
     views, crop_scale = image.metadata["views"], image.metadata["crop_scale"]
-    if len(text) != size or len(image) != views * size:
-        raise HelipError(f"{folder}: holds features of {len(text)} captions and the corpus has {size}; encode this corpus again")
+    size, captions = len(counts_N), int(counts_N.sum())
+    if len(text) != captions or len(image) != views * size:
+        raise HelipError(f"{folder}: holds features of {len(text)} captions and the corpus has {captions}; encode this corpus again")
     stands_for = digest([[f.metadata["corpus_digest"], f.metadata["weights_digest"], f.metadata["preprocessing"]] for f in (image, text)])
-    return TrunkFeatures(image.array.reshape(views, size, -1), text.array, tuple(crop_scale) if crop_scale else None, stands_for)
+    return TrunkFeatures(image.array.reshape(views, size, -1), text.array, counts_N, tuple(crop_scale) if crop_scale else None, stands_for)
 
 
 def new(declaration: FrozenModel, trunks: Trunks, features: TrunkFeatures, seed: int) -> Clip:
@@ -212,8 +269,9 @@ class TrunkDataset(Dataset):
         mine = slice(self._rank * len(batch.ids) // self._world_size, (self._rank + 1) * len(batch.ids) // self._world_size)
         ids_B, seeds_B, beside_BP = batch.ids[mine], batch.sample_seeds[mine], batch.captions[mine]
         beside_BP = np.where(beside_BP < 0, ids_B[:, None], beside_BP)
-        image_BD, text_BD = self._features.image_rows(self.views_of(seeds_B), ids_B), self._features.text_rows(ids_B)
-        beside = self._features.text_rows(beside_BP.ravel()).reshape(*beside_BP.shape, text_BD.shape[1])
+        draws_B = caption_draws(seeds_B)
+        image_BD, text_BD = self._features.image_rows(self.views_of(seeds_B), ids_B), self._features.text_rows(ids_B, draws_B)
+        beside = self._features.text_rows(beside_BP.ravel(), draws_B.repeat(beside_BP.shape[1])).reshape(*beside_BP.shape, text_BD.shape[1])
         numbers = torch.zeros(1, len(ids_B), 0)  # nothing is recoloured
         images, tokens, captions = (torch.from_numpy(x) for x in (image_BD[None], text_BD, beside))
         return batch, Loaded(images, tokens, numbers, torch.from_numpy(seeds_B), captions)

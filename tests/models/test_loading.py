@@ -31,7 +31,7 @@ def test_open_clip_loads_an_export(trained):
     tokenize = open_clip.get_tokenizer(f"local-dir:{trained}")
     ours = models.open_start(trained)
     corpus = ToyCorpus()
-    captions = corpus.captions(range(5))
+    captions = [corpus.caption(i) for i in range(5)]
     images = torch.stack([transform(corpus.image(i)) for i in range(5)])
     assert images.shape == (5, 3, 16, 16)
     assert torch.equal(tokenize(captions), ours.tokenize(captions))
@@ -60,7 +60,7 @@ def test_a_refinement_keeps_the_tokenizer_of_its_start(trained, tmp_path):
 
 
 def test_a_learnt_tokenizer(tmp_path):
-    captions = ToyCorpus(60).captions(range(60))
+    captions = [ToyCorpus(60).caption(i) for i in range(60)]
     size = tokenizer.learn(captions, 400, tmp_path)
     again = tmp_path / "again"
     again.mkdir()

@@ -78,8 +78,8 @@ class Live:
         rows = [self._image.prepare(self._seen.image(v * len(CORPUS) + i)) for v, i in zip(views_B, ids_B, strict=True)]
         return self._image.embed(torch.stack(rows)).numpy()
 
-    def text_rows(self, ids_B):
-        return self._text.embed(CORPUS.captions(ids_B)).numpy() if len(ids_B) else np.zeros((0, self._text.dim), np.float32)
+    def text_rows(self, ids_B, draws_B=None):
+        return self._text.embed([CORPUS.caption(i) for i in ids_B]).numpy() if len(ids_B) else np.zeros((0, self._text.dim), np.float32)
 
 
 def losses(one: TrainJob) -> list[float]:
@@ -110,7 +110,7 @@ def test_views_are_a_function_of_seed_view_and_image():
 
 
 def test_the_cache_holds_what_the_encoders_give(home):
-    (image, text), features = opened_trunks(home), frozen.open_features(home / "cache", len(CORPUS))
+    (image, text), features = opened_trunks(home), frozen.open_features(home / "cache", CORPUS.caption_counts())
     live, ids = Live((image, text)), np.array([3, 0, 119, 3])
     for view in range(6):
         views = np.full(4, view)
@@ -140,7 +140,7 @@ def test_the_cache_is_made_once_and_again_for_other_views(home, tmp_path, monkey
 
 
 def test_samples_draw_views_by_their_seeds(home):
-    features, seeds = frozen.open_features(home / "cache", len(CORPUS)), np.arange(4000, dtype=np.int64) * 7919
+    features, seeds = frozen.open_features(home / "cache", CORPUS.caption_counts()), np.arange(4000, dtype=np.int64) * 7919
     for scale, flip, expected in (
         ((1.0, 1.0), 0.0, {0: 1}),
         ((1.0, 1.0), 0.25, {0: 0.75, 1: 0.25}),
@@ -178,7 +178,7 @@ def test_training_learns_and_the_same_seed_repeats_it(home, tmp_path):
 
 def test_the_export_gives_the_same_from_pixels_and_text(home, tmp_path, capsys, world):
     assert train(frozen_job(home, tmp_path, EVERYTHING | {"steps": 8}), DistributedContext()) == 0
-    features, ids = frozen.open_features(home / "cache", len(CORPUS)), np.arange(40)
+    features, ids = frozen.open_features(home / "cache", CORPUS.caption_counts()), np.arange(40)
     model, clip = evaluation.load(str(tmp_path / "model"), "cpu"), open_start(tmp_path / "model")
     pixels = torch.stack([model.transform(CORPUS.image(i)) for i in ids])
     with torch.no_grad():
@@ -186,12 +186,12 @@ def test_the_export_gives_the_same_from_pixels_and_text(home, tmp_path, capsys, 
         image = clip.model.encode_image(torch.from_numpy(features.image_rows(0 * ids, ids)))
         text = clip.model.encode_text(torch.from_numpy(features.text_rows(ids)))
     torch.testing.assert_close(model.encode_images(pixels), image, rtol=0, atol=1e-5)
-    torch.testing.assert_close(model.encode_texts(CORPUS.captions(ids)), text, rtol=0, atol=1e-5)
+    torch.testing.assert_close(model.encode_texts([CORPUS.caption(i) for i in ids]), text, rtol=0, atol=1e-5)
     assert image.std(0).min() > 1e-3  # it is not one feature for all
     with pytest.raises(HelipError, match="its trunks are frozen, and only a study trains its heads, on cached features"):
         of_own_data(refinement(arm="control"), world.folder, None, str(tmp_path / "model"), tmp_path / "own")
     tower = clip_tower(OpenClipEncoder(modality="text", model=f"local-dir:{tmp_path}/model"), "cpu")  # as selection takes it
-    torch.testing.assert_close(tower.embed(CORPUS.captions(ids)), text, rtol=0, atol=1e-5)
+    torch.testing.assert_close(tower.embed([CORPUS.caption(i) for i in ids]), text, rtol=0, atol=1e-5)
     assert load_file(tmp_path / "model" / WEIGHTS).keys() >= {"image_head.layers.0.weight", "text_head.mean", "logit_scale"}
     refined = TrainJob(
         refinement(**WHOLE, arm="control"), clip, CORPUS, 0, "again", tmp_path / "s", tmp_path / "refined", features=features
@@ -272,7 +272,7 @@ def test_a_recipe_that_the_cache_cannot_serve_is_refused(home, tmp_path, setting
     ],
 )
 def test_views_that_are_not_cached_are_refused(views, crop_scale, augmentation, sentence):
-    features = frozen.TrunkFeatures(np.zeros((views, 3, 2)), np.zeros((3, 2)), crop_scale, "")
+    features = frozen.TrunkFeatures(np.zeros((views, 3, 2)), np.zeros((3, 2)), np.ones(3, int), crop_scale, "")
     with pytest.raises(HelipError, match=sentence):
         frozen.check(features, recipe(augmentation=augmentation), 3)
 
@@ -288,9 +288,9 @@ def test_missing_or_foreign_features_are_refused(home, tmp_path):
             DistributedContext(),
         )
     with pytest.raises(HelipError, match="features of another corpus .*; encode the views and captions again for"):
-        frozen.open_features(home / "cache", 120, "other")
+        frozen.open_features(home / "cache", np.ones(120, int), "other")
     with pytest.raises(HelipError, match="holds features of 120 captions and the corpus has 60"):
-        frozen.open_features(home / "cache", 60)
+        frozen.open_features(home / "cache", np.ones(60, int))
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 import importlib
 import signal
 import sys
+from collections.abc import Container
 
 from helip.errors import HelipError, nearest
 
@@ -32,6 +33,7 @@ GRAPH: Commands = {
     "track": ("graph", "Track", "import a study's finished trainings and metrics into the MLflow store, without doubles"),
 }
 COMMANDS: Commands = OWN | GRAPH
+FIRST = ("corpus", "select", "mine", "refine", "evaluate", "run", "plan", "data check", "doctor", "report")  # shown by `helip` alone
 STAGES = (  # commands of earlier versions that are stages now
     "evaluation-set", "download", "join", "fetch-model", "train-encoder", "train", "table", "claims", "figure", "fingerprint",
     "contamination",
@@ -49,7 +51,7 @@ def main(argv: list[str] | None = None) -> int:
     try:
         match arguments:
             case []:
-                print(overview())
+                print(overview(FIRST))
                 return 2
             case ["-h" | "--help" | "help", *_]:
                 print(overview())
@@ -72,12 +74,14 @@ def main(argv: list[str] | None = None) -> int:
         return 130
 
 
-def overview() -> str:
-    """Returns both groups of commands with a line each, and what to do next."""
+def overview(names: Container[str] = COMMANDS) -> str:
+    """Returns those commands of both groups with a line each, and what to do next. By default: all commands."""
     lines = ["usage: helip COMMAND [options]     helip COMMAND --help says all of one command"]
     for title, commands in (("your own data", OWN), ("the graph: a study of experiments/studies", GRAPH)):
-        lines += ["", title, *(f"  {name:13} {line}" for name, (_, _, line) in commands.items())]
-    return "\n".join([*lines, "", "helip --version; helip --print-completion bash|zsh", "", NEXT])
+        lines += ["", title, *(f"  {name:13} {line}" for name, (_, _, line) in commands.items() if name in names)]
+    more = "helip --version; helip --print-completion bash|zsh"
+    lines += ["", more if names is COMMANDS else f"helip --help lists all {len(COMMANDS)} commands", "", NEXT]
+    return "\n".join(lines)
 
 
 def _run(arguments: list[str]) -> int:
@@ -94,6 +98,11 @@ def _run(arguments: list[str]) -> int:
         return command.parse(name, COMMANDS[name][2], one, rest).run() or 0
     except HelipError as error:
         print(f"helip {name}: {error}", file=sys.stderr)
+        return 2
+    except OSError as error:
+        if not error.filename:  # not a file of the user's: a fault of ours, whose traceback is wanted
+            raise
+        print(f"helip {name}: {error.filename}: {error.strerror}", file=sys.stderr)
         return 2
 
 

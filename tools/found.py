@@ -1,6 +1,6 @@
-"""The table of what was found, for README.md and the results page: `make readme` reads it from the committed results of the studies.
+"""The tables of README.md and of the results page that `make readme` reads from the committed results of the studies.
 
-It stands between two marks on each page. The tests compare it with the results files, so that no number of it is typed in.
+Each stands between two marks. The tests compare it with the results files, so that no number of it is typed in.
 """
 
 import re
@@ -13,7 +13,8 @@ PROJECT = Path(__file__).parents[1]
 PAGES = ("README.md", "docs/results/index.md")
 MINIATURE = PROJECT / "docs" / "results" / "miniature" / "README.md"
 FLICKR8K = PROJECT / "docs" / "results" / "flickr8k.md"
-BEGIN, END = "<!-- found: written by `make readme` -->", "<!-- end of found -->"
+FIRST_ROWS = PROJECT / "docs" / "results" / "first_rows.md"  # results/miniature/first/table1.md, as `make table1` printed it
+MARKS = {name: (f"<!-- {name}: written by `make readme` -->", f"<!-- end of {name} -->") for name in ("found", "printed")}
 # What it is called here, its row in the miniature's table of refinements, and its row and reference in Flickr8k's table 11.
 ROWS = (
     ("HELIP, as the paper prints it", "HELIP", ("CC3M HELIP", "cc3m_clip_control")),
@@ -46,12 +47,25 @@ def verdicts() -> str:
     return line[0]
 
 
+def printed() -> str:
+    """Returns the differences that `make table1` prints under its table."""
+    _, _, rest = FIRST_ROWS.read_text().partition("## Differences\n")
+    lines = [line for line in rest.splitlines() if line.startswith("|")]
+    if not lines:
+        raise HelipError(f"{FIRST_ROWS}: has no table under '## Differences'")
+    return "\n".join(lines)
+
+
 def filled(page: str) -> str:
-    """Returns a page with the table between its marks."""
-    before, _, rest = page.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    assert end, f"a page has no marks {BEGIN} and {END}"
-    return f"{before}{BEGIN}\n{found()}\n{END}{after}"
+    """Returns a page with each table between its marks."""
+    for name, text in (("found", found()), ("printed", printed())):
+        begin, end = MARKS[name]
+        before, opened, rest = page.partition(begin)
+        _, closed, after = rest.partition(end)
+        if bool(opened) != bool(closed):
+            raise HelipError(f"a page has one of the marks {begin} and {end}, and needs both")
+        page = f"{before}{begin}\n{text}\n{end}{after}" if opened else page
+    return page
 
 
 if __name__ == "__main__":

@@ -84,6 +84,11 @@ readme: $(READY)
 	$(BIN)/python -m tools.pipeline
 	$(BIN)/python -m tools.found
 
+# An image that holds the project, set up: make container, or make container DEVICE=cuda.
+DEVICE ?= cpu
+container:
+	docker build --build-arg DEVICE=$(DEVICE) --tag helip:$(DEVICE) .
+
 # The requirements of pyproject.toml, pinned and hashed, without naming a registry.
 lock:
 	uv pip compile --quiet --generate-hashes --no-header --no-annotate --python-version 3.11 pyproject.toml --extra test --extra build -o requirements.lock

@@ -1,4 +1,4 @@
-"""What the fields of the configuration are: name, type, default and one sentence, read from the models and from the comments beside them."""
+"""What the fields of the configuration are: name, type, default and one sentence, from the models and the comments beside them."""
 
 import inspect
 import io

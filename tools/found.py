@@ -19,7 +19,11 @@ MARKS = {name: (f"<!-- {name}: written by `make readme` -->", f"<!-- end of {nam
 ROWS = (
     ("HELIP, as the paper prints it", "HELIP", ("CC3M HELIP", "cc3m_clip_control")),
     ("noise pairs left out, the paper's rule", "cleaned by the paper's rule", ("CC3M cleaned by the paper's rule", "cc3m_clip_control")),
-    ("the lowest tenth by s-CLIPLoss left out", "selected by s-CLIPLoss, 10 % dropped", ("CC3M helip_plus, fresh seeds", "cc3m_clip_fresh_control")),
+    (
+        "the lowest tenth by s-CLIPLoss left out",
+        "selected by s-CLIPLoss, 10 % dropped",
+        ("CC3M helip_plus, fresh seeds", "cc3m_clip_fresh_control"),
+    ),
     ("HELIP on selected pairs", "HELIP on selected data", None),
     ("true hard pairs on truly clean data, a bound", "bound: true hard pairs on truly clean data", None),
     ("truly clean data, a bound", "bound: true removal of mismatches", None),
@@ -35,7 +39,7 @@ def found() -> str:
     for label, row, photographs in ROWS:
         ours = cell(MINIATURE, {"Refinement": row}, "6 corpora")
         theirs = cell(FLICKR8K, {"Method": photographs[0], "minus": photographs[1]}, "CIFAR10") if photographs else "not run"
-        lines.append(f"| {label} | {ours} | {theirs} |")
+        lines.append(f"| {label} | {ours} | {theirs} |".replace("-0.", "−0.").replace("-1.", "−1."))
     return "\n".join([*lines, "", f"The paper's claims in the generated world: {verdicts()}"])
 
 

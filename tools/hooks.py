@@ -1,15 +1,14 @@
-"""What mkdocs runs while it builds the site: it adds the generated pages, and lets links to the repository's own files lead there."""
+"""What mkdocs runs while it builds the site: it adds the pages that are generated."""
 
-import re
 import sys
 from pathlib import Path
 from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[1]))  # mkdocs reads this file by its path
 
-from mkdocs.structure.files import File, Files  # noqa: E402
+from mkdocs.structure.files import File, Files
 
-from tools.reference import pages  # noqa: E402
+from tools.reference import pages
 
 
 def on_files(files: Files, config: Any) -> Files:

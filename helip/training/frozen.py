@@ -197,7 +197,9 @@ def _is_of(folder: Path, corpus_digest: str, encoder: Encoder, dtype: str) -> bo
     return tuple(written.get(k) for k in ("corpus_digest", "weights_digest", "preprocessing", "dtype", "raw")) == expected
 
 
-def open_features(folder: Path, counts_N: np.ndarray, views_digest: str | None = None, captions_digest: str | None = None) -> TrunkFeatures:
+def open_features(
+    folder: Path, counts_N: np.ndarray, views_digest: str | None = None, captions_digest: str | None = None
+) -> TrunkFeatures:
     """Opens what `encode_corpus` wrote for a corpus whose pairs have `counts_N` captions each. HelipError is raised where it is broken or
     of another corpus."""
     wanted = {"image": views_digest, "text": captions_digest}

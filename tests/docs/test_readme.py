@@ -39,7 +39,7 @@ def start(tmp_path_factory):
     folder = tmp_path_factory.mktemp("readme")
     corpus = build_corpus(GeneratedCorpus(size=100, samples_per_shard=50), folder / "corpus")
     clip = loading.new(declaration(RESNET, context_length=32), corpus, folder / "start.tokenizer", seed=0)
-    assert train(job(folder, recipe(steps=2), corpus, clip), DistributedContext()) == 0
+    assert train(job(folder, recipe(steps=4), corpus, clip), DistributedContext()) == 0
     return folder
 
 

@@ -5,7 +5,7 @@ import pkgutil
 import helip
 from helip.cli import COMMANDS, GRAPH, OWN, _class
 from helip.cli.command import Command, Option, groups_of, parser_of
-from helip.config import ConfigModel
+from helip.config import ConfigModel, Run, StudyConfig
 from helip.stages import STAGES, Stage
 from tools.fields import config_models, facts_of
 
@@ -63,7 +63,7 @@ def configuration_page() -> str:
         "A study is a file of `experiments/studies/`: its keys are those of [StudyConfig](#studyconfig). A run is an entry of"
         " `experiments/paper/runs.yaml`: its keys are those of [Run](#run). An unknown key is refused, with the nearest known one."
     )
-    models = sorted(config_models(), key=lambda m: m.__name__)
+    models = sorted(config_models(), key=lambda m: (m is not StudyConfig, m is not Run, m.__name__))
     return "\n\n".join([GENERATED, "# Configuration", intro, *map(_model, models)]) + "\n"
 
 

@@ -84,6 +84,10 @@ readme: $(READY)
 	$(BIN)/python -m tools.pipeline
 	$(BIN)/python -m tools.found
 
+# Pictures of the report page for the docs, at the width of a desktop and of a phone: by chromium, from results/miniature/report.html.
+screenshots: $(READY)
+	$(BIN)/python -m tools.screenshots
+
 # An image that holds the project, set up: make container, or make container DEVICE=cuda.
 DEVICE ?= cpu
 container:

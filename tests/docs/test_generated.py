@@ -6,13 +6,14 @@ import tomllib
 
 import pytest
 import yaml
+from PIL import Image
 
 import helip.study
 from helip.cli import COMMANDS, _class
 from helip.cli.command import groups_of
 from helip.errors import HelipError
 from helip.stages import STAGES
-from tools import found, layers, pipeline, reference
+from tools import found, layers, pipeline, reference, screenshots
 from tools.fields import config_models, facts_of
 from tools.markdown_tables import cell, tables_of
 
@@ -120,3 +121,18 @@ def test_the_citation_is_of_this_version(project):
     assert citation["authors"] == declared["authors"] == [{"name": "The HELIP reproduction authors"}]
     assert any("arXiv:2305.05208" in one["value"] for one in citation["references"][0]["identifiers"])
     assert f"Version {declared['version']}" in (project / "CHANGELOG.md").read_text()
+
+
+def test_without_a_report_a_picture_is_refused_in_a_sentence(tmp_path, monkeypatch):
+    monkeypatch.setattr(screenshots.shutil, "which", lambda name: "/bin/true")
+    with pytest.raises(HelipError, match=r"report.html: is not there; make it with `snakemake .*report.html`"):
+        screenshots.main(tmp_path / "report.html")
+    monkeypatch.setattr(screenshots.shutil, "which", lambda name: None)
+    with pytest.raises(HelipError, match="none of chromium, .* is on the PATH"):
+        screenshots.main(tmp_path / "report.html")
+
+
+@pytest.mark.parametrize(("name", "width"), screenshots.WIDTHS.items())
+def test_pictures_have_the_width_of_their_screen(project, name, width):
+    with Image.open(project / "docs" / "images" / f"report-{name}.png") as picture:
+        assert picture.size == (width, screenshots.HEIGHT)

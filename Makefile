@@ -82,7 +82,7 @@ $(DOCS)/.ready: requirements-docs.lock $(READY)
 # The parts of the README that come from the code and from results files: the picture of the pipeline and the table of what was found.
 readme: $(READY)
 	$(BIN)/python -m tools.pipeline
-	$(BIN)/python -m tools.found
+	$(BIN)/python -m tools.results_tables
 
 # Pictures of the report page for the docs, at the width of a desktop and of a phone: by chromium, from results/miniature/report.html.
 screenshots: $(READY)

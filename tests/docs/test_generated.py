@@ -13,7 +13,7 @@ from helip.cli import COMMANDS, _class
 from helip.cli.command import groups_of
 from helip.errors import HelipError
 from helip.stages import STAGES
-from tools import found, layers, pipeline, reference, screenshots
+from tools import layers, pipeline, reference, results_tables, screenshots
 from tools.fields import config_models, facts_of
 from tools.markdown_tables import cell, tables_of
 
@@ -45,16 +45,16 @@ def test_arrows_pass_columns_without_meeting_a_box():
     assert places["a", "c"][1] not in taken and len(set(taken)) == 4
 
 
-@pytest.mark.parametrize("page", found.PAGES)
+@pytest.mark.parametrize("page", results_tables.PAGES)
 def test_tables_of_results_are_current(project, page):
     text = (project / page).read_text()
-    assert found.MARKS["found"][0] in text
-    assert found.filled(text) == text, "run `make readme`"
+    assert results_tables.MARKS["gains"][0] in text
+    assert results_tables.filled(text) == text, "run `make readme`"
 
 
 def test_gains_are_those_of_the_results_page():
-    row = next(line for line in found.found().splitlines() if line.startswith("| HELIP, as the paper prints it"))
-    (measured,) = [r["6 corpora"] for table in tables_of(found.MINIATURE) for r in table if r.get("Refinement") == "HELIP"]
+    row = next(line for line in results_tables.gains().splitlines() if line.startswith("| HELIP, as the paper prints it"))
+    (measured,) = [r["6 corpora"] for table in tables_of(results_tables.MINIATURE) for r in table if r.get("Refinement") == "HELIP"]
     assert f"| {measured} |".replace("-", "−") in row and re.search(r"\[[+−]\d\.\d\d, [+−]\d\.\d\d\]", measured.replace("-", "−"))
 
 
@@ -65,7 +65,7 @@ def test_a_row_that_is_not_there_is_one_sentence(tmp_path):
     with pytest.raises(HelipError, match="page.md: no table has a row z and a column 'A'"):
         cell(page, {"Method": "z"}, "A")
     with pytest.raises(HelipError, match="needs both"):
-        found.filled(found.MARKS["found"][0])
+        results_tables.filled(results_tables.MARKS["gains"][0])
 
 
 def test_every_command_and_option_is_on_the_reference_page():
@@ -89,7 +89,7 @@ def test_every_field_has_a_sentence_on_the_reference_page():
     assert not silent, "say in a description, or in a comment at the end of the line, what these fields are"
 
 
-def test_a_field_is_described_by_its_model_or_the_comment_beside_it():
+def test_a_field_is_described_by_its_model_or_its_comment():
     by_name = {one.name: one for one in facts_of(helip.config.GeneratedCorpus)}
     assert by_name["image_size"].sentence == "pixels a side (at least 16)"
     assert (by_name["size"].type, by_name["size"].default) == ("whole number", "required")

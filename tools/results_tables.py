@@ -14,7 +14,7 @@ PAGES = ("README.md", "docs/results/index.md")
 MINIATURE = PROJECT / "docs" / "results" / "miniature" / "README.md"
 FLICKR8K = PROJECT / "docs" / "results" / "flickr8k.md"
 FIRST_ROWS = PROJECT / "docs" / "results" / "first_rows.md"  # results/miniature/first/table1.md, as `make table1` printed it
-MARKS = {name: (f"<!-- {name}: written by `make readme` -->", f"<!-- end of {name} -->") for name in ("found", "printed")}
+MARKS = {name: (f"<!-- {name}: written by `make readme` -->", f"<!-- end of {name} -->") for name in ("gains", "printed")}
 # What it is called here, its row in the miniature's table of refinements, and its row and reference in Flickr8k's table 11.
 ROWS = (
     ("HELIP, as the paper prints it", "HELIP", ("CC3M HELIP", "cc3m_clip_control")),
@@ -30,7 +30,7 @@ ROWS = (
 )  # fmt: skip
 
 
-def found() -> str:
+def gains() -> str:
     """Returns the table: gains over plain continued training in points, with 95 % intervals."""
     lines = [
         "| Gain over plain continued training, points [95 %] | generated world, six corpora | photographs, Flickr8k |",
@@ -62,7 +62,7 @@ def printed() -> str:
 
 def filled(page: str) -> str:
     """Returns a page with each table between its marks."""
-    for name, text in (("found", found()), ("printed", printed())):
+    for name, text in (("gains", gains()), ("printed", printed())):
         begin, end = MARKS[name]
         before, opened, rest = page.partition(begin)
         _, closed, after = rest.partition(end)

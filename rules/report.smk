@@ -3,6 +3,7 @@ localrules:
     table,
     figure,
     claims,
+    contrasts,
     report,
     track,
     paper,
@@ -36,6 +37,13 @@ rule claims:
     output: files(DecideClaims)
     params: digest=digest_of(DecideClaims)
     shell: command(DecideClaims, log=False)
+
+
+rule contrasts:
+    input: **needs(DecideContrasts)
+    output: files(DecideContrasts)
+    params: digest=digest_of(DecideContrasts)
+    shell: command(DecideContrasts, log=False)
 
 
 rule report:

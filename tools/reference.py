@@ -9,9 +9,10 @@ from helip.config import ConfigModel, Run, StudyConfig
 from helip.stages import STAGES, Stage
 from tools.fields import config_models, facts_of
 
-# The library's packages in the order of the work, and what stands above it. Packages that are named nowhere else are not public.
-API = ("mining", "losses", "selection", "training", "encoders", "data", "models", "evaluation", "synthetic", "config", "study", "stages",
-       "planning", "reporting", "download", "contamination")  # fmt: skip
+# The packages in the order of the work; others come behind them. The commands have a page of their own.
+ORDER = ("mining", "losses", "selection", "training", "encoders", "data", "models", "evaluation", "synthetic", "config", "study", "stages")
+PACKAGES = sorted(one.name for one in pkgutil.iter_modules(helip.__path__) if one.ispkg and one.name != "cli")
+API = (*ORDER, *(name for name in PACKAGES if name not in ORDER))
 GENERATED = "<!-- This page is generated: do not edit it. -->"
 
 
@@ -102,7 +103,8 @@ def _stage(stage: type[Stage]) -> str:
 
 def api_pages() -> dict[str, str]:
     """Returns the page of each package of the API, by its name; mkdocstrings fills them from the docstrings."""
-    names = "\n".join(f"- [`helip.{name}`][{getattr(helip, name).__module__}.{name}]" for name in helip.__all__)
+    public = [name for name in helip.__all__ if not name.startswith("_")]
+    names = "\n".join(f"- [`helip.{name}`][{getattr(helip, name).__module__}.{name}]" for name in public)
     intro = "These names are offered by `import helip` itself. Everything else is imported from its module."
     pages = {"index": "\n\n".join([GENERATED, "# The library", intro, names]) + "\n"}
     for package in API:

@@ -1,6 +1,7 @@
 """The `helip` command. Light: a command's module, and what it imports, is read when that command is asked for."""
 
 import importlib
+import os
 import signal
 import sys
 from collections.abc import Container
@@ -66,6 +67,11 @@ def main(argv: list[str] | None = None) -> int:
 
                 print(script(shell))
                 return 0
+        if arguments[0] == "run" and "HELIP_WARM" in os.environ:
+            from helip.warm import delegate
+
+            if (code := delegate(arguments)) is not None:
+                return code
         return _run(arguments)
     except HelipError as error:
         print(f"helip: {error}", file=sys.stderr)

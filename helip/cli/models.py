@@ -62,6 +62,9 @@ class Refine(Command):
     def _refinement(self) -> Refinement:
         """The recipe file, and over it the given options."""
         values = _merged(read_yaml(self.recipe, dict) if self.recipe else {}, self.refinement)
+        objective = values.get("objective", {"name": "clip"})
+        if isinstance(objective, dict) and objective.get("name") in ("clip", "slip", "cyclip"):  # the others have no softmax to mask
+            values = {"duplicates": "mask"} | values
         return validate_options(Refinement, values, "steps", given=self.refinement, source=str(self.recipe or ""))
 
 

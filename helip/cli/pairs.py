@@ -117,7 +117,12 @@ class Mine(Command):
             )
         if both or self.no_tau:
             given |= dict.fromkeys(TAUS, self.tau)  # no threshold for --no-tau and --tau none
-        return validate_options(MiningSpec, self._preset(features, keep).model_dump() | given, nameless="pool")
+        preset = self._preset(features, keep).model_dump()
+        if given.get("outliers") is not None:
+            if self.no_tau:
+                raise HelipError("--no-tau: beside --outliers, which sets both tau; give one")
+            preset = {name: value for name, value in preset.items() if name not in TAUS}
+        return validate_options(MiningSpec, preset | given, nameless="outliers" if "outliers" in given else "pool")
 
     def _preset(self, features: dict[str, Path | None], keep: Any) -> MiningSpec:
         from helip.mining import presets
@@ -163,6 +168,7 @@ class FilterPairs(Command):
     model: Model = Field(description=f"the model you will refine: {MODEL}")
     out: Path = Field(description="the folder to make")
     margin: float = Field(0.0, description="cosine: a caption this much worse than the true one is still taken for a match")
+    relative_margin: float = Field(0.0, ge=0, lt=1, description="share of the true one's score that a caption may be worse by, likewise")
     batch_size: Threads = Field(64, description="samples encoded together")
     workers: Workers | None = Field(None, description=DECODERS)
     device: str | None = Field(None, description=DEVICE)
@@ -180,7 +186,7 @@ class FilterPairs(Command):
         device = torch_device(self.device)
         before, after = filter_pairs(
             Corpus.open(self.corpus), self.pairs, model, self.out.with_name(f"{self.out.name}.features"), self.margin, self.out,
-            device=device, batch_size=self.batch_size, workers=loader_workers(self.workers, device),
+            device=device, batch_size=self.batch_size, workers=loader_workers(self.workers, device), relative_margin=self.relative_margin,
         )  # fmt: skip
         done(f"{self.out}: {summary(before, after)}", then=REFINE.format(corpus=self.corpus, out=self.out))
 

@@ -13,7 +13,7 @@ from helip.errors import HelipError
 from helip.io import check_replaceable
 
 PRETRAINED = "write --model NAME@TAG"
-NO_OPTIONS = ("target", "weights", "lemon", "image_encoder", "text_encoder")
+NO_OPTIONS = ("target", "weights", "image_encoder", "text_encoder")
 SPELLED = {"batch_size": "random_batch_size"}  # --batch-size is the encoder's
 
 
@@ -29,6 +29,7 @@ class Select(Command):
     batch_size: Threads = Field(64, description="samples encoded together")
     workers: Workers | None = Field(None, description=DECODERS)
     device: str | None = Field(None, description=DEVICE)
+    memory: str = Field("2GiB", description="what agreement, ridge and lemon may allocate beside the interpreter, for example 500MB")
     shard: Shard = Field((0, 1), description="s_clip_loss, agreement: compute only part i of n of the random batches, or of the pairs")
     selection: Annotated[dict[str, Any], OptionsOf(Selection, omit=NO_OPTIONS, spelled=SPELLED)] = {}
 
@@ -50,7 +51,7 @@ class Select(Command):
             from helip.evaluation.sets import of_folder
 
             target = of_folder(self.target)
-        if self.device and spec.score in ("column", "truth", "ridge"):
+        if self.device and spec.score in ("column", "truth"):
             raise HelipError(f"--device: score {spec.score} computes on the CPU; leave it out")
         device, workers = "cpu", self.workers or 0
         if spec.score not in ("column", "truth"):  # those are read without torch
@@ -69,6 +70,7 @@ class Select(Command):
             device=device,
             batch_size=self.batch_size,
             workers=workers,
+            memory=self.memory,
         )
         self._say(run(job, self.shard, {}))
 
@@ -85,9 +87,9 @@ class Select(Command):
             i, n = self.shard
             done(f"{self.out}: shard {i}/{n} is done", then="the other shards, then the same command without --shard, which joins them")
             return
-        truth = result.get("truth")
-        against = f"; against truth: precision {truth['precision']}, recall {truth['recall']}, AUC {truth['auc']}" if truth else ""
+        from helip.selection.job import summary
+
         done(
-            f"{self.out}: kept {result['kept']} of {result['size']} pairs, those scored at least {result['threshold']:.4f}{against}",
+            f"{self.out}: {summary(result)}",
             then=f"helip refine --arm control --keep {self.out}/keep.npy, or helip mine --keep {self.out}/keep.npy; --help says the rest",
         )

@@ -5,7 +5,9 @@ binds those names to corpora, architectures, encoders, schedules and evaluation 
 """
 
 from helip.config.base import ConfigModel, Cosine, Name, Share
-from helip.config.corpora import Corpus, DownloadedCorpus, GeneratedCorpus, ShardCorpus, TableCorpus, UnionCorpus
+from helip.config.claims import Claim, Comparison
+from helip.config.contrasts import ContrastPair, PrimaryContrast
+from helip.config.corpora import Corpus, DownloadedCorpus, GeneratedCorpus, MismatchedCorpus, ShardCorpus, TableCorpus, UnionCorpus
 from helip.config.encoders import (
     Encoder,
     OpenClipEncoder,
@@ -18,9 +20,7 @@ from helip.config.encoders import (
 from helip.config.evaluation import BenchmarkSet, EvaluationSet, Expected, GeneratedSet, WdsSet
 from helip.config.experiments import (
     AccuracyBySize,
-    Claim,
     Column,
-    Comparison,
     Contrast,
     Cost,
     Figure,
@@ -47,6 +47,7 @@ from helip.config.training import (
     CyclipObjective,
     DeclipObjective,
     EarlyStopping,
+    FalseNegatives,
     FrozenModel,
     HnNceObjective,
     Model,
@@ -71,6 +72,7 @@ __all__ = [
     "Comparison",
     "ConfigModel",
     "Contrast",
+    "ContrastPair",
     "Corpus",
     "Cosine",
     "Cost",
@@ -81,6 +83,7 @@ __all__ = [
     "Encoder",
     "EvaluationSet",
     "Expected",
+    "FalseNegatives",
     "Figure",
     "FrozenModel",
     "GeneratedCorpus",
@@ -90,12 +93,14 @@ __all__ = [
     "LemonSettings",
     "MiningQuality",
     "MiningSpec",
+    "MismatchedCorpus",
     "Model",
     "Name",
     "Objective",
     "OpenClipEncoder",
     "PairSheet",
     "Pairs",
+    "PrimaryContrast",
     "PublishedCheckpoint",
     "Question",
     "Refinement",

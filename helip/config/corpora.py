@@ -98,4 +98,20 @@ class UnionCorpus(ConfigModel):
     published_size: int | None = None  # pairs in the published corpus, to state the recovered share
 
 
-Corpus = Annotated[GeneratedCorpus | ShardCorpus | TableCorpus | DownloadedCorpus | UnionCorpus, Field(discriminator="kind")]
+class MismatchedCorpus(ConfigModel):
+    """This corpus is another one of the study in which a share of the images have swapped captions. Which ones is kept beside it, for
+    measuring and for the bound of true removal.
+    """
+
+    kind: Literal["mismatched"] = "mismatched"
+    label: str = ""  # what tables add to the corpus' name
+    of: Name  # a corpus of the study that holds samples of its own
+    share: Share  # of the pairs that get the captions of another
+    near: Share = 0.0  # of these, those swapped with one of the `nearest` in words; the others' captions are permuted among each other
+    nearest: int = Field(20, gt=0)  # by cosine of TF-IDF over the words of all captions of an image
+    seed: Seed = 0  # random seed of the draw
+
+
+Corpus = Annotated[
+    GeneratedCorpus | ShardCorpus | TableCorpus | DownloadedCorpus | UnionCorpus | MismatchedCorpus, Field(discriminator="kind")
+]

@@ -6,7 +6,8 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, model_validator
 
 from helip.config.base import ConfigModel, Name, Share
-from helip.config.corpora import Corpus, UnionCorpus
+from helip.config.contrasts import PrimaryContrast
+from helip.config.corpora import Corpus, MismatchedCorpus, UnionCorpus
 from helip.config.encoders import Encoder
 from helip.config.evaluation import EvaluationSet
 from helip.config.mining import Pairs, Selection
@@ -101,6 +102,9 @@ class StudyConfig(ConfigModel):
     evaluation: dict[Name, EvaluationSet]  # what each evaluation set stands for
     first: tuple[Name, ...] = ()  # pre-trainings that come first: `first/table1` has their rows and their refinements' alone
     runs: dict[Name, dict[str, Any]] = {}  # what this study sets differently in a run, or runs of its own
+    contrasts: dict[Name, PrimaryContrast] = {}  # what the study is made to answer, fixed before its first run
+    analogues: bool = False  # its sets stand for the paper's: only gains are comparable, no levels
+    meaningless: bool = False  # its numbers mean nothing, and decide nothing
     published: dict[Name, PublishedCheckpoint] = {}  # runs whose model is fetched instead of trained
     resources: dict[Stage, Resources] = {}  # what each stage asks of the scheduler
     costs: dict[str, Cost] = {}  # by stage, or by stage.name: train.vit_b16, encode.dino_vits8
@@ -108,8 +112,9 @@ class StudyConfig(ConfigModel):
     @model_validator(mode="after")
     def _unions_have_members(self) -> Self:
         for name, corpus in self.corpora.items():
-            for member in corpus.of if isinstance(corpus, UnionCorpus) else ():
-                if isinstance(self.corpora.get(member, corpus), UnionCorpus):
+            members = corpus.of if isinstance(corpus, UnionCorpus) else (corpus.of,) if isinstance(corpus, MismatchedCorpus) else ()
+            for member in members:
+                if isinstance(self.corpora.get(member, corpus), UnionCorpus | MismatchedCorpus):
                     raise ValueError(f"corpora -> {name}: of names '{member}', which is no corpus of this study with samples of its own")
         return self
 
@@ -186,37 +191,6 @@ class Table(ConfigModel):
     def chosen(self, keys: tuple[Name, ...]) -> tuple[Column, ...]:
         """Returns the columns of those keys; without keys, those that the average is of, or all."""
         return tuple(c for c in self.columns if (c.key in keys if keys else c in (self.averaged or self.columns)))
-
-
-class Comparison(ConfigModel):
-    """A comparison is of one run with another."""
-
-    run: Name  # of which something is said
-    over: Name  # the run that it is compared with
-
-
-class Claim(ConfigModel):
-    """A claim is a sentence of the paper as a comparison of two runs, or of several pairs of them, by what was measured."""
-
-    text: str  # the paper's sentence
-    place: str  # where in the paper
-    table: Name  # whose rows and columns decide it
-    columns: tuple[Name, ...] = ()  # of that table, averaged; none: all of them
-    run: Name  # of which it says something
-    over: Name  # the run that it is compared with
-    also: tuple[Comparison, ...] = ()  # further pairs that the sentence speaks of
-    together: Literal["each", "mean"] = "each"  # with `also`: true of each pair, or of their mean
-    expect: Literal["higher", "not_lower", "equal"] = "higher"  # what it says of `run` beside `over`
-    margin: float = Field(0.5, ge=0)  # points (minutes, epochs): the smallest difference that counts
-    presumes: tuple[Name, ...] = ()  # claims without which this one says nothing
-    # accuracy: of the columns. attribute_overlap: share of a generated image's attributes that its hard pairs show too, percent.
-    # mining_minutes: wall-clock of the mining job. epochs: passes over the corpus that the refinement took.
-    measure: Literal["accuracy", "attribute_overlap", "mining_minutes", "epochs"] = "accuracy"  # what is compared
-
-    @property
-    def comparisons(self) -> tuple[Comparison, ...]:
-        """Returns all comparisons that the sentence speaks of, the claim's own first."""
-        return (Comparison(run=self.run, over=self.over), *self.also)
 
 
 class AccuracyBySize(ConfigModel):

@@ -1,6 +1,6 @@
 """Which pairs count as hard, and which are worth training on."""
 
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import Field, model_validator
 
@@ -21,19 +21,34 @@ class MiningSpec(ConfigModel):
     k: int = Field(500, gt=0, description="hard pairs kept for a target; a target with fewer is noise")
     tau_image: Cosine | None = Field(0.5, description="an image cosine counts only if > tau; none: every cosine, as in the released code")
     tau_text: Cosine | None = Field(0.5, description="a text cosine counts only if > tau; none: every cosine, as in the released code")
+    outliers: Annotated[float, Field(gt=0, lt=1)] | None = Field(
+        None, description="share of the targets that are outliers (noise): sets both tau at one common quantile, in their place"
+    )
     max_similarity: Cosine | None = Field(
         None, description="a candidate of a higher cosine, in either modality, is dropped as near-duplicate"
     )
+    skip_first: int = Field(0, ge=0, description="nearest pairs of a target that are left out before its k hard pairs")
     pool: int | None = Field(None, gt=0, description="fast_hpm: candidates C drawn uniformly for a block of targets")
     pool_block: int = Field(4096, gt=0, description="fast_hpm: targets that share a pool")
     seed: Seed = Field(0, description="fast_hpm: random seed of the pools; random, truth: of what is drawn")
     ivf_candidates: int | None = Field(None, gt=0, description="approximate: candidates scored, best by the sum of cosines; none is exact")
     ivf_probes: int = Field(32, gt=0, description="approximate: inverted lists looked into")
 
+    @model_validator(mode="before")
+    @classmethod
+    def _outliers_take_the_place_of_tau(cls, values: Any) -> Any:
+        if isinstance(values, dict) and values.get("outliers") is not None:
+            return {"tau_image": None, "tau_text": None} | values
+        return values
+
     @model_validator(mode="after")
-    def _pool_belongs_to_fast_hpm(self) -> Self:
+    def _belong_together(self) -> Self:
         if (self.method == "fast_hpm") != (self.pool is not None):
             raise ValueError("pool belongs to method fast_hpm, and fast_hpm needs a pool")
+        if self.outliers is not None and (self.tau_image is not None or self.tau_text is not None):
+            raise ValueError("outliers sets both tau by quantile: give outliers, or tau_image and tau_text, not both")
+        if self.method in ("random", "truth") and (self.outliers is not None or self.skip_first):
+            raise ValueError(f"outliers and skip_first are of compared features, and method {self.method} compares none")
         return self
 
 
@@ -48,6 +63,20 @@ ScoreName = Literal["clip_score", "s_clip_loss", "norm_sim", "agreement", "ridge
 BY_ENCODERS = ("agreement", "ridge", "lemon")  # scores that look at single-modality encoders' features
 
 
+def _weights(text: str) -> dict[str, float]:
+    """The scores and weights in clip_score=1,agreement=0.5. ValueError, with a sentence for the user, for anything else."""
+    weights: dict[str, float] = {}
+    for part in text.split(","):
+        name, _, weight = part.strip().partition("=")
+        if name not in get_args(ScoreName) or name in weights:
+            raise ValueError(f"'{part}' names no score, or one twice; they are {', '.join(get_args(ScoreName))}")
+        try:
+            weights[name] = float(weight)
+        except ValueError:
+            raise ValueError(f"'{part}' has no weight; write a number, as in {name}=1") from None
+    return weights
+
+
 class Selection(ConfigModel):
     """This says which pairs are worth training on, scored by the checkpoint that is refined (arXiv 2405.19547), by single-modality
     encoders, or by both. The highest `keep` stay.
@@ -57,12 +86,17 @@ class Selection(ConfigModel):
 
     score: Literal[ScoreName, "mixture", "column", "truth"] = Field(
         "s_clip_loss",
-        description="what a pair is scored by; truth drops the mismatched pairs of a generated corpus, a bound that no score passes",
+        description=(
+            "what a pair is scored by, or several with weights as in clip_score=1,agreement=1; truth drops the mismatched pairs of a "
+            "generated corpus, a bound that no score passes"
+        ),
     )
     keep: float = Field(0.9, gt=0, le=1, description="share of the pairs that stays, those of the highest scores")
     batches: int = Field(10, gt=0, description="s_clip_loss: random batches that a pair is scored in (K)")
     batch_size: int = Field(32768, gt=1, description="s_clip_loss: pairs in a random batch (B), at most the corpus")
-    temperature: float = Field(0.01, gt=0, description="s_clip_loss: divides the cosines")
+    temperature: float | None = Field(
+        None, gt=0, description="s_clip_loss: divides the cosines; by default that of the model that scores, 1 / its logit scale"
+    )
     target: Name | None = Field(None, description="norm_sim: an evaluation set whose train images stand for the target")
     p: Literal["2", "inf"] = Field("2", description="norm_sim: the norm over the target set")
     column: str | None = Field(None, description="column: an .npy file [N] of your own scores, one number for each pair")
@@ -71,16 +105,31 @@ class Selection(ConfigModel):
     k: int = Field(20, gt=0, description="agreement: neighbours in each modality; ridge: neighbours that hubness is the mean over")
     hubness: bool = Field(True, description="agreement, ridge: correct cosines for hubness, as CSLS does")
     strength: float = Field(1.0, gt=0, description="ridge: of the penalty, in mean eigenvalues of the features' covariance")
+    approximate: bool = Field(
+        False, description="agreement, lemon: search neighbours in a faiss inverted file, whose recall is recorded; beyond a million pairs"
+    )
     lemon: LemonSettings = Field(LemonSettings(), description="lemon: its hyperparameters")
     image_encoder: Name | None = Field(None, description="agreement, ridge, lemon: an encoder of the study; lemon: or the start's")
     text_encoder: Name | None = Field(None, description="agreement, ridge, lemon: an encoder of the study; lemon: or the start's")
     image_features: str | None = Field(None, description="agreement, ridge, lemon: a folder of `helip encode`, or an .npy file [N, D]")
     text_features: str | None = Field(None, description="agreement, ridge, lemon: a folder of `helip encode`, or an .npy file [N, D]")
 
+    sampling: Literal["hard", "soft"] = Field(
+        "hard", description="hard: all kept pairs are drawn alike; soft: in proportion to their scores (soft cap sampling, FLYT)"
+    )
+    spread: float = Field(1.0, ge=0, description="soft: a pair weighs exp(spread x its standardised score); 0 draws all alike")
+    penalty: float = Field(0.15, ge=0, description="soft: by which a pair's exponent falls each time it is drawn in an epoch")
+    repeats: int | None = Field(None, gt=0, description="soft: times that a pair is drawn in an epoch, at most; none: the penalty alone")
+
     @property
     def scores(self) -> dict[str, float]:
         """The scores that are computed, with their weights."""
         return {str(name): weight for name, weight in self.weights.items()} if self.score == "mixture" else {self.score: 1.0}
+
+    @property
+    def asks_start(self) -> bool:
+        """Whether a score looks at the model that is refined; lemon takes its own distances from that, wherever its neighbours are."""
+        return not set(self.scores) <= {"column", "truth", "agreement", "ridge"}
 
     @property
     def needs_model(self) -> bool:
@@ -91,9 +140,10 @@ class Selection(ConfigModel):
     @model_validator(mode="before")
     @classmethod
     def _a_mapping_is_a_mixture(cls, values: Any) -> Any:
-        if isinstance(values, dict) and isinstance(values.get("score"), dict):
-            return values | {"score": "mixture", "weights": values["score"]}
-        return values
+        score = values.get("score") if isinstance(values, dict) else None
+        if isinstance(score, str) and "=" in score:  # as a command line has it
+            score = _weights(score)
+        return values | {"score": "mixture", "weights": score} if isinstance(score, dict) else values
 
     @model_validator(mode="after")
     def _score_has_what_it_needs(self) -> Self:
@@ -105,6 +155,11 @@ class Selection(ConfigModel):
         files = (self.image_features is not None) + (self.text_features is not None)
         if encoders == 1 or files == 1 or (encoders and files):
             raise ValueError("give image_encoder with text_encoder, or image_features with text_features")
+        if self.approximate and not {"agreement", "lemon"} & set(self.scores):
+            raise ValueError("approximate searches neighbours, and only agreement and lemon ask for any")
+        own = {name: getattr(self, name) for name in ("spread", "penalty", "repeats")}
+        if self.sampling == "hard" and any(value != type(self).model_fields[name].default for name, value in own.items()):
+            raise ValueError("spread, penalty and repeats belong to sampling soft")
         for score in ("agreement", "ridge"):
             if score in self.scores and not encoders + files:
                 raise ValueError(f"score {score} needs image_encoder and text_encoder, or image_features and text_features")

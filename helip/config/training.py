@@ -168,11 +168,22 @@ class EarlyStopping(ConfigModel):
 
 
 class Retention(ConfigModel):
-    """This is a small set evaluated at step 0 and every n steps, so that forgetting is seen while it happens. It decides nothing."""
+    """This is a small set evaluated at step 0 and every n steps, so that forgetting is seen while it happens. Only `stop` decides by it."""
 
     set: str = Field(description="an evaluation set of the study; for your own data, a folder in CLIP benchmark's wds layout")
     every: int = Field(gt=0, description="steps between evaluations")
     tolerance: float = Field(1.0, ge=0, description="points below the start that are worth a warning")
+    stop: float | None = Field(
+        None, ge=0, description="points below the start that end the training, which then exports the weights before that; none goes on"
+    )
+
+
+class FalseNegatives(ConfigModel):
+    """This finds false negatives of the whole corpus while training: thresholds of each image and caption (GloFND, arXiv 2502.20612)."""
+
+    glofnd: float = Field(gt=0, lt=1, description="share of an anchor's most similar negatives that are taken for false ones")
+    rate: float = Field(0.05, gt=0, description="step with which an anchor's threshold is learnt, as a cosine")
+    warmup: int = Field(0, ge=0, description="steps in which thresholds are learnt and nothing is masked yet")
 
 
 class Refinement(TrainConfig):
@@ -189,8 +200,31 @@ class Refinement(TrainConfig):
         description="batch: hard pairs are rows of the batch (algorithm 3); negatives: their captions alone, as columns of the softmax",
     )
     gamma: float = Field(1.0, ge=0, description="weight of the margin loss, eq. 7")
+    margin_on: Literal["cosines", "logits"] = Field(
+        "cosines", description="similarities of the margin loss; logits are cosines times the logit scale, as CLIP's loss has them"
+    )
     symmetric_margin: bool = Field(False, description="margin loss from text to image too; eq. 6 is image to text only")
     drop_noise: bool = Field(True, description="leave noise pairs out of training (section 3.2); without it, algorithm 3 as printed")
+    duplicates: Literal["ignore", "mask", "separate"] | None = Field(
+        None,
+        description=(
+            "pairs with equal images or captions: negatives of each other, masked in the loss, or never in one batch; by default ignore in "
+            "a study and mask for your own data"
+        ),
+    )
+    false_negatives: FalseNegatives | None = Field(None, description="mask negatives that are likely matches; none masks nothing")
+    moments: int = Field(
+        0, ge=0, description="steps on frozen weights that fill AdamW's moments before the first step (TuneCLIP, arXiv 2601.09859)"
+    )
+    freeze_image: Share = Field(0.0, description="share of the image tower's blocks, from the first on, that are not trained; 1: all of it")
+    freeze_text: Share = Field(0.0, description="share of the text tower's blocks, from the first on, that are not trained; 1: all of it")
+    image_rate: float = Field(1.0, gt=0, description="learning rate of the image tower, in units of learning_rate")
+    text_rate: float = Field(1.0, gt=0, description="learning rate of the text tower, in units of learning_rate")
+    layer_decay: float = Field(1.0, gt=0, le=1, description="factor by which the learning rate falls with each block towards the input")
+    lora: int | None = Field(
+        None, gt=0, description="rank of low-rank updates that are trained in place of the towers' weights (LoRA), merged on export"
+    )
+    distill: float = Field(0.0, ge=0, description="weight of staying near the start's softmax over the batch (ZSCL, arXiv 2303.06628)")
     early_stopping: EarlyStopping | None = Field(None, description="stop on a held-out share of the corpus; none trains to the end")
     retention: Retention | None = Field(None, description="watch a small evaluation set while training; none watches nothing")
 
@@ -198,6 +232,19 @@ class Refinement(TrainConfig):
     def _negatives_are_captions(self) -> Self:
         if self.role == "negatives" and (self.symmetric_margin or not isinstance(self.objective, ClipObjective)):
             raise ValueError("role negatives adds captions to the image-to-text softmax of objective clip: no symmetric_margin, no other")
+        return self
+
+    @model_validator(mode="after")
+    def _masks_have_a_softmax(self) -> Self:
+        masks = [name for name, on in (("duplicates mask", self.duplicates == "mask"), ("false_negatives", self.false_negatives)) if on]
+        if masks and self.objective.name not in ("clip", "slip", "cyclip"):
+            raise ValueError(f"{masks[0]} leaves negatives out of a softmax: use objective clip, slip or cyclip, or duplicates separate")
+        return self
+
+    @model_validator(mode="after")
+    def _something_is_trained(self) -> Self:
+        if self.freeze_image == self.freeze_text == 1:
+            raise ValueError("freeze_image and freeze_text are both 1: nothing is left to train")
         return self
 
 

@@ -52,7 +52,8 @@ def write_index(
     """Writes the index of the shards into `folder`, which will be renamed to `out`. left_out: samples that never came into a shard."""
     with IndexWriter(folder) as index:
         index.leave_out(left_out)
-        for one in each(functools.partial(index_shard, captions=getattr(declaration, "captions", "txt")), shards, f"indexing {out.name}", "shards", workers):
+        read = functools.partial(index_shard, captions=getattr(declaration, "captions", "txt"))
+        for one in each(read, shards, f"indexing {out.name}", "shards", workers):
             index.add(one)
     check_quarantine(declaration, index.size, index.bad, out)
     published = getattr(declaration, "published_size", None)

@@ -15,8 +15,8 @@ Left = list[tuple[str, str, str]]  # samples left out: key, reason, detail
 
 
 class IndexWriter:
-    """The writer takes each shard in order by `add`; `size`, `captions`, `text_size`, `bad`, `shards`, `duplicates` and `digest` then tell what there
-    is.
+    """The writer takes each shard in order by `add`; `size`, `captions`, `text_size`, `bad`, `shards`, `duplicates` and `digest` then tell
+    what there is.
     """
 
     def __init__(self, folder: Path):

@@ -81,11 +81,12 @@ def usable(files: list[File], captions: str = "txt") -> tuple[File, bytes]:
         raise BadSample("ambiguous sample", f"{count} under one key")
     if images[0].data is None:
         raise BadSample("oversized image", f"{images[0].size} bytes")
+    written: list[bytes | None]
     match captions.partition("."):
         case "json", _, key:
             written = _of_record(records[0].data if records else None, key)
         case "lines", _, _:
-            written = (texts[0].data.splitlines() if texts and texts[0].data is not None else []) or [None]
+            written = [*(texts[0].data.splitlines() if texts and texts[0].data is not None else [])] or [None]
         case _:
             written = [texts[0].data if texts else None]
     usual = [clean_caption(one) for one in written if one is None or len(written) == 1 or one.strip()]

@@ -13,6 +13,7 @@ from helip.config import (
     Expected,
     GeneratedCorpus,
     GeneratedSet,
+    MismatchedCorpus,
     ShardCorpus,
     TableCorpus,
     UnionCorpus,
@@ -71,6 +72,8 @@ def _corpus(declaration: Declaration, folder: Path) -> tuple[State, str]:
             return "will be made", f"{declaration.size} generated pairs"
         case UnionCorpus():
             return "will be made", f"of {', '.join(declaration.of)}"
+        case MismatchedCorpus():
+            return "will be made", f"of {declaration.of}, {declaration.share:.0%} of its captions swapped"
         case ShardCorpus():
             return "there", _shards(declaration)
         case TableCorpus():

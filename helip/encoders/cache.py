@@ -12,7 +12,7 @@ from helip.config import Encoder as EncoderConfig
 from helip.encoders.encoder import Encoder
 from helip.encoders.partial import PartialFeatures
 from helip.errors import HelipError
-from helip.io import atomic_folder, declared, digest, provenance, write_json
+from helip.io import atomic_folder, declared, digest, file_digest, provenance, write_json
 from helip.progress import progress
 
 BLOCK = 4096  # rows between two resume points; captions are sorted by length within one
@@ -65,6 +65,7 @@ def encode(
         more = {"rows": len(row_N), "dim": encoder.dim, "dtype": dtype, "modality": encoder.modality, "corpus_digest": corpus.digest}
         more |= {"logits": encoder.logits, "centred": declaration.centre, "distinct": len(inputs), "weights_digest": encoder.weights}
         more |= ({"raw": True} if raw else {}) | (facts or {})
+        more["features_digest"] = file_digest(folder / "features.npy")
         sources = {"corpus": corpus.digest, "weights": encoder.weights}
         write_json(folder / "features.json", provenance(declaration, sources, preprocessing=encoder.preprocessing, **more))
     partial.remove()

@@ -6,6 +6,7 @@ import torch
 
 from helip.config import OpenClipEncoder
 from helip.encoders.encoder import Encoder, feature_width, frozen, in_words, inference, weights_digest
+from helip.models.frozen import FrozenClip
 from helip.models.loading import create, tokenizer_of
 from helip.models.reference import ModelRef, parse
 
@@ -19,14 +20,25 @@ def load(declaration: OpenClipEncoder, device: str, pretrained: bool = True) -> 
     reference = named if pretrained else ModelRef(named.name)
     opened = create(reference, weights=pretrained)
     model = frozen(opened.model, device)
+    scale = float(model.logit_scale.exp())
+    width = opened.config["embed_dim"] if isinstance(model, FrozenClip) else None  # known without opening its trunks
     if declaration.modality == "image":
         transform = opened.transform()
         embed = inference(model.encode_image, device)
-        return Encoder("image", feature_width(embed, transform), weights_digest(model), in_words(transform), embed, transform)
+        return Encoder(
+            "image",
+            width or feature_width(embed, transform),
+            weights_digest(model),
+            in_words(transform),
+            embed,
+            transform,
+            logit_scale=scale,
+        )
     tokenize, encode = tokenizer_of(reference), inference(model.encode_text, device)
 
     def embed_captions(captions: list[str]) -> torch.Tensor:
         return encode(tokenize(captions))
 
     words = f"open_clip's tokenizer of {Path(reference.name).name}, {tokenize.context_length} tokens"
-    return Encoder("text", embed_captions([""]).shape[1], weights_digest(model), words, embed_captions)
+    width = width or embed_captions([""]).shape[1]
+    return Encoder("text", width, weights_digest(model), words, embed_captions, logit_scale=scale)

@@ -27,6 +27,7 @@ class Encoder:
     embed: Callable[[Any], torch.Tensor]  # of stacked tensors, or of a list of captions
     prepare: Callable[[Image.Image], torch.Tensor] | None = None
     logits: bool = False  # a classifier's output: class labels speak through it
+    logit_scale: float | None = None  # of a CLIP's tower: 1 / temperature, what its cosines are multiplied by
 
 
 def weights_digest(module: torch.nn.Module) -> str:

@@ -3,7 +3,7 @@
 import json
 import zipfile
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +15,7 @@ from helip.evaluation.sets import EvaluationSet
 from helip.io import atomic_file, digest
 from helip.progress import progress
 
-IMAGES, TEXTS = 128, 256  # a batch
+IMAGES, TEXTS, ROWS = 128, 256, 4096  # a batch; of stored trunk features
 
 
 @dataclass(frozen=True)
@@ -34,9 +34,14 @@ class Extractor:
     def __init__(self, model: ClipModel, cache: Path | None, workers: int = 0):
         self.model, self.workers = model, workers
         self.folder = cache / model.key if cache else None
+        self._trunks = Extractor(model.trunks, cache, workers) if model.trunks else None
 
     def images(self, data: EvaluationSet, split: str) -> SetFeatures:
         """Returns the features and the labels or captions of a split; HelipError where it cannot be read or a feature is not finite."""
+        if self._trunks:
+            stored = self._trunks.images(data, split)
+            heads_of = [self.model.encode_images(rows) for rows in stored.images.split(ROWS)]
+            return replace(stored, images=torch.from_numpy(_finite(torch.cat(heads_of).numpy(), f"images of '{data.name}'")))
         on_disk = data.digest(split)
         key = digest([on_disk, self.model.preprocessing])
         arrays = self._cached(f"images-{key}.npz", lambda: self._encode_images(data, split))
@@ -45,6 +50,9 @@ class Extractor:
 
     def texts(self, texts: list[str]) -> torch.Tensor:
         """Returns float32 [T, D], one row for each of the distinct texts given; HelipError where a feature is not finite."""
+        if self._trunks:
+            heads_of = [self.model.encode_tokens(rows) for rows in self._trunks.texts(texts).split(ROWS)]
+            return torch.from_numpy(_finite(torch.cat(heads_of).numpy(), "texts"))
         arrays = self._cached(f"texts-{digest(texts)}.npz", lambda: {"texts": self._encode_texts(texts)})
         return torch.from_numpy(arrays["texts"])
 

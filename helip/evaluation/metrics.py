@@ -68,7 +68,7 @@ def zeroshot(extractor: Extractor, data: EvaluationSet) -> Result:
     metrics["mean_per_class_recall"] = mean_per_class_recall(labels_N, logits_NC.argmax(1))
     hits = {"acc1": logits_NC.topk(max(topk), 1).indices[:, 0] == labels_N}
     digests = {"images": features.digest, "class_names": digest(classes), "templates": digest(templates)}
-    return Result(metrics, hits, len(labels_N), split, digests)
+    return Result(metrics, hits, len(labels_N), split, digests, {"classes": len(classes)})
 
 
 def _prompts(classes: list[str], templates: list[str], data: EvaluationSet) -> list[str]:

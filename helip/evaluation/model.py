@@ -11,6 +11,7 @@ from PIL import Image
 from helip.encoders.encoder import frozen, in_words, weights_digest
 from helip.errors import HelipError
 from helip.io import digest, file_digest
+from helip.models.frozen import FrozenClip, Trunks
 from helip.models.layout import CONFIG, TOKENIZER, WEIGHTS
 from helip.models.loading import ClipNetwork, create, tokenizer_of
 from helip.models.reference import ModelRef, parse
@@ -28,6 +29,7 @@ class ClipModel:
     checkpoint: str  # sha256 of the safetensors file; of the parameters for a model that open_clip keeps by name
     surroundings: str  # digest of the config and tokenizer files
     device: str
+    trunks: "ClipModel | None" = None  # of a model whose trunks are frozen: these alone, of which features are kept for all its heads
 
     @cached_property
     def preprocessing(self) -> str:
@@ -41,13 +43,18 @@ class ClipModel:
 
     @torch.inference_mode()
     def encode_images(self, batch_BCHW: torch.Tensor) -> torch.Tensor:
-        """Returns [B, D] float32 on the CPU, not normalised."""
+        """Returns [B, D] float32 on the CPU, not normalised, of images or of their features by the trunks."""
         return self.network.encode_image(batch_BCHW.to(self.device, non_blocking=True)).float().cpu()
 
     @torch.inference_mode()
     def encode_texts(self, texts: list[str]) -> torch.Tensor:
         """Returns [B, D] float32 on the CPU, not normalised."""
-        return self.network.encode_text(self.tokenize(texts).to(self.device)).float().cpu()
+        return self.encode_tokens(self.tokenize(texts))
+
+    @torch.inference_mode()
+    def encode_tokens(self, tokens: torch.Tensor) -> torch.Tensor:
+        """Returns [B, D] float32 on the CPU, not normalised, of tokens [B, L] or of the text trunk's features [B, D]."""
+        return self.network.encode_text(tokens.to(self.device)).float().cpu()
 
 
 def load(name: str, device: str | None = None) -> ClipModel:
@@ -78,4 +85,9 @@ def _of_folder(folder: Path, device: str) -> ClipModel:
         raise HelipError(f"{weights}: was overwritten while it was read; run again when its training has ended")
     files = [folder / CONFIG, *(folder / name for name in TOKENIZER)]
     surroundings = digest({f.name: file_digest(f) for f in files if f.is_file()})
-    return ClipModel(frozen(opened.model, device), opened.transform(), tokenizer_of(reference), checkpoint, surroundings, device)
+    transform, tokenize = opened.transform(), tokenizer_of(reference)
+    trunks = None
+    if isinstance(opened.model, FrozenClip):
+        weights_of_both = opened.model.trunks.numpy().tobytes().hex()
+        trunks = ClipModel(Trunks(opened.model), transform, tokenize, digest(weights_of_both), digest("trunks"), device)
+    return ClipModel(frozen(opened.model, device), transform, tokenize, checkpoint, surroundings, device, trunks)

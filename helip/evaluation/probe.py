@@ -46,7 +46,7 @@ def probe(extractor: Extractor, data: EvaluationSet) -> Result:
         "validation_seed": SPLIT_SEED,
     }
     digests = {"images": test.digest, "train_images": train.digest}
-    return Result(metrics, {"acc1": hits_N}, len(hits_N), data.test_split, digests, details | {"train_items": len(y)})
+    return Result(metrics, {"acc1": hits_N}, len(hits_N), data.test_split, digests, details | {"train_items": len(y), "classes": classes})
 
 
 def fit(x_ND: np.ndarray, y_N: np.ndarray, strength: float, near=None):

@@ -6,29 +6,37 @@ over seeds i and their negatives j. The printed sum runs over all j in B; the po
 the loss would push the matching text below its hard negatives.
 """
 
+from typing import Literal
+
 import numpy as np
 import torch
 from torch import Tensor
 
+from helip.losses.checks import check_positions, check_unit_norm
 from helip.losses.clip import symmetric_info_nce
 
 Positions = Tensor | np.ndarray  # int64 row positions in the batch, as a tensor or as the sampler gives them
 
 
-def _one_way(similarity_SB: Tensor, seeds_S: Tensor, hard_SP: Tensor) -> Tensor:
+def _one_way(similarity_SB: Tensor, seeds_S: Tensor, hard_SP: Tensor, excluded_SB: Tensor | None) -> Tensor:
     absent_SP = hard_SP < 0
     to_hard_SP = similarity_SB.gather(1, hard_SP.clamp(min=0)).masked_fill(absent_SP, torch.inf)
     own_SP = torch.where(absent_SP, seeds_S[:, None], hard_SP)
     negative_SB = torch.ones_like(similarity_SB, dtype=torch.bool).scatter_(1, seeds_S[:, None], False).scatter_(1, own_SP, False)
+    if excluded_SB is not None:
+        negative_SB = negative_SB & ~excluded_SB
     excess_SB = (similarity_SB - to_hard_SP.amin(1, keepdim=True)).relu() * negative_SB
     return (excess_SB.sum(1) / negative_SB.sum(1).clamp(min=1)).mean()
 
 
-def margin_of(similarity_BB: Tensor, seeds_S: Positions, hard_SP: Positions, symmetric: bool = False) -> Tensor:
+def margin_of(
+    similarity_BB: Tensor, seeds_S: Positions, hard_SP: Positions, symmetric: bool = False, excluded_BB: Tensor | None = None
+) -> Tensor:
     """Returns HNML over a similarity matrix that is already there, as a scalar (eq. 6 of arXiv 2305.05208).
 
-    The matrix has images in rows and texts in columns, and is not scaled by the temperature. `seeds_S` are row positions of the seeds.
-    `hard_SP` are positions of each seed's hard pairs, -1 where it has fewer than P.
+    The matrix has images in rows and texts in columns, of cosines or of logits. `seeds_S` are row positions of the seeds.
+    `hard_SP` are positions of each seed's hard pairs, -1 where it has fewer than P. `excluded_BB`, bool, are no negatives. HelipError for
+    positions outside the batch, such as ids of the corpus.
 
     A seed with no hard pair adds zero. Without seeds the loss is zero and still has a gradient. `symmetric` takes the mean of the loss
     image to text and the loss text to image. Image to text, there may be more columns than rows: these are captions without their images,
@@ -37,8 +45,13 @@ def margin_of(similarity_BB: Tensor, seeds_S: Positions, hard_SP: Positions, sym
     seeds_S, hard_SP = (torch.as_tensor(positions, device=similarity_BB.device) for positions in (seeds_S, hard_SP))
     if hard_SP.numel() == 0:
         return similarity_BB.sum() * 0
-    loss = _one_way(similarity_BB[seeds_S], seeds_S, hard_SP)
-    return (loss + _one_way(similarity_BB.T[seeds_S], seeds_S, hard_SP)) / 2 if symmetric else loss
+    check_positions(seeds_S, hard_SP, similarity_BB.shape)
+    excluded = None if excluded_BB is None else excluded_BB[seeds_S]
+    loss = _one_way(similarity_BB[seeds_S], seeds_S, hard_SP, excluded)
+    if not symmetric:
+        return loss
+    excluded = None if excluded_BB is None else excluded_BB.T[seeds_S]
+    return (loss + _one_way(similarity_BB.T[seeds_S], seeds_S, hard_SP, excluded)) / 2
 
 
 def hard_negative_margin_loss(
@@ -48,6 +61,7 @@ def hard_negative_margin_loss(
 
     Seeds and hard pairs are as in `margin_of`.
     """
+    check_unit_norm(image_features_BD, text_features_BD)
     return margin_of(image_features_BD @ text_features_BD.T, seeds_S, hard_SP, symmetric)
 
 
@@ -59,11 +73,16 @@ def helip_loss(
     hard_SP: Positions,
     gamma: float = 1.0,
     symmetric: bool = False,
+    margin_on: Literal["cosines", "logits"] = "cosines",
 ) -> Tensor:
     """Returns CLIP over the whole batch plus gamma times the margin of its seeds, as a scalar (eq. 7 of arXiv 2305.05208).
 
     Both come from one similarity matrix. The features [B, D] are unit norm; `seeds_S` and `hard_SP` are row positions in the batch as in
-    `margin_of`.
+    `margin_of`. `margin_on` logits takes the margin over the matrix that CLIP's loss has, cosines times the logit scale (one reading of
+    section 3.3).
     """
+    check_unit_norm(image_features_BD, text_features_BD)
     similarity_BB = image_features_BD @ text_features_BD.T
-    return symmetric_info_nce(logit_scale * similarity_BB) + gamma * margin_of(similarity_BB, seeds_S, hard_SP, symmetric)
+    logits_BB = logit_scale * similarity_BB
+    margin = margin_of(logits_BB if margin_on == "logits" else similarity_BB, seeds_S, hard_SP, symmetric)
+    return symmetric_info_nce(logits_BB) + gamma * margin

@@ -8,6 +8,7 @@ shard, worker and device computes the same bits.
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -111,12 +112,20 @@ def load(path: str | Path) -> np.ndarray:
     return load_array(path, "extract the features again (`helip encode`), or correct the path")
 
 
-def shaped(name: str, raw: np.ndarray) -> np.ndarray:
-    """Returns the array [N, D] in memory order. Raises HelipError for anything but float16 or float32 of that shape."""
-    if not isinstance(raw, np.ndarray) or raw.ndim != 2 or 0 in raw.shape or raw.dtype not in (np.float16, np.float32):
+def shaped(name: str, raw: Any) -> np.ndarray:
+    """Returns the array [N, D] in memory order, as float16 or float32: torch tensors of any device, and other float types, are copied.
+
+    Raises HelipError for what holds no floats, and for another shape.
+    """
+    if isinstance(raw, torch.Tensor):
+        raw = raw.detach().cpu()
+        raw = (raw if raw.dtype in (torch.float16, torch.float32) or not raw.is_floating_point() else raw.float()).numpy()
+    if isinstance(raw, np.ndarray) and raw.dtype.kind == "f" and raw.dtype not in (np.float16, np.float32):
+        raw = raw.astype(np.float32)
+    if not isinstance(raw, np.ndarray) or raw.ndim != 2 or 0 in raw.shape or raw.dtype.kind != "f":
         what = f"{raw.dtype} {list(raw.shape)}" if isinstance(raw, np.ndarray) else type(raw).__name__
-        wrong_type = not isinstance(raw, np.ndarray) or raw.dtype not in (np.float16, np.float32)
-        remedy = "convert it with .astype('float32')" if wrong_type else "give one row of D numbers a pair"
+        array = isinstance(raw, np.ndarray) and raw.dtype.kind == "f"
+        remedy = "give one row of D numbers a pair" if array else "give numpy.asarray(x, 'float32') or a torch tensor of floats"
         raise HelipError(f"{name} features: expected a float16 or float32 array [N, D], got {what}; {remedy}")
     return np.ascontiguousarray(raw)
 

@@ -6,16 +6,22 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
 from helip.config import MiningSpec
 from helip.errors import HelipError
-from helip.io import read_json, write_json
+from helip.io import file_digest, read_json, write_json
 from helip.mining.pairs import PairSet, merge
 from helip.mining.references import Truth
 
+if TYPE_CHECKING:  # it imports torch
+    from helip.mining.thresholds import Thresholds
+
+MANY = 0.5  # share of outliers that is worth a warning
+SHARES = (0.05, 0.15, 0.3)  # of outliers, whose tau the warning says
+COPY = 0.9999  # score from which a hard pair is a copy of its target
 THUMBNAIL = (192, 192)  # pixels: five hundred photographs in full would make a page that no browser likes
 
 
@@ -67,6 +73,7 @@ class MineJob:
         pairs.save(self.out, inputs=self.inputs, corpus_digest=self.corpus_digest, encoders=self.encoders, **facts)
         if shard == (0, 1):
             self.audit(pairs)
+            self.warn(pairs)
         return pairs
 
     def _pairs(self, shard: tuple[int, int]) -> PairSet:
@@ -109,6 +116,31 @@ class MineJob:
             what = f"the pairs are whole, their audit failed ({type(error).__name__}: {error})"
             print(f"warning: {self.out}: {what}", file=sys.stderr)
 
+    def warn(self, pairs: PairSet) -> None:
+        """Prints a warning of most targets being outliers, with the tau that would leave out fewer, and one of copies in the lists."""
+        outliers, copies = pairs.outlier_share, int((pairs.scores_flat >= COPY).sum()) if self.features else 0
+        said = []
+        if outliers > MANY and self.features:
+            said.append(f"{outliers:.1%} of the targets are outliers (fewer than k = {pairs.spec.k} hard pairs){self._of_tau(pairs)}")
+        if copies:
+            share = f"{copies} of {len(pairs.ids)} hard pairs are copies of their target (score {COPY} or more)"
+            said.append(f"{share}: max_similarity {COPY} leaves them out")
+        for one in said:
+            print(f"warning: {self.out}: {one}", file=sys.stderr)
+
+    def _of_tau(self, pairs: PairSet) -> str:
+        """The tau that was used, the cosines of the encoders, and the tau of smaller shares, as the end of a sentence."""
+        from helip.mining.features import checked
+        from helip.mining.thresholds import Thresholds
+
+        kept, spec = None if self.keep is None else np.flatnonzero(self.keep), pairs.spec
+        used = [m for m in ("image", "text") if spec.method in ("hpm", "fast_hpm", m)]
+        arrays = dict(zip(("image", "text"), self._arrays(), strict=True))
+        thresholds = Thresholds.of([checked(m, array, kept=kept) for m in used if (array := arrays[m]) is not None], spec)
+        tau = pairs.metadata.get("tau") or {m: getattr(spec, f"tau_{m}") for m in used}
+        quantiles = "; ".join(f"{m} {', '.join(f'{q} {c:g}' for q, c in of.items())}" for m, of in thresholds.cosines().items())
+        return f", at tau {_taus(tau)}; cosines of random pairs: {quantiles}; {'; '.join(_fewer(thresholds, share) for share in SHARES)}"
+
     def _audit(self, pairs: PairSet) -> None:
         from helip.mining.audit import audit, lines, sheet
 
@@ -122,10 +154,22 @@ class MineJob:
 
 
 def summary(pairs: PairSet) -> str:
-    """Returns targets, hard pairs and the share of noise targets, as a sentence for a terminal."""
-    noise, of = pairs.noise[pairs.mined], f" of {len(pairs)}" if pairs.kept is not None else ""
-    share = noise.mean() if len(noise) else 0
-    return f"{len(noise)}{of} targets, {len(pairs.ids)} hard pairs, {share:.1%} of the targets are noise"
+    """Returns targets, hard pairs, the share of noise targets and tau where it was found, as a sentence for a terminal."""
+    of = f" of {len(pairs)}" if pairs.kept is not None else ""
+    tau = f" at tau {_taus(pairs.metadata['tau'])}" if "tau" in pairs.metadata else ""
+    return f"{int(pairs.mined.sum())}{of} targets, {len(pairs.ids)} hard pairs, {pairs.outlier_share:.1%} of the targets are noise{tau}"
+
+
+def _taus(tau: dict[str, float | None]) -> str:
+    """'0.312 (image) and 0.25 (text)'."""
+    return " and ".join(f"{'none' if value is None else f'{value:.4g}'} ({modality})" for modality, value in tau.items())
+
+
+def _fewer(thresholds: "Thresholds", share: float) -> str:
+    try:
+        return f"outliers {share:g} would be tau {_taus(dict(thresholds.tau(share)))}"
+    except HelipError:
+        return f"no tau leaves out as few as {share:.0%}"
 
 
 def join(folders: Sequence[Path], out: Path, job: MineJob | None = None) -> PairSet:
@@ -136,6 +180,7 @@ def join(folders: Sequence[Path], out: Path, job: MineJob | None = None) -> Pair
     pairs = merge([PairSet.open(folder) for folder in folders], out)
     if job is not None:
         job.audit(pairs)
+        job.warn(pairs)
     return pairs
 
 
@@ -143,13 +188,21 @@ def corpus_digest_of(features: dict[str, Path], corpus: CaptionedImages | None, 
     """Returns the digest of the corpus that these files are all of; None where none of them says.
 
     A file from elsewhere, with no features.json or selection.json beside it, says nothing. Prints a warning for features that are a
-    classifier's logits. Raises HelipError where two files are of different corpora.
+    classifier's logits. Raises HelipError where two files are of different corpora or the same file, where features are of the other
+    modality, and where a file is not the one that its JSON describes.
     """
+    if len({path.resolve() for path in features.values()}) < len(features):
+        raise HelipError(f"{next(iter(features.values()))}: is given as image and as text features; give the captions' features for text")
     digests = {str(corpus.folder): corpus.digest} if corpus is not None else {}
     described = {path: path.with_suffix(".json") for path in features.values()}
     described |= {keep: keep.with_name("selection.json")} if keep else {}
     for path, beside in described.items():
         metadata = read_json(beside) if beside.is_file() else {}
+        modality = next((name for name, one in features.items() if one == path), None)
+        if modality and (recorded := metadata.get("modality", modality)) != modality:
+            raise HelipError(f"{path}: holds {recorded} features, and is given as {modality} features; give the {modality} encoder's")
+        if modality and metadata.get("features_digest", "") not in ("", file_digest(path)):
+            raise HelipError(f"{path}: is not the file that {beside.name} describes; encode the corpus again")
         if metadata.get("corpus_digest"):
             digests[str(path)] = metadata["corpus_digest"]
         if metadata.get("logits"):

@@ -4,6 +4,8 @@ import contextlib
 import os
 import re
 from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -18,6 +20,7 @@ from helip.mining.engines import ivf
 from helip.mining.engines import torch_engine as blocks
 from helip.mining.features import Features, checked, shaped
 from helip.mining.pairs import PairSet, scratch, shard_rows
+from helip.mining.thresholds import Thresholds, resolved
 from helip.progress import Progress
 
 WORKING = 24 << 20  # bytes that chunks under way and the matrix library take whatever the corpus is
@@ -25,11 +28,11 @@ UNITS = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
 
 
 def mine(
-    image_features: np.ndarray | None,
-    text_features: np.ndarray | None,
+    image_features: np.ndarray | torch.Tensor | None,
+    text_features: np.ndarray | torch.Tensor | None,
     spec: MiningSpec,
     *,
-    keep: np.ndarray | None = None,
+    keep: np.ndarray | torch.Tensor | None = None,
     memory: int | str = "2GiB",
     workers: int | None = None,
     device: str | None = None,
@@ -38,18 +41,22 @@ def mine(
 ) -> PairSet:
     """Returns the hard pairs of every target (of a shard's targets).
 
-    image_features, text_features: [N, D] float16 or float32, arrays or memory maps, of any norm; None for a modality that the
-    method does not use. keep: [N] bool, the pairs that take part, as `helip select` writes it; others are neither targets nor
-    candidates and their features are not looked at, so that the result is that of a corpus of the kept pairs, ids being those of all N.
+    image_features, text_features: [N, D] floats, arrays, memory maps or torch tensors, of any norm; float16 and float32 arrays are not
+    copied; None for a modality that the method does not use. keep: [N] bool, the pairs that take part, as `helip select` writes it;
+    others are neither targets nor candidates and their features are not looked at, so that the result is that of a corpus of the kept
+    pairs, ids being those of all N.
     memory: what mining may allocate, beyond the interpreter and its libraries; working arrays that do not fit
     lie in $TMPDIR. workers: threads. device: None for the CPU, or a torch device. The result is the same bits whatever memory,
     workers, device and shards are.
+
+    With `outliers` the tau that it stands for is found first (helip/mining/thresholds.py), the same for every shard; it is in `metadata`.
 
     Raises HelipError for features that are not finite, not [N, D] or not of one length, a keep that is not [N] bool or keeps fewer than
     two pairs, k >= N, and a budget too small.
     """
     if spec.method in ("random", "truth"):
         raise HelipError(f"method '{spec.method}' reads no features: helip/mining/references.py makes such pairs")
+    keep = keep.cpu().numpy() if isinstance(keep, torch.Tensor) else keep
     criterion, budget, workers = Criterion.of(spec), parse_memory(memory), workers or os.cpu_count() or 1
     with torch.inference_mode(), _threads(workers):
         approximate = spec.ivf_candidates is not None  # a faiss index, on the CPU
@@ -60,6 +67,7 @@ def mine(
 def _mined(features: list[Features], spec: MiningSpec, keep: np.ndarray | None, budget: int, workers: int, shard: tuple[int, int],
            progress: bool) -> PairSet:  # fmt: skip
     _check(spec, features[0].count)
+    declared, spec, facts = spec, *_settled(spec, features)
     first, end = span = shard_rows(len(features[0]), shard)
     if (kept := features[0].kept) is not None:
         first, end = (int(at) for at in np.searchsorted(kept, span))  # targets by their place among the kept
@@ -75,7 +83,22 @@ def _mined(features: list[Features], spec: MiningSpec, keep: np.ndarray | None, 
                     ids[rows], scores[rows] = found_ids, found_scores
                 case done:
                     meter.update(int(done) - meter.done)
-    return _pair_set(ids, scores, spec, len(features[0]), shard, keep)
+    pairs = _pair_set(ids, scores, declared, len(features[0]), shard, keep)
+    return replace(pairs, metadata=facts)
+
+
+def _settled(spec: MiningSpec, features: list[Features]) -> tuple[MiningSpec, dict[str, Any]]:
+    """(the spec that an engine follows: tau found, k with the ranks that are skipped; what pairs.json says of that)."""
+    facts: dict[str, Any] = {}
+    if spec.outliers is not None or spec.max_similarity is not None:
+        thresholds = Thresholds.of(features, spec)
+        if spec.outliers is not None:
+            facts |= {"tau": thresholds.tau(spec.outliers), "tau_quantile": thresholds.quantile(spec.outliers)}
+            spec = resolved(spec, thresholds)
+        if spec.max_similarity is not None:
+            counts = zip(("pairs", "targets"), thresholds.near, strict=True)
+            facts["near_duplicates"] = {"sampled_targets": len(thresholds.levels), **dict(counts)}
+    return spec.model_copy(update={"k": spec.k + spec.skip_first}), facts
 
 
 def _engine(features: list[Features], spec: MiningSpec, work: Iterator[Block], memory: int, workers: int) -> Steps:
@@ -120,19 +143,23 @@ def _pair_set(ids: np.ndarray, scores: np.ndarray, spec: MiningSpec, corpus_size
     """Moves the targets that have hard pairs together, in place. ids, scores: of the targets that `keep` keeps."""
     empty = np.array(ids[:, 0] < 0)
     good, filled, step = np.flatnonzero(~empty), 0, max(1, (8 << 20) // spec.k)
+    flat = ids.reshape(-1), scores.reshape(-1)
     for start in range(0, len(good), step):
         part = good[start : start + step]
-        ids[filled : filled + len(part)], scores[filled : filled + len(part)] = ids[part], scores[part]
+        to = slice(filled * spec.k, (filled + len(part)) * spec.k)  # never beyond where its rows were
+        for values, table in zip(flat, (ids, scores), strict=True):
+            values[to] = table[part, spec.skip_first :].reshape(-1)
         filled += len(part)
     noise, kept = empty, None if keep is None else keep.copy()
     if kept is not None:
         noise = ~kept[slice(*shard_rows(corpus_size, shard))]
         noise[~noise] = empty
     offsets = np.concatenate([[0], np.cumsum(~noise, dtype=np.int64) * spec.k])
-    return PairSet(ids[:filled].reshape(-1), scores[:filled].reshape(-1), offsets, noise, spec, corpus_size, shard, kept=kept)
+    found = slice(filled * spec.k)
+    return PairSet(flat[0][found], flat[1][found], offsets, noise, spec, corpus_size, shard, kept=kept)
 
 
-def _features(image: np.ndarray | None, text: np.ndarray | None, keep: np.ndarray | None, criterion: Criterion,
+def _features(image: Any, text: Any, keep: np.ndarray | None, criterion: Criterion,
               device: torch.device) -> list[Features]:  # fmt: skip
     given = {"image": image, "text": text}
     for name, _ in criterion.modalities:
@@ -147,11 +174,12 @@ def _features(image: np.ndarray | None, text: np.ndarray | None, keep: np.ndarra
 
 
 def _check(spec: MiningSpec, corpus_size: int) -> None:
-    candidates = min(corpus_size - 1, spec.pool or corpus_size)
-    if spec.ivf_candidates is not None and (spec.method == "fast_hpm" or spec.ivf_candidates < spec.k):
-        raise HelipError(f"ivf_candidates = {spec.ivf_candidates}: give at least k = {spec.k}, and a method other than fast_hpm")
-    if spec.k > candidates:
-        raise HelipError(f"k = {spec.k}: a target has only {candidates} candidates; choose a smaller k")
+    candidates, wanted = min(corpus_size - 1, spec.pool or corpus_size), spec.k + spec.skip_first
+    skipped = f" and skip_first = {spec.skip_first}" if spec.skip_first else ""
+    if spec.ivf_candidates is not None and (spec.method == "fast_hpm" or spec.ivf_candidates < wanted):
+        raise HelipError(f"ivf_candidates = {spec.ivf_candidates}: give at least k = {wanted}, and a method other than fast_hpm")
+    if wanted > candidates:
+        raise HelipError(f"k = {spec.k}{skipped}: a target has only {candidates} candidates; choose a smaller k")
 
 
 def parse_memory(memory: int | str) -> int:

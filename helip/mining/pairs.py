@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from helip.io import atomic_folder, file_digest, load_array, provenance, read_js
 ARRAYS: dict[str, type] = {"ids": np.int32, "scores": np.float32, "offsets": np.int64, "noise": np.bool_, "kept": np.bool_}
 COPIED = 1 << 20  # entries copied together
 FILES = ("pairs.json", *(f"{name}.npy" for name in ARRAYS), "audit.json", "audit.html")  # `helip mine` writes the audit beside them
+FOUND = ("tau", "tau_quantile", "near_duplicates")  # what mining finds out of the corpus before it compares: alike in all shards
 OF_A_JOB = ("host", "machine", "commit", "written", "job", "wall_clock_seconds")
 
 
@@ -42,6 +44,19 @@ class PairSet:
     def __len__(self) -> int:
         return len(self.noise)
 
+    def __getitem__(self, i: int) -> np.ndarray:
+        if not -len(self) <= i < len(self):
+            raise IndexError(f"target {i} of a pair set of {len(self)} targets")
+        return self.hard(i % len(self))
+
+    def __iter__(self) -> Iterator[np.ndarray]:
+        return (self.hard(i) for i in range(len(self)))
+
+    def __repr__(self) -> str:
+        part = "" if self.shard == (0, 1) else f", shard {self.shard[0]}/{self.shard[1]}"
+        what = f"{len(self):,} targets, {len(self.ids):,} hard pairs, {self.outlier_share:.1%} outliers"
+        return f"PairSet({what}, {self.spec.method}, k {self.spec.k}{part})"
+
     def hard(self, i: int) -> np.ndarray:
         """Returns the ids of H_i, largest score first: a view, O(1)."""
         return self.ids[self.offsets[i] : self.offsets[i + 1]]
@@ -60,13 +75,25 @@ class PairSet:
         """The targets that took part, bool [len]; those of them with `noise` have fewer than k hard pairs."""
         return np.ones(len(self), bool) if self.kept is None else self.kept[self.first : self.first + len(self)]
 
+    @property
+    def outlier_share(self) -> float:
+        """The share of the mined targets that have fewer than k hard pairs; 0 where none was mined."""
+        mined = self.mined
+        return float(np.asarray(self.noise)[mined].mean()) if mined.any() else 0.0
+
     def save(self, folder: Path | str, *, inputs: dict[str, str] | None = None, corpus_digest: str | None = None, **more: Any) -> None:
         """Writes ids.npy, scores.npy, offsets.npy, noise.npy (kept.npy) and pairs.json, in which `more` lands; the folder appears whole."""
-        _write(Path(folder), self._arrays(), self, self.shard, inputs=inputs, corpus_digest=corpus_digest, **more)
+        found = {name: self.metadata[name] for name in FOUND if name in self.metadata}
+        _write(Path(folder), self._arrays(), self, self.shard, inputs=inputs, corpus_digest=corpus_digest, **{**found, **more})
 
     def _arrays(self) -> dict[str, list[np.ndarray]]:
         arrays = {"ids": [self.ids], "scores": [self.scores_flat], "offsets": [self.offsets], "noise": [self.noise]}
         return arrays | ({"kept": [self.kept]} if self.kept is not None else {})
+
+    @classmethod
+    def load(cls, folder: Path | str, corpus_digest: str | None = None) -> PairSet:
+        """Opens a saved pair set, as `open` does."""
+        return cls.open(folder, corpus_digest)
 
     @classmethod
     def open(cls, folder: Path | str, corpus_digest: str | None = None) -> PairSet:
@@ -107,9 +134,12 @@ def _write(folder: Path, arrays: dict[str, list[np.ndarray]], of: PairSet, shard
                         f.write(np.ascontiguousarray(part[start : start + COPIED], ARRAYS[name]).data)
         facts: dict[str, Any] = {"corpus_size": of.corpus_size, "shard": list(shard), "targets": targets, "entries": entries}
         facts["noise_targets"] = noise
+        mined = targets
         if of.kept is not None:
-            facts["noise_targets"] -= int((~of.kept[slice(*shard_rows(of.corpus_size, shard))]).sum())
+            left_out = int((~of.kept[slice(*shard_rows(of.corpus_size, shard))]).sum())
+            facts["noise_targets"], mined = noise - left_out, targets - left_out
             facts |= {"kept": int(of.kept.sum()), "keep_digest": file_digest(temporary / "kept.npy")}  # that of `helip select`'s keep.npy
+        facts["outlier_share"] = facts["noise_targets"] / mined if mined else 0.0
         write_json(temporary / "pairs.json", provenance(of.spec, **more, **facts))
 
 
@@ -142,7 +172,7 @@ def merge(shards: list[PairSet], folder: Path | str, **more: Any) -> PairSet:
         "noise": [s.noise for s in shards],
     }
     arrays |= {} if shards[0].kept is None else {"kept": [shards[0].kept]}
-    same = ("corpus_digest", "inputs", "encoders", "recovered_share")
+    same = ("corpus_digest", "inputs", "encoders", "recovered_share", *FOUND)
     metadata = {key: shards[0].metadata[key] for key in same if key in shards[0].metadata}
     if all("wall_clock_seconds" in s.metadata for s in shards):
         metadata["wall_clock_seconds"] = round(sum(s.metadata["wall_clock_seconds"] for s in shards), 3)
@@ -158,7 +188,7 @@ def _refuse_unlike(shards: list[PairSet]) -> None:
     one = shards[0]
     for other in shards:
         differs = [what for what in ("spec", "corpus_size") if getattr(one, what) != getattr(other, what)]
-        differs += [what for what in ("corpus_digest", "inputs") if one.metadata.get(what) != other.metadata.get(what)]
+        differs += [what for what in ("corpus_digest", "inputs", *FOUND) if one.metadata.get(what) != other.metadata.get(what)]
         differs += [] if _same(one.kept, other.kept) else ["the pairs they keep"]
         if differs:
             raise HelipError(

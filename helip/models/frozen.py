@@ -4,6 +4,7 @@ The model's folder holds the heads and names the trunks: their weights stay wher
 compared by digest when the model is opened.
 """
 
+import functools
 import math
 import pkgutil
 from collections.abc import Callable
@@ -88,11 +89,15 @@ class FrozenClip(nn.Module):
         return self._image_trunks[device]
 
     @property
-    def transform(self) -> Callable[[Image.Image], Tensor]:
+    def transform(self) -> "TrunkTransform":
         """The image trunk's own preprocessing: an RGB image -> [3, H, W]."""
-        prepare = self.image_trunk("cpu").prepare
-        assert prepare is not None  # as every image encoder has it
-        return prepare
+        return TrunkTransform(self)
+
+    @property
+    def image_encoder(self) -> dict[str, Any]:
+        """The declaration of the image trunk."""
+        declared: dict[str, Any] = self._config[KEY]["image_trunk"]["encoder"]
+        return declared
 
     def encode_image(self, image: Tensor, normalize: bool = False) -> Tensor:
         """Takes pixels [B, 3, H, W] or trunk features [B, D] and returns image features [B, embed_dim], unit length if `normalize`."""
@@ -110,14 +115,47 @@ class FrozenClip(nn.Module):
         return normalise(features_BD, dim=-1) if normalize else features_BD
 
 
-class CaptionTrunk:
-    """This stands where a tokenizer stands: captions become the text trunk's features, float32 [B, D]."""
+class TrunkTransform:
+    """The preprocessing of a model's image trunk, which is opened with the first image: cached features need no trunk."""
 
-    def __init__(self, trunk: Trunk):
-        self._trunk, self.context_length = trunk, 0  # no tokens come out
+    def __init__(self, model: FrozenClip):
+        self._model = model
+
+    def __str__(self) -> str:
+        return f"as {self._model.image_encoder}"
+
+    def __call__(self, image: Image.Image) -> Tensor:
+        prepare = self._model.image_trunk("cpu").prepare
+        assert prepare is not None  # as every image encoder has it
+        return prepare(image)
+
+
+class CaptionTrunk:
+    """This stands where a tokenizer stands: captions become the text trunk's features, float32 [B, D].
+
+    `open_it` gives the trunk, and is called with the first captions: cached features need no trunk.
+    """
+
+    def __init__(self, open_it: Callable[[], Trunk]):
+        self._open, self.context_length = functools.cache(open_it), 0  # no tokens come out
 
     def __call__(self, captions: list[str]) -> Tensor:
-        return self._trunk.embed(captions).clone()
+        return self._open().embed(captions).clone()
+
+
+class Trunks:
+    """The two trunks of a model as a network of their own: what is cached of an evaluation set is cached of these."""
+
+    def __init__(self, model: FrozenClip):
+        self._model = model
+
+    def encode_image(self, image: Tensor) -> Tensor:
+        """Takes pixels [B, 3, H, W] and returns the image trunk's features [B, D]."""
+        return self._model.image_trunk(str(image.device)).embed(image)
+
+    def encode_text(self, text: Tensor) -> Tensor:
+        """Takes the text trunk's features [B, D], which CaptionTrunk makes of captions, and returns them."""
+        return text
 
 
 def config_of(declaration: FrozenModel, image: tuple[Encoder, Trunk], text: tuple[Encoder, Trunk]) -> dict[str, Any]:

@@ -206,12 +206,11 @@ def _of_folder(path: Path, weights: bool) -> Checkpoint:
 
 
 def _frozen(path: Path, config: dict[str, Any], weights: bool) -> Checkpoint:
-    """The heads of a folder over the trunks that it names, which are opened and compared at once."""
+    """The heads of a folder over the trunks that it names, which are opened and compared when something asks for them."""
     frozen.check_config(config, f"{path / CONFIG}: model_cfg")
     model = FrozenClip(config)
     if weights:
         _load(model, path)
-    model.image_trunk("cpu")  # what is not there is missed here, not in the first batch
     return Checkpoint(model, config, {})
 
 
@@ -276,7 +275,7 @@ def tokenizer_of(reference: ModelRef) -> tokenizer.Tokenize:
     """
     name = reference.name
     if reference.folder is not None and frozen.KEY in (config := read_json(reference.folder / CONFIG)["model_cfg"]):
-        return frozen.CaptionTrunk(frozen.open_trunk(config, "text"))
+        return frozen.CaptionTrunk(lambda: frozen.open_trunk(config, "text"))
     try:
         tokenize: tokenizer.Tokenize = open_clip.get_tokenizer(name)
     except Exception as error:  # transformers and huggingface_hub raise many kinds

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator
 
 from helip.config import Cost
 from helip.errors import HelipError, nearest
-from helip.stages import STAGES, CheckData, MakeTable, Stage, contamination_of, data_check
+from helip.stages import STAGES, CheckData, MakeTable, Stage, contamination_of, contrasts_of, data_check
 from helip.study import Study
 
 # Keys of `costs` that are no stage: what the stages `train` and `mine` do where nothing is trained or mined.
@@ -19,7 +19,7 @@ def artefacts(study: Study, tables: Iterable[str] | None = None) -> list[Stage]:
     roots: list[Stage]
     if tables is None:
         every = [MakeTable(study, name) for name in study.tables if "/" not in name]
-        roots = [*(table for table in every if table.inputs()), *contamination_of(study)]
+        roots = [*(table for table in every if table.inputs()), *contrasts_of(study), *contamination_of(study)]
     else:
         roots = [MakeTable(study, name) for name in tables]
     unique = {one.output: one for root in roots for one in _behind(root)}

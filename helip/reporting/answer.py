@@ -6,19 +6,17 @@ experiments/paper/report.yaml names the claim, the table (table 11) and the one 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from helip.reporting.claims import ALPHA, ClaimRow
-from helip.reporting.statistics import holm
-from helip.reporting.tables import AVERAGE, CONTRAST, Cell, TableContent, numbered
+from helip.config import Selection
+from helip.reporting.claim_rows import ClaimRow
+from helip.reporting.claims import ALPHA
+from helip.reporting.contrasts import ContrastsContent
+from helip.reporting.correction import holm
+from helip.reporting.formats import between
+from helip.reporting.headline import contrasts_sentence, question_sentence
+from helip.reporting.tables import AVERAGE, CONTRAST, Cell, TableContent
 from helip.study import Study, start_seed
 from helip.study.resolve import ResolvedRun
 
-MINUS = "\N{MINUS SIGN}"
-SENTENCES = {
-    "reproduced": "Yes, for HELIP as printed",
-    "not reproduced": "No, not for HELIP as printed",
-    "underpowered": "Not shown for HELIP as printed, and not excluded",
-    "not run": "This study does not say: it did not run HELIP beside its control",
-}
 ARMS = {"control": "plain continued training", "cleaned": "continued training without noise targets", "helip": "HELIP"}
 
 
@@ -44,21 +42,13 @@ class Matrix:
     note: str  # Markdown
 
 
-def signed(value: float, digits: int = 2) -> str:
-    """Returns a number with its sign, as pages print it: the minus is U+2212."""
-    return f"{value:+.{digits}f}".replace("-", MINUS)
-
-
-def between(cell: Cell) -> str:
-    """Returns a difference with its 95 % interval, as pages print it."""
-    difference = cell.compared()
-    return f"{signed(difference.value)} [{signed(difference.low)}, {signed(difference.high)}]"
-
-
-def answer(study: Study, claims: Sequence[ClaimRow], table: TableContent | None) -> str:
-    """Returns paragraphs of Markdown, from the claims' verdicts and the question's table; None where that was not made."""
-    lines = [_as_printed(study, row) for row in claims if row.claim == study.report.question.claim]
-    return "\n\n".join([*lines, *(_others(study, table) if table else [])])
+def answer(study: Study, claims: Sequence[ClaimRow], table: TableContent | None, contrasts: ContrastsContent | None = None) -> str:
+    """Returns paragraphs of Markdown, the first one sentence: from the primary contrasts where the study declares any, from the claims'
+    verdicts and from the question's table; None where that was not made."""
+    meaningless = study.declaration.meaningless
+    lines = [f"**{contrasts_sentence(contrasts, meaningless)}**"] if contrasts and not meaningless else []
+    lines += [f"**{question_sentence(study, row)}**" for row in claims if row.claim == study.report.question.claim]
+    return "\n\n".join([*lines, *(_others(study, table) if table and not meaningless else [])])
 
 
 def out_of_reach(study: Study, run: str) -> bool:
@@ -99,20 +89,6 @@ def matrix(study: Study, table: TableContent) -> Matrix | None:
     once = study.report.question.asked_once
     note = f"Bold: shown at 5 %, with Holm's correction over {by}; `{once}` is asked once, and bounds are not asked."
     return Matrix(corpora, rows, note)
-
-
-def _as_printed(study: Study, claim: ClaimRow) -> str:
-    verdict = f"**{SENTENCES[claim.verdict]}.**"
-    if claim.ci_low is None or claim.ci_high is None or claim.estimate is None:
-        return verdict
-    low, high, value = (signed(one) for one in (claim.ci_low, claim.ci_high, claim.estimate))
-    how_many = f"the mean of {claim.compared} starts" if claim.compared and claim.compared > 1 else "one start"
-    excluded = f" A gain of {claim.margin:g} points or more is excluded." if claim.verdict == "not reproduced" else ""
-    sets = f"{numbered(study.claims[claim.claim].table).lower()}'s sets"
-    return (
-        f"{verdict} Over plain continued training (the same steps, batch size and data, no hard pairs) it gains {value} points "
-        f"[{low}, {high}] on {sets}, {how_many}, {claim.n_seeds} trainings of each.{excluded}"
-    )
 
 
 def _others(study: Study, table: TableContent) -> list[str]:
@@ -177,8 +153,14 @@ def _asked_once(study: Study, r: Refinement) -> str:
 
 
 def _described(run: ResolvedRun) -> str:
-    kept = f" on the {100 * run.select.keep:g} % of the pairs that the start scores highest by `{run.select.score}`" if run.select else ""
-    return ARMS[run.arm] + kept
+    return ARMS[run.arm] + (_selected(run.select) if run.select else "")
+
+
+def _selected(spec: Selection) -> str:
+    """The selection in words: by whose scores, and which."""
+    names = [f"`{name}`" + (f" (weight {weight:g})" if weight != 1 else "") for name, weight in spec.scores.items()]
+    who = "the start scores" if spec.needs_model else "score"
+    return f" on the {100 * spec.keep:g} % of the pairs that {who} highest by {' and '.join(names)}"
 
 
 def _named(cells: list[Cell]) -> str:

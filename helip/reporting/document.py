@@ -10,10 +10,13 @@ from pathlib import Path
 
 from helip.errors import HelipError
 from helip.reporting.answer import Matrix, answer, matrix
-from helip.reporting.claims import ClaimRow, ClaimsContent, Verdict, claims_content
+from helip.reporting.claim_rows import ClaimRow, ClaimsContent, claims_content
+from helip.reporting.claims import Verdict
+from helip.reporting.contrasts import ContrastsContent, contrasts_content
 from helip.reporting.measured import Measured
 from helip.reporting.provenance import Contamination, Costs, Provenance, contamination, costs, provenance_of
 from helip.reporting.tables import TableContent, numbered, table_content
+from helip.stages import DecideClaims, contrasts_of
 from helip.stages.figure import figures_of, plotted
 from helip.stages.report import ledger
 from helip.stages.table import question, tables_of
@@ -55,6 +58,7 @@ class Contents:
     claims: ClaimsContent
     figures: tuple[FigureContent, ...]
     asked: TableContent | None = None  # the question's table, where it was made
+    contrasts: ContrastsContent | None = None  # None: the study declares none
     note: str = ""  # Markdown: how much of the study is there
 
 
@@ -118,10 +122,14 @@ def drawn_figures(study: Study, names: list[str]) -> tuple[FigureContent, ...]:
 
 def everything(study: Study) -> Contents:
     """Computes all that a study declares; HelipError names what is not built yet."""
-    _require(study.root / "claims.csv", *(study.root / f"{name}.csv" for name in [one.table for one in tables_of(study)]))
+    _require(
+        *(one.output for one in (DecideClaims(study), *contrasts_of(study))),
+        *(study.root / f"{name}.csv" for name in [one.table for one in tables_of(study)]),
+    )
     drawn, measured = drawn_figures(study, [one.figure for one in figures_of(study)]), Measured(study, [])
     made = tuple(table_content(study, name, measured=measured) for name in [one.table for one in tables_of(study)])
-    return Contents(made, claims_content(study, measured), drawn, question_table(study, measured))
+    contrasts = contrasts_content(study, measured) if study.declaration.contrasts else None
+    return Contents(made, claims_content(study, measured), drawn, question_table(study, measured), contrasts)
 
 
 def _require(*paths: Path) -> None:
@@ -136,7 +144,7 @@ def document(study: Study, contents: Contents) -> Document:
     return Document(
         study=study.name,
         question=study.declaration.question,
-        answer=answer(study, contents.claims.rows, asked),
+        answer=answer(study, contents.claims.rows, asked, contents.contrasts),
         matrix=matrix(study, asked) if asked else None,
         contents=contents,
         costs=costs(study),

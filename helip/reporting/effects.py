@@ -1,22 +1,18 @@
-"""The measured side of a claim: an estimate, its interval, and the two one-sided p-values that its verdict rests on."""
+"""The measured side of a claim of accuracy: an estimate, its interval, and the two one-sided p-values that its verdict rests on."""
 
 import statistics
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
 
-from helip.config import Claim, Comparison
-from helip.errors import HelipError
-from helip.io import read_json
-from helip.reporting.measured import Measured, mining_minutes, pairs_file
-from helip.reporting.quality import overlap_by_target
-from helip.reporting.statistics import RESAMPLES, Gain, Interval, Noise, chance, gain, interval
-from helip.stages import BuildCorpus, Mine, model_of
-from helip.stages.figure import quality_pairs
+from helip.config import Claim, Column, Comparison
+from helip.reporting.chance import above_chance
+from helip.reporting.counts import Counted
+from helip.reporting.measured import Measured
+from helip.reporting.statistics import NOTHING, Gain, Interval, Noise, Paired, gain
 from helip.study import Study
-
-FEW = 20  # targets: of fewer, a bootstrap is too sure
 
 
 class NotRunError(Exception):
@@ -37,7 +33,7 @@ class Weakest:
 
 @dataclass(frozen=True)
 class Effect:
-    """`estimate` is run minus over, averaged over the claim's comparisons; percentage points (minutes, epochs for those measures)."""
+    """`estimate` is run minus over, averaged over the claim's comparisons; percentage points (minutes, epochs, a number of columns)."""
 
     estimate: float
     interval: Interval | None
@@ -48,59 +44,129 @@ class Effect:
     compared: int  # comparisons that the study has, of those the claim speaks of
     of: int
     columns: tuple[str, ...] = ()
+    left_out: tuple[str, ...] = ()  # columns whose start is at chance, as start:column
+    higher: int | None = None  # columns that are higher, over all comparisons, where the sentence is about their number
+    cells: int | None = None  # of so many
     weakest: Weakest | None = None  # None: there is one comparison
     note: str = ""
+    undecided: str = ""  # why nothing may be concluded, either way
+    caveat: str = ""  # why the contrary may not be concluded
 
 
-def effect(study: Study, measured: Measured, claim: Claim) -> Effect:
-    """Returns what the study measured of a claim; NotRunError says what is missing."""
-    pairs = claim.comparisons
-    bound = [c for c in pairs if c.run in study.runs and c.over in study.runs]
-    if not bound:
-        raise NotRunError(
-            f"the study binds no {' and '.join(dict.fromkeys(r for r in (pairs[0].run, pairs[0].over) if r not in study.runs))}"
-        )
-    match claim.measure:
-        case "accuracy":
-            return _accuracy(study, measured, claim, bound, len(pairs))
-        case "attribute_overlap":
-            return _overlap(study, claim, bound, len(pairs))
-        case "mining_minutes":
-            return _minutes(study, claim, bound, len(pairs))
-        case "epochs":
-            return _epochs(study, claim, bound, len(pairs))
+@dataclass(frozen=True, eq=False)
+class Compared:
+    """One comparison of a claim, on the columns that are left."""
+
+    pair: Comparison
+    columns: tuple[Column, ...]
+    paired: Paired
+    noise: Noise
+    make_gain: Callable[[], Gain]  # with the bootstrap, which takes a moment
+
+    @property
+    def value(self) -> float:
+        """The difference in points, averaged over the columns."""
+        return statistics.fmean(100 * float(d_Sn.mean(dtype=np.float64)) for _, d_Sn in self.paired.columns)
 
 
-def _weakest(claim: Claim, bound: list[Comparison], each: list[float]) -> Weakest | None:
-    least = int(np.argmin(-np.abs(each) if claim.expect == "equal" else each))
-    return Weakest(bound[least].run, bound[least].over, each[least]) if len(bound) > 1 else None
-
-
-# ---------------------------------------------------------------- accuracy
-
-
-def _accuracy(study: Study, measured: Measured, claim: Claim, bound: list[Comparison], of: int) -> Effect:
+def accuracy(study: Study, measured: Measured, claim: Claim, bound: list[Comparison]) -> Effect:
+    """Returns what the study measured of a claim of accuracy; NotRunError says what is missing."""
     wanted = study.tables[claim.table].chosen(claim.columns)
+    than = [c for c in claim.than if c.run in study.runs and c.over in study.runs]
+    if claim.than and not than:
+        raise NotRunError("the study binds none of the runs whose gains it is to exceed")
+    columns = _measured_columns(study, measured, wanted, [*bound, *than])
+    kept = [(c, above_chance(measured, c.over if claim.level is None else c.run, columns)) for c in bound]
+    beyond = [(c, above_chance(measured, c.over, columns)) for c in than]
+    dropped = [f"{study.run(c.over).start or c.over}:{one.key}" for c, k in (*kept, *beyond) for one in columns if one not in k]
+    notes = [f"{len(columns)} of {len(wanted)} columns"] if len(columns) < len(wanted) else []
+    notes += [f"{len(bound)} of {len(claim.comparisons)} comparisons"] if len(bound) < len(claim.comparisons) else []
+    if not any(k for _, k in kept) or (beyond and not any(k for _, k in beyond)):
+        everything = [compared(measured, claim, c, columns) for c in bound]
+        effect = _effect(measured, claim, everything, [])
+        effect = replace(effect, p_for=1.0, p_against=1.0, interval=None, undecided="the start is at chance on every column")
+    else:
+        ours = [compared(measured, claim, c, k) for c, k in kept if k]
+        effect = _effect(measured, claim, ours, [compared(measured, claim, c, k) for c, k in beyond if k])
+    notes += [effect.note] if effect.note else []
+    return replace(effect, of=len(claim.comparisons), left_out=tuple(dict.fromkeys(dropped)), note=", ".join(notes))
+
+
+def _measured_columns(study: Study, measured: Measured, wanted: Sequence[Column], bound: list[Comparison]) -> list[Column]:
     columns = measured.columns(wanted)
     if not columns:
         raise NotRunError(f"the study evaluates none of {', '.join(c.label for c in wanted)}")
-    files = [measured.file(r, s, c) for p in bound for r in (p.run, p.over) for s in study.run(r).seeds for c in columns]
+    runs = [run for p in bound for run in (p.run, p.over)]
+    files = [measured.file(run, seed, c) for run in runs for seed in study.run(run).seeds for c in columns]
     if missing := [f for f in files if not f.exists()]:
         raise NotRunError(f"{len(missing)} of {len(files)} metrics files are not there yet")
-    pairs = [(c.run, c.over) for c in bound]
-    differences = [d for pair in pairs if (d := measured.difference(*pair, columns)) is not None]
-    gains, paired = [d.gain for d in differences if d.gain], [d.paired for d in differences if d.paired]
-    if not len(bound) == len(gains) == len(paired):
+    return columns
+
+
+def compared(measured: Measured, claim: Claim, pair: Comparison, columns: Sequence[Column]) -> Compared:
+    """Returns one comparison of a claim as the study measured it; NotRunError where it cannot be paired."""
+    if claim.level is not None:
+        paired = measured.beside_level(pair.run, columns, claim.level)
+        return _compared(measured, pair, columns, paired)
+    difference = measured.difference(pair.run, pair.over, columns)
+    if difference is None or difference.paired is None:
         raise NotRunError("the runs share no seed, or a metric has no hits per item")
-    mean, noise = gain(paired), measured.noise(pairs, columns)
-    each = [(one, measured.noise([pair], columns)) for one, pair in zip(gains, pairs, strict=True)]
-    p_for, p_against = _p_values(claim, [(mean, noise)] if claim.together == "mean" else each)
-    notes = [f"{len(columns)} of {len(wanted)} columns"] if len(columns) < len(wanted) else []
-    notes += [f"{len(bound)} of {of} comparisons"] if len(bound) < of else []
-    return Effect(
-        mean.value, mean.interval(noise), p_for, p_against, statistics.fmean(d.over_value for d in differences), mean.n_trainings,
-        len(bound), of, tuple(c.key for c in columns), _weakest(claim, bound, [d.delta for d in differences]), ", ".join(notes),
-    )  # fmt: skip
+    whole = difference
+
+    def make_gain() -> Gain:
+        """Returns the gain that tables show, too."""
+        assert whole.gain is not None  # it is paired
+        return whole.gain
+
+    noise = measured.noise([(pair.run, pair.over)], columns)
+    return Compared(pair, tuple(columns), difference.paired, noise, make_gain)
+
+
+def planted(measured: Measured, pair: Comparison, columns: Sequence[Column], points: Sequence[float]) -> Compared:
+    """Returns a comparison with a gain of so many points planted in each column, scattered as the measured one is."""
+    return _compared(measured, pair, columns, measured.planted(pair.run, pair.over, columns, points))
+
+
+def _compared(measured: Measured, pair: Comparison, columns: Sequence[Column], paired: Paired | None) -> Compared:
+    if paired is None:
+        raise NotRunError("the runs share no seed, or a metric has no hits per item")
+    return Compared(pair, tuple(columns), paired, measured.noise([(pair.run, pair.over)], columns), lambda: gain([paired]))
+
+
+# ---------------------------------------------------------------- the test
+
+
+def tested(measured: Measured, claim: Claim, ours: Sequence[Compared], beyond: Sequence[Compared]) -> tuple[float, float]:
+    """Returns the p-values of "it is not so" and of "it may yet be so". `beyond`: the gains that this gain is to exceed."""
+    if claim.at_least is not None:
+        counted = Counted([c.paired for c in ours])
+        return counted.p_fewer(claim.at_least), counted.p_as_many(claim.at_least)
+    if beyond:
+        return _p_values(claim, [_exceeding(ours, other) for other in beyond])
+    if claim.together == "mean":
+        return _p_values(claim, [(together(ours), joint_noise(measured, ours))])
+    p_for, p_against = _p_values(claim, [(c.make_gain(), c.noise) for c in ours])
+    return (max(p_for, Counted([c.paired for c in ours]).p_sign()) if claim.consistent else p_for), p_against
+
+
+def together(ours: Sequence[Compared]) -> Gain:
+    """Returns the mean over comparisons, which weigh the same."""
+    return ours[0].make_gain() if len(ours) == 1 else gain([c.paired for c in ours])
+
+
+def joint_noise(measured: Measured, ours: Sequence[Compared]) -> Noise:
+    """Returns how far the trainings of all comparisons scatter, together."""
+    widest = max((c.columns for c in ours), key=len)
+    return measured.noise([(c.pair.run, c.pair.over) for c in ours], widest)
+
+
+def _exceeding(ours: Sequence[Compared], other: Compared) -> tuple[Gain, Noise]:
+    """A gain minus another gain: twice the mean of the one and the other turned round."""
+    return gain([_times(ours[0].paired, 2), _times(other.paired, -2)]), ours[0].noise
+
+
+def _times(paired: Paired, factor: int) -> Paired:
+    return replace(paired, columns=tuple((name, factor * d_Sn) for name, d_Sn in paired.columns))
 
 
 def _p_values(claim: Claim, gains: list[tuple[Gain, Noise]]) -> tuple[float, float]:
@@ -109,7 +175,7 @@ def _p_values(claim: Claim, gains: list[tuple[Gain, Noise]]) -> tuple[float, flo
     return max(so for so, _ in sides), min(1.0, len(sides) * min(contrary for _, contrary in sides))
 
 
-def one_sided(claim: Claim, p, is_so: bool) -> float:
+def one_sided(claim: Claim, p: Callable[[float, bool], float], is_so: bool) -> float:
     """Returns the p-value of one side of a claim. p(bound, above) is that of "the difference lies above (below) the bound".
 
     higher: above 0; the contrary: below the smallest gain that counts. not_lower: above -margin; below it. equal: within the margin
@@ -129,62 +195,52 @@ def one_sided(claim: Claim, p, is_so: bool) -> float:
             return min(1.0, 2 * min(p(m, True), p(-m, False)))
 
 
-# ---------------------------------------------------------------- mined pairs, times, epochs
+# ---------------------------------------------------------------- what is shown
 
 
-def _overlap(study: Study, claim: Claim, bound: list[Comparison], of: int) -> Effect:
-    """Paired over targets that have hard pairs in both sets."""
-    names = [(study.pairs_name(study.run(c.run)), study.pairs_name(study.run(c.over))) for c in bound]
-    known = [one.pairs for one in quality_pairs(study)]
-    if any(n not in known or not (Mine(study, n).folder / "pairs.json").exists() for pair in names for n in pair):
-        raise NotRunError("some pairs are not mined yet, or their corpus is not a generated one, whose truth is known")
-    values = []
-    for ours, theirs in names:
-        a, b = overlap_by_target(study, ours), overlap_by_target(study, theirs)
-        both = np.isfinite(a) & np.isfinite(b)
-        if both.sum() < FEW:
-            raise NotRunError(f"{both.sum()} targets have hard pairs by both methods, too few to say anything")
-        values.append((a[both], b[both]))
-    draws = [_draws_of_mean(a - b, seed=i) for i, (a, b) in enumerate(values)]
-    sides = [tuple(one_sided(claim, lambda bound, above, d=d: chance(d, bound, above), so) for so in (True, False)) for d in draws]
-    each = [float((a - b).mean()) for a, b in values]
-    return Effect(
-        statistics.fmean(each), interval(np.mean(draws, 0)), max(p for p, _ in sides), min(1.0, len(sides) * min(q for _, q in sides)),
-        statistics.fmean(float(b.mean()) for _, b in values), None, len(bound), of,
-        weakest=_weakest(claim, bound, each), note="over the targets of one mining job",
+def _effect(measured: Measured, claim: Claim, ours: Sequence[Compared], beyond: Sequence[Compared]) -> Effect:
+    each = [c.value for c in ours]
+    mean, noise = together(ours), joint_noise(measured, ours)
+    if beyond:
+        others = max(beyond, key=lambda c: c.value)
+        mean, noise = _exceeding(ours, others)
+    p_for, p_against = tested(measured, claim, ours, beyond)
+    overs = [_over_value(measured, claim, c) for c in ours]
+    columns = tuple(dict.fromkeys(column.key for c in ours for column in c.columns))
+    effect = Effect(
+        mean.value, mean.interval(noise), p_for, p_against, statistics.fmean(overs), mean.n_trainings, len(ours), len(ours), columns,
+        weakest=weakest(claim, [c.pair for c in ours], each),
     )  # fmt: skip
+    if mean.n_trainings < 2:
+        return replace(effect, undecided="one training tells nothing of how far trainings scatter")
+    if any(c.make_gain().variance()[0] < NOTHING**2 for c in ours):
+        none = "no item and no training differs, which is no information"
+        return replace(effect, interval=None, p_for=1.0, p_against=1.0, undecided=none)
+    return _with_count(claim, effect, ours)
 
 
-def _draws_of_mean(values_n: np.ndarray, seed: int, resamples: int = RESAMPLES, kept: int = 2000) -> np.ndarray:
-    """Bootstrap draws of a mean; of many values the mean is normal, and it is drawn as such."""
-    rng = np.random.default_rng(seed)
-    if len(values_n) > kept:
-        return rng.normal(values_n.mean(), values_n.std() / np.sqrt(len(values_n)), resamples)
-    return rng.multinomial(len(values_n), np.full(len(values_n), 1 / len(values_n)), resamples) @ values_n / len(values_n)
+def _with_count(claim: Claim, effect: Effect, ours: Sequence[Compared]) -> Effect:
+    """With the number of higher columns, where the sentence is about it: as the estimate, or beside it."""
+    if claim.at_least is None and not claim.consistent:
+        return effect
+    counted = Counted([c.paired for c in ours])
+    effect = replace(effect, higher=counted.higher, cells=counted.of)
+    if claim.consistent:
+        return replace(effect, note=f"{counted.higher} of {counted.of} columns are higher, sign test p {counted.p_sign():.2g}")
+    unlike = "" if counted.of >= (claim.at_least or 0) else "fewer columns are left than the sentence speaks of"
+    if unlike:
+        effect = replace(effect, p_for=1.0, p_against=1.0)
+    return replace(effect, estimate=float(counted.higher), interval=counted.interval(), over_value=None, undecided=unlike)
 
 
-def _minutes(study: Study, claim: Claim, bound: list[Comparison], of: int) -> Effect:
-    """One timing each: a comparison without an interval, which decides where the times differ by more than the margin."""
-    if missing := [r for c in bound for r in (c.run, c.over) if not pairs_file(study, r).exists()]:
-        raise NotRunError(f"the pairs of {missing[0]} are not mined yet")
-    try:
-        times = [(mining_minutes(study, c.run), mining_minutes(study, c.over)) for c in bound]
-    except HelipError as error:
-        raise NotRunError(str(error)) from None
-    each = [b - a for a, b in times]
-    shorter, longer = min(each) > claim.margin, min(each) < -claim.margin
-    note = f"{statistics.fmean(a / b for a, b in times):.2f} of the time; one timing each, no interval"
-    return Effect(-statistics.fmean(each), None, float(not shorter), float(not longer), statistics.fmean(b for _, b in times), None,
-                  len(bound), of, weakest=_weakest(claim, bound, each), note=note)  # fmt: skip
+def _over_value(measured: Measured, claim: Claim, one: Compared) -> float:
+    if claim.level is not None:
+        return claim.level
+    difference = measured.difference(one.pair.run, one.pair.over, one.columns)
+    return difference.over_value if difference else float("nan")
 
 
-def _epochs(study: Study, claim: Claim, bound: list[Comparison], of: int) -> Effect:
-    """At most `margin` passes over the corpus: arithmetic, decided from what the longest trainings say they did."""
-    passes = []
-    for run, seed in ((study.run(c.run), seed) for c in bound for seed in study.run(c.run).seeds):
-        file, manifest = model_of(study, run.name, seed).folder / "train.json", BuildCorpus(study, run.corpus).output
-        if not file.exists() or not manifest.exists():
-            raise NotRunError(f"{run.name} is not trained yet")
-        passes.append(read_json(file)["steps"] * run.recipe.batch_size / read_json(manifest)["size"])
-    is_so = max(passes) <= claim.margin
-    return Effect(max(passes), None, float(not is_so), float(is_so), None, None, len(bound), of, note="passes over the corpus")
+def weakest(claim: Claim, bound: Sequence[Comparison], each: list[float]) -> Weakest | None:
+    """Returns the comparison that speaks most against the claim; None where there is only one."""
+    least = int(np.argmin(-np.abs(each) if claim.expect == "equal" else each))
+    return Weakest(bound[least].run, bound[least].over, each[least]) if len(bound) > 1 else None

@@ -18,7 +18,7 @@ from helip.errors import HelipError
 from helip.io import read_json
 from helip.reporting.statistics import ALONE, Gain, Noise, Paired, Spread, gain, spread, training_noise
 from helip.stages import Mine, metrics_file
-from helip.study import Study, start_seed
+from helip.study import Study, independent, paired_seeds
 
 
 class Metrics:
@@ -59,12 +59,16 @@ class Difference:
     value: float  # of run
     over_value: float
     paired: Paired | None  # None where a metric has no hits per item
-    gain: Gain | None
 
     @property
     def delta(self) -> float:
         """`run` minus `over`, in percentage points."""
         return self.value - self.over_value
+
+    @cached_property
+    def gain(self) -> Gain | None:
+        """The difference with the draws of its bootstrap; None where a metric has no hits per item."""
+        return gain([self.paired]) if self.paired else None
 
 
 def two_sided(gain: Gain, noise: Noise) -> float:
@@ -147,7 +151,7 @@ class Measured:
             return None
         paired = self._paired(run, over, *seeds, columns)
         value, over_value = (statistics.fmean(self.values(r, columns, s)) for r, s in zip((run, over), seeds, strict=True))
-        return Difference(value, over_value, paired, gain([paired]) if paired else None)
+        return Difference(value, over_value, paired)
 
     def _seeds(self, run: str, over: str) -> tuple[list[str], list[str]] | None:
         return paired_seeds(self.study.run(run).seeds, self.study.run(over).seeds)
@@ -157,12 +161,36 @@ class Measured:
         counted = [(name, x.astype(np.float32) - y) for name, x, y in hits if x is not None and y is not None]
         if len(counted) < len(hits):
             return None
+        return Paired(tuple(counted), self._clusters(run, over, ours, theirs), self.study.run(run).start or run)
+
+    def _clusters(self, run: str, over: str, ours: list[str], theirs: list[str]) -> tuple[str, ...]:
+        """What each pair of trainings is an independent draw of."""
         start = self.study.run(run).start or run
         # A start stands for all its refinements, which vary; another run that has one training is one training.
         fewer, more = sorted((ours, theirs), key=lambda s: len(set(s)))
         of_start = over == start or self.study.run(over).start == run
-        clusters = independent(more if of_start else fewer)
-        return Paired(tuple(counted), tuple(clusters), start)
+        return tuple(independent(more if of_start else fewer))
+
+    def planted(self, run: str, over: str, columns: Sequence[Column], points: Sequence[float]) -> Paired | None:
+        """Returns the pair as it would be if `run` were `points` (a number for each column) above `over`: its hits are raised, or lowered,
+        until that is so, and how it scatters stays. None where nothing is paired or counted."""
+        seeds = self._seeds(run, over)
+        paired = self._paired(run, over, *seeds, columns) if seeds else None
+        if seeds is None or paired is None:
+            return None
+        moved = []
+        for (name, d_Sn), column, wanted in zip(paired.columns, columns, points, strict=True):
+            ours_Sn = self.hits(run, seeds[0], column)
+            assert ours_Sn is not None  # as `_paired` has found
+            moved.append((name, d_Sn + raised(ours_Sn, wanted / 100 - float(d_Sn.mean()), f"{run} {column.key}")))
+        return Paired(tuple(moved), paired.clusters, paired.start)
+
+    def beside_level(self, run: str, columns: Sequence[Column], level: float) -> Paired | None:
+        """Returns a run beside a number that somebody published, percent; None where a metric has no hits per item."""
+        seeds = list(self.study.run(run).seeds)
+        hits = [(c.set, self.hits(run, seeds, c)) for c in columns]
+        counted = [(name, x.astype(np.float64) - level / 100) for name, x in hits if x is not None]
+        return Paired(tuple(counted), tuple(independent(seeds)), run) if len(counted) == len(hits) else None
 
     def noise(self, compared: Iterable[tuple[str, str]], columns: Sequence[Column]) -> Noise:
         """Returns how far the trainings of comparisons (run, over) scatter. The study knows it of refinements of one start alone."""
@@ -194,19 +222,15 @@ class Measured:
         return list(rows.values())
 
 
-def independent(seeds: Sequence[str]) -> list[str]:
-    """Returns what each training is a draw of: its pre-training, or its refinement where all refine one published checkpoint."""
-    starts = [start_seed(s) for s in seeds]
-    return starts if len(set(starts)) > 1 else list(seeds)
-
-
-def paired_seeds(ours: Sequence[str], theirs: Sequence[str]) -> tuple[list[str], list[str]] | None:
-    """Returns the seeds to compare row by row: the same ones, a start checkpoint standing for all its refinements; None without any."""
-    for longer in (ours, theirs):
-        of_ours, of_theirs = ([s if s in pool else start_seed(s) for s in longer] for pool in (ours, theirs))
-        if set(of_ours) <= set(ours) and set(of_theirs) <= set(theirs):
-            return of_ours, of_theirs
-    return None
+def raised(hits_Sn: np.ndarray, share: float, key: str) -> np.ndarray:
+    """Returns what to add to hits [S, n], in 0 to 1, so that their mean rises by `share` (falls, where it is negative), as far as there are
+    misses to turn. All trainings turn items in the same drawn order, as a gain that is real does; `key` seeds it."""
+    order_n = np.random.default_rng(list(key.encode())).permutation(hits_Sn.shape[1])
+    room_Sn = (1.0 - hits_Sn if share > 0 else hits_Sn.astype(np.float64))[:, order_n]
+    turned_Sn = np.clip(abs(share) * hits_Sn.shape[1] - (np.cumsum(room_Sn, 1) - room_Sn), 0, room_Sn)
+    added_Sn = np.empty_like(turned_Sn)
+    added_Sn[:, order_n] = turned_Sn
+    return added_Sn if share > 0 else -added_Sn
 
 
 # ---------------------------------------------------------------- times of mining

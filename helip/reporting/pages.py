@@ -16,12 +16,14 @@ from markupsafe import Markup
 from helip.config import AccuracyBySize, MiningQuality
 from helip.errors import HelipError
 from helip.io import atomic_file, atomic_folder
-from helip.reporting.answer import between, signed
-from helip.reporting.claims import ClaimRow, ClaimsContent, claims_content
+from helip.reporting.claim_rows import ClaimRow, ClaimsContent, claims_content
+from helip.reporting.contrasts import ContrastRow, ContrastsContent, contrasts_content
 from helip.reporting.document import Contents, document, drawn_figures, everything, forest, question_table
+from helip.reporting.formats import between, p_value, signed
+from helip.reporting.headline import table_sentence
 from helip.reporting.measured import Measured
 from helip.reporting.tables import FIELDS, TableContent, table_content, write_csv
-from helip.stages import DecideClaims, DrawFigure, MakeTable
+from helip.stages import DecideClaims, DrawFigure, MakeTable, contrasts_of
 from helip.stages.figure import figures_of, measurable_pairs
 from helip.stages.table import tables_of
 from helip.study import Study
@@ -71,7 +73,15 @@ def _template(name: str) -> jinja2.Template:
         loader=jinja2.PackageLoader("helip.reporting", "templates"), autoescape=name.endswith(".html.j2"), undefined=jinja2.StrictUndefined,
         trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True, **marks,
     )  # fmt: skip
-    environment.filters |= {"markdown": markdown_to_html, "tex": latex_escaped, "cell": markdown_cell, "signed": signed, "between": between}
+    environment.filters |= {
+        "markdown": markdown_to_html,
+        "tex": latex_escaped,
+        "cell": markdown_cell,
+        "signed": signed,
+        "between": between,
+        "p_value": p_value,
+        "sentence": table_sentence,
+    }
     environment.globals |= {"forest": forest}
     return environment.get_template(name)
 
@@ -127,6 +137,23 @@ def _write_claims(study: Study, claims: ClaimsContent) -> ClaimsContent:
     return claims
 
 
+def contrasts_markdown(contrasts: ContrastsContent) -> str:
+    """Returns the primary contrasts as a Markdown page."""
+    return _print("report.md.j2", part="contrasts", contrasts=contrasts)
+
+
+def write_contrasts(study: Study) -> str:
+    """Builds results/<study>/contrasts.csv and contrasts.md; returns the Markdown."""
+    return _write_contrasts(study, contrasts_content(study))
+
+
+def _write_contrasts(study: Study, contrasts: ContrastsContent) -> str:
+    page = contrasts_markdown(contrasts)
+    write_csv(study.root / "contrasts.csv", ContrastRow, contrasts.rows)
+    _write(study.root / "contrasts.md", page)
+    return page
+
+
 # ---------------------------------------------------------------- the report
 
 
@@ -139,15 +166,18 @@ def finished(study: Study) -> Contents:
     for table in made:
         _write_table(study, table)
     claims = _write_claims(study, claims_content(study, measured))
+    contrasts = contrasts_content(study, measured) if study.declaration.contrasts else None
+    if contrasts:
+        _write_contrasts(study, contrasts)
     drawn = [name for name in [one.figure for one in figures_of(study)] if _can_be_drawn(study, name, measured)]
     for name in drawn:
         draw(study, name)
-    wanted = DecideClaims(study).inputs()
+    wanted = list(dict.fromkeys(path for one in (DecideClaims(study), *contrasts_of(study)) for path in one.inputs()))
     there = sum(path.exists() for path in wanted)
     note = f"**Under way:** {there:,} of {len(wanted):,} files are there. Rows and figures that wait for others are left out."
     return Contents(
         tuple(table for table in made if table.cells), claims, drawn_figures(study, drawn), question_table(study, measured),
-        note if there < len(wanted) else "",
+        contrasts, note if there < len(wanted) else "",
     )  # fmt: skip
 
 

@@ -1,6 +1,6 @@
 """What was mined and what was dropped, against what the generator knows. Only generated corpora can be measured so."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -61,11 +61,31 @@ def entries(pairs: PairSet) -> tuple[np.ndarray, np.ndarray]:
 
 def overlap_by_target(study: Study, name: str) -> np.ndarray:
     """Returns float64 [targets]: the share in percent of a target's attributes that its hard pairs show too; NaN where it has none."""
+    return _by_target(study, name, lambda truth, i, j: truth.attribute_overlap(i, j))
+
+
+def pair_overlap_by_target(study: Study, name: str) -> np.ndarray:
+    """Returns float64 [targets]: the mean of that share and of the same of the captions' attributes, in percent; NaN where it has none."""
+
+    def of_pair(truth: Truth, i: np.ndarray, j: np.ndarray) -> np.ndarray:
+        """Returns the attributes that the pairs share, of image and caption."""
+        return (truth.attribute_overlap(i, j) + (truth.caption_attributes[i] == truth.caption_attributes[j]).sum(-1)) / 2
+
+    return _by_target(study, name, of_pair)
+
+
+def intricate(study: Study, name: str) -> np.ndarray:
+    """Returns bool [targets]: whether a target's image shows two kinds of objects, so that it lacks none of the attributes."""
+    truth = Truth.open(BuildCorpus(study, study.pairs_entry(name)[0]).folder)
+    return (truth.attributes >= 0).all(-1)
+
+
+def _by_target(study: Study, name: str, shared: Callable[[Truth, np.ndarray, np.ndarray], np.ndarray]) -> np.ndarray:
     corpus, _ = study.pairs_entry(name)
     truth, pairs = Truth.open(BuildCorpus(study, corpus).folder), PairSet.open(Mine(study, name).folder)
     i, j = entries(pairs)
     with np.errstate(invalid="ignore"):
-        total = np.bincount(i, truth.attribute_overlap(i, j), minlength=len(pairs)) / np.bincount(i, minlength=len(pairs))
+        total = np.bincount(i, shared(truth, i, j), minlength=len(pairs)) / np.bincount(i, minlength=len(pairs))
     return 100 * total / ATTRIBUTES
 
 

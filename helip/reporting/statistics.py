@@ -1,5 +1,5 @@
-"""What a difference between two runs is worth: the paired bootstrap over trainings and test items behind every interval, Student's t that
-must agree with it, and the correction for deciding many things at once.
+"""What a difference between two runs is worth: the paired bootstrap over trainings and test items behind every interval, and Student's t
+that must agree with it.
 
 A bootstrap over three trainings cannot tell how far trainings scatter; many comparisons of a study together can. Trainings that differ
 in their seed alone scatter about as much as independent errors on the test items would make them (arXiv 2304.01910), and every
@@ -91,10 +91,33 @@ class Noise:
 
     def moderated(self, s: Spread) -> tuple[float, float]:
         """Returns (variance of one training, degrees of freedom): its own variance and the study's, weighted by their degrees of
-        freedom, and these added up. A variance below that of independent errors is chance, and is raised to it."""
+        freedom, and these added up. Of a comparison by itself, a variance below that of independent errors is chance, and is raised to it.
+        """
         own = s.n - 1
         freedom = self.freedom + own
-        return max((self.freedom * self.factor * s.expected + own * s.variance) / freedom, s.expected), freedom
+        variance = (self.freedom * self.factor * s.expected + own * s.variance) / freedom
+        return (variance if self.freedom else max(variance, s.expected)), freedom
+
+    def of_mean(self, spreads: Sequence[Spread]) -> tuple[float, float]:
+        """Returns (variance, degrees of freedom) of Student's t for the sum of starts' means, `spreads` as they enter it.
+
+        A start's own variance is uncertain: given its moderated variance v with f degrees of freedom its mean is f / (f - 2) v. One start
+        is Student's t as it stands. Of several, the variances add up by these means, which is the prior's factor as factor d / (d - 2),
+        the mean of F; the degrees of freedom are those whose t has the sum's kurtosis, 4 + 2 / R, where R is the squared coefficient of
+        variation of the summed variance. That needs f > 4: else the starts' own variances are summed (Satterthwaite, Biometrics 1946).
+        """
+        known = [(variance / s.n, freedom) for s in spreads for variance, freedom in [self.moderated(s)]]
+        if len(known) == 1:
+            return known[0]
+        if not self.freedom or min(freedom for _, freedom in known) <= 4:
+            known = [(variance / s.n, freedom) for s in spreads for variance, freedom in [ALONE.moderated(s)]]
+            between, wobble = sum(v for v, _ in known), sum(v**2 / freedom for v, freedom in known)
+            return between, between**2 / wobble if wobble > 0 else sum(freedom for _, freedom in known)
+        means = [(v * f / (f - 2), f) for v, f in known]
+        total = sum(m for m, _ in means)
+        unsure = sum(2 * m**2 / (f - 4) for m, f in means) / total**2 if total else 0.0
+        freedom = 4 + 2 / unsure if unsure else sum(f for _, f in means)
+        return total * (freedom - 2) / freedom, freedom
 
 
 ALONE = Noise()
@@ -139,11 +162,10 @@ class Interval(NamedTuple):
 
 
 @dataclass(frozen=True, eq=False)
-class Gain:
-    """The mean of one or more comparisons, in percentage points."""
+class Estimate:
+    """The mean of one or more comparisons, in percentage points, and how it varies."""
 
     value: float
-    draws: np.ndarray  # [resamples], of the bootstrap
     trainings: tuple[Spread, ...]  # of each start, as it enters the mean
     items: float  # the variance of the mean over test items, without what the trainings' own errors make of it
 
@@ -151,6 +173,42 @@ class Gain:
     def n_trainings(self) -> int:
         """Independent trainings of the start that has the fewest."""
         return min(s.n for s in self.trainings)
+
+    def variance(self, noise: Noise = ALONE) -> tuple[float, float]:
+        """Returns the variance of the mean, points squared, and its degrees of freedom: the variances of trainings, moderated by what the
+        study knows of them, and of items add up. The degrees of freedom are the trainings' alone: to count the items' would show, of sixty
+        differences that are nothing, one in every second study of three trainings whose noise is the trainings'
+        (`test_a_family_of_nothing_is_held_to_its_level`). Where the items' noise is most of it, intervals are thus wider than they need be.
+        """
+        between, freedom = noise.of_mean(self.trainings)
+        return between + self.items, freedom
+
+    def student_interval(self, noise: Noise = ALONE) -> Interval:
+        """Returns Student's 95 % interval, over trainings and items; of one training there is none, and it is all there is: -100 to 100."""
+        from scipy.special import stdtrit
+
+        if self.n_trainings < 2:
+            return Interval(-100.0, 100.0)
+        variance, freedom = self.variance(noise)
+        half = float(variance**0.5 * stdtrit(freedom, (1 + LEVEL) / 2))
+        return Interval(max(-100.0, self.value - half), min(100.0, self.value + half))
+
+    def student_p(self, bound: float, above: bool = True, noise: Noise = ALONE) -> float:
+        """Returns Student's one-sided p-value against "the truth is not above `bound`" (not below it)."""
+        from scipy.special import stdtr
+
+        variance, freedom = self.variance(noise)
+        distance = (self.value - bound) * (1 if above else -1)
+        if variance < NOTHING**2:  # no spread at all: rounding, of which t would make certainty
+            return 0.0 if distance > NOTHING else 1.0
+        return float(stdtr(freedom, -distance / variance**0.5))
+
+
+@dataclass(frozen=True, eq=False)
+class Gain(Estimate):
+    """An estimate with the draws of its bootstrap."""
+
+    draws: np.ndarray  # [resamples]
 
     def interval(self, noise: Noise = ALONE) -> Interval:
         """Returns the 95 % interval, cut to -100 to 100."""
@@ -164,16 +222,7 @@ class Gain:
         """
         if self.n_trainings < 2:
             return 1.0
-        return max(chance(self._drawn(noise), bound, above), self._student(bound, above, noise))
-
-    def _variance(self, noise: Noise) -> tuple[float, float]:
-        """Of the mean, and its degrees of freedom: the variances of trainings, moderated by what the study knows of them, and of items
-        add up. The degrees of freedom are the trainings' alone (Satterthwaite, Biometrics 1946, where there are several starts): to
-        count the items' would show, of sixty differences that are nothing, one in every second study of three trainings whose noise is
-        the trainings' (`test_a_family_of_nothing_is_held_to_its_level`)."""
-        known = [(variance / s.n, freedom) for s in self.trainings for variance, freedom in [noise.moderated(s)]]
-        between, wobble = sum(v for v, _ in known), sum(v**2 / freedom for v, freedom in known)
-        return between + self.items, between**2 / wobble if wobble > 0 else sum(freedom for _, freedom in known)
+        return max(chance(self._drawn(noise), bound, above), self.student_p(bound, above, noise))
 
     def _drawn(self, noise: Noise) -> np.ndarray:
         """The bootstrap's draws, as wide as Student's interval. To draw trainings and items both counts their interaction three times
@@ -184,27 +233,34 @@ class Gain:
             return self.draws
         from scipy.special import ndtri, stdtrit
 
-        variance, freedom = self._variance(noise)
+        variance, freedom = self.variance(noise)
         edge = (1 + LEVEL) / 2
         return self.value + (self.draws - self.value) * (variance**0.5 / width * stdtrit(freedom, edge) / ndtri(edge))
 
-    def _student(self, bound: float, above: bool, noise: Noise) -> float:
-        from scipy.special import stdtr
 
-        variance, freedom = self._variance(noise)
-        distance = (self.value - bound) * (1 if above else -1)
-        if variance < NOTHING**2:  # no spread at all: rounding, of which t would make certainty
-            return 0.0 if distance > NOTHING else 1.0
-        return float(stdtr(freedom, -distance / variance**0.5))
-
-
-def gain(compared: Sequence[Paired], resamples: int = RESAMPLES) -> Gain:
+def estimate(compared: Sequence[Paired]) -> Estimate:
     """Returns the mean over comparisons, which weigh the same, as do the columns of each."""
-    draws, items = _bootstrap(compared, resamples)
     by_start = [[p for p in compared if p.start == start] for start in dict.fromkeys(p.start for p in compared)]
     trainings = tuple(spread(of_one).scaled(len(of_one) / len(compared)) for of_one in by_start)
     value = float(np.mean([np.mean([100 * d_Sn.mean() for _, d_Sn in p.columns]) for p in compared]))
-    return Gain(value, draws, trainings, max(0.0, items - sum(s.expected / s.n for s in trainings if s.n)))
+    return Estimate(value, trainings, max(0.0, _over_test_items(compared) - sum(s.expected / s.n for s in trainings if s.n)))
+
+
+def _over_test_items(compared: Sequence[Paired]) -> float:
+    """The variance of the mean over items alone: points squared. The items of a test set are the same, whoever is compared on them."""
+    sets: dict[tuple[str, int], np.ndarray] = {}
+    for p in compared:
+        for name, d_Sn in p.columns:
+            mean_n = d_Sn.mean(0, dtype=np.float64) / (len(compared) * len(p.columns))
+            key = name, d_Sn.shape[1]
+            sets[key] = sets[key] + mean_n if key in sets else mean_n
+    return 100**2 * sum(float(np.var(mean_n, ddof=1)) / n for (_, n), mean_n in sets.items() if n > 1)
+
+
+def gain(compared: Sequence[Paired], resamples: int = RESAMPLES) -> Gain:
+    """Returns the same estimate with the draws of a bootstrap over trainings and items."""
+    mean = estimate(compared)
+    return Gain(mean.value, mean.trainings, mean.items, _bootstrap(compared, resamples))
 
 
 def interval(draws_R: np.ndarray, level: float = LEVEL) -> Interval:
@@ -213,8 +269,8 @@ def interval(draws_R: np.ndarray, level: float = LEVEL) -> Interval:
     return Interval(float(low), float(high))
 
 
-def _bootstrap(compared: Sequence[Paired], resamples: int) -> tuple[np.ndarray, float]:
-    """[resamples] of the mean, in points, and its variance over items alone.
+def _bootstrap(compared: Sequence[Paired], resamples: int) -> np.ndarray:
+    """[resamples] of the mean, in points.
 
     A resample draws the trainings of a start once, whatever they are compared on, and the items of a test set once, whoever is
     compared on them: what two comparisons or two columns have in common varies with both.
@@ -224,13 +280,11 @@ def _bootstrap(compared: Sequence[Paired], resamples: int) -> tuple[np.ndarray, 
     for p, weights_RS in zip(compared, weights, strict=True):
         for name, d_Sn in p.columns:
             sets.setdefault((name, d_Sn.shape[1]), []).append((weights_RS, d_Sn))
-    total_R, variance = np.zeros(resamples), 0.0
+    total_R = np.zeros(resamples)
     for (name, n), parts in sets.items():
         weights_RS, d_Sn = np.concatenate([w for w, _ in parts], 1), np.concatenate([d for _, d in parts]).astype(np.float64)
         total_R += _over_items(weights_RS, d_Sn, _generator("items", name, str(n)))
-        each_n = sum(d.mean(0) * w[0].sum() for w, d in parts)
-        variance += float(np.var(each_n, ddof=1)) / n if n > 1 else 0.0
-    return 100 * total_R, 100**2 * variance
+    return 100 * total_R
 
 
 def _over_items(weights_RS: np.ndarray, d_Sn: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -258,13 +312,3 @@ def chance(draws_R: np.ndarray, bound: float, above: bool = True) -> float:
     """Returns the one-sided p-value against "the truth is not above `bound`" (or not below it): the share of resamples that disagree."""
     disagree = draws_R <= bound if above else draws_R >= bound
     return float((1 + disagree.sum()) / (1 + len(draws_R)))
-
-
-def holm(p_values: Sequence[float]) -> list[float]:
-    """Returns p-values by Holm's step-down correction, which holds the chance of any false decision to the level (Holm 1979)."""
-    order = np.argsort(np.asarray(p_values, np.float64), kind="stable")
-    adjusted, running = [0.0] * len(order), 0.0
-    for rank, i in enumerate(order):
-        running = max(running, min(1.0, (len(order) - rank) * p_values[i]))
-        adjusted[i] = running
-    return adjusted

@@ -12,6 +12,7 @@ import pandas
 
 from helip.config import Column, Table
 from helip.io import atomic_file, read_json
+from helip.reporting.chance import above_chance
 from helip.reporting.measured import Measured, machines, mining_jobs, mining_minutes, pairs_file, two_sided
 from helip.reporting.statistics import Gain, Noise, gain
 from helip.stages import MakeTable
@@ -19,7 +20,7 @@ from helip.study import Study
 
 FIELDS = (
     "corpus", "data", "recovered", "method", "run", "arm", "column", "metric", "value", "std", "n_seeds", "published", "reference", "delta",
-    "delta_ci_low", "delta_ci_high", "delta_p", "minus_published", "ours", "corpora", "machine", "jobs",
+    "delta_ci_low", "delta_ci_high", "delta_p", "minus_published", "published_delta", "at_chance", "ours", "corpora", "machine", "jobs",
 )  # fmt: skip
 CONTRAST = "contrast"  # the arm of a row that is one refinement beside another, and no value of its own
 AVERAGE = "average"  # the column that is the mean of others
@@ -60,11 +61,14 @@ class Cell:
     corpora: int = 1  # that it is the mean over
     machine: str = ""  # of a time
     jobs: int | None = None  # that a time is summed over
+    published_delta: float | None = None  # the paper's own gain of this run over its start, beside `delta`
+    at_chance: str = ""  # of an average: the columns that it leaves out, whose start is below 3 times chance
+    is_analogue: bool = False  # its set stands for the paper's: no level of it can be compared
 
     @property
     def minus_published(self) -> float | None:
-        """Ours minus the published number."""
-        return None if self.published is None else self.value - self.published
+        """Ours minus the published number; None where there is none, or where the set only stands for the paper's."""
+        return None if self.published is None or self.is_analogue else self.value - self.published
 
     @property
     def summed(self) -> str:
@@ -115,6 +119,7 @@ class TableContent:
     name: str
     declaration: Table
     cells: tuple[Cell, ...]
+    meaningless: bool = False  # the study says so of its numbers
 
     @property
     def number(self) -> str:
@@ -128,6 +133,11 @@ class TableContent:
         return place if place.startswith("Not in the paper") else f"{place} of arXiv 2305.05208"
 
     @property
+    def is_of_analogues(self) -> bool:
+        """Whether its sets stand for the paper's, so that no level of theirs can be compared with a published one."""
+        return any(cell.is_analogue for cell in self.cells)
+
+    @property
     def is_of_times(self) -> bool:
         """Whether it holds minutes of mining, methods down and corpora across, and no accuracies."""
         return self.declaration.is_of_times
@@ -138,6 +148,8 @@ class TableContent:
         present = dict.fromkeys(c.column for c in self.cells)
         averaged = sum(c.key in present for c in self.declaration.averaged)
         average = "Average" if averaged == len(present) - 1 else f"Average of {averaged} sets"
+        if any(c.at_chance for c in self.cells):
+            average = "Average of those above chance"
         labels = {c.key: c.label for c in self.declaration.columns} | {AVERAGE: average}
         return {key: labels[key] for key in present}
 
@@ -158,6 +170,12 @@ class TableContent:
     def compared(self) -> tuple[Row, ...]:
         """The rows that are measured against a reference."""
         return tuple(row for row in self.rows if row.first.delta is not None)
+
+    @property
+    def left_out(self) -> tuple[str, ...]:
+        """Of each corpus and method, the columns that its average leaves out, since their start is at chance."""
+        without = [(f"{c.corpus} {c.method}", c.at_chance.split()) for c in self.cells if c.at_chance]
+        return tuple(f"{row}: {', '.join(self.labels[key] for key in keys)}" for row, keys in without)
 
     @property
     def has_rows_of_ours(self) -> bool:
@@ -217,15 +235,37 @@ class TableBuilder:
         noise = self.measured.noise([(run, reference)], columns)
         return {"reference": reference, "delta": difference.delta} | _how_sure(difference.gain, noise)
 
-    def _cell(
-        self, corpus: str, label: str, run: str, key: str, metric: str, columns: list[Column], published: float | None, ours: bool
-    ) -> Cell:
+    def _printed(self, run: str, key: str, columns: list[Column]) -> float | None:
+        """What the paper printed of a run: of an average only where it is over the same columns."""
+        published = next((p for _, _, other, p, _ in self.study.table_rows(self.name) if other == run), {})
+        if key != AVERAGE:
+            return published.get(key)
+        return self.table.printed_average(published) if len(columns) == len(self.table.averaged) else None
+
+    def _printed_gain(self, run: str, key: str, columns: list[Column]) -> float | None:
+        start = self.study.run(run).start
+        ours, theirs = (self._printed(one, key, columns) if one else None for one in (run, start))
+        return None if ours is None or theirs is None else ours - theirs
+
+    def _cell(self, corpus: str, label: str, run: str, key: str, metric: str, columns: list[Column], ours: bool) -> Cell:
         bound, values = self.study.run(run), self.measured.values(run, columns)
         recovered = self.measured.recovered_share(run, columns[0])
         std = statistics.stdev(values) if len(values) > 1 else None
         data = self.study.declaration.corpora[bound.corpus].label
-        return Cell(corpus, data, recovered, label, run, bound.arm, key, metric, statistics.fmean(values), std, len(values), published,
-                    ours=ours, **self._delta(run, columns))  # fmt: skip
+        left_out = self._at_chance(run) if key == AVERAGE else ""
+        return Cell(
+            corpus, data, recovered, label, run, bound.arm, key, metric, statistics.fmean(values), std, len(values),
+            self._printed(run, key, columns), ours=ours, published_delta=self._printed_gain(run, key, columns), at_chance=left_out,
+            is_analogue=self.study.declaration.analogues, **self._delta(run, columns),
+        )  # fmt: skip
+
+    def _averaged(self, run: str) -> list[Column]:
+        """The columns that a row is averaged over: those whose start is above chance."""
+        return above_chance(self.measured, run, [c for c in self.table.averaged if c in self.columns])
+
+    def _at_chance(self, run: str) -> str:
+        kept = self._averaged(run)
+        return " ".join(c.key for c in self.table.averaged if c in self.columns and c not in kept)
 
     def _is_finished(self, run: str) -> bool:
         runs = [run, self.study.control_of(run) or run]
@@ -234,11 +274,15 @@ class TableBuilder:
     def _compared(self, corpus: str, label: str, arm: str, pairs: list[tuple[str, str]]) -> Iterator[Cell]:
         """The mean of comparisons (run, over), which weigh the same; `run` and `reference` hold all their names."""
         runs, others = zip(*pairs, strict=True)
-        for key, metric, columns in self._columns():
-            differences = [d for pair in pairs if (d := self.measured.difference(*pair, columns))]
+        for key, metric, shared in self._columns():
+            of_pair = [self._averaged(run) if key == AVERAGE else shared for run in runs]
+            if not all(of_pair):
+                continue
+            differences = [d for pair, columns in zip(pairs, of_pair, strict=True) if (d := self.measured.difference(*pair, columns))]
             if len(differences) < len(pairs):
                 continue
-            values, delta = [self.measured.values(run, columns) for run in runs], statistics.fmean(d.delta for d in differences)
+            values = [self.measured.values(run, columns) for run, columns in zip(runs, of_pair, strict=True)]
+            delta, columns = statistics.fmean(d.delta for d in differences), max(of_pair, key=len)
             paired = [d.paired for d in differences if d.paired]
             together = gain(paired) if len(paired) == len(pairs) else None
             yield Cell(
@@ -277,12 +321,10 @@ class TableBuilder:
     def cells(self) -> Iterator[Cell]:
         """Yields the cells row by row: the declared rows, the means over corpora, the contrasts."""
         rows = [r for r in self.study.table_rows(self.name) if self.columns and (not self.finished or self._is_finished(r[2]))]
-        for corpus, label, run, published, ours in rows:
-            for key, metric, columns in self._columns():
-                printed = published.get(key)
-                if key == AVERAGE:
-                    printed = self.table.printed_average(published) if len(columns) == len(self.table.averaged) else None
-                yield self._cell(corpus, label, run, key, metric, columns, printed, ours)
+        for corpus, label, run, _, ours in rows:
+            for key, metric, shared in self._columns():
+                if columns := self._averaged(run) if key == AVERAGE else shared:
+                    yield self._cell(corpus, label, run, key, metric, columns, ours)
         declared, done = self.study.table_rows(self.name), {run for _, _, run, _, _ in rows}
         if self.table.pooled:
             yield from self._pooled(declared, done)
@@ -308,7 +350,8 @@ def time_cells(study: Study, name: str, finished: bool = False) -> Iterator[Cell
         data = study.declaration.corpora[bound.corpus].label
         for column in study.tables[name].columns:
             yield Cell(corpus, data, metadata.get("recovered_share"), label, run, bound.arm, column.key, column.metric, minutes, None, 1,
-                       published.get(column.key), ours=ours, machine=machines(metadata), jobs=len(mining_jobs(metadata)))  # fmt: skip
+                       published.get(column.key), ours=ours, machine=machines(metadata), jobs=len(mining_jobs(metadata)),
+                       is_analogue=study.declaration.analogues)  # fmt: skip
 
 
 def table_content(study: Study, name: str, finished: bool = False, measured: Measured | None = None) -> TableContent:
@@ -319,7 +362,7 @@ def table_content(study: Study, name: str, finished: bool = False, measured: Mea
     MakeTable(study, name).metrics()
     times = study.tables[name].is_of_times
     cells = time_cells(study, name, finished) if times else TableBuilder(study, name, finished, measured).cells()
-    return TableContent(study.name, name, study.tables[name], tuple(cells))
+    return TableContent(study.name, name, study.tables[name], tuple(cells), study.declaration.meaningless)
 
 
 def csv_text(value: object) -> str:

@@ -13,38 +13,50 @@ from helip.io import file_digest
 from helip.mining.features import load
 from helip.selection import neighbour_parts
 from helip.selection.agreement import combined
-from helip.selection.lemon import lemon, own_distances
+from helip.selection.keep import Scored
+from helip.selection.lemon import lemon_distances, own_distances
 from helip.selection.ridge import ridge
 
 if TYPE_CHECKING:  # it imports this module
     from helip.selection.job import Job
 
 
-def score_by_encoders(job: "Job", shard: tuple[int, int] = (0, 1)) -> tuple[np.ndarray, dict[str, str]] | None:
-    """(scores [N], digests of what they came from) of a helip.selection.job.Job whose score is agreement, ridge or lemon; None where
-    only a shard was asked for, which agreement alone has.
+def score_by_encoders(job: "Job", shard: tuple[int, int] = (0, 1)) -> Scored | None:
+    """The scores of a helip.selection.job.Job whose score is agreement, ridge or lemon; None where only a shard was asked for, which
+    agreement alone has. The recall of an approximate search is among their facts.
 
     LEMoN's own distances are the checkpoint's where the job names a model; its neighbours too where there are no encoders' features.
     """
-    spec, search = job.spec, dict[str, Any]({"memory": job.memory, "device": job.device})
+    spec, resources = job.spec, dict[str, Any]({"memory": job.memory, "device": job.device})
+    search = resources | {"approximate": spec.approximate}
     places = job.features or {m: resolve_path(p) for m, p in (("image", spec.image_features), ("text", spec.text_features)) if p}
     arrays, sources = {}, {}
     for modality, place in places.items():
         arrays[modality], sources[f"{modality}_features"] = open_features(Path(place), job.corpus)
     match spec.score:
         case "agreement":
-            folder = job.partial(spec.k, sources)
+            folder = job.partial(*([spec.approximate] if spec.approximate else []), spec.k, sources)
             neighbour_parts.compute(*_both(arrays), spec.k, folder, shard, **search)
-            return (combined(neighbour_parts.read(len(job.corpus), folder), spec.hubness), sources) if shard == (0, 1) else None
+            if shard != (0, 1):
+                return None
+            parts = neighbour_parts.read(len(job.corpus), folder)
+            return Scored(combined(parts, spec.hubness), sources, _recall([part.recall for part in parts]))
         case "ridge":
-            return ridge(*_both(arrays), strength=spec.strength, k=spec.k, hubness=spec.hubness), sources
+            return Scored(ridge(*_both(arrays), strength=spec.strength, k=spec.k, hubness=spec.hubness, **resources), sources)
     own = None
     if job.model:
         towers = {modality: job.tower(modality) for modality in ("image", "text")}
         sources |= {f"{modality}_tower": encoder.weights for modality, (_, encoder) in towers.items()}
         joint = {modality: features.array for modality, (features, _) in towers.items()}
         own, arrays = own_distances(*_both(joint)), arrays or joint
-    return lemon(*_both(arrays), spec.lemon, own=own, **search), sources
+    distances = lemon_distances(*_both(arrays), spec.lemon.k, own=own, **search)
+    return Scored(distances.score(spec.lemon), sources, _recall([distances.recall]))
+
+
+def _recall(found: list[float | None]) -> dict[str, float]:
+    """Of an approximate search, the lowest of its parts; nothing of an exact one."""
+    measured = [one for one in found if one is not None]
+    return {"neighbour_recall": min(measured)} if measured else {}
 
 
 def open_features(place: Path, corpus: Corpus) -> tuple[np.ndarray, str]:

@@ -9,17 +9,19 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from helip.config import Selection
+from helip.config.mining import BY_ENCODERS
 from helip.data.corpus import Corpus
 from helip.data.locations import resolve_path
 from helip.errors import HelipError
 from helip.io import atomic_folder, digest, file_digest, provenance, write_json
-from helip.selection.keep import detection, keep_top, read_column
+from helip.selection.keep import Scored, detection, keep_top, read_column
 from helip.selection.mixture import mixture
-from helip.synthetic.truth import Truth
+from helip.synthetic.truth import mismatched
 
 if TYPE_CHECKING:  # they import torch
     from helip.encoders.encoder import Encoder
     from helip.encoders.features import Features
+    from helip.selection.features import TrunkRows
 
 QUANTILES = (0.0, 0.01, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99, 1.0)
 
@@ -44,6 +46,7 @@ class Job:
     workers: int = 0
     features: dict[str, Path] | None = None  # agreement, ridge, lemon: of single-modality encoders, by modality; else as `spec` names them
     memory: int | str = "2GiB"
+    trunks: "TrunkRows | None" = None  # cached features of the corpus by the trunks of a model whose trunks are frozen
 
     def partial(self, *settings: Any) -> Path:
         """Returns the hidden folder of what is done so far, one for each combination of what the scores depend on."""
@@ -55,7 +58,8 @@ class Job:
 
         if self.cache is None:
             raise ValueError(f"{self.spec.score} needs the features of the model, and a cache folder to keep them in")
-        return joint_features(self.model, self.pretrained, modality, self.corpus, self.cache, self.device, self.batch_size, self.workers)
+        how = (self.device, self.batch_size, self.workers, self.trunks)
+        return joint_features(self.model, self.pretrained, modality, self.corpus, self.cache, *how)
 
 
 def run(job: Job, shard: tuple[int, int] = (0, 1), inputs: dict[str, str] | None = None) -> dict[str, Any] | None:
@@ -69,8 +73,7 @@ def run(job: Job, shard: tuple[int, int] = (0, 1), inputs: dict[str, str] | None
     scored = _score(job, shard)
     if scored is None:
         return None
-    scores_N, sources = scored
-    metadata = _write(job, scores_N, {"corpus": job.corpus.digest, **sources, **(inputs or {})})
+    metadata = _write(job, scored, {"corpus": job.corpus.digest, **scored.sources, **(inputs or {})})
     for partial in job.out.parent.glob(f".{glob.escape(job.out.name)}.*.partial"):
         shutil.rmtree(partial, ignore_errors=True)
     return metadata
@@ -78,22 +81,25 @@ def run(job: Job, shard: tuple[int, int] = (0, 1), inputs: dict[str, str] | None
 
 def summary(metadata: dict[str, Any]) -> str:
     """Returns how many pairs a selection kept, as a sentence for a terminal; `metadata` is what `run` returned."""
-    truth = metadata.get("truth")
+    truth, recall = metadata.get("truth"), metadata.get("neighbour_recall")
+    searched = "" if recall is None else f"; {recall:.1%} of the nearest neighbours were found"
     against = f"; against truth: precision {truth['precision']}, recall {truth['recall']}, AUC {truth['auc']}" if truth else ""
-    return f"kept {metadata['kept']} of {metadata['size']} pairs, those scored at least {metadata['threshold']:.4f}{against}"
+    return f"kept {metadata['kept']} of {metadata['size']} pairs, those scored at least {metadata['threshold']:.4f}{searched}{against}"
 
 
-def _score(job: Job, shard: tuple[int, int]) -> tuple[np.ndarray, dict[str, str]] | None:
-    """(scores [N], digests of what they came from), or None where only a shard was asked for."""
+def _score(job: Job, shard: tuple[int, int]) -> Scored | None:
+    """The scores of the corpus, or None where only a shard was asked for."""
     if job.spec.score == "mixture":
         return _mixed(job)
     if job.spec.score == "truth":
-        return (~Truth.open(job.corpus.folder).mismatched).astype(np.float32), {}
+        if (mismatched_N := mismatched(job.corpus.folder)) is None:
+            raise HelipError(f"{job.corpus.folder}: nobody knows which of its captions are wrong; select by another score than truth")
+        return Scored((~mismatched_N).astype(np.float32), {})
     if job.spec.score == "column":
         assert job.spec.column is not None  # Selection refuses the score without it
         path = resolve_path(job.spec.column)
-        return read_column(path, len(job.corpus)), {"column": file_digest(path)}
-    if job.spec.score in ("agreement", "ridge", "lemon"):
+        return Scored(read_column(path, len(job.corpus)), {"column": file_digest(path)})
+    if job.spec.score in BY_ENCODERS:
         from helip.selection.encoder_scores import score_by_encoders
 
         return score_by_encoders(job, shard)
@@ -105,36 +111,49 @@ def _score(job: Job, shard: tuple[int, int]) -> tuple[np.ndarray, dict[str, str]
 
         target_TD = target_features(image_tower, job.target, job.batch_size)
         sources = {"image_tower": image_tower.weights, "target": job.target.digest("train")}
-        return norm_sim(image.array, target_TD, job.spec.p, job.device), sources
+        return Scored(norm_sim(image.array, target_TD, job.spec.p, job.device), sources)
     text, text_tower = job.tower("text")
     sources = {"image_tower": image_tower.weights, "text_tower": text_tower.weights}
     if job.spec.score == "clip_score":
-        return clip_score(image.array, text.array), sources
+        return Scored(clip_score(image.array, text.array), sources)
+    job = replace(job, spec=job.spec.model_copy(update={"temperature": _temperature(job.spec, text_tower)}))
     scores_N = _shuffled(job, image.array, text.array, sources, shard)
-    return None if scores_N is None else (scores_N, sources)
+    return None if scores_N is None else Scored(scores_N, sources, {"temperature": job.spec.temperature})
 
 
-def _mixed(job: Job) -> tuple[np.ndarray, dict[str, str]]:
+def _temperature(spec: Selection, tower: "Encoder") -> float:
+    """The declared temperature, or that of the model that scores (official code: 0.01 for OpenAI's, 0.07 for DFN's)."""
+    if spec.temperature is not None:
+        return spec.temperature
+    assert tower.logit_scale is not None  # as every CLIP's tower has one
+    return 1 / tower.logit_scale
+
+
+def _mixed(job: Job) -> Scored:
     """Of scores that are not sharded."""
     scores: dict[str, np.ndarray] = {}
     sources: dict[str, str] = {}
+    facts: dict[str, Any] = {}
     for name in job.spec.scores:
         scored = _score(replace(job, spec=job.spec.model_copy(update={"score": name})), (0, 1))
         assert scored is not None  # only a shard is None
-        scores[name] = scored[0]
-        sources |= scored[1]
-    return mixture(scores, job.spec.scores), sources
+        scores[name] = scored.scores
+        sources |= scored.sources
+        facts |= scored.facts
+    return Scored(mixture(scores, job.spec.scores), sources, facts)
 
 
 def _shuffled(job: Job, image_ND: np.ndarray, text_ND: np.ndarray, sources: dict[str, str], shard: tuple[int, int]) -> np.ndarray | None:
     from helip.selection import shuffles
 
+    assert job.spec.temperature is not None  # set by now
     folder = job.partial(job.spec.temperature, job.spec.batch_size, job.spec.seed, sources)
     shuffles.compute(job.spec, image_ND, text_ND, folder, shard, job.device)
     return shuffles.mean(job.spec, len(image_ND), folder) if shard == (0, 1) else None
 
 
-def _write(job: Job, scores_N: np.ndarray, inputs: dict[str, str]) -> dict[str, Any]:
+def _write(job: Job, scored: Scored, inputs: dict[str, str]) -> dict[str, Any]:
+    scores_N = scored.scores
     keep_N = scores_N > 0 if job.spec.score == "truth" else keep_top(scores_N, job.spec.keep)
     measured = {
         "corpus_digest": job.corpus.digest,
@@ -142,9 +161,10 @@ def _write(job: Job, scores_N: np.ndarray, inputs: dict[str, str]) -> dict[str, 
         "kept": int(keep_N.sum()),
         "threshold": float(scores_N[keep_N].min()),  # the lowest score that stays
         "quantiles": {f"{q:g}": float(np.quantile(scores_N, q)) for q in QUANTILES},
+        **scored.facts,
     }
-    if Truth.known(job.corpus.folder):
-        measured["truth"] = detection(scores_N, keep_N, Truth.open(job.corpus.folder).mismatched)
+    if (mismatched_N := mismatched(job.corpus.folder)) is not None and mismatched_N.any():
+        measured["truth"] = detection(scores_N, keep_N, mismatched_N)
     metadata = provenance(job.spec, inputs, model=job.model if not job.model.startswith("local-dir:") else "local-dir", **measured)
     with atomic_folder(job.out) as folder:
         np.save(folder / "keep.npy", keep_N)

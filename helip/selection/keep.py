@@ -1,11 +1,22 @@
 """From a score per pair to a mask of the pairs that stay, and how well low scores find mismatched pairs. Numpy only."""
 
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from helip.errors import HelipError
 from helip.io import load_array
+
+
+@dataclass(frozen=True)
+class Scored:
+    """Scores [N] of a corpus, digests of what they came from, and what else selection.json says of how they came about."""
+
+    scores: np.ndarray
+    sources: dict[str, str]
+    facts: dict[str, Any] = field(default_factory=dict)
 
 
 def keep_top(scores: np.ndarray, share: float) -> np.ndarray:

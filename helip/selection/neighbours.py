@@ -137,9 +137,9 @@ def centred(features_ND: np.ndarray, memory: int | str = "2GiB") -> np.ndarray:
     return out
 
 
-def of_same_pairs(image_ND: np.ndarray, text_ND: np.ndarray) -> tuple[Features, Features]:
+def of_same_pairs(image_ND: np.ndarray, text_ND: np.ndarray, device: torch.device | None = None) -> tuple[Features, Features]:
     """Both modalities, checked once; HelipError where they are not of the same pairs, or not finite."""
-    image, text = checked("image", image_ND), checked("text", text_ND)
+    image, text = checked("image", image_ND, device), checked("text", text_ND, device)
     if len(image) != len(text):
         raise HelipError(
             f"features: {len(image)} image and {len(text)} text rows: not of the same pairs; extract both from the same corpus"

@@ -15,6 +15,7 @@ import torch
 
 from helip.errors import HelipError
 from helip.mining.features import Features
+from helip.mining.miner import parse_memory
 from helip.mining.pairs import shard_rows
 from helip.selection.mixture import ranks
 from helip.selection.neighbours import of_same_pairs
@@ -33,14 +34,18 @@ class RidgeTerms:
     first: int = 0
 
 
-def ridge(image_ND: np.ndarray, text_NE: np.ndarray, *, strength: float = 1.0, k: int = 20, hubness: bool = True) -> np.ndarray:
+def ridge(
+    image_ND: np.ndarray, text_NE: np.ndarray, *, strength: float = 1.0, k: int = 20, hubness: bool = True, memory: int | str = "2GiB",
+    device: str | None = None,
+) -> np.ndarray:  # fmt: skip
     """float32 [N], higher is better: the ranks of both terms among all pairs, averaged.
 
     image_ND and text_NE: float16 or float32 of any norm, also memory-mapped. strength: the ridge, in units of the mean eigenvalue of the
-    source's covariance. k: of hubness, among the sampled pairs. Raises HelipError for features that are not finite or not of the same
-    pairs, and for k or strength out of range.
+    source's covariance. k: of hubness, among the sampled pairs. memory: what may be allocated, as helip.mining.mine takes it.
+    device: None for the CPU, or a torch device. Raises HelipError for features that are not finite or not of the same
+    pairs, for k or strength out of range, and for a budget too small.
     """
-    return combined([ridge_terms(image_ND, text_NE, strength=strength, k=k)], hubness)
+    return combined([ridge_terms(image_ND, text_NE, strength=strength, k=k, memory=memory, device=device)], hubness)
 
 
 def combined(shards: list[RidgeTerms], hubness: bool = True) -> np.ndarray:
@@ -55,10 +60,13 @@ def combined(shards: list[RidgeTerms], hubness: bool = True) -> np.ndarray:
 
 
 def ridge_terms(
-    image_ND: np.ndarray, text_NE: np.ndarray, *, strength: float = 1.0, k: int = 20, shard: tuple[int, int] = (0, 1)
-) -> RidgeTerms:
+    image_ND: np.ndarray, text_NE: np.ndarray, *, strength: float = 1.0, k: int = 20, shard: tuple[int, int] = (0, 1),
+    memory: int | str = "2GiB", device: str | None = None,
+) -> RidgeTerms:  # fmt: skip
     """Both terms of a shard's rows. Memory: (D + E)^2 and SAMPLE (D + E) numbers and one block of rows, whatever N is."""
-    image, text = of_same_pairs(image_ND, text_NE)
+    image, text = of_same_pairs(image_ND, text_NE, torch.device(device or "cpu"))
+    width = image.padded_dim + text.padded_dim + 1
+    _check_memory(parse_memory(memory), width, min(len(image), SAMPLE))
     N = len(image)
     if not 0 < k < min(N, SAMPLE) or not strength > 0:
         raise HelipError(f"ridge: k = {k} and strength = {strength:g}: give 0 < k < {min(N, SAMPLE)} and a strength above 0")
@@ -67,6 +75,15 @@ def ridge_terms(
         terms = [_term(_Map.of(x, y, strength), first, end, k) for x, y in ((image, text), (text, image))]
     cosines, hubness = (np.stack(both, 1) for both in zip(*terms, strict=True))
     return RidgeTerms(cosines, hubness, first)
+
+
+def _check_memory(budget: int, width: int, sample: int) -> None:
+    """Raises HelipError for less than moments and their inverse (float64), sampled pairs and a block of cosines with them need."""
+    need = 8 * (4 * width**2 + 4 * ROWS * width) + 8 * sample * width + 13 * ROWS * sample
+    if need > budget:
+        raise HelipError(
+            f"memory: ridge needs {-(-need >> 20)} MiB for features of {width - 1} numbers a pair, whatever the corpus; give more"
+        )
 
 
 @dataclass(frozen=True)
@@ -83,14 +100,15 @@ class _Map:
     @classmethod
     def of(cls, source: Features, target: Features, strength: float) -> "_Map":
         N, width = len(source), source.padded_dim + target.padded_dim + 1
-        moments = torch.zeros(width, width, dtype=torch.float64)
+        moments = torch.zeros(width, width, dtype=torch.float64, device=source.device)
         for rows in _blocks(0, N):
-            both = torch.cat([source.rows(rows), target.rows(rows), torch.ones(rows.stop - rows.start, 1)], 1).double()
+            ones = torch.ones(rows.stop - rows.start, 1, device=source.device)
+            both = torch.cat([source.rows(rows), target.rows(rows), ones], 1).double()
             moments += both.T @ both
         mean, D = moments[-1, :-1] / N, source.padded_dim
         covariance = moments[:-1, :-1] - N * torch.outer(mean, mean)
         xx, xy = covariance[:D, :D], covariance[:D, D:]
-        inverse = torch.linalg.inv(xx + strength * xx.trace() / source.dim * torch.eye(D, dtype=torch.float64))
+        inverse = torch.linalg.inv(xx + strength * xx.trace() / source.dim * torch.eye(D, dtype=torch.float64, device=source.device))
         return cls(source, target, mean[:D], mean[D:], inverse, inverse @ xy)
 
     def predicted(self, rows: slice | torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -105,13 +123,14 @@ class _Map:
 def _term(fitted: _Map, first: int, end: int, k: int) -> tuple[np.ndarray, np.ndarray]:
     """(cosines, hubness) of rows first..end, float32."""
     N, predicted = len(fitted.source), np.empty((2, end - first), np.float32)
-    drawn = torch.from_numpy(np.sort(np.random.default_rng(0).choice(N, min(N, SAMPLE), replace=False)))
+    device = fitted.source.device
+    drawn = torch.from_numpy(np.sort(np.random.default_rng(0).choice(N, min(N, SAMPLE), replace=False))).to(device)
     guesses, targets = (torch.cat(parts) for parts in zip(*(fitted.predicted(ids) for ids in torch.split(drawn, ROWS)), strict=True))
     for rows in _blocks(first, end, N):
         p, y = fitted.predicted(rows)
-        self_M = torch.arange(rows.start, rows.stop)[:, None] == drawn
+        self_M = torch.arange(rows.start, rows.stop, device=device)[:, None] == drawn
         hubness = (_nearest_mean(p @ targets.T, self_M, k) + _nearest_mean(y @ guesses.T, self_M, k)) / 2
-        both = torch.stack([(p * y).sum(1), hubness]).numpy()
+        both = torch.stack([(p * y).sum(1), hubness]).cpu().numpy()
         a, b = max(first, rows.start), min(end, rows.stop)
         predicted[:, a - first : b - first] = both[:, a - rows.start : b - rows.start]
     return predicted[0], predicted[1]

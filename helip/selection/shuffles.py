@@ -14,13 +14,14 @@ from helip.selection.scores import mean_of_shuffles, s_clip_loss_of_shuffle, shu
 
 def compute(spec: Selection, image_ND: np.ndarray, text_ND: np.ndarray, folder: Path, shard: tuple[int, int], device: str) -> None:
     """Writes the shuffles of shard (i, n), every n-th from i on, that `folder` lacks."""
-    i, n = shard
+    (i, n), temperature = shard, spec.temperature
+    assert temperature is not None  # the job sets the model's own where none is declared
     needed = shuffles_needed(len(image_ND), spec.batch_size, spec.batches)
     if not 0 <= i < n <= needed:
         raise HelipError(f"--shard {i}/{n}: this selection is a mean over {needed} shuffles; give 0 <= i < n <= {needed}")
     missing = [k for k in range(i, needed, n) if not _file(folder, k).exists()]
     for k in progress(missing, len(missing), "s-CLIPLoss", "shuffles"):
-        scores_N = s_clip_loss_of_shuffle(image_ND, text_ND, k, spec.temperature, spec.batch_size, spec.seed, device)
+        scores_N = s_clip_loss_of_shuffle(image_ND, text_ND, k, temperature, spec.batch_size, spec.seed, device)
         with atomic_file(_file(folder, k)) as temporary, open(temporary, "wb") as f:
             np.save(f, scores_N)
 

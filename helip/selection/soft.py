@@ -1,18 +1,53 @@
 """Soft selection: which pairs an epoch draws, more often those that score higher, none too often. Numpy only."""
 
+from dataclasses import dataclass
+from pathlib import Path
+
 import numpy as np
 
+from helip.config import Selection
 from helip.errors import HelipError
+from helip.io import digest, file_digest, read_json
+from helip.selection.keep import read_column
+
+
+@dataclass(frozen=True)
+class Soft:
+    """How often the pairs of a corpus are drawn: logits [N] and the settings of `soft_cap_sampling`. digest: of all of them."""
+
+    logits: np.ndarray
+    penalty: float = 0.15
+    repeats: int | None = None
+    digest: str = ""
+
+
+def of_selection(keep: Path, kept: np.ndarray) -> Soft | None:
+    """Returns how a selection's pairs are drawn, by the scores.npy and selection.json beside its keep.npy; None where all are drawn alike.
+
+    kept: the mask [N] in keep.npy. Scores are standardised over the kept pairs. HelipError where the scores are missing or of another
+    corpus.
+    """
+    beside = keep.with_name("selection.json")
+    declared = read_json(beside).get("declaration", {}) if beside.is_file() else {}
+    if declared.get("sampling", "hard") == "hard":
+        return None
+    fields = ("sampling", "spread", "penalty", "repeats")
+    spec = Selection.model_validate({name: declared[name] for name in fields if name in declared})
+    file, logits = keep.with_name("scores.npy"), np.zeros(len(kept))
+    logits[kept] = as_logits(read_column(file, len(kept))[kept], spec.spread)
+    return Soft(logits, spec.penalty, spec.repeats, digest([spec, file_digest(file)]))
 
 
 def soft_cap_sampling(
-    logits: np.ndarray, size: int, *, penalty: float = 0.15, draws: int | None = None, seed: int = 0, epoch: int = 0
-) -> np.ndarray:
+    logits: np.ndarray, size: int, *, penalty: float = 0.15, repeats: int | None = None, draws: int | None = None, seed: int = 0,
+    epoch: int = 0,
+) -> np.ndarray:  # fmt: skip
     """int64 [size]: pairs in the order drawn, a pure function of its arguments. Soft cap sampling, FLYT, arXiv 2503.08805.
 
     `draws` different pairs at a time (None: a hundredth of the pairs) are drawn in proportion to exp(logits), then their logits fall by
-    `penalty`: a pair comes back as often as its score deserves, and the rarer the more often it was drawn. Ranks or cosines are no
-    logits; standardise them first (`as_logits`). Raises HelipError for logits that are not finite and for settings out of range.
+    `penalty`: a pair comes back as often as its score deserves, and the rarer the more often it was drawn; never more than `repeats` times,
+    where that is given. Ranks or cosines are no logits; standardise them first (`as_logits`). Raises HelipError for logits that are not
+    finite and for settings out of range.
     """
     logits = np.array(logits, np.float64)
     draws = draws or max(1, len(logits) // 100)
@@ -23,13 +58,18 @@ def soft_cap_sampling(
             f"soft selection: {size} pairs, {draws} at a time with penalty {penalty:g}, cannot be drawn from {len(logits)}; give a size "
             f"above 0, at most {len(logits)} draws at a time and a penalty of at least 0"
         )
-    rng, out = np.random.default_rng([seed, epoch]), []
+    rng, out, times = np.random.default_rng([seed, epoch]), [], np.zeros(len(logits), np.int64)
     for start in range(0, size, draws):
         count = min(draws, size - start)
         keys = logits + rng.gumbel(size=len(logits))  # the largest keys are draws without replacement, the first drawn first
         best = np.argpartition(-keys, count - 1)[:count]
         drawn = best[np.lexsort((best, -keys[best]))]
+        if not np.isfinite(keys[drawn]).all():
+            raise HelipError(f"soft selection: {size} pairs cannot be drawn from {len(logits)} at most {repeats} times each; raise repeats")
         logits[drawn] -= penalty
+        times[drawn] += 1
+        if repeats is not None:
+            logits[drawn[times[drawn] >= repeats]] = -np.inf
         out.append(drawn)
     return np.concatenate(out)
 

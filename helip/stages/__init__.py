@@ -12,6 +12,7 @@ from helip.errors import HelipError, nearest
 from helip.stages.base import How, Stage, Work
 from helip.stages.check_data import CheckData
 from helip.stages.contamination import CheckContamination, Fingerprint, contamination_of
+from helip.stages.contrasts import DecideContrasts, contrasts_of
 from helip.stages.corpus import BuildCorpus
 from helip.stages.encode import Encode
 from helip.stages.encode_views import EncodeViews
@@ -30,15 +31,16 @@ from helip.study import Study
 # In the order of the work, which is that of the plan.
 STAGES: tuple[type[Stage], ...] = (
     BuildCorpus, Fingerprint, BuildEvaluationSet, CheckContamination, CheckData, TrainEncoder, Encode, MineShard, Mine, Select, Filter,
-    EncodeViews, Train, Interpolate, Evaluate, Probe, MakeTable, DrawFigure, DecideClaims, WriteReport, Track,
+    EncodeViews, Train, Interpolate, Evaluate, Probe, MakeTable, DrawFigure, DecideContrasts, DecideClaims,
+    WriteReport, Track,
 )  # fmt: skip
 BY_NAME = {stage.name: stage for stage in STAGES}
 
 __all__ = [
-    "BY_NAME", "STAGES", "BuildCorpus", "BuildEvaluationSet", "CheckContamination", "CheckData", "DecideClaims", "DrawFigure", "Encode",
-    "EncodeViews", "Evaluate", "Filter", "Fingerprint", "How", "Interpolate", "MakeTable", "Mine", "MineShard", "Probe", "Select", "Stage",
-    "Track", "Train", "TrainEncoder", "Work", "WriteReport", "artefact", "contamination_of", "data_check", "drawn_pairs", "make",
-    "metrics_file", "model_of", "pairs_of", "selection_of", "tables_of",
+    "BY_NAME", "STAGES", "BuildCorpus", "BuildEvaluationSet", "CheckContamination", "CheckData", "DecideClaims", "DecideContrasts",
+    "DrawFigure", "Encode", "EncodeViews", "Evaluate", "Filter", "Fingerprint", "How", "Interpolate", "MakeTable", "Mine", "MineShard",
+    "Probe", "Select", "Stage", "Track", "Train", "TrainEncoder", "Work", "WriteReport", "artefact", "contamination_of", "contrasts_of",
+    "data_check", "drawn_pairs", "make", "metrics_file", "model_of", "pairs_of", "selection_of", "tables_of",
 ]  # fmt: skip
 
 

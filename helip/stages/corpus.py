@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from helip.config import Corpus as Declaration
-from helip.config import DownloadedCorpus, UnionCorpus
+from helip.config import DownloadedCorpus, MismatchedCorpus, UnionCorpus
 from helip.errors import HelipError
 from helip.io import digest, read_json
 from helip.stages.base import How, Stage, Work
@@ -27,7 +27,12 @@ class BuildCorpus(Stage):
 
     def needs(self) -> list["BuildCorpus"]:
         declared = self.config()
-        return [BuildCorpus(self.study, member) for member in declared.of] if isinstance(declared, UnionCorpus) else []
+        match declared:
+            case UnionCorpus(of=members):
+                return [BuildCorpus(self.study, member) for member in members]
+            case MismatchedCorpus(of=base):
+                return [BuildCorpus(self.study, base)]
+        return []
 
     @property
     def fetched(self) -> Path:
@@ -54,6 +59,7 @@ class BuildCorpus(Stage):
     def make(self, how: How) -> str:
         from helip.data.build import build_corpus
         from helip.data.corpus import Corpus
+        from helip.data.mismatched import mismatch
         from helip.download.corpora import download, join
 
         inputs, workers = {"corpus_digest": self.digest}, how.workers or self.resources().threads
@@ -63,6 +69,9 @@ class BuildCorpus(Stage):
             case UnionCorpus():
                 members = {need.corpus: Corpus.open(need.folder) for need in self.needs()}
                 corpus = join(declared, list(members.values()), self.folder, inputs | {n: c.digest for n, c in members.items()})
+            case MismatchedCorpus():
+                (base,) = self.needs()
+                corpus = mismatch(declared, Corpus.open(base.folder), self.folder, inputs)
             case _:
                 corpus = build_corpus(declared, self.folder, workers, inputs)
         recovered = f", {corpus.recovered_share:.4f} of the published ones" if corpus.recovered_share else ""

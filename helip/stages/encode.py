@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from helip.config import Encoder, RunEncoder, SelfSupervisedEncoder, UnionCorpus
+from helip.config import Encoder, MismatchedCorpus, RunEncoder, SelfSupervisedEncoder, UnionCorpus
 from helip.stages.base import How, Stage, Work
 from helip.stages.corpus import BuildCorpus
 from helip.stages.train_encoder import TrainEncoder
@@ -30,6 +30,11 @@ class Encode(Stage):
         own = encoder.centre or (isinstance(encoder, SelfSupervisedEncoder) and encoder.corpus is None)
         return [Encode(self.study, member, self.encoder) for member in declared.of] if isinstance(declared, UnionCorpus) and not own else []
 
+    def base(self) -> "Encode | None":
+        """Returns the features that these are in another order: of the corpus whose captions were swapped."""
+        declared = self.study.corpus(self.corpus)
+        return Encode(self.study, declared.of, self.encoder) if isinstance(declared, MismatchedCorpus) else None
+
     def trained(self) -> Stage | None:
         """Returns the artefact that holds the encoder's weights, where they come from the study itself: an encoder, or a run's tower."""
         from helip.stages.train import model_of
@@ -45,18 +50,22 @@ class Encode(Stage):
         corpus = BuildCorpus(self.study, self.corpus)
         if members := self.members():
             return [corpus, *members]
+        if base := self.base():
+            return [corpus, base]
         return [corpus, *filter(None, [self.trained()])]
 
     def work(self) -> Work:
         """Units and items are pairs."""
         size = BuildCorpus(self.study, self.corpus).size()
-        return Work(0 if self.members() else size, size, (f"encode.{self.encoder}", "encode"))
+        return Work(0 if self.members() or self.base() else size, size, (f"encode.{self.encoder}", "encode"))
 
     def make(self, how: How) -> str:
         from helip import encoders
         from helip.data.corpus import Corpus
+        from helip.data.mismatched import source_of
         from helip.encoders import cache, union
         from helip.encoders.features import Features
+        from helip.encoders.rearranged import rearrange
         from helip.gpus import loader_workers, torch_device
 
         corpus = Corpus.open(BuildCorpus(self.study, self.corpus).folder)
@@ -64,6 +73,10 @@ class Encode(Stage):
             parts = [Features.open(m.folder, Corpus.open(BuildCorpus(self.study, m.corpus).folder).digest) for m in members]
             rows = union.join(self.config(), parts, corpus.digest, self.folder)
             return f"{rows} features of {len(members)} corpora"
+        if base := self.base():
+            of = Features.open(base.folder, Corpus.open(BuildCorpus(self.study, base.corpus).folder).digest)
+            rows = rearrange(of, None if of.metadata["modality"] == "image" else source_of(corpus.folder), corpus.digest, self.folder)
+            return f"{rows} features of {base.corpus}"
         device, trained = torch_device(how.device), self.trained()
         encoder = encoders.load(self.config(), trained.folder if trained else None, device)
         cache.encode(self.config(), encoder, corpus, self.folder, workers=loader_workers(how.workers, device))

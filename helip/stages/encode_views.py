@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from helip.config import FrozenModel
+from helip.config import FrozenModel, MismatchedCorpus
 from helip.errors import HelipError
 from helip.stages.base import How, Stage, Work
 from helip.stages.corpus import BuildCorpus
@@ -40,21 +40,30 @@ class EncodeViews(Stage):
         model = self.declared
         return [model.views, model.crop_scale, self.study.encoder(model.image_trunk), self.study.encoder(model.text_trunk)]
 
+    def base(self) -> "EncodeViews | None":
+        """Returns the features that these are in another order: of the corpus whose captions were swapped."""
+        declared = self.study.corpus(self.corpus)
+        return EncodeViews(self.study, declared.of, self.model) if isinstance(declared, MismatchedCorpus) else None
+
     def needs(self) -> list[Stage]:
-        return [BuildCorpus(self.study, self.corpus)]
+        return [BuildCorpus(self.study, self.corpus), *filter(None, [self.base()])]
 
     def work(self) -> Work:
         """Units are images encoded; items are pairs."""
         size = BuildCorpus(self.study, self.corpus).size()
-        units = None if size is None else size * self.declared.views
+        units = None if size is None else size * self.declared.views * (self.base() is None)
         return Work(units, size, (f"encode_views.{self.model}", "encode_views"))
 
     def make(self, how: How) -> str:
         from helip.data.corpus import Corpus
         from helip.gpus import loader_workers, torch_device
-        from helip.training.frozen import encode_corpus
+        from helip.training.frozen import encode_corpus, rearrange_features
 
         corpus, device = Corpus.open(BuildCorpus(self.study, self.corpus).folder), torch_device(how.device)
+        if base := self.base():
+            of = Corpus.open(BuildCorpus(self.study, base.corpus).folder)
+            rearrange_features(self.declared, of, base.folder, corpus, self.folder)
+            return f"views of {len(corpus)} images, and the captions of {base.corpus} in another order"
         workers = loader_workers(how.workers, device)
         features = encode_corpus(self.declared, self.trunks(device), corpus, self.folder, workers=workers)
         return f"{features.views} views of {len(features)} images, and their captions"

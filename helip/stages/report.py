@@ -6,6 +6,7 @@ from pathlib import Path
 from helip.io import write_json
 from helip.stages.base import How, Stage
 from helip.stages.contamination import contamination_of
+from helip.stages.contrasts import contrasts_of
 from helip.stages.figure import figures_of, shown_if_there
 from helip.stages.table import MakeTable, tables_of
 from helip.study import Study
@@ -56,12 +57,15 @@ class WriteReport(Stage):
         return [self.study.declaration.question, [str(path) for path in self.inputs()], shown_if_there(self.study)]
 
     def needs(self) -> list[Stage]:
-        return [DecideClaims(self.study), *tables_of(self.study), *figures_of(self.study), *contamination_of(self.study)]
+        return [
+            DecideClaims(self.study), *contrasts_of(self.study), *tables_of(self.study), *figures_of(self.study),
+            *contamination_of(self.study),
+        ]  # fmt: skip
 
     def inputs(self) -> list[Path]:
         """Returns the finished pages and pictures; claims.csv brings the rest."""
         tables = [path for table in tables_of(self.study) for path in table.outputs]
-        others = [one.output for one in (*figures_of(self.study), *contamination_of(self.study))]
+        others = [one.output for one in (*contrasts_of(self.study), *figures_of(self.study), *contamination_of(self.study))]
         return [DecideClaims(self.study).output, *tables, *others, *([ledger(self.study)] if ledger(self.study).exists() else [])]
 
     def make(self, how: How) -> str:

@@ -3,12 +3,13 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from helip.config import Selection
+from helip.config import FrozenModel, Selection
 from helip.stages.base import How, Stage, Work
 from helip.stages.corpus import BuildCorpus
 from helip.stages.encode import Encode
+from helip.stages.encode_views import EncodeViews
 from helip.stages.evaluation_set import BuildEvaluationSet
-from helip.stages.train import model_of
+from helip.stages.train import Interpolate, Train, model_of
 from helip.study import Study, start_seed
 
 
@@ -35,7 +36,7 @@ class Select(Stage):
     selection: str
 
     name = "select"
-    revision = 2
+    revision = 3
     path = "selections/{run}/seed{seed}/{selection}"
     files = ("keep.npy", "scores.npy", "selection.json")
     takes_gpu = True
@@ -49,9 +50,22 @@ class Select(Stage):
         return self.study.selection_entry(self.run, self.selection)
 
     def needs(self) -> list[Stage]:
-        corpus, start = BuildCorpus(self.study, self.study.run(self.run).corpus), model_of(self.study, self.run, self.seed)
         target = self.target()
-        return [corpus, start, *([target] if target else []), *self.features().values()]
+        return [self.corpus(), *filter(None, [self.start(), target, self.trunks()]), *self.features().values()]
+
+    def corpus(self) -> BuildCorpus:
+        """Returns the corpus of the start, whose pairs are scored."""
+        return BuildCorpus(self.study, self.study.run(self.run).corpus)
+
+    def start(self) -> "Train | Interpolate | None":
+        """Returns the start checkpoint where its score looks at it."""
+        return model_of(self.study, self.run, self.seed) if self.config().asks_start else None
+
+    def trunks(self) -> EncodeViews | None:
+        """Returns the cached trunk features of the corpus, where the start's trunks are frozen and its score looks at the start."""
+        run = self.study.run(self.run)
+        frozen = isinstance(self.study.model(run.model), FrozenModel)
+        return EncodeViews(self.study, run.corpus, run.model) if frozen and self.config().asks_start else None
 
     def target(self) -> BuildEvaluationSet | None:
         """Returns the evaluation set that its score aims at, where it has one."""
@@ -75,24 +89,28 @@ class Select(Stage):
         from helip.gpus import loader_workers, torch_device
         from helip.selection.job import Job, run, summary
 
-        (corpus, start, *_), target = self.needs(), self.target()
-        device = torch_device(how.device)
+        start, target, trunks, asked = self.start(), self.target(), self.trunks(), self.resources()
+        device, opened = torch_device(how.device), Corpus.open(self.corpus().folder)
         job = Job(
             spec=self.config(),
-            corpus=Corpus.open(corpus.folder),
+            corpus=opened,
             out=self.folder,
-            model=f"local-dir:{start.folder}",
+            model=f"local-dir:{start.folder}" if start else "",
             cache=judged_features(self.study, self.run, self.seed),
             target=of_declaration(target.set, target.config(), target.folder) if target else None,
             device=device,
             workers=loader_workers(how.workers, device),
             features={modality: encoded.folder for modality, encoded in self.features().items()} or None,
+            trunks=trunks.features(opened) if trunks else None,
+            memory=f"{max(asked.mem_mb - 700, asked.mem_mb // 2)}MB",  # Python, torch and faiss take about 700 MB of it
         )
-        metadata = run(job, inputs={"start": start.digest})
+        metadata = run(job, inputs={"start": start.digest} if start else {})
         assert metadata is not None  # only a shard of a job returns none
         return summary(metadata)
 
 
 def selection_of(study: Study, run: str, seed: str) -> Select:
-    """Returns the selection that a refinement trains on."""
-    return Select(study, study.run(run).refined_run, start_seed(seed), study.selection_name(run))
+    """Returns the selection that a refinement trains on. One that does not look at the start serves all seeds: that of the first."""
+    start, name = study.run(run).refined_run, study.selection_name(run)
+    seed = start_seed(seed) if study.selection_entry(start, name).asks_start else study.run(start).seeds[0]
+    return Select(study, start, seed, name)

@@ -118,6 +118,7 @@ class Train(Stage):
         from helip.mining import PairSet
         from helip.models import loading
         from helip.selection.keep import read_keep
+        from helip.selection.soft import of_selection
         from helip.stages.filter import drawn_pairs
         from helip.stages.select import selection_of
         from helip.training import frozen
@@ -125,7 +126,7 @@ class Train(Stage):
 
         study, run = self.study, self.study.run(self.run)
         corpus = Corpus.open(BuildCorpus(study, run.corpus).folder)
-        inputs, pairs, keep = {"corpus": corpus.digest}, None, None
+        inputs, pairs, keep, soft = {"corpus": corpus.digest}, None, None, None
         if run.pairs is not None:
             drawn = drawn_pairs(study, self.run, self.seed)
             pairs = PairSet.open(drawn.folder, corpus_digest=corpus.digest)
@@ -133,7 +134,8 @@ class Train(Stage):
         if run.select is not None:
             selected = selection_of(study, self.run, self.seed)
             keep = read_keep(selected.output, len(corpus))
-            inputs["selection"] = file_digest(selected.output)
+            inputs["selection"], soft = file_digest(selected.output), of_selection(selected.output, keep)
+            inputs |= {"sampling": soft.digest} if soft else {}
         declared, seed, features = study.model(run.model), seed_number(self.seed), None
         if isinstance(declared, FrozenModel):
             encoded = EncodeViews(study, run.corpus, run.model)
@@ -149,7 +151,7 @@ class Train(Stage):
         else:
             clip = _in_turn(context, lambda: loading.new(declared, corpus, self.state / "tokenizer", seed))
         return TrainJob(
-            recipe=run.recipe, clip=clip, corpus=corpus, pairs=pairs, keep=keep, seed=seed, inputs=inputs, features=features,
+            recipe=run.recipe, clip=clip, corpus=corpus, pairs=pairs, keep=keep, soft=soft, seed=seed, inputs=inputs, features=features,
             digest=self.digest, state_dir=self.state, out=self.folder, name=self.title, recovered_share=corpus.recovered_share,
         )  # fmt: skip
 

@@ -1,5 +1,6 @@
 """One study: its runs, tables and claims, resolved from experiments/. Never imports torch."""
 
-from helip.study.study import FILES_ONLY, Study, load, seed_number, start_seed, total
+from helip.study.seeds import independent, paired_seeds, seed_number, start_seed
+from helip.study.study import FILES_ONLY, Study, load, total
 
-__all__ = ["FILES_ONLY", "Study", "load", "seed_number", "start_seed", "total"]
+__all__ = ["FILES_ONLY", "Study", "independent", "load", "paired_seeds", "seed_number", "start_seed", "total"]

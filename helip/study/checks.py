@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING
 
 from helip.config import AccuracyBySize, Claim, FrozenModel, RunEncoder, SelfSupervisedEncoder, check_frozen
 from helip.errors import HelipError
+from helip.study.contrasts import check_contrasts
+from helip.study.published import check_margin
 
 if TYPE_CHECKING:
     from helip.study.study import Study
@@ -19,6 +21,7 @@ def check(study: "Study", folder: Path) -> None:
     _check_published(study)
     _check_encoders(study)
     _check_frozen(study)
+    check_contrasts(study)
 
 
 def _check_tables(study: "Study", folder: Path) -> None:
@@ -47,7 +50,8 @@ def _check_report(study: "Study", file: Path) -> None:
 
 
 def _check_claim(study: "Study", where: str, claim: Claim) -> None:
-    for key in (run for pair in claim.comparisons for run in (pair.run, pair.over)):
+    gauge = (claim.gauge,) if claim.gauge else ()
+    for key in (run for pair in (*claim.comparisons, *claim.than, *gauge) for run in (pair.run, pair.over)):
         if key not in study.declared:
             raise HelipError(f"{where}: names run '{key}', and there is no such run")
     for name in claim.presumes:
@@ -59,6 +63,7 @@ def _check_claim(study: "Study", where: str, claim: Claim) -> None:
     for key in claim.columns:
         if key not in known:
             raise HelipError(f"{where}: names column '{key}', and {claim.table} has {', '.join(sorted(known))}")
+    check_margin(study.tables, where, claim)
 
 
 def _check_published(study: "Study") -> None:

@@ -167,8 +167,11 @@ class RunResolver:
         return validate(Refinement, merge(usual, run.refine), f"{self.file}: {name} -> refine")
 
     def _pairs(self, name: str, run: Run) -> Pairs:
-        usual = self.study.mining.model_dump(exclude_unset=True)
-        return validate(Pairs, merge(usual, run.pairs or {}), f"{self.file}: {name} -> pairs")
+        usual, own = self.study.mining.model_dump(exclude_unset=True), run.pairs or {}
+        taus, share = {"tau_image", "tau_text"}, {"outliers"}
+        if (own.keys() & share) or (own.keys() & taus and usual.get("outliers") is not None):  # one takes the other's place
+            usual = {field: value for field, value in usual.items() if field not in taus | share}
+        return validate(Pairs, merge(usual, own), f"{self.file}: {name} -> pairs")
 
     def _selection(self, name: str, run: Run) -> Selection:
         if run.start is None:

@@ -15,6 +15,7 @@ from helip.config import (
     EvaluationSet,
     GeneratedCorpus,
     LemonSettings,
+    MismatchedCorpus,
     Name,
     Pairs,
     ReportConfig,
@@ -29,6 +30,7 @@ from helip.config.reading import read_yaml
 from helip.errors import HelipError
 from helip.io import digest
 from helip.study.checks import check
+from helip.study.published import with_margin
 from helip.study.resolve import ResolvedRun, RunResolver, encoders_of
 
 Number = TypeVar("Number", int, float)
@@ -36,17 +38,6 @@ Declared = TypeVar("Declared")
 
 # What a job asks for that copies files: importing a published checkpoint, joining shards, drawing pairs that no miner made.
 FILES_ONLY = Resources(mem_mb=8000, runtime=240)
-
-
-def start_seed(seed: str) -> str:
-    """Returns the seed of the checkpoint that a refinement begins from: '2r1' is the second refinement of pre-training 2."""
-    return seed.partition("r")[0]
-
-
-def seed_number(seed: str) -> int:
-    """Returns the integer that all randomness of a training flows from."""
-    pretraining, _, repeat = seed.partition("r")
-    return int(pretraining) + 1000 * int(repeat or 0)
 
 
 def total(parts: Iterable[Number | None]) -> Number | None:
@@ -84,6 +75,7 @@ class Study:
         binding = RunResolver(self.declaration, self.file, self.runs_file)
         self.declared, self.runs = set(binding.declared), binding.runs()
         check(self, experiments / "paper")
+        self.claims = {n: with_margin(self.tables, claim) for n, claim in self.claims.items()}
         self.tables |= {f"first/{n}": t for n, table in self.tables.items() if (t := self._first_rows(table)).rows}
 
     def run(self, name: str) -> ResolvedRun:
@@ -145,6 +137,8 @@ class Study:
                 return size
             case DownloadedCorpus(sample=int(sample)):
                 return sample
+            case MismatchedCorpus(of=base):
+                return self.declared_size(base)
             case UnionCorpus(of=members, published_size=None):
                 return total(self.declared_size(m) for m in members)
             case declared:
@@ -160,11 +154,13 @@ class Study:
 
     @property
     def own_corpora(self) -> list[str]:
-        """The corpora that some run trains on or that a union of them is made of, unions left out: each holds samples of its own."""
-        used = {r.corpus for r in self.runs.values()}
-        bound = self.declaration.corpora
+        """The corpora that some run trains on or that those are made of, unions and mismatched ones left out: each holds samples of its
+        own.
+        """
+        used, bound = {r.corpus for r in self.runs.values()}, self.declaration.corpora
         members = {c for u in used if isinstance(union := bound[u], UnionCorpus) for c in union.of}
-        return [c for c in bound if c in used | members and not isinstance(bound[c], UnionCorpus)]
+        bases = {of.of for u in used if isinstance(of := bound[u], MismatchedCorpus)}
+        return [c for c in bound if c in used | members | bases and not isinstance(bound[c], UnionCorpus | MismatchedCorpus)]
 
     def selection_name(self, run: str) -> str:
         """Returns score.keep, then whatever the run sets differently from the defaults: s_clip_loss.keep0.9. A mixture's scores are

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
+from helip.data.mismatched import source_of
 from helip.errors import HelipError
 from helip.io import read_json
 from helip.synthetic.captions import true_of
@@ -58,6 +59,17 @@ class Truth:
         """Returns whether i and j are at most `apart` attributes apart, and neither caption is true of the other's image."""
         near = self.attribute_overlap(i, j) >= self.attributes.shape[1] - apart
         return near & ~self.caption_true_of(i, j) & ~self.caption_true_of(j, i)
+
+
+def mismatched(folder: Path | str) -> np.ndarray | None:
+    """Returns which captions of a corpus are of other images, [N] bool: of a generated corpus, and of one whose captions were swapped on
+    purpose; None where nobody knows.
+    """
+    folder = Path(folder)
+    if (source_N := source_of(folder)) is not None:
+        swapped_N: np.ndarray = source_N != np.arange(len(source_N))
+        return swapped_N
+    return Truth.open(folder).mismatched if Truth.known(folder) else None
 
 
 def _parts(folder: Path) -> list[Path]:

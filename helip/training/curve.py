@@ -2,6 +2,7 @@
 
 import csv
 import math
+import statistics
 from pathlib import Path
 
 import torch
@@ -9,7 +10,12 @@ from torch import Tensor
 
 from helip.errors import HelipError
 
+AT_CHANCE = 0.98  # of ln B, from which a loss is at chance
 PENDING = 50  # steps whose numbers may still be on the GPU: reading each at once would stall it
+
+
+class NotFiniteError(HelipError):
+    """A loss or a weight is NaN or infinite; the trainer adds which state there is to go back to."""
 
 
 class MetricsLog:
@@ -37,9 +43,7 @@ class MetricsLog:
         for (known, tensors), row in zip(pending, values, strict=True):
             step = int(known["step"])
             if not math.isfinite(row[0]):
-                raise HelipError(
-                    f"the loss is {row[0]} at step {step}; the last good state is kept: lower learning_rate, set clip_norm or use fp32"
-                )
+                raise NotFiniteError(f"the loss is {row[0]} at step {step}: lower learning_rate, set clip_norm or use fp32")
             self.rows.append(known | dict(zip(tensors, row, strict=True)))
 
     def note(self, step: int, **values: float) -> None:
@@ -53,6 +57,25 @@ class MetricsLog:
     def last_loss(self) -> str:
         """This is the latest loss in words, for a line of progress; empty before the first."""
         return next((f"loss {r['loss']:.4f}" for r in reversed(self.rows) if "loss" in r), "")
+
+    def verdict(self, batch_size: int) -> str:
+        """Returns what is wrong with how the loss ended, as a sentence, or nothing: above where it began, or at chance.
+
+        Its mean over the first and over the last tenth of the steps are compared; a difference within two standard errors is none. Chance
+        is the contrastive loss ln B of a model that cannot tell the pairs of a batch of `batch_size` = B apart.
+        """
+        losses = [row["loss"] for row in self.rows if "loss" in row]
+        window = len(losses) // 10
+        first, last = (sum(part) / len(part) if part else math.nan for part in (losses[:window], losses[len(losses) - window :]))
+        if window > 1:
+            spread = [statistics.variance(part) / window for part in (losses[:window], losses[-window:])]
+            if last > first + 2 * math.sqrt(sum(spread)):
+                return f"the loss ended at {last:.4f}, above the {first:.4f} it began at: lower learning_rate"
+        contrastive = [row["clip"] for row in self.rows if "clip" in row][-max(1, window) :]
+        chance = math.log(batch_size)
+        if contrastive and sum(contrastive) / len(contrastive) > AT_CHANCE * chance:
+            return f"the contrastive loss ended at chance (ln {batch_size} = {chance:.4f}): the model tells no pair from another"
+        return ""
 
     @property
     def columns(self) -> list[str]:

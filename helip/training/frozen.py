@@ -17,9 +17,11 @@ from torch.utils.data import Dataset
 
 from helip.config import Augmentation, FrozenModel, TrainConfig, cached_views, check_frozen
 from helip.config import Encoder as EncoderConfig
+from helip.data.mismatched import source_of
 from helip.encoders import cache
 from helip.encoders.encoder import Encoder
 from helip.encoders.features import Features
+from helip.encoders.rearranged import rearrange
 from helip.errors import HelipError
 from helip.hashing import mixed, uniforms
 from helip.io import digest, read_json
@@ -189,6 +191,19 @@ def features_of(folder: Path, corpus: Corpus, declaration: FrozenModel, seed: in
     return open_features(folder, counts_N, seen.digest, _captions(corpus, counts_N).digest)
 
 
+def rearrange_features(declaration: FrozenModel, of: Corpus, features: Path, corpus: Corpus, folder: Path) -> None:
+    """Writes into `folder` what `encode_corpus` would for a corpus with swapped captions, from the `features` of the corpus that it was
+    made of: nothing is encoded again. HelipError is raised where those are broken or of another corpus.
+    """
+    source_N, base = source_of(corpus.folder), features_of(features, of, declaration)
+    assert source_N is not None  # as the corpus was made by swapping
+    rows = [np.arange(base.first[s], base.first[s] + base.counts[s]) for s in source_N.tolist()]
+    image, text = (Features.open(features / side) for side in ("image", "text"))
+    seen, texts = Views(corpus, declaration.views, declaration.crop_scale), _captions(corpus, corpus.caption_counts())
+    rearrange(image, None, seen.digest, folder / "image")
+    rearrange(text, np.concatenate(rows), texts.digest, folder / "text")
+
+
 def _is_of(folder: Path, corpus_digest: str, encoder: Encoder, dtype: str) -> bool:
     if not (folder / "features.json").is_file():
         return False
@@ -197,9 +212,7 @@ def _is_of(folder: Path, corpus_digest: str, encoder: Encoder, dtype: str) -> bo
     return tuple(written.get(k) for k in ("corpus_digest", "weights_digest", "preprocessing", "dtype", "raw")) == expected
 
 
-def open_features(
-    folder: Path, counts_N: np.ndarray, views_digest: str | None = None, captions_digest: str | None = None
-) -> TrunkFeatures:
+def open_features(folder: Path, counts_N: np.ndarray, views_digest: str | None = None, captions_digest: str | None = None) -> TrunkFeatures:
     """Opens what `encode_corpus` wrote for a corpus whose pairs have `counts_N` captions each. HelipError is raised where it is broken or
     of another corpus."""
     wanted = {"image": views_digest, "text": captions_digest}
@@ -224,7 +237,7 @@ def new(declaration: FrozenModel, trunks: Trunks, features: TrunkFeatures, seed:
         mean_D, std_D = _moments(rows_ND)
         head.mean.copy_(torch.from_numpy(mean_D))
         head.std.copy_(torch.from_numpy(std_D))
-    return Clip(model, config, {}, CaptionTrunk(trunks[1][1]))
+    return Clip(model, config, {}, CaptionTrunk(lambda: trunks[1][1]))
 
 
 def _moments(rows_ND: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -17,7 +17,8 @@ from helip.models.frozen import FrozenClip
 from helip.models.layout import weights_file
 from helip.models.reference import parse
 from helip.selection.keep import read_keep
-from helip.training.loop import TrainJob, sampler_of
+from helip.selection.soft import of_selection
+from helip.training.loop import TrainJob, duplicates_of, sampler_of
 from helip.training.optimisation import total_steps
 from helip.training.sampler import Sampler
 
@@ -37,16 +38,17 @@ def of_own_data(
     if isinstance(clip.model, FrozenClip):
         raise HelipError(f"{start}: its trunks are frozen, and only a study trains its heads, on cached features; start from another model")
     opened = Corpus.open(corpus)
-    inputs, pair_set, keep_mask = {"corpus": opened.digest, "start": _start_digest(start)}, None, None
+    inputs, pair_set, keep_mask, soft = {"corpus": opened.digest, "start": _start_digest(start)}, None, None, None
     if pairs is not None:
         pair_set = PairSet.open(pairs, corpus_digest=opened.digest)
         inputs["pairs"] = file_digest(pairs / "pairs.json")
     if keep is not None:
         keep_mask = read_keep(keep, len(opened))
-        inputs["selection"] = file_digest(keep)
+        inputs["selection"], soft = file_digest(keep), of_selection(keep, keep_mask)
+        inputs |= {"sampling": soft.digest} if soft else {}
     stands_for = digest([recipe, inputs, seed])
     return TrainJob(
-        recipe=recipe, clip=clip, corpus=opened, pairs=pair_set, keep=keep_mask, seed=seed, inputs=inputs,
+        recipe=recipe, clip=clip, corpus=opened, pairs=pair_set, keep=keep_mask, soft=soft, seed=seed, inputs=inputs,
         digest=stands_for, state_dir=out.with_name(f"{out.name}.state-{stands_for}"), out=out, name=out.name,
         recovered_share=opened.recovered_share,
     )  # fmt: skip
@@ -68,15 +70,16 @@ def prepare(job: TrainJob) -> tuple[str, ...]:
     not.
     """
     steps = total_steps(job.recipe, len(job.corpus))
-    sampler = sampler_of(job.recipe, len(job.corpus), job.seed, job.pairs, job.keep)
+    sampler = sampler_of(job.recipe, len(job.corpus), job.seed, job.pairs, job.keep, job.soft, duplicates_of(job))
     _check_hard_pairs(job, sampler, min(steps, FIRST_BATCHES))
-    tokens = (job.clip.tokenize, job.clip.config["text_cfg"].get("vocab_size", 49408)) if job.features is None else ()
-    report = preflight(job.corpus, *tokens)
+    captions, warnings = "cached features", [*_without_effect(job), *_copies(job)]
+    if job.features is None:  # else all images and captions were looked at when they were encoded
+        report = preflight(job.corpus, job.clip.tokenize, job.clip.config["text_cfg"].get("vocab_size", 49408))
+        captions = f"captions of {report.median_tokens:.0f} tokens in a context of {report.context_length}"
+        warnings = [*report.warnings, *warnings]
     schedule = f"{steps} steps of {job.recipe.batch_size}, {job.recipe.warmup_steps} of them warm-up, {sampler.steps_per_epoch} an epoch"
-    captions = f"captions of {report.median_tokens:.0f} tokens in a context of {report.context_length}" if tokens else "cached features"
-    data = f"{len(job.corpus)} pairs, {captions}"
+    data = f"{len(job.corpus)} pairs{', drawn in proportion to their scores' if job.soft else ''}, {captions}"
     print(f"{job.name}: {schedule}; {data}", file=sys.stderr, flush=True)
-    warnings = [*report.warnings, *_without_effect(job)]
     for warning in warnings:
         log.warning("%s: %s", job.name, warning)
     return tuple(warnings)
@@ -92,6 +95,14 @@ def _check_hard_pairs(job: TrainJob, sampler: Sampler, batches: int) -> None:
         most = max(len(job.pairs.hard(i)) for step in range(batches) for i in sampler(step).ids.tolist())
         set_to = f"p {r.p}, seed_fraction {r.seed_fraction:g}, batch_size {r.batch_size} and lists of at most {most} hard pairs (k)"
         raise HelipError(f"{job.name}: no hard pair is in the first {batches} batches, with {set_to}: lower p, raise seed_fraction or k")
+
+
+def _copies(job: TrainJob) -> list[str]:
+    """Counts pairs of one image and caption, as the manifest knows them, where the recipe lets them be each other's negatives."""
+    copies = getattr(job.corpus, "manifest", {}).get("duplicates", 0)
+    if not copies or not isinstance(job.recipe, Refinement) or job.recipe.duplicates not in (None, "ignore"):
+        return []
+    return [f"{copies} of {len(job.corpus)} pairs are copies of others and negatives of each other: duplicates mask or separate mends that"]
 
 
 def _without_effect(job: TrainJob) -> list[str]:

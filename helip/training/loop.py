@@ -5,6 +5,7 @@ exit_code = train(job, join())
 """
 
 import contextlib
+import copy
 import hashlib
 import logging
 import shutil
@@ -26,14 +27,18 @@ from helip.models.export import export
 from helip.models.frozen import FrozenClip
 from helip.models.loading import Clip
 from helip.progress import Progress
-from helip.training import Interrupts, state
+from helip.selection.soft import Soft
+from helip.training import Interrupts, lora, state
 from helip.training.augmentation import views
 from helip.training.batches import CACHE_BYTES, Corpus, Inputs, Loaded, PairDataset, ToDevice, loading, worker_count
-from helip.training.curve import MetricsLog
+from helip.training.curve import MetricsLog, NotFiniteError
 from helip.training.distributed import DistributedContext, check_divides
+from helip.training.duplicates import Duplicates, cached
 from helip.training.frozen import RowsToDevice, TrunkDataset, TrunkRows, check
+from helip.training.layers import freeze
 from helip.training.objectives import build_objective
 from helip.training.optimisation import check_finite, learning_rate, optimiser, total_steps
+from helip.training.retention import Retained
 from helip.training.sampler import BatchPlan, HardPairs, Sampler, held_out_mask
 from helip.training.state import REQUEUE
 from helip.training.step import TrainStep
@@ -57,6 +62,8 @@ class TrainJob:
     recovered_share: float | None = None  # of the published corpus, for train.json
     pairs: HardPairs | None = None
     keep: np.ndarray | None = None  # [N] bool: the pairs selected for training; None: all
+    soft: Soft | None = None  # how often each is drawn; None: all alike
+    duplicates: Duplicates | None = None  # of the corpus; None: found, where the recipe asks for them, and kept beside the state
     retention_score: Callable[[nn.Module], float] | None = None  # of the recipe's retention set; points, higher is better
     inputs: dict[str, str] = field(default_factory=dict)  # digests, for train.json
     warnings: tuple[str, ...] = ()  # of the preparation, for train.json
@@ -97,7 +104,9 @@ class Trainer:
         self.retention = refinement.retention if refinement else None
         held_out = held_out_mask(len(job.corpus), stopping.held_out) if stopping else None
         keep = np.ones(len(job.corpus), bool) if job.keep is None else job.keep
-        self.sampler = sampler_of(recipe, len(job.corpus), job.seed, job.pairs, keep if held_out is None else keep & ~held_out)
+        self.sampler = sampler_of(
+            recipe, len(job.corpus), job.seed, job.pairs, keep if held_out is None else keep & ~held_out, job.soft, self._duplicates()
+        )
         self._held_out = np.zeros(0, np.int64) if held_out is None else np.flatnonzero(held_out)
         self.best = Best(stopping) if stopping else None
 
@@ -105,8 +114,14 @@ class Trainer:
         self.model = job.clip.model.to(world.device, memory_format=layout)
         torch.manual_seed(job.seed + 1)  # the heads'; the model had the seed itself
         self._check_features()
-        self.objective = build_objective(recipe, self.model).to(world.device)
-        self.stepper = TrainStep(self.model, self.objective, optimiser([self.model, self.objective], recipe), recipe, world)
+        start = copy.deepcopy(self.model).eval().requires_grad_(False) if refinement and refinement.distill else None
+        freeze(self.model, recipe)
+        if refinement and refinement.lora:
+            lora.add(self.model, refinement.lora)
+        self.objective = build_objective(recipe, self.model, len(job.corpus)).to(world.device)
+        self.stepper = TrainStep(self.model, self.objective, optimiser([self.model, self.objective], recipe), recipe, world, start)
+        self._moments = refinement.moments if refinement else 0
+        self.retained = Retained(self.retention) if self.retention and self.retention.stop is not None else None
         self.curve, self.draws, self.seconds = MetricsLog(), "", 0.0
         self.warnings: list[str] = []
         self._resume()
@@ -118,11 +133,18 @@ class Trainer:
         if features is not None:
             check(features, self.job.recipe, len(self.job.corpus))
 
+    def _duplicates(self) -> Duplicates | None:
+        """Those of the corpus where the recipe asks for them: the first process finds them, the others read what it wrote."""
+        found = duplicates_of(self.job) if self.world.leads else None
+        self.world.barrier()
+        return found or duplicates_of(self.job)
+
     # ------------------------------------------------------------ state
 
     def _stateful(self) -> dict[str, Any]:
         parts = {"model": self.model, "objective": self.objective, "optimiser": self.stepper.optimiser, "scaler": self.stepper.scaler}
-        return parts | {"curve": self.curve} | ({"best": self.best} if self.best else {})
+        watched = {"best": self.best, "retained": self.retained}
+        return parts | {"curve": self.curve} | {name: one for name, one in watched.items() if one}
 
     def save(self) -> None:
         """Saves the resume state; HelipError is raised instead where a loss or weight is not finite."""
@@ -155,11 +177,23 @@ class Trainer:
 
     def run(self, interrupts: Interrupts) -> bool:
         """Returns True when the training is complete, and False when it was interrupted and its state saved."""
-        stop = self._watch() if self.step == 0 else bool(self.best and self.best.exhausted)
+        try:
+            return self._run(interrupts)
+        except NotFiniteError as error:
+            kept = state.last_step(self.job.state_dir)
+            before = f"the state of step {kept} is kept in {self.job.state_dir}" if kept is not None else "no state was saved before it"
+            raise HelipError(f"{error}; {before}") from None
+
+    def _run(self, interrupts: Interrupts) -> bool:
+        over = bool(self.best and self.best.exhausted) or bool(self.retained and self.retained.fell)
+        stop = self._watch() if self.step == 0 else over
         speed_in = self.job.recipe.batch_size, "samples"
         progress = Progress(self.job.name, self.steps, "steps", done=self.step, speed_in=speed_in, quiet=not self.world.leads)
         if self.step:
             progress.say(f"goes on from step {self.step} of {self.steps}")
+        if not stop and not self._warm(interrupts):
+            progress.say("interrupted before the first step: run the same command again to begin")
+            return False
         begun, before = self.seconds - time.monotonic(), time.monotonic()
         for batch, inputs in self.batches():
             if stop:
@@ -180,8 +214,16 @@ class Trainer:
         progress.close()
         return True
 
-    def batches(self, cache_bytes: int = CACHE_BYTES) -> Iterator[tuple[BatchPlan, Inputs]]:
-        """Yields the batches from the present step on: the whole batch's plan and this process's rows on its device."""
+    def _warm(self, interrupts: Interrupts) -> bool:
+        """Fills the optimiser's moments before the first step, from batches that no step has; False when it was interrupted."""
+        for batch, inputs in self.batches(steps=range(self.steps, self.steps + self._moments)) if self.step == 0 else ():
+            self.stepper.warm(inputs, batch, int(batch.sample_seeds[self.world.rank]))
+            if self.world.any(interrupts.seen):
+                return False
+        return True
+
+    def batches(self, cache_bytes: int = CACHE_BYTES, steps: range | None = None) -> Iterator[tuple[BatchPlan, Inputs]]:
+        """Yields the batches from the present step on, or of `steps`: the whole batch's plan and this process's rows on its device."""
         clip, world, job = self.job.clip, self.world, self.job
         wanted = views(self.objective.augmentations, job.recipe.augmentation)
         workers = worker_count(world.device, world.local_size) if job.workers is None else job.workers
@@ -194,7 +236,7 @@ class Trainer:
         else:
             rows = PairDataset(job.corpus, clip.tokenize, clip.image_size, wanted, world.rank, world.size, cache, trim)
             to_device = ToDevice(world.device, clip.preprocess["mean"], clip.preprocess["std"], wanted)
-        plans = (self.sampler(step) for step in range(self.step, self.steps))
+        plans = (self.sampler(step) for step in (range(self.step, self.steps) if steps is None else steps))
         for batch, loaded in loading(rows, plans, workers, world.device.type == "cuda"):
             yield batch, to_device(loaded)
 
@@ -216,8 +258,8 @@ class Trainer:
     def _watch(self) -> bool:
         """Retention and validation where they are due, validation at the end too; True when early stopping says so."""
         stopping = self._stopping
-        if self.retention and self.step % self.retention.every == 0:
-            self._watch_retention(self.retention)
+        if self.retention and self.step % self.retention.every == 0 and self._watch_retention(self.retention):
+            return True
         if stopping and self.best and (self.step % stopping.every == 0 or self.step == self.steps):
             with self._exported_weights():
                 score = self.world.agreed(self._held_out_recall())
@@ -231,15 +273,21 @@ class Trainer:
             return held_out_recall_of_features(self.job.clip, self.job.features, self._held_out, self.world.device)
         return held_out_recall(self.job.clip, self.job.corpus, self._held_out, self.world.device)
 
-    def _watch_retention(self, retention: Retention) -> None:
+    def _watch_retention(self, retention: Retention) -> bool:
+        """True when the model has forgotten more than the recipe allows."""
         with self._exported_weights():
             self.model.eval()
             assert self.job.retention_score is not None  # a job whose recipe watches retention brings it
             score = self.world.agreed(self.job.retention_score(self.model))
+            if self.retained:
+                self.retained.see(self.model, score, self.step)
         self.curve.note(self.step, retention=score)
         first = next(row["retention"] for row in self.curve.rows if "retention" in row)
         if score < first - retention.tolerance:
             self._warn(f"step {self.step}: retention fell from {first:.2f} to {score:.2f}, more than {retention.tolerance:g} points")
+        if self.retained and self.retained.fell:
+            self._warn(f"step {self.step}: retention fell more than {retention.stop:g} points: exported is step {self.retained.step}")
+        return bool(self.retained and self.retained.fell)
 
     def _warn(self, what: str) -> None:
         self.warnings.append(what)
@@ -250,17 +298,24 @@ class Trainer:
         return self.stepper.average.applied() if self.stepper.average else contextlib.nullcontext()
 
     def weights(self) -> dict[str, Tensor]:
-        """Returns what is exported, on the CPU: the best weights on validation, or the last, averaged where the recipe says so."""
+        """Returns what is exported, on the CPU: the weights before the model forgot too much, the best on validation, or the last, averaged
+        where the recipe says so.
+        """
+        if self.retained and self.retained.fell:
+            return self.retained.weights
         if self.best:
             return self.best.weights
         with self._exported_weights():
-            return {name: w.detach().cpu().clone() for name, w in self.model.state_dict().items()}
+            return {name: w.detach().cpu().clone() for name, w in lora.merged_state(self.model).items()}
 
     def export(self) -> None:
         """Writes the trained model, its metrics and its metadata to the job's output folder."""
         stopped = {"best_step": self.best.step, "best_validation": self.best.score} if self.best else {}
         if self.best and self.best.step == 0:
             self._warn("no validation was better than the start's: what is exported is the start, as it was")
+        if wrong := self.curve.verdict(self.job.recipe.batch_size):
+            self._warn(wrong)
+        stopped |= {"retained_step": self.retained.step} if self.retained and self.retained.fell else {}
         warnings = [*self.job.warnings, *self.warnings]
         facts = {"digest": self.job.digest, "seed": self.job.seed, "steps": self.step, "draws": self.draws, "warnings": warnings}
         cost = {"wall_clock_seconds": round(self.seconds, 1), "processes": self.world.size, "device": str(self.world.device)}
@@ -268,9 +323,25 @@ class Trainer:
         export(self.job.out, self.job.clip, self.weights(), self.curve.write, metadata)
 
 
-def sampler_of(recipe: TrainConfig, size: int, seed: int, pairs: HardPairs | None, keep: np.ndarray | None = None) -> Sampler:
-    """Returns the sampler of a recipe; pre-training draws as the control arm does. `keep` is [N] bool, what may be drawn."""
+def sampler_of(
+    recipe: TrainConfig,
+    size: int,
+    seed: int,
+    pairs: HardPairs | None,
+    keep: np.ndarray | None = None,
+    soft: Soft | None = None,
+    duplicates: Duplicates | None = None,
+) -> Sampler:
+    """Returns the sampler of a recipe; pre-training draws as the control arm does. `keep` [N] is what may be drawn, `soft` how often."""
     if not isinstance(recipe, Refinement):
-        return Sampler(size, recipe.batch_size, seed, arm="control", keep=keep)
-    pairs = None if recipe.arm == "control" else pairs
-    return Sampler(size, recipe.batch_size, seed, pairs, recipe.arm, recipe.seed_fraction, recipe.p, recipe.drop_noise, keep, recipe.role)
+        return Sampler(size, recipe.batch_size, seed, arm="control", keep=keep, soft=soft)
+    r, pairs = recipe, None if recipe.arm == "control" else pairs
+    apart = r.duplicates == "separate"
+    return Sampler(size, r.batch_size, seed, pairs, r.arm, r.seed_fraction, r.p, r.drop_noise, keep, r.role, soft, duplicates, apart)
+
+
+def duplicates_of(job: TrainJob) -> Duplicates | None:
+    """Returns the duplicates of a job's corpus where its recipe asks for them, found once and kept beside its state; else None."""
+    if not isinstance(job.recipe, Refinement) or job.recipe.duplicates in (None, "ignore"):
+        return None
+    return job.duplicates or cached(job.corpus, job.state_dir.parent)

@@ -10,17 +10,26 @@ from torch import Tensor, nn
 from helip.config import TrainConfig
 from helip.errors import HelipError
 from helip.models.loading import ClipNetwork
+from helip.training.curve import NotFiniteError
+from helip.training.layers import rates
 
 MAX_LOG_SCALE = math.log(100)  # of the logit scale (section 2.5 of arXiv 2103.00020)
 
 
 def optimiser(modules: list[nn.Module], recipe: TrainConfig) -> torch.optim.AdamW:
-    """Returns AdamW with weight decay on matrices only: norms, biases and the logit scale have none."""
+    """Returns AdamW with weight decay on matrices only: norms, biases and the logit scale have none.
+
+    The first module is the model. A group's `factor` is what its learning rate is in units of the recipe's.
+    """
     trained = [p for module in modules for p in module.parameters() if p.requires_grad]
-    groups = [
-        {"params": [p for p in trained if p.ndim >= 2], "weight_decay": recipe.weight_decay},
-        {"params": [p for p in trained if p.ndim < 2], "weight_decay": 0.0},
-    ]
+    factors = rates(modules[0], recipe)
+    groups = []
+    for factor in sorted({factors.get(id(p), 1.0) for p in trained}, reverse=True):
+        alike = [p for p in trained if factors.get(id(p), 1.0) == factor]
+        groups += [
+            {"params": [p for p in alike if p.ndim >= 2], "weight_decay": recipe.weight_decay, "factor": factor},
+            {"params": [p for p in alike if p.ndim < 2], "weight_decay": 0.0, "factor": factor},
+        ]
     return torch.optim.AdamW(groups, lr=recipe.learning_rate, betas=recipe.betas, eps=recipe.eps, fused=True)
 
 
@@ -57,9 +66,7 @@ def clamp_logit_scale(model: ClipNetwork) -> None:
 def check_finite(model: nn.Module, step: int) -> None:
     """Raises HelipError where a step has left a weight that is NaN or infinite: its loss may still have been a number."""
     if not all(torch.isfinite(norm) for norm in torch._foreach_norm([p.detach() for p in model.parameters()])):
-        raise HelipError(
-            f"weights are not finite after step {step}; the last good state is kept: lower learning_rate, set clip_norm or use fp32"
-        )
+        raise NotFiniteError(f"weights are not finite after step {step}: lower learning_rate, set clip_norm or use fp32")
 
 
 class MovingAverage:

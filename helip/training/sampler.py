@@ -8,14 +8,19 @@ in anyone's training loop.
     batch = sampler(step)  # batch.ids: 512 corpus ids; batch.ids[batch.hard[s]] are hard pairs of batch.ids[batch.seeds[s]]
 """
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
 import numpy as np
 
 from helip.errors import HelipError
+from helip.selection.soft import Soft, soft_cap_sampling
+from helip.training.checks import check_arguments, check_population, longest_list
+from helip.training.duplicates import Duplicates
 
 BASE, EPOCH, HELD_OUT, BESIDE = 0, 1, 2, 3  # purposes: each has random streams of its own
+NONE = np.zeros((0, 2), np.int64)
 
 
 class HardPairs(Protocol):
@@ -41,9 +46,33 @@ class BatchPlan:
 
     ids: np.ndarray  # [B] int64, all different
     seeds: np.ndarray  # [S] int64
-    hard: np.ndarray  # [S, P] int64
+    hard: np.ndarray  # [S, P] int64, -1 where a seed has fewer than P
     sample_seeds: np.ndarray  # [B] int64: of everything random about a sample
     captions: np.ndarray  # [B, P] int64 with role negatives, else [B, 0]: ids whose captions a row brings, all different, none in `ids`
+    equal: np.ndarray = field(default_factory=lambda: NONE)  # [E, 2] int64: rows and columns of similarities where equal pairs meet
+
+
+class Rows(dict[int, int]):
+    """The rows of a batch that is being put together: id -> position. groups: [N], of which a batch may hold one each; None: any."""
+
+    def __init__(self, groups: np.ndarray | None):
+        super().__init__()
+        self._groups, self._taken = groups, set[int]()
+
+    def may_hold(self, i: int) -> bool:
+        """Returns whether the pair is there, or no pair equal to it is."""
+        return self._groups is None or i in self or int(self._groups[i]) not in self._taken
+
+    def place(self, i: int) -> int:
+        """Returns the position of a pair, which is added at the end; -1 where a pair equal to it is there."""
+        if i in self:
+            return self[i]
+        if not self.may_hold(i):
+            return -1
+        if self._groups is not None:
+            self._taken.add(int(self._groups[i]))
+        self[i] = len(self)
+        return self[i]
 
 
 def random_stream(seed: int, purpose: int, index: int) -> np.random.Generator:
@@ -78,7 +107,15 @@ class Sampler:
     `role` is that of the hard pairs. With `batch` they are rows like others. With `negatives` only their captions take part, beside the
     batch; all rows are base samples, to their augmentation those of arm `control` on the same population.
 
-    HelipError is raised where the arm lacks pairs, where pairs or selection are of another corpus, and where the batch is too large.
+    `soft` draws base samples in proportion to a score in place of once an epoch each (soft cap sampling, FLYT, arXiv 2503.08805), every
+    epoch afresh; the batches stay a pure function of (seed, step).
+
+    `duplicates` says which pairs are equal, and `separate` keeps equal ones out of each other's batch: the row goes to a further base
+    sample. Otherwise the plan's `equal` names them, for a loss that masks them.
+
+    `len(sampler)` is an epoch's steps, and `for batch in sampler` yields the batches of epoch 0. HelipError is raised for an argument of
+    another type or out of its range, where the arm lacks pairs, where pairs or selection are of another corpus, and where fewer pairs are
+    left than a batch holds.
     """
 
     def __init__(
@@ -93,26 +130,42 @@ class Sampler:
         drop_noise: bool = True,
         keep: np.ndarray | None = None,
         role: Literal["batch", "negatives"] = "batch",
+        soft: Soft | None = None,
+        duplicates: Duplicates | None = None,
+        separate: bool = False,
     ):
+        check_arguments(size, batch_size, seed, arm, role, p, seed_fraction, keep)
         if arm != "control" and pairs is None:
             raise HelipError(f"arm '{arm}' needs a pair set: mine one, or train the arm 'control'")
         if pairs is not None and len(pairs) != size:
             raise HelipError(f"the pair set was mined on {len(pairs)} pairs and the corpus has {size}: mine this corpus again")
         keep = np.ones(size, bool) if keep is None else keep.copy()
-        if len(keep) != size:
-            raise HelipError(f"the selection is of {len(keep)} pairs and the corpus has {size}: select from this corpus again")
-        if pairs is not None and (arm == "cleaned" or (arm == "helip" and drop_noise)):
+        selected, drops = int(keep.sum()), pairs is not None and (arm == "cleaned" or (arm == "helip" and drop_noise))
+        if pairs is not None and drops:
             keep &= ~np.asarray(pairs.noise)
         self._keep = None if keep.all() else keep
         self._population = np.flatnonzero(keep)
-        if batch_size > len(self._population):
-            raise HelipError(f"a batch of {batch_size} is larger than the {len(self._population)} pairs left to train on: lower batch_size")
+        self._groups = None if duplicates is None or not separate else duplicates.groups
+        check_population(batch_size, self._population, size, selected, self._groups)
+        if arm == "helip" and seed_fraction > 0 and p > (longest := longest_list(pairs)):
+            raise HelipError(f"p = {p}: no list of the pair set holds more than {longest} hard pairs: lower p, or mine with a larger k")
         self.size, self.batch_size, self.seed, self.p = size, batch_size, seed, p
         self._pairs, self._beside = pairs, arm == "helip" and role == "negatives"
         rows = 0 if self._beside else p  # of the batch, that the hard pairs of a seed take
         self._seeds = seed_count(batch_size, seed_fraction, rows) if arm == "helip" else 0
         self._base = batch_size - self._seeds * rows
         self._epoch, self._order = -1, np.zeros(0, np.int64)
+        self._soft, self._duplicates = soft, duplicates
+        if soft is not None and len(soft.logits) != size:
+            raise HelipError(f"the scores are of {len(soft.logits)} pairs and the corpus has {size}: select from this corpus again")
+        weights = None if soft is None else np.exp(soft.logits[self._population] - soft.logits[self._population].max())
+        self._shares = None if weights is None else np.cumsum(weights) / weights.sum()
+
+    def __len__(self) -> int:
+        return self.steps_per_epoch
+
+    def __iter__(self) -> Iterator[BatchPlan]:
+        return (self(step) for step in range(len(self)))
 
     @property
     def steps_per_epoch(self) -> int:
@@ -123,21 +176,37 @@ class Sampler:
         return len(self._population) // self._base
 
     def __call__(self, step: int) -> BatchPlan:
-        rng = random_stream(self.seed, BASE, step)
-        row_of = {i: row for row, i in enumerate(self._base_ids(step).tolist())}
+        if isinstance(step, bool) or not isinstance(step, int | np.integer) or step < 0:
+            raise HelipError(f"step = {step!r}: batches are numbered by integers from 0 on")
+        rng, row_of = random_stream(self.seed, BASE, int(step)), Rows(self._groups)
+        for i in self._base_ids(int(step)).tolist():
+            row_of.place(i)
+        if self._beside:
+            self._fill(rng, row_of)  # captions beside the batch come after its rows
         seeds, hard, captions = self._draw_hard(random_stream(self.seed, BESIDE, step) if self._beside else rng, row_of)
         self._fill(rng, row_of)
-        ids = np.fromiter(row_of, np.int64)[: self.batch_size]  # captions beside the batch come after it
-        return BatchPlan(ids, seeds, hard, rng.integers(0, 2**63 - 1, self.batch_size), captions)
+        ids = np.fromiter(row_of, np.int64)[: self.batch_size]
+        sample_seeds = rng.integers(0, 2**63 - 1, self.batch_size)
+        equal = NONE if self._duplicates is None else self._duplicates.positions(ids, captions)
+        return BatchPlan(ids, seeds, hard, sample_seeds, captions, equal)
 
     def _base_ids(self, step: int) -> np.ndarray:
         epoch, place = divmod(step, self.steps_per_epoch)
         if epoch != self._epoch:
-            order = random_stream(self.seed, EPOCH, epoch).permutation(len(self._population))
-            self._epoch, self._order = epoch, order.astype(np.int32 if self.size < 2**31 else np.int64)
+            self._epoch, order = epoch, self._ordered(epoch)
+            self._order = order.astype(np.int32 if self.size < 2**31 else np.int64)
         return self._population[self._order[place * self._base : (place + 1) * self._base]]
 
-    def _draw_hard(self, rng: np.random.Generator, row_of: dict[int, int]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def _ordered(self, epoch: int) -> np.ndarray:
+        """The base samples of an epoch, as places in the population; those of one batch are all different."""
+        if self._soft is None:
+            return random_stream(self.seed, EPOCH, epoch).permutation(len(self._population))
+        soft, logits, size = self._soft, self._soft.logits[self._population], self.steps_per_epoch * self._base
+        return soft_cap_sampling(
+            logits, size, penalty=soft.penalty, repeats=soft.repeats, draws=self._base, seed=self.seed, epoch=epoch
+        )  # fmt: skip
+
+    def _draw_hard(self, rng: np.random.Generator, row_of: Rows) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Seeds are the first base samples with at least p hard pairs; adds what they draw to row_of (id -> position)."""
         seeds, hard, captions = [], [], np.full((self.batch_size, self.p if self._beside else 0), -1, np.int64)
         if self._seeds:
@@ -148,10 +217,10 @@ class Sampler:
                     continue
                 drawn = [int(candidates[c]) for c in choose(draws[row], len(candidates))]
                 if self._beside:
-                    new = [j for j in drawn if j not in row_of]
+                    new = [j for j in drawn if j not in row_of and row_of.place(j) >= 0]
                     captions[row, : len(new)] = new
                 seeds.append(row)
-                hard.append([row_of.setdefault(j, len(row_of)) for j in drawn])
+                hard.append([row_of.place(j) for j in drawn])  # -1: equal to a pair that is there
                 if len(seeds) == self._seeds:
                     break
         return np.array(seeds, np.int64), np.array(hard, np.int64).reshape(-1, self.p), captions
@@ -161,10 +230,14 @@ class Sampler:
         candidates = self._pairs.hard(i)
         return candidates if self._keep is None else candidates[self._keep[candidates]]
 
-    def _fill(self, rng: np.random.Generator, row_of: dict[int, int]) -> None:
+    def _fill(self, rng: np.random.Generator, row_of: Rows) -> None:
         while len(row_of) < self.batch_size:
-            for i in self._population[rng.integers(0, len(self._population), self.batch_size)].tolist():
-                row_of.setdefault(i, len(row_of))
+            if self._shares is None:
+                places = rng.integers(0, len(self._population), self.batch_size)
+            else:
+                places = np.searchsorted(self._shares, rng.random(self.batch_size), side="right").clip(max=len(self._population) - 1)
+            for i in self._population[places].tolist():
+                row_of.place(i)
                 if len(row_of) == self.batch_size:
                     break
 

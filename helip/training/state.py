@@ -57,5 +57,11 @@ def sweep(folder: Path) -> None:
         part.unlink(missing_ok=True)
 
 
+def last_step(folder: Path) -> int | None:
+    """Returns the step of the newest state there, or None where there is none."""
+    files = _files(folder)
+    return int(files[-1].stem.removeprefix("step")) if files else None
+
+
 def _files(folder: Path) -> list[Path]:
     return sorted(p for p in folder.glob("step*.pt") if re.fullmatch(r"step\d{9}\.pt", p.name))

@@ -14,6 +14,7 @@ from helip.config import TrainConfig
 from helip.models.loading import ClipNetwork
 from helip.training.batches import Inputs, cut
 from helip.training.distributed import DistributedContext
+from helip.training.layers import still
 from helip.training.objectives import Features, ObjectiveModule, Plan
 from helip.training.optimisation import MovingAverage, clamp_logit_scale
 
@@ -21,15 +22,24 @@ DTYPES = {"fp32": None, "fp16": torch.float16, "bf16": torch.bfloat16}
 
 
 class Towers(nn.Module):
-    """This is model and objective as one module, so that DistributedDataParallel sees every parameter."""
+    """This is model and objective as one module, so that DistributedDataParallel sees every parameter.
 
-    def __init__(self, model: ClipNetwork, objective: ObjectiveModule):
+    `start` is the model as it was before, for distillation: it is no part of the module's parameters or state.
+    """
+
+    def __init__(self, model: ClipNetwork, objective: ObjectiveModule, start: "ClipNetwork | None" = None):
         super().__init__()
-        self.model, self.objective = model, objective
+        self.model, self.objective, self._start = model, objective, (start,)
 
     def forward(self, batch: Inputs) -> Features:
-        """Returns the objective's features of this process's rows."""
-        return self.objective.encode(self.model, batch)
+        """Returns the objective's features of this process's rows, and the start's where there is one."""
+        features, (start,) = self.objective.encode(self.model, batch), self._start
+        if start is None:
+            return features
+        with torch.no_grad():
+            image, text = start.encode_image(batch["images"][0], normalize=True), start.encode_text(batch["tokens"], normalize=True)
+            scale = start.logit_scale.exp().reshape(1).expand(len(image)).clone()
+        return features | {"start_image_features": image, "start_text_features": text, "start_logit_scale": scale}
 
 
 class TrainStep:
@@ -42,36 +52,47 @@ class TrainStep:
         optimiser: torch.optim.Optimizer,
         recipe: TrainConfig,
         world: DistributedContext,
+        start: "ClipNetwork | None" = None,
     ):
         self.model, self.objective, self.optimiser, self._recipe, self._world = model, objective, optimiser, recipe, world
         if recipe.checkpoint_gradients:
             model.set_grad_checkpointing()
-        self._towers = world.wrap(Towers(model, objective))
+        self._towers = world.wrap(Towers(model, objective, start))
         self._dtype = DTYPES[recipe.precision]
         self.scaler = torch.amp.GradScaler(world.device.type, enabled=recipe.precision == "fp16")
         self.average = MovingAverage(model, recipe.ema) if recipe.ema else None
         self._seed = 0
 
     def __call__(self, batch: Inputs, plan: Plan, learning_rate: float, seed: int = 0) -> tuple[Tensor, dict[str, Tensor]]:
-        self.optimiser.zero_grad()
-        self._seed = seed
-        features, loss, parts = self.gradient(batch, plan)
-        for group in self.optimiser.param_groups:
-            group["lr"] = learning_rate
-        if self._recipe.clip_norm:
-            self.scaler.unscale_(self.optimiser)
-            nn.utils.clip_grad_norm_(self._towers.parameters(), self._recipe.clip_norm)
-        self.scaler.step(self.optimiser)
-        self.scaler.update()
+        features, loss, parts = self._stepped(batch, plan, learning_rate, seed)
         clamp_logit_scale(self.model)
         self.objective.after_step(features)
         if self.average:
             self.average.update()
         return loss, parts
 
+    def warm(self, batch: Inputs, plan: Plan, seed: int = 0) -> None:
+        """Takes a batch's gradient into AdamW's moments and changes no weight, buffer or queue (TuneCLIP, arXiv 2601.09859)."""
+        with _still_statistics(self._towers):
+            self._stepped(batch, plan, 0.0, seed)
+
+    def _stepped(self, batch: Inputs, plan: Plan, learning_rate: float, seed: int) -> tuple[Features, Tensor, dict[str, Tensor]]:
+        self.optimiser.zero_grad()
+        self._seed = seed
+        result = self.gradient(batch, plan)
+        for group in self.optimiser.param_groups:
+            group["lr"] = learning_rate * group.get("factor", 1.0)
+        if self._recipe.clip_norm:
+            self.scaler.unscale_(self.optimiser)
+            nn.utils.clip_grad_norm_(self._towers.parameters(), self._recipe.clip_norm)
+        self.scaler.step(self.optimiser)
+        self.scaler.update()
+        return result
+
     def gradient(self, batch: Inputs, plan: Plan) -> tuple[Features, Tensor, dict[str, Tensor]]:
         """Leaves the (scaled) gradient in the parameters and returns the gathered features, the loss and its parts, detached."""
         self._towers.train()
+        still(self.model)
         if self._recipe.accumulate == 1:
             return self._backward(self._encode(batch), plan)
         return self._accumulated(cut(batch, self._recipe.accumulate), plan)
@@ -89,8 +110,9 @@ class TrainStep:
             last = i == len(pieces) - 1
             with contextlib.nullcontext() if last else self._unreduced():
                 features = self._encode(piece, i)
-                ends = [features[n] for n in pulls]
-                pulled = [pulls[n][i] for n in pulls]
+                trained = [n for n in pulls if features[n].requires_grad]  # a frozen tower has no gradient to take
+                ends = [features[n] for n in trained]
+                pulled = [pulls[n][i] for n in trained]
                 if last:
                     # Logit scale and heads have their gradient already, but DistributedDataParallel sends what the last backward reaches.
                     shared = [p for p in (self.model.logit_scale, *self.objective.parameters()) if p.requires_grad]

@@ -14,6 +14,7 @@ from helip.models.frozen import FrozenClip
 from helip.models.loading import Clip, ClipNetwork
 from helip.training.batches import Corpus
 from helip.training.frozen import TrunkRows
+from helip.training.lora import merged_state
 
 GALLERY = 1000  # held-out pairs that are searched at a time: with so many or more, their number does not decide the score
 
@@ -86,7 +87,7 @@ class Best:
         """Takes note of a validation: a higher score keeps a copy of the weights on the CPU."""
         if score > self.score:
             self.score, self.step, self.since = score, step, 0
-            self.weights = {name: w.detach().cpu().clone() for name, w in model.state_dict().items()}
+            self.weights = {name: w.detach().cpu().clone() for name, w in merged_state(model).items()}
         else:
             self.since += 1
 

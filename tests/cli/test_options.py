@@ -8,7 +8,7 @@ from pydantic import Field
 
 from helip.cli import COMMANDS, _class, main
 from helip.cli.command import ARGUMENT, Command, OptionsOf, Shard, groups_of, parse, parser_of
-from helip.config import ConfigModel, GeneratedCorpus, MiningSpec, Refinement, Selection, ShardCorpus, TableCorpus
+from helip.config import ConfigModel, GeneratedCorpus, LemonSettings, MiningSpec, Refinement, Selection, ShardCorpus, TableCorpus
 from helip.data.build import build_corpus
 from helip.errors import HelipError
 from helip.gpus import loader_workers, torch_device
@@ -44,6 +44,8 @@ def test_the_help_page_has_every_field_of_the_model(command, model, left_out, sp
 
 def test_nested_models_are_options_with_a_prefix(capsys):
     text = page("refine", capsys)
+    selection = page("select", capsys).replace("_", "-")
+    assert all(f"  --lemon-{field}".replace("_", "-") in selection for field in LemonSettings.model_fields)
     for name in ("augmentation", "early_stopping", "retention"):
         annotation = Refinement.model_fields[name].annotation
         inner = next(a for a in (annotation, *get_args(annotation)) if isinstance(a, type) and issubclass(a, ConfigModel))

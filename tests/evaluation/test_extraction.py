@@ -11,11 +11,15 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 from tiny_sets import COLOURS, picture, write_classification, write_model, write_split
 
+from helip import encoders
+from helip.config import FrozenModel, OpenClipEncoder
 from helip.errors import HelipError
 from helip.evaluation import metrics, probe
 from helip.evaluation.extraction import Extractor
 from helip.evaluation.model import load
 from helip.evaluation.sets import of_folder
+from helip.models.frozen import FrozenClip, config_of
+from helip.models.layout import CONFIG, WEIGHTS
 
 
 class Counted(Extractor):
@@ -126,3 +130,32 @@ def test_a_model_with_nan_weights_is_refused(classification, tmp_path):
     with pytest.raises(HelipError, match="features of images of 'colours' hold NaN or infinity"):
         Extractor(load(str(tmp_path / "model"), "cpu"), tmp_path / "cache").images(of_folder(classification), "test")
     assert not list((tmp_path / "cache").glob("*/*"))
+
+
+def frozen_model(model_folder, folder, seed):
+    """Heads drawn from a seed over the towers of a tiny CLIP, which are its trunks."""
+    declared = [OpenClipEncoder(modality=modality, model=f"local-dir:{model_folder}") for modality in ("image", "text")]
+    trunks = [(one, encoders.load(one, device="cpu")) for one in declared]
+    config = config_of(FrozenModel(image_trunk="image", text_trunk="text", embed_dim=8, hidden=12), *trunks)
+    torch.manual_seed(seed)
+    folder.mkdir()
+    save_file(FrozenClip(config).state_dict(), folder / WEIGHTS)
+    (folder / CONFIG).write_text(json.dumps({"model_cfg": config, "preprocess_cfg": {}}))
+    return load(str(folder), "cpu")
+
+
+def test_heads_share_the_cached_features_of_their_trunks(classification, model_folder, tmp_path, monkeypatch):
+    """The second model on the same trunks encodes nothing, and both give what their pixels and prompts give."""
+    data, prompts = of_folder(classification), ["a red picture", "a blue one"]
+    one, two = (frozen_model(model_folder, tmp_path / name, seed) for seed, name in enumerate(("one", "two")))
+    encoded, encode = [], Extractor._encode_images
+    monkeypatch.setattr(Extractor, "_encode_images", lambda self, *a: encoded.append(a[1]) or encode(self, *a))
+    for heads in (one, two):
+        features = Extractor(heads, tmp_path / "cache").images(data, "test")
+        pixels = torch.stack([image for image, _ in data.open(heads.transform, "test")])
+        torch.testing.assert_close(features.images, heads.encode_images(pixels), atol=1e-5, rtol=0)
+        texts = Extractor(heads, tmp_path / "cache").texts(prompts)
+        torch.testing.assert_close(texts, heads.encode_texts(prompts), atol=1e-5, rtol=0)
+    assert encoded == ["test"]
+    assert one.key != two.key
+    assert one.trunks.key == two.trunks.key

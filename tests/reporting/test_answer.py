@@ -4,12 +4,14 @@ from dataclasses import replace
 
 import pytest
 
-from helip.reporting.answer import answer, between, matrix, refinements
-from helip.reporting.claims import ClaimRow
+from helip.reporting.answer import answer, matrix, refinements
+from helip.reporting.claim_rows import ClaimRow
+from helip.reporting.contrasts import ContrastRow, ContrastsContent
+from helip.reporting.formats import between
 from helip.reporting.tables import Cell, TableContent
 
 DECIDED = ClaimRow(
-    claim="clip_cc3m_beats_continued_training", verdict="underpowered", place="here", text="a gain", expect="higher", margin=0.5,
+    claim="helip_beats_continued_training", verdict="cannot tell", place="here", text="a gain", expect="higher", margin=0.5,
     measure="accuracy", run="cc3m_clip_helip", over="cc3m_clip_control", compared=7, estimate=0.4, ci_low=-0.2, ci_high=0.9, n_seeds=3,
 )  # fmt: skip
 
@@ -61,8 +63,9 @@ def test_arms_that_use_the_truth_are_bounds_without_correction(study, asked):
 
 def test_the_answer_gives_verdict_then_what_is_above_and_below(study, asked):
     first, *more = answer(study, [DECIDED], asked).split("\n\n")
-    assert first.startswith("**Not shown for HELIP as printed, and not excluded.** Over plain continued training")
-    assert "it gains +0.40 points [−0.20, +0.90] on table 1's sets, the mean of 7 starts, 3 trainings of each" in first
+    gain = "over the same steps, batch size and data without hard pairs it gains +0.40 points (95 % interval −0.20 to +0.90)"
+    assert first.startswith(f"**This study cannot tell whether HELIP as printed beats plain continued training: {gain}, on the average of")
+    assert first.endswith("table 1's sets, over 7 starts, 3 trainings of each.**")
     assert more[0].startswith("Table 11 sets 3 refinements beside their control")
     assert more[1].endswith("above the control selected on CC3M +1.50 [+1.00, +2.00]; below it cleaned on CC3M −1.00 [−1.50, −0.50].")
     assert more[2] == "Each by itself, uncorrected: above the control none; below it none."
@@ -123,11 +126,14 @@ def test_rows_that_were_not_made_are_counted(study, asked):
     assert f"Only 4 of the {declared} rows that the study declares were made" in answer(study, [DECIDED], asked)
 
 
-@pytest.mark.parametrize(("verdict", "words"), [("reproduced", "Yes, for"), ("not reproduced", "No, not for"), ("not run", "does not say")])
+@pytest.mark.parametrize(
+    ("verdict", "words"),
+    [("reproduced", "**HELIP as printed beats"), ("not reproduced", "does not beat plain"), ("not run", "does not say")],
+)
 def test_each_verdict_is_said_in_words(study, verdict, words):
     text = answer(study, [replace(DECIDED, verdict=verdict, ci_low=None if verdict == "not run" else 0.1)], None)
     assert words in text
-    assert ("A gain of 0.5 points or more is excluded." in text) == (verdict == "not reproduced")
+    assert ("by 0.5 points or more" in text) == (verdict == "not reproduced")
     assert matrix(study, table(study)) is None
 
 
@@ -140,3 +146,28 @@ def test_the_short_table_has_a_row_for_each_refinement(study, asked):
         ("HELIP", "+0.25 [−0.25, +0.75]", False),
     ]
     assert short.note == "Bold: shown at 5 %, with Holm's correction over all rows; `helip_plus` is asked once, and bounds are not asked."
+
+
+def test_a_meaningless_study_says_so_first(study, asked):
+    study.declaration = study.declaration.model_copy(update={"meaningless": True})
+    text = answer(study, [DECIDED], asked)
+    assert text == "**The study declares its numbers meaningless: it shows that everything runs, and decides nothing.**"
+
+
+def test_a_mixture_is_named_by_its_scores(study):
+    run = study.run("cc3m_clip_select_sclip10")
+    weights = {"clip_score": 1.0, "s_clip_loss": 2.0}
+    mixed = run.select.model_copy(update={"score": "mixture", "weights": weights, "keep": 0.85})
+    study.runs["helip_plus"] = run.model_copy(update={"select": mixed})
+    text = answer(study, [DECIDED], table(study, compared("helip_plus", "plus", 0.8, 0.02)))
+    assert "on the 85 % of the pairs that the start scores highest by `clip_score` and `s_clip_loss` (weight 2)." in text
+
+
+@pytest.mark.parametrize(("holm", "shows"), [(0.01, "1 is shown"), (0.2, "0 are shown")])
+def test_primary_contrasts_come_before_everything(study, holm, shows):
+    row = ContrastRow("gain", "Does it?", "a", "b", "cifar10.zeroshot.acc1", True, 1, effect=1.0, ci_low=0.5, ci_high=1.5, p=0.005,
+                      p_bh=0.01, p_holm=holm, n_seeds=24)  # fmt: skip
+    first, second = answer(study, [DECIDED], None, ContrastsContent("smoke", (row,), "")).split("\n\n")
+    assert first.startswith(f"**Of 1 primary hypotheses, fixed before the first run, {shows} at 5 % by Holm's correction")
+    assert "Does it? cifar10.zeroshot.acc1 +1.00 [+0.50, +1.50], p 0." in first
+    assert second.startswith("**This study cannot tell")

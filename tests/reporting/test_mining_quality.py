@@ -4,11 +4,12 @@ import numpy as np
 import pytest
 
 from helip.config import Claim, MiningSpec
+from helip.mining import mine
 from helip.mining.pairs import PairSet
 from helip.reporting.claims import decide
 from helip.reporting.measured import Measured
 from helip.reporting.quality import overlap_by_target, quality, write_quality
-from helip.stages import Mine
+from helip.stages import BuildCorpus, Mine
 from helip.synthetic.truth import Truth
 
 HPM = "cc3m.hpm.dino_vits8.sentence"
@@ -59,7 +60,7 @@ def test_few_targets_say_nothing(known):
 
 
 def test_a_claim_on_mined_pairs_is_decided_over_targets(project, tmp_path):
-    from wide import build_corpora, mine_pairs, wide_study
+    from wide import _one_hot, build_corpora, mine_pairs, wide_study
 
     study = wide_study(project, tmp_path)
     claims = {name: study.claims[name] for name in ("hpm_pairs_are_nearer", "fast_hpm_is_faster")}
@@ -69,7 +70,16 @@ def test_a_claim_on_mined_pairs_is_decided_over_targets(project, tmp_path):
     mine_pairs(study, [name for name in study.pairs if name.startswith("cc3m")])
     nearer, faster = decide(study, Measured(study, []))
     assert (nearer.verdict, faster.verdict) == ("reproduced", "not run")
-    assert nearer.effect.estimate > 3 and nearer.effect.n_seeds is None
+    assert nearer.stated.effect.estimate > 3 and nearer.stated.effect.n_seeds is None
     other_way = {"run": "cc3m_clip_text_mining", "over": "cc3m_clip_helip", "also": ()}
     study.claims = {"turned": Claim(**claims["hpm_pairs_are_nearer"].model_dump() | other_way)}
-    assert decide(study, Measured(study, []))[0].verdict == "not reproduced"
+    (turned,) = decide(study, Measured(study, []))
+    none = "the same test does not find its positive control (there is none)"
+    assert (turned.verdict, turned.note.partition("; ")[2]) == ("cannot tell", none)
+    usual = study.pairs[HPM][1]
+    study.pairs["cc3m.truth"] = "cc3m", usual.model_copy(update={"method": "truth"})
+    truth = Truth.open(BuildCorpus(study, "cc3m").folder)
+    exact = [_one_hot(rows).astype(np.float32) for rows in (truth.attributes, truth.caption_attributes)]
+    mine(*exact, MiningSpec(k=usual.k, tau_image=0.2, tau_text=0.2), workers=1).save(Mine(study, "cc3m.truth").folder)
+    (turned,) = decide(study, Measured(study, []))
+    assert (turned.verdict, turned.stated.found.kind) == ("not reproduced", "the generator's own hard pairs")

@@ -13,9 +13,10 @@ from PIL import Image
 from helip.config import MiningSpec
 from helip.errors import HelipError
 from helip.mining.pairs import PairSet
-from helip.reporting.answer import between, matrix
+from helip.reporting.answer import matrix
 from helip.reporting.document import drawn_figures
 from helip.reporting.figures import draw, drawn_targets, plot_published, published_points
+from helip.reporting.formats import between
 from helip.reporting.pages import write_pages, write_report
 from helip.stages import DrawFigure, Mine, WriteReport
 from helip.stages.figure import figures_of, sheet_pairs
@@ -78,13 +79,17 @@ def test_a_browser_shows_it_without_errors_and_with_all_images(reported, page, t
     """A copy of the page says what it sees in its title: images that loaded, and whether anything is wider than the window."""
     probe = """<script>addEventListener("load", () => { const images = [...document.images];
       document.title = [images.length, images.filter(i => i.complete && i.naturalWidth > 100).length,
-        document.documentElement.scrollWidth - innerWidth, innerWidth].join(" "); });</script></body>"""
+        document.documentElement.scrollWidth - innerWidth, innerWidth,
+        [...document.querySelectorAll("nav a, svg text, h1, h2, p, .counts div")].filter(e => e.checkVisibility() &&
+          !e.closest(".scroll") && (e.getBoundingClientRect().right > innerWidth + 1 || e.getBoundingClientRect().left < -1)).length,
+        [...document.querySelectorAll("table")].filter(e => !e.closest(".scroll")).length].join(" "); });</script></body>"""
     (tmp_path / "report.html").write_text(page.replace("</body>", probe))
     # chromium's own windows are at least 500 pixels wide: a narrower one is a frame
     frame = tmp_path / "frame.html"
     frame.write_text(FRAME.replace("WIDTH", str(width)))
     shown, console = browse(frame, tmp_path / "profile", "--dump-dom", "--allow-file-access-from-files", "--window-size=1400,1000")
-    count, loaded, overflow, inner = map(int, re.search(r'data-seen="(\d+) (\d+) (-?\d+) (\d+)"', shown).groups())
+    count, loaded, overflow, inner, cut, loose = map(int, re.search(r'data-seen="([^"]*)"', shown)[1].split())
+    assert (cut, loose) == (0, 0)  # navigation, text and intervals are whole; every table scrolls in a frame that says so
     assert console == []
     assert (inner, loaded) == (width, count)
     assert count == len([one.figure for one in figures_of(reported)])

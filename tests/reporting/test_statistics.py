@@ -6,8 +6,10 @@ import torch
 
 from helip.errors import HelipError
 from helip.evaluation.run import packed
-from helip.reporting.measured import Metrics
-from helip.reporting.statistics import Gain, Noise, Paired, Spread, chance, gain, holm, interval, spread, training_noise
+from helip.reporting.chance import chance_level
+from helip.reporting.correction import benjamini_hochberg, holm
+from helip.reporting.measured import Metrics, raised
+from helip.reporting.statistics import Estimate, Gain, Noise, Paired, Spread, chance, gain, interval, spread, training_noise
 from helip.stages import metrics_file
 
 
@@ -152,8 +154,15 @@ def test_holm_by_hand():
     assert holm([]) == []
 
 
+def test_benjamini_hochberg_by_hand():
+    """Sorted .01 .02 .04 .5 times 4, 2, 4/3 and 1: .04 .04 .0533 .5, each at most what follows."""
+    assert benjamini_hochberg([0.04, 0.01, 0.5, 0.02]) == pytest.approx([0.16 / 3, 0.04, 0.5, 0.04])
+    assert benjamini_hochberg([0.5, 0.9]) == [0.9, 0.9]
+    assert benjamini_hochberg([]) == []
+
+
 def gained(value, *trainings, items=0.0, draws=None):
-    return Gain(value, np.full(10_000, value) if draws is None else draws, trainings, items)
+    return Gain(value, trainings, items, np.full(10_000, value) if draws is None else draws)
 
 
 def test_student_t_by_hand():
@@ -239,15 +248,44 @@ def test_a_family_of_nothing_is_held_to_its_level(items, scatter):
         gains = []
         for x, y in zip(trainings, by_items, strict=True):
             drawn = y + rng.choice(x, (2000, 3)).mean(1) + rng.normal(0, items**0.5, 2000)
-            gains.append(Gain(x.mean() + y, drawn, (Spread(x.var(ddof=1), 0.2, 3),), items))
+            gains.append(Gain(x.mean() + y, (Spread(x.var(ddof=1), 0.2, 3),), items, drawn))
         noise = training_noise([g.trainings[0]] for g in gains)
         shown["ours"] += min(holm([g.p(0.0, noise=noise) for g in gains])) <= 0.05
         shown["the bootstrap's"] += min(holm([chance(g.draws, 0.0) for g in gains])) <= 0.05
         for how, n in (("moderated", noise), ("alone", Noise())):
-            seen[how] += np.mean([g._student(-2.0, True, n) <= 0.05 / 60 for g in gains]) / 100
+            seen[how] += np.mean([g.student_p(-2.0, True, n) <= 0.05 / 60 for g in gains]) / 100
     assert shown["ours"] <= 0.05 * 100
     assert items > 0.01 or shown["the bootstrap's"] > 0.5 * 100
     assert seen["moderated"] > 3 * seen["alone"]
+
+
+@pytest.mark.parametrize("starts", [1, 2, 6])
+@pytest.mark.parametrize(("factor", "freedom"), [(0.9, 24.0), (1.0, 4.0), (1.5, 8.0)])
+def test_single_and_pooled_intervals_hold_95_percent(starts, factor, freedom):
+    """4,000 means over starts of three trainings, whose true variances scatter as the study's noise says. The standard error is 0.34 %."""
+    rng, n, trainings, noise = np.random.default_rng(starts), 4000, 3, Noise(factor, freedom)
+    variance_NM = factor * freedom / rng.chisquare(freedom, (n, starts))
+    drawn_NMS = rng.normal(0, 1, (n, starts, trainings)) * variance_NM[..., None] ** 0.5
+    means_N, own_NM = drawn_NMS.mean((1, 2)), drawn_NMS.var(2, ddof=1)
+    spreads = [tuple(Spread(v, 1.0, trainings).scaled(1 / starts) for v in own_M) for own_M in own_NM]
+    intervals = [Estimate(m, s, 0.0).student_interval(noise) for m, s in zip(means_N, spreads, strict=True)]
+    covered = [low <= 0 <= high for low, high in intervals]
+    assert 0.94 <= np.mean(covered) <= 0.96
+
+
+@pytest.mark.parametrize("starts", [1, 6])
+def test_intervals_hold_when_the_noise_is_estimated(starts):
+    """The same, where 600 comparisons of three trainings say how far trainings scatter. The standard error is 0.4 %."""
+    rng, n = np.random.default_rng(starts), 3000
+    variance_NM = 1.2 * 6 / rng.chisquare(6, (n, starts))
+    drawn_NMS = rng.normal(0, 1, (n, starts, 3)) * variance_NM[..., None] ** 0.5
+    spreads = [tuple(Spread(v, 1.0, 3) for v in own_M) for own_M in drawn_NMS.var(2, ddof=1)]
+    noise = training_noise([s] for of_mean in spreads[: 600 // starts] for s in of_mean)
+    covered = 0
+    for mean, of_mean in zip(drawn_NMS.mean((1, 2)), spreads, strict=True):
+        low, high = Estimate(mean, tuple(s.scaled(1 / starts) for s in of_mean), 0.0).student_interval(noise)
+        covered += low <= 0 <= high
+    assert 0.94 <= covered / n <= 0.96
 
 
 @pytest.mark.parametrize("wobble", [0.0, 0.2])
@@ -292,3 +330,32 @@ def test_chance_is_the_share_of_resamples_that_disagree():
     draws = np.array([-1.0, 1.0, 2.0, 3.0])
     assert chance(draws, 0.0) == 2 / 5
     assert chance(draws, 2.5, above=False) == 2 / 5
+
+
+@pytest.mark.parametrize(
+    ("content", "metric", "percent"),
+    [
+        ({"details": {"classes": 40}}, "acc1", 2.5),
+        ({"details": {"classes": 40}}, "acc5", 12.5),
+        ({"details": {"classes": 40}}, "mean_per_class_recall", 2.5),
+        ({"details": {"classes": 3}}, "acc5", 100.0),
+        ({"n": 200, "details": {}}, "text_recall_at_1", 0.5),
+        ({"n": 200}, "image_recall_at_10", 5.0),
+        ({"n": 200, "details": {}}, "acc1", None),
+    ],
+)
+def test_chance_is_known_from_classes_or_candidates(content, metric, percent):
+    assert chance_level(content, metric) == percent
+
+
+def test_a_planted_gain_has_its_size_and_falls_on_the_same_items():
+    """Two trainings of ten items, four and five of them right: a gain of 30 points turns three misses of each."""
+    hits = np.zeros((2, 10))
+    hits[0, :4], hits[1, :5] = 1, 1
+    added = raised(hits, 0.3, "run cifar10")
+    assert added.sum(1).tolist() == [3.0, 3.0] and set(np.unique(added)) == {0.0, 1.0}
+    assert ((hits + added) <= 1).all()
+    assert (added[0] * added[1]).sum() >= 2  # one item at most is right in one training alone
+    assert raised(hits, -0.2, "run cifar10").sum(1).tolist() == [-2.0, -2.0]
+    assert raised(hits, 0.9, "run cifar10").sum(1).tolist() == [6.0, 5.0]  # there are no more misses
+    assert np.array_equal(raised(hits, 0.3, "run cifar10"), added)

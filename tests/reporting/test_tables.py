@@ -143,6 +143,35 @@ def test_an_average_of_a_column_that_is_not_there_is_refused(measured):
         Table.model_validate(measured.tables["table1"].model_dump() | {"average": ("mnist",)})
 
 
+def test_no_level_of_an_analogue_is_compared_and_gains_are(measured):
+    """HELIP is 2.5 points below its control; the paper's gain over its start is 34.05 - 33.06 on CIFAR10."""
+    measured.declaration = measured.declaration.model_copy(update={"analogues": True})
+    text = write_table(measured, "table1")
+    cell = rows(measured)["CLIP-HELIP", "cifar10"]
+    assert (cell["published"], cell["minus_published"], cell["published_delta"]) == ("34.0500", "", "0.9900")
+    assert "| CLIP-HELIP | 28.75 ± 1.77 |" in text and "(paper +0.82)" in text
+    assert "19.86" not in text and "19.86" not in (measured.root / "table1.tex").read_text()
+    assert "no level can be compared" in text
+
+
+def test_a_table_begins_with_what_it_shows(measured):
+    first = write_table(measured, "table1").split("\n\n")[1]
+    assert first.startswith("**On ImageNet, ") or first.startswith("**On the average of its sets, ")
+    assert " of 2 refinements " in first and "CC3M CLIP-HELIP gains −2.50 [" in first and first.endswith(" points over 2 trainings.**")
+
+
+def test_an_average_leaves_out_a_column_at_chance(measured):
+    """CLIP gets 26.25 % on three sets; of three classes chance is 33 %, so CIFAR10 is left out and 40 of 40 there change nothing."""
+    measured.tables["table1"] = measured.tables["table1"].model_copy(update={"average": True})
+    for seed in ("0", "1"):
+        write_metrics(measured, "cc3m_clip", seed, "cifar10", np.arange(40) < 10 + int(seed), details={"classes": 3})
+        write_metrics(measured, "cc3m_clip_helip", seed, "cifar10", np.ones(40), details={"classes": 3})
+    text = write_table(measured, "table1")
+    cell = rows(measured)["CLIP-HELIP", "average"]
+    assert (cell["value"], cell["at_chance"], cell["published"]) == ("28.7500", "cifar10", "")
+    assert "CC3M CLIP-HELIP: CIFAR10" in text and "| Average of those above chance |" in text
+
+
 def test_a_report_of_a_study_under_way_shows_what_is_there(measured):
     BuildCorpus(measured, "cc3m").output.write_text('{"size": 600}')
     shown = finished(measured)

@@ -46,7 +46,7 @@ def wide_study(project, folder) -> Study:
     declared["evaluation"] = {name: dict(labelled) for name in LABELLED}
     declared["evaluation"] |= {name: {"kind": "generated", "task": "retrieval", "items": 100} for name in ("mscoco", "flickr30k")}
     declared["runs"] = {f"cc12m_slip_helip_{n}m": {"pairs": {"pool": 30 * n}} for n in (3, 6)}
-    declared["seeds"] = [0, 1, 2]
+    declared |= {"seeds": [0, 1, 2], "meaningless": False, "analogues": False}
     (experiments / "studies" / "wide.yaml").write_text(yaml.safe_dump(declared))
     return Study("wide", experiments, folder / "results")
 

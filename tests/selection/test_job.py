@@ -36,9 +36,9 @@ def test_a_selection_records_its_share_and_its_detection(job, corpus_folder):
 def test_scores_are_those_of_both_towers_features(job):
     from helip.selection import clip_score, s_clip_loss
 
-    run(job(keep=0.5, **SMALL))
+    metadata = run(job(keep=0.5, **SMALL))
     image, text = (np.load(job().cache / modality / "features.npy") for modality in ("image", "text"))
-    assert (read(job().out)[1] == s_clip_loss(image, text, 0.01, 16, 4)).all()
+    assert (read(job().out)[1] == s_clip_loss(image, text, metadata["temperature"], 16, 4)).all()
     run(job("plain", score="clip_score", keep=0.5))
     assert (read(job("plain").out)[1] == clip_score(image, text)).all()
 

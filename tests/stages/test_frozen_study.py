@@ -3,14 +3,19 @@
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 import yaml
 
 from helip.cli import main
+from helip.data.corpus import Corpus
+from helip.data.mismatched import source_of
+from helip.encoders import cache
+from helip.encoders.features import Features
 from helip.errors import HelipError
 from helip.evaluation.model import load
 from helip.io import read_json
-from helip.stages import EncodeViews, Evaluate, How, Stage, Train, artefact, make
+from helip.stages import BuildCorpus, Encode, EncodeViews, Evaluate, How, Stage, Train, artefact, make, selection_of
 from helip.study import Study
 
 FROZEN = {"image_trunk": "photos", "text_trunk": "sentence", "embed_dim": 16, "hidden": 24, "views": 2}
@@ -68,6 +73,38 @@ def test_a_study_of_frozen_trunks_goes_from_corpus_to_metrics(place):
     assert len({load(str(results / f"models/{name}/seed0"), "cpu").key for name in ("cc3m_clip", run, f"{run}_interpolated")}) == 3
     metrics = [read_json(file) for file in Evaluate(study, f"{run}_interpolated", "0").outputs]
     assert len(metrics) == 5
+
+
+def test_swapped_captions_take_features_and_cost_none_anew(place, monkeypatch):
+    """Views, captions and mining features of the corpus with swaps are those of its base in another order; true removal knows the swaps."""
+    declare(place)
+    file = place / "experiments/studies/smoke.yaml"
+    declared = yaml.safe_load(file.read_text())
+    declared["corpora"]["swapped"] = {"kind": "mismatched", "of": "cc3m", "share": 0.2, "seed": 1}
+    own = {"corpus": "swapped", "model": "rn50", "objective": "clip", "seeds": [0, 1]}
+    declared["runs"] = {"swapped": own, "swapped_truth": {"start": "swapped", "refine": {"arm": "control"}, "select": {"score": "truth"}}}
+    file.write_text(yaml.safe_dump(declared))
+    study = Study("smoke")
+    build(EncodeViews(study, "cc3m", "rn50"))
+    build(Encode(study, "cc3m", "sentence"))
+    encoded = []
+    monkeypatch.setattr(cache, "encode", lambda *a, **_: encoded.append(a))
+    build(EncodeViews(study, "swapped", "rn50"))
+    build(Encode(study, "swapped", "sentence"))
+    assert not encoded
+    monkeypatch.undo()
+    monkeypatch.chdir(place)
+    corpora = {name: Corpus.open(BuildCorpus(study, name).folder) for name in ("cc3m", "swapped")}
+    source = source_of(corpora["swapped"].folder)
+    base, swapped = (EncodeViews(study, name, "rn50").features(corpus) for name, corpus in corpora.items())
+    np.testing.assert_array_equal(swapped.images, base.images)
+    np.testing.assert_array_equal(swapped.texts, base.texts[source])
+    texts = [Features.open(Encode(study, name, "sentence").folder, corpus.digest).array for name, corpus in corpora.items()]
+    np.testing.assert_array_equal(texts[1], texts[0][source])
+    keep = selection_of(study, "swapped_truth", "1")
+    assert keep == selection_of(study, "swapped_truth", "0")  # it does not look at the start: once for both seeds
+    build(keep)
+    np.testing.assert_array_equal(np.load(keep.output), source == np.arange(130))
 
 
 def test_the_cache_stands_for_views_and_trunks_not_for_heads(place):

@@ -24,10 +24,13 @@ from helip.io import read_json, write_json
 from helip.models import frozen as models
 from helip.models.layout import CONFIG, WEIGHTS
 from helip.models.loading import open_start
+from helip.selection.features import joint_features
 from helip.training import frozen
+from helip.training.augmentation import caption_draws
 from helip.training.distributed import DistributedContext
 from helip.training.jobs import of_own_data, prepare
 from helip.training.loop import Trainer, TrainJob, train
+from helip.training.sampler import Sampler
 
 CORPUS = ToyCorpus(side=20)
 DECLARED = FrozenModel(image_trunk="vision", text_trunk="language", embed_dim=8, hidden=12, views=6, crop_scale=(0.5, 0.9))
@@ -168,6 +171,31 @@ def test_cached_training_equals_training_through_the_trunks(home, tmp_path, sett
     np.testing.assert_allclose(from_cache, through_trunks, rtol=1e-5)
 
 
+class ThreeCaptions(ToyCorpus):
+    """Each image has one, two or three captions."""
+
+    digest = "three"
+
+    def captions(self, i: int) -> list[str]:
+        return [f"{self.caption(i)} {'again ' * n}" for n in range(i % 3 + 1)]
+
+    def caption_counts(self) -> np.ndarray:
+        return np.arange(self.size) % 3 + 1
+
+
+def test_all_captions_are_cached_and_a_seed_draws_one(home, tmp_path):
+    corpus, trunks = ThreeCaptions(30, side=20), opened_trunks(home)
+    features = frozen.encode_corpus(DECLARED, trunks, corpus, tmp_path)
+    assert (len(features), len(features.texts)) == (30, 60)
+    ids, draws = np.array([2, 0, 5, 4, 2]), np.array([0.9, 0.99, 0.0, 0.5, 0.4])
+    drawn = [corpus.captions(i)[n] for i, n in zip(ids, [2, 0, 0, 1, 1], strict=True)]
+    np.testing.assert_allclose(features.text_rows(ids, draws), trunks[1][1].embed(drawn).numpy(), atol=2e-6)
+    np.testing.assert_allclose(features.text_rows(ids), trunks[1][1].embed([corpus.captions(i)[0] for i in ids]).numpy(), atol=2e-6)
+    rows = frozen.TrunkDataset(features, Augmentation(crop_scale=(1, 1), flip=0.5))
+    plan = Sampler(30, 8, seed=1, arm="control")(0)
+    np.testing.assert_array_equal(rows[plan][1].tokens, features.text_rows(plan.ids, caption_draws(plan.sample_seeds)))
+
+
 def test_training_learns_and_the_same_seed_repeats_it(home, tmp_path):
     settings = WHOLE | {"steps": 60, "learning_rate": 3e-3, "clip_norm": 1.0, "arm": "control"}
     once, again = (losses(frozen_job(home, tmp_path, settings)) for _ in range(2))
@@ -188,6 +216,8 @@ def test_the_export_gives_the_same_from_pixels_and_text(home, tmp_path, capsys, 
     torch.testing.assert_close(model.encode_images(pixels), image, rtol=0, atol=1e-5)
     torch.testing.assert_close(model.encode_texts([CORPUS.caption(i) for i in ids]), text, rtol=0, atol=1e-5)
     assert image.std(0).min() > 1e-3  # it is not one feature for all
+    joint, _ = joint_features(f"local-dir:{tmp_path}/model", None, "image", CORPUS, tmp_path / "joint", "cpu", trunks=features)
+    np.testing.assert_allclose(joint.array[:40], torch.nn.functional.normalize(image, dim=1), atol=1e-5)
     with pytest.raises(HelipError, match="its trunks are frozen, and only a study trains its heads, on cached features"):
         of_own_data(refinement(arm="control"), world.folder, None, str(tmp_path / "model"), tmp_path / "own")
     tower = clip_tower(OpenClipEncoder(modality="text", model=f"local-dir:{tmp_path}/model"), "cpu")  # as selection takes it
@@ -325,7 +355,13 @@ def test_a_folder_whose_trunk_cannot_be_had_is_refused(home, tmp_path, change, s
     change(config["model_cfg"])
     write_json(tmp_path / "model" / CONFIG, config)
     with pytest.raises(HelipError, match=sentence):
-        evaluation.load(str(tmp_path / "model"), "cpu")
+        use(evaluation.load(str(tmp_path / "model"), "cpu"))
+
+
+def use(model: evaluation.ClipModel) -> None:
+    """Trunks are opened by the first image and the first caption: cached features need none."""
+    model.encode_images(model.transform(CORPUS.image(0)).unsqueeze(0))
+    model.encode_texts(["a caption"])
 
 
 @pytest.mark.parametrize(

@@ -71,7 +71,7 @@ def poisoned(one, at: int):
 def test_nan_stops_with_the_step_and_keeps_the_last_good_state(tmp_path, precision):
     one = Trainer(job(tmp_path, recipe(precision=precision)), DistributedContext())
     poisoned(one, at=5)
-    with loop.Interrupts() as interrupts, pytest.raises(HelipError, match="loss is nan at step 5; the last good state is kept"):
+    with loop.Interrupts() as interrupts, pytest.raises(HelipError, match="loss is nan at step 5.*; the state of step 3 is kept in"):
         one.run(interrupts)
     assert [p.name for p in one.job.state_dir.glob("step*")] == ["step000000003.pt"]
     assert train(job(tmp_path, recipe(precision=precision)), DistributedContext()) == 0  # and it goes on from there
@@ -114,7 +114,7 @@ def test_the_last_step_is_validated_and_an_unbeaten_start_warns(tmp_path, monkey
     with caplog.at_level(logging.WARNING):
         assert train(one, DistributedContext()) == 0
     metadata = read_json(tmp_path / "model/train.json")
-    assert (metadata["best_step"], len(metadata["warnings"])) == (best_step, best_step == 0)
+    assert (metadata["best_step"], sum("no validation" in w for w in metadata["warnings"])) == (best_step, best_step == 0)
     assert ("what is exported is the start" in caplog.text) == (best_step == 0)
 
 
@@ -149,7 +149,7 @@ def test_retention_is_measured_from_step_0_and_a_fall_reported(tmp_path, caplog)
     rows = [(r["step"], r["retention"]) for r in curve(tmp_path) if r["retention"]]
     assert rows == [("0", "50.0"), ("2", "49.5"), ("4", "47.0"), ("6", "50.0"), ("8", "12.0")]
     warnings = read_json(tmp_path / "model/train.json")["warnings"]
-    assert [w.partition(":")[0] for w in warnings] == ["step 4", "step 8"]
+    assert [w.partition(":")[0] for w in warnings if "retention" in w] == ["step 4", "step 8"]
     assert "retention fell from 50.00 to 47.00" in caplog.text
 
 

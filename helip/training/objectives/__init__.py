@@ -1,6 +1,7 @@
 """Objectives as the training engine sees them: `build_objective(recipe, model)` gives an `ObjectiveModule`."""
 
 import math
+from typing import Any
 
 import torch
 
@@ -18,19 +19,23 @@ from helip.models.loading import ClipNetwork
 from helip.training.objectives.base import Features, ObjectiveModule, Plan, View
 from helip.training.objectives.contrastive import Slip, TwoTower
 from helip.training.objectives.declip import Declip
+from helip.training.objectives.false_negatives import GlobalFalseNegatives
 
 __all__ = ["Features", "ObjectiveModule", "Plan", "View", "build_objective"]
 
 
-def build_objective(recipe: TrainConfig, model: ClipNetwork) -> ObjectiveModule:
+def build_objective(recipe: TrainConfig, model: ClipNetwork, corpus_size: int = 0) -> ObjectiveModule:
     """Returns the module of a recipe's objective for an open_clip model; a refinement's helip arm adds the margin loss to it.
 
     The heads of SLIP and DeCLIP are initialised from torch's global generator: seed it first. An objective with a fixed temperature
-    writes it into the model's logit scale and freezes that. HelipError is raised where the objective cannot work with the model's towers.
+    writes it into the model's logit scale and freezes that. `corpus_size` is N, which false negatives are found among. HelipError is raised
+    where the objective cannot work with the model's towers.
     """
-    margin = {}
-    if isinstance(recipe, Refinement) and recipe.arm == "helip":
-        margin = {"gamma": recipe.gamma, "symmetric_margin": recipe.symmetric_margin}
+    margin: dict[str, Any] = {}
+    if isinstance(recipe, Refinement):
+        margin = {"distill": recipe.distill}
+        if recipe.arm == "helip":
+            margin |= {"gamma": recipe.gamma, "symmetric_margin": recipe.symmetric_margin, "margin_on": recipe.margin_on}
     objective: ObjectiveModule
     match recipe.objective:
         case ClipObjective() | HnNceObjective() | CyclipObjective() | CloobObjective():
@@ -39,6 +44,8 @@ def build_objective(recipe: TrainConfig, model: ClipNetwork) -> ObjectiveModule:
             objective = Slip(recipe.objective, model, **margin)
         case DeclipObjective():
             objective = Declip(recipe.objective, model, **margin)
+    if isinstance(recipe, Refinement) and recipe.false_negatives is not None:
+        objective.false_negatives = GlobalFalseNegatives(recipe.false_negatives, corpus_size)
     if objective.fixed_logit_scale is not None:
         with torch.no_grad():
             model.logit_scale.fill_(math.log(objective.fixed_logit_scale))

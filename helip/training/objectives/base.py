@@ -11,8 +11,12 @@ from typing import Any, Literal, Protocol
 import torch
 from torch import Tensor, nn
 
+from helip.losses.clip import symmetric_info_nce
+from helip.losses.distillation import distillation
 from helip.losses.hnml import margin_of
+from helip.losses.masks import equal_mask
 from helip.models.loading import ClipNetwork
+from helip.training.objectives.false_negatives import GlobalFalseNegatives
 
 View = Literal["plain", "strong"]  # the recipe's own augmentation; SimCLR's (strong crop, flip, colour, grey, blur)
 Features = dict[str, Tensor]  # name -> one row per sample
@@ -43,15 +47,19 @@ class ObjectiveModule(nn.Module):
 
     `augmentations` is what each image view of a sample wants. `fixed_logit_scale` is the multiplier of an objective that does not learn
     it, else None. `gamma` and `symmetric_margin` are of the margin loss that is added where the batch plan has seeds (HELIP, eq. 7 of
-    arXiv 2305.05208); gamma 0 adds nothing.
+    arXiv 2305.05208); gamma 0 adds nothing. `margin_on` says of which similarities it is. `distill` weighs distillation to the start.
     """
 
     augmentations: tuple[View, ...] = ("plain",)
     fixed_logit_scale: float | None = None
 
-    def __init__(self, gamma: float = 0.0, symmetric_margin: bool = False):
+    def __init__(
+        self, gamma: float = 0.0, symmetric_margin: bool = False, margin_on: Literal["cosines", "logits"] = "cosines", distill: float = 0.0
+    ):
         super().__init__()
-        self.gamma, self.symmetric_margin = gamma, symmetric_margin
+        self.gamma, self.symmetric_margin, self.margin_on, self.distill = gamma, symmetric_margin, margin_on, distill
+        self.false_negatives: GlobalFalseNegatives | None = None
+        self._excluded: tuple[Tensor | None, Tensor | None] = (None, None)
 
     def encode(self, model: ClipNetwork, batch: dict[str, Any]) -> Features:
         """Returns the local outputs of one micro-batch, one row per sample: at least unit-norm `image_features` and `text_features`, [b,
@@ -82,12 +90,29 @@ class ObjectiveModule(nn.Module):
                 present_BP = torch.as_tensor(plan.captions, device=text_CD.device) >= 0
                 text_CD = torch.cat([text_CD, features["caption_features"][present_BP]])
             similarity_BC = features["image_features"] @ text_CD.T
+            equal_BC = equal_mask(plan, similarity_BC)
+            self._excluded = (equal_BC, None if equal_BC is None else equal_BC[:, : len(equal_BC)].T)
+            masked = {}
+            if plan is not None and self.false_negatives is not None:
+                self._excluded = self.false_negatives.found(similarity_BC, plan, *self._excluded)
+                masked = {"masked": self._excluded[0].float().mean()}
             total, parts = self.contrast(features, similarity_BC, logit_scale)
             if plan is not None and self.gamma:
                 seeds_S, hard_SP = (torch.as_tensor(rows, dtype=torch.int64, device=total.device) for rows in (plan.seeds, plan.hard))
-                parts["margin"] = margin_of(similarity_BC, seeds_S, hard_SP, self.symmetric_margin)
+                margin_BC = similarity_BC if self.margin_on == "cosines" else logit_scale * similarity_BC
+                parts["margin"] = margin_of(margin_BC, seeds_S, hard_SP, self.symmetric_margin, equal_BC)
                 total = total + self.gamma * parts["margin"]
+            if self.distill and "start_image_features" in features:
+                start_BB = features["start_image_features"] @ features["start_text_features"].T
+                own_BB = similarity_BC[:, : len(similarity_BC)]
+                parts["distill"] = distillation(logit_scale * own_BB, features["start_logit_scale"][0] * start_BB)
+                total = total + self.distill * parts["distill"]
+            parts |= masked
         return total, {name: value.detach() for name, value in parts.items()}
+
+    def info_nce(self, logits_BC: Tensor) -> Tensor:
+        """Returns symmetric InfoNCE without the negatives that this batch leaves out: equal pairs, and false negatives that were found."""
+        return symmetric_info_nce(logits_BC, *self._excluded)
 
     def project(self, features: Features) -> Features:
         """Returns the features with the outputs of the objective's own heads added, over the whole batch."""
@@ -102,4 +127,6 @@ class ObjectiveModule(nn.Module):
         raise NotImplementedError
 
     def after_step(self, features: Features) -> None:
-        """Updates queues. The engine calls this once after each optimiser step with the gathered features."""
+        """Updates queues and thresholds. The engine calls this once after each optimiser step with the gathered features."""
+        if self.false_negatives is not None:
+            self.false_negatives.learn()

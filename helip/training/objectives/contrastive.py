@@ -6,7 +6,6 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from helip.config import ClipObjective, CloobObjective, CyclipObjective, HnNceObjective, SlipObjective
-from helip.losses.clip import symmetric_info_nce
 from helip.losses.cloob import cloob_loss
 from helip.losses.cyclip import cross_modal_loss, in_modal_loss
 from helip.losses.hn_nce import hn_nce_of
@@ -30,7 +29,7 @@ class TwoTower(ObjectiveModule):
         image_BD, text_BD = features["image_features"], features["text_features"]
         match self.declaration:
             case ClipObjective():
-                parts = {"clip": symmetric_info_nce(logit_scale * similarity_BB)}
+                parts = {"clip": self.info_nce(logit_scale * similarity_BB)}
                 return parts["clip"], parts
             case HnNceObjective(alpha=alpha, beta=beta):
                 parts = {"hn_nce": hn_nce_of(logit_scale * similarity_BB, alpha, beta)}
@@ -40,7 +39,7 @@ class TwoTower(ObjectiveModule):
                 return parts["cloob"], parts
             case CyclipObjective(in_modal=in_modal, cross_modal=cross_modal):
                 parts = {
-                    "clip": symmetric_info_nce(logit_scale * similarity_BB),
+                    "clip": self.info_nce(logit_scale * similarity_BB),
                     "in_modal": in_modal_loss(image_BD, text_BD),
                     "cross_modal": cross_modal_loss(similarity_BB),
                 }
@@ -73,7 +72,7 @@ class Slip(ObjectiveModule):
     def contrast(self, features: Features, similarity_BB: Tensor, logit_scale: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         """Returns CLIP plus the weighted SimCLR loss, and both parts by name."""
         parts = {
-            "clip": symmetric_info_nce(logit_scale * similarity_BB),
+            "clip": self.info_nce(logit_scale * similarity_BB),
             "simclr": simclr_loss(features["view_1"], features["view_2"], self.declaration.simclr_temperature),
         }
         return parts["clip"] + self.declaration.simclr_weight * parts["simclr"], parts

@@ -1,0 +1,32 @@
+"""Features of a corpus with swapped captions: those of the corpus that it was made of, in another order. Nothing is encoded again."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+
+from helip.encoders.features import Features
+from helip.io import atomic_folder, file_digest, write_json
+
+
+def rearrange(features: Features, rows: np.ndarray | None, corpus_digest: str, out: Path) -> int:
+    """Writes out/{features.npy, features.json}, the rows of `features` that are asked for, and returns their number. None: all as they
+    are, which takes no room where files can be linked.
+    """
+    with atomic_folder(out) as folder:
+        target = folder / "features.npy"
+        if rows is None:
+            _link(features.path, target)
+        else:
+            np.save(target, features.array[rows])
+        size = len(features) if rows is None else len(rows)
+        more = {"rows": size, "corpus_digest": corpus_digest, "rearranged_from": file_digest(features.path)}
+        write_json(folder / "features.json", features.metadata | more)
+    return size
+
+
+def _link(source: Path, target: Path) -> None:
+    try:
+        os.link(source, target)
+    except OSError:  # another file system
+        np.save(target, np.load(source, mmap_mode="r"))

@@ -1,0 +1,60 @@
+"""HELIP's loss (eq. 7 of arXiv 2305.05208) with the call signature of open_clip's ClipLoss, for a training loop of one's own."""
+
+from typing import Any, Literal
+
+from torch import Tensor, nn
+
+from helip.losses.checks import check_unit_norm
+from helip.losses.clip import symmetric_info_nce
+from helip.losses.hnml import margin_of
+from helip.losses.masks import equal_mask
+
+
+class HelipLoss(nn.Module):
+    """This is CLIP's loss over the whole batch plus gamma times the margin of its hard pairs; without a plan it is CLIP's loss.
+
+    `symmetric` takes the margin from text to image too, and `margin_on` logits that of cosines times the logit scale. With a `world_size`
+    above 1 the features of all processes are gathered with their gradients, in the order of the ranks.
+    """
+
+    def __init__(
+        self,
+        gamma: float = 1.0,
+        symmetric: bool = False,
+        margin_on: Literal["cosines", "logits"] = "cosines",
+        rank: int = 0,
+        world_size: int = 1,
+    ):
+        super().__init__()
+        self.gamma, self.symmetric, self.margin_on, self.rank, self.world_size = gamma, symmetric, margin_on, rank, world_size
+
+    def forward(
+        self,
+        image_features: Tensor,
+        text_features: Tensor,
+        logit_scale: Tensor | float,
+        logit_bias: Tensor | float | None = None,
+        output_dict: bool = False,
+        plan: Any = None,
+    ) -> Any:
+        """Returns the loss as a scalar, or with `output_dict` its parts, whose sum it is.
+
+        The features are unit norm [b, D], this process's rows; `logit_scale` is the multiplier, not its logarithm. `plan` is the
+        BatchPlan of the whole batch, as `HardPairSampler.plan` gives it. HelipError is raised for features that are not unit norm and for
+        positions outside the batch.
+        """
+        check_unit_norm(image_features, text_features)
+        if self.world_size > 1:
+            from open_clip.loss import gather_features
+
+            image_features, text_features = gather_features(
+                image_features, text_features, gather_with_grad=True, rank=self.rank, world_size=self.world_size
+            )
+        similarity_BB = image_features @ text_features.T
+        logits_BB = logit_scale * similarity_BB + (0 if logit_bias is None else logit_bias)
+        equal_BB = equal_mask(plan, similarity_BB)
+        parts = {"contrastive_loss": symmetric_info_nce(logits_BB, equal_BB, None if equal_BB is None else equal_BB.T)}
+        if plan is not None and self.gamma:
+            margin_BB = logits_BB if self.margin_on == "logits" else similarity_BB
+            parts["margin_loss"] = self.gamma * margin_of(margin_BB, plan.seeds, plan.hard, self.symmetric, equal_BB)
+        return parts if output_dict else sum(parts.values())

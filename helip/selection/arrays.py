@@ -1,0 +1,63 @@
+"""A selection from arrays alone: features in, a mask out, in anyone's training code."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+
+from helip.errors import HelipError
+from helip.mining.features import shaped
+from helip.selection.keep import keep_top
+from helip.selection.mixture import mixture
+
+OF_A_MODEL = ("clip_score", "s_clip_loss")
+
+
+def select(
+    image_features: Any,
+    text_features: Any,
+    score: str | Mapping[str, float] = "s_clip_loss",
+    keep: float = 0.9,
+    *,
+    model_features: tuple[Any, Any] | None = None,
+    **settings: Any,
+) -> np.ndarray:
+    """Returns the pairs that are worth training on, bool [N]: the share `keep` of the highest scores.
+
+    image_features, text_features: [N, D] and [N, E], arrays or torch tensors of any float type, norm and device. score: clip_score,
+    s_clip_loss, agreement or ridge, or several with weights, {"clip_score": 1, "agreement": 1}, whose ranks are mixed. The first two
+    compare images with captions, so they need features of one CLIP model: `model_features`, where the others are of encoders of a single
+    modality. settings: of that score (helip.selection); s_clip_loss wants `temperature`, 1 / logit scale of the model.
+
+    HelipError is raised for an unknown score, a setting it does not have, and features that are not of the same pairs or not finite.
+    """
+    from helip.selection import agreement, ridge, scores
+
+    weights = {score: 1.0} if isinstance(score, str) else dict(score)
+    known: dict[str, Callable[..., np.ndarray]]
+    known = {"clip_score": scores.clip_score, "s_clip_loss": scores.s_clip_loss, "agreement": agreement.agreement, "ridge": ridge.ridge}
+    if unknown := [name for name in weights if name not in known]:
+        raise HelipError(f"score '{unknown[0]}': is none of {', '.join(known)}; give one of them, or several with weights")
+    if len(weights) > 1 and settings:
+        raise HelipError(f"{min(settings)}: settings are of one score, and a mixture has several; score them apart, and mix their ranks")
+    own = shaped("image", image_features), shaped("text", text_features)
+    joint = own if model_features is None else (shaped("image", model_features[0]), shaped("text", model_features[1]))
+    if len({len(one) for one in (*own, *joint)}) > 1:
+        raise HelipError(f"features: {[len(one) for one in (*own, *joint)]} rows: not of the same pairs; extract all from the same corpus")
+    found = {}
+    for name in weights:
+        arrays = tuple(map(_unit, joint)) if name in OF_A_MODEL else own
+        try:
+            found[name] = known[name](*arrays, **settings)
+        except TypeError as error:
+            if "unexpected keyword" not in str(error):
+                raise
+            raise HelipError(
+                f"score {name}: {str(error).partition(') ')[2] or error}; helip.selection says which settings it has"
+            ) from None
+    return keep_top(next(iter(found.values())) if len(found) == 1 else mixture(found, weights), keep)
+
+
+def _unit(features_ND: np.ndarray) -> np.ndarray:
+    unit: np.ndarray = features_ND.astype(np.float32) / np.linalg.norm(features_ND.astype(np.float32), axis=1, keepdims=True)
+    return unit

@@ -1,0 +1,50 @@
+"""The sampler as torch's DataLoader takes it: `DataLoader(dataset, batch_sampler=HardPairSampler(pairs, 256))`."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from torch.utils.data import BatchSampler
+
+from helip.errors import HelipError
+from helip.training.distributed import check_divides
+from helip.training.sampler import BatchPlan, HardPairs, Sampler
+
+
+class HardPairSampler(BatchSampler):
+    """`iter(sampler)` yields the ids of each batch of an epoch, those of this process alone where several train together.
+
+    `pairs` is a pair set over the data set. `batch_size` is the whole batch, over all processes; process `rank` of `world_size` gets an
+    equal share of its rows, in order. Other settings are those of `Sampler`. The batches are a pure function of (seed, epoch, step): after
+    `set_epoch(e)` and `start_at(step)` a resumed training sees what it would have seen. Loader processes change nothing: batches are
+    drawn in the training process.
+
+    HelipError is raised for what `Sampler` refuses, and where the batch does not divide among the processes.
+    """
+
+    def __init__(self, pairs: HardPairs, batch_size: int, *, seed: int = 0, rank: int = 0, world_size: int = 1, **settings: Any):
+        if not 0 <= rank < world_size:
+            raise HelipError(f"rank = {rank}: expected one of the world's {world_size} processes, counted from 0")
+        self._plans = Sampler(len(pairs), batch_size, seed, pairs, **settings)
+        check_divides(batch_size, world_size, 1)
+        self._rows = slice(rank * batch_size // world_size, (rank + 1) * batch_size // world_size)
+        self._epoch, self._start = 0, 0
+
+    def __len__(self) -> int:
+        return len(self._plans) - self._start
+
+    def __iter__(self) -> Iterator[list[int]]:
+        for step in range(self._start, len(self._plans)):
+            yield self.plan(step).ids[self._rows].tolist()
+        self._start = 0
+
+    def set_epoch(self, epoch: int) -> None:
+        """Chooses the epoch that is drawn next, counted from 0; without it every epoch has the same batches."""
+        self._epoch = epoch
+
+    def start_at(self, step: int) -> None:
+        """Chooses the step of the epoch that the next iteration begins at, for a resumed training."""
+        self._start = step
+
+    def plan(self, step: int) -> BatchPlan:
+        """Returns the plan of a step of this epoch, counted from 0: what `HelipLoss` and the margin loss ask for."""
+        return self._plans(self._epoch * len(self._plans) + step)

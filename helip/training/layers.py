@@ -1,0 +1,91 @@
+"""Which parameter lies how deep in which tower, and what follows: what is frozen, and each parameter's learning rate."""
+
+import re
+from dataclasses import dataclass
+
+from torch import nn
+
+from helip.config import Refinement, TrainConfig
+from helip.errors import HelipError
+
+BLOCK = re.compile(r"(?:^|\.)(?:resblocks|blocks|layers|layer|stages|stage)\.?(\d+)\.")
+BEFORE = re.compile(
+    r"(?:^|\.)(?:conv\d|bn\d|stem|patch_embed|class_embedding|cls_token|reg_token|pos_embed|positional_embedding|token_embedding|embeddings"
+    r"|ln_pre|norm_pre|conv_stem)(?:\.|$)"
+)
+TOWERS = {"image": ("visual.", "image_head."), "text": ("text.", "text_head.", "transformer.", "token_embedding.", "ln_final.")}
+TEXT_ALONE = ("positional_embedding", "text_projection")  # parameters of CLIP itself
+
+
+@dataclass(frozen=True)
+class Place:
+    """A parameter's tower (None: the logit scale and what else belongs to none), and its depth: 0 before the first block, blocks + 1 after
+    the last."""
+
+    tower: str | None
+    depth: int
+    blocks: int
+
+
+def places(model: nn.Module) -> dict[str, Place]:
+    """Returns the place of each parameter of a model in open_clip's layout, or of one on frozen trunks, by its name."""
+    towers = {name: _tower(name) for name, _ in model.named_parameters()}
+    numbers = {name: int(match[1]) for name in towers if (match := BLOCK.search(name))}
+    found: dict[str, Place] = {}
+    for tower in (None, *TOWERS):
+        members = [name for name, of in towers.items() if of == tower]
+        first = min((numbers[name] for name in members if name in numbers), default=0)  # a ResNet's layers begin at 1
+        blocks = max((numbers[name] - first + 1 for name in members if name in numbers), default=0)
+        for name in members:
+            before = BEFORE.search(name) and "attnpool" not in name and "attn_pool" not in name
+            within = numbers[name] - first + 1 if name in numbers else 0 if before else blocks + 1
+            found[name] = Place(tower, within, blocks)
+    return found
+
+
+def _tower(name: str) -> str | None:
+    if name in TEXT_ALONE or name.startswith("text_projection."):
+        return "text"
+    return next((tower for tower, starts in TOWERS.items() if name.startswith(starts)), None)
+
+
+def freeze(model: nn.Module, recipe: TrainConfig) -> None:
+    """Freezes the first blocks of the towers, or all of one, as a refinement says, and what lies before those blocks with them.
+
+    HelipError where a share is less than a block.
+    """
+    if not isinstance(recipe, Refinement):
+        return
+    shares, parameters = {"image": recipe.freeze_image, "text": recipe.freeze_text}, dict(model.named_parameters())
+    for tower, share in shares.items():
+        members = {name: place for name, place in places(model).items() if place.tower == tower}
+        blocks = max((place.blocks for place in members.values()), default=0)
+        frozen = blocks + 1 if share == 1 else round(share * blocks)
+        if share and not frozen:
+            raise HelipError(
+                f"freeze_{tower} {share:g}: is no block of the {tower} tower's {blocks}; raise it, or give 1 for the whole tower"
+            )
+        for name, place in members.items():
+            if share and place.depth <= frozen:
+                parameters[name].requires_grad_(False)
+
+
+def still(model: nn.Module) -> None:
+    """Puts modules in evaluation mode whose parameters are all frozen: their batch statistics and dropout stand still too."""
+    for module in model.modules():
+        own = list(module.parameters())
+        if own and not any(p.requires_grad for p in own):
+            module.eval()
+
+
+def rates(model: nn.Module, recipe: TrainConfig) -> dict[int, float]:
+    """Returns the factor of the learning rate of each parameter, by id(parameter), where it is not 1."""
+    if not isinstance(recipe, Refinement) or recipe.image_rate == recipe.text_rate == recipe.layer_decay == 1:
+        return {}
+    of_tower = {"image": recipe.image_rate, "text": recipe.text_rate, None: 1.0}
+    found, by_name = places(model), dict(model.named_parameters())
+    factors = {
+        name: of_tower[place.tower] * (recipe.layer_decay ** (place.blocks + 1 - place.depth) if place.tower else 1.0)
+        for name, place in found.items()
+    }
+    return {id(by_name[name]): factor for name, factor in factors.items() if factor != 1}

@@ -1,0 +1,209 @@
+"""The library in a loop of one's own: names, pair sets, the batch sampler, the loss, and the worked example of the docs."""
+
+import re
+import subprocess
+import sys
+
+import numpy as np
+import open_clip
+import pytest
+import torch
+from toys import ToyPairs
+
+import helip
+from helip.errors import HelipError
+from helip.losses import clip_loss, helip_loss
+from helip.selection.agreement import agreement
+from helip.selection.keep import keep_top
+from helip.training.duplicates import Duplicates
+
+
+@pytest.fixture(scope="module")
+def arrays():
+    rng = np.random.default_rng(0)
+    concept = rng.standard_normal((6, 8))[rng.integers(0, 6, 80)]
+    return tuple((concept + 0.5 * rng.standard_normal((80, 8))).astype(np.float32) for _ in range(2))
+
+
+@pytest.fixture(scope="module")
+def pairs(arrays):
+    return helip.mine(*arrays, helip.MiningSpec(k=4, tau_image=0.3, tau_text=0.3), workers=1)
+
+
+def unit(seed, rows=6, dim=5):
+    x = torch.randn(rows, dim, generator=torch.Generator().manual_seed(seed))
+    return torch.nn.functional.normalize(x, dim=1)
+
+
+def test_names_of_the_package():
+    names = ["HardPairSampler", "HelipLoss", "MiningSpec", "PairSet", "Sampler", "__version__", "clip_loss", "hard_negative_margin_loss"]
+    assert dir(helip) == [*names, "helip_loss", "mine", "select"] and all(getattr(helip, name) is not None for name in dir(helip))
+    assert re.fullmatch(r"\d+\.\d+\.\d+", helip.__version__)
+    with pytest.raises(AttributeError, match="has no attribute 'mines'"):
+        _ = helip.mines
+
+
+def test_importing_it_needs_neither_torch_nor_snakemake():
+    code = "import sys, helip; helip.__version__; dir(helip); print(sorted({'torch', 'snakemake', 'mlflow'} & sys.modules.keys()))"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "[]"
+
+
+def test_a_pair_set_is_a_sequence_of_lists(pairs, tmp_path):
+    outliers = f"{pairs.noise.mean():.1%}"
+    assert repr(pairs) == f"PairSet(80 targets, {len(pairs.ids)} hard pairs, {outliers} outliers, hpm, k 4)"
+    assert len(pairs) == 80 and pairs[3] is not None and (pairs[-1] == pairs.hard(79)).all()
+    assert [one.tolist() for one in pairs] == [pairs.hard(i).tolist() for i in range(80)]
+    with pytest.raises(IndexError, match="target 80 of a pair set of 80 targets"):
+        pairs[80]
+    pairs.save(tmp_path / "pairs")
+    assert (helip.PairSet.load(tmp_path / "pairs").ids == pairs.ids).all()
+
+
+@pytest.mark.parametrize("kind", [torch.float32, torch.float64, torch.bfloat16, np.float64])
+def test_tensors_and_other_float_types_are_mined(arrays, kind):
+    spec = helip.MiningSpec(k=4, tau_image=0.3, tau_text=0.3)
+    given = [torch.from_numpy(a).to(kind) if isinstance(kind, torch.dtype) else a.astype(kind) for a in arrays]
+    expected = [x.float().numpy() if isinstance(x, torch.Tensor) else x.astype(np.float32) for x in given]
+    keep = np.arange(80) % 9 > 0
+    mined = helip.mine(*given, spec, keep=torch.from_numpy(keep), workers=1)
+    np.testing.assert_array_equal(mined.ids, helip.mine(*expected, spec, keep=keep, workers=1).ids)
+
+
+def test_a_selection_of_arrays(arrays):
+    image, text = arrays
+    assert (helip.select(image, text, "agreement", 0.75, k=5) == keep_top(agreement(image, text, k=5), 0.75)).all()
+    scaled = helip.select(7 * torch.from_numpy(image).double(), text, "clip_score", 0.5)
+    cosine = (image * text).sum(1) / np.linalg.norm(image, axis=1) / np.linalg.norm(text, axis=1)
+    assert set(np.flatnonzero(scaled)) == set(np.argsort(-cosine)[:40])
+    assert helip.select(image, text, {"clip_score": 1, "agreement": 1}, 0.5, model_features=(image, text)).sum() == 40
+    for score, settings, words in (
+        ("clips", {}, "score 'clips': is none of clip_score"),
+        ("clip_score", {"k": 3}, "score clip_score: got an unexpected keyword argument 'k'"),
+        ({"clip_score": 1, "ridge": 1}, {"k": 3}, "k: settings are of one score"),
+    ):
+        with pytest.raises(HelipError, match=words):
+            helip.select(image, text, score, **settings)
+
+
+class Ids(torch.utils.data.Dataset):
+    def __len__(self):
+        return 80
+
+    def __getitem__(self, i):
+        return i
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_data_loader_gets_the_batches_of_the_sampler(pairs, workers):
+    one, plain = helip.HardPairSampler(pairs, 12, seed=3), helip.Sampler(80, 12, 3, pairs)
+    assert len(one) == len(plain) > 1
+    for epoch in range(2):
+        one.set_epoch(epoch)
+        loader = torch.utils.data.DataLoader(Ids(), batch_sampler=one, num_workers=workers)
+        assert [batch.tolist() for batch in loader] == [plain(epoch * len(plain) + step).ids.tolist() for step in range(len(plain))]
+    assert [batch.ids.tolist() for batch in plain] == [plain(step).ids.tolist() for step in range(len(plain))]
+
+
+def test_processes_share_the_rows_and_a_resumed_epoch_goes_on(pairs):
+    whole = list(helip.HardPairSampler(pairs, 12))
+    parts = [list(helip.HardPairSampler(pairs, 12, rank=rank, world_size=3)) for rank in range(3)]
+    assert [[i for part in rows for i in part] for rows in zip(*parts, strict=True)] == whole
+    resumed = helip.HardPairSampler(pairs, 12)
+    resumed.start_at(2)
+    assert len(resumed) == len(whole) - 2 and list(resumed) == whole[2:] and list(resumed) == whole
+    with pytest.raises(HelipError, match="batch_size 12 does not divide into 5 processes"):
+        helip.HardPairSampler(pairs, 12, rank=0, world_size=5)
+    with pytest.raises(HelipError, match="rank = 3: expected one of the world's 3"):
+        helip.HardPairSampler(pairs, 12, rank=3, world_size=3)
+
+
+def test_the_loss_has_open_clips_signature(pairs):
+    image, text, scale = unit(0, 12), unit(1, 12), torch.tensor(20.0)
+    plan = helip.HardPairSampler(pairs, 12).plan(0)
+    theirs, ours = open_clip.loss.ClipLoss(), helip.HelipLoss()
+    assert float(ours(image, text, scale)) == pytest.approx(float(theirs(image, text, scale)), rel=1e-6)
+    biased = [float(loss(image, text, scale, logit_bias=torch.tensor(-3.0))) for loss in (ours, theirs)]
+    assert biased[0] == pytest.approx(biased[1], rel=1e-6)
+    parts = ours(image, text, scale, output_dict=True, plan=plan)
+    assert set(parts) == {"contrastive_loss", "margin_loss"}
+    assert float(sum(parts.values())) == pytest.approx(float(helip_loss(image, text, scale, plan.seeds, plan.hard)), rel=1e-6)
+    logits = helip.HelipLoss(gamma=0.5, margin_on="logits")(image, text, scale, plan=plan)
+    assert float(logits) == pytest.approx(
+        float(helip_loss(image, text, scale, plan.seeds, plan.hard, gamma=0.5, margin_on="logits")), rel=1e-6
+    )
+
+
+def test_the_loss_masks_what_the_plan_calls_equal(pairs):
+    copies = Duplicates.from_values([i // 2 for i in range(80)], [[str(i)] for i in range(80)])
+    sampler = helip.HardPairSampler(pairs, 12, duplicates=copies)
+    plan = next(plan for plan in map(sampler.plan, range(40)) if len(plan.equal))
+    image, text = unit(0, 12), unit(1, 12)
+    plain = float(clip_loss(image, text, 20.0))
+    assert float(helip.HelipLoss(gamma=0)(image, text, 20.0, plan=plan)) < plain
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({"keep": np.ones(40, np.uint8)}, "keep: expected a bool array .40."),
+        ({"keep": np.arange(40)}, "keep: expected a bool array .40., .* got int64 .40."),
+        ({"keep": [True] * 40}, "got list"),
+        ({"arm": "HELIP"}, "arm = 'HELIP': expected one of control, cleaned, helip"),
+        ({"role": "neg"}, "role = 'neg': expected one of batch, negatives"),
+        ({"seed": None}, "seed = None: expected an integer of at least 0"),
+        ({"seed_fraction": 50}, "seed_fraction = 50: expected a share from 0 to 1"),
+        ({"seed_fraction": -1}, "seed_fraction = -1: expected a share"),
+        ({"p": 0}, "p = 0: expected an integer of at least 1"),
+        ({"batch_size": 0}, "batch_size = 0: expected an integer of at least 1"),
+        ({"batch_size": 64}, "a batch of 64 is larger than the 40 pairs left to train on: lower batch_size"),
+        ({"noise": range(37), "batch_size": 8}, "larger than the 3 pairs left .37 are outliers of the pair set.*--outliers 0.15"),
+    ],
+)
+def test_what_a_sampler_cannot_take(given, words):
+    settings = {"size": 40, "batch_size": 8, "seed": 0} | given
+    noise = settings.pop("noise", ())
+    with pytest.raises(HelipError, match=words):
+        helip.Sampler(pairs=ToyPairs(40, noise=noise), **settings)
+
+
+def test_more_hard_pairs_than_any_list_holds_are_refused(pairs):
+    with pytest.raises(HelipError, match="p = 5: no list of the pair set holds more than 4 hard pairs"):
+        helip.Sampler(80, 12, 0, pairs, p=5)
+    with pytest.raises(HelipError, match="step = -1"):
+        helip.Sampler(80, 12, 0, pairs)(-1)
+
+
+@pytest.mark.parametrize(
+    ("image", "seeds", "hard", "words"),
+    [
+        (3 * unit(0), [0], [[1]], "the first row has norm 3, and the loss takes unit rows"),
+        (unit(0), [7], [[1]], "seeds: 7 to 7 are no positions in a batch of 6"),
+        (unit(0), [0], [[4711]], "hard: 4711 to 4711 are no positions in a batch of 6"),
+        (unit(0), [0, 1], [[1]], "hard: expected .S, P., a row for each of the 2 seeds"),
+    ],
+)
+def test_what_a_loss_cannot_take(image, seeds, hard, words):
+    with pytest.raises(HelipError, match=words):
+        helip_loss(image, unit(1), 10.0, np.array(seeds), np.array(hard))
+
+
+def test_the_worked_example_of_the_docs(project):
+    page = (project / "docs" / "howto" / "library.md").read_text()
+    code = "\n".join(re.findall(r"```python\n(.*?)```", page, re.S))
+    torch.manual_seed(0)
+    rng = np.random.default_rng(0)
+    concept = rng.integers(0, 6, 64)
+    given = {
+        "model": open_clip.CLIP(
+            embed_dim=16,
+            vision_cfg={"image_size": 32, "patch_size": 16, "layers": 1, "width": 32, "head_width": 16},
+            text_cfg={"context_length": 8, "vocab_size": 50, "width": 32, "heads": 2, "layers": 1},
+        ),
+        "images": torch.from_numpy(rng.normal(size=(6, 3, 32, 32))[concept] + 0.1 * rng.normal(size=(64, 3, 32, 32))).float(),
+        "tokens": torch.from_numpy(np.concatenate([np.full((64, 1), 48), 1 + concept[:, None], np.full((64, 6), 0)], 1)),
+        "image_features": rng.normal(size=(6, 8))[concept] + 0.2 * rng.normal(size=(64, 8)),
+        "text_features": rng.normal(size=(6, 8))[concept] + 0.2 * rng.normal(size=(64, 8)),
+        "losses": [],
+    }
+    exec(code, given)
+    assert given["keep"].sum() == 58 and np.mean(given["losses"][-4:]) < np.mean(given["losses"][:4])

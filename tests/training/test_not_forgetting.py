@@ -1,0 +1,191 @@
+"""Options against forgetting: each does what it says, on models of a few thousand weights."""
+
+import csv
+import math
+
+import numpy as np
+import pytest
+import torch
+from pydantic import ValidationError
+from safetensors.torch import load_file
+from tiny_objectives import tiny
+from toys import RESNET, ToyCorpus, declaration, job, refinement
+
+from helip.config import Refinement, Retention
+from helip.errors import HelipError
+from helip.losses.distillation import distillation
+from helip.losses.hnml import helip_loss
+from helip.models import loading as models
+from helip.models.loading import open_start
+from helip.training import lora
+from helip.training.distributed import DistributedContext
+from helip.training.layers import freeze, places, rates
+from helip.training.loop import Trainer, train
+from helip.training.optimisation import optimiser
+
+
+def settings(**given) -> Refinement:
+    return Refinement(steps=4, batch_size=4, learning_rate=1.0, **given)
+
+
+def trained(folder, **given) -> tuple[dict, dict]:
+    """Weights before and after a training of a few steps."""
+    one = job(folder, refinement(steps=3, warmup_steps=0, **given))
+    before = {name: w.clone() for name, w in one.clip.model.state_dict().items()}
+    assert train(one, DistributedContext()) == 0
+    return before, load_file(folder / "model" / "open_clip_model.safetensors")
+
+
+def changed(before: dict, after: dict) -> set[str]:
+    return {name for name, w in before.items() if not torch.equal(w, after[name])}
+
+
+@pytest.mark.parametrize("tower", ["vit", "resnet", "timm"])
+def test_every_parameter_has_a_tower_and_a_depth(tower):
+    found = places(tiny(tower))
+    assert [name for name, place in found.items() if place.tower is None] == ["logit_scale"]
+    blocks = {"vit": 2, "resnet": 4, "timm": 4}[tower]
+    depths = {place.depth for place in found.values() if place.tower == "image"}
+    assert depths == set(range(blocks + 2)) and {p.blocks for p in found.values() if p.tower == "text"} == {2}
+    assert found["token_embedding.weight"].depth == 0 and found["text_projection"].depth == 3
+    if tower == "vit":
+        assert found["visual.conv1.weight"].depth == 0 and found["visual.proj"].depth == 3
+        assert found["visual.transformer.resblocks.1.mlp.c_fc.weight"].depth == 2
+    if tower == "resnet":
+        assert found["visual.layer1.0.conv1.weight"].depth == 1 and found["visual.attnpool.positional_embedding"].depth == 5
+
+
+def test_frozen_blocks_are_the_first_and_what_lies_before():
+    model = tiny()
+    freeze(model, settings(freeze_image=0.5, freeze_text=1.0))
+    free = {name for name, p in model.named_parameters() if p.requires_grad}
+    image = {name for name, place in places(model).items() if place.tower == "image" and place.depth >= 2}
+    assert free == image | {"logit_scale"} and "visual.transformer.resblocks.1.ln_1.weight" in image
+    with pytest.raises(HelipError, match="freeze_image 0.1: is no block of the image tower's 2"):
+        freeze(tiny(), settings(freeze_image=0.1))
+    with pytest.raises(ValidationError, match="nothing is left to train"):
+        settings(freeze_image=1, freeze_text=1)
+
+
+@pytest.mark.parametrize("accumulate", [1, 2])
+def test_a_frozen_tower_stays_as_it_was(tmp_path, accumulate):
+    corpus = ToyCorpus()
+    clip = models.new(declaration(RESNET), corpus, tmp_path / "tokenizer", seed=0)
+    one = job(tmp_path, refinement(steps=3, freeze_image=1.0, accumulate=accumulate), corpus, clip)
+    before = {name: w.clone() for name, w in clip.model.state_dict().items()}
+    assert train(one, DistributedContext()) == 0
+    moved = changed(before, load_file(tmp_path / "model" / "open_clip_model.safetensors"))
+    assert moved and not any(name.startswith("visual.") for name in moved)  # batch statistics among them
+
+
+def test_rates_by_tower_and_depth():
+    model = tiny()
+    recipe = settings(image_rate=0.5, text_rate=2.0, layer_decay=0.1)
+    factors, names = rates(model, recipe), dict(model.named_parameters())
+    of = lambda name: factors.get(id(names[name]), 1.0)  # noqa: E731
+    assert of("visual.proj") == 0.5 and of("text_projection") == 2.0 and of("logit_scale") == 1.0
+    assert of("visual.transformer.resblocks.1.mlp.c_fc.weight") == pytest.approx(0.05)
+    assert of("visual.conv1.weight") == pytest.approx(0.5e-3) and of("token_embedding.weight") == pytest.approx(2e-3)
+    plain = optimiser([tiny()], settings())
+    assert [group["factor"] for group in plain.param_groups] == [1.0, 1.0]
+
+
+def test_the_optimiser_steps_by_each_rate(tmp_path):
+    one = Trainer(job(tmp_path, refinement(image_rate=0.25, weight_decay=0.0, gamma=0.0)), DistributedContext())
+    batch, inputs = next(one.batches())
+    before = {name: p.detach().clone() for name, p in one.model.named_parameters()}
+    one.stepper(inputs, batch, 1e-3)
+    # the first step of AdamW is the learning rate wherever the gradient is far above eps
+    most = {n: float((p.detach() - before[n]).abs().max()) for n, p in one.model.named_parameters()}
+    assert most["visual.proj"] == pytest.approx(0.25e-3, rel=1e-2) and most["text_projection"] == pytest.approx(1e-3, rel=1e-2)
+
+
+def test_low_rank_updates_are_merged_on_export(tmp_path):
+    before, after = trained(tmp_path, lora=2)
+    assert before.keys() == after.keys()
+    moved = changed(before, after) - {"logit_scale"}
+    assert {"visual.transformer.resblocks.0.attn.in_proj_weight", "transformer.resblocks.0.mlp.c_fc.weight"} <= moved
+    for name in moved:
+        assert "resblocks" in name and torch.linalg.matrix_rank((after[name] - before[name]).double(), rtol=1e-4) == 2
+    start = open_start(tmp_path / "model").model.eval()
+    assert all(torch.equal(w, after[n]) for n, w in start.state_dict().items())
+
+
+def test_a_low_rank_update_is_nothing_before_it_is_trained():
+    model, pixels, tokens = tiny().eval(), torch.rand(2, 3, 32, 32), torch.randint(1, 40, (2, 12))
+    plain = model.encode_image(pixels), model.encode_text(tokens)
+    assert lora.add(model, 2) == 2 * 2 * 4  # towers, blocks; in_proj, out_proj, c_fc, c_proj
+    free = {name for name, p in model.named_parameters() if p.requires_grad}
+    assert all(name == "logit_scale" or name.endswith((".up", ".down")) for name in free)
+    assert torch.allclose(model.encode_image(pixels), plain[0], atol=1e-6) and torch.allclose(
+        model.encode_text(tokens), plain[1], atol=1e-6
+    )
+    with pytest.raises(HelipError, match="lora 64: the smallest matrix has rank 32"):
+        lora.add(tiny(), 64)
+
+
+def test_distillation_by_hand_and_at_the_start():
+    own, start = torch.tensor([[1.0, 0.0], [0.0, 0.0]]), torch.zeros(2, 2)
+    p = math.exp(1) / (math.exp(1) + 1)
+    divergence = 0.5 * math.log(0.5 / p) + 0.5 * math.log(0.5 / (1 - p))  # of row 0, and of column 0; the others are alike
+    assert float(distillation(own, start)) == pytest.approx(divergence / 2)
+    assert float(distillation(own, own)) == pytest.approx(0, abs=1e-7)
+
+
+def test_distillation_keeps_a_model_near_its_start(tmp_path):
+    ends = []
+    for weight in (1e-9, 100.0):
+        trained(tmp_path / str(weight), distill=weight, gamma=0.0)
+        with open(tmp_path / str(weight) / "model" / "curve.csv") as f:
+            rows = [float(row["distill"]) for row in csv.DictReader(f)]
+        assert rows[0] == pytest.approx(0, abs=1e-6)
+        ends.append(rows[-1])
+    assert 0 < ends[1] < ends[0] / 2
+
+
+def test_warmed_moments_change_no_weight(tmp_path):
+    one = Trainer(job(tmp_path, refinement(moments=3)), DistributedContext())
+    before = {name: w.clone() for name, w in one.model.state_dict().items()}
+
+    class Never:
+        seen = False
+
+    assert one._warm(Never()) and not changed(before, one.model.state_dict())
+    states = one.stepper.optimiser.state.values()
+    assert {float(state["step"]) for state in states} == {3.0}
+    assert all(state["exp_avg"].abs().sum() > 0 for state in states if state["exp_avg"].ndim > 1)
+    later = [one.sampler(step).ids for step in range(one.steps, one.steps + 3)]
+    assert not any(np.array_equal(one.sampler(step).ids, ids) for step in range(3) for ids in later)
+
+
+def test_a_fall_of_retention_ends_the_training(tmp_path):
+    scores, seen = iter([50.0, 49.0, 46.0]), []
+
+    def score(model):
+        seen.append({name: w.clone() for name, w in model.state_dict().items()})
+        return next(scores)
+
+    watched = refinement(steps=8, retention=Retention(set="anything", every=2, stop=3.0))
+    assert train(job(tmp_path, watched, retention_score=score), DistributedContext()) == 0
+    exported = open_start(tmp_path / "model").model.state_dict()
+    assert len(seen) == 3 and all(torch.equal(w, seen[1][n]) for n, w in exported.items())  # of step 2, before the fall
+    text = (tmp_path / "model" / "train.json").read_text()
+    assert '"retained_step": 2' in text and "retention fell more than 3 points: exported is step 2" in text
+
+
+def test_the_margin_is_of_cosines_or_of_logits():
+    image, text = torch.eye(3), torch.tensor([[0.8, 0.6, 0], [0, 0.8, 0.6], [0.6, 0, 0.8]])
+    # image 0: its hard pair 1 has cosine 0, negative 2 has 0.6
+    losses = [helip_loss(image, text, 10.0, np.array([0]), np.array([[1]]), gamma=g, margin_on=on) for g, on in
+              ((0.0, "cosines"), (1.0, "cosines"), (1.0, "logits"))]  # fmt: skip
+    assert float(losses[1] - losses[0]) == pytest.approx(0.6, abs=1e-5)
+    assert float(losses[2] - losses[0]) == pytest.approx(6.0, abs=1e-5)
+
+
+def test_a_recipe_says_what_the_margin_is_of(tmp_path):
+    parts = []
+    for on in ("cosines", "logits"):
+        one = Trainer(job(tmp_path / on, refinement(margin_on=on)), DistributedContext())
+        batch, inputs = next(one.batches())
+        parts.append(float(one.stepper.gradient(inputs, batch)[2]["margin"]))
+    assert parts[1] == pytest.approx(parts[0] * float(one.model.logit_scale.exp()), rel=1e-5) and parts[0] > 0

@@ -5,6 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 DOWNLOAD := .venv-download
+DOCS := .venv-docs
 TARGETS ?=
 WARM := $(BIN)/python -m helip.warm  # torch is imported once for all jobs of a graph
 PYTEST := $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
@@ -64,10 +65,41 @@ $(DOWNLOAD)/.ready: requirements-download.lock
 	$(DOWNLOAD)/bin/python -m pip install --quiet --no-compile --disable-pip-version-check --require-hashes -r requirements-download.lock
 	@touch $@
 
+# The documentation site, build/site: every link, reference and notebook is checked. Its tools have an environment of their own, which also
+# sees our packages, so that pages come from the code and the notebook runs.
+.PHONY: docs docs-tools readme screenshots container
+docs: $(DOCS)/.ready
+	NO_MKDOCS_2_WARNING=1 PYTHONPATH=.:slurm $(DOCS)/bin/mkdocs build --quiet
+	@echo "build/site/index.html"
+
+docs-tools: $(DOCS)/.ready
+
+$(DOCS)/.ready: requirements-docs.lock $(READY)
+	test -x $(DOCS)/bin/python || $(PYTHON) -m venv $(DOCS)
+	$(DOCS)/bin/python -m pip install --quiet --no-compile --disable-pip-version-check --require-hashes -r requirements-docs.lock
+	$(BIN)/python -c 'import sysconfig as s; print("import site; site.addsitedir(" + repr(s.get_path("purelib")) + ")")' \
+		> $$($(DOCS)/bin/python -c 'import sysconfig as s; print(s.get_path("purelib"))')/helip.pth
+	@touch $@
+
+# The parts of the README that come from the code and from results files: the picture of the pipeline and the table of what was found.
+readme: $(READY)
+	$(BIN)/python -m tools.pipeline
+	$(BIN)/python -m tools.results_tables
+
+# Pictures of the report page for the docs, at the width of a desktop and of a phone: by chromium, from results/miniature/report.html.
+screenshots: $(READY)
+	$(BIN)/python -m tools.screenshots
+
+# An image that holds the project, set up: make container, or make container DEVICE=cuda.
+DEVICE ?= cpu
+container:
+	docker build --build-arg DEVICE=$(DEVICE) --tag helip:$(DEVICE) .
+
 # The requirements of pyproject.toml, pinned and hashed, without naming a registry.
 lock:
 	uv pip compile --quiet --generate-hashes --no-header --no-annotate --python-version 3.11 pyproject.toml --extra test --extra build -o requirements.lock
 	uv pip compile --quiet --generate-hashes --no-header --no-annotate --python-version 3.11 requirements-download.in -o requirements-download.lock
+	uv pip compile --quiet --generate-hashes --no-header --no-annotate --python-version 3.11 requirements-docs.in -o requirements-docs.lock
 
 bench: $(READY)
 	for file in benchmarks/[a-z]*.py; do echo "== $$file"; $(BIN)/python $$file || exit 1; done

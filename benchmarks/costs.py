@@ -1,4 +1,6 @@
-"""CPU-seconds of one thread per unit of work, stage by stage, which docs/scale.md multiplies. Load disturbs it less than a stopwatch.
+"""CPU-seconds of one thread per unit of work, stage by stage, which docs/explanation/scale.md multiplies.
+
+Load disturbs CPU time less than a stopwatch.
 
 Weights are random (the arithmetic is the same); images are real where HELIP_DATA has them, else rendered.
 """

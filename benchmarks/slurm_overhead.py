@@ -1,6 +1,6 @@
 """What the executor plugin costs a job beside Snakemake's own start: a chain of jobs that do nothing, through submitit and without.
 
-python benchmarks/slurm_overhead.py [--cluster slurm] [--jobs 3] [--repeats 3]      (for slurm: on a login node, or see docs/cluster.md)
+python benchmarks/slurm_overhead.py [--cluster slurm] [--jobs 3] [--repeats 3]      (slurm: on a login node, or docs/howto/schedulers.md)
 
 A job through the plugin starts a Snakemake of its own, as with every cluster executor; that start is measured too, as a local run of one
 job, and taken off. What is left is the plugin's: pickling, sbatch, submitit's start on the node, and noticing the end.

@@ -1,5 +1,5 @@
 # A pre-training, a refinement, or the import of a published checkpoint. The resume state is not an output: Snakemake would delete it before
-# a restart (see Training in docs/architecture.md).
+# a restart (see Training in docs/explanation/architecture.md).
 rule train:
     input: **needs(Train)
     output: files(Train)

@@ -8,7 +8,7 @@ import pytest
 
 PROJECT = Path(__file__).parents[1]
 MEANINGLESS = {"said", "found", "about"}  # say what it is: options, matches, metadata
-FOLDERS = ("helip", "slurm", "benchmarks", "tests")
+FOLDERS = ("helip", "slurm", "benchmarks", "tests", "tools")
 LONGEST = 60  # characters of a test's name
 
 

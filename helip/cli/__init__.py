@@ -4,6 +4,7 @@ import importlib
 import os
 import signal
 import sys
+from collections.abc import Container
 
 from helip.errors import HelipError, nearest
 
@@ -42,6 +43,7 @@ GRAPH: Commands = {
     "ui": ("graph", "Ui", "show the MLflow store in a browser"),
 }
 COMMANDS: Commands = OWN | GRAPH
+FIRST = ("corpus", "select", "mine", "refine", "evaluate", "run", "plan", "data check", "doctor", "report")  # shown by `helip` alone
 STAGES = (  # commands of earlier versions that are stages now
     "evaluation-set", "download", "join", "fetch-model", "train-encoder", "table", "claims", "figure", "fingerprint",
     "contamination",
@@ -59,7 +61,7 @@ def main(argv: list[str] | None = None) -> int:
     try:
         match arguments:
             case []:
-                print(overview())
+                print(overview(FIRST))
                 return 2
             case ["-h" | "--help" | "help", *_]:
                 print(overview())
@@ -87,12 +89,14 @@ def main(argv: list[str] | None = None) -> int:
         return 130
 
 
-def overview() -> str:
-    """Returns both groups of commands with a line each, and what to do next."""
+def overview(names: Container[str] = COMMANDS) -> str:
+    """Returns those commands of both groups with a line each, and what to do next. By default: all commands."""
     lines = ["usage: helip COMMAND [options]     helip COMMAND --help says all of one command"]
     for title, commands in (("your own data", OWN), ("the graph: a study of experiments/studies", GRAPH)):
-        lines += ["", title, *(f"  {name:13} {line}" for name, (_, _, line) in commands.items())]
-    return "\n".join([*lines, "", "helip --version; helip --print-completion bash|zsh", "", NEXT])
+        lines += ["", title, *(f"  {name:13} {line}" for name, (_, _, line) in commands.items() if name in names)]
+    more = "helip --version; helip --print-completion bash|zsh"
+    lines += ["", more if names is COMMANDS else f"helip --help lists all {len(COMMANDS)} commands", "", NEXT]
+    return "\n".join(lines)
 
 
 def _run(arguments: list[str]) -> int:

@@ -10,22 +10,22 @@ from helip.config.base import ConfigModel, Name
 class Comparison(ConfigModel):
     """A comparison is of one run with another."""
 
-    run: Name
-    over: Name
+    run: Name  # of which something is said
+    over: Name  # the run that it is compared with
 
 
 class Claim(ConfigModel):
     """A claim is a sentence of the paper as a comparison of two runs, or of several pairs of them, by what was measured."""
 
-    text: str
-    place: str
-    table: Name
+    text: str  # the paper's sentence
+    place: str  # where in the paper
+    table: Name  # whose rows and columns decide it
     columns: tuple[Name, ...] = ()  # of that table, averaged; none: all of them
-    run: Name
+    run: Name  # of which it says something
     over: Name | None = None  # None: compared with `level`
     also: tuple[Comparison, ...] = ()  # further pairs that the sentence speaks of
     together: Literal["each", "mean"] = "each"  # with `also`: true of each pair, or of their mean
-    expect: Literal["higher", "not_lower", "equal"] = "higher"
+    expect: Literal["higher", "not_lower", "equal"] = "higher"  # what it says of `run` beside `over`
     margin: float = Field(0.5, ge=0)  # points (minutes, epochs): the smallest difference that counts; see helip/study/published.py
     gauge: Comparison | None = None  # not_lower, equal: the gain whose half the margin may not exceed
     than: tuple[Comparison, ...] = ()  # gains that this gain is to exceed, each
@@ -39,7 +39,7 @@ class Claim(ConfigModel):
     # accuracy: of the columns. attribute_overlap: share of a generated image's attributes that its hard pairs show too, percent;
     # pair_overlap: mean of that share and of the same of the captions. mining_minutes: wall-clock of the mining job. epochs: passes over
     # the corpus that the refinement took.
-    measure: Literal["accuracy", "attribute_overlap", "pair_overlap", "mining_minutes", "epochs"] = "accuracy"
+    measure: Literal["accuracy", "attribute_overlap", "pair_overlap", "mining_minutes", "epochs"] = "accuracy"  # what is compared
 
     @model_validator(mode="after")
     def _is_one_question(self) -> Self:

@@ -12,8 +12,8 @@ MetricName = Annotated[str, Field(pattern=r"^[a-z0-9_]+\.[a-z0-9_]+\.[a-z0-9_]+$
 class ContrastPair(ConfigModel):
     """One run beside another, seed by seed."""
 
-    run: Name
-    against: Name
+    run: Name  # of which something is asked
+    against: Name  # the run that it is compared with
 
 
 class PrimaryContrast(ConfigModel):
@@ -23,8 +23,8 @@ class PrimaryContrast(ConfigModel):
     """
 
     question: str  # as a reader would ask it
-    run: Name
-    against: Name
+    run: Name  # of which something is asked
+    against: Name  # the run that it is compared with
     metrics: tuple[MetricName, ...] = Field(min_length=1)  # set.task.metric, as metrics files name them: cifar10.zeroshot.acc1
     pooled: tuple[ContrastPair, ...] = ()  # further pairs that the mean is over
 

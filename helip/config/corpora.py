@@ -11,13 +11,13 @@ class GeneratedCorpus(ConfigModel):
     """This corpus is a world of captioned scenes drawn from a seed. Its truth is kept beside it for measuring, never for training."""
 
     kind: Literal["generated"] = "generated"
-    label: str = ""
+    label: str = ""  # what tables add to the corpus' name
     size: int = Field(gt=0)  # pairs
     image_size: int = Field(32, ge=16)  # pixels a side
     mismatched: Share = 0.12  # share of pairs whose caption belongs to another scene
     world_seed: Seed = 0  # the concepts: shared by all corpora and evaluation sets of a study
     seed: Seed = 0  # the scenes drawn from them
-    samples_per_shard: int = Field(2000, gt=0)
+    samples_per_shard: int = Field(2000, gt=0)  # pairs in a .tar file
 
 
 PATH = "a file, a folder, or several: globs, brace lists x-{0000..0009}.tar and a::b; $VARIABLES are expanded"
@@ -30,7 +30,7 @@ class ShardCorpus(ConfigModel):
     """This corpus is a set of WebDataset shards as img2dataset writes them: `key.jpg|png|webp`, `key.txt`, optionally `key.json`."""
 
     kind: Literal["webdataset"] = "webdataset"
-    label: str = ""
+    label: str = ""  # what tables add to the corpus' name
     path: str = Field(description=f".tar files or a folder of them: {PATH}")
     captions: str = Field(
         "txt",
@@ -65,7 +65,7 @@ class TableCorpus(ConfigModel):
     """
 
     kind: Literal["table"] = "table"
-    label: str = ""
+    label: str = ""  # what tables add to the corpus' name
     path: str = Field(description="a .csv, .tsv, .txt, .json or .jsonl file, or .parquet files (a folder too); $VARIABLES are expanded")
     image_column: str | None = Field(None, description="column of the images; by default the first of the usual names that is there")
     caption_column: str | None = Field(None, description="column of the captions; by default the first of the usual names that is there")
@@ -86,25 +86,25 @@ class DownloadedCorpus(ConfigModel):
     """
 
     kind: Literal["downloaded"] = "downloaded"
-    label: str = ""
+    label: str = ""  # what tables add to the corpus' name
     table: str  # .csv, .tsv or .parquet (a folder of parquet files too): a path with $VARIABLES, or an http(s) address
     obtain: str = ""  # where to get the table, for whoever has not
     header: tuple[str, ...] | None = None  # the columns of a table that does not name them in its first line
-    url_column: str = "url"
-    caption_column: str = "caption"
+    url_column: str = "url"  # of the addresses
+    caption_column: str = "caption"  # of the captions
     hash_column: str | None = None  # of the image's bytes as published: an image of another hash is refused and counted
-    hash: Literal["md5", "sha256", "sha512"] | None = None
+    hash: Literal["md5", "sha256", "sha512"] | None = None  # algorithm of hash_column
     sample: int | None = Field(None, gt=0)  # rows drawn from the table, uniformly without replacement
-    sample_seed: Seed = 0
+    sample_seed: Seed = 0  # random seed of that draw
     mirror: str | None = None  # address of ready-made shards with one {0000..0575}: then the table is not read
     image_size: int = Field(256, gt=0)  # pixels of the shorter side; smaller images stay as they are
-    samples_per_shard: int = Field(10000, gt=0)
+    samples_per_shard: int = Field(10000, gt=0)  # pairs in a .tar file
     timeout: int = Field(10, gt=0)  # seconds a server may be silent
-    retries: int = Field(1, ge=0)
+    retries: int = Field(1, ge=0)  # further attempts at an address
     processes: int = Field(16, gt=0)  # 64 connections each
-    published_size: int | None = None
+    published_size: int | None = None  # pairs in the published corpus, to state the recovered share
     min_recovered: Share = 0.0  # share of the table's rows below which the corpus fails
-    max_quarantined: Share = 0.05
+    max_quarantined: Share = 0.05  # share of samples without a readable image or caption above which the corpus fails
 
     @model_validator(mode="after")
     def _hash_is_named(self) -> Self:
@@ -124,9 +124,9 @@ class UnionCorpus(ConfigModel):
     """This corpus is other corpora of the study one behind the other; nothing is copied."""
 
     kind: Literal["union"] = "union"
-    label: str = ""
-    of: tuple[Name, ...] = Field(min_length=2)
-    published_size: int | None = None
+    label: str = ""  # what tables add to the corpus' name
+    of: tuple[Name, ...] = Field(min_length=2)  # corpora of the study, in this order
+    published_size: int | None = None  # pairs in the published corpus, to state the recovered share
 
 
 class TrainPartCorpus(ConfigModel):
@@ -149,12 +149,12 @@ class MismatchedCorpus(ConfigModel):
     """
 
     kind: Literal["mismatched"] = "mismatched"
-    label: str = ""
+    label: str = ""  # what tables add to the corpus' name
     of: Name  # a corpus of the study that holds samples of its own
     share: Share  # of the pairs that get the captions of another
     near: Share = 0.0  # of these, those swapped with one of the `nearest` in words; the others' captions are permuted among each other
     nearest: int = Field(20, gt=0)  # by cosine of TF-IDF over the words of all captions of an image
-    seed: Seed = 0
+    seed: Seed = 0  # random seed of the draw
 
 
 Corpus = Annotated[

@@ -14,7 +14,7 @@ class TimmEncoder(ConfigModel):
     """This is an image encoder of timm."""
 
     library: Literal["timm"] = "timm"
-    modality: Literal["image"] = "image"
+    modality: Literal["image"] = "image"  # what it encodes
     model: str  # a timm model name, e.g. vit_small_patch8_224.dino
     weights: str | None = None  # a local file, or package:NAME for those in an installed package; None lets timm find or download them
     centre: bool = False  # subtract the corpus mean before normalising
@@ -24,29 +24,29 @@ class TimmEncoder(ConfigModel):
         None, gt=0
     )  # pixels a side of a vision transformer's input, or of a package's network; None: as timm says
     mean: tuple[float, float, float] | None = None  # of the pixels, in [0, 1], where the weights want others than timm says
-    std: tuple[float, float, float] | None = None
+    std: tuple[float, float, float] | None = None  # of the pixels, as mean
 
 
 class TorchvisionEncoder(ConfigModel):
     """This is an image encoder of torchvision."""
 
     library: Literal["torchvision"] = "torchvision"
-    modality: Literal["image"] = "image"
+    modality: Literal["image"] = "image"  # what it encodes
     model: str  # a torchvision classifier; its features are the input of its last layer
     tag: str  # torchvision's name of the weights, e.g. IMAGENET1K_SWAG_LINEAR_V1 of vit_b_16 (SWAG ViT-B/16 is not in timm)
     weights: str | None = None  # a local file; None lets torchvision find or download them
     precision: Precision = "fp16"
-    centre: bool = False
+    centre: bool = False  # subtract the corpus mean before normalising
 
 
 class OpenClipEncoder(ConfigModel):
     """This is one tower of an open_clip model."""
 
     library: Literal["open_clip"] = "open_clip"
-    modality: Literal["image", "text"]
+    modality: Literal["image", "text"]  # the tower
     model: str  # a checkpoint as every command names it: NAME@TAG, NAME@FILE, hf-hub:ORG/NAME or a folder
     precision: Precision = "fp16"
-    centre: bool = False
+    centre: bool = False  # subtract the corpus mean before normalising
 
     @model_validator(mode="before")
     @classmethod
@@ -60,27 +60,27 @@ class SentenceEncoder(ConfigModel):
     """This is a text encoder of sentence-transformers."""
 
     library: Literal["sentence_transformers"] = "sentence_transformers"
-    modality: Literal["text"] = "text"
+    modality: Literal["text"] = "text"  # what it encodes
     model: str  # a hub name, a folder, or package:NAME for weights inside an installed package
     layers: int | None = Field(None, gt=0)  # only the first so many of its transformer layers, mean-pooled; None: all
     precision: Precision = "fp16"
-    centre: bool = False
+    centre: bool = False  # subtract the corpus mean before normalising
 
 
 class SelfSupervisedEncoder(ConfigModel):
     """This is a small SimCLR encoder (arXiv 2002.05709) that is trained here, for places with no downloads."""
 
     library: Literal["simclr"] = "simclr"
-    modality: Literal["image"] = "image"
+    modality: Literal["image"] = "image"  # what it encodes
     corpus: Name | None = None  # the corpus of the study that it is trained on, to serve them all; None: on each corpus its own
-    width: int = 32
+    width: int = 32  # channels of its first layer
     dim: int = 128  # of the features
     image_size: int = Field(32, ge=16)  # pixels a side that images are resized to
-    epochs: float = Field(4, gt=0)
-    batch_size: int = Field(256, gt=1)
-    learning_rate: float = 1e-3
-    temperature: float = 0.2
-    seed: Seed = 0
+    epochs: float = Field(4, gt=0)  # passes over the corpus
+    batch_size: int = Field(256, gt=1)  # images in a step, two views of each
+    learning_rate: float = 1e-3  # the highest; warm-up, then a cosine
+    temperature: float = 0.2  # of the NT-Xent loss
+    seed: Seed = 0  # random seed of weights, batches and views
     centre: bool = True  # uncentred SimCLR cosines have a median of about 0.7: tau would mean nothing
 
 
@@ -88,10 +88,10 @@ class RunEncoder(ConfigModel):
     """This is a tower of a CLIP that the study itself pre-trains, as the paper took one of OpenAI's, for places with no downloads."""
 
     library: Literal["run"] = "run"
-    modality: Literal["image", "text"]
+    modality: Literal["image", "text"]  # the tower
     run: Name  # a pre-training of the study
-    seed: Seed = 0
-    centre: bool = False
+    seed: Seed = 0  # of that pre-training
+    centre: bool = False  # subtract the corpus mean before normalising
 
 
 Encoder = Annotated[

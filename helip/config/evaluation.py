@@ -11,21 +11,21 @@ class GeneratedSet(ConfigModel):
     """This set is an analogue of one of the paper's sets in the generated world, written in CLIP benchmark's wds layout."""
 
     kind: Literal["generated"] = "generated"
-    task: Literal["classification", "retrieval"]
-    probe: bool = False
+    task: Literal["classification", "retrieval"]  # what it is evaluated for
+    probe: bool = False  # whether it has a linear probe too
     items: int = Field(1000, gt=0)  # test images
     train_items: int = Field(0, ge=0)  # for the linear probe
-    image_size: int = Field(32, ge=16)
-    world_seed: Seed = 0
-    seed: Seed = 1
+    image_size: int = Field(32, ge=16)  # pixels a side
+    world_seed: Seed = 0  # the concepts: that of the corpora it is meant for
+    seed: Seed = 1  # the scenes drawn from them
 
 
 class Expected(ConfigModel):
     """These are the facts that a published evaluation set is known by; `helip data check` compares them. Digests are sha256 of lines."""
 
-    items: int | None = None
-    train_items: int | None = None
-    classes: int | None = None
+    items: int | None = None  # test images
+    train_items: int | None = None  # training images
+    classes: int | None = None  # how many
     class_names: str | None = None  # digest
     templates: str | None = None  # digest
 
@@ -34,27 +34,27 @@ class WdsSet(ConfigModel):
     """This set is a folder in CLIP benchmark's wds layout: classnames.txt, templates, {split}/nshards.txt, {split}/0.tar ..."""
 
     kind: Literal["wds"] = "wds"
-    task: Literal["classification", "retrieval"]
-    probe: bool = False
-    path: str
-    split: str = "test"
+    task: Literal["classification", "retrieval"]  # what it is evaluated for
+    probe: bool = False  # whether it has a linear probe too
+    path: str  # its folder; $VARIABLES are expanded
+    split: str = "test"  # that is evaluated
     validation: str | None = None  # split of the authors' own that chooses a probe's strength; None: a fixed fifth of the training split
     obtain: str = ""  # where to get it, for whoever has not
-    expected: Expected = Expected()
+    expected: Expected = Expected()  # what `helip data check` compares it with
 
 
 class BenchmarkSet(ConfigModel):
     """This set is one that CLIP benchmark builds itself, by its name there."""
 
     kind: Literal["clip_benchmark"] = "clip_benchmark"
-    task: Literal["classification", "retrieval"]
-    probe: bool = False
-    name: str
-    root: str
-    split: str = "test"
+    task: Literal["classification", "retrieval"]  # what it is evaluated for
+    probe: bool = False  # whether it has a linear probe too
+    name: str  # of CLIP benchmark's data set
+    root: str  # its folder; $VARIABLES are expanded
+    split: str = "test"  # that is evaluated
     validation: str | None = None  # split of the authors' own that chooses a probe's strength; None: a fixed fifth of the training split
     obtain: str = ""  # where to get it, for whoever has not
-    expected: Expected = Expected()
+    expected: Expected = Expected()  # what `helip data check` compares it with
 
 
 class HeldOutSet(ConfigModel):

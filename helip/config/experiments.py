@@ -32,18 +32,18 @@ class Interpolation(ConfigModel):
 class Run(ConfigModel):
     """A run is one model of the paper. `start` is the run whose checkpoint it refines; `base` is a run whose entry it inherits."""
 
-    question: str = ""
-    base: Name | None = None
-    corpus: Name | None = None
-    model: Name | None = None
+    question: str = ""  # what this run is there to answer
+    base: Name | None = None  # the run whose entry it inherits
+    corpus: Name | None = None  # of the study, that it is trained on
+    model: Name | None = None  # of the study's models
     objective: Name | None = None  # a pre-training recipe of the study
-    start: Name | None = None
+    start: Name | None = None  # the run whose checkpoint it refines
     refine: dict[str, Any] | None = None  # what differs from the study's refinement
     pairs: dict[str, Any] | None = None  # what differs from the study's mining
     select: dict[str, Any] | None = None  # what differs from the study's selection; {} takes it as it is
     false_negative_margin: float | None = None  # leaves out hard pairs that the start checkpoint takes for matches, within this cosine
     interpolate: Interpolation | None = None  # instead of a training: another run and its start, in one model
-    seeds: tuple[int, ...] | None = None
+    seeds: tuple[int, ...] | None = None  # training seeds; none: the study's
     repeats: int = Field(1, gt=0)  # refinements of each start checkpoint, with different batches
     tables: dict[Name, str] = {}  # rows beyond those of tables.yaml: table name -> label
 
@@ -58,10 +58,10 @@ class Run(ConfigModel):
 class Resources(ConfigModel):
     """These are what a rule asks of the scheduler."""
 
-    threads: int = Field(1, gt=0)
-    mem_mb: int = Field(2000, gt=0)
+    threads: int = Field(1, gt=0)  # cores on each node
+    mem_mb: int = Field(2000, gt=0)  # memory on each node, MB
     runtime: int = Field(60, gt=0)  # minutes
-    gpu: int = Field(0, ge=0)
+    gpu: int = Field(0, ge=0)  # GPUs of the whole job
     pairs_per_shard: int | None = Field(None, gt=0)  # mine: targets of a job; a larger corpus is mined by several, and joined
 
 
@@ -77,7 +77,7 @@ class PublishedCheckpoint(ConfigModel):
     A file or an address is of SLIP's or DeCLIP's layout; `model` is any checkpoint that the commands take.
     """
 
-    url: str | None = None
+    url: str | None = None  # its address
     path: str | None = None  # a file that you put there yourself, where no plain address serves it; $VARIABLES are expanded
     model: str | None = None  # a checkpoint as every command names it: NAME@TAG, NAME@FILE, hf-hub:ORG/NAME or a folder
     obtain: str = ""  # where to get that file
@@ -102,23 +102,23 @@ class Cost(ConfigModel):
 class StudyConfig(ConfigModel):
     """A study binds the names of the paper's runs to corpora, models, encoders, recipes and evaluation sets (experiments/studies)."""
 
-    question: str
-    seeds: tuple[int, ...] = Field(min_length=1)
-    corpora: dict[Name, Corpus]
-    models: dict[Name, AnyModel]
-    encoders: dict[Name, Encoder]
-    pretraining: dict[Name, TrainConfig]
-    refinement: Refinement
-    mining: Pairs
-    selection: Selection = Selection()
-    evaluation: dict[Name, EvaluationSet]
+    question: str  # what the study is there to answer
+    seeds: tuple[int, ...] = Field(min_length=1)  # training seeds: so many independent pre-trainings of each run
+    corpora: dict[Name, Corpus]  # what each corpus of the paper stands for
+    models: dict[Name, AnyModel]  # what each architecture stands for
+    encoders: dict[Name, Encoder]  # for mining and for scores
+    pretraining: dict[Name, TrainConfig]  # recipes of pre-training, by objective
+    refinement: Refinement  # the recipe of every refinement, where a run says nothing else
+    mining: Pairs  # how every pair set is mined, where a run says nothing else
+    selection: Selection = Selection()  # how pairs are selected, where a run says nothing else
+    evaluation: dict[Name, EvaluationSet]  # what each evaluation set stands for
     first: tuple[Name, ...] = ()  # pre-trainings that come first: `first/table1` has their rows and their refinements' alone
     runs: dict[Name, dict[str, Any]] = {}  # what this study sets differently in a run, or runs of its own
     contrasts: dict[Name, PrimaryContrast] = {}  # what the study is made to answer, fixed before its first run
     analogues: bool = False  # its sets stand for the paper's: only gains are comparable, no levels
     meaningless: bool = False  # its numbers mean nothing, and decide nothing
     published: dict[Name, PublishedCheckpoint] = {}  # runs whose model is fetched instead of trained
-    resources: dict[Stage, Resources] = {}
+    resources: dict[Stage, Resources] = {}  # what each stage asks of the scheduler
     costs: dict[str, Cost] = {}  # by stage, or by stage.name: train.vit_b16, encode.dino_vits8
 
     @model_validator(mode="after")
@@ -134,9 +134,9 @@ class StudyConfig(ConfigModel):
 class Column(ConfigModel):
     """A column of a table is one metric on one evaluation set."""
 
-    key: Name
-    label: str
-    set: Name
+    key: Name  # its name in claims and averages
+    label: str  # over the column
+    set: Name  # the evaluation set
     metric: str  # task.metric, e.g. zeroshot.acc1, retrieval.text_recall_at_1, probe.acc1
 
 
@@ -144,18 +144,18 @@ class Row(ConfigModel):
     """A row of a table is one run, with the numbers that the paper prints for it."""
 
     corpus: str  # the group the paper prints the row in
-    label: str
-    run: Name
-    published: dict[Name, float] = {}
+    label: str  # of the method
+    run: Name  # whose numbers stand in it
+    published: dict[Name, float] = {}  # what the paper prints, by column
     ours: bool = False  # a row the paper does not have
 
 
 class Contrast(ConfigModel):
     """A contrast sets two refinements of one start beside each other: what the second adds to the first."""
 
-    label: str
-    run: Name
-    over: Name
+    label: str  # of its row
+    run: Name  # of which something is said
+    over: Name  # the run that it is compared with
 
 
 MINING_MINUTES = "mine.minutes"  # the metric of a column of mining times
@@ -164,14 +164,14 @@ MINING_MINUTES = "mine.minutes"  # the metric of a column of mining times
 class Table(ConfigModel):
     """A table of the paper, and which runs and metrics stand in it (experiments/paper/tables.yaml)."""
 
-    title: str
+    title: str  # over the table
     place: str  # where in the paper
-    columns: tuple[Column, ...]
+    columns: tuple[Column, ...]  # one metric each
     average: bool | tuple[Name, ...] = False  # of all columns, or of those named
     pooled: bool = False  # also the mean over corpora of the rows of one label
-    rows: tuple[Row, ...]
+    rows: tuple[Row, ...]  # one run each
     contrasts: tuple[Contrast, ...] = ()  # of its rows
-    note: str = ""
+    note: str = ""  # under the table
 
     @model_validator(mode="after")
     def _averages_what_it_has(self) -> Self:
@@ -209,8 +209,8 @@ class AccuracyBySize(ConfigModel):
     """A figure of accuracy by size of the corpus, ours beside what the paper printed."""
 
     kind: Literal["accuracy_by_size"]
-    title: str
-    note: str = ""
+    title: str  # over the figure
+    note: str = ""  # under the figure
     table: Name  # of tables.yaml: the numbers plotted
     sizes: dict[str, float]  # corpus as the paper names it -> its pairs
 
@@ -219,9 +219,9 @@ class PairSheet(ConfigModel):
     """A figure of target pairs and their hard pairs, one row per mining method."""
 
     kind: Literal["pair_sheet"]
-    title: str
-    note: str = ""
-    methods: tuple[Literal["hpm", "fast_hpm", "image", "text"], ...] = Field(min_length=2)
+    title: str  # over the figure
+    note: str = ""  # under the figure
+    methods: tuple[Literal["hpm", "fast_hpm", "image", "text"], ...] = Field(min_length=2)  # of mining, one row of the sheet each
     targets: tuple[int, int]  # the first of the drawn targets shown, and the end
 
 
@@ -229,8 +229,8 @@ class MiningQuality(ConfigModel):
     """A figure of what was mined and what was dropped, against what the generator knows."""
 
     kind: Literal["mining_quality"]
-    title: str
-    note: str = ""
+    title: str  # over the figure
+    note: str = ""  # under the figure
 
 
 Figure = Annotated[AccuracyBySize | PairSheet | MiningQuality, Field(discriminator="kind")]
@@ -240,12 +240,12 @@ class Question(ConfigModel):
     """Where the report reads off whether refinement beats plain continued training."""
 
     table: Name  # every refinement beside its control; the report does not wait for it
-    claim: Name
+    claim: Name  # the claim that asks the same of the paper's own tables
     asked_once: Name  # the run declared beforehand, whose p-value needs no correction
 
 
 class ReportConfig(ConfigModel):
     """What a study's report asks and draws (experiments/paper/report.yaml)."""
 
-    question: Question
-    figures: dict[Name, Figure]
+    question: Question  # what the first screen answers
+    figures: dict[Name, Figure]  # by name

@@ -55,8 +55,8 @@ class MiningSpec(ConfigModel):
 class Pairs(MiningSpec):
     """This is a mining job of the graph: a spec and the names of its two encoders."""
 
-    image_encoder: Name
-    text_encoder: Name
+    image_encoder: Name  # of the study's encoders
+    text_encoder: Name  # of the study's encoders
 
 
 ScoreName = Literal["clip_score", "s_clip_loss", "norm_sim", "agreement", "ridge", "lemon"]

@@ -15,8 +15,8 @@ Beta = Annotated[float, Field(ge=0, lt=1)]
 class Model(ConfigModel):
     """This is an open_clip architecture: by name, or by its config (`embed_dim`, `vision_cfg`, `text_cfg`)."""
 
-    open_clip: str | None = None
-    config: dict[str, Any] | None = None
+    open_clip: str | None = None  # an architecture of open_clip, by its name
+    config: dict[str, Any] | None = None  # or its fields: embed_dim, vision_cfg, text_cfg
     tokenizer: Literal["clip", "corpus"] = "clip"  # corpus: a small byte-pair vocabulary learnt from the run's own corpus
     vocabulary: int = Field(2048, ge=300)  # of a corpus tokenizer
 
@@ -37,12 +37,12 @@ class FrozenModel(ConfigModel):
     mirrored.
     """
 
-    image_trunk: Name
-    text_trunk: Name
+    image_trunk: Name  # an image encoder of the study
+    text_trunk: Name  # a text encoder of the study
     head: Literal["mlp", "residual"] = "mlp"
-    embed_dim: Width = 256
-    hidden: Width = 512
-    dropout: float = Field(0.3, ge=0, lt=1)
+    embed_dim: Width = 256  # width of the joint space
+    hidden: Width = 512  # width of the heads' hidden layer
+    dropout: float = Field(0.3, ge=0, lt=1)  # share of the hidden layer that is dropped in training
     views: Width = 2  # cached of each image
     crop_scale: tuple[float, float] | None = None  # smallest and largest share of the image's area in the crops
 
@@ -91,8 +91,8 @@ class SlipObjective(ConfigModel):
     """This is CLIP and SimCLR together (arXiv 2112.12750)."""
 
     name: Literal["slip"] = "slip"
-    simclr_weight: Weight = 1.0
-    simclr_temperature: Positive = 0.1
+    simclr_weight: Weight = 1.0  # of SimCLR's loss beside CLIP's
+    simclr_temperature: Positive = 0.1  # of SimCLR's loss
     head: tuple[Width, Width] = (4096, 256)  # hidden and output width of the SimCLR MLP
 
 
@@ -100,7 +100,7 @@ class DeclipObjective(ConfigModel):
     """This is DeCLIP: CLIP over views, nearest-neighbour text, SimSiam and masked language (arXiv 2110.05208)."""
 
     name: Literal["declip"] = "declip"
-    queue: Width = 65536
+    queue: Width = 65536  # captions kept to find a nearest neighbour among
     head: tuple[Width, Width] = (1024, 512)  # width of SimSiam's projector, and of its predictor's hidden layer
 
 
@@ -108,24 +108,24 @@ class CyclipObjective(ConfigModel):
     """This is CLIP with in-modal and cross-modal consistency (arXiv 2205.14459); both fields are weights."""
 
     name: Literal["cyclip"] = "cyclip"
-    in_modal: Weight = 0.25
-    cross_modal: Weight = 0.25
+    in_modal: Weight = 0.25  # weight of the in-modal consistency
+    cross_modal: Weight = 0.25  # weight of the cross-modal consistency
 
 
 class CloobObjective(ConfigModel):
     """This is InfoLOOB over Hopfield retrievals (arXiv 2110.11316)."""
 
     name: Literal["cloob"] = "cloob"
-    hopfield_beta: Positive = 8.0
-    inverse_temperature: Positive = 30.0
+    hopfield_beta: Positive = 8.0  # inverse temperature of the Hopfield retrieval
+    inverse_temperature: Positive = 30.0  # of the loss; fixed
 
 
 class HnNceObjective(ConfigModel):
     """This is InfoNCE with negatives weighted by their hardness (arXiv 2301.02280)."""
 
     name: Literal["hn_nce"] = "hn_nce"
-    alpha: Weight = 1.0
-    beta: Weight = 0.25
+    alpha: Weight = 1.0  # weight of the positive in the denominator
+    beta: Weight = 0.25  # how sharply hard negatives weigh more; 0: all alike
 
 
 class SiglipObjective(ConfigModel):

@@ -94,7 +94,8 @@ class Extractor:
         workers = min(self.workers, 1) if data.is_wds else self.workers
         dataset = data.open(self.model.transform, split)
         loader = torch.utils.data.DataLoader(dataset, IMAGES, num_workers=workers, collate_fn=_collate)
-        return loader if data.is_wds else progress(loader, len(loader), f"{data.name} {split}", f"batches of {IMAGES}")
+        known = None if data.is_wds else len(loader)  # nobody knows how long a stream is
+        return progress(loader, known, f"{data.name} {split}", f"batches of {IMAGES}")
 
     def _encode_texts(self, texts: list[str]) -> np.ndarray:
         parts = [self.model.encode_texts(texts[i : i + TEXTS]).numpy() for i in range(0, len(texts), TEXTS)]

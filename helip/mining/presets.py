@@ -1,4 +1,4 @@
-"""Mining as the paper describes it and as its released code does it (docs/discrepancies.md lists where they part)."""
+"""Mining as the paper describes it and as its released code does it (docs/explanation/discrepancies.md lists where they part)."""
 
 from typing import Any
 

@@ -156,7 +156,7 @@ def document(study: Study, contents: Contents) -> Document:
 
 
 def _ledger(study: Study) -> str:
-    """docs/discrepancies.md, without its title."""
+    """docs/explanation/discrepancies.md, without its title."""
     return re.sub(r"^# .*\n", "", ledger(study).read_text()) if ledger(study).exists() else ""
 
 

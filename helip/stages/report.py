@@ -14,7 +14,7 @@ from helip.study import Study
 
 def ledger(study: Study) -> Path:
     """Returns the page that says where paper, released code and project differ."""
-    return study.file.parents[2] / "docs" / "discrepancies.md"
+    return study.file.parents[2] / "docs" / "explanation" / "discrepancies.md"
 
 
 @dataclass(frozen=True)

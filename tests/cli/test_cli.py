@@ -6,7 +6,7 @@ from importlib.metadata import version
 
 import pytest
 
-from helip.cli import COMMANDS, GRAPH, OWN, main
+from helip.cli import COMMANDS, FIRST, GRAPH, OWN, main
 
 MAKES = {  # the JSON in what a command makes, and arguments that read `INPUT`
     "corpus": ("manifest.json", "--data INPUT"),
@@ -53,15 +53,40 @@ WRONG = {
 }
 
 
-@pytest.mark.parametrize(("arguments", "code"), [([], 2), (["--help"], 0), (["-h"], 0)])
-def test_both_groups_are_listed_with_the_next_steps(arguments, code, capsys):
-    assert main(arguments) == code
+@pytest.mark.parametrize("option", ["--help", "-h"])
+def test_both_groups_are_listed_with_the_next_steps(option, capsys):
+    assert main([option]) == 0
     printed = capsys.readouterr().out
     graph = printed.index("the graph: a study of experiments/studies")
     for commands, part in ((OWN, printed[:graph]), (GRAPH, printed[graph:])):
         for name, (_, _, line) in commands.items():
             assert f"  {name:13} {line}\n" in part
     assert "make table1" in printed and "helip refine --help" in printed
+
+
+def test_alone_it_shows_the_ten_that_matter_and_what_is_next(capsys):
+    assert main([]) == 2
+    lines = capsys.readouterr().out.splitlines()
+    groups = [lines.index("your own data"), lines.index("the graph: a study of experiments/studies")]
+    shown = [line[2:15].strip() for line in lines[:-2] if line.startswith("  ")]
+    assert shown == [name for name in (*OWN, *GRAPH) if name in FIRST] and len(shown) == 10
+    assert groups[1] - groups[0] == 2 + sum(name in OWN for name in shown)
+    assert f"helip --help lists all {len(COMMANDS)} commands" in lines
+    assert lines[-2].startswith("next: make table1") and lines[-1].strip().startswith("helip refine --help")
+
+
+def test_a_file_that_the_system_refuses_is_one_sentence(monkeypatch, capsys):
+    def refused(error):
+        def run(self):
+            raise error
+
+        monkeypatch.setattr("helip.cli.graph.Doctor.run", run)
+        return main(["doctor"])
+
+    assert refused(PermissionError(13, "Permission denied", "/data/x.tar")) == 2
+    assert capsys.readouterr().err == "helip doctor: /data/x.tar: Permission denied\n"
+    with pytest.raises(OSError, match="no file of the user's"):
+        refused(OSError("no file of the user's"))
 
 
 def test_help_and_version_import_nothing_that_takes_time(capsys):

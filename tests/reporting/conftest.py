@@ -36,8 +36,10 @@ def measured(study):
 def reported(project, tmp_path_factory):
     folder = tmp_path_factory.mktemp("reported")
     study = wide_study(project, folder)
-    (folder / "docs").mkdir()
-    (folder / "docs" / "discrepancies.md").write_text("# Ledger\n\n| What | Test |\n| --- | --- |\n| eq. 6 <b> | `test_x` |\n")
+    (folder / "docs" / "explanation").mkdir(parents=True)
+    (folder / "docs" / "explanation" / "discrepancies.md").write_text(
+        "# Ledger\n\n| What | Test |\n| --- | --- |\n| eq. 6 <b> | `test_x` |\n"
+    )
     study.runs = {name: run for name, run in study.runs.items() if run.corpus in ("cc3m", "cc12m")}
     build_corpora(study, ("cc3m", "cc12m"))
     mine_pairs(study, study.pairs)

@@ -7,7 +7,7 @@ import yaml
 
 
 def rows(project) -> list[list[str]]:
-    lines = (project / "docs" / "discrepancies.md").read_text().splitlines()
+    lines = (project / "docs" / "explanation" / "discrepancies.md").read_text().splitlines()
     return [[c.strip() for c in line.strip("|").split("|")] for line in lines if line.startswith("| ") and "---" not in line]
 
 
@@ -36,6 +36,6 @@ def test_every_line_names_one_test_or_a_table_that_exists(project):
 
 def test_tables_of_the_ledger_are_whole(project):
     widths: list[int] = []
-    for line in (project / "docs" / "discrepancies.md").read_text().splitlines():
+    for line in (project / "docs" / "explanation" / "discrepancies.md").read_text().splitlines():
         widths = [*widths, line.count("|")] if line.startswith("|") else []
         assert len(set(widths)) <= 1, line

@@ -188,7 +188,7 @@ def test_what_a_loss_cannot_take(image, seeds, hard, words):
 
 
 def test_the_worked_example_of_the_docs(project):
-    page = (project / "docs" / "library.md").read_text()
+    page = (project / "docs" / "howto" / "library.md").read_text()
     code = "\n".join(re.findall(r"```python\n(.*?)```", page, re.S))
     torch.manual_seed(0)
     rng = np.random.default_rng(0)

@@ -1,0 +1,136 @@
+"""What commands write into the README and the site is current and whole."""
+
+import json
+import re
+import tomllib
+
+import pytest
+import yaml
+from PIL import Image
+
+import helip.study
+from helip.cli import COMMANDS, _class
+from helip.cli.command import groups_of
+from helip.errors import HelipError
+from helip.stages import STAGES
+from tools import layers, pipeline, reference, results_tables, screenshots
+from tools.fields import config_models, facts_of
+from tools.markdown_tables import cell, tables_of
+
+
+def test_pictures_of_the_pipeline_are_current(project):
+    drawn = pipeline.pictures(helip.study.load(pipeline.STUDY))
+    assert drawn.keys() == {"pipeline-light.svg", "pipeline-dark.svg"}
+    for name, text in drawn.items():
+        assert (project / "docs" / "assets" / name).read_text() == text, "run `make readme`"
+
+
+def test_the_picture_joins_what_needs_each_other():
+    boxes, arrows = pipeline.boxes_and_arrows(pipeline.behind_report(helip.study.load(pipeline.STUDY)))
+    assert {("encode", "mine"), ("mine", "refine"), ("select", "refine"), ("refine", "evaluate"), ("table", "report")} <= arrows
+    assert ("corpus", "refine") not in arrows  # follows from others
+    assert not {"filter", "interpolate"} & boxes.keys()
+
+
+def test_an_arrow_that_a_longer_path_implies_is_left_out():
+    assert pipeline.reduced(frozenset({("a", "b"), ("b", "c"), ("a", "c"), ("a", "d")})) == {("a", "b"), ("b", "c"), ("a", "d")}
+
+
+def test_arrows_pass_columns_without_meeting_a_box():
+    names = ["a", "b", "c", "d"]
+    places = layers.layered(names, frozenset({("a", "b"), ("b", "c"), ("a", "c"), ("d", "c")}))
+    assert [places[name, name][0].column for name in names] == [0, 1, 2, 1]
+    assert [spot.column for spot in places["a", "c"]] == [0, 1, 2]
+    taken = [places[name, name][0] for name in names]
+    assert places["a", "c"][1] not in taken and len(set(taken)) == 4
+
+
+@pytest.mark.parametrize("page", results_tables.PAGES)
+def test_tables_of_results_are_current(project, page):
+    text = (project / page).read_text()
+    assert results_tables.MARKS["gains"][0] in text
+    assert results_tables.filled(text) == text, "run `make readme`"
+
+
+def test_gains_are_those_of_the_results_page():
+    row = next(line for line in results_tables.gains().splitlines() if line.startswith("| HELIP, as the paper prints it"))
+    (measured,) = [r["6 corpora"] for table in tables_of(results_tables.MINIATURE) for r in table if r.get("Refinement") == "HELIP"]
+    assert f"| {measured} |".replace("-", "−") in row and re.search(r"\[[+−]\d\.\d\d, [+−]\d\.\d\d\]", measured.replace("-", "−"))
+
+
+def test_a_row_that_is_not_there_is_one_sentence(tmp_path):
+    page = tmp_path / "page.md"
+    page.write_text("| Method | A |\n| --- | --- |\n| *x* | **+1** |\n\n| Method | A |\n| --- | --- |\n| `y` | 2 |\n")
+    assert cell(page, {"Method": "x"}, "A") == "+1" and cell(page, {"Method": "y"}, "A") == "2"
+    with pytest.raises(HelipError, match="page.md: no table has a row z and a column 'A'"):
+        cell(page, {"Method": "z"}, "A")
+    with pytest.raises(HelipError, match="needs both"):
+        results_tables.filled(results_tables.MARKS["gains"][0])
+
+
+def test_every_command_and_option_is_on_the_reference_page():
+    page = reference.commands_page()
+    for name in COMMANDS:
+        _, _, section = page.partition(f"### helip {name}\n")
+        section = section.partition("\n### ")[0]
+        for options in groups_of(_class(name)).values():
+            assert not [one.name for one in options if f"| `{one.name}` |" not in section]
+            assert all(one.help.replace("%%", "%").replace("|", r"\|") in section for one in options)
+
+
+def test_every_field_has_a_sentence_on_the_reference_page():
+    page = reference.configuration_page()
+    silent = []
+    for model in config_models():
+        assert f"\n## {model.__name__}\n" in page
+        facts = facts_of(model)
+        assert [one.name for one in facts] == list(model.model_fields)
+        silent += [f"{model.__name__}.{one.name}" for one in facts if not re.match(r"[^( ]", one.sentence)]
+    assert not silent, "say in a description, or in a comment at the end of the line, what these fields are"
+
+
+def test_a_field_is_described_by_its_model_or_its_comment():
+    by_name = {one.name: one for one in facts_of(helip.config.GeneratedCorpus)}
+    assert by_name["image_size"].sentence == "pixels a side (at least 16)"
+    assert (by_name["size"].type, by_name["size"].default) == ("whole number", "required")
+    assert (by_name["seed"].default, by_name["label"].default) == ("`0`", "empty")
+    spec = {one.name: one for one in facts_of(helip.config.MiningSpec)}
+    assert spec["k"].sentence.startswith("hard pairs kept for a target") and spec["pool"].default == "none"
+
+
+def test_every_stage_and_package_is_on_a_page_of_the_site(project):
+    artefacts = reference.artefacts_page()
+    assert all(f"\n## {stage.name}\n" in artefacts and f"results/{{study}}/{stage.path}".rstrip("/") in artefacts for stage in STAGES)
+    packages = {path.parent.name for path in (project / "helip").glob("*/__init__.py")}
+    assert packages - {"cli"} == set(reference.API) and len(reference.API) == len(packages) - 1
+    assert {f"reference/api/{name}.md" for name in reference.API} < reference.pages().keys()
+
+
+def test_the_notebook_is_kept_without_outputs(project):
+    notebook = json.loads((project / "docs" / "tutorials" / "first_hour.ipynb").read_text())
+    code = [one for one in notebook["cells"] if one["cell_type"] == "code"]
+    assert len(code) > 10 and not any(one["outputs"] or one["execution_count"] for one in code)
+
+
+def test_the_citation_is_of_this_version(project):
+    citation = yaml.safe_load((project / "CITATION.cff").read_text())
+    declared = tomllib.loads((project / "pyproject.toml").read_text())["project"]
+    assert citation["version"] == declared["version"] and citation["license"] == declared["license"] == "MIT"
+    assert citation["authors"] == declared["authors"] == [{"name": "The HELIP reproduction authors"}]
+    assert any("arXiv:2305.05208" in one["value"] for one in citation["references"][0]["identifiers"])
+    assert f"Version {declared['version']}" in (project / "CHANGELOG.md").read_text()
+
+
+def test_without_a_report_a_picture_is_refused_in_a_sentence(tmp_path, monkeypatch):
+    monkeypatch.setattr(screenshots.shutil, "which", lambda name: "/bin/true")
+    with pytest.raises(HelipError, match=r"report.html: is not there; make it with `snakemake .*report.html`"):
+        screenshots.main(tmp_path / "report.html")
+    monkeypatch.setattr(screenshots.shutil, "which", lambda name: None)
+    with pytest.raises(HelipError, match="none of chromium, .* is on the PATH"):
+        screenshots.main(tmp_path / "report.html")
+
+
+@pytest.mark.parametrize(("name", "width"), screenshots.WIDTHS.items())
+def test_pictures_have_the_width_of_their_screen(project, name, width):
+    with Image.open(project / "docs" / "images" / f"report-{name}.png") as picture:
+        assert picture.size == (width, screenshots.HEIGHT)

@@ -1,0 +1,79 @@
+"""The tables of README.md and of the results page that `make readme` reads from the committed results of the studies.
+
+Each stands between two marks. The tests compare it with the results files, so that no number of it is typed in.
+"""
+
+import re
+from pathlib import Path
+
+from helip.errors import HelipError
+from tools.markdown_tables import cell
+
+PROJECT = Path(__file__).parents[1]
+PAGES = ("README.md", "docs/results/index.md")
+MINIATURE = PROJECT / "docs" / "results" / "miniature" / "README.md"
+FLICKR8K = PROJECT / "docs" / "results" / "flickr8k.md"
+FIRST_ROWS = PROJECT / "docs" / "results" / "first_rows.md"  # results/miniature/first/table1.md, as `make table1` printed it
+MARKS = {name: (f"<!-- {name}: written by `make readme` -->", f"<!-- end of {name} -->") for name in ("gains", "printed")}
+# What it is called here, its row in the miniature's table of refinements, and its row and reference in Flickr8k's table 11.
+ROWS = (
+    ("HELIP, as the paper prints it", "HELIP", ("CC3M HELIP", "cc3m_clip_control")),
+    ("noise pairs left out, the paper's rule", "cleaned by the paper's rule", ("CC3M cleaned by the paper's rule", "cc3m_clip_control")),
+    (
+        "the lowest tenth by s-CLIPLoss left out",
+        "selected by s-CLIPLoss, 10 % dropped",
+        ("CC3M helip_plus, fresh seeds", "cc3m_clip_fresh_control"),
+    ),
+    ("HELIP on selected pairs", "HELIP on selected data", None),
+    ("true hard pairs on truly clean data, a bound", "bound: true hard pairs on truly clean data", None),
+    ("truly clean data, a bound", "bound: true removal of mismatches", None),
+)  # fmt: skip
+
+
+def gains() -> str:
+    """Returns the table: gains over plain continued training in points, with 95 % intervals."""
+    lines = [
+        "| Gain over plain continued training, points [95 %] | generated world, six corpora | photographs, Flickr8k |",
+        "| --- | --- | --- |",
+    ]
+    for label, row, photographs in ROWS:
+        ours = cell(MINIATURE, {"Refinement": row}, "6 corpora")
+        theirs = cell(FLICKR8K, {"Method": photographs[0], "minus": photographs[1]}, "CIFAR10") if photographs else "not run"
+        lines.append(f"| {label} | {ours} | {theirs} |".replace("-0.", "−0.").replace("-1.", "−1."))
+    return "\n".join([*lines, "", f"The paper's claims in the generated world: {verdicts()}"])
+
+
+def verdicts() -> str:
+    """Returns the miniature study's count of verdicts, as its page states it."""
+    line = re.search(r"^\d+ reproduced, .*$", MINIATURE.read_text(), re.MULTILINE)
+    if line is None:
+        raise HelipError(f"{MINIATURE}: no line counts the verdicts, '3 reproduced, ...'")
+    return line[0]
+
+
+def printed() -> str:
+    """Returns the differences that `make table1` prints under its table."""
+    _, _, rest = FIRST_ROWS.read_text().partition("## Differences\n")
+    lines = [line for line in rest.splitlines() if line.startswith("|")]
+    if not lines:
+        raise HelipError(f"{FIRST_ROWS}: has no table under '## Differences'")
+    return "\n".join(lines)
+
+
+def filled(page: str) -> str:
+    """Returns a page with each table between its marks."""
+    for name, text in (("gains", gains()), ("printed", printed())):
+        begin, end = MARKS[name]
+        before, opened, rest = page.partition(begin)
+        _, closed, after = rest.partition(end)
+        if bool(opened) != bool(closed):
+            raise HelipError(f"a page has one of the marks {begin} and {end}, and needs both")
+        page = f"{before}{begin}\n{text}\n{end}{after}" if opened else page
+    return page
+
+
+if __name__ == "__main__":
+    for name in PAGES:
+        path = PROJECT / name
+        path.write_text(filled(path.read_text()))
+        print(path)

@@ -61,19 +61,19 @@ def ours(model: Path, sets: Path, names: list[str], probes: list[str], out: Path
     from helip.evaluation.run import result_of
     from helip.evaluation.sets import EvaluationSet
 
-    extractor, found = Extractor(load(f"local-dir:{model}", "cpu"), out.parent / "cache", 0), {}
+    extractor, metrics = Extractor(load(f"local-dir:{model}", "cpu"), out.parent / "cache", 0), {}
     for name in names:
         kind = "retrieval" if name in RETRIEVAL else "classification"
         data = EvaluationSet(name, kind, THEIR_NAMES[name], sets / name)
-        found[name] = result_of(extractor, data, task_of(name)).metrics
+        metrics[name] = result_of(extractor, data, task_of(name)).metrics
         if name in probes:
             result_of(extractor, data, "probe")
-    out.write_text(json.dumps(found))
+    out.write_text(json.dumps(metrics))
 
 
 def theirs(model: Path, sets: Path, names: list[str], probes: list[str], out: Path) -> None:
     """Runs CLIP benchmark's command for each set and task, as its own users do."""
-    found = {}
+    metrics = {}
     for name in names:
         tasks = ["zeroshot_retrieval" if name in RETRIEVAL else "zeroshot_classification", *(["linear_probe"] if name in probes else [])]
         for task in tasks:
@@ -89,8 +89,8 @@ def theirs(model: Path, sets: Path, names: list[str], probes: list[str], out: Pa
             if done.returncode:
                 raise SystemExit(f"clip_benchmark {' '.join(arguments)}\n{done.stderr[-2000:]}")
             if task != "linear_probe":
-                found[name] = json.loads(file.read_text())["metrics"]
-    out.write_text(json.dumps(found))
+                metrics[name] = json.loads(file.read_text())["metrics"]
+    out.write_text(json.dumps(metrics))
 
 
 def agreed(name: str, mine: dict, other: dict, items: int) -> float:
@@ -130,12 +130,12 @@ def main() -> None:
         write_model(folder / "model", a.tiny)
         for name in a.sets:
             LAYOUTS[name](folder / "sets" / name, photos)
-        seconds, found = {}, {}
+        seconds, metrics = {}, {}
         for which in ("ours", "theirs"):
             (folder / which).mkdir()
             seconds[which] = timed(which, a, folder / "model", folder / "sets", folder / which / "result.json")
-            found[which] = json.loads((folder / which / "result.json").read_text())
-        furthest = {name: agreed(name, found["ours"][name], found["theirs"][name], 120) for name in a.sets}
+            metrics[which] = json.loads((folder / which / "result.json").read_text())
+        furthest = {name: agreed(name, metrics["ours"][name], metrics["theirs"][name], 120) for name in a.sets}
         row = {
             "cpu_seconds": seconds,
             "ratio": seconds["theirs"] / seconds["ours"],

@@ -40,8 +40,8 @@ class Quiet(SimpleHTTPRequestHandler):
 def photographs(data: Path) -> list[Photograph]:
     """Returns the first photographs with their first captions; drawn patterns where there are none."""
     shards = sorted((data / "flickr8k" / "pairs").glob("*.tar"))
-    found = (files for shard in shards for _, files in samples(shard, frozenset({"jpg", "txt"})))
-    pairs = [{f.extension: f.data for f in files} for files in itertools.islice(found, PHOTOGRAPHS)]
+    contents = (files for shard in shards for _, files in samples(shard, frozenset({"jpg", "txt"})))
+    pairs = [{f.extension: f.data for f in files} for files in itertools.islice(contents, PHOTOGRAPHS)]
     return [(one["jpg"], one["txt"].decode().splitlines()[0]) for one in pairs] or [drawn(i) for i in range(PHOTOGRAPHS)]
 
 

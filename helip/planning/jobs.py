@@ -39,12 +39,12 @@ def _behind(one: Stage) -> Iterator[Stage]:
 
 def cost_key(one: Stage) -> str | None:
     """Returns the entry of the study's `costs`, or of its measured ones, that prices an artefact; None where none does."""
-    return found[0] if (found := priced(one)) else None
+    return price[0] if (price := priced(one)) else None
 
 
 def cost_of(one: Stage) -> Cost | None:
     """Returns the cost of an artefact, measured or declared; None where there is neither."""
-    return found[1] if (found := priced(one)) else None
+    return price[1] if (price := priced(one)) else None
 
 
 def hours_of(one: Stage) -> float | None:

@@ -57,10 +57,10 @@ def priced(one: Stage) -> tuple[str, Cost, float] | None:
     """
     keys, declared, measured = one.work().costs, one.study.declaration.costs, measured_costs(one.study)
     assumed = next(((key, declared[key]) for key in keys if key in declared), None)
-    found = next(((key, measured[key]) for key in keys if key in measured), None)
-    if found is None:
+    rehearsed = next(((key, measured[key]) for key in keys if key in measured), None)
+    if rehearsed is None:
         return (*assumed, ASSUMED_WRONG_BY) if assumed else None
-    key, known = found
+    key, known = rehearsed
     under = assumed[1] if assumed else Cost(origin="")
     if known.seconds is None and assumed is None:
         return None

@@ -59,15 +59,15 @@ def kinds(study: Study, tables: Iterable[str] | None = None) -> list[Kind]:
     Aggregation (tables, figures, verdicts), joining shards and mixing weights are no kinds: they read and write files of known size.
     Nor are encoders and heads on frozen trunks that a study trains itself, in minutes.
     """
-    found: dict[tuple[str, str], Kind] = {}
+    largest: dict[tuple[str, str], Kind] = {}
     for one in artefacts(study, tables):
         for kind in (*_of(one), *_trained_instead(one)):
-            before = found.get((kind.stage, kind.name))
+            before = largest.get((kind.stage, kind.name))
             larger = before is None or (kind.one.work().units or 0) > (before.one.work().units or 0)
             jobs = kind.jobs + (before.jobs if before else 0)
             chosen = kind if larger or before is None else before
-            found[kind.stage, kind.name] = Kind(kind.stage, kind.name, kind.cost, jobs, chosen.one, kind.set)
-    return sorted(found.values(), key=lambda kind: STAGES.index(kind.stage))
+            largest[kind.stage, kind.name] = Kind(kind.stage, kind.name, kind.cost, jobs, chosen.one, kind.set)
+    return sorted(largest.values(), key=lambda kind: STAGES.index(kind.stage))
 
 
 def _of(one: Stage) -> Iterator[Kind]:

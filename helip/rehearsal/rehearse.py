@@ -28,14 +28,14 @@ class Rehearsal:
 
     study: Study
     scale: Scale
-    found: list[tuple[Kind, Measured]]
+    results: list[tuple[Kind, Measured]]
     unseen: list[Kind]  # for which there was no time
     seconds: float  # of all of it
 
     @property
     def failed(self) -> list[tuple[Kind, Measured]]:
         """Returns the kinds that would fail."""
-        return [(kind, measured) for kind, measured in self.found if measured.failure]
+        return [(kind, measured) for kind, measured in self.results if measured.failure]
 
 
 def rehearse(
@@ -57,7 +57,7 @@ def rehearse(
     folder.mkdir(parents=True)
     wanted = [kind for kind in kinds(study, tables) if not only or kind.stage in only]
     theatre = Theatre(study, scale, tables, folder)
-    found, unseen = [], []
+    results, unseen = [], []
     for kind in _breadth_first(wanted):
         if within_s is not None and time.monotonic() - begun > within_s:
             unseen.append(kind)
@@ -65,13 +65,13 @@ def rehearse(
         say(f"{kind.title} ...")
         measured = theatre.measure(kind)
         predict(kind, measured, scale)
-        found.append((kind, measured))
+        results.append((kind, measured))
         say(f"{kind.title}: {measured.failure or 'ok'}")
     for place in folder.iterdir():
         if place.is_dir():
             shutil.rmtree(place)
-    found.sort(key=lambda one: wanted.index(one[0]))
-    return Rehearsal(study, scale, found, unseen, time.monotonic() - begun)
+    results.sort(key=lambda one: wanted.index(one[0]))
+    return Rehearsal(study, scale, results, unseen, time.monotonic() - begun)
 
 
 def _breadth_first(wanted: list[Kind]) -> list[Kind]:

@@ -55,8 +55,8 @@ def markdown(rehearsal: Rehearsal) -> str:
     busy, cores = os.getloadavg()[0], len(os.sched_getaffinity(0))
     if busy > 1.5 * cores:
         cut += f"; {busy:.0f} processes shared its {cores} cores, so seconds are those of a busy machine"
-    counts = f"{len(rehearsal.found)} kinds of job, {failed} would fail."
-    rows = [HEAD, ("---",) * len(HEAD), *(_cells(kind, measured) for kind, measured in rehearsal.found)]
+    counts = f"{len(rehearsal.results)} kinds of job, {failed} would fail."
+    rows = [HEAD, ("---",) * len(HEAD), *(_cells(kind, measured) for kind, measured in rehearsal.results)]
     table = "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in rows)
     left = f"\nNo time was left for {len(rehearsal.unseen)}: {', '.join(k.title for k in rehearsal.unseen)}.\n" if rehearsal.unseen else ""
     return f"{where}{cut}. {counts}\n{left}\n{table}\n"
@@ -64,9 +64,9 @@ def markdown(rehearsal: Rehearsal) -> str:
 
 def page(rehearsal: Rehearsal) -> str:
     """Returns the same as an HTML page of its own."""
-    body = ["".join(f"<td>{html.escape(cell)}</td>" for cell in _cells(*one)) for one in rehearsal.found]
+    body = ["".join(f"<td>{html.escape(cell)}</td>" for cell in _cells(*one)) for one in rehearsal.results]
     rows = "\n".join(
-        f"<tr class={'bad' if one[1].failure else 'ok'}>{cells}</tr>" for one, cells in zip(rehearsal.found, body, strict=True)
+        f"<tr class={'bad' if one[1].failure else 'ok'}>{cells}</tr>" for one, cells in zip(rehearsal.results, body, strict=True)
     )
     head = "".join(f"<th>{html.escape(cell)}</th>" for cell in HEAD)
     first = html.escape(markdown(rehearsal).partition("\n")[0])
@@ -86,7 +86,7 @@ def costs(rehearsal: Rehearsal) -> dict[str, dict[str, Any]]:
     here = provenance(None)
     facts = {"machine": machine(), "date": here["written"][:10], "commit": here["commit"] or "unknown"}
     chosen: dict[str, tuple[Kind, Measured]] = {}
-    for kind, measured in rehearsal.found:
+    for kind, measured in rehearsal.results:
         if measured.seconds is not None and (kind.cost not in chosen or kind.jobs > chosen[kind.cost][0].jobs):
             chosen[kind.cost] = (kind, measured)
     entries = {}
@@ -107,19 +107,19 @@ def costs(rehearsal: Rehearsal) -> dict[str, dict[str, Any]]:
 
 def _start(kind: Kind, rehearsal: Rehearsal) -> float:
     """Of one job: an evaluation or a probe goes through all sets."""
-    together = [m for other, m in rehearsal.found if other.cost == kind.cost and kind.stage in ("evaluate", "probe")]
-    return sum(m.largest.start for m in together) or next(m.largest.start for other, m in rehearsal.found if other == kind)
+    together = [m for other, m in rehearsal.results if other.cost == kind.cost and kind.stage in ("evaluate", "probe")]
+    return sum(m.largest.start for m in together) or next(m.largest.start for other, m in rehearsal.results if other == kind)
 
 
 def write(rehearsal: Rehearsal, out: Path, costs_to: Path | None = None) -> list[Path]:
     """Writes the page `out`, the table and the points beside it, and the costs (by default beside the study); returns the files."""
     costs_to = costs_to or costs_file(rehearsal.study)
-    found = [{"kind": kind.title, "jobs": kind.jobs, "cost": kind.cost, **dataclasses.asdict(m)} for kind, m in rehearsal.found]
+    entries = [{"kind": kind.title, "jobs": kind.jobs, "cost": kind.cost, **dataclasses.asdict(m)} for kind, m in rehearsal.results]
     header = "# Written by `helip rehearse`, read by `helip plan` in place of the study's assumed costs. Edit the study, not this file.\n"
     text = header + yaml.safe_dump(costs(rehearsal), sort_keys=True, width=160)
     for file, content in ((out, page(rehearsal)), (out.with_suffix(".md"), markdown(rehearsal)), (costs_to, text)):
         with atomic_file(file) as temporary:
             temporary.write_text(content)
     scale = dataclasses.asdict(rehearsal.scale)
-    write_json(out.with_suffix(".json"), provenance(scale, study=rehearsal.study.name, seconds=rehearsal.seconds, kinds=found))
+    write_json(out.with_suffix(".json"), provenance(scale, study=rehearsal.study.name, seconds=rehearsal.seconds, kinds=entries))
     return [out, out.with_suffix(".md"), out.with_suffix(".json"), costs_to]

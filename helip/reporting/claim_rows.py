@@ -137,15 +137,15 @@ def claim_row(study: Study, d: Decision) -> ClaimRow:
     p, bh, holm = _three(question, "p")
     contrary, contrary_bh, contrary_holm = _three(question, "p_contrary")
     control_p, control_bh, control_holm = _three(control, "p")
-    found = question.found if question else None
+    positive = question.positive_control if question else None
     return ClaimRow(
         claim=d.name, verdict=d.verdict, place=claim.place, text=claim.text, expect=claim.expect, margin=claim.margin,
         measure=claim.measure, run=claim.run, over=claim.over or f"{claim.level:g}", ours=claim.ours,
         compared=seen.compared if seen else None, of=seen.of if seen else None, columns=" ".join(seen.columns) if seen else "",
         left_out=" ".join(seen.left_out) if seen else "", higher=seen.higher if seen else None, cells=seen.cells if seen else None,
         estimate=seen.estimate if seen else None, ci_low=low, ci_high=high, p=p, p_bh=bh, p_holm=holm, p_contrary=contrary,
-        p_contrary_bh=contrary_bh, p_contrary_holm=contrary_holm, positive_control=found.kind if found else "",
-        positive_control_p=found.p if found else None, n_seeds=seen.n_seeds if seen else None,
+        p_contrary_bh=contrary_bh, p_contrary_holm=contrary_holm, positive_control=positive.kind if positive else "",
+        positive_control_p=positive.p if positive else None, n_seeds=seen.n_seeds if seen else None,
         relative=100 * seen.estimate / seen.over_value if seen and seen.over_value else None,
         published=_printed(study, claim), published_relative=printed.relative if printed and claim.at_least is None else None,
         verdict_over_control=d.control_verdict, control_estimate=fair.estimate if fair else None, control_ci_low=control_low,

@@ -39,7 +39,7 @@ class Asked:
     p: P | None = None  # against "it is not so"; None: arithmetic, or no information
     p_contrary: P | None = None  # and against "it may yet be so"
     verdict: Verdict = "cannot tell"
-    found: PositiveControl | None = None  # asked only where the contrary seems to be so
+    positive_control: PositiveControl | None = None  # asked only where the contrary seems to be so
     note: str = ""
 
 
@@ -166,12 +166,12 @@ def _decided(study: Study, measured: Measured, question: Asked, family: Family) 
         return question
     if seen.caveat:
         return _noted(question, seen.caveat)
-    found = positive_control(study, measured, question.claim)
-    question = replace(question, found=found)
-    # As strict as Holm's first step: what is found so would be found at any place among the others.
-    if found is None or found.p * max(1, len(family)) > ALPHA:
-        return _noted(question, f"the same test does not find its positive control ({found.kind if found else 'there is none'})")
-    return _noted(replace(question, verdict="not reproduced"), f"positive control found: {found.kind}")
+    positive = positive_control(study, measured, question.claim)
+    question = replace(question, positive_control=positive)
+    # As strict as Holm's first step: what is detected so would be detected at any place among the others.
+    if positive is None or positive.p * max(1, len(family)) > ALPHA:
+        return _noted(question, f"the same test does not find its positive control ({positive.kind if positive else 'there is none'})")
+    return _noted(replace(question, verdict="not reproduced"), f"positive control found: {positive.kind}")
 
 
 def _noted(question: Asked, note: str) -> Asked:

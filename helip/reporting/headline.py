@@ -21,13 +21,13 @@ def question_sentence(study: Study, claim: ClaimRow) -> str:
     """Returns the report's answer to its question, from the claim that decides it."""
     if study.declaration.meaningless:
         return MEANINGLESS
-    said = ANSWERS[claim.verdict].format(margin=claim.margin)
+    answer = ANSWERS[claim.verdict].format(margin=claim.margin)
     if claim.ci_low is None or claim.ci_high is None or claim.estimate is None:
-        return f"{said}."
+        return f"{answer}."
     starts = f"{claim.compared} starts, {claim.n_seeds} trainings of each" if claim.compared != 1 else f"{claim.n_seeds} trainings"
     gained = f"{signed(claim.estimate)} points (95 % interval {signed(claim.ci_low)} to {signed(claim.ci_high)})"
     return (
-        f"{said}: over the same steps, batch size and data without hard pairs it gains {gained}, on the average of "
+        f"{answer}: over the same steps, batch size and data without hard pairs it gains {gained}, on the average of "
         f"{numbered(study.claims[claim.claim].table).lower()}'s sets, over {starts}."
     )
 

@@ -25,8 +25,8 @@ def is_time_out(ran_s: float, limit_s: float, warning_s: float, preempted: bool)
 
 def preempted_since(text: str, begun: float) -> bool:
     """Returns whether `scontrol show job` says that the job was preempted after `begun`, in seconds since the epoch."""
-    found = re.search(r"\bPreemptTime=(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)", text)
-    return found is not None and datetime.fromisoformat(found[1]).timestamp() >= begun - SLACK_S
+    match = re.search(r"\bPreemptTime=(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)", text)
+    return match is not None and datetime.fromisoformat(match[1]).timestamp() >= begun - SLACK_S
 
 
 def _asked(job_id: str) -> str:

@@ -80,7 +80,7 @@ def test_an_epoch_is_that_of_the_released_sampler(paper):
     assert 2 * pairs // 4096 == paper.run("cc3m_clip_helip").recipe.early_stopping.every == 1418
 
 
-def test_resnets_are_refined_with_the_betas_they_were_trained_with(paper):
+def test_resnets_are_refined_with_their_own_betas(paper):
     for run in paper.runs.values():
         if run.start and run.name not in RELEASED and run.start not in paper.declaration.published:
             start = paper.run(run.start).recipe

@@ -36,24 +36,24 @@ def paper(project) -> Study:
 
 
 def test_kinds_are_the_distinct_jobs_each_once(paper):
-    found = all_kinds(paper)
-    assert len({kind.title for kind in found}) == len(found)
-    titles = {kind.title for kind in found}
+    every = all_kinds(paper)
+    assert len({kind.title for kind in every}) == len(every)
+    titles = {kind.title for kind in every}
     assert {"corpus laion8m", "encode t5", "import cc3m_slip", "evaluate mscoco", "probe sun397", "select vit_b32"} <= titles
     assert {"train vit_b16 clip hard+margin 1024/1 fp16", "train vit_b32 clip negatives 4096/2 fp16"} <= titles
-    jobs = sum(kind.jobs for kind in found if kind.stage == "train")
+    jobs = sum(kind.jobs for kind in every if kind.stage == "train")
     assert jobs == sum(one.label == "train" for one in artefacts(paper))
-    trained_instead = {kind.name for kind in found if kind.stage == "train" and kind.jobs == 0}
+    trained_instead = {kind.name for kind in every if kind.stage == "train" and kind.jobs == 0}
     assert trained_instead == {"vit_b16 slip plain 4096/8 fp16", "vit_b32 slip plain 4096/8 fp16", "vit_b32 declip plain 4096/4 fp16"}
 
 
 def test_two_kinds_of_a_study_run_for_real(experiments, tmp_path):
     study = Study("smoke", results=tmp_path / "results")
-    said: list[str] = []
+    lines: list[str] = []
     scale = Scale("cpu", batch=8, samples=24)
-    rehearsal = rehearse(study, scale, ["table6"], only=("train", "corpus"), within_s=None, say=said.append)
-    assert [measured.failure for _, measured in rehearsal.found] == [""] * len(rehearsal.found)
-    (corpus, made), *trained = rehearsal.found
+    rehearsal = rehearse(study, scale, ["table6"], only=("train", "corpus"), within_s=None, say=lines.append)
+    assert [measured.failure for _, measured in rehearsal.results] == [""] * len(rehearsal.results)
+    (corpus, made), *trained = rehearsal.results
     assert (corpus.title, made.largest.units) == ("corpus cc3m", 24)
     plain = dict(trained)[next(kind for kind, _ in trained if kind.name == "rn50 clip plain 64/1 fp32")]
     assert [point.size for point in plain.points] == [4, 8]
@@ -89,32 +89,32 @@ def test_a_batch_that_does_not_fit_is_found(paper, each_mb, problem):
     kind = kind_of(paper, "train vit_b16 slip plain 4096/8 fp16")  # 4,096 of 8 GPUs in 8 parts: 64 rows a process
     fixed, squares = 2400.0, SIMILARITIES["slip"] * 4 * 4096**2 / (1 << 20)
     points = [Point(b, repetitions=[1.0], kept_mb=b / 2 * each_mb, fixed_mb=fixed) for b in (4, 8)]  # in two parts each
-    found = Measured(points, "cpu")
-    predict(kind, found, Scale("cpu"))
+    measured = Measured(points, "cpu")
+    predict(kind, measured, Scale("cpu"))
     gib = (fixed + 64 * each_mb + squares) / 1024
-    assert found.predictions[0].startswith(f"{gib:.1f} GiB of a GPU's 32 for 64 rows")
-    assert bool(found.problems) is problem
+    assert measured.predictions[0].startswith(f"{gib:.1f} GiB of a GPU's 32 for 64 rows")
+    assert bool(measured.problems) is problem
     if problem:
-        assert "set checkpoint_gradients" in found.failure
+        assert "set checkpoint_gradients" in measured.failure
 
 
 def test_a_job_longer_than_its_limit_is_found(paper):
     kind = kind_of(paper, "corpus cc12m")
-    found = Measured([Point(300, repetitions=[0.3], start=10)], "cpu")
-    predict(kind, found, Scale("cpu"))
+    measured = Measured([Point(300, repetitions=[0.3], start=10)], "cpu")
+    predict(kind, measured, Scale("cpu"))
     assert any(
-        "raise runtime of corpus" in problem for problem in found.problems
+        "raise runtime of corpus" in problem for problem in measured.problems
     )  # 12.4 million x 0.3 s are 65 hours for 16 workers; 48 are allowed
 
 
 def test_a_cpu_tells_no_time_of_a_gpu_job(paper):
     train, corpus = kind_of(paper, "train vit_b32 clip plain 4096/2 fp16"), kind_of(paper, "corpus cc3m")
-    found = [(corpus, Measured([Point(300, repetitions=[0.16], bytes=30000.0)], "cpu"))]
-    found.append((train, Measured([Point(8, repetitions=[0.5], bytes=6e8)], "cpu")))
-    entries = costs(Rehearsal(paper, Scale("cpu"), found, [], 1.0))
+    measured = [(corpus, Measured([Point(300, repetitions=[0.16], bytes=30000.0)], "cpu"))]
+    measured.append((train, Measured([Point(8, repetitions=[0.5], bytes=6e8)], "cpu")))
+    entries = costs(Rehearsal(paper, Scale("cpu"), measured, [], 1.0))
     assert entries["corpus.cc3m"]["seconds"] == 0.01  # by 16 workers
     assert "seconds" not in entries["train.vit_b32.clip"] and entries["train.vit_b32.clip"]["bytes"] == 6e8
-    on_gpu = costs(Rehearsal(paper, Scale("cuda"), found, [], 1.0))
+    on_gpu = costs(Rehearsal(paper, Scale("cuda"), measured, [], 1.0))
     assert on_gpu["train.vit_b32.clip"]["seconds"] == pytest.approx(0.5 / 8)  # one process here, eight in the study
 
 
@@ -142,7 +142,7 @@ def test_the_plan_gives_a_range(experiments):
     assert text.endswith("all of them by assumed costs.")
 
 
-def test_a_file_of_costs_is_no_study_and_a_wrong_one_is_a_sentence(experiments):
+def test_costs_are_no_study_and_wrong_ones_are_a_sentence(experiments):
     from helip.study import names
 
     file = experiments / "studies/paper.costs.yaml"

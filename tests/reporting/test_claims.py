@@ -92,7 +92,7 @@ def test_the_contrary_needs_a_planted_gain_to_be_found(trained, gain, verdict):
     decision = decided(trained, gain=claim(margin=gain / 2))["gain"]
     assert decision.stated.p_contrary.holm <= 0.05
     assert decision.verdict == verdict
-    assert (decision.stated.found.p <= 0.05) == (verdict == "not reproduced")
+    assert (decision.stated.positive_control.p <= 0.05) == (verdict == "not reproduced")
 
 
 def test_the_contrary_needs_a_control_where_nothing_is_printed(trained):
@@ -114,7 +114,7 @@ def test_true_removal_is_a_positive_control(trained):
     level(trained, "removal", (140, 144))
     level(trained, "cc3m_clip_helip", (60, 64))
     decision = decided(trained, gain=claim())["gain"]
-    assert (decision.verdict, decision.stated.found.kind) == ("not reproduced", "true removal of mismatches")
+    assert (decision.verdict, decision.stated.positive_control.kind) == ("not reproduced", "true removal of mismatches")
 
 
 def test_a_meaningless_study_gives_no_verdict(trained):

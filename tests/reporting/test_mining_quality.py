@@ -82,4 +82,4 @@ def test_a_claim_on_mined_pairs_is_decided_over_targets(project, tmp_path):
     exact = [_one_hot(rows).astype(np.float32) for rows in (truth.attributes, truth.caption_attributes)]
     mine(*exact, MiningSpec(k=usual.k, tau_image=0.2, tau_text=0.2), workers=1).save(Mine(study, "cc3m.truth").folder)
     (turned,) = decide(study, Measured(study, []))
-    assert (turned.verdict, turned.stated.found.kind) == ("not reproduced", "the generator's own hard pairs")
+    assert (turned.verdict, turned.stated.positive_control.kind) == ("not reproduced", "the generator's own hard pairs")

@@ -76,7 +76,7 @@ def test_failed_nodes_join_those_that_the_site_excludes():
 
 def test_a_silent_controller_is_waited_for_and_said(monkeypatch, tmp_path):
     answers = [FailedJobError("sbatch: error: Batch job submission failed: Unable to contact slurm controller (connect failure)")] * 3
-    said = []
+    lines = []
 
     def submitted(*arguments):
         if answers:
@@ -85,9 +85,9 @@ def test_a_silent_controller_is_waited_for_and_said(monkeypatch, tmp_path):
 
     monkeypatch.setattr(submission, "_submitted", submitted)
     monkeypatch.setattr(submission, "PAUSE_S", 0)
-    assert submission.submit("slurm", tmp_path, {}, 3, [], said.append) == ["7"]
-    assert len(said) == 1 and "Slurm does not answer; waiting to submit" in said[0]
+    assert submission.submit("slurm", tmp_path, {}, 3, [], lines.append) == ["7"]
+    assert len(lines) == 1 and "Slurm does not answer; waiting to submit" in lines[0]
     answers[:] = [FailedJobError("sbatch: error: invalid partition specified: nowhere")]
     with pytest.raises(SubmissionError, match="refused the job: .*invalid partition"):
-        submission.submit("slurm", tmp_path, {}, 3, [], said.append)
+        submission.submit("slurm", tmp_path, {}, 3, [], lines.append)
     assert os.environ.get("SLURM_JOB_ID") is None

@@ -40,9 +40,9 @@ def run(job: Job, arguments: list[str]) -> Point:
     point.notes.append("made-up features")
     for _ in range(2):
         begun = time.monotonic()
-        found = mine(image, text, spec, memory="2GiB", device=job.device)
+        mined = mine(image, text, spec, memory="2GiB", device=job.device)
         compared = job.size * min(spec.pool or job.size, job.size) / 1e9
         point.repetitions.append((time.monotonic() - begun) / compared)
     point.units, point.bytes = compared, 8.0
-    point.facts = {"noise_share": float(found.noise.mean())}
+    point.facts = {"noise_share": float(mined.noise.mean())}
     return point

@@ -87,7 +87,7 @@ def test_resnets_are_refined_with_their_own_betas(paper):
             assert (run.recipe.betas, run.recipe.eps) == (start.betas, start.eps), run.name
 
 
-def test_image_and_text_mining_have_no_threshold_and_drop_nothing(paper):
+def test_image_and_text_mining_have_no_threshold(paper):
     for name in ("cc3m_clip_image_mining", "cc3m_clip_text_mining"):
         run = paper.run(name)
         assert (run.pairs.tau_image, run.pairs.tau_text, run.recipe.drop_noise, run.recipe.gamma) == (None, None, False, 0.0)

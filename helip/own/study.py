@@ -82,6 +82,8 @@ def _short(named: str) -> str:
 
 def _merged(usual: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:
     """Given options over the usual ones; a length that is given replaces the usual one."""
+    masked = (given.get("objective") or {}).get("name", "clip") in ("clip", "slip", "cyclip")
+    usual = usual | {"duplicates": "mask" if masked else "separate"}  # equal images and captions are no negatives of each other
     if "steps" in given:
         usual = {name: value for name, value in usual.items() if name != "epochs"}
     return usual | given

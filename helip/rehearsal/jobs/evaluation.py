@@ -67,9 +67,10 @@ def few_items(job: Job, count: int) -> FewItems:
         declared = declared.model_copy(update={"items": count, "train_items": min(declared.train_items, 2 * count)})
         build_evaluation_set(job.kind.set, declared, folder)
     whole = of_declaration(job.kind.set, declared, folder)
-    name = whole.benchmark_name
-    templates = None if job.scale.on_gpu else 1
-    return FewItems(whole.name, whole.task, name, whole.root, whole.test_split, whole.validation_split, count, templates)
+    return FewItems(
+        whole.name, whole.task, whole.benchmark_name, whole.root, whole.test_split, whole.validation_split, count=count,
+        templates=None if job.scale.on_gpu else 1,
+    )  # fmt: skip
 
 
 def usual_model(study: Study) -> str:

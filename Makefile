@@ -67,7 +67,7 @@ $(DOWNLOAD)/.ready: requirements-download.lock
 
 # The documentation site, build/site: every link, reference and notebook is checked. Its tools have an environment of their own, which also
 # sees our packages, so that pages come from the code and the notebook runs.
-.PHONY: docs docs-tools readme screenshots container
+.PHONY: docs docs-tools readme container
 docs: $(DOCS)/.ready
 	NO_MKDOCS_2_WARNING=1 PYTHONPATH=.:slurm $(DOCS)/bin/mkdocs build --quiet
 	@echo "build/site/index.html"
@@ -85,10 +85,6 @@ $(DOCS)/.ready: requirements-docs.lock $(READY)
 readme: $(READY)
 	$(BIN)/python -m tools.pipeline
 	$(BIN)/python -m tools.results_tables
-
-# Pictures of the report page for the docs, at the width of a desktop and of a phone: by chromium, from results/miniature/report.html.
-screenshots: $(READY)
-	$(BIN)/python -m tools.screenshots
 
 # An image that holds the project, set up: make container, or make container DEVICE=cuda.
 DEVICE ?= cpu
@@ -111,9 +107,11 @@ ALLOWED_HOSTS ?=
 ui: $(READY)
 	@$(BIN)/helip ui --host "$(HOST)" --port "$(PORT)" --allowed-hosts "$(ALLOWED_HOSTS)"
 
-# The pictures of MLflow in docs/images, of a study that has been imported: make screenshots STUDY=miniature
+# The pictures in docs/images, by chromium: of results/miniature/report.html at the width of a desktop and of a phone, and of MLflow with a
+# study that has been imported: make screenshots STUDY=miniature
 STUDY ?= miniature
 screenshots: $(READY)
+	$(BIN)/python -m tools.screenshots
 	$(BIN)/python docs/screenshots.py $(STUDY)
 
 doctor: $(READY)

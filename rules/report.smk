@@ -63,8 +63,9 @@ rule report:
 rule answer:
     input: **needs(Answer)
     output: files(Answer)
+    log: log_of(Answer)
     params: digest=digest_of(Answer)
-    shell: command(Answer, log=False)
+    shell: command(Answer)
 
 
 # Metrics files are the source of truth; this copies them, and the loss curves, into the store that `make ui` shows.

@@ -18,7 +18,8 @@ Format = Literal["open_clip", "transformers", "onnx"]
 
 
 def _listed(given: Any) -> Any:
-    return tuple(given.split(",")) if isinstance(given, str) else given
+    parts = [given] if isinstance(given, str) else given
+    return tuple(word for part in parts for word in part.split(","))
 
 
 Formats = Annotated[tuple[Format, ...], BeforeValidator(_listed), Shown("FORM,...")]

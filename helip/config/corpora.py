@@ -46,7 +46,7 @@ class FolderCorpus(ConfigModel):
     """This corpus is a folder of images, each with its captions beside it: `a.jpg` and `a.txt` (or `a.json`), in sub-folders too."""
 
     kind: Literal["folder"] = "folder"
-    label: str = ""
+    label: str = ""  # what tables add to the corpus' name
     path: str = Field(description="the folder; $VARIABLES are expanded")
     captions: str = Field(
         "lines",
@@ -136,7 +136,7 @@ class TrainPartCorpus(ConfigModel):
     """
 
     kind: Literal["train_part"] = "train_part"
-    label: str = ""
+    label: str = ""  # what tables add to the corpus' name
     of: Name = Field(description="a corpus of the study that is no union and no part")
     held_out: float = Field(0.1, gt=0, lt=1, description="share of the images held out for validation, and as many again for test")
     most: int = Field(1000, gt=0, description="images held out for validation at most, and for test")

@@ -61,13 +61,13 @@ class HeldOutSet(ConfigModel):
     """This set is the pairs that a corpus of kind `train_part` holds out, written in CLIP benchmark's wds layout: a retrieval set."""
 
     kind: Literal["held_out"] = "held_out"
-    task: Literal["retrieval"] = "retrieval"
-    probe: Literal[False] = False
+    task: Literal["retrieval"] = "retrieval"  # what it is evaluated for
+    probe: Literal[False] = False  # it has no classes, so no linear probe
     of: Name  # a corpus of kind train_part
-    part: Literal["validation", "test"]
-    split: Literal["test"] = "test"
-    obtain: str = ""
-    expected: Expected = Expected()
+    part: Literal["validation", "test"]  # of what is held out
+    split: Literal["test"] = "test"  # that is evaluated
+    obtain: str = ""  # nothing: it comes from the corpus
+    expected: Expected = Expected()  # what `helip data check` compares it with
 
 
 EvaluationSet = Annotated[GeneratedSet | WdsSet | BenchmarkSet | HeldOutSet, Field(discriminator="kind")]

@@ -39,7 +39,7 @@ class FrozenModel(ConfigModel):
 
     image_trunk: Name  # an image encoder of the study
     text_trunk: Name  # a text encoder of the study
-    head: Literal["mlp", "residual"] = "mlp"
+    head: Literal["mlp", "residual"] = "mlp"  # mlp: its output is the feature; residual: it is added to the tower's own
     embed_dim: Width = 256  # width of the joint space
     hidden: Width = 512  # width of the heads' hidden layer
     dropout: float = Field(0.3, ge=0, lt=1)  # share of the hidden layer that is dropped in training

@@ -72,9 +72,12 @@ def writing(path: Path | str) -> Iterator[None]:
 
 
 def refused(error: OSError, path: Path | str | None = None) -> HelipError:
-    """Returns the one sentence for a system that refuses to write to `path`, by default the file that the error names."""
+    """Returns the one sentence for a system that refuses to write to `path`. Without one, it is of the file that the error names, which
+    may be one that was read.
+    """
     place = path or error.filename or "a file"
-    return HelipError(f"{place}: could not be written ({error.strerror or error}); free space or fix the permissions and run again")
+    verb = "read or written" if path is None and error.errno in (errno.EACCES, errno.EPERM) else "written"
+    return HelipError(f"{place}: could not be {verb} ({error.strerror or error}); free space or fix the permissions and run again")
 
 
 @contextlib.contextmanager

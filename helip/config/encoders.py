@@ -19,7 +19,7 @@ class TimmEncoder(ConfigModel):
     weights: str | None = None  # a local file, or package:NAME for those in an installed package; None lets timm find or download them
     centre: bool = False  # subtract the corpus mean before normalising
     logits: bool = False  # the classifier's output instead of features, as the released code has it
-    precision: Precision = "fp16"  # of the stored features
+    precision: Precision = "fp16"  # of the network on a GPU
     image_size: int | None = Field(
         None, gt=0
     )  # pixels a side of a vision transformer's input, or of a package's network; None: as timm says
@@ -35,7 +35,7 @@ class TorchvisionEncoder(ConfigModel):
     model: str  # a torchvision classifier; its features are the input of its last layer
     tag: str  # torchvision's name of the weights, e.g. IMAGENET1K_SWAG_LINEAR_V1 of vit_b_16 (SWAG ViT-B/16 is not in timm)
     weights: str | None = None  # a local file; None lets torchvision find or download them
-    precision: Precision = "fp16"  # of the stored features
+    precision: Precision = "fp16"  # of the network on a GPU
     centre: bool = False  # subtract the corpus mean before normalising
 
 
@@ -45,7 +45,7 @@ class OpenClipEncoder(ConfigModel):
     library: Literal["open_clip"] = "open_clip"
     modality: Literal["image", "text"]  # the tower
     model: str  # a checkpoint as every command names it: NAME@TAG, NAME@FILE, hf-hub:ORG/NAME or a folder
-    precision: Precision = "fp16"  # of the stored features
+    precision: Precision = "fp16"  # of the network on a GPU
     centre: bool = False  # subtract the corpus mean before normalising
 
     @model_validator(mode="before")
@@ -63,7 +63,7 @@ class SentenceEncoder(ConfigModel):
     modality: Literal["text"] = "text"  # what it encodes
     model: str  # a hub name, a folder, or package:NAME for weights inside an installed package
     layers: int | None = Field(None, gt=0)  # only the first so many of its transformer layers, mean-pooled; None: all
-    precision: Precision = "fp16"  # of the stored features
+    precision: Precision = "fp16"  # of the network on a GPU
     centre: bool = False  # subtract the corpus mean before normalising
 
 

@@ -46,7 +46,7 @@ WRONG = {
     "that `helip refine` had",
     "refine --model x@y --data z": "helip refine: --out is missing: the folder to make, with everything in it; see `helip refine --help`",
     "refine --model here/none --data z --out o": "helip refine: --model here/none: is not there; write NAME@TAG "
-    "(ViT-B-32@laion2b_s34b_b79k), NAME@FILE, hf-hub:ORG/NAME or an open_clip folder",
+    "(ViT-B-32@laion2b_s34b_b79k), NAME@FILE, hf-hub:ORG/NAME, or a folder of open_clip or of a Hugging Face CLIPModel",
     "refine --model x@y --data z --out o --learning-rate 0": "helip refine: --learning-rate: Input should be greater than 0",
     "refine --model x@y --data z --out o --epochs 1 --steps 2": "helip refine: --steps: give either epochs or steps",
     "report": "helip report: STUDY is missing: a study of experiments/studies, without .yaml; see `helip report --help`",
@@ -84,7 +84,9 @@ def test_a_file_that_the_system_refuses_is_one_sentence(monkeypatch, capsys):
         return main(["doctor"])
 
     assert refused(PermissionError(13, "Permission denied", "/data/x.tar")) == 2
-    assert capsys.readouterr().err == "helip doctor: /data/x.tar: Permission denied\n"
+    assert capsys.readouterr().err == (
+        "helip doctor: /data/x.tar: could not be read or written (Permission denied); free space or fix the permissions and run again\n"
+    )
     with pytest.raises(OSError, match="no file of the user's"):
         refused(OSError("no file of the user's"))
 

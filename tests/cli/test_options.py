@@ -51,7 +51,7 @@ def test_nested_models_are_options_with_a_prefix(capsys):
         inner = next(a for a in (annotation, *get_args(annotation)) if isinstance(a, type) and issubclass(a, ConfigModel))
         for field in inner.model_fields:
             assert f"  --{name}_{field}".replace("_", "-") in text.replace("_", "-")
-    assert "  --objective {clip,slip,declip,cyclip,cloob,hn_nce}" in text
+    assert "  --objective {clip,slip,declip,cyclip,cloob,hn_nce,siglip}" in text
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -126,14 +126,14 @@ def test_only_what_is_given_is_read():
         ("mine --out x --image-features y --tau 0.3 --no-tau", "--tau: beside --no-tau, which says it too; give one"),
         ("mine --out x --image-features y --pool 3", "--pool: pool belongs to method fast_hpm, and fast_hpm needs a pool"),
         ("encode --corpus x --encoder y --out z --batch-size 0", "--batch-size: Input should be greater than or equal to 1"),
-        ("encode --corpus x --encoder y --out z --dtype float8", "--dtype: 'float8' is none of float16, float32; did you mean 'float16'?"),
+        ("encode --corpus x --encoder y --out z --dtype float8", "--dtype: 'float8' is none of float16, float32; did you mean 'float32'?"),
         ("select --corpus x --out z --random-batch-size 1", "--random-batch-size: Input should be greater than 1"),
         ("select --corpus x --out z --shard 1/x", "--shard: '1/x' is not of the form i/n, for example 0/4"),
         ("interpolate --start x --refined y --out z --weight 1.5", "--weight: Input should be less than or equal to 1"),
-        ("refine --corpus x --model y --out z --seed -1", "--seed: Input should be greater than or equal to 0"),
-        ("refine --corpus x --model y --out z --retention-every 0", "--batch-size: is missing"),
+        ("train --corpus x --model y --out z --seed -1", "--seed: Input should be greater than or equal to 0"),
+        ("train --corpus x --model y --out z --retention-every 0", "--batch-size: is missing"),
         (
-            "refine --corpus x --model y --out z --batch-size 8 --steps 1 --learning-rate 1 --retention-every 3",
+            "train --corpus x --model y --out z --batch-size 8 --steps 1 --learning-rate 1 --retention-every 3",
             "--retention-set: is missing",
         ),
         ("pack-set cab x --out y", "--name: 'cab' is none of cub, sun397, caltech101; did you mean 'cub'?"),

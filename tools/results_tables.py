@@ -36,7 +36,13 @@ def gains() -> str:
     return "\n".join([*lines, "", f"The paper's claims in the generated world: {verdicts()}"])
 
 
-KINDS = {"foreign15": "15 % foreign", "near15": "15 %, half near", "foreign30": "30 % foreign", "near30": "30 %, half near", "clean": "none"}
+KINDS = {
+    "foreign15": "15 % foreign",
+    "near15": "15 %, half near",
+    "foreign30": "30 % foreign",
+    "near30": "30 %, half near",
+    "clean": "none",
+}
 ARMS = (
     ("HELIP, as the paper prints it", "helip"),
     ("selection by neighbour agreement", "agreement"),

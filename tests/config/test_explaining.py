@@ -24,7 +24,7 @@ def declared(project):
         ("encoders dino_vits8", "widht", 3, "encoders -> dino_vits8 -> widht: unknown key: "),
         ("models rn50", "vocab", 3, "models -> rn50 -> vocab: unknown key: remove it or correct its spelling; did you mean 'vocabulary'?"),
         ("refinement", "arm", "helpi", "refinement -> arm: 'helpi' is none of control, cleaned, helip; did you mean 'helip'?"),
-        ("corpora cc3m", "kind", "xyz", "corpora -> cc3m: kind 'xyz' is none of generated, webdataset, table, downloaded, union"),
+        ("corpora cc3m", "kind", "xyz", "corpora -> cc3m: kind 'xyz' is none of generated, webdataset, "),
         ("pretraining clip", "objective", {"name": "slip", "heads": [1]}, "pretraining -> clip -> objective -> heads: unknown key: "),
         ("", "evalution", {}, "evalution: unknown key: remove it or correct its spelling; did you mean 'evaluation'?"),
         ("", "resources", {"trian": {}}, "resources -> trian: 'trian' is none of corpus, evaluation_set, "),

@@ -64,7 +64,8 @@ def test_refining_your_own_is_planned_as_written(refining, tmp_path, capsys):
 @pytest.mark.long
 def test_refining_your_own_runs_with_a_small_model(refining, tmp_path, capsys):
     assert main(refining[1]) == 0
-    assert "Hard pairs " in capsys.readouterr().out and (tmp_path / "mine/report.html").is_file()
+    printed = capsys.readouterr().out
+    assert "\nSelection" in printed and "\nHard pairs" in printed and (tmp_path / "mine/report.html").is_file()
     if (tmp_path / "mine/best_model").exists():  # none where no arm is better than the start
         model, _, _ = open_clip.create_model_and_transforms(f"local-dir:{tmp_path}/mine/best_model")
         assert all(p.isfinite().all() for p in model.parameters())

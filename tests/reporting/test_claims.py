@@ -453,7 +453,7 @@ def test_claims_csv_and_page_carry_the_decision(trained):
     [
         ({"columns": ["mnist"]}, r"claims.yaml: wrong: names column 'mnist', and table1 has cifar10, cifar100, imagenet"),
         ({"also": [{"run": "nobody", "over": "cc3m_clip"}]}, r"claims.yaml: wrong: names run 'nobody', and there is no such run"),
-        ({"table": "table12"}, r"claims.yaml: wrong: names table 'table12', and there is no such table"),
+        ({"table": "table99"}, r"claims.yaml: wrong: names table 'table99', and there is no such table"),
     ],
 )
 def test_unknown_names_in_claims_are_refused_on_loading(project, tmp_path, fields, message):

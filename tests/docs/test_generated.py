@@ -48,7 +48,7 @@ def test_arrows_pass_columns_without_meeting_a_box():
 @pytest.mark.parametrize("page", results_tables.PAGES)
 def test_tables_of_results_are_current(project, page):
     text = (project / page).read_text()
-    assert results_tables.MARKS["gains"][0] in text
+    assert any(begin in text for begin, _ in results_tables.MARKS.values())
     assert results_tables.filled(text) == text, "run `make readme`"
 
 

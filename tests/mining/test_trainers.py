@@ -161,7 +161,7 @@ def test_open_clips_csv_has_no_place_for_hard_pairs(corpus, pairs, tmp_path, cap
     assert main([*given, "sentence-transformers"]) == 2
     assert "--pairs: --for sentence-transformers needs hard pairs; give the pair set of `helip mine`" in capsys.readouterr().err
     assert main([*given, "keras"]) == 2
-    assert capsys.readouterr().err.startswith("helip export-data: --for: Input should be 'open_clip' or 'sentence-transformers'")
+    assert capsys.readouterr().err.startswith("helip export-data: --for: 'keras' is none of open_clip, sentence-transformers")
 
 
 # ---------------------------------------------------------------- sentence-transformers

@@ -50,7 +50,7 @@ def test_half_a_name_is_none(text):
         parse(text)
 
 
-REFINE = "refine --corpus x --out {tmp}/out --arm control --batch-size 8 --steps 1 --learning-rate 1"
+REFINE = "train --corpus x --out {tmp}/out --arm control --batch-size 8 --steps 1 --learning-rate 1"
 
 
 @pytest.mark.parametrize(

@@ -136,7 +136,6 @@ def test_a_contrast_waits_for_every_file_that_it_reads(study, read):
 
 
 def test_a_claim_reads_what_a_table_or_figure_waits_for(study, monkeypatch):
-    """Files of the question's table alone are read where they are there: a report never waits for that table."""
     looked = set()
 
     def exists(path):
@@ -145,7 +144,7 @@ def test_a_claim_reads_what_a_table_or_figure_waits_for(study, monkeypatch):
         return False
 
     every = Measured(study, [])
-    waited = outputs_behind(DecideClaims(study)) | set(MakeTable(study, study.report.question.table).inputs())
+    waited = outputs_behind(DecideClaims(study))
     monkeypatch.setattr("pathlib.Path.exists", exists)
     for claim in study.claims.values():
         for asked in (claim, claims.against_control(study, claim)):

@@ -11,10 +11,12 @@ from contextlib import closing
 from pathlib import Path
 
 from helip.errors import HelipError
-from helip.reporting.tracking_store import explained
+from helip.reporting.tracking_store import experiments_in_file, explained
 
 LOCAL = ("localhost", "127.0.0.1", "[::1]")
 QUIET = ("--uvicorn-opts", "--log-level warning")  # no line for each file of a page
+ANY = ("0.0.0.0", "::")  # listened on, and no address for a browser
+TRAINING = "workflowType=machine_learning"  # the view that has charts; MLflow's other one is of language models' answers
 ENVIRONMENT = {"MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}  # nothing to send, and no jobs of its own
 
 
@@ -26,7 +28,7 @@ def serve(store: Path, host: str, port: int, allowed_hosts: str = "") -> int:
     """
     check_store(store)
     check_port(host, port)
-    print(f"http://{host}:{port} shows {store}; Ctrl-C ends it", flush=True)
+    print("\n".join([f"http://{host}:{port} shows {store}; Ctrl-C ends it", *links(store, host, port, allowed_hosts)]), flush=True)
     server = subprocess.Popen(command(store, host, port, allowed_hosts), env={**os.environ, **ENVIRONMENT})
     told: list[int] = []
 
@@ -42,15 +44,30 @@ def serve(store: Path, host: str, port: int, allowed_hosts: str = "") -> int:
     return 0
 
 
+def links(store: Path, host: str, port: int, allowed_hosts: str) -> list[str]:
+    """Returns a line for each study of a store: the address of its experiment, in the view of model training.
+
+    Where the server listens on all of a machine, the address has the first name that browsers may ask for, or else this machine's own.
+    """
+    named = [name for name in _names(allowed_hosts) if name != "*"]
+    shown = host if host not in ANY else [*named, LOCAL[0]][0]
+    experiments = experiments_in_file(store)
+    return [f"  {study}: http://{shown}:{port}/#/experiments/{number}/runs?{TRAINING}" for study, number in experiments.items()]
+
+
 def command(store: Path, host: str, port: int, allowed_hosts: str) -> list[str]:
     """Returns the command of MLflow's server. Its own page asks by POST, so that a host which may ask is also an origin that may."""
     mlflow = Path(sys.executable).with_name("mlflow")
-    named = [name.strip() for name in allowed_hosts.split(",") if name.strip()]
+    named = _names(allowed_hosts)
     allowed = ["--allowed-hosts", ",".join(_with_ports([*LOCAL, *named]))] if named else []
     origins = [f"{scheme}://{name}" for scheme in ("http", "https") for name in _with_ports(named)]
     allowed += ["--cors-allowed-origins", ",".join(origins)] if named else []
     uri = f"sqlite:///{store.resolve()}"
     return [str(mlflow), "server", "--backend-store-uri", uri, "--host", host, "--port", str(port), "--workers", "1", *QUIET, *allowed]
+
+
+def _names(allowed_hosts: str) -> list[str]:
+    return [name.strip() for name in allowed_hosts.split(",") if name.strip()]
 
 
 def _with_ports(names: Iterable[str]) -> list[str]:

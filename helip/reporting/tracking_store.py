@@ -24,6 +24,11 @@ SELECT e.experiment_id, r.run_uuid, k.value, c.value FROM runs r JOIN experiment
 JOIN tags k ON k.run_uuid = r.run_uuid AND k.key = ? LEFT JOIN tags c ON c.run_uuid = r.run_uuid AND c.key = ?
 WHERE e.name = ? AND e.lifecycle_stage = 'active' AND r.lifecycle_stage = 'active'
 """
+EXPERIMENTS = """
+SELECT e.name, e.experiment_id FROM experiments e WHERE e.lifecycle_stage = 'active' AND EXISTS
+(SELECT 1 FROM runs r JOIN tags k ON k.run_uuid = r.run_uuid AND k.key = ? WHERE r.experiment_id = e.experiment_id
+AND r.lifecycle_stage = 'active') ORDER BY e.name
+"""
 
 
 class Known(dict[str, tuple[str, str]]):
@@ -40,6 +45,12 @@ def known_in_file(store: Path, experiment: str) -> Known:
     except sqlite3.Error:
         return Known()
     return Known({key: (run_id, content or "") for _, run_id, key, content in rows})
+
+
+def experiments_in_file(store: Path) -> dict[str, str]:
+    """Returns study -> id of its experiment in a sqlite store, without importing MLflow; sqlite3.Error where the store cannot be read."""
+    with closing(sqlite3.connect(f"file:{store.resolve()}?mode=ro", uri=True)) as connection:
+        return {name: str(experiment) for name, experiment in connection.execute(EXPERIMENTS, (KEY,))}
 
 
 class Tracked:

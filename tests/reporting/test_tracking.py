@@ -3,15 +3,17 @@ import shutil
 import sqlite3
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from wide import write_metrics
 
 from helip.errors import HelipError
+from helip.reporting import tracking_server
 from helip.reporting.tracking import import_everywhere, import_study
 from helip.reporting.tracking_content import AVERAGE, GAIN, Contents, label
-from helip.reporting.tracking_server import check_port, check_store, command
+from helip.reporting.tracking_server import check_port, check_store, command, links
 from helip.reporting.tracking_store import known_in_file, link_file
 from helip.stages import BuildCorpus, Mine, metrics_file, model_of
 
@@ -231,6 +233,30 @@ def test_a_host_name_may_ask_and_be_asked(tmp_path):
     named = command(tmp_path / "store.db", "0.0.0.0", 5001, "login1, n2")
     assert {"localhost:*", "login1", "login1:*", "n2:*"} <= {*named[named.index("--allowed-hosts") + 1].split(",")}
     assert {"http://login1:*", "https://n2"} <= {*named[named.index("--cors-allowed-origins") + 1].split(",")}
+
+
+def test_a_link_opens_a_study_as_model_training(store, empty):
+    number = Stored(store).experiment.experiment_id
+    view = f"/#/experiments/{number}/runs?workflowType=machine_learning"
+    assert links(store, "127.0.0.1", 5001, "") == [f"  smoke: http://127.0.0.1:5001{view}"]
+    assert links(store, "0.0.0.0", 5000, "*, login1") == [f"  smoke: http://login1:5000{view}"]
+    assert links(store, "0.0.0.0", 5000, "") == [f"  smoke: http://localhost:5000{view}"]
+    assert links(empty, "127.0.0.1", 5000, "") == []  # no study is in it
+
+
+def test_the_links_are_printed_before_the_server_starts(store, monkeypatch, capsys):
+    told = []
+
+    def start(arguments, env):
+        told.append(capsys.readouterr().out.splitlines())
+        return SimpleNamespace(wait=lambda: 3)
+
+    monkeypatch.setattr(tracking_server.subprocess, "Popen", start)
+    monkeypatch.setattr(tracking_server.signal, "signal", lambda number, handler: None)
+    monkeypatch.setattr(tracking_server, "check_port", lambda host, port: None)
+    with pytest.raises(HelipError, match=r"ended by itself \(exit code 3\)"):
+        tracking_server.serve(store, "127.0.0.1", 5001)
+    assert told == [[f"http://127.0.0.1:5001 shows {store}; Ctrl-C ends it", *links(store, "127.0.0.1", 5001, "")]]
 
 
 def test_reporting_never_imports_torch():

@@ -61,8 +61,8 @@ def photographs() -> str:
     for metric, name in PRIMARY.items():
         lines.append(f"| **{metric}**, points over plain continued training |" + " |" * len(KINDS))
         for label, arm in ARMS:
-            found = [rows.get((f"{kind}_{arm}", name)) for kind in KINDS]
-            lines.append(f"| {label} | {' | '.join(_points(row) if row else 'not asked' for row in found)} |")
+            cells = [rows.get((f"{kind}_{arm}", name)) for kind in KINDS]
+            lines.append(f"| {label} | {' | '.join(_points(row) if row else 'not asked' for row in cells)} |")
     return "\n".join(lines)
 
 

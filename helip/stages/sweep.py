@@ -20,7 +20,7 @@ class Sweep(Stage):
     path = "sweeps/{run}/seed{seed}"
     files = ("sweep.json",)
     takes_gpu = True
-    heeds = ("workers", "device")
+    heeds = ("device",)
 
     @property
     def title(self) -> str:

@@ -134,9 +134,9 @@ def test_minus_signs_are_typographic_in_pages_only(reported, shown, page, tmp_pa
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda r: r["question"].update(table="table12"), "report.yaml: question: names table 'table12', and there is no such table"),
+        (lambda r: r["question"].update(table="table99"), "report.yaml: question: names table 'table99', and there is no such table"),
         (lambda r: r["question"].update(claim="nobody"), "report.yaml: question: names claim 'nobody', and there is no such claim"),
-        (lambda r: r["figures"]["figure4"].update(table="table12"), "report.yaml: figure4: names table 'table12', and there is no such"),
+        (lambda r: r["figures"]["figure4"].update(table="table99"), "report.yaml: figure4: names table 'table99', and there is no such"),
         (lambda r: r["figures"]["figure5"].update(methods=["hpm", "imgae"]), "report.yaml: .*figure5.*methods"),
     ],
 )

@@ -16,7 +16,7 @@ def at_home(measured, project, monkeypatch):
 
 def test_claims_table_and_figure_4_of_a_study(at_home, capsys):
     assert main(["run", "smoke", "table", "table1"]) == 0
-    assert "CLIP-HELIP | 28.75 ± 1.77 (19.86, +8.89)" in capsys.readouterr().out
+    assert "CLIP-HELIP | 28.75 ± 1.77 |" in capsys.readouterr().out
     assert main(["run", "smoke", "claims"]) == 2  # the stage waits for all metrics files
     assert "caltech101.zeroshot.json: is not there, and claims all needs it" in capsys.readouterr().err
     assert write_claims(at_home).counts["not run"] > 0  # `helip report --finished` decides them by what is there

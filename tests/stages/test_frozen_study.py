@@ -132,7 +132,7 @@ def test_the_cache_stands_for_views_and_trunks_not_for_heads(place):
             r"smoke.yaml: cc3m_\w+: augmentation: crop_scale \[0.9, 1.0\] is of no cached view of the frozen image trunk",
         ),
         ({"model": FROZEN | {"views": 1}}, "flip 0.5 needs mirrored views of the frozen image trunk: set views: 2 or more"),
-        ({"model": FROZEN | {"views": 3}}, "models -> rn50 -> trunks: views beyond the second are random crops: give crop_scale"),
+        ({"model": FROZEN | {"views": 3}}, "models -> rn50: views beyond the second are random crops: give crop_scale"),
         ({"model": FROZEN | {"image_trunk": "foto"}}, "models -> rn50: image_trunk names 'foto', and encoders has .*photos"),
         (
             {"model": FROZEN | {"image_trunk": "bert"}},

@@ -93,7 +93,8 @@ def test_a_command_that_may_not_write_says_so_in_one_sentence(tmp_path, monkeypa
 
     monkeypatch.setattr("helip.cli.data.PackSet.run", refuse)
     assert main(["pack-set", "cub", "x", "--out", str(tmp_path / "out")]) == 2
-    expected = f"helip pack-set: {tmp_path}/out: could not be written ({os.strerror(why)}); free space or fix the permissions and run again"
+    verb = "read or written" if why == errno.EACCES else "written"
+    expected = f"helip pack-set: {tmp_path}/out: could not be {verb} ({os.strerror(why)}); free space or fix the permissions and run again"
     assert capsys.readouterr().err.strip() == expected
 
 

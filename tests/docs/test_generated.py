@@ -13,7 +13,7 @@ from helip.cli import COMMANDS, _class
 from helip.cli.command import groups_of
 from helip.errors import HelipError
 from helip.stages import STAGES
-from tools import layers, pipeline, reference, results_tables, screenshots
+from tools import layers, mlflow_screenshots, pipeline, reference, results_tables, screenshots
 from tools.fields import config_models, facts_of
 from tools.markdown_tables import cell, tables_of
 
@@ -134,3 +134,10 @@ def test_without_a_report_a_picture_is_refused_in_a_sentence(tmp_path, monkeypat
 def test_pictures_have_the_width_of_their_screen(project, name, width):
     with Image.open(project / "docs" / "images" / f"report-{name}.png") as picture:
         assert picture.size == (width, screenshots.HEIGHT)
+
+
+@pytest.mark.parametrize("name", mlflow_screenshots.ON_A_PHONE)
+def test_pictures_of_mlflow_have_the_width_of_a_phone(project, name):
+    assert f"../images/mlflow-{name}-phone.png" in (project / "docs" / "howto" / "mlflow.md").read_text()
+    with Image.open(project / "docs" / "images" / f"mlflow-{name}-phone.png") as picture:
+        assert picture.size == mlflow_screenshots.PHONE == (400, 900)

@@ -53,6 +53,7 @@ test-all: $(READY)
 lint: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/snakefmt --check Snakefile rules
 	$(BIN)/lint-imports
 	$(BIN)/mypy
 
@@ -107,12 +108,12 @@ ALLOWED_HOSTS ?=
 ui: $(READY)
 	@$(BIN)/helip ui --host "$(HOST)" --port "$(PORT)" --allowed-hosts "$(ALLOWED_HOSTS)"
 
-# The pictures in docs/images, by chromium: of results/miniature/report.html at the width of a desktop and of a phone, and of MLflow with a
+# The pictures in docs/images, by chromium, at the width of a desktop and of a phone: of results/miniature/report.html, and of MLflow with a
 # study that has been imported: make screenshots STUDY=miniature
 STUDY ?= miniature
 screenshots: $(READY)
 	$(BIN)/python -m tools.screenshots
-	$(BIN)/python docs/screenshots.py $(STUDY)
+	$(BIN)/python -m tools.mlflow_screenshots $(STUDY)
 
 doctor: $(READY)
 	$(BIN)/helip doctor

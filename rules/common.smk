@@ -15,7 +15,7 @@ from helip.stages import data_check
 # The commands are those of the Python that runs Snakemake; idle threads sleep, so that jobs can share cores; hundreds of jobs start
 # sooner where Python may keep what it compiled. Rules declare ./results: commands must not follow $HELIP_RESULTS elsewhere.
 shell.prefix(
-    f"unset HELIP_RESULTS; export PATH={shlex.quote(str(Path(sys.executable).parent))}:\"$PATH\""
+    f'unset HELIP_RESULTS; export PATH={shlex.quote(str(Path(sys.executable).parent))}:"$PATH"'
     " OMP_WAIT_POLICY=passive PYTHONDONTWRITEBYTECODE=; "
 )
 

@@ -3,25 +3,41 @@
 for _name, _study in studies().items():
 
     rule:
-        name: f"evaluate_{_name}"
-        wildcard_constraints: study=_name
-        input: **needs(Evaluate)
-        output: files(Evaluate, _study)
-        log: log_of(Evaluate)
-        params: digest=digest_of(Evaluate)
+        name:
+            f"evaluate_{_name}"
+        input:
+            **needs(Evaluate),
+        output:
+            files(Evaluate, _study),
+        log:
+            log_of(Evaluate),
+        wildcard_constraints:
+            study=_name,
         threads: threads_of(Evaluate)
-        resources: **asks(Evaluate)
-        shell: command(Evaluate)
+        resources:
+            **asks(Evaluate),
+        params:
+            digest=digest_of(Evaluate),
+        shell:
+            command(Evaluate)
 
     if Probe.files_of(_study):
 
         rule:
-            name: f"probe_{_name}"
-            wildcard_constraints: study=_name
-            input: **needs(Probe)
-            output: files(Probe, _study)
-            log: log_of(Probe)
-            params: digest=digest_of(Probe)
+            name:
+                f"probe_{_name}"
+            input:
+                **needs(Probe),
+            output:
+                files(Probe, _study),
+            log:
+                log_of(Probe),
+            wildcard_constraints:
+                study=_name,
             threads: threads_of(Probe)
-            resources: **asks(Probe)
-            shell: command(Probe)
+            resources:
+                **asks(Probe),
+            params:
+                digest=digest_of(Probe),
+            shell:
+                command(Probe)

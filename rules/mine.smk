@@ -1,19 +1,31 @@
 # A pair set of a large corpus (`pairs_per_shard` of the study's resources) is mined by many of these, each on its own.
 rule mine_shard:
-    input: **needs(MineShard)
-    output: temp(directory(files(MineShard)[0]))
-    log: log_of(MineShard)
-    params: digest=digest_of(MineShard)
+    input:
+        **needs(MineShard),
+    output:
+        temp(directory(files(MineShard)[0])),
+    log:
+        log_of(MineShard),
     threads: threads_of(MineShard)
-    resources: **asks(MineShard)
-    shell: command(MineShard)
+    resources:
+        **asks(MineShard),
+    params:
+        digest=digest_of(MineShard),
+    shell:
+        command(MineShard)
 
 
 rule mine:
-    input: **needs(Mine)
-    output: files(Mine)
-    log: log_of(Mine)
-    params: digest=digest_of(Mine)
+    input:
+        **needs(Mine),
+    output:
+        files(Mine),
+    log:
+        log_of(Mine),
     threads: threads_of(Mine)
-    resources: **asks(Mine)
-    shell: command(Mine)
+    resources:
+        **asks(Mine),
+    params:
+        digest=digest_of(Mine),
+    shell:
+        command(Mine)

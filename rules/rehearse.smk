@@ -1,10 +1,13 @@
 # `snakemake results/paper/rehearsal.html --profile slurm`: every kind of a study's jobs once, on a node such as trainings get.
 rule rehearse:
-    output: "results/{study}/rehearsal.html"
-    log: "results/{study}/logs/rehearse.log"
+    output:
+        "results/{study}/rehearsal.html",
+    log:
+        "results/{study}/logs/rehearse.log",
     threads: lambda w: load(w.study).resources("train").threads
     resources:
         gpu=lambda w: load(w.study).resources("train").gpu,
         mem_mb=lambda w: load(w.study).resources("train").mem_mb,
         runtime=240,
-    shell: "python -m helip.launch --gpus {resources.gpu} helip rehearse {wildcards.study} --out {output} &> {log} || [ -e {output} ]"
+    shell:
+        "python -m helip.launch --gpus {resources.gpu} helip rehearse {wildcards.study} --out {output} &> {log} || [ -e {output} ]"

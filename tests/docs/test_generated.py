@@ -1,5 +1,6 @@
 """What commands write into the README and the site is current and whole."""
 
+import csv
 import json
 import re
 import tomllib
@@ -13,7 +14,7 @@ from helip.cli import COMMANDS, _class
 from helip.cli.command import groups_of
 from helip.errors import HelipError
 from helip.stages import STAGES
-from tools import layers, pipeline, reference, results_tables, screenshots
+from tools import layers, mlflow_screenshots, pipeline, reference, results_tables, screenshots
 from tools.fields import config_models, facts_of
 from tools.markdown_tables import cell, tables_of
 
@@ -56,6 +57,22 @@ def test_gains_are_those_of_the_results_page():
     row = next(line for line in results_tables.gains().splitlines() if line.startswith("| HELIP, as the paper prints it"))
     (measured,) = [r["6 corpora"] for table in tables_of(results_tables.MINIATURE) for r in table if r.get("Refinement") == "HELIP"]
     assert f"| {measured} |".replace("-", "−") in row and re.search(r"\[[+−]\d\.\d\d, [+−]\d\.\d\d\]", measured.replace("-", "−"))
+
+
+def test_what_pages_say_of_photographs_is_what_was_measured():
+    """The sentences of explanation/hard_pairs.md, explanation/selection.md and the tutorials, which state no numbers."""
+    with open(results_tables.CONTRASTS, newline="") as file:
+        numbers = ("ci_low", "ci_high", "p_holm")
+        rows = {(row["contrast"], row["metric"]): {key: float(row[key]) for key in numbers} for row in csv.DictReader(file)}
+    wrong = [kind for kind in results_tables.KINDS if kind != "clean"]
+    retrieval, cifar10 = results_tables.PRIMARY.values()
+    gains = [rows[f"{kind}_{arm}", metric] for kind in wrong for arm in ("helip", "agreement", "ridge") for metric in (retrieval, cifar10)]
+    assert len(gains) == 24 and all(row["ci_low"] > 0 for row in gains)
+    over_helip = [rows[f"{kind}_ridge_over_helip", retrieval] for kind in wrong]
+    assert all(row["ci_low"] > 0 for row in over_helip) and sum(row["p_holm"] < 0.05 for row in over_helip) == 2
+    on_ridge = [row for (contrast, _), row in rows.items() if contrast.endswith("_hard_pairs_on_ridge")]
+    assert len(on_ridge) == 12 and sum(row["ci_low"] <= 0 <= row["ci_high"] for row in on_ridge) > 6
+    assert all(rows[f"clean_{arm}", retrieval]["ci_low"] < 0 < rows[f"clean_{arm}", retrieval]["ci_high"] for arm in ("helip", "ridge"))
 
 
 def test_a_row_that_is_not_there_is_one_sentence(tmp_path):
@@ -134,3 +151,10 @@ def test_without_a_report_a_picture_is_refused_in_a_sentence(tmp_path, monkeypat
 def test_pictures_have_the_width_of_their_screen(project, name, width):
     with Image.open(project / "docs" / "images" / f"report-{name}.png") as picture:
         assert picture.size == (width, screenshots.HEIGHT)
+
+
+@pytest.mark.parametrize("name", mlflow_screenshots.ON_A_PHONE)
+def test_pictures_of_mlflow_have_the_width_of_a_phone(project, name):
+    assert f"../images/mlflow-{name}-phone.png" in (project / "docs" / "howto" / "mlflow.md").read_text()
+    with Image.open(project / "docs" / "images" / f"mlflow-{name}-phone.png") as picture:
+        assert picture.size == mlflow_screenshots.PHONE == (400, 900)

@@ -18,21 +18,23 @@ def study(project, tmp_path) -> Study:
 
 
 @pytest.fixture(scope="module")
-def rules(project) -> dict[str, list[str]]:
-    """The lines of each rule, by the stage whose command it runs."""
-    blocks = re.split(r"^ *rule.*:$", "\n".join(path.read_text() for path in (project / "rules").glob("*.smk")), flags=re.MULTILINE)
+def rules(project) -> dict[str, dict[str, str]]:
+    """The directives of each rule, each with what it holds, by the stage whose command the rule runs."""
     by_stage = {}
-    for block in blocks:
-        lines = [line for line in block.split("\n\n")[0].splitlines() if line.strip() and not line.strip().startswith("#")]
-        for command in re.findall(r"command\((\w+)", "\n".join(lines)):
-            by_stage[command] = lines
+    for path in sorted((project / "rules").glob("*.smk")):
+        for indent, body in re.findall(r"^( *)rule\b.*:\n((?:\1    .*\n)+)", path.read_text(), re.MULTILINE):
+            directives = dict(re.findall(rf"^{indent}    (\w+):((?:.*\n)(?:{indent}     .*\n)*)", body, re.MULTILINE))
+            for stage in re.findall(r"command\((\w+)\)", directives["shell"]):
+                by_stage[stage] = directives
     return by_stage
 
 
 @pytest.mark.parametrize("stage", STAGES)
 def test_a_stage_has_a_rule_of_at_most_ten_lines(rules, stage):
-    assert len(rules[stage.__name__]) + 1 <= 10
-    assert any(f"needs({stage.__name__})" in line for line in rules[stage.__name__])
+    """A directive counts as one line, however snakefmt breaks it, and so does the line that names the rule."""
+    directives = rules[stage.__name__]
+    assert {"input", "output", "log", "params"} <= set(directives) and len(directives) + 1 <= 10
+    assert f"needs({stage.__name__})" in directives["input"]
 
 
 @pytest.mark.parametrize("stage", STAGES)

@@ -29,9 +29,9 @@ class Workspace:
         assert not check or done.returncode == 0, done.stdout[-6000:]
         return done
 
-    def planned(self, *targets: str) -> dict[str, int]:
-        """Jobs by rule that a dry run would start; empty when there is nothing to do."""
-        return jobs(self.snakemake("-n", "--quiet", "reason", "--", *targets).stdout)
+    def planned(self, *targets: str, directory: str = ".") -> dict[str, int]:
+        """Jobs by rule that a dry run would start in a folder; empty when there is nothing to do."""
+        return jobs(self.snakemake("-n", "--quiet", "reason", "--directory", directory, "--", *targets).stdout)
 
 
 def jobs(output: str) -> dict[str, int]:

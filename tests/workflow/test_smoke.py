@@ -40,6 +40,19 @@ def test_a_second_run_schedules_nothing(smoke):
     assert smoke.planned("results/smoke/table1.csv", "results/smoke/tracking/table1.json") == {}
 
 
+def test_the_test_run_of_the_catalog_is_the_smoke_study(workspace, project):
+    unmade = shutil.ignore_patterns("results", ".snakemake")
+    shutil.copytree(project / ".test", workspace.folder / ".test", symlinks=True, ignore=unmade)
+    planned = workspace.planned("results/smoke/table1.csv", directory=".test")
+    assert planned == workspace.planned("results/smoke/table1.csv") and planned["table"] == 1
+
+
+def test_snakemake_makes_its_own_report_with_captions(smoke, tmp_path):
+    smoke.snakemake("--report", str(tmp_path / "report.html"), "--", "results/smoke/table1.csv")
+    page = (tmp_path / "report.html").read_text()
+    assert "table1 of study smoke: one row for each method and column" in page and '"Tables"' in page
+
+
 def test_where_other_results_go_is_no_matter_of_the_graph(workspace, tmp_path):
     workspace.snakemake("results/smoke/evaluation/cifar10/evaluation.json", HELIP_RESULTS=str(tmp_path / "elsewhere"))
     assert not (tmp_path / "elsewhere").exists()

@@ -1,11 +1,13 @@
-"""Takes the pictures of docs/images: python docs/screenshots.py STUDY [STORE]. It serves the store itself, and needs chromium."""
+"""Takes the pictures of a study in MLflow that the docs show: python -m tools.mlflow_screenshots STUDY [STORE].
+
+`make screenshots` calls it. It serves the store itself, and shows its pages at the width of a desktop, and two of them at that of a phone.
+"""
 
 import json
-import shutil
+import os
 import socket
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,13 +15,14 @@ from pathlib import Path
 from urllib.parse import quote
 
 import requests
-from mlflow import MlflowClient
-from PIL import Image
 
-IMAGES = Path(__file__).parent / "images"
-BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+from helip.errors import HelipError
+from tools.screenshots import HEIGHT, IMAGES, WIDTHS, find_browser, shoot
+
 HOST = "helip.example"  # by another name than localhost, MLflow opens no assistant beside its pages
-SIZE = (1600, 860)
+SIZE = (1600, 860)  # of a desktop, pixels
+PHONE = (WIDTHS["phone"], HEIGHT)
+ON_A_PHONE = ("list", "run")
 
 
 @contextmanager
@@ -30,7 +33,8 @@ def served(store: str) -> Iterator[int]:
         port = free.getsockname()[1]
     helip = Path(sys.executable).with_name("helip")
     command = [helip, "ui", "--store", store, "--port", str(port), "--allowed-hosts", HOST]
-    server = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    framed = os.environ | {"MLFLOW_SERVER_X_FRAME_OPTIONS": "NONE"}
+    server = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=framed)
     try:
         for _ in range(120):
             time.sleep(1)
@@ -45,24 +49,17 @@ def served(store: str) -> Iterator[int]:
         server.wait()
 
 
-def shoot(browser: str, address: str, out: Path) -> None:
-    """Saves one page as a PNG of few colours, after 40 seconds of the browser's own time."""
-    with tempfile.TemporaryDirectory() as profile:
-        picture = Path(profile) / "page.png"
-        options = ["--headless=new", "--no-sandbox", "--hide-scrollbars", "--disable-gpu", f"--user-data-dir={profile}"]
-        options += [f"--host-resolver-rules=MAP {HOST} 127.0.0.1", f"--window-size={SIZE[0]},{SIZE[1]}"]
-        command = [browser, *options, "--virtual-time-budget=40000", f"--screenshot={picture}", address]
-        subprocess.run(command, check=True, capture_output=True, timeout=300)
-        out.parent.mkdir(parents=True, exist_ok=True)
-        Image.open(picture).convert("P", palette=Image.Palette.ADAPTIVE, colors=48).save(out, optimize=True)
-
-
 def main(study: str, store: str = "results/mlflow.db") -> None:
-    """Takes the list of runs, the charts, one run, its artifacts, and the comparison of HELIP with its control."""
-    browser = next(filter(None, map(shutil.which, BROWSERS)), None) or sys.exit("no chromium on the PATH: install it")
+    """Takes the list of runs, the charts, one run, its artifacts, and the comparison of HELIP with its control. Raises HelipError without a
+    browser or an import of the study."""
+    from mlflow import MlflowClient  # takes seconds
+
+    browser = find_browser()
     with served(store) as port:
         client = MlflowClient(tracking_uri=f"http://127.0.0.1:{port}")
-        experiment = client.get_experiment_by_name(study) or sys.exit(f"{store} has no study '{study}': helip track {study}")
+        experiment = client.get_experiment_by_name(study)
+        if experiment is None:
+            raise HelipError(f"{store}: has no study '{study}'; import it with `helip track {study}`")
         runs = {run.data.tags["helip.key"]: run for run in client.search_runs([experiment.experiment_id], "tags.`helip.key` != ''")}
         start = min((key.split("/")[1] for key in runs if key.endswith("_helip")), key=len).removesuffix("_helip")
         arms = [runs[f"{study}/{start}_{arm}"].info.run_id for arm in ("control", "helip")]
@@ -77,10 +74,14 @@ def main(study: str, store: str = "results/mlflow.db") -> None:
             "artifacts": f"{of_study}/{one}/artifacts?{view}",
             "compare": f"{server}/#/compare-runs?runs={quote(json.dumps(arms))}&experiments={quote(json.dumps(of))}&{view}",
         }
-        for name, address in pages.items():
-            shoot(browser, address, IMAGES / f"mlflow-{name}.png")
-            print(IMAGES / f"mlflow-{name}.png")
+        pictures = {name: (name, SIZE) for name in pages} | {f"{name}-phone": (name, PHONE) for name in ON_A_PHONE}
+        for picture, (name, size) in pictures.items():
+            shoot(browser, pages[name], size, IMAGES / f"mlflow-{picture}.png", seconds=40, host=HOST)
+            print(IMAGES / f"mlflow-{picture}.png")
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    try:
+        main(*sys.argv[1:])
+    except HelipError as error:
+        sys.exit(f"screenshots: {error}")

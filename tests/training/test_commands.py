@@ -70,7 +70,7 @@ def test_options_override_single_fields_of_a_nested_model(own, tmp_path):
     more = ["--early-stopping-held-out", "0.2", "--augmentation-crop-scale", "0.5", "1", "--clip-norm", "none"]
     assert refine(own, tmp_path / "out", "--recipe", str(tmp_path / "recipe.yaml"), *more) == 0
     recipe = read_json(tmp_path / "out/train.json")["declaration"]
-    assert recipe["early_stopping"] == {"patience": 5, "every": 1, "held_out": 0.2}
+    assert recipe["early_stopping"] == {"corpus": None, "patience": 5, "every": 1, "held_out": 0.2}
     assert recipe["augmentation"] == {"crop_scale": [0.5, 1.0], "flip": 0.5}
     assert recipe["clip_norm"] is None
 

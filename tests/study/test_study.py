@@ -288,5 +288,6 @@ def test_an_encoder_of_one_study_needs_no_third_entry(experiments):
     other = Study("miniature", experiments)
     assert other.left_out == {"new": ("encoder dinov9",)}
     assert other.notice() == (
-        f"1 of {len(other.declared)} runs are left out of study miniature, which does not bind: encoder dinov9. `helip runs miniature` lists them."
+        f"1 of {len(other.declared)} runs are left out of study miniature, which does not bind: encoder dinov9. "
+        "`helip runs miniature` lists them."
     )

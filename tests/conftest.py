@@ -1,11 +1,19 @@
 """What all tests share: the project's root, and the real data where it is at hand."""
 
 import os
+import signal
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(autouse=True)
+def broken_pipes_are_errors():
+    """A command run in this process lets a broken pipe end it, as a shell expects: a test's own server must outlive its clients."""
+    yield
+    signal.signal(signal.SIGPIPE, signal.SIG_IGN)
 
 
 @pytest.fixture(scope="session")

@@ -76,12 +76,11 @@ class _Server:
         for number in FORWARDED:
             signal.signal(number, lambda received, _: command.send_signal(received))
         self._waiting.register(wake, selectors.EVENT_READ, lambda source: source.recv(4096))
-        while True:
+        while command.poll() is None:  # it may have ended before its signal was listened for
             for key, _ in self._waiting.select():
                 key.data(key.fileobj)
             self._reap()
-            if command.poll() is not None:
-                return command.returncode
+        return command.returncode
 
     def _accept(self, listening: socket.socket) -> None:
         client, _ = listening.accept()

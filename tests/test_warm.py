@@ -29,6 +29,15 @@ def test_output_and_exit_code_are_those_of_the_job(tmp_path):
     assert "there is no study 'nosuch'" in ended.stdout
 
 
+def test_a_command_that_ends_at_once_is_not_waited_for(tmp_path):
+    """It ends while the server still imports."""
+    program = "import sys, time; from helip import warm; warm.IMPORTED = ('slow',); sys.exit(warm.main(['true']))"
+    (tmp_path / "slow.py").write_text("import time\ntime.sleep(2)\n")
+    path = f"{tmp_path}:{os.environ.get('PYTHONPATH', '')}"
+    ended = subprocess.run([sys.executable, "-c", program], env=os.environ | {"PYTHONPATH": path}, check=False, timeout=60)
+    assert ended.returncode == 0
+
+
 def test_a_job_is_forked_from_the_server(tmp_path):
     (tmp_path / "sitecustomize.py").write_text("import os\nif 'HELIP_WARM' in os.environ: print('fresh', flush=True)\n")
     ended = _beside(tmp_path, f"{HELIP} run nosuch train a 0 2>&1", PYTHONPATH=f"{tmp_path}:{os.environ.get('PYTHONPATH', '')}")

@@ -43,6 +43,7 @@ class Executor(RemoteExecutor):
         self._threads: int | None = None
         self._settled = False
         self._failed_nodes: dict[str, set[str]] = {}  # by the work of the job that they failed
+        self._unfinished: dict[str, SubmittedJobInfo] = {}  # by id: Snakemake's own list is empty while its jobs are looked at
         self._last_query = self._last_warning = float("-inf")
 
     # ------------------------------------------------------------ submitting
@@ -112,7 +113,9 @@ class Executor(RemoteExecutor):
             self._submitted(job, submission)
 
     def _submitted(self, job: JobExecutorInterface, submission: Submission) -> None:
-        self.report_job_submission(SubmittedJobInfo(job, submission.record.job_id, {"submission": submission}))
+        info = SubmittedJobInfo(job, submission.record.job_id, {"submission": submission})
+        self._unfinished[submission.record.job_id] = info
+        self.report_job_submission(info)
 
     def _resubmit(self, info: SubmittedJobInfo) -> SubmittedJobInfo | None:
         """The cluster took the job's node or time without requeueing it: the same line once more, from the last saved state."""
@@ -129,7 +132,10 @@ class Executor(RemoteExecutor):
         record = replace(old.record, job_id=job_id, folder=str(folder), attempts=attempts_after(old.state, old.record.attempts))
         self.ledger.write(record)
         info.job.register(external_jobid=job_id)
-        return SubmittedJobInfo(info.job, job_id, {"submission": Submission(record, old.job, old.parameters, old.requeues)})
+        again = SubmittedJobInfo(info.job, job_id, {"submission": Submission(record, old.job, old.parameters, old.requeues)})
+        self._unfinished.pop(info.external_jobid, None)
+        self._unfinished[job_id] = again
+        return again
 
     def _remember_nodes(self, info: SubmittedJobInfo) -> None:
         """Notes the nodes of a job that they failed, for its next start."""
@@ -188,6 +194,7 @@ class Executor(RemoteExecutor):
         return paths_of(info.aux["submission"].record.folder, info.external_jobid)
 
     def _forget(self, info: SubmittedJobInfo) -> None:
+        self._unfinished.pop(info.external_jobid or "", None)
         self.ledger.forget(info.aux["submission"].record.work)
 
     def _report_dead(self, info: SubmittedJobInfo, result: Result | None) -> None:
@@ -205,9 +212,10 @@ class Executor(RemoteExecutor):
 
     def cancel_jobs(self, active_jobs: list[SubmittedJobInfo]) -> None:
         """Cancels the jobs at Ctrl-C. A controller that is killed, or loses its terminal, leaves its jobs to the next one."""
-        if active_jobs:
-            self.queue.cancel([info.external_jobid for info in active_jobs])
-        for info in active_jobs:
+        every = {info.external_jobid: info for info in (*active_jobs, *self._unfinished.values())}
+        if every:
+            self.queue.cancel(list(every))
+        for info in every.values():
             self._forget(info)
 
     def shutdown(self) -> None:

@@ -44,10 +44,11 @@ KINDS = {
     "clean": "none",
 }
 ARMS = (
-    ("HELIP, as the paper prints it", "helip"),
+    ("HELIP, 15 % as outliers", "helip"),
     ("selection by neighbour agreement", "agreement"),
     ("selection by ridge (helip_plus 2)", "ridge"),
     ("true removal, a bound", "true_removal"),
+    ("ridge, over HELIP", "ridge_over_helip"),
     ("hard pairs on top of ridge, over ridge", "hard_pairs_on_ridge"),
 )
 PRIMARY = {"text to image R@1": "flickr30k.retrieval.image_recall_at_1", "CIFAR-10": "cifar10.zeroshot.acc1"}

@@ -72,7 +72,21 @@ def test_what_pages_say_of_photographs_is_what_was_measured():
     assert all(row["ci_low"] > 0 for row in over_helip) and sum(row["p_holm"] < 0.05 for row in over_helip) == 2
     on_ridge = [row for (contrast, _), row in rows.items() if contrast.endswith("_hard_pairs_on_ridge")]
     assert len(on_ridge) == 12 and sum(row["ci_low"] <= 0 <= row["ci_high"] for row in on_ridge) > 6
+    assert sum(row["p_holm"] < 0.05 for row in on_ridge) == 1 and rows["foreign30_hard_pairs_on_ridge", cifar10]["p_holm"] < 0.05
+    not_by_holm = [key for key, row in rows.items() if key[0] in {f"{kind}_helip" for kind in wrong} and row["p_holm"] >= 0.05]
+    assert not_by_holm == [("foreign15_helip", "flickr30k.retrieval.text_recall_at_1")]
+    positive = [row for (contrast, _), row in rows.items() if contrast.endswith("_true_removal")]
+    assert len(positive) == 12 and all(row["p_holm"] < 0.05 for row in positive)
     assert all(rows[f"clean_{arm}", retrieval]["ci_low"] < 0 < rows[f"clean_{arm}", retrieval]["ci_high"] for arm in ("helip", "ridge"))
+
+
+def test_the_readme_says_how_much_more_ridge_gains(project):
+    with open(results_tables.CONTRASTS, newline="") as file:
+        effects = {(row["contrast"], row["metric"]): float(row["effect"]) for row in csv.DictReader(file)}
+    kinds = [kind for kind in results_tables.KINDS if kind != "clean"]
+    ratios = [effect / effects[f"{kind}_helip", m] for kind in kinds for (name, m), effect in effects.items() if name == f"{kind}_ridge"]
+    assert len(ratios) == 12
+    assert f"gains {min(ratios):.1f} to {max(ratios):.1f} times as much" in " ".join((project / "README.md").read_text().split())
 
 
 def test_a_row_that_is_not_there_is_one_sentence(tmp_path):

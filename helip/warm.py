@@ -66,7 +66,7 @@ class _Server:
         self._waiting.register(listening, selectors.EVENT_READ, self._accept)
 
     def serve(self, command: "subprocess.Popen[bytes]") -> int:
-        """Serves until the command ends; returns its exit code."""
+        """Serves until the command and all jobs have ended; returns the command's exit code."""
         wake, woken = socket.socketpair()
         wake.setblocking(False)
         woken.setblocking(False)
@@ -76,7 +76,7 @@ class _Server:
         for number in FORWARDED:
             signal.signal(number, lambda received, _: command.send_signal(received))
         self._waiting.register(wake, selectors.EVENT_READ, lambda source: source.recv(4096))
-        while command.poll() is None:  # it may have ended before its signal was listened for
+        while command.poll() is None or self._jobs:  # the command may have ended before its signal was listened for
             for key, _ in self._waiting.select():
                 key.data(key.fileobj)
             self._reap()

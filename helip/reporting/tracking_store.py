@@ -101,13 +101,8 @@ class Tracked:
             self._remove(known[content.key][0])
         tags = {"mlflow.parentRunId": parent} if parent else {}
         made = self.client.create_run(self.experiment, content.begun or None, {**tags, KEY: content.key}, content.name)
-        run_id = made.info.run_id
-        self._fill(run_id, content, known)
-        self._keep_files(run_id, content.artifacts)
-        self.client.set_tag(run_id, CONTENT, digest)
-        self.client.set_terminated(run_id, end_time=content.ended or None)
-        known[content.key] = (run_id, digest)
-        return run_id
+        known[content.key] = (made.info.run_id, digest)
+        return self.update(content, digest, known)
 
     def update(self, content: RunContent, digest: str, known: Known) -> str:
         """Writes the latest numbers and files of a run over the ones before, so that its address and its children stay."""

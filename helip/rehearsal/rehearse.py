@@ -120,7 +120,7 @@ class Theatre:
             str(sample), self.facts,
         )  # fmt: skip
         write_json(request, dataclasses.asdict(asked))
-        code = run_child([str(request), str(result)], log, self.scale.limit_s, fork=not self.scale.on_gpu)
+        code = run_child([str(request), str(result)], log, self.scale.limit_s)
         if code is None:
             return Point(size, failure=f"did not end in {self.scale.limit_s:.0f} s; see {log}, or give it more by --limit-s")
         if not result.exists():

@@ -47,6 +47,7 @@ def test_kinds_are_the_distinct_jobs_each_once(paper):
     assert trained_instead == {"vit_b16 slip plain 4096/8 fp16", "vit_b32 slip plain 4096/8 fp16", "vit_b32 declip plain 4096/4 fp16"}
 
 
+@pytest.mark.long
 def test_two_kinds_of_a_study_run_for_real(experiments, tmp_path):
     study = Study("smoke", results=tmp_path / "results")
     lines: list[str] = []

@@ -125,6 +125,6 @@ def _check_frozen(study: "Study") -> None:
     for run in study.runs.values():
         if (of_run := frozen.get(run.model)) is not None:
             try:
-                check_frozen(of_run.views, of_run.crop_scale, run.recipe)
+                check_frozen(of_run.views, of_run.crop_scale, run.recipe, of_run.mirrored)
             except ValueError as error:
                 raise HelipError(f"{study.file}: {run.name}: {error}") from None

@@ -9,7 +9,7 @@ import dataclasses
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
 import torch
@@ -24,6 +24,7 @@ from helip.encoders import load as load_encoder
 from helip.encoders.encoder import Encoder
 from helip.encoders.features import Features
 from helip.encoders.rearranged import rearrange
+from helip.encoders.union import interleaved, join_raw
 from helip.errors import HelipError
 from helip.hashing import mixed, uniforms
 from helip.io import digest, read_json
@@ -34,6 +35,7 @@ from helip.training.batches import Corpus, Inputs, Loaded
 from helip.training.sampler import BatchPlan
 
 BLOCK = 8192  # rows whose mean is taken at a time
+Wanted = Literal["plain", "strong"]  # as helip.training.objectives asks for them
 Trunks = tuple[tuple[EncoderConfig, Encoder], tuple[EncoderConfig, Encoder]]  # of images and of text: what is declared, and the encoder
 
 
@@ -41,12 +43,13 @@ class Views:
     """This is a corpus of V views of each image of another: image v * N + i is view v of image i, and has no caption.
 
     View 0 is the image itself; view 2, 4, ... is a random crop of it that is a pure function of (seed, view, i); each odd view is the
-    mirror image of the view before it. The trunk's own preprocessing follows.
+    mirror image of the view before it. With `mirrored` false there are none of these, and view 1, 2, ... is a crop. The trunk's own
+    preprocessing follows.
     """
 
-    def __init__(self, corpus: Corpus, views: int, crop_scale: tuple[float, float] | None, seed: int = 0):
-        self._corpus, self._views, self._crop_scale, self._seed = corpus, views, crop_scale, seed
-        self.digest = digest([corpus.digest, views, crop_scale, seed])
+    def __init__(self, corpus: Corpus, views: int, crop_scale: tuple[float, float] | None, seed: int = 0, mirrored: bool = True):
+        self._corpus, self._views, self._crop_scale, self._seed, self._each = corpus, views, crop_scale, seed, 2 if mirrored else 1
+        self.digest = digest([corpus.digest, views, crop_scale, seed, *([] if mirrored else ["not mirrored"])])
 
     def __len__(self) -> int:
         return self._views * len(self._corpus)
@@ -55,12 +58,12 @@ class Views:
         """Returns the RGB image of a row."""
         view, i = divmod(int(row), len(self._corpus))
         image = self._corpus.image(i)
-        if view > 1:
+        if view >= self._each:
             assert self._crop_scale is not None  # as FrozenModel holds
-            key = mixed(mixed(mixed(np.array([self._seed], np.int64)) + np.int64(view // 2)) + np.int64(i))
+            key = mixed(mixed(mixed(np.array([self._seed], np.int64)) + np.int64(view // self._each)) + np.int64(i))
             left, upper, right, lower = (round(x) for x in crop_box(*image.size, uniforms(key, PER_VIEW)[0], self._crop_scale))
             image = image.crop((left, upper, max(right, left + 1), max(lower, upper + 1)))
-        return ImageOps.mirror(image) if view % 2 else image
+        return ImageOps.mirror(image) if view % self._each else image
 
     def caption(self, row: int) -> str:
         """Returns nothing but an empty text: captions are encoded from the corpus itself."""
@@ -107,6 +110,10 @@ class TrunkRows(Protocol):
     def crop_scale(self) -> tuple[float, float] | None:
         """The smallest and largest share of the image's area in the views that are crops."""
 
+    @property
+    def mirrored(self) -> bool:
+        """Whether every second view is the mirror image of the one before."""
+
     def __len__(self) -> int: ...
 
     def image_rows(self, views_B: np.ndarray, ids_B: np.ndarray) -> np.ndarray:
@@ -127,6 +134,7 @@ class TrunkFeatures:
     counts: np.ndarray
     crop_scale: tuple[float, float] | None
     digest: str
+    mirrored: bool = True
 
     @cached_property
     def first(self) -> np.ndarray:
@@ -168,7 +176,7 @@ def encode_corpus(
     A killed encoding goes on from its last block. Features of another corpus, of other views or by other weights are replaced.
     HelipError is raised for a trunk of the wrong modality and for features that cannot be used.
     """
-    seen: Any = Views(corpus, declaration.views, declaration.crop_scale, seed)
+    seen: Any = views_of(declaration, corpus, seed)
     counts_N = corpus.caption_counts()
     texts = _captions(corpus, counts_N)
     for side, name, rows, (declared, encoder) in (
@@ -177,9 +185,31 @@ def encode_corpus(
     ):
         check_trunk(side, name, declared)
         if not _is_of(folder / side, rows.digest, encoder, dtype):
-            facts = {"views": declaration.views, "crop_scale": declaration.crop_scale, "seed": seed} if side == "image" else {}
+            facts = facts_of(declaration, seed) if side == "image" else {}
             cache.encode(declared, encoder, rows, folder / side, batch_size=batch_size, workers=workers, dtype=dtype, raw=True, facts=facts)
     return open_features(folder, counts_N, seen.digest, texts.digest)
+
+
+def views_of(declaration: FrozenModel, corpus: Corpus, seed: int = 0) -> Views:
+    """Returns the views of a corpus that a model's image trunk sees."""
+    return Views(corpus, declaration.views, declaration.crop_scale, seed, declaration.mirrored)
+
+
+def facts_of(declaration: FrozenModel, seed: int) -> dict[str, Any]:
+    """Returns what features.json says of cached views."""
+    plain = {} if declaration.mirrored else {"mirrored": False}
+    return {"views": declaration.views, "crop_scale": declaration.crop_scale, "seed": seed} | plain
+
+
+def join_features(declaration: FrozenModel, members: list[TrunkFeatures], folders: list[Path], corpus: Corpus, folder: Path) -> None:
+    """Writes into `folder` the features of a union, those of its `members` one behind the other; crops are those of the members. `folders`
+    are where they lie. HelipError is raised where the members had different trunks.
+    """
+    digests = {"image": views_of(declaration, corpus).digest, "text": _captions(corpus, corpus.caption_counts()).digest}
+    parts = {"image": [m.images.reshape(-1, m.images.shape[-1]) for m in members], "text": [m.texts for m in members]}
+    orders = {"image": interleaved(declaration.views, [len(m) for m in members]), "text": None}
+    for side, arrays in parts.items():
+        join_raw([Features.open(f / side) for f in folders], arrays, orders[side], digests[side], folder / side)
 
 
 def _captions(corpus: Corpus, counts_N: np.ndarray) -> Any:
@@ -189,7 +219,7 @@ def _captions(corpus: Corpus, counts_N: np.ndarray) -> Any:
 
 def features_of(folder: Path, corpus: Corpus, declaration: FrozenModel, seed: int = 0) -> TrunkFeatures:
     """Opens what `encode_corpus` wrote. HelipError is raised where it is broken, of another corpus or of other views."""
-    counts_N, seen = corpus.caption_counts(), Views(corpus, declaration.views, declaration.crop_scale, seed)
+    counts_N, seen = corpus.caption_counts(), views_of(declaration, corpus, seed)
     return open_features(folder, counts_N, seen.digest, _captions(corpus, counts_N).digest)
 
 
@@ -201,7 +231,7 @@ def rearrange_features(declaration: FrozenModel, of: Corpus, features: Path, cor
     assert source_N is not None  # as the corpus was made by swapping
     rows = [np.arange(base.first[s], base.first[s] + base.counts[s]) for s in source_N.tolist()]
     image, text = (Features.open(features / side) for side in ("image", "text"))
-    seen, texts = Views(corpus, declaration.views, declaration.crop_scale), _captions(corpus, corpus.caption_counts())
+    seen, texts = views_of(declaration, corpus), _captions(corpus, corpus.caption_counts())
     rearrange(image, None, seen.digest, folder / "image")
     rearrange(text, np.concatenate(rows), texts.digest, folder / "text")
 
@@ -224,7 +254,8 @@ def open_features(folder: Path, counts_N: np.ndarray, views_digest: str | None =
     if len(text) != captions or len(image) != views * size:
         raise HelipError(f"{folder}: holds features of {len(text)} captions and the corpus has {captions}; encode this corpus again")
     stands_for = digest([[f.metadata["corpus_digest"], f.metadata["weights_digest"], f.metadata["preprocessing"]] for f in (image, text)])
-    return TrunkFeatures(image.array.reshape(views, size, -1), text.array, counts_N, tuple(crop_scale) if crop_scale else None, stands_for)
+    scale, mirrored = tuple(crop_scale) if crop_scale else None, image.metadata.get("mirrored", True)
+    return TrunkFeatures(image.array.reshape(views, size, -1), text.array, counts_N, scale, stands_for, mirrored)
 
 
 def new(declaration: FrozenModel, trunks: Trunks, features: TrunkFeatures, seed: int) -> Clip:
@@ -310,7 +341,7 @@ def check(features: TrunkRows, recipe: TrainConfig, size: int) -> None:
     if len(features) != size:
         raise HelipError(f"the trunk features are of {len(features)} pairs and the corpus has {size}: encode this corpus")
     try:
-        check_frozen(features.views, features.crop_scale, recipe)
+        check_frozen(features.views, features.crop_scale, recipe, features.mirrored)
     except ValueError as error:
         raise HelipError(str(error)) from None
 
@@ -318,12 +349,16 @@ def check(features: TrunkRows, recipe: TrainConfig, size: int) -> None:
 class TrunkDataset(Dataset):
     """`rows[batch]` is (batch, Loaded) with trunk features in the place of pixels and tokens, those that belong to this process.
 
-    Which view a sample shows is a pure function of its seed, as crops and flips of images are.
+    Which view a sample shows is a pure function of its seed, as crops and flips of images are. `wanted` are the views that an objective
+    asks for: plain ones of the recipe's augmentation, and strong ones, any two that differ.
     """
 
-    def __init__(self, features: TrunkRows, augmentation: Augmentation, rank: int = 0, world_size: int = 1):
+    def __init__(
+        self, features: TrunkRows, augmentation: Augmentation, rank: int = 0, world_size: int = 1, wanted: tuple[Wanted, ...] = ("plain",)
+    ):
         self._features, self._flip, self._rank, self._world_size = features, augmentation.flip, rank, world_size
-        plain, mirrored = cached_views(features.views, features.crop_scale, augmentation)
+        self._wanted = wanted
+        plain, mirrored = cached_views(features.views, features.crop_scale, augmentation, features.mirrored)
         self._plain, self._mirrored = np.array(plain), np.array(mirrored or plain)
 
     def views_of(self, seeds_B: np.ndarray) -> np.ndarray:
@@ -333,15 +368,25 @@ class TrunkDataset(Dataset):
         drawn_B: np.ndarray = np.where(u_BU[:, FLIP] < self._flip, mirrored_B, plain_B)
         return drawn_B
 
+    def _all_views(self, seeds_B: np.ndarray) -> list[np.ndarray]:
+        """The view of each sample [B] that each wanted view is. Strong ones differ from each other."""
+        count = self._features.views
+        u_B2 = uniforms(seeds_B, 2, first=PER_VIEW)
+        first_B = (u_B2[:, 0] * count).astype(int)
+        second_B = (first_B + 1 + (u_B2[:, 1] * (count - 1)).astype(int)) % count
+        strong = iter((first_B, second_B))
+        return [self.views_of(seeds_B) if view == "plain" else next(strong) for view in self._wanted]
+
     def __getitem__(self, batch: BatchPlan) -> tuple[BatchPlan, Loaded]:
         mine = slice(self._rank * len(batch.ids) // self._world_size, (self._rank + 1) * len(batch.ids) // self._world_size)
         ids_B, seeds_B, beside_BP = batch.ids[mine], batch.sample_seeds[mine], batch.captions[mine]
         beside_BP = np.where(beside_BP < 0, ids_B[:, None], beside_BP)
         draws_B = caption_draws(seeds_B)
-        image_BD, text_BD = self._features.image_rows(self.views_of(seeds_B), ids_B), self._features.text_rows(ids_B, draws_B)
+        images_VBD = np.stack([self._features.image_rows(views_B, ids_B) for views_B in self._all_views(seeds_B)])
+        text_BD = self._features.text_rows(ids_B, draws_B)
         beside = self._features.text_rows(beside_BP.ravel(), draws_B.repeat(beside_BP.shape[1])).reshape(*beside_BP.shape, text_BD.shape[1])
-        numbers = torch.zeros(1, len(ids_B), 0)  # nothing is recoloured
-        images, tokens, captions = (torch.from_numpy(x) for x in (image_BD[None], text_BD, beside))
+        numbers = torch.zeros(len(images_VBD), len(ids_B), 0)  # nothing is recoloured
+        images, tokens, captions = (torch.from_numpy(x) for x in (images_VBD, text_BD, beside))
         return batch, Loaded(images, tokens, numbers, torch.from_numpy(seeds_B), captions)
 
 

@@ -68,7 +68,7 @@ def frozen_job(home: Path, folder: Path, settings: dict, declared: FrozenModel =
 class Live:
     """The same features, of trunks that are run in each step: the slow, obvious twin of the cache."""
 
-    views, crop_scale = DECLARED.views, DECLARED.crop_scale
+    views, crop_scale, mirrored = DECLARED.views, DECLARED.crop_scale, DECLARED.mirrored
 
     def __init__(self, trunks: frozen.Trunks):
         (_, self._image), (_, self._text) = trunks

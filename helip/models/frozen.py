@@ -195,7 +195,7 @@ def check_trunk(side: str, name: str, declared: Encoder) -> None:
     """Refuses a trunk of the wrong modality, and an encoder that a study trains itself, whose weights an exported model could not name."""
     if declared.modality != side:
         raise HelipError(f"{side}_trunk: '{name}' is an encoder of {declared.modality}s; name one whose modality is {side}")
-    if declared.library in ("simclr", "run"):
+    if declared.library in ("simclr", "run", "trunk"):
         raise HelipError(
             f"{side}_trunk: '{name}' is trained by the study itself ({declared.library}); name an encoder with published weights"
         )

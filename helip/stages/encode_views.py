@@ -98,12 +98,16 @@ def trunks_of(study: Study, run: str) -> EncodeViews | None:
     it is named by the first of them.
     """
     of_run = study.run(run)
-    wanted = study.model(of_run.model)
-    if not isinstance(wanted, FrozenModel):
-        return None
-    models = study.declaration.models.items()
-    first = next(name for name, model in models if isinstance(model, FrozenModel) and _seen(model) == _seen(wanted))
-    return EncodeViews(study, of_run.corpus, first)
+    frozen = isinstance(study.model(of_run.model), FrozenModel)
+    return EncodeViews(study, of_run.corpus, first_alike(study, of_run.model)) if frozen else None
+
+
+def first_alike(study: Study, model: str) -> str:
+    """Returns the first of the study's models that has the trunks and views of a model on frozen trunks."""
+    wanted, models = study.model(model), study.declaration.models.items()
+    return next(
+        (name for name, m in models if isinstance(m, FrozenModel) and isinstance(wanted, FrozenModel) and _seen(m) == _seen(wanted)), model
+    )
 
 
 def _seen(model: FrozenModel) -> tuple[object, ...]:

@@ -61,8 +61,8 @@ def analogue(name: str, world: World) -> Analogue:
             return _grid(world, {v.FAMILY: family, v.COLOUR: range(v.SIZES[v.COLOUR]), v.ACCENT: range(v.SIZES[v.ACCENT])})
         case "cars":  # texture x colour: 80
             return _grid(world, {v.FAMILY: family, v.TEXTURE: range(v.SIZES[v.TEXTURE]), v.COLOUR: range(v.SIZES[v.COLOUR])})
-        case "aircraft":  # species within one family: 6
-            return _grid(world, {v.FAMILY: family, v.PART: range(v.SIZES[v.PART])})
+        case "aircraft":  # species within one family, and place: 48
+            return _grid(world, {v.FAMILY: family, v.PART: range(v.SIZES[v.PART]), v.BACKGROUND: range(v.SIZES[v.BACKGROUND])})
     known = ", ".join((*CLASSIFICATION, *CAPTIONS))
     raise HelipError(f"evaluation -> {name}: the generated world has no analogue of that name; it has {known}")
 

@@ -16,7 +16,7 @@ import torch
 from PIL import Image, ImageOps
 from torch.utils.data import Dataset
 
-from helip.config import Augmentation, FrozenModel, OpenClipEncoder, TrainConfig, cached_views, check_frozen
+from helip.config import Augmentation, FrozenModel, OpenClipEncoder, TrainConfig, TrunkEncoder, cached_views, check_frozen
 from helip.config import Encoder as EncoderConfig
 from helip.data.mismatched import source_of
 from helip.encoders import cache
@@ -331,6 +331,21 @@ def encode_by_heads(
 
         fast = dataclasses.replace(encoder, embed=embed)
     cache.encode(declaration, fast, rows, out, batch_size=BLOCK, dtype=dtype)
+
+
+def encode_by_trunk(declaration: TrunkEncoder, trunks: Trunks, features: TrunkFeatures, corpus: Corpus, out: Path) -> None:
+    """Writes the features of a corpus by one of its trunks, as `helip.encoders.cache.encode` does, from the cache: of whole images, and of
+    first captions.
+    """
+    rows: Any = _TrunkRows(corpus, features)
+    if declaration.modality == "image":
+        fast = dataclasses.replace(trunks[0][1], prepare=torch.from_numpy, embed=lambda batch: batch)
+    else:
+        place = {corpus.caption(i): i for i in range(len(corpus))}
+        fast = dataclasses.replace(
+            trunks[1][1], embed=lambda captions: torch.from_numpy(features.text_rows(np.array([place[caption] for caption in captions])))
+        )
+    cache.encode(declaration, fast, rows, out, batch_size=BLOCK)
 
 
 # ------------------------------------------------------------ what a training draws

@@ -305,7 +305,7 @@ class _TrunkRows:
         return len(self._corpus)
 
     def image(self, row: int) -> Any:
-        return np.asarray(self._features.images[0, row], np.float32)
+        return np.array(self._features.images[0, row], np.float32)  # a copy: torch wants to write where the cache is not
 
     def caption(self, row: int) -> str:
         return self._corpus.caption(row)

@@ -120,11 +120,11 @@ def _check_frozen(study: "Study") -> None:
     for name, model in frozen.items():
         for side, trunk in (("image", model.image_trunk), ("text", model.text_trunk)):
             where = f"{study.file}: models -> {name}: {side}_trunk names '{trunk}'"
-            if (encoder := study.declaration.encoders.get(trunk)) is None:
+            if (declared := study.declaration.encoders.get(trunk)) is None:
                 raise HelipError(f"{where}, and encoders has {', '.join(study.declaration.encoders) or 'none'}")
-            if encoder.modality != side:
-                raise HelipError(f"{where}, which is an encoder of {encoder.modality}s; name one whose modality is {side}")
-            if isinstance(encoder, RunEncoder | SelfSupervisedEncoder | TrunkEncoder):
+            if declared.modality != side:
+                raise HelipError(f"{where}, which is an encoder of {declared.modality}s; name one whose modality is {side}")
+            if isinstance(declared, RunEncoder | SelfSupervisedEncoder | TrunkEncoder):
                 raise HelipError(f"{where}, which the study trains itself; name an encoder with published weights")
     for run in study.runs.values():
         if (of_run := frozen.get(run.model)) is not None:

@@ -1,4 +1,4 @@
-"""The intervals of a table's rows by one matrix of counts a test set, against items drawn anew for every cell. Prints CPU seconds and the ratio.
+"""The intervals of a table by one matrix of counts a test set, against items drawn anew for each cell. Prints CPU seconds and the ratio.
 
     python benchmarks/bootstrap.py --rows 20 --trainings 8
 

@@ -149,7 +149,7 @@ class Train(Stage):
             keep = read_keep(selected.output, len(corpus))
             inputs["selection"], soft = file_digest(selected.output), of_selection(selected.output, keep)
             inputs |= {"sampling": soft.digest} if soft else {}
-        follower = resolve_name("helip.reporting.tracking_live:follower")
+        follower = resolve_name("helip.reporting.tracking.live:follower")
         validation = None
         if (validated := validation_of(study, run)) is not None:
             validation = Corpus.open(validated.folder)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from helip.models.loading import Clip
     from helip.stages.sweep import Sweep
     from helip.training.distributed import DistributedContext
-    from helip.training.loop import TrainJob
+    from helip.training.job import TrainJob
 
 MODEL_FILES = ("open_clip_model.safetensors", "open_clip_config.json", "curve.csv", "train.json")
 
@@ -135,7 +135,7 @@ class Train(Stage):
         from helip.stages.filter import drawn_pairs
         from helip.stages.select import selection_of
         from helip.training import frozen
-        from helip.training.loop import TrainJob
+        from helip.training.job import TrainJob
 
         study, run = self.study, self.study.run(self.run)
         corpus = Corpus.open(BuildCorpus(study, run.corpus).folder)

@@ -34,7 +34,8 @@ from helip.data.build import build_corpus
 from helip.data.corpus import Corpus
 from helip.models import loading as models
 from helip.training.distributed import DistributedContext
-from helip.training.loop import Trainer, TrainJob
+from helip.training.job import TrainJob
+from helip.training.loop import Trainer
 from helip.training.optimisation import optimiser
 
 SMALL = {

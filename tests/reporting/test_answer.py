@@ -5,10 +5,11 @@ from dataclasses import replace
 import pytest
 
 from helip.reporting.answer import answer, matrix, refinements
+from helip.reporting.cells import Cell
 from helip.reporting.claim_rows import ClaimRow
 from helip.reporting.contrasts import ContrastRow, ContrastsContent
 from helip.reporting.formats import between
-from helip.reporting.tables import Cell, TableContent
+from helip.reporting.table_content import TableContent
 
 DECIDED = ClaimRow(
     claim="helip_beats_continued_training", verdict="cannot tell", place="here", text="a gain", expect="higher", margin=0.5,

@@ -13,9 +13,9 @@ from helip.losses.glofnd import updated_thresholds
 from helip.losses.hnml import margin_of
 from helip.training.distributed import DistributedContext
 from helip.training.duplicates import Duplicates, cached
-from helip.training.jobs import prepare
 from helip.training.loop import Trainer, train
 from helip.training.objectives.false_negatives import GlobalFalseNegatives
+from helip.training.preparation import prepare
 from helip.training.sampler import BatchPlan, Sampler
 
 NO_CAPTIONS = np.zeros((4, 0), np.int64)

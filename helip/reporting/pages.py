@@ -22,7 +22,7 @@ from helip.reporting.document import Contents, document, drawn_figures, everythi
 from helip.reporting.formats import between, p_value, signed
 from helip.reporting.headline import table_sentence
 from helip.reporting.measured import Measured
-from helip.reporting.tables import FIELDS, TableContent, table_content, write_csv
+from helip.reporting.tables import TableContent, table_content, write_csv
 from helip.stages import DecideClaims, DrawFigure, MakeTable, contrasts_of
 from helip.stages.figure import figures_of, measurable_pairs
 from helip.stages.table import tables_of
@@ -115,7 +115,7 @@ def write_table(study: Study, name: str, finished: bool = False) -> str:
 
 def _write_table(study: Study, table: TableContent) -> str:
     page = table_markdown(table)
-    write_csv(study.root / f"{table.name}.csv", FIELDS, table.cells)
+    write_csv(study.root / f"{table.name}.csv", table.fields, table.cells)
     _write(study.root / f"{table.name}.md", page)
     _write(study.root / f"{table.name}.tex", table_latex(table))
     return page

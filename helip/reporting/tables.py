@@ -13,7 +13,7 @@ import pandas
 from helip.config import Column, Table
 from helip.io import atomic_file, read_json
 from helip.reporting.chance import above_chance
-from helip.reporting.measured import Measured, machines, mining_jobs, mining_minutes, pairs_file, two_sided
+from helip.reporting.measured import Measured, machines, mining_jobs, mining_minutes, outlier_share, pairs_file, two_sided
 from helip.reporting.statistics import Gain, Noise, gain
 from helip.stages import MakeTable
 from helip.study import Study
@@ -63,6 +63,7 @@ class Cell:
     jobs: int | None = None  # that a time is summed over
     published_delta: float | None = None  # the paper's own gain of this run over its start, beside `delta`
     at_chance: str = ""  # of an average: the columns that it leaves out, whose start is below 3 times chance
+    dropped: float | None = None  # share of the pairs that its training leaves out as noise, where the table says it
     is_analogue: bool = False  # its set stands for the paper's: no level of it can be compared
 
     @property
@@ -183,6 +184,17 @@ class TableContent:
         )
 
     @property
+    def dropped(self) -> tuple[str, ...]:
+        """Of each row that leaves out its noise the share of the pairs that this is, where the table says it."""
+        firsts = [row.first for row in self.valued if row.first.dropped is not None]
+        return tuple(f"{first.corpus} {first.method} {100 * (first.dropped or 0.0):.1f} %" for first in firsts)
+
+    @property
+    def fields(self) -> tuple[str, ...]:
+        """The columns of its CSV file."""
+        return (*FIELDS, "dropped") if self.dropped else FIELDS
+
+    @property
     def has_rows_of_ours(self) -> bool:
         """Whether some row is not in the paper."""
         return any(cell.ours for cell in self.cells)
@@ -231,6 +243,7 @@ class TableBuilder:
         self.study, self.name, self.table, self.finished = study, name, study.tables[name], finished
         self.measured = (measured or Measured(study, [])).of([name])
         self.columns = self.measured.columns(self.table.columns)
+        self.dropping = MakeTable(study, name).dropping()
 
     def _delta(self, run: str, columns: list[Column]) -> dict[str, Any]:
         """Difference to the run it is measured against, on shared seeds; a start's checkpoint stands for all its refinements."""
@@ -258,10 +271,11 @@ class TableBuilder:
         std = statistics.stdev(values) if len(values) > 1 else None
         data = self.study.declaration.corpora[bound.corpus].label
         left_out = self._at_chance(run) if key == AVERAGE else ""
+        dropped = outlier_share(self.study, run) if run in self.dropping else None
         return Cell(
             corpus, data, recovered, label, run, bound.arm, key, metric, statistics.fmean(values), std, len(values),
             self._printed(run, key, columns), ours=ours, published_delta=self._printed_gain(run, key, columns), at_chance=left_out,
-            is_analogue=self.study.declaration.analogues, **self._delta(run, columns),
+            dropped=dropped, is_analogue=self.study.declaration.analogues, **self._delta(run, columns),
         )  # fmt: skip
 
     def _averaged(self, run: str) -> list[Column]:

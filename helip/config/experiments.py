@@ -169,6 +169,7 @@ class Table(ConfigModel):
     columns: tuple[Column, ...]  # one metric each
     average: bool | tuple[Name, ...] = False  # of all columns, or of those named
     pooled: bool = False  # also the mean over corpora of the rows of one label
+    dropped: bool = False  # also the share of the pairs that each row leaves out as noise: its methods drop unlike shares
     rows: tuple[Row, ...]  # one run each
     contrasts: tuple[Contrast, ...] = ()  # of its rows
     note: str = ""  # under the table

@@ -8,7 +8,7 @@ from helip.config import Column
 from helip.io import read_json
 from helip.reporting.cells import AVERAGE, CONTRAST, Cell
 from helip.reporting.chance import above_chance
-from helip.reporting.measured import Measured, machines, mining_jobs, mining_minutes, pairs_file, two_sided
+from helip.reporting.measured import Measured, machines, mining_jobs, mining_minutes, outlier_share, pairs_file, two_sided
 from helip.reporting.statistics import Gain, Noise, gain
 from helip.reporting.table_content import TableContent
 from helip.stages import MakeTable
@@ -22,6 +22,7 @@ class TableBuilder:
         self.study, self.name, self.table, self.finished = study, name, study.tables[name], finished
         self.measured = (measured or Measured(study, [])).of([name])
         self.columns = self.measured.columns(self.table.columns)
+        self.dropping = MakeTable(study, name).dropping()
 
     def _delta(self, run: str, columns: list[Column]) -> dict[str, Any]:
         """Difference to the run it is measured against, on shared seeds; a start's checkpoint stands for all its refinements."""
@@ -49,10 +50,11 @@ class TableBuilder:
         std = statistics.stdev(values) if len(values) > 1 else None
         data = self.study.declaration.corpora[bound.corpus].label
         left_out = self._at_chance(run) if key == AVERAGE else ""
+        dropped = outlier_share(self.study, run) if run in self.dropping else None
         return Cell(
             corpus, data, recovered, label, run, bound.arm, key, metric, statistics.fmean(values), std, len(values),
             self._printed(run, key, columns), ours=ours, published_delta=self._printed_gain(run, key, columns), at_chance=left_out,
-            is_analogue=self.study.declaration.analogues, **self._delta(run, columns),
+            dropped=dropped, is_analogue=self.study.declaration.analogues, **self._delta(run, columns),
         )  # fmt: skip
 
     def _averaged(self, run: str) -> list[Column]:

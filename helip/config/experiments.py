@@ -7,7 +7,7 @@ from pydantic import Field, model_validator
 
 from helip.config.base import ConfigModel, Name, Share
 from helip.config.contrasts import PrimaryContrast
-from helip.config.corpora import Corpus, MismatchedCorpus, UnionCorpus
+from helip.config.corpora import Corpus, MismatchedCorpus, SubsetCorpus, UnionCorpus
 from helip.config.encoders import Encoder
 from helip.config.evaluation import EvaluationSet
 from helip.config.mining import Pairs, Selection
@@ -124,9 +124,16 @@ class StudyConfig(ConfigModel):
     @model_validator(mode="after")
     def _unions_have_members(self) -> Self:
         for name, corpus in self.corpora.items():
-            members = corpus.of if isinstance(corpus, UnionCorpus) else (corpus.of,) if isinstance(corpus, MismatchedCorpus) else ()
+            match corpus:
+                case UnionCorpus(of=members):
+                    pass
+                case MismatchedCorpus(of=base) | SubsetCorpus(of=base):
+                    members = (base,)
+                case _:
+                    members = ()
+            refused = UnionCorpus | MismatchedCorpus | SubsetCorpus if isinstance(corpus, SubsetCorpus) else UnionCorpus | MismatchedCorpus
             for member in members:
-                if isinstance(self.corpora.get(member, corpus), UnionCorpus | MismatchedCorpus):
+                if isinstance(self.corpora.get(member, corpus), refused):
                     raise ValueError(f"corpora -> {name}: of names '{member}', which is no corpus of this study with samples of its own")
         return self
 

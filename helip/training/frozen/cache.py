@@ -10,7 +10,8 @@ import numpy as np
 from helip.config import Encoder as EncoderConfig
 from helip.config import FrozenModel
 from helip.data.subset import origin_of
-from helip.encoders import cache
+from helip.encoders import blocks, cache
+from helip.encoders import load as load_encoder
 from helip.encoders.encoder import Encoder
 from helip.encoders.features import Features
 from helip.encoders.rearranged import rearrange
@@ -56,6 +57,14 @@ class TrunkFeatures:
         [0, 1) are given of those that they draw."""
         drawn_B = np.zeros(len(ids_B), np.int64) if draws_B is None else (draws_B * self.counts[ids_B]).astype(np.int64)
         return np.asarray(self.texts[self.first[ids_B] + drawn_B], np.float32)
+
+
+def trunks_of(declaration: FrozenModel, image: EncoderConfig, text: EncoderConfig, device: str = "cpu") -> Trunks:
+    """Opens the two trunks of a model, up to their unfrozen blocks; HelipError where one cannot be had."""
+    if declaration.unfrozen_blocks:
+        cut = declaration.unfrozen_blocks, declaration.context_length
+        return (image, blocks.front(image, *cut, device)), (text, blocks.front(text, *cut, device))
+    return (image, load_encoder(image, device=device)), (text, load_encoder(text, device=device))
 
 
 def encode_corpus(

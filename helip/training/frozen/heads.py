@@ -1,4 +1,4 @@
-"""Heads on frozen trunks: a new model, one over the towers of a CLIP, and what trained heads say of a corpus."""
+"""Heads on frozen trunks: new ones, some over the towers of a CLIP, some whose trunks' last blocks thaw; what they say of a corpus."""
 
 import dataclasses
 from pathlib import Path
@@ -11,12 +11,14 @@ from helip.config import Encoder as EncoderConfig
 from helip.config import FrozenModel, OpenClipEncoder
 from helip.encoders import cache
 from helip.encoders import load as load_encoder
-from helip.models.frozen import CaptionTrunk, FrozenClip, config_of
+from helip.errors import HelipError
+from helip.models.frozen import KEY, CaptionTrunk, FrozenClip, config_of, declared_trunk
 from helip.models.loading import Clip, open_start
 from helip.training.batches import Corpus
 from helip.training.frozen.cache import TrunkFeatures, Trunks
 
-BLOCK = 8192  # rows at a time
+BLOCK = 2048  # rows at a time
+SAMPLE = 8192  # rows of which a head's mean and deviation are taken, where blocks of the trunks are unfrozen
 
 
 def new(declaration: FrozenModel, trunks: Trunks, features: TrunkFeatures, seed: int) -> Clip:
@@ -27,8 +29,9 @@ def new(declaration: FrozenModel, trunks: Trunks, features: TrunkFeatures, seed:
     config = config_of(declaration, *trunks)
     torch.manual_seed(seed)
     model = FrozenClip(config)
-    for head, rows_ND in ((model.image_head, features.images[0]), (model.text_head, features.texts)):
-        mean_D, std_D = _moments(rows_ND)
+    sides = (model.image_head, model.image_blocks, features.images[0]), (model.text_head, model.text_blocks, features.texts)
+    for head, blocks, rows_ND in sides:
+        mean_D, std_D = _moments(_through(blocks, rows_ND) if blocks else rows_ND)
         head.mean.copy_(torch.from_numpy(mean_D))
         head.std.copy_(torch.from_numpy(std_D))
     return Clip(model, config, {}, CaptionTrunk(lambda: trunks[1][1]))
@@ -44,6 +47,37 @@ def over_towers(declaration: FrozenModel, reference: str, trunks: Trunks) -> Cli
     with torch.no_grad():
         model.logit_scale.copy_(towers.model.logit_scale.reshape(()))
     return Clip(model, config, {}, CaptionTrunk(lambda: trunks[1][1]))
+
+
+def thawed(declaration: FrozenModel, trunks: Trunks, start: Clip) -> Clip:
+    """Returns a start on frozen trunks with the last blocks of the trunks in it, to be trained: it gives the start's features until then.
+
+    HelipError is raised where the start's trunks, or its heads, are others than the declaration's.
+    """
+    config = config_of(declaration, *trunks)
+    ours, theirs = (_without_cut(one[KEY]) | {"embed_dim": one["embed_dim"]} for one in (config, start.config))
+    if ours != theirs:
+        unlike = ", ".join(sorted(name for name in ours.keys() | theirs.keys() if ours.get(name) != theirs.get(name)))
+        raise HelipError(f"the start is of another model than the one with unfrozen blocks ({unlike}): declare both alike")
+    model = FrozenClip(config)
+    model.load_state_dict(model.state_dict() | start.model.state_dict())
+    return Clip(model, config, {}, CaptionTrunk(lambda: trunks[1][1]))
+
+
+def _without_cut(parts: dict[str, Any]) -> dict[str, Any]:
+    """What says which trunks and heads a model has, wherever its trunks are cut."""
+    kept: dict[str, Any] = {name: value for name, value in parts.items() if name not in ("unfrozen_blocks", "context_length")}
+    for side in ("image_trunk", "text_trunk"):
+        kept[side] = kept[side]["weights"], declared_trunk(kept[side])
+    return kept
+
+
+@torch.inference_mode()
+def _through(blocks: torch.nn.Module, rows_ND: np.ndarray) -> np.ndarray:
+    """What unfrozen blocks make of rows, of at most SAMPLE of them, evenly taken."""
+    some = np.arange(0, len(rows_ND), -(-len(rows_ND) // SAMPLE))
+    parts = [blocks(torch.from_numpy(np.asarray(rows_ND[ids], np.float32))) for ids in np.split(some, range(BLOCK, len(some), BLOCK))]
+    return torch.cat(parts).numpy()
 
 
 def _moments(rows_ND: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

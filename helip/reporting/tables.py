@@ -13,14 +13,16 @@ import pandas
 from helip.config import Column, Table
 from helip.io import atomic_file, read_json
 from helip.reporting.chance import above_chance
+from helip.reporting.judged import judged_mean
 from helip.reporting.measured import Measured, machines, mining_jobs, mining_minutes, pairs_file, two_sided
 from helip.reporting.statistics import Gain, Noise, gain
-from helip.stages import MakeTable
+from helip.stages import JudgePairs, MakeTable
 from helip.study import Study
 
 FIELDS = (
     "corpus", "data", "recovered", "method", "run", "arm", "column", "metric", "value", "std", "n_seeds", "published", "reference", "delta",
     "delta_ci_low", "delta_ci_high", "delta_p", "minus_published", "published_delta", "at_chance", "ours", "corpora", "machine", "jobs",
+    "ci_low", "ci_high",
 )  # fmt: skip
 CONTRAST = "contrast"  # the arm of a row that is one refinement beside another, and no value of its own
 AVERAGE = "average"  # the column that is the mean of others
@@ -63,6 +65,8 @@ class Cell:
     jobs: int | None = None  # that a time is summed over
     published_delta: float | None = None  # the paper's own gain of this run over its start, beside `delta`
     at_chance: str = ""  # of an average: the columns that it leaves out, whose start is below 3 times chance
+    ci_low: float | None = None  # of a judgement of pair sets: 95 %, over photographs or draws
+    ci_high: float | None = None
     is_analogue: bool = False  # its set stands for the paper's: no level of it can be compared
 
     @property
@@ -141,6 +145,11 @@ class TableContent:
     def is_of_times(self) -> bool:
         """Whether it holds minutes of mining, methods down and corpora across, and no accuracies."""
         return self.declaration.is_of_times
+
+    @property
+    def is_of_pairs(self) -> bool:
+        """Whether it says how good pair sets are."""
+        return self.declaration.is_of_pairs
 
     @cached_property
     def labels(self) -> dict[str, str]:
@@ -359,14 +368,37 @@ def time_cells(study: Study, name: str, finished: bool = False) -> Iterator[Cell
                        is_analogue=study.declaration.analogues)  # fmt: skip
 
 
+def judged_cells(study: Study, name: str, finished: bool = False) -> Iterator[Cell]:
+    """Yields the cells of a table of judged pair sets: the mean over the corpora of a label, which weigh the same."""
+    by_label: dict[str, list[str]] = {}
+    for _, label, run, _, _ in study.table_rows(name):
+        by_label.setdefault(label, []).append(run)
+    for label, runs in by_label.items():
+        judged = [JudgePairs(study, study.pairs_name(study.run(run))) for run in runs]
+        if finished and not all(one.is_done for one in judged):
+            continue
+        for column in study.tables[name].columns:
+            mean = judged_mean([one.folder for one in judged], column.metric.partition(".")[2])
+            yield Cell(
+                f"{len(runs)} corpora", "", None, label, " ".join(runs), study.run(runs[0]).arm, column.key, column.metric,
+                mean.value, None, len(runs), None, ours=True, corpora=len(runs), ci_low=mean.low, ci_high=mean.high,
+                is_analogue=study.declaration.analogues,
+            )  # fmt: skip
+
+
 def table_content(study: Study, name: str, finished: bool = False, measured: Measured | None = None) -> TableContent:
     """Computes every number of a table. HelipError names the tables there are, or the metrics file that is missing.
 
     finished: rows that lack a number yet are left out. measured: where metrics files of the study are read already.
     """
     MakeTable(study, name).metrics()
-    times = study.tables[name].is_of_times
-    cells = time_cells(study, name, finished) if times else TableBuilder(study, name, finished, measured).cells()
+    match study.tables[name]:
+        case Table(is_of_times=True):
+            cells = time_cells(study, name, finished)
+        case Table(is_of_pairs=True):
+            cells = judged_cells(study, name, finished)
+        case _:
+            cells = TableBuilder(study, name, finished, measured).cells()
     return TableContent(study.name, name, study.tables[name], tuple(cells), study.declaration.meaningless)
 
 

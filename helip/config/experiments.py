@@ -66,7 +66,7 @@ class Resources(ConfigModel):
 
 
 Stage = Literal[
-    "corpus", "evaluation_set", "train_encoder", "encode", "encode_views", "mine", "select", "filter", "train", "sweep",
+    "corpus", "evaluation_set", "train_encoder", "encode", "encode_views", "mine", "judge", "select", "filter", "train", "sweep",
     "evaluate", "probe", "fingerprint", "contamination",
 ]  # fmt: skip
 
@@ -166,6 +166,7 @@ class Contrast(ConfigModel):
 
 
 MINING_MINUTES = "mine.minutes"  # the metric of a column of mining times
+JUDGED = "judge"  # the task of a column that says how good pair sets are: judge.similarity
 
 
 class Table(ConfigModel):
@@ -201,6 +202,11 @@ class Table(ConfigModel):
     def is_of_times(self) -> bool:
         """Whether its cells are mining times, and not metrics of models."""
         return all(column.metric == MINING_MINUTES for column in self.columns)
+
+    @property
+    def is_of_pairs(self) -> bool:
+        """Whether its cells say how good pair sets are, and not what models reach."""
+        return all(column.metric.partition(".")[0] == JUDGED for column in self.columns)
 
     def printed_average(self, published: dict[Name, float]) -> float | None:
         """Returns the average of a row's published numbers: as the paper printed it, else of its cells where it has all of them."""

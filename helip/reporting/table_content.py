@@ -51,6 +51,11 @@ class TableContent:
         """Whether it holds minutes of mining, methods down and corpora across, and no accuracies."""
         return self.declaration.is_of_times
 
+    @property
+    def is_of_pairs(self) -> bool:
+        """Whether it says how good pair sets are."""
+        return self.declaration.is_of_pairs
+
     @cached_property
     def labels(self) -> dict[str, str]:
         """column key -> what the paper prints above it, in order. An average of fewer columns than all says of how many."""
@@ -100,7 +105,7 @@ class TableContent:
     @property
     def fields(self) -> tuple[str, ...]:
         """The columns of its CSV file."""
-        return (*FIELDS, "dropped") if self.dropped else FIELDS
+        return (*FIELDS, *(["dropped"] if self.dropped else []), *(["ci_low", "ci_high"] if self.is_of_pairs else []))
 
     @property
     def has_rows_of_ours(self) -> bool:

@@ -113,7 +113,9 @@ def epochs(study: Study, claim: Claim, bound: list[Comparison]) -> Effect:
         taken.append(_exported_step(read_json(file)) * run.recipe.batch_size / (RELEASED_EPOCH * read_json(manifest)["size"]))
     is_so = max(taken) <= claim.margin
     compared = len(bound), len(claim.comparisons)
-    return Effect(max(taken), None, float(not is_so), float(is_so), None, None, *compared, note="2 N samples an epoch, to the exported step")
+    return Effect(
+        max(taken), None, float(not is_so), float(is_so), None, None, *compared, note="2 N samples an epoch, to the exported step"
+    )
 
 
 def _exported_step(record: dict[str, Any]) -> int:

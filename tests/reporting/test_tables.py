@@ -54,7 +54,10 @@ def test_a_table_says_what_share_its_rows_drop(measured):
     assert "Dropped as noise" not in (measured.root / "table1.md").read_text() and "dropped" not in rows(measured)["CLIP", "imagenet"]
     measured.tables["table1"] = measured.tables["table1"].model_copy(update={"dropped": True})
     pairs = Mine(measured, measured.pairs_name(measured.run("cc3m_clip_helip")))
-    assert set(MakeTable(measured, "table1").dropping()) == {"cc3m_clip_cleaned", "cc3m_clip_helip"} and pairs in MakeTable(measured, "table1").needs()
+    assert (
+        set(MakeTable(measured, "table1").dropping()) == {"cc3m_clip_cleaned", "cc3m_clip_helip"}
+        and pairs in MakeTable(measured, "table1").needs()
+    )
     pairs.folder.mkdir(parents=True, exist_ok=True)
     pairs.output.write_text(json.dumps({"targets": 600}))
     with pytest.raises(HelipError, match=r"pairs\.json: does not say how many targets are noise; mine again"):

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from mining import machine
+from _measuring import machine
 from photographs import read, save_json
 
 from helip.config import LemonSettings, MiningSpec

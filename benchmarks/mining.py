@@ -123,8 +123,8 @@ def measured(method: str, k: int, image: Path, text: Path, folder: Path, a: argp
 def recall(ids: np.ndarray, reference: np.ndarray) -> float | None:
     """Of the hard pairs that the reference finds, over up to 20,000 of its targets that are not noise; None: all are."""
     rows = np.random.default_rng(0).choice(len(reference), min(len(reference), 20_000), replace=False)
-    kept = [np.isin(reference[r], ids[r]).mean() for r in rows if reference[r][-1] >= 0]
-    return round(float(np.mean(kept)), 5) if kept else None
+    shares = [np.isin(reference[r], ids[r]).mean() for r in rows if reference[r][-1] >= 0]
+    return round(float(np.mean(shares)), 5) if shares else None
 
 
 def compare(label: str, count: int, k: int, image: Path, text: Path, folder: Path, a: argparse.Namespace) -> None:

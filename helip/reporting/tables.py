@@ -63,8 +63,8 @@ class TableBuilder:
         return above_chance(self.measured, run, [c for c in self.table.averaged if c in self.columns])
 
     def _at_chance(self, run: str) -> str:
-        kept = self._averaged(run)
-        return " ".join(c.key for c in self.table.averaged if c in self.columns and c not in kept)
+        averaged = self._averaged(run)
+        return " ".join(c.key for c in self.table.averaged if c in self.columns and c not in averaged)
 
     def _is_finished(self, run: str) -> bool:
         runs = [run, self.study.control_of(run) or run]

@@ -199,7 +199,7 @@ def test_a_report_of_a_study_under_way_shows_what_is_there(measured):
     shown = {table.name: {cell.run for cell in table.cells} for table in finished(measured).tables}
     assert "cc3m_clip_helip" in shown["table1"] - shown["table8"]  # table 8 shows the share that each pair set drops
     for pairs in MakeTable(measured, "table8").dropping().values():
-        pairs.folder.mkdir(parents=True)
+        pairs.folder.mkdir(parents=True, exist_ok=True)
         pairs.output.write_text('{"outlier_share": 0.125}')
     shown = finished(measured)
     assert [table.name for table in shown.tables] == ["table1", "table6", "table8", "figure4"]

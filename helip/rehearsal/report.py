@@ -10,9 +10,9 @@ from typing import Any
 import yaml
 
 from helip.io import atomic_file, machine, provenance, write_json
-from helip.planning.measured import MeasuredCost, costs_file
+from helip.planning.measured import MeasuredCost, costs_file, read_costs
 from helip.rehearsal.fit import share
-from helip.rehearsal.kinds import Kind
+from helip.rehearsal.kinds import Kind, kinds
 from helip.rehearsal.measured import Measured
 from helip.rehearsal.rehearse import Rehearsal
 
@@ -111,12 +111,22 @@ def _start(kind: Kind, rehearsal: Rehearsal) -> float:
     return sum(m.largest.start for m in together) or next(m.largest.start for other, m in rehearsal.results if other == kind)
 
 
+def _with_earlier(rehearsal: Rehearsal, file: Path) -> dict[str, dict[str, Any]]:
+    """The costs with those of an earlier rehearsal for kinds that this one did not come to; each says its own date and commit."""
+    known = {kind.cost for kind in kinds(rehearsal.study)}
+    earlier = {key: cost.model_dump(exclude_defaults=True) for key, cost in read_costs(file).items() if key in known}
+    return earlier | costs(rehearsal)
+
+
 def write(rehearsal: Rehearsal, out: Path, costs_to: Path | None = None) -> list[Path]:
-    """Writes the page `out`, the table and the points beside it, and the costs (by default beside the study); returns the files."""
+    """Writes the page `out`, the table and the points beside it, and the costs (by default beside the study); returns the files.
+
+    A file of costs that is there keeps the entries of kinds that were not rehearsed this time.
+    """
     costs_to = costs_to or costs_file(rehearsal.study)
     entries = [{"kind": kind.title, "jobs": kind.jobs, "cost": kind.cost, **dataclasses.asdict(m)} for kind, m in rehearsal.results]
     header = "# Written by `helip rehearse`, read by `helip plan` in place of the study's assumed costs. Edit the study, not this file.\n"
-    text = header + yaml.safe_dump(costs(rehearsal), sort_keys=True, width=160)
+    text = header + yaml.safe_dump(_with_earlier(rehearsal, costs_to), sort_keys=True, width=160)
     for file, content in ((out, page(rehearsal)), (out.with_suffix(".md"), markdown(rehearsal)), (costs_to, text)):
         with atomic_file(file) as temporary:
             temporary.write_text(content)

@@ -119,6 +119,21 @@ def test_a_cpu_tells_no_time_of_a_gpu_job(paper):
     assert on_gpu["train.vit_b32.clip"]["seconds"] == pytest.approx(0.5 / 8)  # one process here, eight in the study
 
 
+def test_a_second_rehearsal_keeps_what_it_did_not_come_to(paper, tmp_path):
+    corpus = (kind_of(paper, "corpus cc3m"), Measured([Point(300, repetitions=[0.16], bytes=30000.0)], "cpu"))
+    train = (kind_of(paper, "train vit_b32 clip plain 4096/2 fp16"), Measured([Point(8, repetitions=[0.5], bytes=6e8)], "cuda"))
+    file = tmp_path / "costs.yaml"
+    file.write_text(
+        yaml.safe_dump({key: HERE | {"seconds": 7.0, "device": "cpu"} for key in ("corpus.cc3m", "corpus.cc12m", "corpus.gone")})
+    )
+    for results in ([corpus], [train]):
+        write(Rehearsal(paper, Scale("cuda"), results, [], 1.0), tmp_path / "page.html", file)
+    stored = yaml.safe_load(file.read_text())
+    assert set(stored) == {"corpus.cc3m", "corpus.cc12m", "train.vit_b32.clip"}  # no kind of the study costs corpus.gone
+    assert (stored["corpus.cc3m"]["seconds"], stored["corpus.cc12m"]["seconds"]) == (0.01, 7.0)
+    assert stored["corpus.cc12m"]["date"] == HERE["date"] != stored["train.vit_b32.clip"]["date"]
+
+
 def test_the_plan_takes_measured_costs_for_assumed_ones(experiments):
     file = experiments / "studies/paper.costs.yaml"
     study = Study("paper")

@@ -335,7 +335,7 @@ def test_more_claims_make_each_harder_to_show(trained):
 )
 def test_epochs_are_the_released_ones_of_what_is_exported(trained, longest, epochs):
     BuildCorpus(trained, "cc3m").output.write_text(json.dumps({"size": 600}))
-    for seed, record in (dict.fromkeys(SEEDS, {"steps": 6}) | {"3": longest}).items():  # the longest training counts
+    for seed, record in ({key: {"steps": 6} for key in SEEDS} | {"3": longest}).items():  # the longest training counts
         folder = model_of(trained, "cc3m_clip_helip", seed).folder
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "train.json").write_text(json.dumps(record))

@@ -3,13 +3,12 @@
 import dataclasses
 import html
 import os
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from helip.io import atomic_file, machine, provenance, write_json
+from helip.io import atomic_file, provenance, write_json
 from helip.planning.measured import MeasuredCost, costs_file, read_costs
 from helip.rehearsal.fit import share
 from helip.rehearsal.kinds import Kind, kinds
@@ -46,7 +45,10 @@ def _cells(kind: Kind, measured: Measured) -> tuple[str, ...]:
 def markdown(rehearsal: Rehearsal) -> str:
     """Returns the table by kind with a line over it that says where, when and how large it was rehearsed."""
     scale, failed = rehearsal.scale, len(rehearsal.failed)
-    where = f"Rehearsed on {machine()}, {datetime.now(UTC).strftime('%-d %B %Y')}, in {rehearsal.seconds / 60:.0f} minutes"
+    machines = dict.fromkeys(m.origin["machine"] for _, m in rehearsal.results)
+    when = dict.fromkeys(f"{m.origin['date']}, commit {m.origin['commit']}" for _, m in rehearsal.results)
+    where = f"Rehearsed on {' and on '.join(machines)} ({'; '.join(when)}) in {rehearsal.seconds / 60:.0f} minutes"
+    where += f" and, {rehearsal.earlier} of the kinds, in an earlier sitting" if rehearsal.earlier else ""
     cut = (
         ""
         if scale.on_gpu
@@ -83,8 +85,6 @@ def page(rehearsal: Rehearsal) -> str:
 
 def costs(rehearsal: Rehearsal) -> dict[str, dict[str, Any]]:
     """Returns the entries of the file of costs: of each key the kind with the most jobs; seconds of GPU jobs only from a GPU."""
-    here = provenance(None)
-    facts = {"machine": machine(), "date": here["written"][:10], "commit": here["commit"] or "unknown"}
     chosen: dict[str, tuple[Kind, Measured]] = {}
     for kind, measured in rehearsal.results:
         if measured.seconds is not None and (kind.cost not in chosen or kind.jobs > chosen[kind.cost][0].jobs):
@@ -97,7 +97,7 @@ def costs(rehearsal: Rehearsal) -> dict[str, dict[str, Any]]:
         if tells_time:
             start = _start(kind, rehearsal)
             entry |= {"seconds": float(f"{seconds:.4g}"), "start": round(start, 1), "spread": round(measured.spread, 2)}
-        entry |= facts | {"device": measured.device}
+        entry |= measured.origin | {"device": measured.device}
         if measured.notes:
             entry["note"] = "; ".join(measured.notes)
         known = {name: value for name, value in entry.items() if value is not None}

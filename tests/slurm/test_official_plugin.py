@@ -1,6 +1,7 @@
 """The rules under Snakemake's own slurm plugin, where that is installed: a corpus and a training with a GPU, on a real Slurm."""
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -30,12 +31,27 @@ def test_rules_plan_under_the_official_plugin(official, tmp_path):
 
 
 def test_rules_run_under_the_official_plugin(official, slurm, tmp_path):
-    """Without accounting it asks squeue; `gpu`, `mem_mb`, `runtime` and `threads` reach Slurm as the study declares them."""
+    """Without accounting it asks squeue; `gpu`, `mem_mb` and `runtime` reach Slurm as the study declares them."""
     folder = smoke_checkout(tmp_path / "on the cluster")
-    quick = ("--slurm-init-seconds-before-status-checks", "2", "--seconds-between-status-checks", "1", "--latency-wait", "5")
+    # It takes SLURM_CONF away from its jobs, which find this cluster by no other way.
+    programs = tmp_path / "bin"
+    programs.mkdir()
+    (programs / "srun").write_text(f"#!/bin/sh\nSLURM_CONF='{slurm.environ['SLURM_CONF']}' exec {shutil.which('srun')} \"$@\"\n")
+    (programs / "srun").chmod(0o755)
+    environ = slurm.environ | {"PATH": f"{programs}{os.pathsep}{os.environ['PATH']}"}
+    quick = (
+        "--slurm-status-command",
+        "squeue",
+        "--slurm-init-seconds-before-status-checks",
+        "2",
+        "--seconds-between-status-checks",
+        "1",
+        "--latency-wait",
+        "5",
+    )
     asked = ("--slurm-no-account", "--slurm-keep-successful-logs", "--default-resources", "slurm_partition=normal", "--set-resources")
     before = set(slurm.jobs())
-    done = snakemake(folder, slurm.environ, MODEL, *quick, *asked, "train:gpu=1", "train:runtime=7")
+    done = snakemake(folder, environ, MODEL, *quick, *asked, "train:gpu=1", "train:runtime=7")
     assert done.returncode == 0, (done.stdout + done.stderr)[-6000:]
     assert (folder / MODEL).stat().st_size > 10_000
     jobs = {job: slurm.call("scontrol", "show", "job", job) for job in set(slurm.jobs()) - before}

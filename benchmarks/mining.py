@@ -174,7 +174,7 @@ def compare(label: str, count: int, k: int, image: Path, text: Path, folder: Pat
         print(json.dumps(row), flush=True)
         if a.out:
             with open(a.out, "a") as f:
-                f.write(json.dumps(row | machine()) + "\n")
+                f.write(json.dumps(row | machine(a.device)) + "\n")
 
 
 def released_noise(image: Path, text: Path, ids: np.ndarray, tau: float) -> np.ndarray:
@@ -190,9 +190,13 @@ def released_noise(image: Path, text: Path, ids: np.ndarray, tau: float) -> np.n
     return out
 
 
-def machine() -> dict:
+def machine(device: str) -> dict:
     lines = Path("/proc/cpuinfo").read_text().splitlines()
     cpu = next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), platform.processor())
+    if device.startswith("cuda"):
+        import torch
+
+        cpu += f", {torch.cuda.get_device_name(device)}"
     return {"machine": cpu, "cores": os.cpu_count(), "date": datetime.now(UTC).date().isoformat(), "load": round(os.getloadavg()[0], 1)}
 
 

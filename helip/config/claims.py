@@ -55,8 +55,3 @@ class Claim(ConfigModel):
     def comparisons(self) -> tuple[Comparison, ...]:
         """Returns all comparisons that the sentence speaks of, the claim's own first; of a level, the run stands on both sides."""
         return (Comparison(run=self.run, over=self.over or self.run), *self.also)
-
-    @property
-    def is_of_overlap(self) -> bool:
-        """Whether it is about mined pairs and what the generator knows of them."""
-        return self.measure in ("attribute_overlap", "pair_overlap")

@@ -74,10 +74,10 @@ def _caveats(study: Study, names: list[tuple[str, str]]) -> list[str]:
     return caveats
 
 
-def _draws_of_mean(values_n: np.ndarray, seed: int, resamples: int = RESAMPLES, kept: int = 2000) -> np.ndarray:
+def _draws_of_mean(values_n: np.ndarray, seed: int, resamples: int = RESAMPLES, drawn_one_by_one: int = 2000) -> np.ndarray:
     """Bootstrap draws of a mean; of many values the mean is normal, and it is drawn as such."""
     rng = np.random.default_rng(seed)
-    if len(values_n) > kept:
+    if len(values_n) > drawn_one_by_one:
         return rng.normal(values_n.mean(), values_n.std() / np.sqrt(len(values_n)), resamples)
     return rng.multinomial(len(values_n), np.full(len(values_n), 1 / len(values_n)), resamples) @ values_n / len(values_n)
 

@@ -40,7 +40,15 @@ class Thresholds:
     @classmethod
     def of(cls, features: list[Features], spec: MiningSpec) -> "Thresholds":
         """Returns the thresholds of these modalities, the same whatever shard is mined. float64 throughout, so that machines agree."""
-        knots = {one.name: _knots(one) for one in features}
+        return cls._looked(features, spec, {one.name: _knots(one) for one in features})
+
+    @classmethod
+    def copies(cls, features: list[Features], spec: MiningSpec) -> "Thresholds":
+        """Returns `near` alone, in a small part of the time: it has no knots and no levels."""
+        return cls._looked(features, spec, {})
+
+    @classmethod
+    def _looked(cls, features: list[Features], spec: MiningSpec, knots: dict[str, tuple[np.ndarray, np.ndarray]]) -> "Thresholds":
         parts = [_panel(features, list(knots.values()), spec, block) for block in _sampled(features[0], spec)]
         near_M = np.concatenate([near for _, near in parts])
         return cls(knots, np.sort(np.concatenate([levels for levels, _ in parts])), (int(near_M.sum()), int((near_M > 0).sum())))
@@ -128,10 +136,12 @@ def _panel(features: list[Features], knots: list[tuple[np.ndarray, np.ndarray]],
             cosines_MC = [(a @ _rows(one, columns).T).clamp(-1, 1).cpu().numpy() for a, one in zip(x, features, strict=True)]
             other = columns != forbidden[:, None]
             copies = np.any([c > (1 if spec.max_similarity is None else spec.max_similarity) for c in cosines_MC], 0) & other
+            above += copies.sum(1)
+            if not knots:
+                continue
             u = np.min([np.interp(c, *one) for c, one in zip(cosines_MC, knots, strict=True)], 0)
             u[~other | copies | (np.prod(cosines_MC, 0) <= 0)] = -np.inf
             best = torch.cat([best, torch.from_numpy(u)], 1).topk(k, 1).values
-            above += copies.sum(1)
         levels.append(best[:, -1].numpy())
         near.append(above)
     return np.concatenate(levels), np.concatenate(near)

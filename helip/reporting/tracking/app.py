@@ -1,4 +1,4 @@
-"""MLflow's server, whose pages open in the view of model training until somebody chooses the other one: the plugin `mlflow server` is given.
+"""A plugin of `mlflow server`: its pages open in the view of model training, until somebody chooses the other one.
 
 MLflow keeps that choice in the browser and begins with its view of language models; no tag of an experiment changes it (3.17).
 """
@@ -16,7 +16,7 @@ SCRIPT = f"<script>localStorage.getItem('{KEY}')||localStorage.setItem('{KEY}','
 
 
 def first_page() -> Response:
-    """Returns MLflow's only page of HTML, with the choice made before its own scripts run. It is not cached: other stores may be next here."""
+    """Returns MLflow's page, with the choice made before its own scripts run; a browser asks for it anew each time."""
     page = (Path(str(pages.static_folder)) / "index.html").read_text()
     return Response(page.replace("<head>", f"<head>{SCRIPT}", 1), mimetype="text/html", headers={"Cache-Control": "no-cache"})
 

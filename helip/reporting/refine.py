@@ -191,12 +191,12 @@ def _forgotten(study: Study, measured: Measured) -> list[Forgotten]:
             continue
         right = lost = won = 0.0
         for column in columns_of(study, "test"):
-            before, after = measured.hits("start", study.run("start").seeds, column), measured.hits(run.name, run.seeds, column)
+            before, after = (measured.queries(one.name, one.seeds, column) for one in (study.run("start"), run))
             if before is None or after is None:
                 continue
             right += float(before[0].sum())
-            lost += float(np.maximum(before[0] - 1.0 * after, 0).sum(1).mean())
-            won += float(np.maximum(1.0 * after - before[0], 0).sum(1).mean())
+            lost += float((before[0] & ~after).sum(1).mean())
+            won += float((after & ~before[0]).sum(1).mean())
         rows.append(Forgotten(label_of(run), right, lost, won))
     return rows
 

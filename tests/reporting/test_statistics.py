@@ -8,7 +8,7 @@ from helip.errors import HelipError
 from helip.evaluation.run import packed
 from helip.reporting.chance import chance_level
 from helip.reporting.correction import benjamini_hochberg, holm
-from helip.reporting.measured import Metrics, raised
+from helip.reporting.measured import Metrics, per_image, raised
 from helip.reporting.statistics import Estimate, Gain, Noise, Paired, Spread, chance, gain, interval, spread, training_noise
 from helip.stages import metrics_file
 
@@ -127,6 +127,13 @@ def test_captions_of_an_image_are_one_item(measured):
     content["metrics"]["acc1"] = 75.0
     path.write_text(json.dumps(content))
     assert Metrics(path).hits("acc1").tolist() == [0.5, 1.0]
+
+
+def test_images_with_unlike_numbers_of_captions_are_items_too():
+    """Two captions, both hit, and four, one hit: the share is 3 of 6, and an image has three captions on average."""
+    hits_Q = np.array([True, True, False, True, False, False])
+    assert per_image(hits_Q, [2, 4]).tolist() == [pytest.approx(2 / 3), pytest.approx(1 / 3)]
+    assert per_image(hits_Q, [2, 4]).mean() == hits_Q.mean()
 
 
 def test_a_metrics_file_that_contradicts_itself_is_refused(measured):

@@ -183,7 +183,7 @@ class Measured:
 
     def _paired(self, run: str, over: str, ours: list[str], theirs: list[str], columns: Sequence[Column]) -> Paired | None:
         hits = [(c.set, self.hits(run, ours, c), self.hits(over, theirs, c)) for c in columns]
-        counted = [(name, x.astype(np.float32) - y) for name, x, y in hits if x is not None and y is not None]
+        counted = [(name, np.subtract(x, y, dtype=np.float64).astype(np.float32)) for name, x, y in hits if x is not None and y is not None]
         if len(counted) < len(hits):
             return None
         return Paired(tuple(counted), self._clusters(run, over, ours, theirs), self.study.run(run).start or run)

@@ -91,7 +91,7 @@ def test_each_arm_has_its_sentence(page):
     assert control == "Continued training on your pairs: R@1 40.0 -> 40.0; no test pair changed, which says nothing."
     assert re.fullmatch(r"Selection helps: R@1 40\.0 -> 60\.0 \(\+20\.0 \[\+1[3-6]\.\d, \+2[3-6]\.\d\]\)\.", selected)
     assert re.fullmatch(r"Hard pairs hurt: R@1 40\.0 -> 25\.0 \(−15\.0 \[−\d+\.\d, −\d+\.\d\]\)\.", hard)
-    assert best.startswith("Best on validation: selected, mixed with the start. On the test pairs it is at R@1 60.5, +20.5 [")
+    assert best.startswith("Best on validation: selected, mixed with the start (weight 0.75). On the test pairs it is at R@1 60.5, +20.5 [")
     assert forgotten == "Forgotten: of 160 held-out queries that the start answers rightly, 0 (0 %) are lost; 82 others are won."
 
 

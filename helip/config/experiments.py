@@ -124,9 +124,15 @@ class StudyConfig(ConfigModel):
     @model_validator(mode="after")
     def _unions_have_members(self) -> Self:
         for name, corpus in self.corpora.items():
-            made_of = isinstance(corpus, MismatchedCorpus | SubsetCorpus)
-            members = corpus.of if isinstance(corpus, UnionCorpus) else (corpus.of,) if made_of else ()
-            refused = UnionCorpus | MismatchedCorpus | SubsetCorpus if isinstance(corpus, SubsetCorpus) else UnionCorpus | MismatchedCorpus
+            match corpus:
+                case UnionCorpus(of=members):
+                    refused: tuple[type, ...] = (UnionCorpus, MismatchedCorpus)
+                case MismatchedCorpus(of=base):
+                    members, refused = (base,), (UnionCorpus, MismatchedCorpus)
+                case SubsetCorpus(of=base):
+                    members, refused = (base,), (UnionCorpus, MismatchedCorpus, SubsetCorpus)
+                case _:
+                    members, refused = (), ()
             for member in members:
                 if isinstance(self.corpora.get(member, corpus), refused):
                     raise ValueError(f"corpora -> {name}: of names '{member}', which is no corpus of this study with samples of its own")

@@ -36,8 +36,9 @@ class Encode(Stage):
         frozen trunks were asked of this corpus already.
         """
         declared = self.study.corpus(self.corpus)
-        made = isinstance(declared, MismatchedCorpus | SubsetCorpus) and self.views() is None
-        return Encode(self.study, declared.of, self.encoder) if made else None
+        if not isinstance(declared, MismatchedCorpus | SubsetCorpus) or self.views() is not None:
+            return None
+        return Encode(self.study, declared.of, self.encoder)
 
     def trained(self) -> Stage | None:
         """Returns the artefact that holds the encoder's weights, where they come from the study itself: an encoder, or a run's tower."""

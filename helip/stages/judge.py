@@ -106,7 +106,7 @@ class JudgePairs(Stage):
             return None
         spec, size = self.mined.config(), len(arrays[0])
         rows = size if spec.pool is None else min(size, spec.pool + spec.pool_block)
-        return sum(rows * array.shape[1] * array.itemsize for array in arrays) / 1e6
+        return float(sum(rows * array.shape[1] * array.itemsize for array in arrays)) / 1e6
 
 
 def _mean(values_N: Any) -> float | None:

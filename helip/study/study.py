@@ -172,8 +172,8 @@ class Study:
             case MismatchedCorpus(of=base):
                 return self.declared_size(base)
             case SubsetCorpus(of=whole, share=share):
-                size = self.declared_size(whole)
-                return None if size is None else round(share * size)
+                pairs = self.declared_size(whole)
+                return None if pairs is None else round(share * pairs)
             case UnionCorpus(of=members, published_size=None):
                 return total(self.declared_size(m) for m in members)
             case declared:

@@ -40,5 +40,8 @@ def test_levels_are_what_outliers_cuts():
     spec = MiningSpec(k=3, outliers=0.2)
     ids, levels = target_levels([checked("image", image), checked("text", text)], spec)
     noise = mine(image, text, spec, workers=1).noise
+    some, fewer = target_levels([checked("image", image), checked("text", text)], spec, every=7)
+    assert some.tolist() == list(range(0, 60, 7))
+    np.testing.assert_allclose(fewer, levels[np.searchsorted(ids, some)])
     assert sorted(ids) == list(range(60)) and noise.sum() == 12
     assert levels[noise[ids]].max() < levels[~noise[ids]].min()

@@ -26,8 +26,8 @@ def test_a_noise_rule_as_a_detector():
 
 
 def test_recall_is_of_targets_that_have_pairs_in_both():
-    found = recalled(_pairs([1, 2], [0], [], [0, 1]), _pairs([1, 3], [0, 2], [0, 1], []))
-    np.testing.assert_equal(found, [0.5, 0.5, np.nan, np.nan])
+    shares = recalled(_pairs([1, 2], [0], [], [0, 1]), _pairs([1, 3], [0, 2], [0, 1], []))
+    np.testing.assert_equal(shares, [0.5, 0.5, np.nan, np.nan])
 
 
 def test_values_are_averaged_over_the_pairs_of_a_target():

@@ -9,6 +9,14 @@ JUDGED = FOLDER / "table24.csv"
 METRICS = {"text to image R@1": "flickr30k.retrieval.image_recall_at_1", "CIFAR-10": "cifar10.zeroshot.acc1"}
 CONTROL = ("true removal, the positive control", "true_removal")
 HELIP = ("HELIP, by EfficientNet-Lite0 and MiniLM among all pairs", "helip")
+
+
+def _three(what: str, prefix: str) -> tuple[tuple[str, str], ...]:
+    """The rows of one size, or of one set of trained weights, that has controls of its own."""
+    label, contrast = CONTROL
+    return (f"{what}: {label}", f"{prefix}{contrast}"), (f"{what}: HELIP", f"{prefix}helip"), (f"{what}: ridge", f"{prefix}ridge")
+
+
 # question -> (row, contrast)
 ROWS = {
     "encoders": (
@@ -42,30 +50,19 @@ ROWS = {
         ("interaction of hard pairs and the noise rule", "interaction_noise_rule"),
         ("interaction of hard pairs and ridge", "interaction_ridge"),
     ),
-    "scale": tuple(
-        row
-        for size, prefix in (("an eighth", "eighth_"), ("a quarter", "quarter_"), ("half", "half_"), ("all", ""))
-        for row in (
-            (f"{size}: true removal, the positive control", f"{prefix}true_removal"),
-            (f"{size}: HELIP", f"{prefix}helip"),
-            (f"{size}: ridge", f"{prefix}ridge"),
-        )
-    )
-    + (
+    "scale": (
+        *_three("an eighth", "eighth_"),
+        *_three("a quarter", "quarter_"),
+        *_three("half", "half_"),
+        *_three("all", ""),
         ("true removal, all beyond an eighth (interaction)", "scale_true_removal"),
         ("HELIP, all beyond an eighth (interaction)", "scale_helip"),
         ("ridge, all beyond an eighth (interaction)", "scale_ridge"),
     ),
-    "weights": tuple(
-        row
-        for what, prefix in (("all of the heads", ""), ("last layers", "last_"), ("rank 8", "lora_"))
-        for row in (
-            (f"{what}: true removal, the positive control", f"{prefix}true_removal"),
-            (f"{what}: HELIP", f"{prefix}helip"),
-            (f"{what}: ridge", f"{prefix}ridge"),
-        )
-    )
-    + (
+    "weights": (
+        *_three("all of the heads", ""),
+        *_three("last layers", "last_"),
+        *_three("rank 8", "lora_"),
         ("all of the heads over last layers, plain continued training", "all_over_last"),
         ("all of the heads over rank 8, plain continued training", "all_over_lora"),
         ("all of the heads over last layers, ridge", "ridge_all_over_last"),

@@ -126,6 +126,7 @@ class StudyConfig(ConfigModel):
         for name, corpus in self.corpora.items():
             match corpus:
                 case UnionCorpus(of=members):
+<<<<<<< HEAD
                     refused: tuple[type, ...] = (UnionCorpus, MismatchedCorpus)
                 case MismatchedCorpus(of=base):
                     members, refused = (base,), (UnionCorpus, MismatchedCorpus)
@@ -133,6 +134,14 @@ class StudyConfig(ConfigModel):
                     members, refused = (base,), (UnionCorpus, MismatchedCorpus, SubsetCorpus)
                 case _:
                     members, refused = (), ()
+=======
+                    pass
+                case MismatchedCorpus(of=base) | SubsetCorpus(of=base):
+                    members = (base,)
+                case _:
+                    members = ()
+            refused = UnionCorpus | MismatchedCorpus | SubsetCorpus if isinstance(corpus, SubsetCorpus) else UnionCorpus | MismatchedCorpus
+>>>>>>> main
             for member in members:
                 if isinstance(self.corpora.get(member, corpus), refused):
                     raise ValueError(f"corpora -> {name}: of names '{member}', which is no corpus of this study with samples of its own")
@@ -178,6 +187,7 @@ class Table(ConfigModel):
     columns: tuple[Column, ...]  # one metric each
     average: bool | tuple[Name, ...] = False  # of all columns, or of those named
     pooled: bool = False  # also the mean over corpora of the rows of one label
+    dropped: bool = False  # also the share of the pairs that each row leaves out as noise: its methods drop unlike shares
     rows: tuple[Row, ...]  # one run each
     contrasts: tuple[Contrast, ...] = ()  # of its rows
     note: str = ""  # under the table

@@ -92,8 +92,8 @@ def _knots(features: Features) -> tuple[np.ndarray, np.ndarray]:
     drawn = min(DRAWN, EACH * N)
     i = rng.integers(0, N, drawn)
     j = (i + rng.integers(1, N, drawn)) % N
-    if features.kept is not None:
-        i, j = features.kept[i], features.kept[j]
+    if features.selected is not None:
+        i, j = features.selected[i], features.selected[j]
     together = zip(np.array_split(i, -(-drawn // COLUMNS)), np.array_split(j, -(-drawn // COLUMNS)), strict=True)
     result = [cosines(*(features.rows(torch.from_numpy(ids).to(features.device)) for ids in both)).cpu() for both in together]
     values, first = np.unique(np.quantile(np.concatenate(result).astype(np.float64), LEVELS), return_index=True)
@@ -113,7 +113,7 @@ def _sampled(features: Features, spec: MiningSpec) -> Iterator[Block]:
         for block in blocks_of(spec, N, start, min(start + size, N)):
             rows = np.sort(rng.choice(len(block.targets), min(each, len(block.targets)), replace=False))
             part = Block(block.targets[rows], block.columns, block.forbidden[rows])
-            yield part if features.kept is None else next(among(features.kept, iter([part])))
+            yield part if features.selected is None else next(among(features.selected, iter([part])))
 
 
 def _panel(features: list[Features], knots: list[tuple[np.ndarray, np.ndarray]], spec: MiningSpec, block: Block

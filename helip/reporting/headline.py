@@ -1,10 +1,11 @@
 """One sentence for a colleague: the answer, how sure it is, and what it rests on. A report and each table begin with it."""
 
+from helip.reporting.cells import AVERAGE, CONTRAST, Cell
 from helip.reporting.claim_rows import ClaimRow
 from helip.reporting.claims import ALPHA
 from helip.reporting.contrasts import ContrastRow, ContrastsContent
 from helip.reporting.formats import between, p_value, signed
-from helip.reporting.tables import AVERAGE, CONTRAST, Cell, Row, TableContent, numbered
+from helip.reporting.table_content import Row, TableContent, numbered
 from helip.study import Study
 
 MEANINGLESS = "The study declares its numbers meaningless: it shows that everything runs, and decides nothing."

@@ -66,8 +66,16 @@ class MakeTable(Stage):
             return []
         return list(dict.fromkeys(pairs_of(self.study, run) for run in self.runs() if self.study.run(run).pairs))
 
+    def dropping(self) -> dict[str, Mine]:
+        """Returns the pair set of each row that leaves out its noise, where the table shows how much that is."""
+        runs = [run for run in self.runs() if self.study.run(run).drops_noise] if self.declared.dropped else []
+        return {run: pairs_of(self.study, run) for run in runs}
+
+    def _mined(self) -> list[Mine]:
+        return list(dict.fromkeys([*self.timed(), *self.dropping().values()]))
+
     def needs(self) -> list[Stage]:
-        return [*dict.fromkeys(self._measured().values()), *self.timed(), *self.judged()]
+        return [*dict.fromkeys(self._measured().values()), *self._mined(), *self.judged()]
 
     def judged(self) -> list[JudgePairs]:
         """Returns the judgements of pair sets that it shows."""
@@ -76,7 +84,7 @@ class MakeTable(Stage):
         return list(dict.fromkeys(JudgePairs(self.study, self.study.pairs_name(self.study.run(run))) for run in self.runs()))
 
     def inputs(self) -> list[Path]:
-        return [*self.metrics(), *(one.output for one in (*self.timed(), *self.judged()))]
+        return [*self.metrics(), *(one.output for one in (*self._mined(), *self.judged()))]
 
     def make(self, how: How) -> str:
         from pkgutil import resolve_name  # reporting stands above the stages

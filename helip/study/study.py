@@ -241,11 +241,13 @@ class Study:
         return [(n, {"classification": "zeroshot", "retrieval": "retrieval"}[s.task]) for n, s in sets]
 
     def control_of(self, run: str) -> str | None:
-        """Returns the run that a run is measured against: the plain control of the same start, steps and batch; of a control, its start."""
+        """Returns the run that a run is measured against: the plain control of the same start, model, steps and batch; of a control, its
+        start."""
         r = self.run(run)
         if r.start is None:
             return None
-        controls = [c.name for c in self.runs.values() if c.start == r.start and c.is_plain_control and _as_long(c.recipe, r.recipe)]
+        same = [c for c in self.runs.values() if (c.start, c.model) == (r.start, r.model)]
+        controls = [c.name for c in same if c.is_plain_control and _as_long(c.recipe, r.recipe)]
         return r.start if run in controls[:1] or not controls else controls[0]
 
     def _first_rows(self, table: Table) -> Table:

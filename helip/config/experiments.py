@@ -126,22 +126,12 @@ class StudyConfig(ConfigModel):
         for name, corpus in self.corpora.items():
             match corpus:
                 case UnionCorpus(of=members):
-<<<<<<< HEAD
-                    refused: tuple[type, ...] = (UnionCorpus, MismatchedCorpus)
-                case MismatchedCorpus(of=base):
-                    members, refused = (base,), (UnionCorpus, MismatchedCorpus)
-                case SubsetCorpus(of=base):
-                    members, refused = (base,), (UnionCorpus, MismatchedCorpus, SubsetCorpus)
-                case _:
-                    members, refused = (), ()
-=======
                     pass
                 case MismatchedCorpus(of=base) | SubsetCorpus(of=base):
                     members = (base,)
                 case _:
                     members = ()
             refused = UnionCorpus | MismatchedCorpus | SubsetCorpus if isinstance(corpus, SubsetCorpus) else UnionCorpus | MismatchedCorpus
->>>>>>> main
             for member in members:
                 if isinstance(self.corpora.get(member, corpus), refused):
                     raise ValueError(f"corpora -> {name}: of names '{member}', which is no corpus of this study with samples of its own")

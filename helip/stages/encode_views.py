@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from helip.config import FrozenModel, MismatchedCorpus, UnionCorpus
+from helip.config import FrozenModel, MismatchedCorpus, SubsetCorpus, UnionCorpus
 from helip.errors import HelipError
 from helip.stages.base import How, Stage, Work
 from helip.stages.corpus import BuildCorpus
@@ -40,12 +40,13 @@ class EncodeViews(Stage):
     def config(self) -> object:
         model = self.declared
         plain = [] if model.mirrored else ["not mirrored"]
-        return [model.views, model.crop_scale, *plain, self.study.encoder(model.image_trunk), self.study.encoder(model.text_trunk)]
+        cut = [model.unfrozen_blocks, model.context_length] if model.unfrozen_blocks else []
+        return [model.views, model.crop_scale, *plain, self.study.encoder(model.image_trunk), self.study.encoder(model.text_trunk), *cut]
 
     def base(self) -> "EncodeViews | None":
-        """Returns the features that these are in another order: of the corpus whose captions were swapped."""
+        """Returns the features whose rows these are: of the corpus whose captions were swapped, or of which this is a subset."""
         declared = self.study.corpus(self.corpus)
-        return EncodeViews(self.study, declared.of, self.model) if isinstance(declared, MismatchedCorpus) else None
+        return EncodeViews(self.study, declared.of, self.model) if isinstance(declared, MismatchedCorpus | SubsetCorpus) else None
 
     def members(self) -> list["EncodeViews"]:
         """Returns the features that these are one behind the other: of a union's members."""
@@ -70,21 +71,22 @@ class EncodeViews(Stage):
         if base := self.base():
             of = Corpus.open(BuildCorpus(self.study, base.corpus).folder)
             rearrange_features(self.declared, of, base.folder, corpus, self.folder)
-            return f"views of {len(corpus)} images, and the captions of {base.corpus} in another order"
+            return f"views of {len(corpus)} images and their captions, from those of {base.corpus}"
         if members := self.members():
             parts = [m.features(Corpus.open(BuildCorpus(self.study, m.corpus).folder)) for m in members]
             join_features(self.declared, parts, [m.folder for m in members], corpus, self.folder)
             return f"views of {len(corpus)} images, and captions, of {len(members)} corpora"
         workers = loader_workers(how.workers, device)
-        features = encode_corpus(self.declared, self.trunks(device), corpus, self.folder, workers=workers)
+        dtype = "float16" if self.declared.unfrozen_blocks else "float32"  # the input of blocks is ten times as wide as a feature
+        features = encode_corpus(self.declared, self.trunks(device), corpus, self.folder, workers=workers, dtype=dtype)
         return f"{features.views} views of {len(features)} images, and their captions"
 
     def trunks(self, device: str = "cpu") -> "Trunks":
-        """Returns the declarations and encoders of the image trunk and the text trunk."""
-        from helip import encoders
+        """Returns the declarations and encoders of the image trunk and the text trunk, up to their unfrozen blocks."""
+        from helip.training.frozen import trunks_of
 
         image, text = (self.study.encoder(name) for name in (self.declared.image_trunk, self.declared.text_trunk))
-        return (image, encoders.load(image, device=device)), (text, encoders.load(text, device=device))
+        return trunks_of(self.declared, image, text, device)
 
     def features(self, corpus: "Corpus") -> "TrunkFeatures":
         """Returns the features as they lie there. HelipError where they are of another corpus."""
@@ -93,7 +95,7 @@ class EncodeViews(Stage):
         return features_of(self.folder, corpus, self.declared)
 
 
-def trunks_of(study: Study, run: str) -> EncodeViews | None:
+def cached_trunks(study: Study, run: str) -> EncodeViews | None:
     """Returns what the trunks of a run's model say of its corpus, where they are frozen. Models of the same trunks and views share it, and
     it is named by the first of them.
     """
@@ -111,11 +113,11 @@ def first_alike(study: Study, model: str) -> str:
 
 
 def _seen(model: FrozenModel) -> tuple[object, ...]:
-    return model.image_trunk, model.text_trunk, model.views, model.mirrored, model.crop_scale
+    return model.image_trunk, model.text_trunk, model.views, model.mirrored, model.crop_scale, model.unfrozen_blocks, model.context_length
 
 
 def views_of(study: Study, run: str, corpus: str) -> EncodeViews | None:
     """Returns what the trunks of a run's model say of a corpus, where they are frozen and some run of the study trains on it with them."""
-    trunks = trunks_of(study, run)
-    alike = [] if trunks is None else [one for r in study.runs.values() if r.corpus == corpus and (one := trunks_of(study, r.name))]
+    trunks = cached_trunks(study, run)
+    alike = [] if trunks is None else [one for r in study.runs.values() if r.corpus == corpus and (one := cached_trunks(study, r.name))]
     return next((one for one in alike if trunks is not None and one.model == trunks.model), None)

@@ -10,6 +10,7 @@ from helip.config import (
     HeldOutSet,
     RunEncoder,
     SelfSupervisedEncoder,
+    SubsetCorpus,
     TrainPartCorpus,
     TrunkEncoder,
     UnionCorpus,
@@ -39,7 +40,7 @@ def check(study: "Study", folder: Path) -> None:
 def _check_parts(study: "Study") -> None:
     corpora = study.declaration.corpora
     for name, corpus in corpora.items():
-        if isinstance(corpus, TrainPartCorpus) and isinstance(corpora.get(corpus.of, corpus), TrainPartCorpus | UnionCorpus):
+        if isinstance(corpus, TrainPartCorpus) and isinstance(corpora.get(corpus.of, corpus), TrainPartCorpus | UnionCorpus | SubsetCorpus):
             raise HelipError(f"{study.file}: corpora -> {name}: of names '{corpus.of}', which is no corpus with samples of its own")
     for name, declared in study.declaration.evaluation.items():
         if isinstance(declared, HeldOutSet) and not isinstance(corpora.get(declared.of), TrainPartCorpus):
@@ -114,7 +115,8 @@ def _check_encoders(study: "Study") -> None:
 
 def _check_frozen(study: "Study") -> None:
     for name, encoder in study.declaration.encoders.items():
-        if isinstance(encoder, TrunkEncoder) and not isinstance(study.declaration.models.get(encoder.model), FrozenModel):
+        of = study.declaration.models.get(encoder.model) if isinstance(encoder, TrunkEncoder) else None
+        if isinstance(encoder, TrunkEncoder) and (not isinstance(of, FrozenModel) or of.unfrozen_blocks):
             raise HelipError(f"{study.file}: encoders -> {name}: model names '{encoder.model}', which is no model with frozen trunks")
     frozen = {name: model for name, model in study.declaration.models.items() if isinstance(model, FrozenModel)}
     for name, model in frozen.items():

@@ -81,13 +81,13 @@ def _clashes(values: dict[int, int]) -> bool:
 
 def _concepts(world: World, classes: int) -> Analogue:
     """Concepts of all frequencies; one that only adds a second object to another is left out, as it would fit both names."""
-    kept = np.empty((0, len(v.ATTRIBUTES)), np.int8)
+    concepts = np.empty((0, len(v.ATTRIBUTES)), np.int8)
     for row in grow(world)[generator(EVALUATION, world.seed, 301).permutation(world.concepts)]:
-        if not (true_of(row, row != v.ABSENT, kept) | true_of(kept, kept != v.ABSENT, row)).any():
-            kept = np.concatenate([kept, row[None]])
-        if len(kept) == classes:
+        if not (true_of(row, row != v.ABSENT, concepts) | true_of(concepts, concepts != v.ABSENT, row)).any():
+            concepts = np.concatenate([concepts, row[None]])
+        if len(concepts) == classes:
             break
-    return Analogue(world, kept, kept != v.ABSENT)
+    return Analogue(world, concepts, concepts != v.ABSENT)
 
 
 def show(one: Analogue, label: int, rng: np.random.Generator) -> np.ndarray:

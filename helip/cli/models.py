@@ -23,7 +23,7 @@ def _listed(given: Any) -> Any:
 
 
 Formats = Annotated[tuple[Format, ...], BeforeValidator(_listed), Shown("FORM,...")]
-FORMATS = "open_clip, transformers (CLIPModel and its processor) and onnx (two towers), with commas between them"
+FORMATS = "open_clip, transformers (CLIPModel or SiglipModel, with its processor) and onnx (two towers), with commas between them"
 
 
 class Train(Command):

@@ -33,7 +33,8 @@ def write_formats(model: str, out: Path, formats: tuple[Format, ...], card: str 
                 case "open_clip":
                     write_model(folder, clip, weights)
                 case "transformers":
-                    hf_export.write_clip_model(folder, clip, weights, model)
+                    siglip = clip.config.get("init_logit_bias") is not None
+                    (hf_export.write_siglip_model if siglip else hf_export.write_clip_model)(folder, clip, weights, model)
                 case "onnx":
                     onnx_export.write_towers(folder, clip, model)
             if card is not None:

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 CONFIG, WEIGHTS = "open_clip_config.json", "open_clip_model.safetensors"
-TRANSFORMERS_CONFIG = "config.json"  # of a Hugging Face CLIPModel
+TRANSFORMERS_CONFIG = "config.json"  # of transformers
 PREPROCESSOR, PROCESSOR = "preprocessor_config.json", "processor_config.json"  # the second since transformers 5, which wraps the first
 ONNX_CONFIG = "towers.json"
 CARD = "README.md"  # where the hub looks for a model's card

@@ -1,7 +1,6 @@
 """Artefacts on disk: whole or absent, each with a JSON beside it that says what it is and where it came from."""
 
 import contextlib
-import csv
 import errno
 import functools
 import hashlib
@@ -215,24 +214,6 @@ def new_array(path: Path | str, dtype: Any, shape: tuple[int, ...]) -> "np.memma
         if hasattr(os, "posix_fallocate"):  # not on macOS
             os.posix_fallocate(file.fileno(), 0, size)
     return np.lib.format.open_memmap(path, "r+")  # type: ignore[no-any-return,no-untyped-call]
-
-
-def read_csv(path: Path, remedy: str, columns: Collection[str] = (), delimiter: str = ",") -> Iterator[dict[str, str | None]]:
-    """Yields the rows of a CSV file as column -> text, one at a time. UTF-8, with or without a byte-order mark; bytes that are not UTF-8
-    become lone surrogates. A cell that a short row lacks is None.
-
-    Raises HelipError where the file is missing, has no such `columns` (ending in `remedy`) or has a row that is no CSV.
-    """
-    csv.field_size_limit(1 << 24)
-    try:
-        with open(path, newline="", encoding="utf-8-sig", errors="surrogateescape") as file:
-            reader = csv.DictReader(file, delimiter=delimiter)
-            require_columns(path, columns, list(reader.fieldnames or ()), remedy)
-            yield from reader
-    except FileNotFoundError:
-        raise HelipError(f"{path}: not found; {remedy}") from None
-    except csv.Error as error:
-        raise HelipError(f"{path}: row {reader.line_num}: {error}; mend that row") from None
 
 
 def require_columns(path: Path, columns: Collection[str], present: list[str], remedy: str) -> None:

@@ -54,7 +54,7 @@ class Train(Command):
         check_replaceable(self.out, METADATA, self.corpus, self.pairs, self.keep, self.recipe, start.folder, start.file)
 
         def job(context: Any) -> Any:
-            from helip.training.jobs import of_own_data
+            from helip.training.own_data import of_own_data
 
             return of_own_data(recipe, self.corpus, self.pairs, self.model, self.out, self.seed, self.keep)
 

@@ -47,7 +47,7 @@ class HelipLoss(nn.Module):
         """
         check_unit_norm(image_features, text_features)
         if self.world_size > 1:
-            image_features, text_features = (torch.cat(all_gather(rows)) for rows in (image_features, text_features))
+            image_features, text_features = (torch.cat(all_gather(rows)) for rows in (image_features, text_features))  # type: ignore[no-untyped-call]  # of torch
         similarity_BB = image_features @ text_features.T
         logits_BB = logit_scale * similarity_BB + (0 if logit_bias is None else logit_bias)
         equal_BB = equal_mask(plan, similarity_BB)

@@ -69,6 +69,15 @@ class Thresholds:
         }
 
 
+def target_levels(features: list[Features], spec: MiningSpec) -> tuple[np.ndarray, np.ndarray]:
+    """Returns (ids, levels) of the sampled targets, those of at most 8,192 pairs all: int64 [M], and float64 [M] the u_i that
+    `outliers` cuts, -inf for a target that is an outlier whatever tau is.
+    """
+    knots, blocks = [_knots(one) for one in features], list(_sampled(features[0], spec))
+    levels = [_panel(features, knots, spec, block)[0] for block in blocks]
+    return np.concatenate([block.targets for block in blocks]), np.concatenate(levels)
+
+
 def resolved(spec: MiningSpec, thresholds: Thresholds) -> MiningSpec:
     """Returns the spec with the tau that its `outliers` stands for."""
     assert spec.outliers is not None  # asked only then
@@ -82,8 +91,8 @@ def _knots(features: Features) -> tuple[np.ndarray, np.ndarray]:
     drawn = min(DRAWN, EACH * N)
     i = rng.integers(0, N, drawn)
     j = (i + rng.integers(1, N, drawn)) % N
-    if features.kept is not None:
-        i, j = features.kept[i], features.kept[j]
+    if features.selected is not None:
+        i, j = features.selected[i], features.selected[j]
     together = zip(np.array_split(i, -(-drawn // COLUMNS)), np.array_split(j, -(-drawn // COLUMNS)), strict=True)
     result = [cosines(*(features.rows(torch.from_numpy(ids).to(features.device)) for ids in both)).cpu() for both in together]
     values, first = np.unique(np.quantile(np.concatenate(result).astype(np.float64), LEVELS), return_index=True)
@@ -103,7 +112,7 @@ def _sampled(features: Features, spec: MiningSpec) -> Iterator[Block]:
         for block in blocks_of(spec, N, start, min(start + size, N)):
             rows = np.sort(rng.choice(len(block.targets), min(each, len(block.targets)), replace=False))
             part = Block(block.targets[rows], block.columns, block.forbidden[rows])
-            yield part if features.kept is None else next(among(features.kept, iter([part])))
+            yield part if features.selected is None else next(among(features.selected, iter([part])))
 
 
 def _panel(features: list[Features], knots: list[tuple[np.ndarray, np.ndarray]], spec: MiningSpec, block: Block

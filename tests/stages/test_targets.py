@@ -8,9 +8,11 @@ from types import SimpleNamespace
 import pytest
 import yaml
 
-from helip.reporting import claims, figures, measured, tables
+from helip.config import AccuracyBySize, MiningQuality, PairSheet
+from helip.reporting import claims, measured, tables
 from helip.reporting.contrasts import contrasts_content
 from helip.reporting.effects import NotRunError
+from helip.reporting.figures import accuracy_by_size, pair_sheet
 from helip.reporting.measured import Measured
 from helip.stages import DecideClaims, MakeTable, WriteReport, contrasts_of
 from helip.stages.base import Stage
@@ -49,7 +51,7 @@ def read(monkeypatch) -> set:
         files.update(self.file(run, seed, column) for seed in self.study.run(run).seeds for column in columns)
         return True
 
-    for module in (measured, tables, figures):
+    for module in (measured, tables, accuracy_by_size):
         monkeypatch.setattr(module, "read_json", content)
     monkeypatch.setattr(measured, "Metrics", metrics)
     monkeypatch.setattr(Measured, "is_there", is_there)
@@ -110,21 +112,21 @@ def test_a_figure_waits_for_every_file_that_it_reads(study, read, monkeypatch):
     def drawn(*arguments):
         raise Opened
 
-    monkeypatch.setattr(figures.Corpus, "open", lambda folder: opened.add(folder))
-    monkeypatch.setattr(figures.Truth, "open", lambda folder: opened.add(folder))
-    monkeypatch.setattr(figures.PairSet, "open", pairs)
-    monkeypatch.setattr(figures, "drawn_targets", drawn)
+    monkeypatch.setattr(pair_sheet.Corpus, "open", lambda folder: opened.add(folder))
+    monkeypatch.setattr(pair_sheet.Truth, "open", lambda folder: opened.add(folder))
+    monkeypatch.setattr(pair_sheet.PairSet, "open", pairs)
+    monkeypatch.setattr(pair_sheet, "drawn_targets", drawn)
     for one in figures_of(study):
         read.clear(), opened.clear()
         inputs = set(one.inputs())
         match one.declared:
-            case figures.AccuracyBySize(table=table):
-                assert list(figures._points(study, table)) and read <= inputs, one
-            case figures.PairSheet() as declared:
+            case AccuracyBySize(table=table):
+                assert list(accuracy_by_size.points_of(study, table)) and read <= inputs, one
+            case PairSheet() as declared:
                 with pytest.raises(Opened):
-                    figures._pair_sheet(study, one.figure, declared)
+                    pair_sheet.figure_of(study, one.figure, declared)
                 assert len(opened) >= 3 and opened <= {path.parent for path in inputs}, one
-            case figures.MiningQuality():
+            case MiningQuality():
                 mined = quality_pairs(study)
                 assert {pairs.output for pairs in mined} <= inputs and {pairs.corpus.output for pairs in mined} <= outputs_behind(one)
 

@@ -21,7 +21,8 @@ from helip.rehearsal.measured import MB, Point
 from helip.rehearsal.request import Job
 from helip.stages import Train
 from helip.training.distributed import DistributedContext, join, leave
-from helip.training.loop import Trainer, TrainJob
+from helip.training.job import TrainJob
+from helip.training.loop import Trainer
 from helip.training.processes import relaunch
 
 HARD = 8  # hard pairs drawn for each target: their number costs a training nothing

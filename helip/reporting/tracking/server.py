@@ -11,7 +11,7 @@ from contextlib import closing
 from pathlib import Path
 
 from helip.errors import HelipError
-from helip.reporting.tracking_store import experiments_in_file, explained
+from helip.reporting.tracking.store import experiments_in_file, explained
 
 LOCAL = ("localhost", "127.0.0.1", "[::1]")
 QUIET = ("--uvicorn-opts", "--log-level warning")  # no line for each file of a page

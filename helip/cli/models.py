@@ -11,10 +11,9 @@ from helip.config import Interpolation, Refinement
 from helip.config.base import Seed
 from helip.config.reading import read_yaml, validate_options
 from helip.io import check_replaceable
-from helip.models.layout import METADATA, ORIGIN
+from helip.models.layout import METADATA, ORIGIN, Format
 
 START = "write --model MODEL, as in every other command"
-Format = Literal["open_clip", "transformers", "onnx"]
 
 
 def _listed(given: Any) -> Any:

@@ -121,9 +121,9 @@ def _run(arguments: list[str]) -> int:
         print(f"helip {name}: needs the package {package}: pip install 'helip[lab]' installs what the commands need", file=sys.stderr)
         return 2
     except OSError as error:
-        from helip.io import REFUSED, refused
+        from helip.io import MISPLACED, REFUSED, refused
 
-        if error.errno not in REFUSED:
+        if error.errno not in REFUSED and not (error.errno in MISPLACED and error.filename):
             raise
         print(f"helip {name}: {refused(error)}", file=sys.stderr)
         return 2

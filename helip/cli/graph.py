@@ -8,6 +8,7 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from helip.cli.command import ARGUMENT, Command, done
+from helip.errors import HelipError
 
 Study = Annotated[str, ARGUMENT]
 STUDY = "a study of experiments/studies, without .yaml"
@@ -129,9 +130,14 @@ class Track(Command):
 
         study = load(self.study)
         store = self.store or study.root.parent / "mlflow.db"
+        if store.is_dir():
+            raise HelipError(f"--store {store}: is a folder; name the sqlite file, for example {store / 'mlflow.db'}")
         counts = import_everywhere(study, store)
         if self.out:
             write_json(self.out, {"store": str(store), **counts})
+        if not any(counts.values()):
+            done(f"{store}: nothing imported, as no training of {study.name} is finished yet", then=f"helip runs {study.name}, to see them")
+            return
         done(f"{store}: {counts['imported']} runs imported, {counts['unchanged']} unchanged", then="make ui, to look at them")
 
 

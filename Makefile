@@ -94,7 +94,7 @@ container:
 
 # The requirements of pyproject.toml, pinned and hashed, without naming a registry.
 lock:
-	uv pip compile --quiet --generate-hashes --no-header --no-annotate --python-version 3.11 pyproject.toml --extra test --extra build -o requirements.lock
+	uv pip compile --quiet --generate-hashes --no-header --no-annotate --python-version 3.11 pyproject.toml --extra lab --extra test --extra build -o requirements.lock
 	uv pip compile --quiet --generate-hashes --no-header --no-annotate --python-version 3.11 requirements-download.in -o requirements-download.lock
 	uv pip compile --quiet --generate-hashes --no-header --no-annotate --python-version 3.11 requirements-docs.in -o requirements-docs.lock
 

@@ -1,4 +1,4 @@
-"""Commands that make and measure models of a user's own: refine, interpolate, evaluate, probe, import, export, push."""
+"""Commands that make and measure models of a user's own: train, interpolate, evaluate, probe, import, export, push."""
 
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -26,7 +26,7 @@ Formats = Annotated[tuple[Format, ...], BeforeValidator(_listed), Shown("FORM,..
 FORMATS = "open_clip, transformers (CLIPModel and its processor) and onnx (two towers), with commas between them"
 
 
-class Refine(Command):
+class Train(Command):
     """Continued training with hard pairs (section 3.3). A killed refinement goes on from its last state when the same command is run again.
 
     What is not given has its default; a recipe file sets several at once, and the settings of an objective.

@@ -69,6 +69,15 @@ class Thresholds:
         }
 
 
+def target_levels(features: list[Features], spec: MiningSpec) -> tuple[np.ndarray, np.ndarray]:
+    """Returns (ids, levels) of the sampled targets, those of at most 8,192 pairs all: int64 [M], and float64 [M] the u_i that
+    `outliers` cuts, -inf for a target that is an outlier whatever tau is.
+    """
+    knots, blocks = [_knots(one) for one in features], list(_sampled(features[0], spec))
+    levels = [_panel(features, knots, spec, block)[0] for block in blocks]
+    return np.concatenate([block.targets for block in blocks]), np.concatenate(levels)
+
+
 def resolved(spec: MiningSpec, thresholds: Thresholds) -> MiningSpec:
     """Returns the spec with the tau that its `outliers` stands for."""
     assert spec.outliers is not None  # asked only then

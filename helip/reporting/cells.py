@@ -48,6 +48,9 @@ class Cell:
     jobs: int | None = None  # that a time is summed over
     published_delta: float | None = None  # the paper's own gain of this run over its start, beside `delta`
     at_chance: str = ""  # of an average: the columns that it leaves out, whose start is below 3 times chance
+    dropped: float | None = None  # share of the pairs that its training leaves out as noise, where the table says it
+    ci_low: float | None = None  # of a judgement of pair sets: 95 %, over photographs or draws
+    ci_high: float | None = None
     is_analogue: bool = False  # its set stands for the paper's: no level of it can be compared
 
     @property

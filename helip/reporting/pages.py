@@ -16,7 +16,6 @@ from markupsafe import Markup
 from helip.config import AccuracyBySize, MiningQuality
 from helip.errors import HelipError
 from helip.io import atomic_file, atomic_folder
-from helip.reporting.cells import FIELDS
 from helip.reporting.claim_rows import ClaimRow, ClaimsContent, claims_content
 from helip.reporting.contrasts import ContrastRow, ContrastsContent, contrasts_content
 from helip.reporting.csv_files import write_csv
@@ -118,7 +117,7 @@ def write_table(study: Study, name: str, finished: bool = False) -> str:
 
 def _write_table(study: Study, table: TableContent) -> str:
     page = table_markdown(table)
-    write_csv(study.root / f"{table.name}.csv", FIELDS, table.cells)
+    write_csv(study.root / f"{table.name}.csv", table.fields, table.cells)
     _write(study.root / f"{table.name}.md", page)
     _write(study.root / f"{table.name}.tex", table_latex(table))
     return page

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from helip.config import Table
-from helip.reporting.cells import AVERAGE, CONTRAST, Cell
+from helip.reporting.cells import AVERAGE, CONTRAST, FIELDS, Cell
 
 
 @dataclass(frozen=True)
@@ -51,6 +51,11 @@ class TableContent:
         """Whether it holds minutes of mining, methods down and corpora across, and no accuracies."""
         return self.declaration.is_of_times
 
+    @property
+    def is_of_pairs(self) -> bool:
+        """Whether it says how good pair sets are."""
+        return self.declaration.is_of_pairs
+
     @cached_property
     def labels(self) -> dict[str, str]:
         """column key -> what the paper prints above it, in order. An average of fewer columns than all says of how many."""
@@ -90,6 +95,17 @@ class TableContent:
             f"{corpus} ({' / '.join(rows)}): {', '.join(self.labels[key] for key in keys.split())}"
             for (corpus, keys), rows in methods.items()
         )
+
+    @property
+    def dropped(self) -> tuple[str, ...]:
+        """Of each row that leaves out its noise the share of the pairs that this is, where the table says it."""
+        firsts = [row.first for row in self.valued if row.first.dropped is not None]
+        return tuple(f"{first.corpus} {first.method} {100 * (first.dropped or 0.0):.1f} %" for first in firsts)
+
+    @property
+    def fields(self) -> tuple[str, ...]:
+        """The columns of its CSV file."""
+        return (*FIELDS, *(["dropped"] if self.dropped else []), *(["ci_low", "ci_high"] if self.is_of_pairs else []))
 
     @property
     def has_rows_of_ours(self) -> bool:

@@ -4,14 +4,15 @@ import statistics
 from collections.abc import Iterator
 from typing import Any
 
-from helip.config import Column
+from helip.config import Column, Table
 from helip.io import read_json
 from helip.reporting.cells import AVERAGE, CONTRAST, Cell
 from helip.reporting.chance import above_chance
-from helip.reporting.measured import Measured, machines, mining_jobs, mining_minutes, pairs_file, two_sided
+from helip.reporting.judged import judged_mean
+from helip.reporting.measured import Measured, machines, mining_jobs, mining_minutes, outlier_share, pairs_file, two_sided
 from helip.reporting.statistics import Gain, Noise, gain
 from helip.reporting.table_content import TableContent
-from helip.stages import MakeTable
+from helip.stages import JudgePairs, MakeTable
 from helip.study import Study
 
 
@@ -22,6 +23,7 @@ class TableBuilder:
         self.study, self.name, self.table, self.finished = study, name, study.tables[name], finished
         self.measured = (measured or Measured(study, [])).of([name])
         self.columns = self.measured.columns(self.table.columns)
+        self.dropping = MakeTable(study, name).dropping()
 
     def _delta(self, run: str, columns: list[Column]) -> dict[str, Any]:
         """Difference to the run it is measured against, on shared seeds; a start's checkpoint stands for all its refinements."""
@@ -49,10 +51,11 @@ class TableBuilder:
         std = statistics.stdev(values) if len(values) > 1 else None
         data = self.study.declaration.corpora[bound.corpus].label
         left_out = self._at_chance(run) if key == AVERAGE else ""
+        dropped = outlier_share(self.study, run) if run in self.dropping else None
         return Cell(
             corpus, data, recovered, label, run, bound.arm, key, metric, statistics.fmean(values), std, len(values),
             self._printed(run, key, columns), ours=ours, published_delta=self._printed_gain(run, key, columns), at_chance=left_out,
-            is_analogue=self.study.declaration.analogues, **self._delta(run, columns),
+            dropped=dropped, is_analogue=self.study.declaration.analogues, **self._delta(run, columns),
         )  # fmt: skip
 
     def _averaged(self, run: str) -> list[Column]:
@@ -150,12 +153,35 @@ def time_cells(study: Study, name: str, finished: bool = False) -> Iterator[Cell
                        is_analogue=study.declaration.analogues)  # fmt: skip
 
 
+def judged_cells(study: Study, name: str, finished: bool = False) -> Iterator[Cell]:
+    """Yields the cells of a table of judged pair sets: the mean over the corpora of a label, which weigh the same."""
+    by_label: dict[str, list[str]] = {}
+    for _, label, run, _, _ in study.table_rows(name):
+        by_label.setdefault(label, []).append(run)
+    for label, runs in by_label.items():
+        judged = [JudgePairs(study, study.pairs_name(study.run(run))) for run in runs]
+        if finished and not all(one.is_done for one in judged):
+            continue
+        for column in study.tables[name].columns:
+            mean = judged_mean([one.folder for one in judged], column.metric.partition(".")[2])
+            yield Cell(
+                f"{len(runs)} corpora", "", None, label, " ".join(runs), study.run(runs[0]).arm, column.key, column.metric,
+                mean.value, None, len(runs), None, ours=True, corpora=len(runs), ci_low=mean.low, ci_high=mean.high,
+                is_analogue=study.declaration.analogues,
+            )  # fmt: skip
+
+
 def table_content(study: Study, name: str, finished: bool = False, measured: Measured | None = None) -> TableContent:
     """Computes every number of a table. HelipError names the tables there are, or the metrics file that is missing.
 
     finished: rows that lack a number yet are left out. measured: where metrics files of the study are read already.
     """
     MakeTable(study, name).metrics()
-    times = study.tables[name].is_of_times
-    cells = time_cells(study, name, finished) if times else TableBuilder(study, name, finished, measured).cells()
+    match study.tables[name]:
+        case Table(is_of_times=True):
+            cells = time_cells(study, name, finished)
+        case Table(is_of_pairs=True):
+            cells = judged_cells(study, name, finished)
+        case _:
+            cells = TableBuilder(study, name, finished, measured).cells()
     return TableContent(study.name, name, study.tables[name], tuple(cells), study.declaration.meaningless)

@@ -163,6 +163,8 @@ class Train(Stage):
             start = model_of(study, run.start, start_seed(self.seed))
             clip = loading.open_start(loading.existing(start.folder))
             inputs["start"] = file_digest(start.output)
+            if isinstance(declared, FrozenModel) and declared != study.model(study.run(run.start).model):
+                clip = frozen.thawed(declared, encoded.trunks(), clip)
         elif isinstance(declared, FrozenModel):
             assert features is not None  # as they were just opened
             clip = frozen.new(declared, encoded.trunks(), features, seed)

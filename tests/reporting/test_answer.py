@@ -166,7 +166,7 @@ def test_a_mixture_is_named_by_its_scores(study):
 
 @pytest.mark.parametrize(("holm", "shows"), [(0.01, "1 is shown"), (0.2, "0 are shown")])
 def test_primary_contrasts_come_before_everything(study, holm, shows):
-    row = ContrastRow("gain", "Does it?", "a", "b", "cifar10.zeroshot.acc1", True, 1, effect=1.0, ci_low=0.5, ci_high=1.5, p=0.005,
+    row = ContrastRow("gain", "Does it?", "a", "b", "cifar10.zeroshot.acc1", "", True, 1, effect=1.0, ci_low=0.5, ci_high=1.5, p=0.005,
                       p_bh=0.01, p_holm=holm, n_seeds=24)  # fmt: skip
     first, second = answer(study, [DECIDED], None, ContrastsContent("smoke", (row,), "")).split("\n\n")
     assert first.startswith(f"**Of 1 primary hypotheses, fixed before the first run, {shows} at 5 % by Holm's correction")

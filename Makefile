@@ -108,12 +108,12 @@ ALLOWED_HOSTS ?=
 ui: $(READY)
 	@$(BIN)/helip ui --host "$(HOST)" --port "$(PORT)" --allowed-hosts "$(ALLOWED_HOSTS)"
 
-# The pictures in docs/images, by chromium, at the width of a desktop and of a phone: of results/miniature/report.html, and of MLflow with a
-# study that has been imported: make screenshots STUDY=miniature
+# The pictures in docs/images, by chromium, at the width of a desktop and of a phone: the report of a finished study, and its runs in MLflow.
+# Of another study, to look at: make screenshots STUDY=smoke OUT=/tmp/pictures
 STUDY ?= miniature
+OUT ?= docs/images
 screenshots: $(READY)
-	$(BIN)/python -m tools.screenshots
-	$(BIN)/python -m tools.mlflow_screenshots $(STUDY)
+	$(BIN)/python -m tools.screenshots $(STUDY) --out $(OUT)
 
 doctor: $(READY)
 	$(BIN)/helip doctor

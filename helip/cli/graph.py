@@ -37,13 +37,14 @@ class Runs(Command):
     """Hours are of trainings: taken where they are done, and with a tilde where they are `helip plan`'s estimate."""
 
     study: Study = Field(description=STUDY)
+    left_out: bool = Field(False, description="name every run that the study leaves out, and not only the first of each reason")
 
     def run(self) -> None:
         """Prints the runs."""
         from helip import study
         from helip.planning import runs_text
 
-        print(runs_text(study.load(self.study)))
+        print(runs_text(study.load(self.study), self.left_out))
 
 
 class DataCheck(Command):

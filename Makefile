@@ -10,7 +10,7 @@ TARGETS ?=
 WARM := $(BIN)/python -m helip.warm  # torch is imported once for all jobs of a graph
 PYTEST := $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
-.PHONY: setup table1 miniature table11 flickr8k test test-all lint lock bench ui screenshots doctor clean
+.PHONY: setup table1 miniature table11 flickr8k questions test test-all lint lock bench ui screenshots doctor clean
 
 setup: $(READY)
 
@@ -47,6 +47,11 @@ flickr8k: $(READY)
 	$(WARM) $(BIN)/snakemake --quiet rules -- results/flickr8k/report.html results/flickr8k/tracking/table12.json
 	@cat results/flickr8k/table12.md results/flickr8k/contrasts.md
 	@echo "results/flickr8k/report.html has all of it; next: open it in a browser, and make ui for the runs"
+
+# Seven questions on the same photographs: encoders, pools, curation, scale, few weights, wording, masks. About an hour on one core.
+questions: $(READY)
+	$(WARM) $(BIN)/snakemake --quiet rules -- results/questions/contrasts.csv $(patsubst %,results/questions/table%.csv,18 19 20 21 22 23 24)
+	@cat results/questions/contrasts.md
 
 test: $(READY)
 	$(PYTEST) -m "not long" $(TARGETS)

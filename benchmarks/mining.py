@@ -19,6 +19,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+import torch
 from _measuring import Memory, add_options, in_a_process, write
 from exactness import against_float64
 
@@ -141,6 +142,8 @@ def compare(label: str, count: int, k: int, image: Path, text: Path, folder: Pat
             row["recall"] = recall(ids, reference)
         if method in ("helip", "torch"):
             row |= against_float64(image, text, ids, a.tau)
+        if a.device.startswith("cuda"):
+            row["gpu"] = torch.cuda.get_device_name(a.device)
         write(row, a.out)
 
 

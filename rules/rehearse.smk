@@ -10,5 +10,7 @@ rule rehearse:
         gpu=lambda w: min(8, load(w.study).resources("train").gpu),
         mem_mb=lambda w: load(w.study).resources("train").mem_mb,
         runtime=240,
+    params:
+        processes=lambda w, resources: max(1, resources.gpu),
     shell:
-        "python -m helip.launch --gpus {resources.gpu} helip rehearse {wildcards.study} --out {output} &> {log} || [ -e {output} ]"
+        "python -m helip.launch --gpus {resources.gpu} helip rehearse {wildcards.study} --processes {params.processes} --out {output} &> {log} || [ -e {output} ]"

@@ -91,7 +91,7 @@ def _settled(spec: MiningSpec, features: list[Features]) -> tuple[MiningSpec, di
     """(the spec that an engine follows: tau found, k with the ranks that are skipped; what pairs.json says of that)."""
     facts: dict[str, Any] = {}
     if spec.outliers is not None or spec.max_similarity is not None:
-        thresholds = Thresholds.of(features, spec)
+        thresholds = (Thresholds.copies if spec.outliers is None else Thresholds.of)(features, spec)
         if spec.outliers is not None:
             facts |= {"tau": thresholds.tau(spec.outliers), "tau_quantile": thresholds.quantile(spec.outliers)}
             spec = resolved(spec, thresholds)

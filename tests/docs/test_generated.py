@@ -4,6 +4,8 @@ import csv
 import json
 import re
 import tomllib
+from types import SimpleNamespace
+from urllib.parse import unquote
 
 import pytest
 import yaml
@@ -14,7 +16,7 @@ from helip.cli import COMMANDS, _class
 from helip.cli.command import groups_of
 from helip.errors import HelipError
 from helip.stages import STAGES
-from tools import layers, mlflow_screenshots, photographs_tables, pipeline, reference, results_tables, screenshots
+from tools import browser, layers, mlflow_screenshots, photographs_tables, pipeline, reference, results_tables, screenshots
 from tools.fields import config_models, facts_of
 from tools.markdown_tables import cell, tables_of
 
@@ -153,12 +155,39 @@ def test_the_citation_is_of_this_version(project):
 
 
 def test_without_a_report_a_picture_is_refused_in_a_sentence(tmp_path, monkeypatch):
-    monkeypatch.setattr(screenshots.shutil, "which", lambda name: "/bin/true")
-    with pytest.raises(HelipError, match=r"report.html: is not there; make it with `snakemake .*report.html`"):
-        screenshots.main(tmp_path / "report.html")
-    monkeypatch.setattr(screenshots.shutil, "which", lambda name: None)
+    monkeypatch.setattr(browser.shutil, "which", lambda name: "/bin/true")
+    with pytest.raises(HelipError, match=r"miniature/report.html: is not there; make it with `snakemake .*report.html`$"):
+        screenshots.main(["--results", str(tmp_path)])
+    (tmp_path / "smoke").mkdir()
+    (tmp_path / "smoke" / "report.html").touch()
+    with pytest.raises(HelipError, match=r"or choose one of the studies that have one, as in `make screenshots STUDY=...`: smoke$"):
+        screenshots.main(["--results", str(tmp_path)])
+    monkeypatch.setattr(browser.shutil, "which", lambda name: None)
     with pytest.raises(HelipError, match="none of chromium, .* is on the PATH"):
-        screenshots.main(tmp_path / "report.html")
+        screenshots.main(["--results", str(tmp_path)])
+
+
+def test_mlflow_compares_helip_with_its_control():
+    def run(key, arm, control=None):
+        tags = {"helip.key": key, "helip.arm": arm} | ({"helip.control": control} if control else {})
+        return SimpleNamespace(data=SimpleNamespace(tags=tags), info=SimpleNamespace(run_id=f"id of {key}"))
+
+    found = [
+        run("s/cc12m_start_helip", "helip", "cc12m_start_control"), run("s/a", "start"), run("s/plus", "helip", "a_control"),
+        run("s/a_control", "control", "a"),
+        run("s/a_helip", "helip", "a_control"), run("s/a_helip/seed0", "helip"),
+    ]  # fmt: skip
+    client = SimpleNamespace(
+        get_experiment_by_name=lambda name: SimpleNamespace(experiment_id="7"), search_runs=lambda experiments, tags, max_results: found
+    )
+    pages = mlflow_screenshots.pages_of(client, "s", "http://host")
+    assert unquote(pages["compare"]) == (
+        'http://host/#/compare-runs?runs=["id of s/a_control", "id of s/a_helip"]&experiments=["7"]&workflowType=machine_learning'
+    )
+    assert pages["run"] == "http://host/#/experiments/7/runs/id of s/a_helip/seed0?workflowType=machine_learning"
+    found[:] = [run("s/a", "start")]
+    with pytest.raises(HelipError, match="s: no run that is measured against a control is finished"):
+        mlflow_screenshots.pages_of(client, "s", "http://host")
 
 
 @pytest.mark.parametrize(("name", "width"), screenshots.WIDTHS.items())
@@ -171,4 +200,4 @@ def test_pictures_have_the_width_of_their_screen(project, name, width):
 def test_pictures_of_mlflow_have_the_width_of_a_phone(project, name):
     assert f"../images/mlflow-{name}-phone.png" in (project / "docs" / "howto" / "mlflow.md").read_text()
     with Image.open(project / "docs" / "images" / f"mlflow-{name}-phone.png") as picture:
-        assert picture.size == mlflow_screenshots.PHONE == (400, 900)
+        assert picture.size == mlflow_screenshots.SIZES["-phone"] == (400, 900)

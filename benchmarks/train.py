@@ -36,7 +36,8 @@ from helip.data.corpus import Corpus
 from helip.data.tars import write
 from helip.models import loading as models
 from helip.training.distributed import DistributedContext
-from helip.training.loop import Trainer, TrainJob
+from helip.training.job import TrainJob
+from helip.training.loop import Trainer
 from helip.training.optimisation import optimiser
 
 SMALL = {

@@ -100,7 +100,8 @@ def _absolute(model: str) -> str:
     named = parse(model)
     if named.folder is not None:
         if not named.folder.is_dir():
-            raise HelipError(f"--model {model}: is not there; write {MODEL}")
+            what = "is a file, whose architecture is not known" if named.folder.is_file() else "is not there"
+            raise HelipError(f"--model {model}: {what}; write {MODEL}")
         return f"local-dir:{named.folder.resolve()}"
     return f"{named.name}@{named.file.resolve()}" if named.file else model
 

@@ -35,6 +35,9 @@ class FrozenModel(ConfigModel):
 
     Views 0 and 1 of an image are the image and its mirror image; from the third on they are random crops of `crop_scale`, the odd ones
     mirrored.
+
+    With `unfrozen_blocks` the last blocks of both trunks are trained too, on their cached input. They stay in evaluation mode: batch
+    normalisation uses the statistics of the published weights, and they drop nothing.
     """
 
     image_trunk: Name  # an image encoder of the study
@@ -45,6 +48,14 @@ class FrozenModel(ConfigModel):
     dropout: float = Field(0.3, ge=0, lt=1)  # share of the hidden layer that is dropped in training
     views: Width = 2  # cached of each image
     crop_scale: tuple[float, float] | None = None  # smallest and largest share of the image's area in the crops
+    unfrozen_blocks: int = Field(0, ge=0)  # last blocks of each trunk that are trained with the heads: their input is what is cached
+    context_length: Width = 64  # tokens of a caption that are cached where blocks are unfrozen; longer captions are cut
+
+    @model_validator(mode="after")
+    def _only_an_mlp_follows_trained_blocks(self) -> Self:
+        if self.unfrozen_blocks and self.head == "residual":
+            raise ValueError("unfrozen_blocks needs head mlp: a residual head adds to the feature of a tower that does not change")
+        return self
 
     @model_validator(mode="after")
     def _crops_have_a_scale(self) -> Self:
@@ -148,6 +159,7 @@ class TrainConfig(ConfigModel):
     steps: int | None = Field(None, gt=0, description="optimiser steps; give this or epochs")
     batch_size: int = Field(gt=1, description="pairs in a batch, over all processes and accumulation steps")
     learning_rate: float = Field(gt=0, description="peak of the schedule")
+    trunk_rate: float = Field(1.0, gt=0, description="learning rate of unfrozen blocks of a model's trunks, in units of learning_rate")
     weight_decay: float = Field(0.1, ge=0, description="of AdamW, on matrices only")
     betas: tuple[Beta, Beta] = Field((0.9, 0.98), description="of AdamW")
     eps: Positive = Field(1e-6, description="of AdamW")

@@ -31,7 +31,7 @@ class Corpus:
 
     def __init__(self, folder: Path | str):
         self.folder = Path(folder)
-        self.manifest: dict[str, Any] = read_json(self.folder / "manifest.json")
+        self.manifest: dict[str, Any] = read_json(self.folder / "manifest.json", "helip corpus")
         try:
             self.digest: str = self.manifest["digest"]
             self._shards: list[dict[str, Any]] = self.manifest["shards"]

@@ -15,10 +15,7 @@ from helip.models.network import reason
 
 def load(declaration: SentenceEncoder, device: str) -> Encoder:
     """Returns the encoder of captions; `embed` takes a list of any length and batches it as given, so sort it by length for speed."""
-    where = where_is(declaration.model)
-    model = _model(declaration.model, where, device)
-    if declaration.layers is not None:
-        _shorten(model, declaration)
+    model = network(declaration, device)
     return Encoder(
         modality="text",
         dim=model.get_embedding_dimension(),
@@ -26,6 +23,14 @@ def load(declaration: SentenceEncoder, device: str) -> Encoder:
         preprocessing=f"the model's own tokenizer, at most {model.max_seq_length} tokens",
         embed=_embed(model, device, declaration.precision),
     )
+
+
+def network(declaration: SentenceEncoder, device: str) -> Any:
+    """Returns the SentenceTransformer of a declaration, cut to its `layers`; HelipError where it cannot be had."""
+    model = _model(declaration.model, where_is(declaration.model), device)
+    if declaration.layers is not None:
+        _shorten(model, declaration)
+    return model
 
 
 def _embed(model, device: str, precision: str):

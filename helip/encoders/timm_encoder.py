@@ -20,12 +20,10 @@ def load(declaration: TimmEncoder, device: str, pretrained: bool = True) -> Enco
     """Returns the encoder of a timm model: its pooled features (`num_classes=0`), or with `logits` the classifier's output, as the
     released code has it.
     """
-    model = frozen(_create(declaration, pretrained), device)
+    model = frozen(network(declaration, pretrained), device)
     if declaration.logits and not model.num_classes:
         raise HelipError(f"timm model '{declaration.model}' has no classifier, so there are no logits to take; leave out logits")
-    usual: dict[str, Any] = {"img_size": declaration.image_size} if declaration.image_size else {}
-    usual |= {name: value for name in ("mean", "std") if (value := getattr(declaration, name))}
-    transform = timm.data.create_transform(**timm.data.resolve_model_data_config(model, usual), is_training=False)
+    transform = transform_of(model, declaration)
     embed = inference(model, device, declaration.precision)
     return Encoder(
         modality="image",
@@ -38,7 +36,15 @@ def load(declaration: TimmEncoder, device: str, pretrained: bool = True) -> Enco
     )
 
 
-def _create(declaration: TimmEncoder, pretrained: bool) -> nn.Module:
+def transform_of(model: nn.Module, declaration: TimmEncoder) -> Any:
+    """Returns the preprocessing that a model was trained with, as far as the declaration says nothing else."""
+    usual: dict[str, Any] = {"img_size": declaration.image_size} if declaration.image_size else {}
+    usual |= {name: value for name in ("mean", "std") if (value := getattr(declaration, name))}
+    return timm.data.create_transform(**timm.data.resolve_model_data_config(model, usual), is_training=False)
+
+
+def network(declaration: TimmEncoder, pretrained: bool) -> nn.Module:
+    """Returns the network of a declaration; HelipError where its weights cannot be had."""
     name, given = declaration.model, declaration.weights
     _check(name, need_tag=pretrained and given is None)
     if given is not None and given.startswith("package:"):
@@ -97,7 +103,8 @@ def _check(name: str, need_tag: bool) -> None:
     architecture, _, tag = name.partition(".")
     if not timm.is_model(architecture):
         near = difflib.get_close_matches(name, timm.list_models(pretrained=True), n=3, cutoff=0.5)
-        raise HelipError(f"timm has no model '{name}'; near it are {', '.join(near) or 'none: see timm.list_models()'}")
+        those = f"near it are {', '.join(near)}" if near else "see timm.list_models()"
+        raise HelipError(f"timm has no model '{name}'; {those}")
     tags = timm.list_pretrained(f"{architecture}.*") if need_tag and tag else [name]
     if name not in tags:
         raise HelipError(f"timm has no weights '{tag}' of {architecture}; it has {', '.join(tags) or 'none'}")

@@ -91,6 +91,7 @@ def _of_folder(folder: Path, device: str) -> ClipModel:
     transform, tokenize = opened.transform(), tokenizer_of(reference)
     trunks = None
     if isinstance(opened.model, FrozenClip):
-        weights_of_both = opened.model.trunks.numpy().tobytes().hex()
-        trunks = ClipModel(Trunks(opened.model), transform, tokenize, digest(weights_of_both), digest("trunks"), device)
+        weights_of_both, cut = opened.model.trunks.numpy().tobytes().hex(), opened.model.unfrozen
+        where = digest(["trunks", *cut] if cut else "trunks")
+        trunks = ClipModel(Trunks(opened.model), transform, tokenize, digest(weights_of_both), where, device)
     return ClipModel(frozen(opened.model, device), transform, tokenize, checkpoint, surroundings, device, trunks)

@@ -1,6 +1,6 @@
-"""A CLIP of two frozen encoders, its trunks, and trainable heads over their features.
+"""A CLIP of two frozen encoders, its trunks, and trainable heads over their features; the trunks' last blocks may be trained too.
 
-The model's folder holds the heads and names the trunks: their weights stay where the encoder's library or package keeps them, and are
+The model's folder holds what is trained and names the trunks: their weights stay where the encoder's library or package keeps them, and are
 compared by digest when the model is opened.
 """
 
@@ -74,7 +74,8 @@ class Head(nn.Module):
 
 
 class FrozenClip(nn.Module):
-    """This stands where open_clip's CLIP stands. Its weights are the heads and the logit scale; the trunks are no part of them.
+    """This stands where open_clip's CLIP stands. Its weights are the heads, the logit scale and the trunks' unfrozen blocks, where it has
+    any; what is frozen is no part of them. Where blocks are unfrozen, "the trunk" is what comes before them.
 
     `config` is the model_cfg of `config_of`. Images are pixels [B, 3, H, W] or, for training, the image trunk's features [B, D]. In place
     of tokens it takes the text trunk's features, which `CaptionTrunk` makes of captions.
@@ -86,7 +87,13 @@ class FrozenClip(nn.Module):
         super().__init__()
         parts = config[KEY]
         sizes = parts["hidden"], config["embed_dim"], parts["dropout"], parts.get("head") == "residual"
-        self.image_head, self.text_head = Head(parts["image_trunk"]["dim"], *sizes), Head(parts["text_trunk"]["dim"], *sizes)
+        widths = [parts[f"{side}_trunk"]["dim"] for side in ("image", "text")]
+        self.image_blocks: nn.Module | None = None
+        self.text_blocks: nn.Module | None = None
+        if parts.get("unfrozen_blocks"):
+            self.image_blocks, self.text_blocks = last_blocks(config, "image"), last_blocks(config, "text")
+            widths = [self.image_blocks.width, self.text_blocks.width]
+        self.image_head, self.text_head = (Head(width, *sizes) for width in widths)
         self.logit_scale = nn.Parameter(torch.tensor(math.log(1 / 0.07)))
         digests = [list(bytes.fromhex(parts[f"{side}_trunk"]["weights"])) for side in ("image", "text")]
         self.register_buffer("trunks", torch.tensor(digests, dtype=torch.uint8))  # so that a digest of the weights covers them
@@ -99,6 +106,11 @@ class FrozenClip(nn.Module):
         if device not in self._image_trunks:
             self._image_trunks[device] = open_trunk(self._config, "image", device)
         return self._image_trunks[device]
+
+    @property
+    def unfrozen(self) -> tuple[int, ...]:
+        """How many blocks of each trunk are trained, and the context length of their cached input; nothing where the trunks are frozen."""
+        return _cut(self._config)
 
     @property
     def transform(self) -> "TrunkTransform":
@@ -118,12 +130,12 @@ class FrozenClip(nn.Module):
             image = (
                 self.image_trunk(str(device)).embed(image).to(device).clone()
             )  # a copy may be part of a graph, what inference gave may not
-        features_BD: Tensor = self.image_head(image)
+        features_BD: Tensor = self.image_head(self.image_blocks(image) if self.image_blocks else image)
         return normalise(features_BD, dim=-1) if normalize else features_BD
 
     def encode_text(self, text: Tensor, normalize: bool = False) -> Tensor:
         """Takes the text trunk's features [B, D] and returns text features [B, embed_dim], unit length if `normalize`."""
-        features_BD: Tensor = self.text_head(text)
+        features_BD: Tensor = self.text_head(self.text_blocks(text) if self.text_blocks else text)
         return normalise(features_BD, dim=-1) if normalize else features_BD
 
 
@@ -177,6 +189,8 @@ def config_of(declaration: FrozenModel, image: tuple[Encoder, Trunk], text: tupl
     """
     parts: dict[str, Any] = {"hidden": declaration.hidden, "dropout": declaration.dropout}
     parts |= {"head": declaration.head} if declaration.head != "mlp" else {}
+    cut = {"unfrozen_blocks": declaration.unfrozen_blocks, "context_length": declaration.context_length}
+    parts |= cut if declaration.unfrozen_blocks else {}
     for side, name, (declared, trunk) in (("image", declaration.image_trunk, image), ("text", declaration.text_trunk, text)):
         check_trunk(side, name, declared)
         if declaration.head == "residual" and trunk.dim != declaration.embed_dim:
@@ -200,9 +214,9 @@ def check_trunk(side: str, name: str, declared: Encoder) -> None:
 
 def open_trunk(config: dict[str, Any], side: Side, device: str = "cpu") -> Trunk:
     """Returns a trunk of a model_cfg. Raises HelipError where it cannot be had, or where its weights are not those of the training."""
-    written = config[KEY][f"{side}_trunk"]
-    load: Callable[..., Trunk] = pkgutil.resolve_name("helip.encoders:load")  # by a string: encoders stand above models
-    trunk = load(_declaration(written), device=device)
+    written, cut = config[KEY][f"{side}_trunk"], _cut(config)
+    load: Callable[..., Trunk] = pkgutil.resolve_name("helip.encoders.blocks:front" if cut else "helip.encoders:load")
+    trunk = load(declared_trunk(written), *cut, device=device)
     if trunk.weights != written["weights"]:
         which = f"{written['encoder'].get('library')} {written['encoder'].get('model')}"
         raise HelipError(
@@ -211,7 +225,20 @@ def open_trunk(config: dict[str, Any], side: Side, device: str = "cpu") -> Trunk
     return trunk
 
 
-def _declaration(written: dict[str, Any]) -> Encoder:
+def last_blocks(config: dict[str, Any], side: Side) -> Any:
+    """Returns the unfrozen blocks of a trunk of a model_cfg, with their published weights. HelipError where they cannot be had."""
+    load: Callable[..., Any] = pkgutil.resolve_name("helip.encoders.blocks:last_blocks")  # by a string: encoders stand above models
+    return load(declared_trunk(config[KEY][f"{side}_trunk"]), _cut(config)[0])
+
+
+def _cut(config: dict[str, Any]) -> tuple[int, ...]:
+    """(unfrozen blocks, context length), or nothing where the trunks are frozen."""
+    parts = config[KEY]
+    return (parts["unfrozen_blocks"], parts["context_length"]) if parts.get("unfrozen_blocks") else ()
+
+
+def declared_trunk(written: dict[str, Any]) -> Encoder:
+    """Returns the encoder that a trunk of a model_cfg names; HelipError where there is none like it."""
     try:
         declared: Encoder = TypeAdapter(Encoder).validate_python(written["encoder"])
     except ValidationError as error:
@@ -226,5 +253,6 @@ def check_config(config: dict[str, Any], where: str) -> None:
     if (
         not all(isinstance(t, dict) and {"encoder", "weights", "dim"} <= t.keys() for t in trunks)
         or not {"hidden", "dropout"} <= parts.keys()
+        or ("unfrozen_blocks" in parts and not {"context_length"} <= parts.keys())
     ):
         raise HelipError(f"{where}: {KEY} lacks a trunk or the size of the heads; export the model again")

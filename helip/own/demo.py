@@ -43,7 +43,8 @@ def make_start(out: Path) -> Path:
     from helip.data.corpus import Corpus
     from helip.models import loading
     from helip.training.distributed import join, leave
-    from helip.training.loop import TrainJob, train
+    from helip.training.job import TrainJob
+    from helip.training.loop import train
 
     start = out / "start"
     if (start / WEIGHTS).is_file():

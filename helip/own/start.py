@@ -77,7 +77,7 @@ def _seconds(clip: Any, device: str, frozen: bool) -> tuple[float, float, float]
 
     def train() -> None:
         model.train()
-        rows = torch.randn(BATCH, model.image_head.mean.numel(), device=device) if frozen else images
+        rows = torch.randn(BATCH, clip.config["frozen"]["image_trunk"]["dim"], device=device) if frozen else images
         (model.encode_image(rows).sum() + model.encode_text(texts).sum()).backward()
         model.zero_grad(set_to_none=True)
 

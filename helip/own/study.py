@@ -103,6 +103,7 @@ def _model(start: StartFacts, request: Request) -> tuple[dict[str, Any], dict[st
         "hidden": parts["hidden"],
         "dropout": parts["dropout"],
         "views": 2,
+        **{name: parts[name] for name in ("unfrozen_blocks", "context_length") if name in parts},
     }
     trunks = {f"trunk_{side}": parts[f"{side}_trunk"]["encoder"] for side in ("image", "text")}
     return {"image_trunk": "trunk_image", "text_trunk": "trunk_text", **heads}, trunks

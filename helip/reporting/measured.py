@@ -275,6 +275,15 @@ def mining_minutes(study: Study, run: str) -> float:
     return float(seconds) / 60
 
 
+def outlier_share(study: Study, run: str) -> float:
+    """Returns the share of the mined targets that a run's pairs call noise. HelipError where they do not say."""
+    path = pairs_file(study, run)
+    share = read_json(path).get("outlier_share")
+    if share is None:
+        raise HelipError(f"{path}: does not say how many targets are noise; mine again (`snakemake --forcerun mine {path}`)")
+    return float(share)
+
+
 def mining_jobs(metadata: dict[str, Any]) -> list[dict[str, Any]]:
     """Returns what the jobs that mined a pair set recorded: its shards' records, or its own. metadata: its pairs.json."""
     return metadata.get("mined_by") or [metadata]

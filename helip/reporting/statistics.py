@@ -8,16 +8,16 @@ moderated t-statistic of Smyth (Statistical Applications in Genetics and Molecul
 freedom that the study does not contradict.
 """
 
-import functools
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 
+from helip.reporting.bootstrap import bootstrap
+
 RESAMPLES = 10_000
 LEVEL = 0.95
-BLOCK = 1 << 22  # numbers drawn at a time
 NOTHING = 1e-6  # points: less is rounding
 FREEDOMS = (0.5, 1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256)
 CRITICAL = 2.706  # of twice the log-likelihood's drop: 5 % of one side, one degree of freedom
@@ -260,52 +260,13 @@ def _over_test_items(compared: Sequence[Paired]) -> float:
 def gain(compared: Sequence[Paired], resamples: int = RESAMPLES) -> Gain:
     """Returns the same estimate with the draws of a bootstrap over trainings and items."""
     mean = estimate(compared)
-    return Gain(mean.value, mean.trainings, mean.items, _bootstrap(compared, resamples))
+    return Gain(mean.value, mean.trainings, mean.items, bootstrap(compared, resamples))
 
 
 def interval(draws_R: np.ndarray, level: float = LEVEL) -> Interval:
     """Returns the central interval of bootstrap draws [R] that holds `level` of them."""
     low, high = np.quantile(draws_R, [(1 - level) / 2, (1 + level) / 2])
     return Interval(float(low), float(high))
-
-
-def _bootstrap(compared: Sequence[Paired], resamples: int) -> np.ndarray:
-    """[resamples] of the mean, in points.
-
-    A resample draws the trainings of a start once, whatever they are compared on, and the items of a test set once, whoever is
-    compared on them: what two comparisons or two columns have in common varies with both.
-    """
-    weights = [_training_draws(p.start, p.clusters, resamples) / (len(compared) * len(p.columns)) for p in compared]
-    sets: dict[tuple[str, int], list[tuple[np.ndarray, np.ndarray]]] = {}
-    for p, weights_RS in zip(compared, weights, strict=True):
-        for name, d_Sn in p.columns:
-            sets.setdefault((name, d_Sn.shape[1]), []).append((weights_RS, d_Sn))
-    total_R = np.zeros(resamples)
-    for (name, n), parts in sets.items():
-        weights_RS, d_Sn = np.concatenate([w for w, _ in parts], 1), np.concatenate([d for _, d in parts]).astype(np.float64)
-        total_R += _over_items(weights_RS, d_Sn, _generator("items", name, str(n)))
-    return 100 * total_R
-
-
-def _over_items(weights_RS: np.ndarray, d_Sn: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    # Items that differ alike everywhere are exchangeable: drawing how many of each kind is drawing the items, only faster.
-    kinds_SK, count_K = np.unique(d_Sn, axis=1, return_counts=True)
-    n, room = int(count_K.sum()), max(1, BLOCK // len(count_K))
-    parts = [weights_RS[first : first + room] for first in range(0, len(weights_RS), room)]
-    return np.concatenate([((w @ kinds_SK) * rng.multinomial(n, count_K / n, size=len(w))).sum(1) / n for w in parts])
-
-
-@functools.lru_cache(maxsize=64)
-def _training_draws(start: str, clusters: tuple[str, ...], resamples: int) -> np.ndarray:
-    """[resamples, S]: the weight of each training in each resample, rows adding up to 1. All comparisons of a start share it."""
-    names, member_S = np.unique(np.array(clusters), return_inverse=True)
-    rng = _generator("trainings", start, *names)
-    weights_RS = rng.multinomial(len(names), np.full(len(names), 1 / len(names)), size=resamples)[:, member_S]
-    return weights_RS / weights_RS.sum(1, keepdims=True)
-
-
-def _generator(*key: str) -> np.random.Generator:
-    return np.random.default_rng(list("\0".join(key).encode()))
 
 
 def chance(draws_R: np.ndarray, bound: float, above: bool = True) -> float:

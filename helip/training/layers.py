@@ -13,7 +13,11 @@ BEFORE = re.compile(
     r"(?:^|\.)(?:conv\d|bn\d|stem|patch_embed|class_embedding|cls_token|reg_token|pos_embed|positional_embedding|token_embedding|embeddings"
     r"|ln_pre|norm_pre|conv_stem)(?:\.|$)"
 )
-TOWERS = {"image": ("visual.", "image_head."), "text": ("text.", "text_head.", "transformer.", "token_embedding.", "ln_final.")}
+UNFROZEN = ("image_blocks.", "text_blocks.")  # of a model on frozen trunks
+TOWERS = {
+    "image": ("visual.", "image_head.", "image_blocks."),
+    "text": ("text.", "text_head.", "text_blocks.", "transformer.", "token_embedding.", "ln_final."),
+}
 TEXT_ALONE = ("positional_embedding", "text_projection")  # parameters of CLIP itself
 
 
@@ -79,13 +83,17 @@ def still(model: nn.Module) -> None:
 
 
 def rates(model: nn.Module, recipe: TrainConfig) -> dict[int, float]:
-    """Returns the factor of the learning rate of each parameter, by id(parameter), where it is not 1."""
-    if not isinstance(recipe, Refinement) or recipe.image_rate == recipe.text_rate == recipe.layer_decay == 1:
-        return {}
-    of_tower = {"image": recipe.image_rate, "text": recipe.text_rate, None: 1.0}
-    result, by_name = places(model), dict(model.named_parameters())
-    factors = {
-        name: of_tower[place.tower] * (recipe.layer_decay ** (place.blocks + 1 - place.depth) if place.tower else 1.0)
-        for name, place in result.items()
-    }
+    """Returns the factor of the learning rate of each parameter, by id(parameter), where it is not 1.
+
+    HelipError for a trunk_rate where no block of a trunk is unfrozen.
+    """
+    by_name = dict(model.named_parameters())
+    factors = {name: recipe.trunk_rate for name in by_name if name.startswith(UNFROZEN)}
+    if recipe.trunk_rate != 1 and not factors:
+        raise HelipError(f"trunk_rate {recipe.trunk_rate:g}: the model has no unfrozen blocks of a trunk; leave it out")
+    if isinstance(recipe, Refinement) and not recipe.image_rate == recipe.text_rate == recipe.layer_decay == 1:
+        of_tower = {"image": recipe.image_rate, "text": recipe.text_rate, None: 1.0}
+        for name, place in places(model).items():
+            decayed = recipe.layer_decay ** (place.blocks + 1 - place.depth) if place.tower else 1.0
+            factors[name] = factors.get(name, 1.0) * of_tower[place.tower] * decayed
     return {id(by_name[name]): factor for name, factor in factors.items() if factor != 1}

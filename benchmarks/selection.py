@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from mining import Memory, machine
+from _measuring import Memory, machine
 
 from helip.selection.scores import clip_score, norm_sim, s_clip_loss, shuffles_needed
 

@@ -1,6 +1,7 @@
 """Our loop against open_clip_train's on the same model and shards, and HELIP against our plain CLIP. Prints samples/s and ratios.
 
     python benchmarks/train.py                                      # a small model on a generated world, this CPU
+    python benchmarks/train.py --full-captions                      # captions that fill the context
     python benchmarks/train.py --model ViT-B-32 --precision bf16 --batch-size 512 --image-size 224 --workers 12   # a GPU
 
 The contestants take turns, a block of steps each (benchmarks/_turns.py). Nobody's images are cached. open_clip gets its shuffle buffer
@@ -29,12 +30,14 @@ from open_clip_train import data as open_clip_data
 from open_clip_train.params import parse_args
 from open_clip_train.train import train_one_epoch
 
-from helip.config import GeneratedCorpus, Refinement
+from helip.config import GeneratedCorpus, Refinement, ShardCorpus
 from helip.data.build import build_corpus
 from helip.data.corpus import Corpus
+from helip.data.tars import write
 from helip.models import loading as models
 from helip.training.distributed import DistributedContext
-from helip.training.loop import Trainer, TrainJob
+from helip.training.job import TrainJob
+from helip.training.loop import Trainer
 from helip.training.optimisation import optimiser
 
 SMALL = {
@@ -42,6 +45,7 @@ SMALL = {
     "vision_cfg": {"image_size": 32, "layers": 4, "width": 128, "patch_size": 4, "head_width": 32},
     "text_cfg": {"context_length": 77, "vocab_size": 49408, "width": 128, "heads": 4, "layers": 2},
 }
+FULL = 77  # words, each of which is at least a token
 Block = Callable[[int], None]  # takes that many steps
 
 
@@ -121,11 +125,24 @@ def loss_share(training: Trainer, step_seconds: float, clock: Clock) -> float:
     return clock(lambda: block(20)) / 20 / step_seconds
 
 
+def with_full_captions(corpus: Corpus, folder: Path) -> Corpus:
+    """Returns a corpus of the same images, the words of whose captions are said again until no token of the context is padding."""
+    folder.mkdir()
+    for k in range(0, len(corpus), 500):
+        rows = range(k, min(k + 500, len(corpus)))
+        texts = {i: " ".join([corpus.caption(i)] * (FULL // len(corpus.caption(i).split()) + 1)) for i in rows}
+        write(
+            folder / f"{k:06}.tar", [f for i in rows for f in ((f"{i:06}.png", corpus.image_bytes(i)), (f"{i:06}.txt", texts[i].encode()))]
+        )
+    return build_corpus(ShardCorpus(path=str(folder)), folder / "corpus")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--corpus", type=Path, help="a corpus folder; default: 4,000 generated pairs")
     parser.add_argument("--model", help="an open_clip architecture; default: a small ViT")
     parser.add_argument("--image-size", type=int, default=32, help="of the generated images")
+    parser.add_argument("--full-captions", action="store_true", help="captions as long as the context, which leave no padding out")
     parser.add_argument("--batch-size", type=int, default=128)
     parser.add_argument("--precision", choices=["fp32", "fp16", "bf16"], default="fp32")
     parser.add_argument("--workers", type=int, default=0)
@@ -139,6 +156,8 @@ def main() -> None:
         folder = Path(scratch)
         generated = GeneratedCorpus(size=4000, image_size=a.image_size, samples_per_shard=500)
         corpus = Corpus.open(a.corpus) if a.corpus else build_corpus(generated, folder / "corpus")
+        if a.full_captions:
+            corpus = with_full_captions(corpus, folder / "full")
         plain, _ = ours("control", corpus, config, a, DistributedContext(device=device), folder)
         helip, with_pairs = ours("helip", corpus, config, a, DistributedContext(device=device), folder)
         blocks = {"open_clip_train": open_clips(corpus, config, a, device, folder), "ours, CLIP": plain, "ours, HELIP": helip}
@@ -151,8 +170,9 @@ def main() -> None:
 
         rates = take_turns({name: functools.partial(rate, block) for name, block in blocks.items()}, a.rounds)
         where = torch.cuda.get_device_name() if device.type == "cuda" else f"CPU, {torch.get_num_threads()} threads"
+        captions = "captions that fill the context" if a.full_captions else "captions as they are"
         print(f"{a.model or 'small ViT'}, batch {a.batch_size}, {a.precision}, {a.workers} workers, {where}, torch {torch.__version__}")
-        print(f"{clock.name}, {a.rounds} rounds of {a.steps} steps\n{rows(rates)}")
+        print(f"{clock.name}, {a.rounds} rounds of {a.steps} steps, {captions}\n{rows(rates)}")
         print(compare(rates, "ours, CLIP", "open_clip_train", 1.0))
         print(compare(rates, "ours, HELIP", "ours, CLIP", 0.98))
         step = a.batch_size / statistics.median(rates["ours, HELIP"])

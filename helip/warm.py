@@ -22,9 +22,10 @@ from pathlib import Path
 VARIABLE = "HELIP_WARM"  # the path of the server's socket
 FORWARDED = (signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2, signal.SIGHUP)
 IMPORTED = (
-    "helip.stages", "helip.training.launch", "helip.training.jobs", "helip.training.loop", "helip.evaluation.run", "helip.selection.job",
-    "helip.selection.encoder_scores", "helip.mining.job", "helip.encoders", "clip_benchmark.metrics.zeroshot_classification",
-    "clip_benchmark.metrics.zeroshot_retrieval", "helip.models.export", "sklearn.metrics", "pandas",
+    "helip.stages", "helip.training.launch", "helip.training.preparation", "helip.training.loop", "helip.evaluation.run",
+    "helip.selection.job", "helip.selection.encoder_scores", "helip.mining.job", "helip.encoders",
+    "clip_benchmark.metrics.zeroshot_classification", "clip_benchmark.metrics.zeroshot_retrieval", "helip.models.export",
+    "sklearn.metrics", "pandas",
 )  # fmt: skip
 _MESSAGE = 1 << 20  # bytes of a request: arguments and environment
 

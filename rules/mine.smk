@@ -29,3 +29,20 @@ rule mine:
         digest=digest_of(Mine),
     shell:
         command(Mine)
+
+
+# How good a pair set is by what mining did not see: swapped captions, and captions beyond the first.
+rule judge:
+    input:
+        **needs(JudgePairs),
+    output:
+        files(JudgePairs),
+    log:
+        log_of(JudgePairs),
+    threads: threads_of(JudgePairs)
+    resources:
+        **asks(JudgePairs),
+    params:
+        digest=digest_of(JudgePairs),
+    shell:
+        command(JudgePairs)

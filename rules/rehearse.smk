@@ -1,4 +1,5 @@
-# `snakemake results/paper/rehearsal.html --profile slurm`: every kind of a study's jobs once, on a node such as trainings get.
+# `snakemake results/paper/rehearsal.html --profile slurm`: every kind of a study's jobs once, on a node such as trainings get. One node:
+# what trains on several is rehearsed with eight GPUs.
 rule rehearse:
     output:
         "results/{study}/rehearsal.html",
@@ -6,8 +7,10 @@ rule rehearse:
         "results/{study}/logs/rehearse.log",
     threads: lambda w: load(w.study).resources("train").threads
     resources:
-        gpu=lambda w: load(w.study).resources("train").gpu,
+        gpu=lambda w: min(8, load(w.study).resources("train").gpu),
         mem_mb=lambda w: load(w.study).resources("train").mem_mb,
         runtime=240,
+    params:
+        processes=lambda w, resources: max(1, resources.gpu),
     shell:
-        "python -m helip.launch --gpus {resources.gpu} helip rehearse {wildcards.study} --out {output} &> {log} || [ -e {output} ]"
+        "python -m helip.launch --gpus {resources.gpu} helip rehearse {wildcards.study} --processes {params.processes} --out {output} &> {log} || [ -e {output} ]"

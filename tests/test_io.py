@@ -20,7 +20,6 @@ from helip.io import (
     machine,
     new_array,
     provenance,
-    read_csv,
     read_json,
     write_json,
 )
@@ -139,16 +138,6 @@ def test_what_is_no_whole_array_is_refused_with_a_remedy(tmp_path, mapped):
     for name, words in {"cut": "a whole .npy", "nothing": "a whole .npy", "code": "a whole .npy", "gone": "found"}.items():
         with pytest.raises(HelipError, match=rf"{name}\.npy: not {words}.*; make it again$"):
             load_array(tmp_path / f"{name}.npy", "make it again", mapped=mapped)
-
-
-def test_csv_rows_come_with_their_columns(tmp_path):
-    path = tmp_path / "t.csv"
-    path.write_bytes("\ufeffa,b\n1,é\n2\n".encode() + b"3,\xff\n")
-    assert list(read_csv(path, "mend it", ["a", "b"])) == [{"a": "1", "b": "é"}, {"a": "2", "b": None}, {"a": "3", "b": "\udcff"}]
-    with pytest.raises(HelipError, match=r"t\.csv: has no column 'c'; it has a, b: name another$"):
-        list(read_csv(path, "name another", ["c"]))
-    with pytest.raises(HelipError, match=r"gone\.csv: not found; make it$"):
-        list(read_csv(tmp_path / "gone.csv", "make it"))
 
 
 def test_importing_the_module_needs_no_numpy():

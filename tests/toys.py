@@ -8,7 +8,7 @@ from PIL import Image
 
 from helip.config import Model, Refinement, TrainConfig
 from helip.models import loading as models
-from helip.training.loop import TrainJob
+from helip.training.job import TrainJob
 
 COLOURS = ("red", "green", "blue", "grey", "pink", "teal")
 

@@ -2,6 +2,7 @@
 
 A web server on this machine serves photographs of $HELIP_DATA/flickr8k in the shape of each source, and evaluation sets stand in their
 real layouts (sets.py). The study is the tracked one with other addresses; its architectures, recipes, encoders and shapes are untouched.
+Costs go beside the page, where no plan reads them: those of stand-ins are not the study's. --costs FILE puts them elsewhere.
 """
 
 import io
@@ -35,6 +36,14 @@ class Quiet(SimpleHTTPRequestHandler):
 
     def log_message(self, *_) -> None:
         pass
+
+
+class Server(ThreadingHTTPServer):
+    """A client that hangs up, as one that wants a file's first megabytes does, is no error."""
+
+    def handle_error(self, request, client_address) -> None:
+        if not isinstance(sys.exception(), ConnectionError):
+            super().handle_error(request, client_address)
 
 
 def photographs(data: Path) -> list[Photograph]:
@@ -99,7 +108,7 @@ def main() -> int:
     photos = photographs(Path(os.environ.get("HELIP_DATA", "none")))
     offered = folder / "served"
     offered.mkdir(parents=True)
-    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(offered)))
+    server = Server(("127.0.0.1", 0), partial(Quiet, directory=str(offered)))
     threading.Thread(target=server.serve_forever, daemon=True).start()
     address = f"http://127.0.0.1:{server.server_port}"
     served(offered, photos)
@@ -108,6 +117,8 @@ def main() -> int:
         layout(folder / "sets" / name, photos)
     study(folder, address)
     places = {"HELIP_SOURCES": folder / "sources", "HELIP_SETS": folder / "sets", "HELIP_CHECKPOINTS": folder / "checkpoints"}
+    if "--costs" not in options:
+        options += ["--costs", str(folder / "results/paper/rehearsal.costs.yaml")]
     environ = os.environ | {name: str(place) for name, place in places.items()} | {"no_proxy": "*"}
     return subprocess.run([sys.executable, "-m", "helip", "rehearse", "paper", *options], cwd=folder, env=environ, check=False).returncode
 

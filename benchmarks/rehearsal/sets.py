@@ -37,16 +37,22 @@ def photographs_for(count: int, photos: list[Photograph]) -> Iterator[tuple[int,
     return zip(range(count), itertools.cycle(photos), strict=False)
 
 
-def wds(name: str, root: Path, photos: list[Photograph], splits: tuple[str, ...] = ("train", "test")) -> None:
-    """Writes a folder in the wds layout with the class names and templates that CLIP benchmark ships."""
-    names = words(name, "classnames")
+def wds(
+    name: str, root: Path, photos: list[Photograph], splits: tuple[str, ...] = ("train", "test"), count: int | None = None,
+    classes: int | None = None,
+) -> None:  # fmt: skip
+    """Writes a folder in the wds layout with the class names and templates that CLIP benchmark ships.
+
+    count: images of a split; classes: of the class names the first so many.
+    """
+    names = words(name, "classnames")[:classes]
     root.mkdir(parents=True)
     (root / "classnames.txt").write_text("\n".join(names))
     (root / "zeroshot_classification_templates.txt").write_text("\n".join(words(name, "zeroshot_classification_templates")))
     for split in splits:
         (root / split).mkdir()
         files = [
-            file for i, (jpeg, _) in photographs_for(max(COUNT, 2 * len(names)), photos)
+            file for i, (jpeg, _) in photographs_for(count or max(COUNT, 2 * len(names)), photos)
             for file in ((f"{i:06d}.jpg", jpeg), (f"{i:06d}.cls", str(i % len(names)).encode()))
         ]  # fmt: skip
         write(root / split / "0.tar", files)

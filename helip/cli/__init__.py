@@ -22,7 +22,7 @@ OWN: Commands = {
     "export-data": ("trainers", "ExportData", "write selected pairs, or tuples with hard captions, as other trainers read them"),
     "refine": ("refine", "Refine", "refine any CLIP on your own pairs, in one command, with an honest answer"),
     "demo": ("refine", "Demo", "see it at work in two minutes, from nothing: a small world, a small CLIP, and `helip refine`"),
-    "train": ("models", "Refine", "one training of a checkpoint on your own corpus, with pairs and a selection made before"),
+    "train": ("models", "Train", "one training of a checkpoint on your own corpus, with pairs and a selection made before"),
     "interpolate": ("models", "Interpolate", "mix the weights of a refined model and of its start (WiSE-FT); nothing is trained"),
     "evaluate": ("models", "Evaluate", "zero-shot classification or retrieval of a model on one set"),
     "probe": ("models", "Probe", "linear probe of a model's image features on one set"),
@@ -114,10 +114,16 @@ def _run(arguments: list[str]) -> int:
     except HelipError as error:
         print(f"helip {name}: {error}", file=sys.stderr)
         return 2
+    except ModuleNotFoundError as error:
+        package = (error.name or "").partition(".")[0]
+        if package in ("", "helip"):
+            raise
+        print(f"helip {name}: needs the package {package}: pip install 'helip[lab]' installs what the commands need", file=sys.stderr)
+        return 2
     except OSError as error:
-        from helip.io import REFUSED, refused
+        from helip.io import MISPLACED, REFUSED, refused
 
-        if error.errno not in REFUSED:
+        if error.errno not in REFUSED and not (error.errno in MISPLACED and error.filename):
             raise
         print(f"helip {name}: {refused(error)}", file=sys.stderr)
         return 2

@@ -124,7 +124,7 @@ class Track(Command):
     def run(self) -> None:
         """Imports the runs and prints how many there were."""
         from helip.io import write_json
-        from helip.reporting.tracking import import_everywhere
+        from helip.reporting.tracking.importing import import_everywhere
         from helip.study import load
 
         study = load(self.study)
@@ -145,7 +145,7 @@ class Ui(Command):
 
     def run(self) -> int:
         """Serves the store until it is interrupted."""
-        from helip.reporting.tracking_server import serve
+        from helip.reporting.tracking.server import serve
 
         results = Path(os.environ.get("HELIP_RESULTS", "results"))
         return serve(self.store or results / "mlflow.db", self.host, self.port, self.allowed_hosts)

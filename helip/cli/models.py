@@ -1,4 +1,4 @@
-"""Commands that make and measure models of a user's own: refine, interpolate, evaluate, probe, import, export, push."""
+"""Commands that make and measure models of a user's own: train, interpolate, evaluate, probe, import, export, push."""
 
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -26,7 +26,7 @@ Formats = Annotated[tuple[Format, ...], BeforeValidator(_listed), Shown("FORM,..
 FORMATS = "open_clip, transformers (CLIPModel and its processor) and onnx (two towers), with commas between them"
 
 
-class Refine(Command):
+class Train(Command):
     """Continued training with hard pairs (section 3.3). A killed refinement goes on from its last state when the same command is run again.
 
     What is not given has its default; a recipe file sets several at once, and the settings of an objective.
@@ -54,7 +54,7 @@ class Refine(Command):
         check_replaceable(self.out, METADATA, self.corpus, self.pairs, self.keep, self.recipe, start.folder, start.file)
 
         def job(context: Any) -> Any:
-            from helip.training.jobs import of_own_data
+            from helip.training.own_data import of_own_data
 
             return of_own_data(recipe, self.corpus, self.pairs, self.model, self.out, self.seed, self.keep)
 

@@ -2,6 +2,7 @@
 
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -69,12 +70,7 @@ class Refine(Command):
         if self.dry_run:
             print(dry_run(request, way))
             return 0
-        try:
-            refine(request, way)
-        except KeyboardInterrupt:
-            print(f"helip refine: stopped; what is done in {self.out} is kept, and the same command goes on from there", file=sys.stderr)
-            return 130
-        return 0
+        return _until_stopped("refine", self.out, lambda: refine(request, way))
 
     def _gpus(self) -> int:
         if self.gpus is not None:
@@ -104,9 +100,20 @@ def _absolute(model: str) -> str:
     named = parse(model)
     if named.folder is not None:
         if not named.folder.is_dir():
-            raise HelipError(f"--model {model}: is not there; write {MODEL}")
+            what = "is a file, whose architecture is not known" if named.folder.is_file() else "is not there"
+            raise HelipError(f"--model {model}: {what}; write {MODEL}")
         return f"local-dir:{named.folder.resolve()}"
     return f"{named.name}@{named.file.resolve()}" if named.file else model
+
+
+def _until_stopped(command: str, out: Path, work: Callable[[], None]) -> int:
+    """The exit code of work that may be stopped and gone on with."""
+    try:
+        work()
+    except KeyboardInterrupt:
+        print(f"helip {command}: stopped; what is done in {out} is kept, and the same command goes on from there", file=sys.stderr)
+        return 130
+    return 0
 
 
 def _checked(options: dict[str, Any]) -> dict[str, Any]:
@@ -126,8 +133,8 @@ class Demo(Command):
     out: Path = Field(Path("demo"), description="the folder to make")
     cores: Threads | None = Field(None, description="CPU cores to use; by default all of this process")
 
-    def run(self) -> None:
-        """Makes the world, the start and the answer."""
+    def run(self) -> int:
+        """Makes the world, the start and the answer; returns 130 where it was stopped."""
         from helip.own.demo import demo
 
-        demo(self.out, self.cores or len(os.sched_getaffinity(0)))
+        return _until_stopped("demo", self.out, lambda: demo(self.out, self.cores or len(os.sched_getaffinity(0))))

@@ -37,8 +37,8 @@ class Claim(ConfigModel):
     undecidable: str = ""  # why no metric of a study can decide it; then it is listed and not decided
     targets: Literal["all", "intricate"] = "all"  # overlaps: of all targets, or of those that show two kinds of objects
     # accuracy: of the columns. attribute_overlap: share of a generated image's attributes that its hard pairs show too, percent;
-    # pair_overlap: mean of that share and of the same of the captions. mining_minutes: wall-clock of the mining job. epochs: passes over
-    # the corpus that the refinement took.
+    # pair_overlap: mean of that share and of the same of the captions. mining_minutes: wall-clock of the mining job. epochs: of the
+    # released sampler (2 N samples), until the step that the refinement exported.
     measure: Literal["accuracy", "attribute_overlap", "pair_overlap", "mining_minutes", "epochs"] = "accuracy"  # what is compared
 
     @model_validator(mode="after")
@@ -55,8 +55,3 @@ class Claim(ConfigModel):
     def comparisons(self) -> tuple[Comparison, ...]:
         """Returns all comparisons that the sentence speaks of, the claim's own first; of a level, the run stands on both sides."""
         return (Comparison(run=self.run, over=self.over or self.run), *self.also)
-
-    @property
-    def is_of_overlap(self) -> bool:
-        """Whether it is about mined pairs and what the generator knows of them."""
-        return self.measure in ("attribute_overlap", "pair_overlap")

@@ -157,7 +157,27 @@ class MismatchedCorpus(ConfigModel):
     seed: Seed = 0  # random seed of the draw
 
 
+class SubsetCorpus(ConfigModel):
+    """This corpus is a share of the pairs of another one of the study, drawn uniformly. No image is copied, and its features are rows of
+    the other's: an encoder that subtracts the corpus mean subtracts that of the whole.
+    """
+
+    kind: Literal["subset"] = "subset"
+    label: str = ""  # what tables add to the corpus' name
+    of: Name  # a corpus of the study that holds samples of its own
+    share: float = Field(gt=0, le=1)  # of the pairs that are kept; of one seed, a larger share holds the smaller
+    seed: Seed = 0  # random seed of the draw
+
+
 Corpus = Annotated[
-    GeneratedCorpus | ShardCorpus | FolderCorpus | TableCorpus | DownloadedCorpus | UnionCorpus | MismatchedCorpus | TrainPartCorpus,
+    GeneratedCorpus
+    | ShardCorpus
+    | FolderCorpus
+    | TableCorpus
+    | DownloadedCorpus
+    | UnionCorpus
+    | MismatchedCorpus
+    | SubsetCorpus
+    | TrainPartCorpus,
     Field(discriminator="kind"),
 ]

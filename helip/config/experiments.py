@@ -7,7 +7,7 @@ from pydantic import Field, model_validator
 
 from helip.config.base import ConfigModel, Name, Share
 from helip.config.contrasts import PrimaryContrast
-from helip.config.corpora import Corpus, MismatchedCorpus, UnionCorpus
+from helip.config.corpora import Corpus, MismatchedCorpus, SubsetCorpus, UnionCorpus
 from helip.config.encoders import Encoder
 from helip.config.evaluation import EvaluationSet
 from helip.config.mining import Pairs, Selection
@@ -66,7 +66,7 @@ class Resources(ConfigModel):
 
 
 Stage = Literal[
-    "corpus", "evaluation_set", "train_encoder", "encode", "encode_views", "mine", "select", "filter", "train", "sweep",
+    "corpus", "evaluation_set", "train_encoder", "encode", "encode_views", "mine", "judge", "select", "filter", "train", "sweep",
     "evaluate", "probe", "fingerprint", "contamination",
 ]  # fmt: skip
 
@@ -124,9 +124,16 @@ class StudyConfig(ConfigModel):
     @model_validator(mode="after")
     def _unions_have_members(self) -> Self:
         for name, corpus in self.corpora.items():
-            members = corpus.of if isinstance(corpus, UnionCorpus) else (corpus.of,) if isinstance(corpus, MismatchedCorpus) else ()
+            match corpus:
+                case UnionCorpus(of=members):
+                    pass
+                case MismatchedCorpus(of=base) | SubsetCorpus(of=base):
+                    members = (base,)
+                case _:
+                    members = ()
+            refused = UnionCorpus | MismatchedCorpus | SubsetCorpus if isinstance(corpus, SubsetCorpus) else UnionCorpus | MismatchedCorpus
             for member in members:
-                if isinstance(self.corpora.get(member, corpus), UnionCorpus | MismatchedCorpus):
+                if isinstance(self.corpora.get(member, corpus), refused):
                     raise ValueError(f"corpora -> {name}: of names '{member}', which is no corpus of this study with samples of its own")
         return self
 
@@ -159,6 +166,7 @@ class Contrast(ConfigModel):
 
 
 MINING_MINUTES = "mine.minutes"  # the metric of a column of mining times
+JUDGED = "judge"  # the task of a column that says how good pair sets are: judge.similarity
 
 
 class Table(ConfigModel):
@@ -169,6 +177,7 @@ class Table(ConfigModel):
     columns: tuple[Column, ...]  # one metric each
     average: bool | tuple[Name, ...] = False  # of all columns, or of those named
     pooled: bool = False  # also the mean over corpora of the rows of one label
+    dropped: bool = False  # also the share of the pairs that each row leaves out as noise: its methods drop unlike shares
     rows: tuple[Row, ...]  # one run each
     contrasts: tuple[Contrast, ...] = ()  # of its rows
     note: str = ""  # under the table
@@ -193,6 +202,11 @@ class Table(ConfigModel):
     def is_of_times(self) -> bool:
         """Whether its cells are mining times, and not metrics of models."""
         return all(column.metric == MINING_MINUTES for column in self.columns)
+
+    @property
+    def is_of_pairs(self) -> bool:
+        """Whether its cells say how good pair sets are, and not what models reach."""
+        return all(column.metric.partition(".")[0] == JUDGED for column in self.columns)
 
     def printed_average(self, published: dict[Name, float]) -> float | None:
         """Returns the average of a row's published numbers: as the paper printed it, else of its cells where it has all of them."""

@@ -10,6 +10,7 @@ from helip.config import MismatchedCorpus
 from helip.data.corpus import Corpus
 from helip.data.index import HASHES
 from helip.data.shards import BETWEEN
+from helip.data.wording import tfidf
 from helip.errors import HelipError
 from helip.io import atomic_folder, digest, provenance, write_json
 
@@ -89,12 +90,7 @@ def _swap_near(source_N: np.ndarray, wanted: int, nearest: int, words_NW: Any, r
 
 def _words(of: Corpus) -> Any:
     """Unit TF-IDF rows of the words of all captions of each image, sparse [N, W]."""
-    from sklearn.feature_extraction.text import TfidfVectorizer
-
-    try:
-        return TfidfVectorizer(sublinear_tf=True, stop_words="english").fit_transform(" ".join(of.captions(i)) for i in range(len(of)))
-    except ValueError as error:  # no word but stop words
-        raise HelipError(f"{of.folder}: its captions have no words to compare ({error}); set near: 0") from None
+    return tfidf([" ".join(of.captions(i)) for i in range(len(of))], f"{of.folder} (set near: 0 to swap without words)")
 
 
 def source_of(folder: Path) -> np.ndarray | None:

@@ -29,7 +29,7 @@ def train_part(declaration: TrainPartCorpus, whole: Corpus, out: Path, inputs: d
     part_N = cut(image_N, image_N[told_E], caption_E, key_I, declaration, whole.folder)
     with atomic_folder(out) as folder:
         ids = np.flatnonzero(part_N == TRAIN)
-        text_bytes = _write_rows(whole, ids, folder)
+        text_bytes = write_rows(whole, ids, folder)
         np.save(folder / "parts.npy", part_N)
         np.save(folder / "images.npy", image_N)
         np.save(folder / HASHES, whole.hashes()[ids])
@@ -92,8 +92,8 @@ def _identities(whole: Corpus) -> tuple[np.ndarray, np.ndarray, np.ndarray, list
     return image_N.ravel(), told_E, np.unique(captions_E, return_inverse=True)[1].ravel(), [int(key).to_bytes(8, "big") for key in key_I]
 
 
-def _write_rows(whole: Corpus, ids: np.ndarray, folder: Path) -> int:
-    """The index rows and captions of these pairs; returns the bytes of the captions."""
+def write_rows(whole: Corpus, ids: np.ndarray, folder: Path) -> int:
+    """Writes index.npy and captions.bin of these pairs; returns the bytes of the captions."""
     index = np.load(whole.folder / "index.npy", mmap_mode="r")
     rows = np.lib.format.open_memmap(folder / "index.npy", "w+", ROW, (len(ids),))
     written = 0

@@ -15,7 +15,7 @@ from helip.data.groups import hash64, repeats
 from helip.data.index import Left
 from helip.data.locations import resolve_path, resolve_paths
 from helip.data.packing import pack
-from helip.data.parquet import read_parquet
+from helip.data.parquet import count_rows, read_parquet
 from helip.data.records import read_records
 from helip.data.rows import Row
 from helip.errors import HelipError
@@ -54,6 +54,23 @@ def table_files(declared: str) -> list[Path]:
     if len(files) > 1 and any(file.suffix.lower() != ".parquet" for file in files):
         raise HelipError(f"{declared}: names {len(files)} files, and only parquet files are read as one table; join them or name one")
     return files
+
+
+def count_images(declaration: TableCorpus) -> tuple[int, int]:
+    """Returns the distinct images that a table names and its captions; rows with images inside are all distinct, with a caption each.
+
+    Raises HelipError as `pack_table` does.
+    """
+    tables = table_files(declaration.path)
+    reading, rows = _read(tables, declaration)
+    if reading["format"] == "parquet with images":
+        size = count_rows(tables)
+        return size, size
+    names, captions = set(), 0
+    for row in rows:
+        names.add(row.image)
+        captions += len(row.captions)
+    return len(names), captions
 
 
 def _read(tables: list[Path], declaration: TableCorpus) -> tuple[dict[str, Any], Iterator[Row]]:
@@ -105,7 +122,7 @@ class Places:
                 f"{row.place}: '{row.image}' is an address and no file; declare a corpus of kind `downloaded`, which fetches them"
             )
         path = Path(row.image)
-        return replace(row, image=path if path.is_absolute() else self._start(path) / path)
+        return replace(row, image=path if path.is_absolute() else self._start(path) / path, name=row.image)
 
     def _start(self, path: Path) -> Path:
         """The folder that this path starts from. Only the first rows are looked for in several."""

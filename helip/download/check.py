@@ -17,6 +17,7 @@ from helip.config import (
     HeldOutSet,
     MismatchedCorpus,
     ShardCorpus,
+    SubsetCorpus,
     TableCorpus,
     TrainPartCorpus,
     UnionCorpus,
@@ -90,6 +91,8 @@ def _corpus(declaration: Declaration, folder: Path) -> tuple[State, str]:
             return "will be made", f"of {', '.join(declaration.of)}"
         case TrainPartCorpus():
             return "will be made", f"of {declaration.of}, without what is held out"
+        case SubsetCorpus():
+            return "will be made", f"of {declaration.of}, {declaration.share:.0%} of its pairs"
         case MismatchedCorpus():
             return "will be made", f"of {declaration.of}, {declaration.share:.0%} of its captions swapped"
         case ShardCorpus():

@@ -1,15 +1,12 @@
 """img2dataset over a list of addresses, and what became of each. It runs as a command of its own: its packages are not ours."""
 
 import collections
-import contextlib
-import fcntl
 import json
 import math
 import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +19,7 @@ from helip.download.fetching import fetch
 from helip.download.tables import write_addresses
 from helip.errors import HelipError
 from helip.io import atomic_file, digest, read_json, write_json
+from helip.locks import alone
 
 VERSION = "1.47.0"  # of img2dataset, the one that was tried
 TOOL = Path(__file__).resolve().parents[2] / ".venv-download" / "bin" / "img2dataset"  # of a checkout
@@ -40,7 +38,9 @@ def crawl(declaration: DownloadedCorpus, folder: Path, processes: int | None = N
     tool = executable()
     counts = _addresses(declaration, folder)
     rounds = [folder, *sorted(folder.glob("again-*"), key=lambda place: int(place.name.rpartition("-")[2]))]
-    with _alone(folder) as lock:
+    # One that has outlived its download is waited for, as two would write the same shards.
+    waiting = f"{folder}: an earlier img2dataset is still at work there; waiting until it ends"
+    with alone(folder / "lock", waiting) as lock:
         ran = [_finish(tool, declaration, place, processes, lock) for place in rounds]
         if not any(ran) and (again := _again(rounds, folder / f"again-{len(rounds)}")):
             _finish(tool, declaration, again, processes, lock)
@@ -125,20 +125,6 @@ def _options(declaration: DownloadedCorpus, folder: Path, processes: int) -> lis
     if declaration.hash:
         options["verify_hash"] = json.dumps([declaration.hash, declaration.hash])
     return [f"--{name}={value}" for name, value in options.items()]
-
-
-@contextlib.contextmanager
-def _alone(folder: Path) -> Iterator[int]:
-    """A lock for img2dataset to inherit: one that has outlived its download is waited for, as two would write the same shards."""
-    with open(folder / "lock", "w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            print(f"{folder}: an earlier img2dataset is still at work there; waiting until it ends", file=sys.stderr, flush=True)
-            fcntl.flock(file, fcntl.LOCK_EX)
-        except OSError:  # a file system without locks
-            pass
-        yield file.fileno()
 
 
 def _run(command: list[str], log: Path, lock: int, read_seconds: int) -> None:

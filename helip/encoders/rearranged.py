@@ -1,4 +1,4 @@
-"""Features of a corpus with swapped captions: those of the corpus that it was made of, in another order. Nothing is encoded again."""
+"""Features of a corpus with swapped captions or of a subset: rows of those of the corpus that it was made of. Nothing is encoded again."""
 
 import os
 from pathlib import Path

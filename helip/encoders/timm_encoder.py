@@ -103,7 +103,8 @@ def _check(name: str, need_tag: bool) -> None:
     architecture, _, tag = name.partition(".")
     if not timm.is_model(architecture):
         near = difflib.get_close_matches(name, timm.list_models(pretrained=True), n=3, cutoff=0.5)
-        raise HelipError(f"timm has no model '{name}'; near it are {', '.join(near) or 'none: see timm.list_models()'}")
+        those = f"near it are {', '.join(near)}" if near else "see timm.list_models()"
+        raise HelipError(f"timm has no model '{name}'; {those}")
     tags = timm.list_pretrained(f"{architecture}.*") if need_tag and tag else [name]
     if name not in tags:
         raise HelipError(f"timm has no weights '{tag}' of {architecture}; it has {', '.join(tags) or 'none'}")

@@ -2,7 +2,9 @@
 
 from typing import Any, Literal
 
+import torch
 from torch import Tensor, nn
+from torch.distributed.nn.functional import all_gather
 
 from helip.losses.checks import check_unit_norm
 from helip.losses.clip import symmetric_info_nce
@@ -14,7 +16,8 @@ class HelipLoss(nn.Module):
     """This is CLIP's loss over the whole batch plus gamma times the margin of its hard pairs; without a plan it is CLIP's loss.
 
     `symmetric` takes the margin from text to image too, and `margin_on` logits that of cosines times the logit scale. With a `world_size`
-    above 1 the features of all processes are gathered with their gradients, in the order of the ranks.
+    above 1 the features of the default process group are gathered in the order of the ranks, with their gradients: those that
+    DistributedDataParallel averages are then the gradients of the whole batch's loss.
     """
 
     def __init__(
@@ -22,11 +25,10 @@ class HelipLoss(nn.Module):
         gamma: float = 1.0,
         symmetric: bool = False,
         margin_on: Literal["cosines", "logits"] = "cosines",
-        rank: int = 0,
         world_size: int = 1,
     ):
         super().__init__()
-        self.gamma, self.symmetric, self.margin_on, self.rank, self.world_size = gamma, symmetric, margin_on, rank, world_size
+        self.gamma, self.symmetric, self.margin_on, self.world_size = gamma, symmetric, margin_on, world_size
 
     def forward(
         self,
@@ -45,11 +47,7 @@ class HelipLoss(nn.Module):
         """
         check_unit_norm(image_features, text_features)
         if self.world_size > 1:
-            from open_clip.loss import gather_features
-
-            image_features, text_features = gather_features(
-                image_features, text_features, gather_with_grad=True, rank=self.rank, world_size=self.world_size
-            )
+            image_features, text_features = (torch.cat(all_gather(rows)) for rows in (image_features, text_features))  # type: ignore[no-untyped-call]  # of torch
         similarity_BB = image_features @ text_features.T
         logits_BB = logit_scale * similarity_BB + (0 if logit_bias is None else logit_bias)
         equal_BB = equal_mask(plan, similarity_BB)

@@ -50,7 +50,7 @@ def draw_pool(size: int, seed: int, corpus_size: int, block: int) -> tuple[np.nd
     return drawn[:-1], int(drawn[-1])
 
 
-def kept_ids(keep: np.ndarray, corpus_size: int) -> np.ndarray:
+def selected_ids(keep: np.ndarray, corpus_size: int) -> np.ndarray:
     """Returns the ids, in order, that a mask [N] keeps. Raises HelipError where it is no such mask, or keeps fewer than two pairs."""
     if not isinstance(keep, np.ndarray) or keep.dtype != bool or keep.shape != (corpus_size,):
         what = f"{keep.dtype} {list(keep.shape)}" if isinstance(keep, np.ndarray) else type(keep).__name__

@@ -53,13 +53,13 @@ def rounding_of_sums(dim: int) -> float:
 @dataclass(frozen=True)
 class Features:
     """N rows of one modality. raw: [N, D] float16 or float32, an array or a memory map; scale: [N] float32, 1 / norm,
-    on the device that mines; resident: raw there, None where it does not fit; kept: ids of the rows that are mined, None for all."""
+    on the device that mines; resident: raw there, None where it does not fit; selected: ids of the rows that are mined, None for all."""
 
     name: str
     raw: np.ndarray
     scale: torch.Tensor
     resident: torch.Tensor | None
-    kept: np.ndarray | None = None
+    selected: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.raw)
@@ -67,7 +67,7 @@ class Features:
     @property
     def count(self) -> int:
         """The number of rows that are mined."""
-        return len(self.raw) if self.kept is None else len(self.kept)
+        return len(self.raw) if self.selected is None else len(self.selected)
 
     @property
     def dim(self) -> int:
@@ -130,18 +130,18 @@ def shaped(name: str, raw: Any) -> np.ndarray:
     return np.ascontiguousarray(raw)
 
 
-def checked(name: str, raw: np.ndarray, device: torch.device | None = None, kept: np.ndarray | None = None) -> Features:
-    """Returns features that are fit to be mined. Reads every row that is kept once; raises HelipError for NaN, infinity and zeros."""
+def checked(name: str, raw: np.ndarray, device: torch.device | None = None, selected: np.ndarray | None = None) -> Features:
+    """Returns features that are fit to be mined. Reads every row that is selected once; raises HelipError for NaN, infinity and zeros."""
     raw, device = shaped(name, raw), device or torch.device("cpu")
     resident: torch.Tensor | None = _tensor(raw)
     if device.type == "cuda":
         fits = raw.nbytes < ROOM * torch.cuda.mem_get_info(device)[0]
         resident = _tensor(raw).to(device) if fits else None
-    features = Features(name, raw, torch.zeros(len(raw), device=device), resident, kept)
+    features = Features(name, raw, torch.zeros(len(raw), device=device), resident, selected)
     step = max(1, CHUNK_BYTES // (4 * raw.shape[1])) * (1 if device.type == "cpu" else 32)
     for start in range(0, features.count, step):
         rows = slice(start, start + step)
-        ids = rows if kept is None else torch.from_numpy(kept[rows]).to(device)
+        ids = rows if selected is None else torch.from_numpy(selected[rows]).to(device)
         features.scale[ids] = _scales(features.raw_rows(ids))
     bad = torch.nonzero(features.scale.isnan())[:, 0].tolist()
     if bad:

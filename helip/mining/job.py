@@ -133,10 +133,10 @@ class MineJob:
         from helip.mining.features import checked
         from helip.mining.thresholds import Thresholds
 
-        kept, spec = None if self.keep is None else np.flatnonzero(self.keep), pairs.spec
+        selected, spec = None if self.keep is None else np.flatnonzero(self.keep), pairs.spec
         used = [m for m in ("image", "text") if spec.method in ("hpm", "fast_hpm", m)]
         arrays = dict(zip(("image", "text"), self._arrays(), strict=True))
-        thresholds = Thresholds.of([checked(m, array, kept=kept) for m in used if (array := arrays[m]) is not None], spec)
+        thresholds = Thresholds.of([checked(m, array, selected=selected) for m in used if (array := arrays[m]) is not None], spec)
         tau = pairs.metadata.get("tau") or {m: getattr(spec, f"tau_{m}") for m in used}
         quantiles = "; ".join(f"{m} {', '.join(f'{q} {c:g}' for q, c in of.items())}" for m, of in thresholds.cosines().items())
         return f", at tau {_taus(tau)}; cosines of random pairs: {quantiles}; {'; '.join(_fewer(thresholds, share) for share in SHARES)}"

@@ -12,7 +12,7 @@ import torch
 
 from helip.config import MiningSpec
 from helip.errors import HelipError
-from helip.mining.blocks import Block, Steps, among, blocks_of, kept_ids
+from helip.mining.blocks import Block, Steps, among, blocks_of, selected_ids
 from helip.mining.criterion import Criterion
 from helip.mining.engines import compile as build
 from helip.mining.engines import cpp as fused
@@ -69,17 +69,17 @@ def _mined(features: list[Features], spec: MiningSpec, keep: np.ndarray | None, 
     _check(spec, features[0].count)
     declared, spec, facts = spec, *_settled(spec, features)
     first, end = span = shard_rows(len(features[0]), shard)
-    if (kept := features[0].kept) is not None:
-        first, end = (int(at) for at in np.searchsorted(kept, span))  # targets by their place among the kept
+    if (selected := features[0].selected) is not None:
+        first, end = (int(at) for at in np.searchsorted(selected, span))  # targets by their place among the selected
     ids, scores = (scratch((end - first, spec.k), dtype, budget // 8) for dtype in (np.int32, np.float32))
-    held = [a for a in (ids, scores, kept) if a is not None and not isinstance(a, np.memmap)] + [f.scale for f in features]
+    held = [a for a in (ids, scores, selected) if a is not None and not isinstance(a, np.memmap)] + [f.scale for f in features]
     budget -= WORKING + sum(a.nbytes for a in held)
     work = blocks_of(spec, features[0].count, first, end)
     with Progress("mining", end - first, "targets", quiet=not progress) as meter:
-        for step in _engine(features, spec, work if kept is None else among(kept, work), budget, workers):
+        for step in _engine(features, spec, work if selected is None else among(selected, work), budget, workers):
             match step:
                 case (targets, found_ids, found_scores):
-                    rows = (targets if kept is None else np.searchsorted(kept, targets)) - first
+                    rows = (targets if selected is None else np.searchsorted(selected, targets)) - first
                     ids[rows], scores[rows] = found_ids, found_scores
                 case done:
                     meter.update(int(done) - meter.done)
@@ -91,7 +91,7 @@ def _settled(spec: MiningSpec, features: list[Features]) -> tuple[MiningSpec, di
     """(the spec that an engine follows: tau found, k with the ranks that are skipped; what pairs.json says of that)."""
     facts: dict[str, Any] = {}
     if spec.outliers is not None or spec.max_similarity is not None:
-        thresholds = Thresholds.of(features, spec)
+        thresholds = (Thresholds.copies if spec.outliers is None else Thresholds.of)(features, spec)
         if spec.outliers is not None:
             facts |= {"tau": thresholds.tau(spec.outliers), "tau_quantile": thresholds.quantile(spec.outliers)}
             spec = resolved(spec, thresholds)
@@ -169,8 +169,8 @@ def _features(image: Any, text: Any, keep: np.ndarray | None, criterion: Criteri
     if len({len(values) for values in used.values()}) > 1:
         lengths = " and ".join(f"{len(values)} {name}" for name, values in used.items())
         raise HelipError(f"features: {lengths} rows: not of the same pairs; extract both from the same corpus")
-    kept = None if keep is None else kept_ids(keep, len(next(iter(used.values()))))
-    return [checked(name, values, device, kept) for name, values in used.items()]
+    selected = None if keep is None else selected_ids(keep, len(next(iter(used.values()))))
+    return [checked(name, values, device, selected) for name, values in used.items()]
 
 
 def _check(spec: MiningSpec, corpus_size: int) -> None:

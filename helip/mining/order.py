@@ -52,7 +52,7 @@ def ordered(features: Features, workers: int) -> Order:
     label, nearness = _clustered(features, axes[:, :PREFIX], int(min(1.5 * count**0.5, MOST)), rng, workers)
     order = np.lexsort((-nearness, label))
     rank = np.zeros(len(features), np.int32)
-    rank[order if features.kept is None else features.kept[order]] = np.arange(count, dtype=np.int32)
+    rank[order if features.selected is None else features.selected[order]] = np.arange(count, dtype=np.int32)
     return Order(rank, axes, _skew(axes))
 
 
@@ -69,7 +69,7 @@ def principal_axes(features: Features, rng: np.random.Generator) -> np.ndarray:
 def sampled(features: Features, most: int, rng: np.random.Generator) -> np.ndarray:
     """Returns ids of at most `most` rows that are mined, in order."""
     drawn = np.sort(rng.choice(features.count, min(features.count, most), replace=False))
-    return drawn if features.kept is None else features.kept[drawn]
+    return drawn if features.selected is None else features.selected[drawn]
 
 
 def _skew(axes: np.ndarray) -> float:
@@ -94,7 +94,7 @@ def _clustered(
     assert means.centroids is not None
     centres_DC = axes_DA @ torch.from_numpy(means.centroids.T.copy()).to(device)
     label, nearness = (torch.empty(features.count, dtype=d) for d in (torch.int64, torch.float32))
-    for start, x in chunks(features, features.kept):
+    for start, x in chunks(features, features.selected):
         nearness[start : start + len(x)], label[start : start + len(x)] = (x @ centres_DC).max(1)
     return _chained(means.centroids)[label.numpy()], nearness.numpy()
 

@@ -40,7 +40,15 @@ class Thresholds:
     @classmethod
     def of(cls, features: list[Features], spec: MiningSpec) -> "Thresholds":
         """Returns the thresholds of these modalities, the same whatever shard is mined. float64 throughout, so that machines agree."""
-        knots = {one.name: _knots(one) for one in features}
+        return cls._looked(features, spec, {one.name: _knots(one) for one in features})
+
+    @classmethod
+    def copies(cls, features: list[Features], spec: MiningSpec) -> "Thresholds":
+        """Returns `near` alone, in a small part of the time: it has no knots and no levels."""
+        return cls._looked(features, spec, {})
+
+    @classmethod
+    def _looked(cls, features: list[Features], spec: MiningSpec, knots: dict[str, tuple[np.ndarray, np.ndarray]]) -> "Thresholds":
         parts = [_panel(features, list(knots.values()), spec, block) for block in _sampled(features[0], spec)]
         near_M = np.concatenate([near for _, near in parts])
         return cls(knots, np.sort(np.concatenate([levels for levels, _ in parts])), (int(near_M.sum()), int((near_M > 0).sum())))
@@ -69,6 +77,16 @@ class Thresholds:
         }
 
 
+def target_levels(features: list[Features], spec: MiningSpec, every: int = 1) -> tuple[np.ndarray, np.ndarray]:
+    """Returns (ids, levels) of every n-th of the sampled targets, which are all of at most 8,192 pairs: int64 [M], and float64 [M] the u_i
+    that `outliers` cuts, -inf for a target that is an outlier whatever tau is.
+    """
+    knots = [_knots(one) for one in features]
+    blocks = [Block(b.targets[::every], b.columns, b.forbidden[::every]) for b in _sampled(features[0], spec)]
+    levels = [_panel(features, knots, spec, block)[0] for block in blocks]
+    return np.concatenate([block.targets for block in blocks]), np.concatenate(levels)
+
+
 def resolved(spec: MiningSpec, thresholds: Thresholds) -> MiningSpec:
     """Returns the spec with the tau that its `outliers` stands for."""
     assert spec.outliers is not None  # asked only then
@@ -82,8 +100,8 @@ def _knots(features: Features) -> tuple[np.ndarray, np.ndarray]:
     drawn = min(DRAWN, EACH * N)
     i = rng.integers(0, N, drawn)
     j = (i + rng.integers(1, N, drawn)) % N
-    if features.kept is not None:
-        i, j = features.kept[i], features.kept[j]
+    if features.selected is not None:
+        i, j = features.selected[i], features.selected[j]
     together = zip(np.array_split(i, -(-drawn // COLUMNS)), np.array_split(j, -(-drawn // COLUMNS)), strict=True)
     result = [cosines(*(features.rows(torch.from_numpy(ids).to(features.device)) for ids in both)).cpu() for both in together]
     values, first = np.unique(np.quantile(np.concatenate(result).astype(np.float64), LEVELS), return_index=True)
@@ -103,7 +121,7 @@ def _sampled(features: Features, spec: MiningSpec) -> Iterator[Block]:
         for block in blocks_of(spec, N, start, min(start + size, N)):
             rows = np.sort(rng.choice(len(block.targets), min(each, len(block.targets)), replace=False))
             part = Block(block.targets[rows], block.columns, block.forbidden[rows])
-            yield part if features.kept is None else next(among(features.kept, iter([part])))
+            yield part if features.selected is None else next(among(features.selected, iter([part])))
 
 
 def _panel(features: list[Features], knots: list[tuple[np.ndarray, np.ndarray]], spec: MiningSpec, block: Block
@@ -119,10 +137,12 @@ def _panel(features: list[Features], knots: list[tuple[np.ndarray, np.ndarray]],
             cosines_MC = [(a @ _rows(one, columns).T).clamp(-1, 1).cpu().numpy() for a, one in zip(x, features, strict=True)]
             other = columns != forbidden[:, None]
             copies = np.any([c > (1 if spec.max_similarity is None else spec.max_similarity) for c in cosines_MC], 0) & other
+            above += copies.sum(1)
+            if not knots:
+                continue
             u = np.min([np.interp(c, *one) for c, one in zip(cosines_MC, knots, strict=True)], 0)
             u[~other | copies | (np.prod(cosines_MC, 0) <= 0)] = -np.inf
             best = torch.cat([best, torch.from_numpy(u)], 1).topk(k, 1).values
-            above += copies.sum(1)
         levels.append(best[:, -1].numpy())
         near.append(above)
     return np.concatenate(levels), np.concatenate(near)

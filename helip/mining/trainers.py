@@ -169,8 +169,10 @@ def for_sentence_transformers(
         raise HelipError(
             f"the hard pairs are {len(pairs)} targets of {pairs.corpus_size} pairs, and the corpus has {len(corpus)}: join shards"
         )
-    kept = np.ones(len(corpus), bool) if keep is None else keep
-    rows = {i: texts for i in np.flatnonzero(kept & ~pairs.noise).tolist() if (texts := _texts(corpus, pairs, kept, i, negatives))}
+    takes_part = np.ones(len(corpus), bool) if keep is None else keep
+    rows = {
+        i: texts for i in np.flatnonzero(takes_part & ~pairs.noise).tolist() if (texts := _texts(corpus, pairs, takes_part, i, negatives))
+    }
     names = ["negative"] if negatives == 1 else [f"negative_{n + 1}" for n in range(negatives)]
     with atomic_folder(out) as folder:
         with open(folder / "train.jsonl", "w", encoding="utf-8") as f:
@@ -179,13 +181,13 @@ def for_sentence_transformers(
                 f.write(json.dumps(row, ensure_ascii=False) + "\n")
         facts = {"for": "sentence-transformers", "negatives": negatives}
         write_json(folder / ORIGIN, provenance(facts, inputs, tuples=len(rows)))
-    return len(rows), int(kept.sum()) - len(rows)
+    return len(rows), int(takes_part.sum()) - len(rows)
 
 
-def _texts(corpus: Samples, pairs: PairSet, kept: np.ndarray, i: int, negatives: int) -> list[str]:
+def _texts(corpus: Samples, pairs: PairSet, takes_part: np.ndarray, i: int, negatives: int) -> list[str]:
     """A target's caption and those of its hardest pairs; nothing where there are too few."""
     own = corpus.captions(i)
-    others = dict.fromkeys(corpus.captions(j)[0] for j in pairs.hard(i).tolist() if kept[j])
+    others = dict.fromkeys(corpus.captions(j)[0] for j in pairs.hard(i).tolist() if takes_part[j])
     hardest = [caption for caption in others if caption not in own][:negatives]
     return [own[0], *hardest] if len(hardest) == negatives else []
 

@@ -13,7 +13,6 @@ ARMS: dict[str, tuple[str, dict[str, Any]]] = {
     "cleaned": ("leaving out pairs without hard pairs", {"refine": {"arm": "cleaned"}}),
     "selected_helip": ("selection with hard pairs", {"refine": {"arm": "helip"}, "select": {}}),
 }
-USUAL = ("control", "selected", "helip")
 BATCHES = 16  # of an epoch, at least
 EXACT = 200_000  # pairs up to which all are compared with all when hard pairs are mined
 

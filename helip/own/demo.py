@@ -33,6 +33,7 @@ def make_pairs(folder: Path, size: int, seed: int) -> Path:
     from helip.data.build import build_corpus
 
     if not (folder / "manifest.json").is_file():
+        print(f"{folder}: rendering {size} pairs of a small world, {WRONG:.0%} of them with the caption of another picture", flush=True)
         build_corpus(GeneratedCorpus(size=size, mismatched=WRONG, seed=seed, samples_per_shard=500), folder)
     return folder / "shards"
 
@@ -42,12 +43,14 @@ def make_start(out: Path) -> Path:
     from helip.data.corpus import Corpus
     from helip.models import loading
     from helip.training.distributed import join, leave
-    from helip.training.loop import TrainJob, train
+    from helip.training.job import TrainJob
+    from helip.training.loop import train
 
     start = out / "start"
     if (start / WEIGHTS).is_file():
         return start
     make_pairs(out / "other_pairs", START_PAIRS, seed=0)
+    print(f"{start}: training a small CLIP on {START_PAIRS} other pairs, {STEPS} steps", flush=True)
     corpus = Corpus.open(out / "other_pairs")
     recipe = TrainConfig(steps=STEPS, batch_size=128, learning_rate=2e-3, warmup_steps=10, save_every=STEPS)
     declared = Model(config=ARCHITECTURE, tokenizer="corpus", vocabulary=512)
@@ -57,7 +60,9 @@ def make_start(out: Path) -> Path:
     job = TrainJob(recipe=recipe, clip=clip, corpus=corpus, seed=0, digest="demo", state_dir=out / "start.state", out=start, name="start")
     context = join("cpu")
     try:
-        train(job, context)
+        stopped = train(job, context)
     finally:
         leave()
+    if stopped:
+        raise KeyboardInterrupt  # its state is saved, and the same command goes on from it
     return start

@@ -17,7 +17,7 @@ from helip.own import planning, running
 from helip.own.arms import ARMS
 from helip.own.files import NAME, plain, study_file, write
 from helip.own.fitting import steps_in
-from helip.own.sources import count_pairs
+from helip.own.sources import amount_of
 from helip.own.start import StartFacts, digest_of, look_at
 from helip.own.study import Machine, Request, declare
 from helip.stages import Answer, Train
@@ -46,11 +46,10 @@ def dry_run(request: Request, way: Way) -> str:
         if not edited:
             write(Path(place), study, running.project_root())
         loaded = Study(NAME, (way.out if edited else Path(place)) / "experiments", way.out / "results")
-        pairs = count_pairs(study["corpora"]["whole"])
-        held_out = min(1000, round(request.held_out * pairs))
-        lines = planning.plan(loaded, start, pairs - 2 * held_out, held_out, way.machine.cores)
+        sizes = _sizes(study, request, way)
+        lines = planning.plan(loaded, start, sizes, way.machine.cores)
     free = shutil.disk_usage(_existing(way.out)).free
-    return "\n".join([*_described(request, loaded, start, pairs, held_out), "", planning.text(lines), "", *_room(lines, free, way)])
+    return "\n".join([*_described(request, loaded, start, sizes), "", planning.text(lines), "", *_room(lines, free, way)])
 
 
 def refine(request: Request, way: Way) -> None:
@@ -103,19 +102,28 @@ def _declare(request: Request, way: Way) -> None:
     text = write(way.out, study, running.project_root())
     loaded = _study(way.out)  # refuses what does not fit together before it is recorded
     write_json(way.out / RECORD, {**asked, "study": digest(text)})
-    pairs = count_pairs(study["corpora"]["whole"])
-    for line in _described(request, loaded, start, pairs, min(1000, round(request.held_out * pairs))):
+    for line in _described(request, loaded, start, _sizes(study, request, way)):
         print(line, file=sys.stderr, flush=True)
 
 
-def _described(request: Request, study: Study, start: StartFacts, pairs: int, held_out: int) -> list[str]:
+def _sizes(study: dict[str, Any], request: Request, way: Way) -> planning.Sizes:
+    """About how much there is, before anything was read whole."""
+    amount = amount_of(study["corpora"]["whole"])
+    held_out = min(1000, round(request.held_out * amount.images))
+    return planning.Sizes(amount.images - 2 * held_out, held_out, amount.captions, planning.COLD if way.profile else planning.WARM)
+
+
+def _described(request: Request, study: Study, start: StartFacts, sizes: planning.Sizes) -> list[str]:
     arms = [run for run in study.runs.values() if run.name in ARMS]
     recipe = arms[0].recipe
-    steps = planning.steps_of(study, arms[0].name, pairs - 2 * held_out)
-    kind = "heads on frozen trunks" if start.is_frozen else "both towers"
+    steps = planning.steps_of(study, arms[0].name, sizes.pairs)
+    towers = "heads on both towers, which stay as they are," if request.freeze else "both towers"
+    kind = "heads on frozen trunks" if start.is_frozen else towers
+    images, held_out = sizes.pairs + 2 * sizes.held_out, sizes.held_out
+    told = f", {sizes.captions:.1f} captions each" if sizes.captions > 1 else ""
     return [
         f"start: {request.model}, {start.parameters / 1e6:.1f} million parameters, images of {start.image_size} pixels; {kind} are trained",
-        f"data: about {pairs} pairs of {request.data}; about {held_out} images are held out for validation and {held_out} for test",
+        f"data: about {images} images of {request.data}{told}; about {held_out} are held out for validation and {held_out} for test",
         f"arms: {', '.join(f'{run.name} ({ARMS[run.name][0]})' for run in arms)}; {len(arms[0].seeds)} training(s) of each",
         f"training: about {steps} steps of {recipe.batch_size} pairs, learning rate {recipe.learning_rate:g}, {recipe.precision}",
     ]
@@ -157,7 +165,9 @@ def _evaluations(study: Study, way: Way, declared: dict[str, Any]) -> float:
     """Seconds that the evaluations and sweeps will take."""
     start = look_at(declared["published"]["start"]["model"], way.machine.device)
     manifest = read_json(study.root / "corpora" / "train" / "manifest.json")
-    lines = planning.plan(study, start, manifest["size"], max(manifest["held_out"].values()), way.machine.cores)
+    captions, begin = manifest["captions"] / manifest["size"], planning.COLD if way.profile else planning.WARM
+    sizes = planning.Sizes(manifest["size"], max(manifest["held_out"].values()), captions, begin)
+    lines = planning.plan(study, start, sizes, way.machine.cores)
     return sum(line.seconds for line in lines if line.what not in ("train",))
 
 

@@ -1,7 +1,6 @@
 """Snakemake on the study that `helip refine` wrote: one line a job, one sentence for what fails, and what is done stays done."""
 
 import contextlib
-import fcntl
 import importlib.util
 import os
 import re
@@ -14,6 +13,7 @@ from pathlib import Path
 from typing import TextIO
 
 import helip
+from helip import locks
 from helip.errors import HelipError
 
 LOG = "snakemake.log"
@@ -40,13 +40,8 @@ def alone(out: Path) -> Iterator[int]:
     An earlier command that was killed leaves a Snakemake that ends by itself; it is waited for.
     """
     out.mkdir(parents=True, exist_ok=True)
-    with open(out / ".lock", "w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            print(f"{out}: another command is at work here; waiting for it to end", file=sys.stderr, flush=True)
-            fcntl.flock(lock, fcntl.LOCK_EX)
-        yield lock.fileno()
+    with locks.alone(out / ".lock", f"{out}: another command is at work here; waiting for it to end") as lock:
+        yield lock
 
 
 def command(root: Path, targets: list[str], cores: int, profile: str | None) -> list[str]:

@@ -1,9 +1,19 @@
 """What `--data`, `--evaluate` and `--retention` name, as declarations of a study."""
 
+import contextlib
 import re
+from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from helip.config import FolderCorpus, ShardCorpus, TableCorpus
+from helip.data.detection import FIRST
+from helip.data.folders import grouped
+from helip.data.images import BadSample
+from helip.data.shards import IMAGES, texts_of
+from helip.data.tables import count_images
+from helip.data.tars import BrokenArchive, File, samples
 from helip.errors import HelipError
 
 RETRIEVAL = ("mscoco_captions", "flickr30k", "flickr8k")  # of CLIP benchmark's names; the others are classifications
@@ -22,49 +32,57 @@ def corpus_of(data: str, options: dict[str, Any]) -> dict[str, Any]:
     return {"kind": declared.kind, **declared.model_dump(mode="json", exclude_defaults=True)}
 
 
-def count_pairs(declared: dict[str, Any]) -> int:
-    """Returns about how many pairs a corpus has: images of a folder, rows of tables, or samples of the first shard times the shards' size.
+@dataclass(frozen=True)
+class Amount:
+    """About how much a corpus holds."""
 
-    Rows of one image are one pair, so a table may have fewer.
+    images: int
+    captions: float  # of an image, on average
+
+
+def amount_of(declared: dict[str, Any]) -> Amount:
+    """Returns about how much a corpus holds: the images of a folder or a table, or the samples of the first shard times the shards' size.
+
+    A pair is an image with all its captions, whichever form it comes in. Raises HelipError for a table that cannot be read.
     """
     from helip.data.locations import resolve_paths
-    from helip.data.shards import IMAGES
-    from helip.data.tables import table_files
 
     match declared["kind"]:
         case "table":
-            return max(1, sum(map(_rows, table_files(declared["path"]))))
+            images, captions = count_images(TableCorpus.model_validate(declared))
+            return Amount(max(1, images), captions / max(1, images))
         case "folder":
-            return sum(file.suffix.lower().lstrip(".") in IMAGES for place in resolve_paths(declared["path"]) for file in place.rglob("*"))
-    return _archived(
-        [file for place in resolve_paths(declared["path"]) for file in (sorted(place.glob("*.tar")) if place.is_dir() else [place])]
-    )
+            found = [files for place in resolve_paths(declared["path"]) for _, files in grouped(place) if IMAGES & files.keys()]
+            texts = ([_file_of(files[end], end) for end in ("txt", "json") if end in files] for files in found[:FIRST])
+            return Amount(max(1, len(found)), _mean(texts, FolderCorpus.model_validate(declared).captions))
+    places = resolve_paths(declared["path"])
+    files = [file for place in places for file in (sorted(place.glob("*.tar")) if place.is_dir() else [place])]
+    return _archived(files, ShardCorpus.model_validate(declared).captions)
 
 
-def _archived(files: list[Path]) -> int:
-    from helip.data.tars import BrokenArchive, samples
-
-    first = 0
-    try:
-        for _ in samples(files[0], frozenset()):
+def _archived(files: list[Path], captions: str) -> Amount:
+    first, texts = 0, []
+    with contextlib.suppress(BrokenArchive):
+        for _, members in samples(files[0], frozenset({"txt", "json"})):
             first += 1
-    except BrokenArchive:
-        pass
-    return round(max(first, 1) * sum(file.stat().st_size for file in files) / max(files[0].stat().st_size, 1))
+            if first <= FIRST:
+                texts.append([file for file in members if file.data is not None])
+    images = round(max(first, 1) * sum(file.stat().st_size for file in files) / max(files[0].stat().st_size, 1))
+    return Amount(images, _mean(texts, captions))
 
 
-def _rows(file: Path) -> int:
-    match file.suffix.lower():
-        case ".parquet":
-            import pyarrow.parquet
+def _file_of(path: Path, extension: str) -> File:
+    data = path.read_bytes()
+    return File(extension, 0, len(data), data)
 
-            return int(pyarrow.parquet.ParquetFile(file).metadata.num_rows)
-        case ".json":
-            import json
 
-            return len(json.loads(file.read_text()))
-    with open(file, "rb") as lines:
-        return sum(1 for line in lines if line.strip())
+def _mean(texts: Iterable[list[File]], captions: str) -> float:
+    """The captions of a sample, on average over those that have any."""
+    counts = []
+    for files in texts:
+        with contextlib.suppress(BadSample):
+            counts.append(len(texts_of(files, captions)))
+    return sum(counts) / len(counts) if counts else 1.0
 
 
 def evaluation_sets(named: tuple[str, ...], option: str) -> dict[str, dict[str, Any]]:

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from helip.own.arms import ARMS, check_arms, mining_of, suited
-from helip.own.sources import corpus_of, count_pairs, evaluation_sets
+from helip.own.sources import amount_of, corpus_of, evaluation_sets
 from helip.own.start import StartFacts
 
 # The start is fetched, so these are never used; a run has an objective or a start.
@@ -49,7 +49,7 @@ class Machine:
 def declare(request: Request, start: StartFacts, machine: Machine) -> dict[str, Any]:
     """Returns the study as the YAML file holds it. Raises HelipError for data, sets or arms that are not there."""
     whole = corpus_of(request.data, request.corpus)
-    pairs = round(count_pairs(whole) * (1 - 2 * request.held_out))
+    pairs = round(amount_of(whole).images * (1 - 2 * request.held_out))
     arms = check_arms(request.arms)
     models, trunks = _model(start, request)
     sets = evaluation_sets((*request.evaluate, *([request.retention] if request.retention else [])), "--evaluate or --retention")

@@ -41,7 +41,11 @@ def costs_file(study: Study) -> Path:
 
 def measured_costs(study: Study) -> dict[str, MeasuredCost]:
     """Returns what was measured, by the keys of the study's `costs`; nothing where no rehearsal was made. HelipError for a broken file."""
-    file = costs_file(study)
+    return read_costs(costs_file(study))
+
+
+def read_costs(file: Path) -> dict[str, MeasuredCost]:
+    """Returns the measured costs of a file; nothing where it is not there. HelipError for a broken file."""
     return _read(file, file.stat().st_mtime_ns) if file.exists() else {}
 
 

@@ -12,7 +12,7 @@ import traceback
 from pathlib import Path
 
 from helip.errors import HelipError
-from helip.io import read_json, write_json
+from helip.io import provenance, read_json, write_json
 from helip.rehearsal.kinds import kinds
 from helip.rehearsal.measured import Point
 from helip.rehearsal.request import Job, Request
@@ -35,6 +35,8 @@ def main(request_file: str, result_file: str) -> int:
         traceback.print_exc()
         point.failure = f"{type(error).__name__}: {' '.join(str(error).split())[:300]}; the whole of it is in {request.folder}.log"
     _peaks(point)
+    here = provenance(None)
+    point.machine, point.date, point.commit = here["machine"], here["written"][:10], here["commit"] or "unknown"
     if int(os.environ.get("RANK", 0)) == 0:
         write_json(Path(result_file), dataclasses.asdict(point))
     return 1 if point.failure and "RANK" in os.environ else 0

@@ -56,16 +56,14 @@ def _training(one: Train, measured: Measured, scale: Scale, asked: Resources) ->
 
 
 def _mining(one: Mine | MineShard, measured: Measured, asked: Resources) -> None:
+    """Counted, not measured: how mining spends its memory depends on its budget, and no rehearsed size comes near it."""
     whole = one.whole if isinstance(one, MineShard) else one
     pairs = whole.corpus.size()
     if pairs is None:
         return
-    host = at([(p.size, p.host_mb) for p in measured.points], pairs / whole.shards())
-    if host is not None:
-        measured.predictions.append(
-            f"at most {host / 1024:.0f} GiB of memory for the targets of a job; mining keeps to its budget of {asked.mem_mb} MB "
-            "and lets the rest lie on disk"
-        )
+    lists = 4 * whole.config().k * pairs / whole.shards() / MB  # of ids, and as much of scores
+    where = "memory" if lists < asked.mem_mb / 8 else "$TMPDIR, which must hold them"
+    measured.predictions.append(f"{2 * lists / 1024:.1f} GiB of lists for a job's targets, in {where}")
 
 
 def _probe(kind: Kind, measured: Measured, asked: Resources) -> None:

@@ -17,11 +17,14 @@ class Point:
     bytes: float | None = None  # on disk, for each item that is kept
     host_mb: float = 0.0  # peak of the process, its children left out
     gpu_mb: float | None = None  # peak that torch reserved; None without a GPU
-    kept_mb: float | None = None  # tensors kept for the backward pass, where there is no GPU to measure
+    kept_mb: float | None = None  # most tensors kept at once for the backward pass, where there is no GPU to measure
     fixed_mb: float | None = None  # weights, gradients and optimiser state of a training
     failure: str = ""  # the sentence, with its remedy
     notes: list[str] = field(default_factory=list)  # what was not as in the study
     facts: dict[str, Any] = field(default_factory=dict)  # what later kinds ask for, such as a feature's width
+    machine: str = ""  # that it was measured on, its GPU included
+    date: str = ""  # as year-month-day
+    commit: str = ""  # of the code that was measured
 
     @property
     def seconds(self) -> float | None:
@@ -59,6 +62,11 @@ class Measured:
         """Returns the slowest over the fastest repetition, over all sizes: at least 1."""
         all_of_them = [seconds for point in self.points for seconds in point.repetitions if seconds > 0]
         return max(all_of_them) / min(all_of_them) if all_of_them else 1.0
+
+    @property
+    def origin(self) -> dict[str, str]:
+        """Returns machine, date and commit of the largest size, as an entry of costs has them."""
+        return {name: getattr(self.largest, name) or "unknown" for name in ("machine", "date", "commit")}
 
     @property
     def notes(self) -> list[str]:

@@ -10,6 +10,7 @@ from typing import Any
 
 from helip.config import GeneratedCorpus
 from helip.data.build import build_corpus
+from helip.errors import HelipError
 from helip.io import read_json, write_json
 from helip.rehearsal.fit import predict
 from helip.rehearsal.kinds import Kind, kinds
@@ -30,7 +31,8 @@ class Rehearsal:
     scale: Scale
     results: list[tuple[Kind, Measured]]
     unseen: list[Kind]  # for which there was no time
-    seconds: float  # of all of it
+    seconds: float  # of this sitting
+    earlier: int = 0  # kinds that an earlier sitting measured
 
     @property
     def failed(self) -> list[tuple[Kind, Measured]]:
@@ -44,21 +46,28 @@ def rehearse(
     tables: Iterable[str] | None = None,
     only: Iterable[str] = (),
     within_s: float | None = None,
+    earlier: Path | None = None,
     say: Callable[[str], None] = print,
 ) -> Rehearsal:
     """Runs the kinds of job behind these tables (all of the study, if None), of the stages in `only` where any are named.
 
     A kind that fails stops none of the others. The first of each stage come first, so that one of each is seen where `within_s` seconds
-    are not enough for all; the others are then `unseen`. Files lie in results/<study>/rehearsal; of them the logs stay.
+    are not enough for all; the others are then `unseen`. Files lie in results/<study>/rehearsal; of them the logs stay. earlier: the JSON
+    beside an earlier page, whose kinds are not run again unless their stage is in `only`; corpora are, since others read them.
     """
     tables = None if tables is None else list(tables)
     folder, begun = study.root / "rehearsal", time.monotonic()
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
-    wanted = [kind for kind in kinds(study, tables) if not only or kind.stage in only]
+    known = read_earlier(earlier, only) if earlier else {}
+    wanted = [kind for kind in kinds(study, tables) if not only or kind.stage in only or kind.title in known]
     theatre = Theatre(study, scale, tables, folder)
-    results, unseen = [], []
-    for kind in _breadth_first(wanted):
+    results, unseen = [(kind, known[kind.title]) for kind in wanted if kind.title in known], []
+    for kind, measured in results:
+        theatre.learn(measured)
+        predict(kind, measured, scale)
+    taken = len(results)
+    for kind in _breadth_first([kind for kind in wanted if kind.title not in known]):
         if within_s is not None and time.monotonic() - begun > within_s:
             unseen.append(kind)
             continue
@@ -71,7 +80,18 @@ def rehearse(
         if place.is_dir():
             shutil.rmtree(place)
     results.sort(key=lambda one: wanted.index(one[0]))
-    return Rehearsal(study, scale, results, unseen, time.monotonic() - begun)
+    return Rehearsal(study, scale, results, unseen, time.monotonic() - begun, taken)
+
+
+def read_earlier(file: Path, only: Iterable[str]) -> dict[str, Measured]:
+    """Returns what an earlier sitting measured, by title; without corpora and the stages in `only`. HelipError for another file."""
+    try:
+        kept = [one for one in read_json(file)["kinds"] if one["kind"].partition(" ")[0] not in ("corpus", *only)]
+        return {one["kind"]: Measured([Point(**point) for point in one["points"]], one["device"]) for one in kept}
+    except (KeyError, TypeError):
+        raise HelipError(
+            f"{file}: is not the JSON that a rehearsal of this version writes beside its page; name that, or rehearse anew"
+        ) from None
 
 
 def _breadth_first(wanted: list[Kind]) -> list[Kind]:
@@ -92,13 +112,17 @@ class Theatre:
         points = []
         for size in self.scale.sizes(kind):
             points.append(self._point(kind, size))
-            for name, value in points[-1].facts.items():
-                if isinstance(value, dict):
-                    self.facts[name] = self.facts.get(name, {}) | value
             if points[-1].failure and points[-1].seconds is None:
                 break
-        device = self.scale.device if kind.one.takes_gpu else "cpu"
-        return Measured(points, device)
+        measured = Measured(points, self.scale.device if kind.one.takes_gpu else "cpu")
+        self.learn(measured)
+        return measured
+
+    def learn(self, measured: Measured) -> None:
+        """Keeps the facts that later kinds ask for."""
+        for name, value in ((name, value) for point in measured.points for name, value in point.facts.items()):
+            if isinstance(value, dict):
+                self.facts[name] = self.facts.get(name, {}) | value
 
     def sample(self) -> Path:
         """Returns the corpus that encoders and trainings read: the largest that the rehearsal fetched, or one of made-up images."""

@@ -3,16 +3,15 @@
 import dataclasses
 import html
 import os
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from helip.io import atomic_file, machine, provenance, write_json
-from helip.planning.measured import MeasuredCost, costs_file
+from helip.io import atomic_file, provenance, write_json
+from helip.planning.measured import MeasuredCost, costs_file, read_costs
 from helip.rehearsal.fit import share
-from helip.rehearsal.kinds import Kind
+from helip.rehearsal.kinds import Kind, kinds
 from helip.rehearsal.measured import Measured
 from helip.rehearsal.rehearse import Rehearsal
 
@@ -46,7 +45,10 @@ def _cells(kind: Kind, measured: Measured) -> tuple[str, ...]:
 def markdown(rehearsal: Rehearsal) -> str:
     """Returns the table by kind with a line over it that says where, when and how large it was rehearsed."""
     scale, failed = rehearsal.scale, len(rehearsal.failed)
-    where = f"Rehearsed on {machine()}, {datetime.now(UTC).strftime('%-d %B %Y')}, in {rehearsal.seconds / 60:.0f} minutes"
+    machines = dict.fromkeys(m.origin["machine"] for _, m in rehearsal.results)
+    when = dict.fromkeys(f"{m.origin['date']}, commit {m.origin['commit']}" for _, m in rehearsal.results)
+    where = f"Rehearsed on {' and on '.join(machines)} ({'; '.join(when)}) in {rehearsal.seconds / 60:.0f} minutes"
+    where += f" and, {rehearsal.earlier} of the kinds, in an earlier sitting" if rehearsal.earlier else ""
     cut = (
         ""
         if scale.on_gpu
@@ -83,8 +85,6 @@ def page(rehearsal: Rehearsal) -> str:
 
 def costs(rehearsal: Rehearsal) -> dict[str, dict[str, Any]]:
     """Returns the entries of the file of costs: of each key the kind with the most jobs; seconds of GPU jobs only from a GPU."""
-    here = provenance(None)
-    facts = {"machine": machine(), "date": here["written"][:10], "commit": here["commit"] or "unknown"}
     chosen: dict[str, tuple[Kind, Measured]] = {}
     for kind, measured in rehearsal.results:
         if measured.seconds is not None and (kind.cost not in chosen or kind.jobs > chosen[kind.cost][0].jobs):
@@ -97,7 +97,7 @@ def costs(rehearsal: Rehearsal) -> dict[str, dict[str, Any]]:
         if tells_time:
             start = _start(kind, rehearsal)
             entry |= {"seconds": float(f"{seconds:.4g}"), "start": round(start, 1), "spread": round(measured.spread, 2)}
-        entry |= facts | {"device": measured.device}
+        entry |= measured.origin | {"device": measured.device}
         if measured.notes:
             entry["note"] = "; ".join(measured.notes)
         known = {name: value for name, value in entry.items() if value is not None}
@@ -111,12 +111,22 @@ def _start(kind: Kind, rehearsal: Rehearsal) -> float:
     return sum(m.largest.start for m in together) or next(m.largest.start for other, m in rehearsal.results if other == kind)
 
 
+def _with_earlier(rehearsal: Rehearsal, file: Path) -> dict[str, dict[str, Any]]:
+    """The costs with those of an earlier rehearsal for kinds that this one did not come to; each says its own date and commit."""
+    known = {kind.cost for kind in kinds(rehearsal.study)}
+    earlier = {key: cost.model_dump(exclude_defaults=True) for key, cost in read_costs(file).items() if key in known}
+    return earlier | costs(rehearsal)
+
+
 def write(rehearsal: Rehearsal, out: Path, costs_to: Path | None = None) -> list[Path]:
-    """Writes the page `out`, the table and the points beside it, and the costs (by default beside the study); returns the files."""
+    """Writes the page `out`, the table and the points beside it, and the costs (by default beside the study); returns the files.
+
+    A file of costs that is there keeps the entries of kinds that were not rehearsed this time.
+    """
     costs_to = costs_to or costs_file(rehearsal.study)
     entries = [{"kind": kind.title, "jobs": kind.jobs, "cost": kind.cost, **dataclasses.asdict(m)} for kind, m in rehearsal.results]
     header = "# Written by `helip rehearse`, read by `helip plan` in place of the study's assumed costs. Edit the study, not this file.\n"
-    text = header + yaml.safe_dump(costs(rehearsal), sort_keys=True, width=160)
+    text = header + yaml.safe_dump(_with_earlier(rehearsal, costs_to), sort_keys=True, width=160)
     for file, content in ((out, page(rehearsal)), (out.with_suffix(".md"), markdown(rehearsal)), (costs_to, text)):
         with atomic_file(file) as temporary:
             temporary.write_text(content)

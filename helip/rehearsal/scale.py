@@ -31,7 +31,7 @@ class Scale:
             case "train":
                 return self._batches(kind)
             case "mine":
-                return [1 << 16, 1 << 17] if self.on_gpu else [1 << 12, 1 << 13]
+                return [1 << 16, 1 << 17] if self.on_gpu else [1 << 11, 1 << 12]
             case "encode":
                 return [256] if self.on_gpu else [2 * self.batch]
             case "corpus" | "fingerprint" | "select" | "filter":

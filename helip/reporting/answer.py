@@ -7,13 +7,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from helip.config import Selection
+from helip.reporting.cells import AVERAGE, CONTRAST, Cell
 from helip.reporting.claim_rows import ClaimRow
 from helip.reporting.claims import ALPHA
 from helip.reporting.contrasts import ContrastsContent
 from helip.reporting.correction import holm
 from helip.reporting.formats import between
 from helip.reporting.headline import contrasts_sentence, question_sentence
-from helip.reporting.tables import AVERAGE, CONTRAST, Cell, TableContent
+from helip.reporting.table_content import TableContent
 from helip.study import Study, start_seed
 from helip.study.resolve import ResolvedRun
 

@@ -84,11 +84,6 @@ class ClaimRow:
         """Whether the estimate is a number of columns."""
         return self.higher is not None and self.estimate == self.higher
 
-    @property
-    def p_shown(self) -> float | None:
-        """The p-value, by Holm, of what the verdict says: of the contrary where the claim is not reproduced."""
-        return self.p_contrary_holm if self.verdict == "not reproduced" else self.p_holm
-
 
 @dataclass(frozen=True)
 class ClaimsContent:

@@ -10,14 +10,14 @@ from dataclasses import dataclass, replace
 from helip.config import Column, PrimaryContrast
 from helip.reporting.correction import benjamini_hochberg, holm
 from helip.reporting.measured import Difference, Measured
-from helip.reporting.statistics import NOTHING, Estimate, Interval, estimate
+from helip.reporting.statistics import NOTHING, Estimate, Interval, Paired, estimate
 from helip.study import Study
 
 HOW = (
     "Fixed in the study's YAML before its first run. Each row is one hypothesis: the difference in percentage points, paired by start seed "
-    "and refinement seed. The first interval is over trainings and test items, the second over trainings alone; both 95 %, Student's, "
-    "uncorrected. p-values are two-sided, over trainings and items, with the corrections of Benjamini and Hochberg and of Holm over all "
-    "{declared} declared hypotheses beside them."
+    "and refinement seed; of an interaction the difference between two such differences. The first interval is over trainings and test "
+    "items, the second over trainings alone; both 95 %, Student's, uncorrected. p-values are two-sided, over trainings and items, with the "
+    "corrections of Benjamini and Hochberg and of Holm over all {declared} declared hypotheses beside them."
 )
 
 
@@ -30,11 +30,12 @@ class ContrastRow:
     run: str  # of a mean over pairs, all of them
     against: str
     metric: str  # set.task.metric
+    beyond: str  # of an interaction, whose difference the effect is beyond: run - against, of each pair; else empty
     primary: bool
     pairs: int  # that the mean is over
-    run_value: float | None = None  # percent
-    against_value: float | None = None
-    effect: float | None = None  # percentage points: run minus against
+    run_value: float | None = None  # percent; of an interaction points: the difference itself
+    against_value: float | None = None  # of an interaction the difference that it is beyond
+    effect: float | None = None  # percentage points: the first minus the second
     ci_low: float | None = None  # 95 %, over trainings and items
     ci_high: float | None = None
     seeds_ci_low: float | None = None  # 95 %, over trainings alone
@@ -68,25 +69,29 @@ def _row(study: Study, measured: Measured, name: str, contrast: PrimaryContrast,
     set_name, _, metric_name = metric.partition(".")
     column = Column(key=set_name, label=metric, set=set_name, metric=metric_name)
     runs, others = (" ".join(names) for names in zip(*((p.run, p.against) for p in contrast.pairs), strict=True))
-    row = ContrastRow(name, contrast.question, runs, others, metric, True, len(contrast.pairs))
-    if not all(measured.is_there(run, [column]) for pair in contrast.pairs for run in (pair.run, pair.against)):
+    beyond = " ".join(f"{p.run} - {p.against}" for p in contrast.beyond)
+    row = ContrastRow(name, contrast.question, runs, others, metric, beyond, True, len(contrast.pairs))
+    if not all(measured.is_there(run, [column]) for pair in contrast.all_pairs for run in (pair.run, pair.against)):
         return replace(row, note="not run yet")
-    differences = [d for p in contrast.pairs if (d := measured.difference(p.run, p.against, [column])) is not None]
-    return _tested(row, differences, study.declaration.meaningless)
-
-
-def _tested(row: ContrastRow, differences: list[Difference], meaningless: bool) -> ContrastRow:
-    """The row with its numbers. Nothing is tested where nothing varies, or where the study's numbers mean nothing."""
-    row = replace(
-        row,
-        run_value=statistics.fmean(d.value for d in differences),
-        against_value=statistics.fmean(d.over_value for d in differences),
-        effect=statistics.fmean(d.delta for d in differences),
+    ours, theirs = (
+        [d for p in pairs if (d := measured.difference(p.run, p.against, [column])) is not None]
+        for pairs in (contrast.pairs, contrast.beyond)
     )
-    paired = [d.paired for d in differences if d.paired is not None]
-    if len(paired) < len(differences):
+    return _tested(row, ours, theirs, study.declaration.meaningless)
+
+
+def _tested(row: ContrastRow, ours: list[Difference], beyond: list[Difference], meaningless: bool) -> ContrastRow:
+    """The row with its numbers. Nothing is tested where nothing varies, or where the study's numbers mean nothing."""
+    delta = statistics.fmean(d.delta for d in ours)
+    if beyond:
+        value, over = delta, statistics.fmean(d.delta for d in beyond)
+    else:
+        value, over = (statistics.fmean(getattr(d, key) for d in ours) for key in ("value", "over_value"))
+    row = replace(row, run_value=value, against_value=over, effect=delta - over if beyond else delta)
+    paired = [d.paired for d in (*ours, *beyond) if d.paired is not None]
+    if len(paired) < len(ours) + len(beyond):
         return replace(row, note="the metric has no hits per item")
-    mean = estimate(paired)
+    mean = estimate(paired if not beyond else _exceeding(paired[: len(ours)], paired[len(ours) :]))
     row = replace(row, n_seeds=mean.n_trainings, n_items=min(d_Sn.shape[1] for p in paired for _, d_Sn in p.columns))
     if meaningless:
         return replace(row, note="the study declares its numbers meaningless: nothing is tested")
@@ -97,6 +102,16 @@ def _tested(row: ContrastRow, differences: list[Difference], meaningless: bool) 
     both, alone = mean.student_interval(), over_trainings(mean)
     p = min(1.0, 2 * min(mean.student_p(0.0, above) for above in (True, False)))
     return replace(row, ci_low=both.low, ci_high=both.high, seeds_ci_low=alone.low, seeds_ci_high=alone.high, p=p)
+
+
+def _exceeding(ours: list[Paired], beyond: list[Paired]) -> list[Paired]:
+    """Comparisons whose mean is that of `ours` minus that of `beyond`: each is scaled by how many there are for each of its side."""
+    count = len(ours) + len(beyond)
+    return [_times(p, count / len(ours)) for p in ours] + [_times(p, -count / len(beyond)) for p in beyond]
+
+
+def _times(paired: Paired, factor: float) -> Paired:
+    return replace(paired, columns=tuple((name, factor * d_Sn) for name, d_Sn in paired.columns))
 
 
 def over_trainings(mean: Estimate) -> Interval:

@@ -76,9 +76,9 @@ def _found(study: Study, measured: Measured, claim: Claim, kind: str, pairs: lis
     columns = measured.columns(study.tables[claim.table].chosen(claim.columns))
     if not all(measured.is_there(run, columns) for c in pairs for run in (c.run, c.over)):
         return None
-    kept = [(c, above_chance(measured, c.over, columns)) for c in pairs]
+    judged = [(c, above_chance(measured, c.over, columns)) for c in pairs]
     try:
-        ours = [compared(measured, claim, c, k) for c, k in kept if k]
+        ours = [compared(measured, claim, c, k) for c, k in judged if k]
     except NotRunError:
         return None
     return PositiveControl(kind, tested(measured, claim, ours, [])[0]) if ours else None

@@ -15,7 +15,8 @@ from helip.reporting.claims import Verdict
 from helip.reporting.contrasts import ContrastsContent, contrasts_content
 from helip.reporting.measured import Measured
 from helip.reporting.provenance import Contamination, Costs, Provenance, contamination, costs, provenance_of
-from helip.reporting.tables import TableContent, numbered, table_content
+from helip.reporting.table_content import TableContent, numbered
+from helip.reporting.tables import table_content
 from helip.stages import DecideClaims, contrasts_of
 from helip.stages.figure import figures_of, plotted
 from helip.stages.report import ledger

@@ -76,17 +76,17 @@ def accuracy(study: Study, measured: Measured, claim: Claim, bound: list[Compari
     if claim.than and not than:
         raise NotRunError("the study binds none of the runs whose gains it is to exceed")
     columns = _measured_columns(study, measured, wanted, [*bound, *than])
-    kept = [(c, above_chance(measured, c.over if claim.level is None else c.run, columns)) for c in bound]
+    judged = [(c, above_chance(measured, c.over if claim.level is None else c.run, columns)) for c in bound]
     beyond = [(c, above_chance(measured, c.over, columns)) for c in than]
-    dropped = [f"{study.run(c.over).start or c.over}:{one.key}" for c, k in (*kept, *beyond) for one in columns if one not in k]
+    dropped = [f"{study.run(c.over).start or c.over}:{one.key}" for c, k in (*judged, *beyond) for one in columns if one not in k]
     notes = [f"{len(columns)} of {len(wanted)} columns"] if len(columns) < len(wanted) else []
     notes += [f"{len(bound)} of {len(claim.comparisons)} comparisons"] if len(bound) < len(claim.comparisons) else []
-    if not any(k for _, k in kept) or (beyond and not any(k for _, k in beyond)):
+    if not any(k for _, k in judged) or (beyond and not any(k for _, k in beyond)):
         everything = [compared(measured, claim, c, columns) for c in bound]
         effect = _effect(measured, claim, everything, [])
         effect = replace(effect, p_for=1.0, p_against=1.0, interval=None, undecided="the start is at chance on every column")
     else:
-        ours = [compared(measured, claim, c, k) for c, k in kept if k]
+        ours = [compared(measured, claim, c, k) for c, k in judged if k]
         effect = _effect(measured, claim, ours, [compared(measured, claim, c, k) for c, k in beyond if k])
     notes += [effect.note] if effect.note else []
     return replace(effect, of=len(claim.comparisons), left_out=tuple(dict.fromkeys(dropped)), note=", ".join(notes))

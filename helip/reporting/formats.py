@@ -1,6 +1,6 @@
 """Numbers as pages print them."""
 
-from helip.reporting.tables import Cell
+from helip.reporting.cells import Cell
 
 MINUS = "\N{MINUS SIGN}"
 

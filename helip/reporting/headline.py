@@ -1,10 +1,11 @@
 """One sentence for a colleague: the answer, how sure it is, and what it rests on. A report and each table begin with it."""
 
+from helip.reporting.cells import AVERAGE, CONTRAST, Cell
 from helip.reporting.claim_rows import ClaimRow
 from helip.reporting.claims import ALPHA
 from helip.reporting.contrasts import ContrastRow, ContrastsContent
 from helip.reporting.formats import between, p_value, signed
-from helip.reporting.tables import AVERAGE, CONTRAST, Cell, Row, TableContent, numbered
+from helip.reporting.table_content import Row, TableContent, numbered
 from helip.study import Study
 
 MEANINGLESS = "The study declares its numbers meaningless: it shows that everything runs, and decides nothing."
@@ -67,6 +68,8 @@ def table_sentence(table: TableContent) -> str:
     if table.is_of_times:
         took = ", ".join(f"{c.value:.2f} minutes by {c.method} on {c.corpus}" for c in table.cells)
         return f"Mining took {took}." if took else "No mining was timed yet."
+    if table.is_of_pairs:
+        return _pairs_sentence(table)
     measured = [c for c in map(_key_cell, table.compared) if c.delta_p is not None]
     compared = [c for c in measured if c.arm not in (CONTRAST, "control") and not c.is_pooled]
     if not compared:
@@ -76,6 +79,17 @@ def table_sentence(table: TableContent) -> str:
     many = f"{above} of {len(compared)} refinements {_are(above)} above plain continued training and {below} below it"
     helip = [f"{c.corpus} {c.method} gains {between(c)} points over {c.n_seeds} trainings" for c in compared if c.arm == "helip"][:1]
     return f"On {where}, {many} (95 %, each by itself, uncorrected){'; ' if helip else ''}{''.join(helip)}."
+
+
+def _pairs_sentence(table: TableContent) -> str:
+    if not table.cells:
+        return "No pair set was judged yet."
+    first = next(iter(table.labels))
+    cells = [cell for cell in table.cells if cell.column == first and cell.value == cell.value]
+    if not cells:
+        return "The numbers stand by themselves."
+    low, high = (pick(cells, key=lambda cell: cell.value) for pick in (min, max))
+    return f"{table.labels[first]}: from {low.value:.2f} ({low.method}) to {high.value:.2f} ({high.method})."
 
 
 def _key_cell(row: Row) -> Cell:

@@ -3,6 +3,7 @@
 import statistics
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 import numpy as np
 
@@ -73,10 +74,10 @@ def _caveats(study: Study, names: list[tuple[str, str]]) -> list[str]:
     return caveats
 
 
-def _draws_of_mean(values_n: np.ndarray, seed: int, resamples: int = RESAMPLES, kept: int = 2000) -> np.ndarray:
+def _draws_of_mean(values_n: np.ndarray, seed: int, resamples: int = RESAMPLES, drawn_one_by_one: int = 2000) -> np.ndarray:
     """Bootstrap draws of a mean; of many values the mean is normal, and it is drawn as such."""
     rng = np.random.default_rng(seed)
-    if len(values_n) > kept:
+    if len(values_n) > drawn_one_by_one:
         return rng.normal(values_n.mean(), values_n.std() / np.sqrt(len(values_n)), resamples)
     return rng.multinomial(len(values_n), np.full(len(values_n), 1 / len(values_n)), resamples) @ values_n / len(values_n)
 
@@ -96,14 +97,27 @@ def minutes(study: Study, claim: Claim, bound: list[Comparison]) -> Effect:
                   len(bound), len(claim.comparisons), weakest=weakest(claim, bound, each), note=note)  # fmt: skip
 
 
+RELEASED_EPOCH = 2  # samples for each pair of the corpus: the released sampler takes every pair as base and a hard pair with each
+
+
 def epochs(study: Study, claim: Claim, bound: list[Comparison]) -> Effect:
-    """Returns the passes over the corpus that the longest training took: arithmetic, decided from what the trainings recorded."""
-    passes = []
+    """Returns the epochs, as the released sampler counts them (2 N samples), that the longest of the exported models was trained for.
+
+    Arithmetic, decided from what the trainings recorded: what was trained after the exported step gave that model nothing.
+    """
+    taken = []
     for run, seed in ((study.run(c.run), seed) for c in bound for seed in study.run(c.run).seeds):
         file, manifest = model_of(study, run.name, seed).folder / "train.json", BuildCorpus(study, run.corpus).output
         if not file.exists() or not manifest.exists():
             raise NotRunError(f"{run.name} is not trained yet")
-        passes.append(read_json(file)["steps"] * run.recipe.batch_size / read_json(manifest)["size"])
-    is_so = max(passes) <= claim.margin
+        taken.append(_exported_step(read_json(file)) * run.recipe.batch_size / (RELEASED_EPOCH * read_json(manifest)["size"]))
+    is_so = max(taken) <= claim.margin
     compared = len(bound), len(claim.comparisons)
-    return Effect(max(passes), None, float(not is_so), float(is_so), None, None, *compared, note="passes over the corpus")
+    return Effect(
+        max(taken), None, float(not is_so), float(is_so), None, None, *compared, note="2 N samples an epoch, to the exported step"
+    )
+
+
+def _exported_step(record: dict[str, Any]) -> int:
+    """The step whose weights a training exported: before it forgot too much, the best on validation, or the last."""
+    return int(next(record[name] for name in ("retained_step", "best_step", "steps") if name in record))

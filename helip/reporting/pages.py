@@ -18,11 +18,13 @@ from helip.errors import HelipError
 from helip.io import atomic_file, atomic_folder
 from helip.reporting.claim_rows import ClaimRow, ClaimsContent, claims_content
 from helip.reporting.contrasts import ContrastRow, ContrastsContent, contrasts_content
+from helip.reporting.csv_files import write_csv
 from helip.reporting.document import Contents, document, drawn_figures, everything, forest, question_table
 from helip.reporting.formats import between, p_value, signed
 from helip.reporting.headline import table_sentence
 from helip.reporting.measured import Measured
-from helip.reporting.tables import FIELDS, TableContent, table_content, write_csv
+from helip.reporting.table_content import TableContent
+from helip.reporting.tables import table_content
 from helip.stages import DecideClaims, DrawFigure, MakeTable, contrasts_of
 from helip.stages.figure import figures_of, measurable_pairs
 from helip.stages.table import tables_of
@@ -115,7 +117,7 @@ def write_table(study: Study, name: str, finished: bool = False) -> str:
 
 def _write_table(study: Study, table: TableContent) -> str:
     page = table_markdown(table)
-    write_csv(study.root / f"{table.name}.csv", FIELDS, table.cells)
+    write_csv(study.root / f"{table.name}.csv", table.fields, table.cells)
     _write(study.root / f"{table.name}.md", page)
     _write(study.root / f"{table.name}.tex", table_latex(table))
     return page

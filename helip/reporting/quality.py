@@ -8,7 +8,7 @@ import numpy as np
 
 from helip.io import read_json
 from helip.mining.pairs import PairSet
-from helip.reporting.tables import write_csv
+from helip.reporting.csv_files import write_csv
 from helip.stages import BuildCorpus, Mine
 from helip.stages.figure import measurable_pairs, selection_files
 from helip.study import Study

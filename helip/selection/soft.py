@@ -21,21 +21,21 @@ class Soft:
     digest: str = ""
 
 
-def of_selection(keep: Path, kept: np.ndarray) -> Soft | None:
+def of_selection(file: Path, keep: np.ndarray) -> Soft | None:
     """Returns how a selection's pairs are drawn, by the scores.npy and selection.json beside its keep.npy; None where all are drawn alike.
 
-    kept: the mask [N] in keep.npy. Scores are standardised over the kept pairs. HelipError where the scores are missing or of another
-    corpus.
+    file: the selection's keep.npy. keep: bool [N], the mask in it. Scores are standardised over the pairs that it selects.
+    HelipError where the scores are missing or of another corpus.
     """
-    beside = keep.with_name("selection.json")
+    beside = file.with_name("selection.json")
     declared = read_json(beside).get("declaration", {}) if beside.is_file() else {}
     if declared.get("sampling", "hard") == "hard":
         return None
     fields = ("sampling", "spread", "penalty", "repeats")
     spec = Selection.model_validate({name: declared[name] for name in fields if name in declared})
-    file, logits = keep.with_name("scores.npy"), np.zeros(len(kept))
-    logits[kept] = as_logits(read_column(file, len(kept))[kept], spec.spread)
-    return Soft(logits, spec.penalty, spec.repeats, digest([spec, file_digest(file)]))
+    scores, logits = file.with_name("scores.npy"), np.zeros(len(keep))
+    logits[keep] = as_logits(read_column(scores, len(keep))[keep], spec.spread)
+    return Soft(logits, spec.penalty, spec.repeats, digest([spec, file_digest(scores)]))
 
 
 def soft_cap_sampling(

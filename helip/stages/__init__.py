@@ -21,6 +21,7 @@ from helip.stages.evaluate import Evaluate, Probe, metrics_file
 from helip.stages.evaluation_set import BuildEvaluationSet
 from helip.stages.figure import DrawFigure
 from helip.stages.filter import Filter, drawn_pairs
+from helip.stages.judge import JudgePairs
 from helip.stages.mine import Mine, MineShard, pairs_of
 from helip.stages.report import DecideClaims, Track, WriteReport
 from helip.stages.select import Select, selection_of
@@ -32,18 +33,18 @@ from helip.study import Study
 
 # In the order of the work, which is that of the plan.
 STAGES: tuple[type[Stage], ...] = (
-    BuildCorpus, Fingerprint, BuildEvaluationSet, CheckContamination, CheckData, TrainEncoder, Encode, MineShard, Mine, Select, Filter,
-    EncodeViews, Train, Sweep, Interpolate, Evaluate, Probe, MakeTable, DrawFigure, DecideContrasts, DecideClaims,
+    BuildCorpus, Fingerprint, BuildEvaluationSet, CheckContamination, CheckData, TrainEncoder, Encode, MineShard, Mine, JudgePairs, Select,
+    Filter, EncodeViews, Train, Sweep, Interpolate, Evaluate, Probe, MakeTable, DrawFigure, DecideContrasts, DecideClaims,
     WriteReport, Answer, Track,
 )  # fmt: skip
 BY_NAME = {stage.name: stage for stage in STAGES}
 
 __all__ = [
     "BY_NAME", "STAGES", "Answer", "BuildCorpus", "BuildEvaluationSet", "CheckContamination", "CheckData", "DecideClaims",
-    "DecideContrasts", "DrawFigure", "Encode", "EncodeViews", "Evaluate", "Filter", "Fingerprint", "How", "Interpolate", "MakeTable",
-    "Mine", "MineShard", "Probe", "Select", "Stage", "Sweep", "Track", "Train", "TrainEncoder", "Work", "WriteReport", "artefact",
-    "contamination_of", "contrasts_of", "data_check", "drawn_pairs", "make", "metrics_file", "model_of", "pairs_of", "selection_of",
-    "tables_of",
+    "DecideContrasts", "DrawFigure", "Encode", "EncodeViews", "Evaluate", "Filter", "Fingerprint", "How", "Interpolate", "JudgePairs",
+    "MakeTable", "Mine", "MineShard", "Probe", "Select", "Stage", "Sweep", "Track", "Train", "TrainEncoder", "Work", "WriteReport",
+    "artefact", "contamination_of", "contrasts_of", "data_check", "drawn_pairs", "make", "metrics_file", "model_of", "pairs_of",
+    "selection_of", "tables_of",
 ]  # fmt: skip
 
 

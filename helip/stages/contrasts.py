@@ -28,7 +28,7 @@ class DecideContrasts(Stage):
         for contrast in self.study.declaration.contrasts.values():
             for set_name, task in dict.fromkeys(tuple(metric.split(".")[:2]) for metric in contrast.metrics):
                 kind = Probe if task == "probe" else Evaluate
-                for run in dict.fromkeys(name for pair in contrast.pairs for name in (pair.run, pair.against)):
+                for run in dict.fromkeys(name for pair in contrast.all_pairs for name in (pair.run, pair.against)):
                     for seed in self.study.run(run).seeds:
                         files[metrics_file(self.study, run, seed, set_name, task)] = kind(self.study, run, seed)
         return files

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from helip.config import Corpus as Declaration
-from helip.config import DownloadedCorpus, MismatchedCorpus, TrainPartCorpus, UnionCorpus
+from helip.config import DownloadedCorpus, MismatchedCorpus, SubsetCorpus, TrainPartCorpus, UnionCorpus
 from helip.errors import HelipError
 from helip.io import digest, read_json
 from helip.stages.base import How, Stage, Work
@@ -30,7 +30,7 @@ class BuildCorpus(Stage):
         match declared:
             case UnionCorpus(of=members):
                 return [BuildCorpus(self.study, member) for member in members]
-            case MismatchedCorpus(of=base):
+            case MismatchedCorpus(of=base) | SubsetCorpus(of=base):
                 return [BuildCorpus(self.study, base)]
             case TrainPartCorpus(of=whole):
                 return [BuildCorpus(self.study, whole)]
@@ -64,6 +64,7 @@ class BuildCorpus(Stage):
         from helip.data.mismatched import mismatch
         from helip.data.parts import train_part
         from helip.data.report import report
+        from helip.data.subset import subset
         from helip.download.corpora import download, join
 
         inputs, workers = {"corpus_digest": self.digest}, how.workers or self.resources().threads
@@ -75,6 +76,9 @@ class BuildCorpus(Stage):
                 corpus = join(declared, list(members.values()), self.folder, inputs | {n: c.digest for n, c in members.items()})
             case TrainPartCorpus():
                 corpus = train_part(declared, Corpus.open(self.needs()[0].folder), self.folder, inputs)
+            case SubsetCorpus():
+                (whole,) = self.needs()
+                corpus = subset(declared, Corpus.open(whole.folder), self.folder, inputs)
             case MismatchedCorpus():
                 (base,) = self.needs()
                 corpus = mismatch(declared, Corpus.open(base.folder), self.folder, inputs)

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from helip.config import Encoder, MismatchedCorpus, RunEncoder, SelfSupervisedEncoder, UnionCorpus
+from helip.config import Encoder, MismatchedCorpus, RunEncoder, SelfSupervisedEncoder, SubsetCorpus, UnionCorpus
 from helip.stages.base import How, Stage, Work
 from helip.stages.corpus import BuildCorpus
 from helip.stages.encode_views import EncodeViews, views_of
@@ -32,9 +32,13 @@ class Encode(Stage):
         return [Encode(self.study, member, self.encoder) for member in declared.of] if isinstance(declared, UnionCorpus) and not own else []
 
     def base(self) -> "Encode | None":
-        """Returns the features that these are in another order: of the corpus whose captions were swapped."""
+        """Returns the features whose rows these are: of the corpus whose captions were swapped, or of which this is a subset; none where
+        frozen trunks were asked of this corpus already.
+        """
         declared = self.study.corpus(self.corpus)
-        return Encode(self.study, declared.of, self.encoder) if isinstance(declared, MismatchedCorpus) else None
+        if not isinstance(declared, MismatchedCorpus | SubsetCorpus) or self.views() is not None:
+            return None
+        return Encode(self.study, declared.of, self.encoder)
 
     def trained(self) -> Stage | None:
         """Returns the artefact that holds the encoder's weights, where they come from the study itself: an encoder, or a run's tower."""
@@ -68,7 +72,7 @@ class Encode(Stage):
     def make(self, how: How) -> str:
         from helip import encoders
         from helip.data.corpus import Corpus
-        from helip.data.mismatched import source_of
+        from helip.data.subset import origin_of
         from helip.encoders import cache, union
         from helip.encoders.features import Features
         from helip.encoders.rearranged import rearrange
@@ -81,7 +85,8 @@ class Encode(Stage):
             return f"{rows} features of {len(members)} corpora"
         if base := self.base():
             of = Features.open(base.folder, Corpus.open(BuildCorpus(self.study, base.corpus).folder).digest)
-            rows = rearrange(of, None if of.metadata["modality"] == "image" else source_of(corpus.folder), corpus.digest, self.folder)
+            image_N, text_N = origin_of(corpus.folder)
+            rows = rearrange(of, image_N if of.metadata["modality"] == "image" else text_N, corpus.digest, self.folder)
             return f"{rows} features of {base.corpus}"
         views, trained = self.views(), self.trained()
         if views is not None and trained is not None:

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from helip.config import FrozenModel, MismatchedCorpus
+from helip.config import FrozenModel, MismatchedCorpus, SubsetCorpus
 from helip.errors import HelipError
 from helip.stages.base import How, Stage, Work
 from helip.stages.corpus import BuildCorpus
@@ -43,9 +43,9 @@ class EncodeViews(Stage):
         return [model.views, model.crop_scale, self.study.encoder(model.image_trunk), self.study.encoder(model.text_trunk), *cut]
 
     def base(self) -> "EncodeViews | None":
-        """Returns the features that these are in another order: of the corpus whose captions were swapped."""
+        """Returns the features whose rows these are: of the corpus whose captions were swapped, or of which this is a subset."""
         declared = self.study.corpus(self.corpus)
-        return EncodeViews(self.study, declared.of, self.model) if isinstance(declared, MismatchedCorpus) else None
+        return EncodeViews(self.study, declared.of, self.model) if isinstance(declared, MismatchedCorpus | SubsetCorpus) else None
 
     def needs(self) -> list[Stage]:
         return [BuildCorpus(self.study, self.corpus), *filter(None, [self.base()])]
@@ -65,7 +65,7 @@ class EncodeViews(Stage):
         if base := self.base():
             of = Corpus.open(BuildCorpus(self.study, base.corpus).folder)
             rearrange_features(self.declared, of, base.folder, corpus, self.folder)
-            return f"views of {len(corpus)} images, and the captions of {base.corpus} in another order"
+            return f"views of {len(corpus)} images and their captions, from those of {base.corpus}"
         workers = loader_workers(how.workers, device)
         dtype = "float16" if self.declared.unfrozen_blocks else "float32"  # the input of blocks is ten times as wide as a feature
         features = encode_corpus(self.declared, self.trunks(device), corpus, self.folder, workers=workers, dtype=dtype)

@@ -98,6 +98,6 @@ class Track(Stage):
         from pkgutil import resolve_name  # reporting stands above the stages
 
         store = self.study.root.parent / "mlflow.db"
-        counts = resolve_name("helip.reporting.tracking:import_everywhere")(self.study, store)
+        counts = resolve_name("helip.reporting.tracking.importing:import_everywhere")(self.study, store)
         write_json(self.output, {"store": str(store), **counts})
         return f"{store}: {counts['imported']} runs imported, {counts['unchanged']} unchanged"

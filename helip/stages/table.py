@@ -7,6 +7,7 @@ from helip.config import Table
 from helip.errors import HelipError
 from helip.stages.base import How, Stage
 from helip.stages.evaluate import Evaluate, Probe, metrics_file
+from helip.stages.judge import JudgePairs
 from helip.stages.mine import Mine, pairs_of
 from helip.study import Study
 
@@ -39,7 +40,7 @@ class MakeTable(Stage):
 
     def compared(self) -> set[str]:
         """The runs that its rows show, and what each is measured against: its control, and the control's start."""
-        runs = set(self.runs())
+        runs = set() if self.declared.is_of_pairs else set(self.runs())
         while more := {over for run in runs if (over := self.study.control_of(run))} - runs:
             runs |= more
         return runs
@@ -65,11 +66,25 @@ class MakeTable(Stage):
             return []
         return list(dict.fromkeys(pairs_of(self.study, run) for run in self.runs() if self.study.run(run).pairs))
 
+    def dropping(self) -> dict[str, Mine]:
+        """Returns the pair set of each row that leaves out its noise, where the table shows how much that is."""
+        runs = [run for run in self.runs() if self.study.run(run).drops_noise] if self.declared.dropped else []
+        return {run: pairs_of(self.study, run) for run in runs}
+
+    def _mined(self) -> list[Mine]:
+        return list(dict.fromkeys([*self.timed(), *self.dropping().values()]))
+
     def needs(self) -> list[Stage]:
-        return [*dict.fromkeys(self._measured().values()), *self.timed()]
+        return [*dict.fromkeys(self._measured().values()), *self._mined(), *self.judged()]
+
+    def judged(self) -> list[JudgePairs]:
+        """Returns the judgements of pair sets that it shows."""
+        if not self.declared.is_of_pairs:
+            return []
+        return list(dict.fromkeys(JudgePairs(self.study, self.study.pairs_name(self.study.run(run))) for run in self.runs()))
 
     def inputs(self) -> list[Path]:
-        return [*self.metrics(), *(pairs.output for pairs in self.timed())]
+        return [*self.metrics(), *(one.output for one in (*self._mined(), *self.judged()))]
 
     def make(self, how: How) -> str:
         from pkgutil import resolve_name  # reporting stands above the stages

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from helip.models.loading import Clip
     from helip.stages.sweep import Sweep
     from helip.training.distributed import DistributedContext
-    from helip.training.loop import TrainJob
+    from helip.training.job import TrainJob
 
 MODEL_FILES = ("open_clip_model.safetensors", "open_clip_config.json", "curve.csv", "train.json")
 
@@ -135,7 +135,7 @@ class Train(Stage):
         from helip.stages.filter import drawn_pairs
         from helip.stages.select import selection_of
         from helip.training import frozen
-        from helip.training.loop import TrainJob
+        from helip.training.job import TrainJob
 
         study, run = self.study, self.study.run(self.run)
         corpus = Corpus.open(BuildCorpus(study, run.corpus).folder)
@@ -149,7 +149,7 @@ class Train(Stage):
             keep = read_keep(selected.output, len(corpus))
             inputs["selection"], soft = file_digest(selected.output), of_selection(selected.output, keep)
             inputs |= {"sampling": soft.digest} if soft else {}
-        follower = resolve_name("helip.reporting.tracking_live:follower")
+        follower = resolve_name("helip.reporting.tracking.live:follower")
         validation = None
         if (validated := validation_of(study, run)) is not None:
             validation = Corpus.open(validated.folder)

@@ -10,6 +10,7 @@ from helip.config import (
     HeldOutSet,
     RunEncoder,
     SelfSupervisedEncoder,
+    SubsetCorpus,
     TrainPartCorpus,
     UnionCorpus,
     check_frozen,
@@ -38,7 +39,7 @@ def check(study: "Study", folder: Path) -> None:
 def _check_parts(study: "Study") -> None:
     corpora = study.declaration.corpora
     for name, corpus in corpora.items():
-        if isinstance(corpus, TrainPartCorpus) and isinstance(corpora.get(corpus.of, corpus), TrainPartCorpus | UnionCorpus):
+        if isinstance(corpus, TrainPartCorpus) and isinstance(corpora.get(corpus.of, corpus), TrainPartCorpus | UnionCorpus | SubsetCorpus):
             raise HelipError(f"{study.file}: corpora -> {name}: of names '{corpus.of}', which is no corpus with samples of its own")
     for name, declared in study.declaration.evaluation.items():
         if isinstance(declared, HeldOutSet) and not isinstance(corpora.get(declared.of), TrainPartCorpus):

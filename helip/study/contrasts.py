@@ -19,7 +19,7 @@ def check_contrasts(study: "Study") -> None:
 
 
 def _check_runs(study: "Study", where: str, contrast: PrimaryContrast) -> None:
-    for pair in contrast.pairs:
+    for pair in contrast.all_pairs:
         for run in (pair.run, pair.against):
             if run not in study.runs:
                 why = "the study binds no corpus, model or encoder for it" if run in study.declared else "there is no such run"

@@ -61,6 +61,11 @@ class ResolvedRun(ConfigModel):
         return self.recipe.arm if isinstance(self.recipe, Refinement) else "start"
 
     @property
+    def drops_noise(self) -> bool:
+        """Whether the targets without hard pairs are left out of its training."""
+        return isinstance(self.recipe, Refinement) and self.pairs is not None and self.recipe.drop_noise
+
+    @property
     def is_plain_control(self) -> bool:
         """Continued training and nothing else: what every other refinement of the same start must beat."""
         recipe = self.recipe

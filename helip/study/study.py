@@ -22,6 +22,7 @@ from helip.config import (
     Resources,
     Selection,
     StudyConfig,
+    SubsetCorpus,
     Table,
     TrainConfig,
     TrainPartCorpus,
@@ -60,6 +61,16 @@ def _as_long(a: TrainConfig, b: TrainConfig) -> bool:
     return (a.steps, a.epochs, a.batch_size) == (b.steps, b.epochs, b.batch_size)
 
 
+def _made_of(corpus: Corpus) -> tuple[str, ...]:
+    """The corpora that a union, a subset or a corpus with swapped captions is made of."""
+    match corpus:
+        case UnionCorpus(of=members):
+            return members
+        case MismatchedCorpus(of=base) | SubsetCorpus(of=base):
+            return (base,)
+    return ()
+
+
 class Study:
     """A study and what of the paper it binds. `runs` are those it can build, `left_out` the others. Never imports torch.
 
@@ -69,8 +80,9 @@ class Study:
     def __init__(self, name: str, experiments: Path = Path("experiments"), results: Path = Path("results")):
         self.name, self.file = name, experiments / "studies" / f"{name}.yaml"
         if not self.file.exists():
-            known = ", ".join(names(experiments)) or "none"
-            raise HelipError(f"{self.file}: there is no study '{name}'; the studies are {known}")
+            known = names(experiments)
+            those = f"the studies are {', '.join(known)}" if known else "no study is there: go to the project's folder"
+            raise HelipError(f"{self.file}: there is no study '{name}'; {those}")
         self.declaration: StudyConfig = read_yaml(self.file, StudyConfig)
         self.tables: dict[str, Table] = read_yaml(experiments / "paper" / "tables.yaml", dict[Name, Table])
         self.claims: dict[str, Claim] = read_yaml(experiments / "paper" / "claims.yaml", dict[Name, Claim])
@@ -160,6 +172,9 @@ class Study:
                 return self.declared_size(whole)
             case MismatchedCorpus(of=base):
                 return self.declared_size(base)
+            case SubsetCorpus(of=whole, share=share):
+                pairs = self.declared_size(whole)
+                return None if pairs is None else round(share * pairs)
             case UnionCorpus(of=members, published_size=None):
                 return total(self.declared_size(m) for m in members)
             case declared:
@@ -180,10 +195,10 @@ class Study:
         """The corpora that some run trains on or that those are made of, unions and mismatched ones left out: each holds samples of its
         own.
         """
-        used, bound = {r.corpus for r in self.runs.values()}, self.declaration.corpora
-        members = {c for u in used if isinstance(union := bound[u], UnionCorpus) for c in union.of}
-        bases = {of.of for u in used if isinstance(of := bound[u], MismatchedCorpus)}
-        return [c for c in bound if c in used | members | bases and not isinstance(bound[c], UnionCorpus | MismatchedCorpus)]
+        bound, behind = self.declaration.corpora, {r.corpus for r in self.runs.values()}
+        while more := {base for c in behind for base in _made_of(bound[c])} - behind:
+            behind |= more
+        return [c for c in bound if c in behind and not isinstance(bound[c], UnionCorpus | MismatchedCorpus | SubsetCorpus)]
 
     def selection_name(self, run: str) -> str:
         """Returns score.keep, then whatever the run sets differently from the defaults: s_clip_loss.keep0.9. A mixture's scores are

@@ -80,13 +80,13 @@ def _clashes(values: dict[int, int]) -> bool:
 
 def _concepts(world_seed: int, classes: int) -> Analogue:
     """Concepts of all frequencies; one that only adds a second object to another is left out, as it would fit both names."""
-    kept = np.empty((0, len(v.ATTRIBUTES)), np.int8)
+    concepts = np.empty((0, len(v.ATTRIBUTES)), np.int8)
     for row in grow(world_seed)[generator(EVALUATION, world_seed, 301).permutation(CONCEPTS)]:
-        if not (true_of(row, row != v.ABSENT, kept) | true_of(kept, kept != v.ABSENT, row)).any():
-            kept = np.concatenate([kept, row[None]])
-        if len(kept) == classes:
+        if not (true_of(row, row != v.ABSENT, concepts) | true_of(concepts, concepts != v.ABSENT, row)).any():
+            concepts = np.concatenate([concepts, row[None]])
+        if len(concepts) == classes:
             break
-    return Analogue(kept, kept != v.ABSENT)
+    return Analogue(concepts, concepts != v.ABSENT)
 
 
 def show(one: Analogue, label: int, world_seed: int, rng: np.random.Generator) -> np.ndarray:

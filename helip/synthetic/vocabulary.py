@@ -24,7 +24,6 @@ FAMILIES = {
     "insect": ("beetle", "butterfly", "ant", "bee", "moth", "dragonfly"),
 }
 FAMILY_NAMES = tuple(FAMILIES)
-SPECIES = tuple(name for names in FAMILIES.values() for name in names)  # species id = family * 6 + part
 TEXTURES = (
     ("plain", "solid", "unpatterned"),
     ("striped", "stripy"),

@@ -6,7 +6,6 @@ from datetime import timedelta
 
 import torch
 import torch.distributed as dist
-from timm.layers import convert_sync_batchnorm
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
@@ -36,6 +35,8 @@ class DistributedContext:
             return module
         # Buffers are alike in all processes or, batch statistics on a CPU, each one's own; sending DeCLIP's queue each step would be dear.
         if self.device.type == "cuda":
+            from timm.layers import convert_sync_batchnorm
+
             synchronised = convert_sync_batchnorm(module)  # timm's: torch's would drop the activation in timm's own normalisations
             return DistributedDataParallel(synchronised, device_ids=[self.device.index], broadcast_buffers=False)
         return DistributedDataParallel(module, broadcast_buffers=False)

@@ -64,11 +64,6 @@ class Duplicates:
     def __len__(self) -> int:
         return len(self.labels)
 
-    @property
-    def equal_pairs(self) -> int:
-        """The number of pairs that have an equal in image or caption."""
-        return int((self.labels >= 0).any(1).sum())
-
     @cached_property
     def groups(self) -> np.ndarray:
         """int64 [N]: pairs that are equal, or joined by a chain of equal ones, have the same number."""

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from helip.evaluation.sets import EvaluationSet
     from helip.models.loading import Clip
     from helip.training.distributed import DistributedContext
-    from helip.training.loop import TrainJob
+    from helip.training.job import TrainJob
 
 
 def run(
@@ -46,8 +46,8 @@ def _train_here(
     job_factory: Any, retention_set: Any, device: str | None, workers: int | None, report: Callable[[], None] | None, listening: Interrupts
 ) -> int:
     from helip.training.distributed import join, leave
-    from helip.training.jobs import prepare
     from helip.training.loop import train
+    from helip.training.preparation import prepare
 
     context = join(device)
     try:

@@ -7,6 +7,7 @@ import time
 from collections.abc import AsyncGenerator, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from snakemake_interface_common.exceptions import WorkflowError
 from snakemake_interface_executor_plugins.executors.base import SubmittedJobInfo
@@ -14,6 +15,7 @@ from snakemake_interface_executor_plugins.executors.remote import RemoteExecutor
 from snakemake_interface_executor_plugins.jobs import JobExecutorInterface
 
 from . import reasons
+from .job import ShellJob
 from .ledger import Ledger
 from .planning import Submission, plan
 from .queue import ALIVE, NODES_FAULT, LocalQueue, Result, SlurmQueue, Verdict, attempts_after, read_results, verdict
@@ -100,7 +102,7 @@ class Executor(RemoteExecutor):
             submission.record = replace(submission.record, place=in_array, folder=str(folder), submitted=now)
             self.ledger.write(submission.record)
         try:
-            ids = submit(self.settings.cluster, folder, parameters, first.requeues, [s.job for _, s in batch], say=self.logger.warning)
+            ids = self._handed_over(folder, parameters, first.requeues, [s.job for _, s in batch])
         except SubmissionError as error:
             for job, submission in batch:
                 self.ledger.forget(submission.record.work)
@@ -111,6 +113,10 @@ class Executor(RemoteExecutor):
             self.ledger.write(submission.record)
             self.logger.info(f"{job.name}: {self.settings.cluster} job {job_id}, log {paths_of(folder, job_id).stdout}")
             self._submitted(job, submission)
+
+    def _handed_over(self, folder: Path, parameters: dict[str, Any], requeues: int, work: list[ShellJob]) -> list[str]:
+        settings = self.settings
+        return submit(settings.cluster, folder, parameters, requeues, work, self.logger.warning, settings.patience_s)
 
     def _submitted(self, job: JobExecutorInterface, submission: Submission) -> None:
         info = SubmittedJobInfo(job, submission.record.job_id, {"submission": submission})
@@ -125,7 +131,7 @@ class Executor(RemoteExecutor):
         self._remember_nodes(info)
         parameters = leaving_out(old.parameters, self._failed_nodes.get(old.record.work, ()))
         try:
-            (job_id,) = submit(self.settings.cluster, folder, parameters, old.requeues, [old.job], say=self.logger.warning)
+            (job_id,) = self._handed_over(folder, parameters, old.requeues, [old.job])
         except SubmissionError as error:
             self._fail(info, str(error))
             return None

@@ -23,5 +23,6 @@ class ExecutorSettings(ExecutorSettingsBase):
     )
     warning_s: int = field(default=120, metadata={"help": "Seconds from the warning of a job to its time limit: a training saves in them."})
     poll_s: int = field(default=20, metadata={"help": "Seconds between two questions to Slurm; each asks for all jobs at once."})
+    patience_s: int = field(default=3600, metadata={"help": "Seconds that a submission waits for a Slurm that does not answer."})
     ask_failed_nodes: bool = field(default=False, metadata={"help": "Ask nodes that failed a job again; without it they are left out."})
     array: int = field(default=500, metadata={"help": "Most jobs in one Slurm array (below the cluster's MaxArraySize); 1: no arrays."})

@@ -1,10 +1,11 @@
 """Handing work to submitit: one job, or several alike as one Slurm array."""
 
 import os
+import subprocess
 import time
 import uuid
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +15,10 @@ from submitit.core.utils import FailedJobError, JobPaths
 from .job import ShellJob
 from .request import SubmissionError
 
-PATIENCE_S = 3600.0  # a controller that is restarted, or moved, may be silent for half an hour
 PAUSE_S = 5.0
-BUSY = ("Unable to contact slurm controller", "Resource temporarily unavailable")  # sbatch certainly submitted nothing
+# What sbatch says when Slurm did not answer. After the last it may have taken the job, which then waits a minute for its work and ends:
+# submitit hands that over by the job's id, and nobody heard the id.
+SILENT = ("Unable to contact slurm controller", "Resource temporarily unavailable", "Socket timed out")
 TORCHRUN = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT")
 NOT_FOR_JOBS = ("SNAKEMAKE_PROFILE", "CUDA_VISIBLE_DEVICES", "HELIP_LEASES", *TORCHRUN)
 
@@ -49,26 +51,42 @@ def paths_of(folder: Path | str, job_id: str) -> JobPaths:
 
 
 def submit(cluster: str, folder: Path, parameters: dict[str, Any], requeues: int, work: Sequence[ShellJob],
-           say: Callable[[str], None] = print, patience_s: float = PATIENCE_S) -> list[str]:  # fmt: skip
+           say: Callable[[str], None], patience_s: float) -> list[str]:  # fmt: skip
     """Submits the work and returns the job ids, 7_0, 7_1 ... for an array; waits for a silent controller, and says so each minute.
 
     Raises:
-        SubmissionError: the scheduler would not take it, with what it said.
+        SubmissionError: the scheduler would not take it, with what it said, or was silent for `patience_s` seconds.
     """
     deadline, told = time.monotonic() + patience_s, float("-inf")
     while True:
         try:
-            return _submitted(cluster, folder, parameters, requeues, work)
+            ids = _submitted(cluster, folder, parameters, requeues, work)
+            if told > float("-inf"):
+                _cancel_unheard(folder, ids)
+            return ids
         except FailedJobError as error:
             lines = str(error).strip().splitlines() or ["it gave no reason"]
-            if time.monotonic() > deadline or not any(word in str(error) for word in BUSY):
+            if not any(word in str(error) for word in SILENT):
                 raise SubmissionError(f"sbatch refused the job: {lines[-1]}") from None
+            if time.monotonic() > deadline:
+                raise SubmissionError(f"Slurm did not answer for {patience_s:.0f} s (--submitit-patience-s): {lines[-1]}") from None
             if time.monotonic() - told > 60:
                 told = time.monotonic()
                 say(f"Slurm does not answer; waiting to submit ({lines[-1]})")
             time.sleep(PAUSE_S)
         except (OSError, ValueError, RuntimeError) as error:
             raise SubmissionError(f"the job could not be submitted: {error}") from None
+
+
+def _cancel_unheard(folder: Path, ids: Sequence[str]) -> None:
+    """Cancels the jobs of a submission whose ids nobody heard, since sbatch had timed out: they have no work."""
+    known = {one.partition("_")[0] for one in ids}
+    command = ["squeue", "--noheader", "--me", "--format=%F|%o"]
+    with suppress(OSError, subprocess.TimeoutExpired):
+        listed = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False).stdout.splitlines()
+        jobs = {job: script for job, _, script in (line.strip().partition("|") for line in listed)}
+        if unheard := [job for job, script in jobs.items() if Path(script).parent == folder and job not in known]:
+            subprocess.run(["scancel", *unheard], capture_output=True, timeout=60, check=False)
 
 
 def _submitted(cluster: str, folder: Path, parameters: dict[str, Any], requeues: int, work: Sequence[ShellJob]) -> list[str]:

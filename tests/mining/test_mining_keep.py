@@ -80,7 +80,7 @@ def test_the_torch_kernel_too():
     spec = LARGE[5]
     features, keep = masked(1900, seed=7, image_dim=130, text_dim=200)
     kept = np.flatnonzero(keep)
-    used = [checked(name, x, kept=kept) for name, x in zip(("image", "text"), features, strict=True)]
+    used = [checked(name, x, selected=kept) for name, x in zip(("image", "text"), features, strict=True)]
     ids, scores = np.full((len(kept), spec.k), -1, np.int32), np.zeros((len(kept), spec.k), np.float32)
     with torch.inference_mode():
         for step in blocks.run(used, Criterion.of(spec), among(kept, blocks_of(spec, len(kept), 0, len(kept))), 6 << 20, 1):

@@ -23,7 +23,7 @@ SPECS = [
 def same_as_the_other_kernels(features: tuple[np.ndarray, np.ndarray], spec: MiningSpec, sizes: gpu.Sizes, keep=None) -> None:
     criterion, kept = Criterion.of(spec), np.flatnonzero(np.ones(len(features[0]), bool) if keep is None else keep)
     by_name, given = dict(zip(("image", "text"), features, strict=True)), None if keep is None else kept
-    used = [checked(name, by_name[name], kept=given) for name, _ in criterion.modalities]
+    used = [checked(name, by_name[name], selected=given) for name, _ in criterion.modalities]
     expected, seen, n = mine(*features, spec, keep=keep), 0, len(kept)
     with torch.inference_mode():
         for step in gpu.run(used, criterion, among(kept, blocks_of(spec, n, 0, n)), 1, sizes):

@@ -35,10 +35,14 @@ RIGHT = {  # run -> test items that it has right, in both directions; all are ri
 }
 
 
+def of_hits(hits, together=1) -> dict:
+    return {"bits": base64.b64encode(np.packbits(hits).tobytes()).decode(), "length": len(hits), "together": together}
+
+
 def packed(right) -> dict:
     hits = np.zeros(ITEMS, bool)
     hits[list(right)] = True
-    return {"bits": base64.b64encode(np.packbits(hits).tobytes()).decode(), "length": ITEMS, "together": 1}
+    return of_hits(hits)
 
 
 def put(study, run, set_name, right, seed="0") -> None:
@@ -87,7 +91,7 @@ def test_each_arm_has_its_sentence(page):
     assert control == "Continued training on your pairs: R@1 40.0 -> 40.0; no test pair changed, which says nothing."
     assert re.fullmatch(r"Selection helps: R@1 40\.0 -> 60\.0 \(\+20\.0 \[\+1[3-6]\.\d, \+2[3-6]\.\d\]\)\.", selected)
     assert re.fullmatch(r"Hard pairs hurt: R@1 40\.0 -> 25\.0 \(−15\.0 \[−\d+\.\d, −\d+\.\d\]\)\.", hard)
-    assert best.startswith("Best on validation: selected, mixed with the start. On the test pairs it is at R@1 60.5, +20.5 [")
+    assert best.startswith("Best on validation: selected, mixed with the start (weight 0.75). On the test pairs it is at R@1 60.5, +20.5 [")
     assert forgotten == "Forgotten: of 160 held-out queries that the start answers rightly, 0 (0 %) are lost; 82 others are won."
 
 
@@ -103,6 +107,25 @@ def test_what_was_forgotten_is_counted_by_hand(page):
     assert rows["helip"] == (160, 60, 0)  # 10 at the head and 20 at the tail, in both directions
     assert rows["selected"] == (160, 0, 80)
     assert rows["continued training (control)"] == (160, 0, 0)
+
+
+def test_captions_of_an_image_are_queries_each(study, project, tmp_path):
+    """Two images of three captions and of one. The start has the first two right, the model the last two: one query is lost and one won,
+    though the first image has as many right as before."""
+    request = Request(model="local-dir:/my/start", data=str(study.root.parents[1] / "corpus/shards"), arms=("control",))
+    write(tmp_path, declare(request, SMALL, Machine(1, 0)), project)
+    one = Study(NAME, tmp_path / "experiments", tmp_path / "results")
+    for run, to_image in (("start", [1, 1, 0, 0]), ("control", [0, 1, 1, 0]), ("control_mixed", [0, 1, 1, 0])):
+        hits = {"image_recall_at_1": (to_image, [3, 1]), "text_recall_at_1": ([1, 1], 1)}
+        content = {"run": run, "seed": "0", "set": "test", "task": "retrieval", "n": 2}
+        content |= {"metrics": {name: 100 * sum(bits) / len(bits) for name, (bits, _) in hits.items()}}
+        content |= {"per_item": {name: of_hits(np.array(bits, bool), together) for name, (bits, together) in hits.items()}}
+        write_json(metrics_file(one, run, "0", "test", "retrieval"), content)
+    measured = Measured(one, [])
+    row = refine._forgotten(one, measured)[0]
+    assert (row.right, row.lost, row.won) == (4, 1, 1)
+    change = refine.change(measured, "control", "start", refine.columns_of(one, "test"))
+    assert change.value == 0 and not change.is_informative  # image by image, nothing changed
 
 
 def test_the_best_is_chosen_on_validation(study, page):

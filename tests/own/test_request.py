@@ -10,7 +10,7 @@ from helip.errors import HelipError
 from helip.own import planning
 from helip.own.arms import check_arms, mining_of, suited
 from helip.own.files import NAME, write
-from helip.own.sources import corpus_of, count_pairs, evaluation_sets
+from helip.own.sources import Amount, amount_of, corpus_of, evaluation_sets
 from helip.own.start import StartFacts
 from helip.own.study import Machine, Request, declare
 from helip.stages import Answer, Evaluate, Train
@@ -78,7 +78,8 @@ def test_the_control_is_always_among_the_arms():
 
 
 def test_pairs_are_counted_before_anything_is_read_whole(shards):
-    assert count_pairs(corpus_of(str(shards), {})) == pytest.approx(600, rel=0.05)
+    amount = amount_of(corpus_of(str(shards), {}))
+    assert (amount.images, amount.captions) == (pytest.approx(600, rel=0.05), 1)
     with pytest.raises(HelipError, match="nowhere: is not there; put it there or correct the path"):
         corpus_of("nowhere", {})
 
@@ -97,12 +98,37 @@ def test_evaluation_sets_are_folders_or_names_with_a_root(tmp_path):
 
 def test_the_plan_counts_jobs_and_adds_up(shards, tmp_path, project):
     study = study_of(shards, tmp_path, project)
-    lines = {line.what: line for line in planning.plan(study, SMALL, 480, 60, cores=2)}
+    lines = {line.what: line for line in planning.plan(study, SMALL, planning.Sizes(480, 60, captions=5, begin=2), cores=2)}
     assert {what: line.jobs for what, line in lines.items()} == {
         "import": 1, "corpus": 2, "evaluation_set": 2, "evaluate": 7, "train": 3, "select": 1, "encode": 2, "mine": 1, "sweep": 3,
         "interpolate": 3, "fingerprint": 1, "contamination": 1, "answer": 1,
     }  # fmt: skip
     steps = round(3 * 480 / 16)
-    assert lines["train"].seconds == pytest.approx(3 * (planning.BEGIN + steps * 16 * 0.05))
-    assert lines["train"].disk == 3 * 3 * 4_000_000
+    assert lines["train"].seconds == pytest.approx(3 * (2 + steps * 16 * 0.05))
+    assert lines["train"].disk == 3 * 4 * 4_000_000
+    assert lines["evaluate"].seconds == pytest.approx(7 * (2 + 2 * 60 * (0.01 + 5 * 0.001)))  # all captions of a held-out image
     assert planning.text(list(lines.values())).splitlines()[-1].split()[:3] == ["all", "28", "28"]
+
+
+def test_what_frozen_towers_say_is_planned_once(shards, tmp_path, project):
+    study = study_of(shards, tmp_path, project, freeze=("image", "text"))
+    lines = {line.what: line for line in planning.plan(study, SMALL, planning.Sizes(480, 60, captions=5, begin=0), cores=2)}
+    assert lines["encode_views"].seconds == pytest.approx(480 * (2 * 0.01 + 5 * 0.001))  # the image and its mirror image
+    assert lines["encode_views"].disk == 480 * (2 + 5) * 16 * 4  # float32
+    assert lines["evaluate"].seconds == pytest.approx(2 * 60 * (0.01 + 5 * 0.001))  # of seven models
+    assert lines["select"].seconds == lines["encode"].seconds == lines["sweep"].seconds == 0
+    assert lines["train"].seconds < 3
+
+
+def test_a_pair_is_an_image_whatever_form_it_comes_in(tmp_path):
+    """So the same pairs take the same settings: five rows of one image are no five pairs."""
+    photos, rows = tmp_path / "photos", ["photo;words"]
+    for i in range(8):
+        place = photos / f"album{i % 2}"
+        place.mkdir(parents=True, exist_ok=True)
+        (place / f"{i}.jpg").write_bytes(b"")
+        (place / f"{i}.txt").write_text("a dog\na brown dog\n")
+        rows += [f"{place / f'{i}.jpg'};a dog", f"{place / f'{i}.jpg'};a brown dog"]
+    (tmp_path / "list.csv").write_text("\n".join(rows) + "\n")
+    columns = {"image_column": "photo", "caption_column": "words"}
+    assert amount_of(corpus_of(str(photos), {})) == amount_of(corpus_of(str(tmp_path / "list.csv"), columns)) == Amount(8, 2.0)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from helip.config import Refinement
+from helip.config import Pairs, Refinement
 from helip.config.reading import read_yaml
 from helip.mining.presets import released_code
 from helip.stages import BuildCorpus, model_of
@@ -10,6 +10,9 @@ from helip.study import Study
 from helip.study.resolve import Names
 
 RELEASED = {"cc3m_clip_control_released", "cc3m_clip_helip_released"}  # not the paper's: its released code's recipe
+TABLE8 = ("cc3m_clip_helip", "cc3m_clip_helip_clip_encoders", "cc3m_clip_helip_swag", "cc3m_clip_helip_t5")
+TABLE9 = ("cc12m_slip_helip_3m", "cc12m_slip_helip_6m", "cc12m_slip_helip")
+BY_SHARE = {f"{run}_15": run for run in (*TABLE8, *TABLE9)}  # not the paper's: the same rows by a share of noise
 
 
 @pytest.fixture(scope="module")
@@ -24,7 +27,7 @@ def test_every_name_and_every_run_is_bound(paper, project):
     assert set(names.models) <= set(paper.declaration.models)
     assert set(names.encoders) <= set(paper.declaration.encoders)
     assert set(names.objectives) <= set(paper.declaration.pretraining)
-    assert set(runs) == set(paper.runs) - RELEASED - {"cc3m_slip_helip_logits"}
+    assert set(runs) == set(paper.runs) - RELEASED - {"cc3m_slip_helip_logits", *BY_SHARE}
 
 
 def test_every_number_of_the_papers_tables_will_be_computed(paper):
@@ -91,6 +94,19 @@ def test_image_and_text_mining_have_no_threshold(paper):
     for name in ("cc3m_clip_image_mining", "cc3m_clip_text_mining"):
         run = paper.run(name)
         assert (run.pairs.tau_image, run.pairs.tau_text, run.recipe.drop_noise, run.recipe.gamma) == (None, None, False, 0.0)
+
+
+def test_rows_by_share_differ_from_the_papers_in_tau_alone(paper):
+    """Tables 8 and 9: one tau drops unlike shares of unlike encoders and pools."""
+    for table, runs in (("table8", TABLE8), ("table9", TABLE9)):
+        assert paper.tables[table].dropped
+        shown = [run for _, _, run, _, _ in paper.table_rows(table)]
+        assert {f"{run}_15" for run in runs} == {run for run in shown if run.endswith("_15")}
+    for name, of in BY_SHARE.items():
+        ours, theirs = paper.run(name), paper.run(of)
+        by_share = theirs.pairs.model_dump(exclude={"tau_image", "tau_text", "outliers"}) | {"outliers": 0.15}
+        assert ours.pairs == Pairs.model_validate(by_share) and ours.pairs.tau_image is None
+        assert (ours.recipe, ours.seeds, ours.start) == (theirs.recipe, theirs.seeds, theirs.start)
 
 
 def test_the_released_recipe_is_that_of_its_readme(paper, project):

@@ -5,8 +5,10 @@ import json
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+import torch
 import yaml
 
 from helip.errors import HelipError
@@ -14,12 +16,13 @@ from helip.planning import artefacts, measured, summary
 from helip.planning.jobs import cost_of
 from helip.rehearsal import Kind, Rehearsal, kinds, rehearse
 from helip.rehearsal.fit import SIMILARITIES, predict
+from helip.rehearsal.jobs.train import _kept
 from helip.rehearsal.measured import Measured, Point, at
 from helip.rehearsal.report import costs, markdown, write
 from helip.rehearsal.scale import Scale
 from helip.study import Study
 
-HERE = {"machine": "a machine", "date": "2026-01-02", "commit": "abc"}
+HERE = {"machine": "a machine", "date": "2026-01-02", "commit": "abc"}  # of costs
 
 
 @pytest.fixture
@@ -99,6 +102,44 @@ def test_a_batch_that_does_not_fit_is_found(paper, each_mb, problem):
         assert "set checkpoint_gradients" in measured.failure
 
 
+def test_what_a_step_keeps_at_once_is_counted():
+    """Of two micro-batches one after the other it is that of one; parameters do not count, nor does a tensor count twice."""
+    first, second = torch.nn.Linear(1000, 500, bias=False), torch.nn.Linear(500, 10, bias=False)
+    net = torch.nn.Sequential(first, torch.nn.ReLU(), second)
+    trainer, point = SimpleNamespace(model=net, world=SimpleNamespace(device=torch.device("cpu"))), Point(8)
+    with _kept(trainer, point):
+        for _ in range(2):
+            net(torch.zeros(64, 1000)).sum().backward()
+    # 64 inputs of 1,000 numbers, and the 500 that come out of the first layer, which both ReLU and the second layer keep
+    assert point.kept_mb == pytest.approx(4 * 64 * (1000 + 500) / 2**20)
+
+
+def test_the_lists_of_a_mining_job_are_counted(paper):
+    kind = kind_of(paper, "mine hpm k500 image0.5 text0.5")
+    measured = Measured([Point(n, repetitions=[9.0], host_mb=mb) for n, mb in ((2048, 900.0), (4096, 1900.0))], "cpu")
+    predict(kind, measured, Scale("cpu"))
+    targets = 30571103 / 7  # Open29M in jobs of at most 5 million
+    assert measured.predictions[0] == f"{8 * 500 * targets / 2**30:.1f} GiB of lists for a job's targets, in memory"
+
+
+def test_an_earlier_sitting_is_not_run_again(experiments, tmp_path):
+    study, scale = Study("smoke", results=tmp_path / "results"), Scale("cpu", batch=8)
+    every = kinds(study, ["table6"])
+    some = [(kind, Measured([Point(8, 1.0, [0.5], machine="a machine", date="2026-01-02", commit="abc")], "cpu")) for kind in every[:4]]
+    page = tmp_path / "page.html"
+    write(Rehearsal(study, scale, some, every[4:], 60.0), page, tmp_path / "costs.yaml")
+    again = rehearse(study, scale, ["table6"], within_s=0, earlier=page.with_suffix(".json"), say=str)
+    taken = [kind.title for kind in every[:4] if kind.stage != "corpus"]
+    assert [kind.title for kind, _ in again.results] == taken and again.earlier == len(taken) > 1
+    assert {kind.title for kind in again.unseen} == {kind.title for kind in every} - set(taken)
+    assert "a machine (2026-01-02, commit abc) in 0 minutes and, 3 of the kinds, in an earlier sitting" in markdown(again)
+    known = rehearse(study, scale, ["table6"], [every[1].stage], 0, page.with_suffix(".json"), str)
+    assert every[1].title not in [kind.title for kind, _ in known.results]  # what is asked for by --only is run again
+    page.with_suffix(".json").write_text("{}")
+    with pytest.raises(HelipError, match="is not the JSON that a rehearsal"):
+        rehearse(study, scale, ["table6"], earlier=page.with_suffix(".json"))
+
+
 def test_a_job_longer_than_its_limit_is_found(paper):
     kind = kind_of(paper, "corpus cc12m")
     measured = Measured([Point(300, repetitions=[0.3], start=10)], "cpu")
@@ -117,6 +158,27 @@ def test_a_cpu_tells_no_time_of_a_gpu_job(paper):
     assert "seconds" not in entries["train.vit_b32.clip"] and entries["train.vit_b32.clip"]["bytes"] == 6e8
     on_gpu = costs(Rehearsal(paper, Scale("cuda"), measured, [], 1.0))
     assert on_gpu["train.vit_b32.clip"]["seconds"] == pytest.approx(0.5 / 8)  # one process here, eight in the study
+
+
+def test_a_second_rehearsal_keeps_what_it_did_not_come_to(paper, tmp_path):
+    corpus = (kind_of(paper, "corpus cc3m"), Measured([Point(300, repetitions=[0.16], bytes=30000.0)], "cpu"))
+    point = Point(8, repetitions=[0.5], bytes=6e8, machine="another, with a GPU", date="2026-02-03", commit="def")
+    train = (kind_of(paper, "train vit_b32 clip plain 4096/2 fp16"), Measured([point], "cuda"))
+    file = tmp_path / "costs.yaml"
+    file.write_text(
+        yaml.safe_dump({key: HERE | {"seconds": 7.0, "device": "cpu"} for key in ("corpus.cc3m", "corpus.cc12m", "corpus.gone")})
+    )
+    for results in ([corpus], [train]):
+        write(Rehearsal(paper, Scale("cuda"), results, [], 1.0), tmp_path / "page.html", file)
+    stored = yaml.safe_load(file.read_text())
+    assert set(stored) == {"corpus.cc3m", "corpus.cc12m", "train.vit_b32.clip"}  # no kind of the study costs corpus.gone
+    assert (stored["corpus.cc3m"]["seconds"], stored["corpus.cc12m"]["seconds"]) == (0.01, 7.0)
+    assert stored["corpus.cc12m"]["machine"] == "a machine"
+    assert {name: stored["train.vit_b32.clip"][name] for name in HERE} == {
+        "machine": "another, with a GPU",
+        "date": "2026-02-03",
+        "commit": "def",
+    }
 
 
 def test_the_plan_takes_measured_costs_for_assumed_ones(experiments):

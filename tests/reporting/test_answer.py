@@ -5,10 +5,11 @@ from dataclasses import replace
 import pytest
 
 from helip.reporting.answer import answer, matrix, refinements
+from helip.reporting.cells import Cell
 from helip.reporting.claim_rows import ClaimRow
 from helip.reporting.contrasts import ContrastRow, ContrastsContent
 from helip.reporting.formats import between
-from helip.reporting.tables import Cell, TableContent
+from helip.reporting.table_content import TableContent
 
 DECIDED = ClaimRow(
     claim="helip_beats_continued_training", verdict="cannot tell", place="here", text="a gain", expect="higher", margin=0.5,
@@ -165,7 +166,7 @@ def test_a_mixture_is_named_by_its_scores(study):
 
 @pytest.mark.parametrize(("holm", "shows"), [(0.01, "1 is shown"), (0.2, "0 are shown")])
 def test_primary_contrasts_come_before_everything(study, holm, shows):
-    row = ContrastRow("gain", "Does it?", "a", "b", "cifar10.zeroshot.acc1", True, 1, effect=1.0, ci_low=0.5, ci_high=1.5, p=0.005,
+    row = ContrastRow("gain", "Does it?", "a", "b", "cifar10.zeroshot.acc1", "", True, 1, effect=1.0, ci_low=0.5, ci_high=1.5, p=0.005,
                       p_bh=0.01, p_holm=holm, n_seeds=24)  # fmt: skip
     first, second = answer(study, [DECIDED], None, ContrastsContent("smoke", (row,), "")).split("\n\n")
     assert first.startswith(f"**Of 1 primary hypotheses, fixed before the first run, {shows} at 5 % by Holm's correction")

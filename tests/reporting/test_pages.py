@@ -11,7 +11,7 @@ from helip.mining.pairs import PairSet, merge
 from helip.reporting.measured import machines, mining_jobs, pairs_file
 from helip.reporting.pages import latex_escaped, markdown_to_html, write_table
 from helip.reporting.provenance import costs
-from helip.reporting.tables import grid
+from helip.reporting.table_content import grid
 
 
 def test_latex_carries_value_spread_published_and_difference(measured):

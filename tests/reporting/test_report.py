@@ -15,7 +15,9 @@ from helip.errors import HelipError
 from helip.mining.pairs import PairSet
 from helip.reporting.answer import matrix
 from helip.reporting.document import drawn_figures
-from helip.reporting.figures import draw, drawn_targets, plot_published, published_points
+from helip.reporting.figures import draw
+from helip.reporting.figures.accuracy_by_size import plot_published, published_points
+from helip.reporting.figures.pair_sheet import drawn_targets
 from helip.reporting.formats import between
 from helip.reporting.pages import write_pages, write_report
 from helip.stages import DrawFigure, Mine, WriteReport

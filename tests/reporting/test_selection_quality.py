@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from wide import wide_study
 
 from helip.io import write_json
-from helip.reporting.figures import plot_detectors, selection_label
+from helip.reporting.figures.mining_quality import plot_detectors, selection_label
 from helip.reporting.quality import Selected, selections, write_selections
 from helip.stages import selection_of
 

@@ -1,5 +1,6 @@
 import copy
 import csv
+import json
 import re
 import shutil
 
@@ -10,7 +11,7 @@ from wide import wide_study, write_metrics
 from helip.config import Contrast, Table
 from helip.errors import HelipError
 from helip.reporting.pages import finished, write_report, write_table
-from helip.stages import BuildCorpus, MakeTable, metrics_file
+from helip.stages import BuildCorpus, MakeTable, Mine, metrics_file
 
 
 def rows(study, table="table1"):
@@ -46,6 +47,27 @@ def test_markdown_has_the_same_numbers_and_the_recovered_share(measured):
     assert "| CC3M (generated, 600 pairs, 63 % recovered) | CLIP-HELIP | 28.75 ± 1.77 (19.86, +8.89) |" in text
     assert "| CC3M CLIP-HELIP | `cc3m_clip_control` | −2.50 [" in text
     assert (measured.root / "table1.md").read_text() == text
+
+
+def test_a_table_says_what_share_its_rows_drop(measured):
+    write_table(measured, "table1")
+    assert "Dropped as noise" not in (measured.root / "table1.md").read_text() and "dropped" not in rows(measured)["CLIP", "imagenet"]
+    measured.tables["table1"] = measured.tables["table1"].model_copy(update={"dropped": True})
+    pairs = Mine(measured, measured.pairs_name(measured.run("cc3m_clip_helip")))
+    assert (
+        set(MakeTable(measured, "table1").dropping()) == {"cc3m_clip_cleaned", "cc3m_clip_helip"}
+        and pairs in MakeTable(measured, "table1").needs()
+    )
+    pairs.folder.mkdir(parents=True, exist_ok=True)
+    pairs.output.write_text(json.dumps({"targets": 600}))
+    with pytest.raises(HelipError, match=r"pairs\.json: does not say how many targets are noise; mine again"):
+        write_table(measured, "table1")
+    pairs.output.write_text(json.dumps({"targets": 600, "outlier_share": 0.375}))
+    write_table(measured, "table1")
+    assert "Dropped as noise, of all pairs: CC3M CLIP, cleaned 37.5 %; CC3M CLIP-HELIP 37.5 %." in (measured.root / "table1.md").read_text()
+    assert "CC3M CLIP-HELIP 37.5 \\%." in (measured.root / "table1.tex").read_text()
+    assert [rows(measured)[row, "imagenet"]["dropped"] for row in ("CLIP, control", "CLIP-HELIP")] == ["", "0.3750"]
+    assert measured.tables["table8"].dropped and measured.tables["table9"].dropped
 
 
 def test_a_changed_metrics_file_changes_the_table(measured):
@@ -175,6 +197,8 @@ def test_an_average_leaves_out_a_column_at_chance(measured):
 def test_a_report_of_a_study_under_way_shows_what_is_there(measured):
     BuildCorpus(measured, "cc3m").output.write_text('{"size": 600}')
     shown = finished(measured)
+    runs = {table.name: {cell.run for cell in table.cells} for table in shown.tables}
+    assert "cc3m_clip_helip" in runs["table1"] - runs["table8"]  # table 8 shows what share each pair set drops, and none is there
     assert [table.name for table in shown.tables] == ["table1", "table6", "table8", "figure4"]
     assert [figure.name for figure in shown.figures] == ["figure4"]
     there, wanted = re.search(r"(\d+) of (\d+) files are there", shown.note).groups()

@@ -10,11 +10,12 @@ import pytest
 from wide import write_metrics
 
 from helip.errors import HelipError
-from helip.reporting import tracking_server
-from helip.reporting.tracking import import_everywhere, import_study
-from helip.reporting.tracking_content import AVERAGE, GAIN, Contents, label
-from helip.reporting.tracking_server import check_port, check_store, command, links
-from helip.reporting.tracking_store import known_in_file, link_file
+from helip.reporting.tracking import server as tracking_server
+from helip.reporting.tracking.importing import import_everywhere, import_study
+from helip.reporting.tracking.runs import label
+from helip.reporting.tracking.server import check_port, check_store, command, links
+from helip.reporting.tracking.store import known_in_file, link_file
+from helip.reporting.tracking.trainings import AVERAGE, GAIN, Trainings
 from helip.stages import BuildCorpus, Mine, metrics_file, model_of
 
 TRAINED = ("cc3m_clip", "cc3m_clip_control", "cc3m_clip_cleaned", "cc3m_clip_helip")
@@ -147,7 +148,7 @@ def test_only_what_changed_is_imported_again(store, trained):
 
 
 def test_an_import_without_news_never_opens_mlflow(store, trained, monkeypatch):
-    monkeypatch.setattr("helip.reporting.tracking.Tracked", None)  # whoever opens the store fails
+    monkeypatch.setattr("helip.reporting.tracking.importing.Tracked", None)  # whoever opens the store fails
     assert import_study(trained, store) == {"imported": 0, "unchanged": 8}
 
 
@@ -190,7 +191,7 @@ def test_short_names_tell_arms_apart(study):
 
 def test_runs_without_all_sets_have_no_average(trained):
     metrics_file(trained, "cc3m_clip_helip", "0", "imagenet", "zeroshot").unlink()
-    names = [point.name for point in Contents(trained).training("cc3m_clip_helip", "0").points]
+    names = [point.name for point in Trainings(trained).training("cc3m_clip_helip", "0").points]
     assert AVERAGE not in names and "on.cifar10" in names
 
 
@@ -198,8 +199,8 @@ def test_a_large_file_on_another_disk_is_left_out(tmp_path, monkeypatch):
     def refuse(*paths):
         raise OSError("another file system")
 
-    monkeypatch.setattr("helip.reporting.tracking_store.os.link", refuse)
-    monkeypatch.setattr("helip.reporting.tracking_store.SMALL", 3)
+    monkeypatch.setattr("helip.reporting.tracking.store.os.link", refuse)
+    monkeypatch.setattr("helip.reporting.tracking.store.SMALL", 3)
     for name, content in {"small": "abc", "large": "abcd"}.items():
         (tmp_path / name).write_text(content)
         link_file(tmp_path / name, tmp_path / "run" / name)
@@ -262,5 +263,5 @@ def test_the_links_are_printed_before_the_server_starts(store, monkeypatch, caps
 def test_reporting_never_imports_torch():
     import subprocess
 
-    code = "import sys, helip.reporting.pages, helip.reporting.tracking; print('torch' in sys.modules)"
+    code = "import sys, helip.reporting.pages, helip.reporting.tracking.importing; print('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "False"

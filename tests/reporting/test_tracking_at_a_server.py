@@ -15,8 +15,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from helip.reporting.tracking_content import rounded
-from helip.reporting.tracking_server import ENVIRONMENT, command
+from helip.reporting.tracking.runs import rounded
+from helip.reporting.tracking.server import ENVIRONMENT, command
 
 pytestmark = pytest.mark.long  # a server and four trainings
 RUN = "cc3m_clip"

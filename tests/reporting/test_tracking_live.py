@@ -5,8 +5,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from helip.reporting import tracking_live
-from helip.reporting.tracking_live import LiveRun, follower
+from helip.reporting.tracking import live as tracking_live
+from helip.reporting.tracking.live import LiveRun, follower
 
 
 class Client:

@@ -142,6 +142,25 @@ class Slurm:
         lines = self.call("squeue", "-h", "-r", "-t", "all", "-o", "%i %T").splitlines()
         return dict(line.split() for line in lines)
 
+    def silence(self, how: str) -> None:
+        """The controller hangs (it accepts and says nothing) or is stopped; the nodes and their jobs go on."""
+        self.controller.send_signal(signal.SIGSTOP if how == "hung" else signal.SIGTERM)
+        if how == "stopped":
+            self.controller.wait()
+
+    def answer(self) -> None:
+        """The controller that hung goes on; one that was stopped is started again with the state that it had saved."""
+        if self.controller.poll() is None:
+            self.controller.send_signal(signal.SIGCONT)
+        else:
+            self.daemons.remove(self.controller)
+            self._spawn("slurmctld", "-D")
+        self._wait("the controller to answer", lambda: self.call("scontrol", "ping", check=False).count("UP"))
+
+    @property
+    def controller(self) -> subprocess.Popen:
+        return next(daemon for daemon in self.daemons if daemon.args[0] == "slurmctld")
+
     def stop(self) -> None:
         if len(self.daemons) > 1:  # a job's slurmstepd outlives the daemons when it cannot tell them its end
             self.call("scancel", "-u", "root", "-f", "--signal=KILL", check=False)

@@ -10,7 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from workflows import until
+from workflows import smoke_checkout, until
 
 pytestmark = pytest.mark.long  # two runs of the smoke study
 ROOT = Path(__file__).parent.parent.parent
@@ -36,15 +36,7 @@ def snakemake(folder: Path, environ: dict[str, str], *arguments: str) -> subproc
 @pytest.fixture(scope="module")
 def local(tmp_path_factory):
     """A checkout with the smoke study alone, after a run with the local profile."""
-    folder = tmp_path_factory.mktemp("smoke") / "checkout"
-    folder.mkdir()
-    for part in ("rules", "slurm", "local", "profiles", "experiments"):
-        shutil.copytree(ROOT / part, folder / part)
-    shutil.copy(ROOT / "Snakefile", folder)
-    (folder / "slurm/site.yaml").unlink(missing_ok=True)
-    for study in (folder / "experiments/studies").glob("*.yaml"):
-        if study.stem != "smoke":
-            study.unlink()
+    folder = smoke_checkout(tmp_path_factory.mktemp("smoke") / "checkout")
     smoke = folder / "experiments/studies/smoke.yaml"
     text = smoke.read_text()
     for old, new in CHANGES.items():

@@ -85,9 +85,14 @@ def test_a_silent_controller_is_waited_for_and_said(monkeypatch, tmp_path):
 
     monkeypatch.setattr(submission, "_submitted", submitted)
     monkeypatch.setattr(submission, "PAUSE_S", 0)
-    assert submission.submit("slurm", tmp_path, {}, 3, [], lines.append) == ["7"]
+    monkeypatch.setattr(submission, "_cancel_unheard", lambda folder, ids: lines.append(f"{folder} but {ids}"))
+    assert submission.submit("slurm", tmp_path, {}, 3, [], lines.append, 60) == ["7"]
+    assert lines.pop() == f"{tmp_path} but ['7']"
     assert len(lines) == 1 and "Slurm does not answer; waiting to submit" in lines[0]
     answers[:] = [FailedJobError("sbatch: error: invalid partition specified: nowhere")]
     with pytest.raises(SubmissionError, match="refused the job: .*invalid partition"):
-        submission.submit("slurm", tmp_path, {}, 3, [], lines.append)
+        submission.submit("slurm", tmp_path, {}, 3, [], lines.append, 60)
+    answers[:] = [FailedJobError("sbatch: error: Batch job submission failed: Socket timed out on send/recv operation")]
+    with pytest.raises(SubmissionError, match=r"Slurm did not answer for -1 s \(--submitit-patience-s\): .*Socket timed out"):
+        submission.submit("slurm", tmp_path, {}, 3, [], lines.append, -1)
     assert os.environ.get("SLURM_JOB_ID") is None

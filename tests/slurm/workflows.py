@@ -1,6 +1,7 @@
 """Snakefiles of ours, each in a folder of its own, and the snakemake that runs them under the tracked profile."""
 
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -58,6 +59,20 @@ class Workflow:
 
     def read(self, name: str) -> str:
         return (self.folder / name).read_text()
+
+
+def smoke_checkout(folder: Path) -> Path:
+    """A folder with the graph and the smoke study alone."""
+    folder.mkdir(parents=True)
+    root = PROFILE.parent
+    for part in ("rules", "slurm", "local", "profiles", "experiments"):
+        shutil.copytree(root / part, folder / part)
+    shutil.copy(root / "Snakefile", folder)
+    (folder / "slurm/site.yaml").unlink(missing_ok=True)
+    for study in (folder / "experiments/studies").glob("*.yaml"):
+        if study.stem != "smoke":
+            study.unlink()
+    return folder
 
 
 def heed_interrupts() -> None:

@@ -10,6 +10,7 @@ import yaml
 from helip.cli import main
 from helip.data.corpus import Corpus
 from helip.data.mismatched import source_of
+from helip.data.subset import ids_of
 from helip.encoders import cache
 from helip.encoders.features import Features
 from helip.errors import HelipError
@@ -81,16 +82,21 @@ def test_swapped_captions_take_features_and_cost_none_anew(place, monkeypatch):
     file = place / "experiments/studies/smoke.yaml"
     declared = yaml.safe_load(file.read_text())
     declared["corpora"]["swapped"] = {"kind": "mismatched", "of": "cc3m", "share": 0.2, "seed": 1}
+    declared["corpora"]["part"] = {"kind": "subset", "of": "cc3m", "share": 0.5}
     own = {"corpus": "swapped", "model": "rn50", "objective": "clip", "seeds": [0, 1]}
     declared["runs"] = {"swapped": own, "swapped_truth": {"start": "swapped", "refine": {"arm": "control"}, "select": {"score": "truth"}}}
     file.write_text(yaml.safe_dump(declared))
     study = Study("smoke")
     build(EncodeViews(study, "cc3m", "rn50"))
-    build(Encode(study, "cc3m", "sentence"))
+    for encoder in ("sentence", "dino_vits8"):
+        build(Encode(study, "cc3m", encoder))
     encoded = []
     monkeypatch.setattr(cache, "encode", lambda *a, **_: encoded.append(a))
     build(EncodeViews(study, "swapped", "rn50"))
     build(Encode(study, "swapped", "sentence"))
+    for encoder in ("sentence", "dino_vits8"):
+        build(Encode(study, "part", encoder))
+    build(EncodeViews(study, "part", "rn50"))
     assert not encoded
     monkeypatch.undo()
     monkeypatch.chdir(place)
@@ -101,6 +107,13 @@ def test_swapped_captions_take_features_and_cost_none_anew(place, monkeypatch):
     np.testing.assert_array_equal(swapped.texts, base.texts[source])
     texts = [Features.open(Encode(study, name, "sentence").folder, corpus.digest).array for name, corpus in corpora.items()]
     np.testing.assert_array_equal(texts[1], texts[0][source])
+    part = Corpus.open(BuildCorpus(study, "part").folder)
+    ids, of_part = ids_of(part.folder), EncodeViews(study, "part", "rn50").features(part)
+    np.testing.assert_array_equal(of_part.images, base.images[:, ids])
+    np.testing.assert_array_equal(of_part.texts, base.texts[ids])
+    for encoder in ("sentence", "dino_vits8"):
+        whole, rows = (Features.open(Encode(study, name, encoder).folder).array for name in ("cc3m", "part"))
+        np.testing.assert_array_equal(rows, whole[ids])
     keep = selection_of(study, "swapped_truth", "1")
     assert keep == selection_of(study, "swapped_truth", "0")  # it does not look at the start: once for both seeds
     build(keep)

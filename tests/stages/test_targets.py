@@ -5,12 +5,15 @@ from functools import cache
 from pathlib import Path
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import yaml
 
-from helip.reporting import claims, figures, measured, tables
+from helip.config import AccuracyBySize, MiningQuality, PairSheet
+from helip.reporting import claims, judged, measured, tables
 from helip.reporting.contrasts import contrasts_content
 from helip.reporting.effects import NotRunError
+from helip.reporting.figures import accuracy_by_size, pair_sheet
 from helip.reporting.measured import Measured
 from helip.stages import DecideClaims, MakeTable, WriteReport, contrasts_of
 from helip.stages.base import Stage
@@ -18,7 +21,7 @@ from helip.stages.figure import figures_of, quality_pairs
 from helip.stages.table import tables_of
 from helip.study import Study
 
-STUDIES = ("smoke", "miniature", "flickr8k", "paper")
+STUDIES = ("smoke", "miniature", "flickr8k", "questions", "paper")
 
 
 @cache
@@ -39,7 +42,7 @@ def read(monkeypatch) -> set:
 
     def content(path):
         files.add(path)
-        return {"wall_clock_seconds": 60.0, "machine": "m", "size": 100}
+        return {"wall_clock_seconds": 60.0, "machine": "m", "size": 100, "facts": dict.fromkeys(judged.BY_PHOTOGRAPH, 1.0)}
 
     def metrics(path, **of):
         files.add(path)
@@ -49,8 +52,9 @@ def read(monkeypatch) -> set:
         files.update(self.file(run, seed, column) for seed in self.study.run(run).seeds for column in columns)
         return True
 
-    for module in (measured, tables, figures):
+    for module in (measured, tables, accuracy_by_size, judged):
         monkeypatch.setattr(module, "read_json", content)
+    monkeypatch.setattr(judged, "load_array", lambda path, remedy: (files.add(path), np.ones((2, 3)))[1])
     monkeypatch.setattr(measured, "Metrics", metrics)
     monkeypatch.setattr(Measured, "is_there", is_there)
     return files
@@ -77,12 +81,15 @@ def test_a_table_waits_for_every_file_that_it_reads(study, read, monkeypatch):
     for name in names:
         read.clear()
         cells = tables.table_content(study, name).cells
-        assert read and {c.run for c in cells} >= set(MakeTable(study, name).runs())
-        assert read <= set(MakeTable(study, name).inputs()), name
+        assert read and {run for c in cells for run in c.run.split()} >= set(MakeTable(study, name).runs())
+        beside = {path.parent / "anchors.npy" for path in MakeTable(study, name).inputs() if path.name == "judged.json"}
+        assert read <= {*MakeTable(study, name).inputs(), *beside}, name
 
 
 def test_a_table_waits_for_rows_controls_and_starts(study):
-    for one in (root for root in roots(study) if isinstance(root, MakeTable) and not root.declared.is_of_times):
+    for one in (
+        root for root in roots(study) if isinstance(root, MakeTable) and not (root.declared.is_of_times or root.declared.is_of_pairs)
+    ):
         rows = {run for _, _, run, _, _ in study.table_rows(one.table)}
         controls = {over for run in rows if (over := study.control_of(run))}
         starts = {study.run(run).start for run in rows | controls} - {None}
@@ -110,21 +117,21 @@ def test_a_figure_waits_for_every_file_that_it_reads(study, read, monkeypatch):
     def drawn(*arguments):
         raise Opened
 
-    monkeypatch.setattr(figures.Corpus, "open", lambda folder: opened.add(folder))
-    monkeypatch.setattr(figures.Truth, "open", lambda folder: opened.add(folder))
-    monkeypatch.setattr(figures.PairSet, "open", pairs)
-    monkeypatch.setattr(figures, "drawn_targets", drawn)
+    monkeypatch.setattr(pair_sheet.Corpus, "open", lambda folder: opened.add(folder))
+    monkeypatch.setattr(pair_sheet.Truth, "open", lambda folder: opened.add(folder))
+    monkeypatch.setattr(pair_sheet.PairSet, "open", pairs)
+    monkeypatch.setattr(pair_sheet, "drawn_targets", drawn)
     for one in figures_of(study):
         read.clear(), opened.clear()
         inputs = set(one.inputs())
         match one.declared:
-            case figures.AccuracyBySize(table=table):
-                assert list(figures._points(study, table)) and read <= inputs, one
-            case figures.PairSheet() as declared:
+            case AccuracyBySize(table=table):
+                assert list(accuracy_by_size.points_of(study, table)) and read <= inputs, one
+            case PairSheet() as declared:
                 with pytest.raises(Opened):
-                    figures._pair_sheet(study, one.figure, declared)
+                    pair_sheet.figure_of(study, one.figure, declared)
                 assert len(opened) >= 3 and opened <= {path.parent for path in inputs}, one
-            case figures.MiningQuality():
+            case MiningQuality():
                 mined = quality_pairs(study)
                 assert {pairs.output for pairs in mined} <= inputs and {pairs.corpus.output for pairs in mined} <= outputs_behind(one)
 
@@ -151,7 +158,7 @@ def test_a_claim_reads_what_a_table_or_figure_waits_for(study, monkeypatch):
             if asked is not None and not asked.undecidable:
                 with pytest.raises(NotRunError):
                     claims.effect(study, every, asked)
-    assert looked <= waited and bool(looked) == (study.name != "flickr8k")  # which binds none of the paper's runs
+    assert looked <= waited and bool(looked) == (study.name not in ("flickr8k", "questions"))  # which bind none of the paper's runs
 
 
 def outputs_behind(root: Stage) -> set:

@@ -17,7 +17,7 @@ from helip.evaluation.building import build_evaluation_set
 from helip.io import read_json, write_json
 from helip.mining import PairSet
 from helip.models import loading as models
-from helip.training import jobs
+from helip.training import own_data, preparation
 from helip.training.distributed import DistributedContext
 from helip.training.loop import train
 
@@ -97,7 +97,7 @@ def test_a_retention_set_is_watched_from_the_start(own, tmp_path, name, task):
 
 def test_a_signal_before_the_first_step_asks_to_be_requeued_too(own, tmp_path, monkeypatch):
     with monkeypatch.context() as early:
-        early.setattr(jobs, "prepare", lambda job: os.kill(os.getpid(), signal.SIGUSR2) or ())
+        early.setattr(preparation, "prepare", lambda job: os.kill(os.getpid(), signal.SIGUSR2) or ())
         assert refine(own, tmp_path / "out", "--arm", "control") == 75
     assert refine(own, tmp_path / "out", "--arm", "control") == 0
     assert read_json(tmp_path / "out/train.json")["steps"] == 3
@@ -178,7 +178,7 @@ def test_weights_changed_at_the_same_path_are_another_start(own, tmp_path):
         for file in ("start/open_clip_pytorch_model.bin", "weights.pt"):
             torch.save(models.build(config).state_dict(), tmp_path / file)
         recipe = Refinement(arm="control", batch_size=8, steps=1, learning_rate=1e-3)
-        return jobs.of_own_data(recipe, own / "corpus", None, str(start), tmp_path / "out").state_dir
+        return own_data.of_own_data(recipe, own / "corpus", None, str(start), tmp_path / "out").state_dir
 
     for start in (tmp_path / "start", f"local-dir:{tmp_path}/start", f"own_by_name@{tmp_path}/weights.pt"):
         assert state_of(start, 0) == state_of(start, 0) != state_of(start, 1)

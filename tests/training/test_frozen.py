@@ -28,8 +28,10 @@ from helip.selection.features import joint_features
 from helip.training import frozen
 from helip.training.augmentation import caption_draws
 from helip.training.distributed import DistributedContext
-from helip.training.jobs import of_own_data, prepare
-from helip.training.loop import Trainer, TrainJob, train
+from helip.training.job import TrainJob
+from helip.training.loop import Trainer, train
+from helip.training.own_data import of_own_data
+from helip.training.preparation import prepare
 from helip.training.sampler import Sampler
 
 CORPUS = ToyCorpus(side=20)

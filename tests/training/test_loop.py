@@ -12,7 +12,7 @@ from helip.config import EarlyStopping, Retention
 from helip.errors import HelipError
 from helip.io import read_json
 from helip.models.loading import open_start
-from helip.training import loop
+from helip.training import loop, watching
 from helip.training.curve import MetricsLog
 from helip.training.distributed import DistributedContext
 from helip.training.loop import Trainer, train
@@ -96,7 +96,7 @@ def test_early_stopping_stops_and_exports_the_best(tmp_path, monkeypatch):
         seen.append({n: w.clone() for n, w in clip.model.state_dict().items()})
         return next(scores)
 
-    monkeypatch.setattr(loop, "held_out_recall", score)
+    monkeypatch.setattr(watching, "held_out_recall", score)
     one = job(tmp_path, refinement(steps=40, early_stopping=EarlyStopping(patience=3, every=2, held_out=0.1)))
     assert train(one, DistributedContext()) == 0
     metadata = read_json(tmp_path / "model/train.json")
@@ -109,7 +109,7 @@ def test_early_stopping_stops_and_exports_the_best(tmp_path, monkeypatch):
 @pytest.mark.parametrize(("gain", "best_step"), [(0.1, 5), (-0.1, 0)])
 def test_the_last_step_is_validated_and_an_unbeaten_start_warns(tmp_path, monkeypatch, caplog, gain, best_step):
     scores = iter([0.3, 0.3 + gain])
-    monkeypatch.setattr(loop, "held_out_recall", lambda *_: next(scores))
+    monkeypatch.setattr(watching, "held_out_recall", lambda *_: next(scores))
     one = job(tmp_path, refinement(steps=5, early_stopping=EarlyStopping(every=100, held_out=0.1)))
     with caplog.at_level(logging.WARNING):
         assert train(one, DistributedContext()) == 0
@@ -121,8 +121,8 @@ def test_the_last_step_is_validated_and_an_unbeaten_start_warns(tmp_path, monkey
 def test_held_out_pairs_are_not_trained_on(tmp_path):
     one = Trainer(job(tmp_path, refinement(early_stopping=EarlyStopping(every=2, held_out=0.25))), DistributedContext())
     drawn = {i for step in range(100) for i in one.sampler(step).ids.tolist()}
-    assert len(one._held_out) == 30
-    assert drawn.isdisjoint(one._held_out.tolist())
+    assert len(one.watch.validated) == 30
+    assert drawn.isdisjoint(one.watch.validated.tolist())
 
 
 def test_only_selected_pairs_are_trained_on(tmp_path):

@@ -11,7 +11,7 @@ from safetensors.torch import load_file
 from tiny_objectives import tiny
 from toys import RESNET, ToyCorpus, declaration, job, refinement
 
-from helip.config import Refinement, Retention
+from helip.config import Refinement, Retention, TrainConfig
 from helip.errors import HelipError
 from helip.losses.distillation import distillation
 from helip.losses.hnml import helip_loss
@@ -122,6 +122,33 @@ def test_a_low_rank_update_is_nothing_before_it_is_trained():
     )
     with pytest.raises(HelipError, match="lora 64: the smallest matrix has rank 32"):
         lora.add(tiny(), 64)
+
+
+@torch.no_grad()
+def test_a_merged_matrix_is_the_formula():
+    model, pixels, tokens = tiny().eval(), torch.rand(2, 3, 32, 32), torch.randint(1, 40, (2, 12))
+    before = {name: w.clone() for name, w in model.state_dict().items()}
+    lora.add(model, 2)
+    updates = {name: p.normal_(std=0.1) for name, p in model.named_parameters() if p.requires_grad and name != "logit_scale"}
+    merged = lora.merged_state(model)
+    for module, field in (("visual.transformer.resblocks.1.attn", "in_proj_weight"), ("transformer.resblocks.0.attn.out_proj", "weight")):
+        up, down = (updates[f"{module}.parametrizations.{field}.0.{part}"] for part in ("up", "down"))
+        assert torch.allclose(merged[f"{module}.{field}"], before[f"{module}.{field}"] + up @ down, atol=1e-6)
+    plain = tiny().eval()
+    plain.load_state_dict(merged)
+    assert torch.allclose(plain.encode_image(pixels), model.encode_image(pixels), atol=1e-6)
+    assert torch.allclose(plain.encode_text(tokens), model.encode_text(tokens), atol=1e-6)
+
+
+def test_the_docs_have_a_row_for_each_option(project):
+    """Whatever a refinement has beyond losses, batches and hard pairs is against forgetting."""
+    page = (project / "docs" / "howto" / "not_forgetting.md").read_text()
+    rows = "\n".join(line.split("|")[1] for line in page.splitlines() if line.startswith("| `"))
+    other = {"arm", "pairs", "keep", "seed_fraction", "p", "role", "gamma", "margin_on", "symmetric_margin", "drop_noise", "duplicates",
+             "false_negatives", "early_stopping", "soft"}  # fmt: skip
+    own = set(Refinement.model_fields) - set(TrainConfig.model_fields) - other
+    assert {"lora", "distill", "moments", "retention", "freeze_text", "layer_decay"} <= own
+    assert [name for name in sorted(own | {"ema"}) if f"`{name}" not in rows] == []
 
 
 def test_distillation_by_hand_and_at_the_start():

@@ -5,8 +5,8 @@ from toys import RESNET, VIT, ToyCorpus, declaration, job, recipe, refinement
 
 from helip.errors import HelipError
 from helip.models import loading as models
-from helip.training.jobs import prepare
-from helip.training.loop import sampler_of
+from helip.training.job import sampler_of
+from helip.training.preparation import prepare
 
 
 @pytest.mark.parametrize(("settings", "batch_size"), [({"p": 6}, 12), ({"seed_fraction": 0.05}, 12), ({"p": 4}, 4)])

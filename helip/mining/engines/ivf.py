@@ -47,13 +47,13 @@ def _index(features: list[Features], workers: int, probes: int) -> Any:
     import faiss
 
     faiss.omp_set_num_threads(workers)
-    count, kept = features[0].count, features[0].kept
+    count, selected = features[0].count, features[0].selected
     lists = max(1, int(2 * count**0.5))
     index: Any = faiss.index_factory(sum(one.padded_dim for one in features), f"IVF{lists},SQfp16", faiss.METRIC_INNER_PRODUCT)
     index.train(_rows(features, sampled(features[0], lists * POINTS, np.random.default_rng(0))))
     for start in range(0, count, ADDED):
         rows = slice(start, start + ADDED)
-        index.add(_rows(features, rows if kept is None else kept[rows]))
+        index.add(_rows(features, rows if selected is None else selected[rows]))
     index.nprobe = probes
     return index
 
@@ -63,8 +63,8 @@ def _panel(index: Any, operands: list[Operand], criterion: Criterion, rows: np.n
     """Scores in order of the sums s, k a row at a time: a b <= (s / 2)^2, so a row is done when that no longer reaches its k-th score."""
     survivors, k = Candidates(torch.from_numpy(rows), criterion, operands, 1 << 62), criterion.k
     sums, near = index.search(_rows([operand.features for operand in operands], rows), candidates + 1)
-    if (kept := operands[0].features.kept) is not None:
-        near = np.where(near >= 0, kept[near], -1)
+    if (selected := operands[0].features.selected) is not None:
+        near = np.where(near >= 0, selected[near], -1)
     may = (near >= 0) & (near != forbidden[:, None]) & (sums > sum(operand.tau for operand in operands) - SLACK)
     may &= (may.sum(1) >= k)[:, None]  # fewer: noise, whatever they score
     reach = ((sums + SLACK) / len(operands)) ** len(operands)

@@ -78,18 +78,18 @@ class Slabs:
         width = 2 * sum(o.features.padded_dim for o in operands)
         device = operands[0].device
         room = torch.cuda.mem_get_info(device)[0] // 2 if device.type == "cuda" else 1 << 62
-        self.kept: dict[int, Slab] = {}
-        self.keep = room // (height * width)
+        self.resident: dict[int, Slab] = {}
+        self.room = room // (height * width)
 
     def __len__(self) -> int:
         return len(self.ids)
 
     def __getitem__(self, number: int) -> Slab:
-        if number in self.kept:
-            return self.kept[number]
+        if number in self.resident:
+            return self.resident[number]
         slab = make_slab(self.operands, self.ids[number])
-        if len(self.kept) < self.keep:
-            self.kept[number] = slab
+        if len(self.resident) < self.room:
+            self.resident[number] = slab
         return slab
 
     def middle(self, order: Order) -> np.ndarray:

@@ -25,19 +25,19 @@ def published_declip(weights: dict[str, Tensor], where: str) -> Published:
     """Returns a DeCLIP in open_clip's terms, without the heads, the text tower's prefix and the mask's row of the vocabulary."""
     if "visual.class_embedding" not in weights:
         raise HelipError(f"{where}: its image tower is no ViT; of DeCLIP's checkpoints only those with a ViT can be imported")
-    kept = {_renamed(name): w for name, w in weights.items() if not name.startswith(HEADS)}
-    words = len(kept[EMBEDDING])
+    renamed = {_renamed(name): w for name, w in weights.items() if not name.startswith(HEADS)}
+    words = len(renamed[EMBEDDING])
     if words != VOCABULARY:
         raise HelipError(f"{where}: its vocabulary has {words} words and DeCLIP's has {VOCABULARY}; which is the mask's cannot be told")
-    kept[EMBEDDING] = torch.cat([kept[EMBEDDING][:MASK], kept[EMBEDDING][MASK + 1 :]])
-    kept["logit_scale"] = kept["logit_scale"].reshape(())
+    renamed[EMBEDDING] = torch.cat([renamed[EMBEDDING][:MASK], renamed[EMBEDDING][MASK + 1 :]])
+    renamed["logit_scale"] = renamed["logit_scale"].reshape(())
     config = {
-        "embed_dim": kept["visual.proj"].shape[1],
+        "embed_dim": renamed["visual.proj"].shape[1],
         "quick_gelu": True,
-        "vision_cfg": _vision_config(kept),
-        "text_cfg": text_config(kept) | {"proj_bias": "text_projection.bias" in kept},
+        "vision_cfg": _vision_config(renamed),
+        "text_cfg": text_config(renamed) | {"proj_bias": "text_projection.bias" in renamed},
     }
-    return Published("DeCLIP", config, IMAGENET_PREPROCESSING, kept)
+    return Published("DeCLIP", config, IMAGENET_PREPROCESSING, renamed)
 
 
 def _renamed(name: str) -> str:

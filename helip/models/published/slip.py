@@ -20,15 +20,15 @@ def published_slip(weights: dict[str, Tensor], where: str) -> Published:
     if width not in TOWERS:
         known = " or ".join(map(str, TOWERS))
         raise HelipError(f"{where}: its image tower is {width} wide; those that timm has too, and can be imported, are {known} wide")
-    kept = {_renamed(name): w for name, w in weights.items() if not name.startswith("image_mlp.")}
-    kept["visual.head.proj.weight"] = kept.pop("image_projection").T
+    renamed = {_renamed(name): w for name, w in weights.items() if not name.startswith("image_mlp.")}
+    renamed["visual.head.proj.weight"] = renamed.pop("image_projection").T
     config = {
-        "embed_dim": len(kept["visual.head.proj.weight"]),
+        "embed_dim": len(renamed["visual.head.proj.weight"]),
         "quick_gelu": True,  # of the text tower: timm's keep their exact GELU
         "vision_cfg": {"image_size": 224, "timm_model_name": TOWERS[width], "timm_pool": "token", "timm_proj": "linear"},
-        "text_cfg": text_config(kept),
+        "text_cfg": text_config(renamed),
     }
-    return Published("SLIP", config, IMAGENET_PREPROCESSING, kept)
+    return Published("SLIP", config, IMAGENET_PREPROCESSING, renamed)
 
 
 def _renamed(name: str) -> str:

@@ -24,9 +24,9 @@ def run(job: Job, arguments: list[str]) -> Point:
     corpus = _built(job, out, point)
     seconds = time.monotonic() - begun
     shards = sum(entry["size"] for entry in corpus.manifest["shards"])
-    kept = 0 if isinstance(job.kind.one.config(), UnionCorpus) else shards
+    written = 0 if isinstance(job.kind.one.config(), UnionCorpus) else shards
     point.units, point.repetitions = float(len(corpus)), [seconds / len(corpus)]
-    point.bytes = (kept + sum((out / name).stat().st_size for name in INDEX)) / len(corpus)
+    point.bytes = (written + sum((out / name).stat().st_size for name in INDEX)) / len(corpus)
     point.facts = {"corpus": {job.kind.name: str(out)}, "pairs": len(corpus)}
     return point
 

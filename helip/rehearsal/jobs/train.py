@@ -21,7 +21,8 @@ from helip.rehearsal.measured import MB, Point
 from helip.rehearsal.request import Job
 from helip.stages import Train
 from helip.training.distributed import DistributedContext, join, leave
-from helip.training.loop import Trainer, TrainJob
+from helip.training.job import TrainJob
+from helip.training.loop import Trainer
 from helip.training.processes import relaunch
 
 HARD = 8  # hard pairs drawn for each target: their number costs a training nothing
@@ -116,21 +117,50 @@ def _recipe(job: Job, declared: TrainConfig, point: Point) -> TrainConfig:
     return declared.model_copy(update=changed)
 
 
+class Held:
+    """A tensor that waits for its backward pass; it is counted until autograd lets it go."""
+
+    def __init__(self, tensor: torch.Tensor, counted: "Kept"):
+        self.tensor, self._counted = tensor, counted
+        self._place, size = tensor.untyped_storage().data_ptr(), tensor.untyped_storage().nbytes()
+        counted.take(self._place, size)
+
+    def __del__(self) -> None:
+        self._counted.give(self._place)
+
+
+class Kept:
+    """The bytes of all storages that are held, each counted once, and the most of them at once. `own`: storages that do not count."""
+
+    def __init__(self, own: set[int]):
+        self.own, self.now, self.most = own, 0, 0
+        self._held: dict[int, tuple[int, int]] = {}  # storage -> its holders, its bytes
+
+    def take(self, place: int, size: int) -> None:
+        """One more holds the storage."""
+        holders, _ = self._held.get(place, (0, 0))
+        self._held[place] = holders + 1, size
+        if not holders and place not in self.own:
+            self.now += size
+            self.most = max(self.most, self.now)
+
+    def give(self, place: int) -> None:
+        """One less does."""
+        holders, size = self._held[place]
+        if holders > 1:
+            self._held[place] = holders - 1, size
+            return
+        del self._held[place]
+        self.now -= size if place not in self.own else 0
+
+
 @contextmanager
 def _kept(trainer: Trainer, point: Point) -> Iterator[None]:
     """Counts the tensors that a step keeps for its backward pass, the parameters left out: what a GPU's memory goes by."""
     if trainer.world.device.type == "cuda":
         yield
         return
-    own = {p.untyped_storage().data_ptr() for p in trainer.model.parameters()}
-    seen: dict[int, dict[int, int]] = {}
-
-    def pack(tensor: torch.Tensor) -> torch.Tensor:
-        storage = tensor.untyped_storage()
-        if storage.data_ptr() not in own:
-            seen.setdefault(trainer.step, {})[storage.data_ptr()] = storage.nbytes()
-        return tensor
-
-    with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+    kept = Kept({p.untyped_storage().data_ptr() for p in trainer.model.parameters()})
+    with torch.autograd.graph.saved_tensors_hooks(lambda tensor: Held(tensor, kept), lambda held: held.tensor):
         yield
-    point.kept_mb = max((sum(step.values()) for step in seen.values()), default=0) / MB
+    point.kept_mb = kept.most / MB

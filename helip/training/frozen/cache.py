@@ -9,7 +9,7 @@ import numpy as np
 
 from helip.config import Encoder as EncoderConfig
 from helip.config import FrozenModel
-from helip.data.mismatched import source_of
+from helip.data.subset import origin_of
 from helip.encoders import blocks, cache
 from helip.encoders import load as load_encoder
 from helip.encoders.encoder import Encoder
@@ -109,15 +109,16 @@ def features_of(folder: Path, corpus: Corpus, declaration: FrozenModel, seed: in
 
 
 def rearrange_features(declaration: FrozenModel, of: Corpus, features: Path, corpus: Corpus, folder: Path) -> None:
-    """Writes into `folder` what `encode_corpus` would for a corpus with swapped captions, from the `features` of the corpus that it was
-    made of: nothing is encoded again. HelipError is raised where those are broken or of another corpus.
+    """Writes into `folder` what `encode_corpus` would for a corpus with swapped captions or a subset, from the `features` of the corpus
+    that it was made of: nothing is encoded again. HelipError is raised where those are broken or of another corpus.
     """
-    source_N, base = source_of(corpus.folder), features_of(features, of, declaration)
-    assert source_N is not None  # as the corpus was made by swapping
-    rows = [np.arange(base.first[s], base.first[s] + base.counts[s]) for s in source_N.tolist()]
+    (image_N, text_N), base = origin_of(corpus.folder), features_of(features, of, declaration)
+    assert text_N is not None  # as the corpus was made of another
+    rows = [np.arange(base.first[s], base.first[s] + base.counts[s]) for s in text_N.tolist()]
+    views = None if image_N is None else (np.arange(base.views)[:, None] * len(base) + image_N).ravel()
     image, text = (Features.open(features / side) for side in ("image", "text"))
     seen, texts = Views(corpus, declaration.views, declaration.crop_scale), _captions(corpus, corpus.caption_counts())
-    rearrange(image, None, seen.digest, folder / "image")
+    rearrange(image, views, seen.digest, folder / "image")
     rearrange(text, np.concatenate(rows), texts.digest, folder / "text")
 
 

@@ -1,21 +1,27 @@
-"""What MLflow shows of a study, read from files that jobs wrote: a run a training, a parent for the seeds of a run, one for the study.
-
-Nothing here knows MLflow: tracking_store.py writes these into a store or a server.
-"""
+"""The run of MLflow that shows one training, from the files that its jobs wrote."""
 
 import csv
-import statistics
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
-from datetime import datetime
+from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from helip.config import Column
 from helip.io import read_json
-from helip.reporting.measured import Measured, independent, paired_seeds
+from helip.reporting.measured import Measured
 from helip.reporting.provenance import interval_of_job
+from helip.reporting.tracking.runs import (
+    ARMS,
+    DatasetUse,
+    Point,
+    RunContent,
+    flat,
+    key_of,
+    label,
+    milliseconds,
+    rounded,
+    settings,
+)
 from helip.stages import BuildCorpus, BuildEvaluationSet, drawn_pairs, metrics_file, model_of, pairs_of, selection_of
 from helip.study import Study, seed_number, start_seed
 from helip.study.resolve import ResolvedRun
@@ -24,100 +30,10 @@ AVERAGE, GAIN = "average_zeroshot", "gain_over_control"
 # Of each set, and how it ends the name; other metrics stand in the metrics files, which are artifacts. MLflow shows metrics by the alphabet
 # and those with a slash in their names above all others: "on" and "train" come after the summary, and no name has a slash.
 MAIN = {"acc1": "", "image_recall_at_1": ".text_to_image", "text_recall_at_1": ".image_to_text"}
-ARMS = {
-    "start": "A pre-training, which refinements begin from.",
-    "control": "Plain continued training: the same steps and batches, no hard pairs.",
-    "cleaned": "Continued training without the noise targets that mining found.",
-    "helip": "Refinement with mined hard pairs in its batches.",
-}
 
 
-@dataclass(frozen=True)
-class Point:
-    """One number of a metric; `at` is in milliseconds since 1970."""
-
-    name: str
-    value: float
-    step: int
-    at: int
-
-
-@dataclass(frozen=True)
-class DatasetUse:
-    """A corpus or an evaluation set that a training used. `context` is training or evaluation."""
-
-    name: str
-    digest: str
-    source: str
-    size: int | None
-    context: str
-
-
-@dataclass(frozen=True)
-class RunContent:
-    """One run of MLflow. Times are in milliseconds since 1970; `artifacts` are path in the run -> file of the study."""
-
-    key: str
-    name: str
-    kind: str  # training, seeds or study
-    begun: int
-    ended: int
-    note: str
-    tags: dict[str, str]
-    params: dict[str, str] = field(default_factory=dict)
-    points: tuple[Point, ...] = ()
-    datasets: tuple[DatasetUse, ...] = ()
-    artifacts: dict[str, Path] = field(default_factory=dict)
-
-
-def rounded(value: float) -> float:
-    """Returns a number with four significant digits, as MLflow's columns have room for."""
-    return float(f"{value:.4g}")
-
-
-def milliseconds(time: str) -> int:
-    """Returns an ISO time as milliseconds since 1970; 0 for a file that does not say one."""
-    try:
-        return int(datetime.fromisoformat(time).timestamp() * 1000)
-    except ValueError:
-        return 0
-
-
-def key_of(study: Study, run: str | None = None, seed: str | None = None) -> str:
-    """Returns the name by which a run of MLflow is known: study/run/seed0, study/run for all its seeds, study."""
-    return "/".join([study.name, *([run] if run else []), *([f"seed{seed}"] if seed is not None else [])])
-
-
-def label(run: ResolvedRun) -> str:
-    """Returns the short name of a run: what it does, then its start: 'helip_t5 · cc3m_clip'; 'start · cc3m_clip' for the start itself."""
-    if run.start is None:
-        return f"start · {run.name}"
-    return f"{run.name.removeprefix(run.start).lstrip('_') or run.name} · {run.start}"
-
-
-def settings(study: Study, run: ResolvedRun) -> dict[str, Any]:
-    """Returns what a run is, resolved: corpus, model, arm, recipe, mining and selection."""
-    parts: dict[str, Any] = {"corpus": run.corpus, "model": run.model, "arm": run.arm}
-    parts |= dict(_flat(run.recipe.model_dump(mode="json")))
-    if run.pairs is not None:
-        parts |= {f"mining.{k}": v for k, v in _flat(run.pairs.model_dump(mode="json"))}
-    if run.select is not None:
-        parts |= {f"selection.{k}": v for k, v in _flat(run.select.model_dump(mode="json"))}
-    if run.interpolate is not None:
-        parts["interpolate.weight"] = run.interpolate.weight
-    return {k: v for k, v in parts.items() if v is not None}
-
-
-def _flat(value: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
-    if isinstance(value, dict) and value:
-        for key, inner in value.items():
-            yield from _flat(inner, f"{prefix}.{key}" if prefix else key)
-    else:
-        yield prefix, value
-
-
-class Contents:
-    """Makes the runs of one study. `done` says which trainings are there; metrics files are read when they are shown."""
+class Trainings:
+    """Makes the runs of single trainings. `done` says which trainings are there; metrics files are read when they are shown."""
 
     def __init__(self, study: Study):
         self.study = study
@@ -133,8 +49,6 @@ class Contents:
         """Returns (run, seed) of every training that is done, starts before what is refined from them."""
         runs = sorted(self.study.runs.values(), key=lambda run: run.start is not None)
         return [(r.name, s) for r in runs for s in r.seeds if (model_of(self.study, r.name, s).folder / "train.json").exists()]
-
-    # ------------------------------------------------------------ files
 
     def metrics_files(self, run: str, seed: str) -> list[Path]:
         """Returns the metrics files of a training that are there."""
@@ -162,17 +76,15 @@ class Contents:
         seeds = self.study.run(over).seeds
         return next(((over, s) for s in (seed, start_seed(seed)) if s in seeds), None)
 
-    # ------------------------------------------------------------ one training
-
     def training(self, run: str, seed: str) -> RunContent:
         """Returns the run of one training."""
         study, resolved, folder = self.study, self.study.run(run), model_of(self.study, run, seed).folder
         train = read_json(folder / "train.json")
         begun, ended = map(milliseconds, interval_of_job(train))
         curve = tuple(_curve(folder / "curve.csv", begun, ended))
-        sets = [Point(name, rounded(value), 0, ended) for name, value in self._of_sets(run, seed).items()]
+        sets = [Point(name, rounded(value), 0, ended) for name, value in self.numbers(run, seed).items()]
         shares = {name: str(rounded(share)) for name, share in self._shares(run, seed).items()}
-        declared = _flat(train["declaration"]) if run in study.declaration.published or resolved.interpolate else ()
+        declared = flat(train["declaration"]) if run in study.declaration.published or resolved.interpolate else ()
         params = settings(study, resolved) | dict(declared) | {"seed": seed_number(seed)} | shares
         return RunContent(
             key_of(study, run, seed), f"s{seed} {label(resolved)}", "training", begun, ended, self._note(resolved, train),
@@ -180,7 +92,8 @@ class Contents:
             self._artifacts(run, seed),
         )  # fmt: skip
 
-    def _of_sets(self, run: str, seed: str) -> dict[str, float]:
+    def numbers(self, run: str, seed: str) -> dict[str, float]:
+        """Returns the summary of a training, then its main metrics by set; the metrics files that are there."""
         values: dict[str, float] = {}
         if self._has_summary(run, seed):
             average, over = self._average(run, seed), self._control(run, seed)
@@ -258,67 +171,6 @@ class Contents:
             files["pairs/pairs.json"] = drawn_pairs(self.study, run, seed).output
         files["train.log"] = self.study.root / "logs" / "train" / f"{run}.seed{seed}.log"
         return {name: path for name, path in files.items() if path.exists()}
-
-    # ------------------------------------------------------------ all seeds of a run, and the study
-
-    def seeds(self, run: str, done: Iterable[str]) -> RunContent:
-        """Returns the parent of the trainings of one run: mean and standard deviation, gain over the control with its 95 % interval."""
-        study, resolved, seeds = self.study, self.study.run(run), list(done)
-        begun, ended = self._span((run, seed) for seed in seeds)
-        values = {name: rounded(value) for name, value in self._over_seeds(run, seeds).items()}
-        over = study.control_of(run)
-        tags = {"helip.arm": resolved.arm, "helip.corpus": resolved.corpus, "helip.seeds": f"{len(seeds)} of {len(resolved.seeds)}"}
-        tags |= {"helip.control": over} if over else {}
-        note = [resolved.question or ARMS[resolved.arm], f"{len(seeds)} of {len(resolved.seeds)} seeds are trained."]
-        if f"{GAIN}_low" in values:
-            low, high = (f"{values[f'{GAIN}_{end}']:+.2f}" for end in ("low", "high"))
-            note.append(f"Gain over {over}: {values[GAIN]:+.2f} points, 95 % interval [{low}, {high}].")
-        points = tuple(Point(name, value, 0, ended) for name, value in values.items())
-        params = {k: str(v) for k, v in settings(study, resolved).items()}
-        return RunContent(key_of(study, run), label(resolved), "seeds", begun, ended, "\n\n".join(note), tags, params, points)
-
-    def _over_seeds(self, run: str, seeds: list[str]) -> dict[str, float]:
-        each = [self._of_sets(run, seed) for seed in seeds]
-        shared = [name for name in each[0] if all(name in one for one in each)]
-        values = {name: statistics.fmean(one[name] for one in each) for name in shared}
-        if AVERAGE in values and len(each) > 1:
-            values[f"{AVERAGE}_std"] = statistics.stdev(one[AVERAGE] for one in each)
-        over = self.study.control_of(run)
-        if GAIN in values and over and len(seeds) == len(self.study.run(run).seeds) and self.measured.is_there(over, self.columns):
-            values |= self._interval(run, over)
-        return values
-
-    def _interval(self, run: str, over: str) -> dict[str, float]:
-        """The gain with the ends of its 95 % interval, as the table of the report's question has them; no ends without any spread."""
-        difference = self.measured.difference(run, over, self.columns)
-        pairs = paired_seeds(self.study.run(run).seeds, self.study.run(over).seeds)
-        if difference is None or difference.gain is None or pairs is None or len(set(independent(pairs[0]))) < 2:
-            return {}
-        low, high = difference.gain.interval(self.measured.noise([(run, over)], self.columns))
-        return {GAIN: difference.delta} | ({f"{GAIN}_low": low, f"{GAIN}_high": high} if high > low else {})
-
-    def study_files(self) -> dict[str, Path]:
-        """Returns the report, verdicts, tables and figures that are there: path in the run -> file."""
-        root = self.study.root
-        files = {name: root / name for name in ("report.html", "claims.csv", "claims.md")}
-        for place in (root, root / "first"):
-            names = sorted(p for p in place.glob("*") if p.name.startswith(("table", "figure")) and p.suffix in (".csv", ".md", ".png"))
-            files |= {str(path.relative_to(root)): path for path in names}
-        return {name: path for name, path in files.items() if path.is_file()}
-
-    def whole(self, done: list[tuple[str, str]]) -> RunContent:
-        """Returns the run of the study itself: its question, its report and its tables. done: the trainings that are there."""
-        begun, ended = self._span(done)
-        wanted = sum(len(run.seeds) for run in self.study.runs.values())
-        tags = {"helip.trainings": f"{len(done)} of {wanted}", "mlflow.source.name": str(self.study.file), "mlflow.source.type": "LOCAL"}
-        note = f"{self.study.declaration.question}\n\n{len(done)} of {wanted} trainings are done. The artifacts hold report and tables."
-        name = f"report and tables · {self.study.name}"
-        return RunContent(key_of(self.study), name, "study", begun, ended, note, tags, artifacts=self.study_files())
-
-    def _span(self, done: Iterable[tuple[str, str]]) -> tuple[int, int]:
-        """When the first of these trainings began, and the last ended."""
-        times = [interval_of_job(read_json(model_of(self.study, run, seed).folder / "train.json")) for run, seed in done]
-        return min(milliseconds(begun) for begun, _ in times), max(milliseconds(ended) for _, ended in times)
 
 
 def _curve(file: Path, begun: int, ended: int) -> Iterator[Point]:

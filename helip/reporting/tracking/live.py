@@ -1,6 +1,6 @@
 """The curve of a training, sent to a tracking server while it runs. A server that is slow, down or gone costs the training nothing.
 
-Rows go into a queue that drops what it cannot hold; one thread sends them and ends at the first error. The local import (tracking.py)
+Rows go into a queue that drops what it cannot hold; one thread sends them and ends at the first error. The local import (importing.py)
 later writes the whole run in place of the live one.
 """
 
@@ -16,9 +16,9 @@ from collections.abc import Callable
 from typing import Any
 from urllib.parse import urlsplit
 
-from helip.reporting.tracking import server
-from helip.reporting.tracking_content import key_of, label, rounded, settings
-from helip.reporting.tracking_store import KEY
+from helip.reporting.tracking.importing import server
+from helip.reporting.tracking.runs import key_of, label, rounded, settings
+from helip.reporting.tracking.store import KEY
 from helip.study import Study
 
 EVERY = 5.0  # seconds between two messages to the server

@@ -11,8 +11,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 from helip.errors import HelipError
-from helip.reporting.tracking_content import Contents, RunContent, key_of
-from helip.reporting.tracking_store import Known, Tracked, digest_of, explained, known_in_file
+from helip.reporting.tracking import summaries
+from helip.reporting.tracking.runs import RunContent, key_of
+from helip.reporting.tracking.store import Known, Tracked, digest_of, explained, known_in_file
+from helip.reporting.tracking.trainings import Trainings
 from helip.stages import model_of
 from helip.study import Study, start_seed
 
@@ -65,7 +67,7 @@ class Import:
 
     def __init__(self, study: Study, connect: Callable[[], Tracked], known: Known, uri: str):
         self.study, self.connect, self.known, self.uri = study, connect, known, uri
-        self.contents = Contents(study)
+        self.trainings = Trainings(study)
         self._tracked: Tracked | None = None
 
     @property
@@ -79,7 +81,7 @@ class Import:
 
     def run(self) -> dict[str, int]:
         """Writes what has changed, and returns the counts of trainings."""
-        counts, done = {"imported": 0, "unchanged": 0}, self.contents.done()
+        counts, done = {"imported": 0, "unchanged": 0}, self.trainings.done()
         seeds: dict[str, list[str]] = {}
         for run, seed in done:
             seeds.setdefault(run, []).append(seed)
@@ -109,20 +111,20 @@ class Import:
         """Writes the parent of a run's seeds, and returns its id, which stays while the run's settings do."""
         key = key_of(self.study, run)
         declared = "\n".join(model_of(self.study, run, seed).digest for seed in self.study.run(run).seeds)
-        files = [path for seed in seeds for path in self.contents.files(run, seed)]
+        files = [path for seed in seeds for path in self.trainings.files(run, seed)]
         digest = f"{digest_of([], SCHEMA, declared)[:16]}-{digest_of(files, SCHEMA, self.study.run(run).question)}"
         same = self.known.get(key, ("", ""))[1].partition("-")[0] == digest.partition("-")[0]
-        self._write(key, digest, lambda: self.contents.seeds(run, seeds), in_place=same)
+        self._write(key, digest, lambda: summaries.of_seeds(self.trainings, run, seeds), in_place=same)
         return self.known[key][0]
 
     def _write_training(self, run: str, seed: str, parent: str) -> bool:
         start = self.study.run(run).start
         lineage = self.known.get(key_of(self.study, start, start_seed(seed)), ("", ""))[0] if start else ""
         words = (SCHEMA, self.study.run(run).question, model_of(self.study, run, seed).digest, parent, lineage)
-        digest = digest_of(self.contents.files(run, seed), *words)
-        return self._write(key_of(self.study, run, seed), digest, lambda: self.contents.training(run, seed), parent)
+        digest = digest_of(self.trainings.files(run, seed), *words)
+        return self._write(key_of(self.study, run, seed), digest, lambda: self.trainings.training(run, seed), parent)
 
     def _write_study(self, done: list[tuple[str, str]]) -> None:
-        files = self.contents.study_files()
+        files = summaries.study_files(self.study)
         digest = digest_of(list(files.values()), SCHEMA, self.study.declaration.question, *(f"{run}/{seed}" for run, seed in done))
-        self._write(key_of(self.study), digest, lambda: self.contents.whole(done), in_place=True)
+        self._write(key_of(self.study), digest, lambda: summaries.of_study(self.study, done), in_place=True)

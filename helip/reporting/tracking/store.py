@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from helip.errors import HelipError
-from helip.reporting.tracking_content import RunContent
+from helip.reporting.tracking.runs import RunContent
 from helip.study import Study
 
 BATCH = 1000  # metrics a call: the most MLflow takes

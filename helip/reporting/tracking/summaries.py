@@ -1,0 +1,83 @@
+"""The runs of MLflow that show several trainings: the parent of a run's seeds, and the study itself with its report and tables."""
+
+import statistics
+from collections.abc import Iterable
+from pathlib import Path
+
+from helip.io import read_json
+from helip.reporting.measured import independent, paired_seeds
+from helip.reporting.provenance import interval_of_job
+from helip.reporting.tracking.runs import ARMS, Point, RunContent, key_of, label, milliseconds, rounded, settings
+from helip.reporting.tracking.trainings import AVERAGE, GAIN, Trainings
+from helip.stages import model_of
+from helip.study import Study
+
+
+def of_seeds(trainings: Trainings, run: str, seeds: list[str]) -> RunContent:
+    """Returns the parent of the trainings of one run: mean and standard deviation, gain over the control with its 95 % interval.
+
+    seeds: those that are trained.
+    """
+    study, resolved = trainings.study, trainings.study.run(run)
+    begun, ended = _span(study, ((run, seed) for seed in seeds))
+    values = {name: rounded(value) for name, value in _over_seeds(trainings, run, seeds).items()}
+    over = study.control_of(run)
+    tags = {"helip.arm": resolved.arm, "helip.corpus": resolved.corpus, "helip.seeds": f"{len(seeds)} of {len(resolved.seeds)}"}
+    tags |= {"helip.control": over} if over else {}
+    note = [resolved.question or ARMS[resolved.arm], f"{len(seeds)} of {len(resolved.seeds)} seeds are trained."]
+    if f"{GAIN}_low" in values:
+        low, high = (f"{values[f'{GAIN}_{end}']:+.2f}" for end in ("low", "high"))
+        note.append(f"Gain over {over}: {values[GAIN]:+.2f} points, 95 % interval [{low}, {high}].")
+    points = tuple(Point(name, value, 0, ended) for name, value in values.items())
+    params = {k: str(v) for k, v in settings(study, resolved).items()}
+    return RunContent(key_of(study, run), label(resolved), "seeds", begun, ended, "\n\n".join(note), tags, params, points)
+
+
+def _over_seeds(trainings: Trainings, run: str, seeds: list[str]) -> dict[str, float]:
+    each = [trainings.numbers(run, seed) for seed in seeds]
+    shared = [name for name in each[0] if all(name in one for one in each)]
+    values = {name: statistics.fmean(one[name] for one in each) for name in shared}
+    if AVERAGE in values and len(each) > 1:
+        values[f"{AVERAGE}_std"] = statistics.stdev(one[AVERAGE] for one in each)
+    study, over = trainings.study, trainings.study.control_of(run)
+    complete = len(seeds) == len(study.run(run).seeds)
+    if GAIN in values and over and complete and trainings.measured.is_there(over, trainings.columns):
+        values |= _interval(trainings, run, over)
+    return values
+
+
+def _interval(trainings: Trainings, run: str, over: str) -> dict[str, float]:
+    """The gain with the ends of its 95 % interval, as the table of the report's question has them; no ends without any spread."""
+    study, measured, columns = trainings.study, trainings.measured, trainings.columns
+    difference = measured.difference(run, over, columns)
+    pairs = paired_seeds(study.run(run).seeds, study.run(over).seeds)
+    if difference is None or difference.gain is None or pairs is None or len(set(independent(pairs[0]))) < 2:
+        return {}
+    low, high = difference.gain.interval(measured.noise([(run, over)], columns))
+    return {GAIN: difference.delta} | ({f"{GAIN}_low": low, f"{GAIN}_high": high} if high > low else {})
+
+
+def of_study(study: Study, done: list[tuple[str, str]]) -> RunContent:
+    """Returns the run of the study itself: its question, its report and its tables. done: the trainings that are there."""
+    begun, ended = _span(study, done)
+    wanted = sum(len(run.seeds) for run in study.runs.values())
+    tags = {"helip.trainings": f"{len(done)} of {wanted}", "mlflow.source.name": str(study.file), "mlflow.source.type": "LOCAL"}
+    note = f"{study.declaration.question}\n\n{len(done)} of {wanted} trainings are done. The artifacts hold report and tables."
+    name = f"report and tables · {study.name}"
+    return RunContent(key_of(study), name, "study", begun, ended, note, tags, artifacts=study_files(study))
+
+
+def _span(study: Study, done: Iterable[tuple[str, str]]) -> tuple[int, int]:
+    """When the first of these trainings began, and the last ended."""
+    times = [interval_of_job(read_json(model_of(study, run, seed).folder / "train.json")) for run, seed in done]
+    return min(milliseconds(begun) for begun, _ in times), max(milliseconds(ended) for _, ended in times)
+
+
+def study_files(study: Study) -> dict[str, Path]:
+    """Returns the report, verdicts, tables and figures that are there: path in the run -> file."""
+    root = study.root
+    files = {name: root / name for name in ("report.html", "claims.csv", "claims.md")}
+    for place in (root, root / "first"):
+        names = sorted(p for p in place.glob("*") if p.name.startswith(("table", "figure")) and p.suffix in (".csv", ".md", ".png"))
+        files |= {str(path.relative_to(root)): path for path in names}
+    return {name: path for name, path in files.items() if path.is_file()}

@@ -10,8 +10,8 @@ from forks import processes, quiet
 from timm.layers import BatchNormAct2d
 from toys import ToyCorpus, ToyPairs, declaration, job, refinement
 
-from helip.errors import HelipError
 from helip import HardPairSampler, HelipLoss
+from helip.errors import HelipError
 from helip.io import read_json
 from helip.models import loading as models
 from helip.training import distributed, loop

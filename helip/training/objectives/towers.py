@@ -18,7 +18,12 @@ from helip.models.loading import ClipNetwork
 
 
 def image_tower(model: ClipNetwork) -> nn.Module:
-    """Returns what gives image features: open_clip's tower, or over a frozen trunk the image head."""
+    """Returns what gives image features: open_clip's tower, or over a frozen trunk the image head.
+
+    HelipError is raised where the last blocks of a trunk are trained.
+    """
+    if isinstance(model, FrozenClip) and model.image_blocks is not None:
+        raise HelipError("objective slip stands on the head of a frozen trunk: leave out unfrozen_blocks")
     tower: nn.Module = model.image_head if isinstance(model, FrozenClip) else model.visual
     return tower
 

@@ -89,7 +89,8 @@ def _of(one: Stage) -> Iterator[Kind]:
             run = one.study.run(one.run)
             yield Kind("train", training_shape(run, run.recipe), training_cost(run), 1, one)
         case Select() | Filter():
-            yield Kind(one.name, one.study.run(one.run).model, one.name, 1, one)
+            model = one.study.run(one.run).model
+            yield Kind(one.name, model, f"{one.name}.{model}", 1, one)  # a model's features are as wide as it is
         case Evaluate() | Probe():
             for name, _ in one.study.tasks(one.name):
                 yield Kind(one.name, name, one.name, 1, one, name)

@@ -44,6 +44,7 @@ def test_kinds_are_the_distinct_jobs_each_once(paper):
     titles = {kind.title for kind in every}
     assert {"corpus laion8m", "encode t5", "import cc3m_slip", "evaluate mscoco", "probe sun397", "select vit_b32"} <= titles
     assert {"train vit_b16 clip hard+margin 1024/1 fp16", "train vit_b32 clip negatives 4096/2 fp16"} <= titles
+    assert {"mine hpm k500 image0.5 text0.5", "mine hpm k500 outliers0.15", "mine hpm k100 imagenone textnone below0.98"} <= titles
     jobs = sum(kind.jobs for kind in every if kind.stage == "train")
     assert jobs == sum(one.label == "train" for one in artefacts(paper))
     trained_instead = {kind.name for kind in every if kind.stage == "train" and kind.jobs == 0}

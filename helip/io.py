@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     import numpy as np
 
 _BEGUN, _BEGUN_AT = time.monotonic(), datetime.now(UTC).isoformat(timespec="seconds")
+MISPLACED = frozenset({errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ENAMETOOLONG, errno.ELOOP})  # a path that is wrong
 REFUSED = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM})  # the system's no to a writer
 EMPTY = 128  # bytes of a .npy file that holds no value: the system maps no empty array
 PACKAGES = ("torch", "open_clip_torch", "timm", "sentence-transformers", "faiss-cpu", "clip-benchmark", "numpy", "snakemake")
@@ -75,8 +76,9 @@ def refused(error: OSError, path: Path | str | None = None) -> HelipError:
     may be one that was read.
     """
     place = path or error.filename or "a file"
-    verb = "read or written" if path is None and error.errno in (errno.EACCES, errno.EPERM) else "written"
-    return HelipError(f"{place}: could not be {verb} ({error.strerror or error}); free space or fix the permissions and run again")
+    verb = "written" if path else "read or written" if error.errno in (errno.EACCES, errno.EPERM, *MISPLACED) else "written"
+    remedy = "correct the path" if error.errno in MISPLACED else "free space or fix the permissions and run again"
+    return HelipError(f"{place}: could not be {verb} ({error.strerror or error}); {remedy}")
 
 
 @contextlib.contextmanager
@@ -168,12 +170,14 @@ def write_json(path: Path, value: Any) -> None:
         temporary.write_text(json.dumps(value, indent=1, sort_keys=True, allow_nan=False) + "\n")
 
 
-def read_json(path: Path) -> Any:
-    """Returns the content of a JSON file of ours. HelipError where it is missing or broken."""
+def read_json(path: Path, made_by: str = "") -> Any:
+    """Returns the content of a JSON file of ours. HelipError where it is missing or broken. made_by: the command that makes it."""
     try:
         return json.loads(Path(path).read_text())
-    except FileNotFoundError:
-        raise HelipError(f"{path}: not found; build it first (`snakemake {path}` for a study's artefact)") from None
+    except (FileNotFoundError, NotADirectoryError):
+        of_a_study = f"build it first (`snakemake {path}` for a study's artefact)"
+        remedy = f"make it with `{made_by}`, or correct the path" if made_by else of_a_study
+        raise HelipError(f"{path}: not found; {remedy}") from None
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise HelipError(f"{path}: not readable as JSON ({error}); delete it and build it again") from None
 
@@ -193,7 +197,8 @@ def load_array(path: Path | str, remedy: str, *, mapped: bool = True) -> "np.nda
     except FileNotFoundError:
         raise HelipError(f"{path}: not found; {remedy}") from None
     except (ValueError, EOFError, OSError) as error:
-        raise HelipError(f"{path}: not a whole .npy array, it is truncated or of another format ({error}); {remedy}") from None
+        reason = "it holds no numbers" if "pickle" in str(error) else error  # NumPy's advice is to let the file run its code
+        raise HelipError(f"{path}: not a whole .npy array, it is truncated or of another format ({reason}); {remedy}") from None
 
 
 def new_array(path: Path | str, dtype: Any, shape: tuple[int, ...]) -> "np.memmap[Any, Any]":

@@ -3,19 +3,19 @@
 Each stands between two marks. The tests compare it with the results files, so that no number of it is typed in.
 """
 
-import csv
 import re
 from pathlib import Path
 
 from helip.errors import HelipError
+from tools import photographs_tables
 from tools.markdown_tables import cell
 
 PROJECT = Path(__file__).parents[1]
 PAGES = ("README.md", "docs/results/index.md", "docs/results/photographs.md")
 MINIATURE = PROJECT / "docs" / "results" / "miniature" / "README.md"
-CONTRASTS = PROJECT / "docs" / "results" / "photographs" / "contrasts.csv"  # results/flickr8k/contrasts.csv, as `make flickr8k` wrote it
 FIRST_ROWS = PROJECT / "docs" / "results" / "first_rows.md"  # results/miniature/first/table1.md, as `make table1` printed it
-MARKS = {name: (f"<!-- {name}: written by `make readme` -->", f"<!-- end of {name} -->") for name in ("gains", "printed", "photographs")}
+NAMES = ("gains", "printed", *photographs_tables.TABLES)
+MARKS = {name: (f"<!-- {name}: written by `make readme` -->", f"<!-- end of {name} -->") for name in NAMES}
 # What it is called here, and its row in the miniature's table of refinements.
 ROWS = (
     ("HELIP, as the paper prints it", "HELIP"),
@@ -34,42 +34,6 @@ def gains() -> str:
         measured = cell(MINIATURE, {"Refinement": row}, "6 corpora")
         lines.append(f"| {label} | {measured} |".replace("-0.", "−0.").replace("-1.", "−1."))
     return "\n".join([*lines, "", f"The paper's claims in the generated world: {verdicts()}"])
-
-
-KINDS = {
-    "foreign15": "15 % foreign",
-    "near15": "15 %, half near",
-    "foreign30": "30 % foreign",
-    "near30": "30 %, half near",
-    "clean": "none",
-}
-ARMS = (
-    ("HELIP, 15 % as outliers", "helip"),
-    ("selection by neighbour agreement", "agreement"),
-    ("selection by ridge (helip_plus 2)", "ridge"),
-    ("true removal, a bound", "true_removal"),
-    ("ridge, over HELIP", "ridge_over_helip"),
-    ("hard pairs on top of ridge, over ridge", "hard_pairs_on_ridge"),
-)
-PRIMARY = {"text to image R@1": "flickr30k.retrieval.image_recall_at_1", "CIFAR-10": "cifar10.zeroshot.acc1"}
-
-
-def photographs() -> str:
-    """Returns the primary contrasts of the study flickr8k: gains in points with 95 % intervals over trainings and test items."""
-    with open(CONTRASTS, newline="") as file:
-        rows = {(row["contrast"], row["metric"]): row for row in csv.DictReader(file)}
-    lines = [f"| Captions swapped | {' | '.join(KINDS.values())} |", "| --- |" + " --- |" * len(KINDS)]
-    for metric, name in PRIMARY.items():
-        lines.append(f"| **{metric}**, points over plain continued training |" + " |" * len(KINDS))
-        for label, arm in ARMS:
-            cells = [rows.get((f"{kind}_{arm}", name)) for kind in KINDS]
-            lines.append(f"| {label} | {' | '.join(_points(row) if row else 'not asked' for row in cells)} |")
-    return "\n".join(lines)
-
-
-def _points(row: dict[str, str]) -> str:
-    effect, low, high = (f"{float(row[key]):+.2f}".replace("-", "\u2212") for key in ("effect", "ci_low", "ci_high"))
-    return f"{effect} [{low}, {high}]"
 
 
 def verdicts() -> str:
@@ -91,13 +55,13 @@ def printed() -> str:
 
 def filled(page: str) -> str:
     """Returns a page with each table between its marks."""
-    for name, text in (("gains", gains()), ("printed", printed()), ("photographs", photographs())):
+    for name, text in {"gains": gains, "printed": printed, **photographs_tables.TABLES}.items():
         begin, end = MARKS[name]
         before, opened, rest = page.partition(begin)
         _, closed, after = rest.partition(end)
         if bool(opened) != bool(closed):
             raise HelipError(f"a page has one of the marks {begin} and {end}, and needs both")
-        page = f"{before}{begin}\n{text}\n{end}{after}" if opened else page
+        page = f"{before}{begin}\n{text()}\n{end}{after}" if opened else page
     return page
 
 

@@ -48,7 +48,7 @@ STAGES = (  # commands of earlier versions that are stages now
     "evaluation-set", "download", "join", "fetch-model", "train-encoder", "table", "claims", "figure", "fingerprint",
     "contamination",
 )  # fmt: skip
-NEXT = """next: make table1                  set up, and build the first rows of table 1 from nothing (minutes on two cores)
+NEXT = """next: helip demo                   a refinement from nothing, in two minutes on two cores
       helip refine --help          refine your own CLIP on your own pairs: --model, --data and --out are enough"""
 
 
@@ -121,9 +121,9 @@ def _run(arguments: list[str]) -> int:
         print(f"helip {name}: needs the package {package}: pip install 'helip[lab]' installs what the commands need", file=sys.stderr)
         return 2
     except OSError as error:
-        from helip.io import REFUSED, refused
+        from helip.io import MISPLACED, REFUSED, refused
 
-        if error.errno not in REFUSED:
+        if error.errno not in REFUSED and not (error.errno in MISPLACED and error.filename):
             raise
         print(f"helip {name}: {refused(error)}", file=sys.stderr)
         return 2

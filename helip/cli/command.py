@@ -295,7 +295,7 @@ def parse(name: str, line: str, command: type[Command], arguments: list[str]) ->
             _put(values, option.path, _value(option, getattr(namespace, key)))
         elif option.default is PydanticUndefined and len(option.path) == 1:
             raise HelipError(f"{option.name} is missing: {option.description}; see `helip {name} --help`")
-    return validate_options(command, values, nameless="help")
+    return validate_options(command, values, nameless="help", by_position=[o.path[-1] for o in options if not o.flag])
 
 
 def _refuse_unknown(parser: argparse.ArgumentParser, command: type[Command], arguments: list[str]) -> None:

@@ -11,6 +11,7 @@ or once as they are where it has no `over`, which keeps their place between othe
 """
 
 import re
+from collections.abc import Container
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -64,12 +65,19 @@ def validate(kind: type[Kind], value: Any, where: str) -> Kind:
 
 
 def validate_options(
-    kind: Any, values: dict[str, Any], nameless: str, spelled: dict[str, str] | None = None, given: Any = None, source: str = ""
+    kind: Any,
+    values: dict[str, Any],
+    nameless: str,
+    spelled: dict[str, str] | None = None,
+    given: Any = None,
+    source: str = "",
+    by_position: Container[str] = (),
 ) -> Any:
     """Returns `values`, as a command line gave them, as `kind`. HelipError names the option that is wrong: `nameless` where the
     error is of no single field, and `spelled` where a field is given by an option of another name (field -> option).
 
-    source: a file that the fields not among `given` come from; the sentence then names the file and its entry.
+    source: a file that the fields not among `given` come from; the sentence then names the file and its entry. by_position: fields that
+    are given without an option.
     """
     try:
         return TypeAdapter(kind).validate_python(values)
@@ -79,7 +87,8 @@ def validate_options(
             raise HelipError(f"{source}: {sentence(error, kind)}") from None
         field = "_".join(str(part) for part in one["loc"] if not isinstance(part, int)) or nameless
         option = (spelled or {}).get(field, field).rstrip("_").replace("_", "-")
-        raise HelipError(f"--{option}: {what_is_wrong(one, kind)}") from None
+        name = field.upper() if field in by_position else f"--{option}"
+        raise HelipError(f"{name}: {what_is_wrong(one, kind)}") from None
 
 
 def _written_out(value: Any, where: str) -> Any:

@@ -18,6 +18,7 @@ from PIL import Image
 from helip.data.groups import first_equal, hash64
 from helip.data.images import BadSample, decode
 from helip.data.index import HASHES
+from helip.data.packing import read_names
 from helip.data.shards import BETWEEN, ROW
 from helip.errors import HelipError
 from helip.io import atomic_file, load_array, read_json
@@ -30,7 +31,7 @@ class Corpus:
 
     def __init__(self, folder: Path | str):
         self.folder = Path(folder)
-        self.manifest: dict[str, Any] = read_json(self.folder / "manifest.json")
+        self.manifest: dict[str, Any] = read_json(self.folder / "manifest.json", "helip corpus")
         try:
             self.digest: str = self.manifest["digest"]
             self._shards: list[dict[str, Any]] = self.manifest["shards"]
@@ -43,6 +44,7 @@ class Corpus:
         self._text = self._mapped("captions.bin")
         if self._rows.dtype != ROW or (len(self._rows), len(self._text)) != wanted:
             raise HelipError(f"{self.folder}: index.npy or captions.bin does not match manifest.json; index the corpus again")
+        self._names: dict[int, dict[str, str]] = {}
         self._start_reading()
 
     @property
@@ -127,6 +129,13 @@ class Corpus:
         row = self._rows[i]
         start = int(row["caption_offset"]) + int(row["caption_size"])
         return self._text[start : start + int(row["key_size"])].tobytes().decode("utf-8", "surrogateescape")
+
+    def name(self, i: int) -> str:
+        """Returns what the user calls the image of sample i: the file that it was packed from as it was written, else its key."""
+        shard, key = self.shard_of(i), self.key(i)
+        if shard not in self._names:
+            self._names[shard] = read_names(self.shard_path(shard))
+        return self._names[shard].get(key, key)
 
     def shard_of(self, i: int) -> int:
         """Returns the position, in the manifest's list of shards, of the shard that holds sample i."""

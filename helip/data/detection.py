@@ -57,6 +57,8 @@ def _kind(path: str, places: list[Path]) -> tuple[type[Own], dict[str, Any]]:
         return TableCorpus, {}
     if len(places) > 1:
         raise HelipError(f"{path}: names {len(places)} folders; name one, or {REMEDY}")
+    if not places[0].is_dir():
+        raise HelipError(f"{path}: is a file of no kind that is read; {REMEDY}")
     return _folder(places[0])
 
 

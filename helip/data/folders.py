@@ -54,7 +54,8 @@ def _rows(groups: Iterator[tuple[str, Group]], place: Path, captions: str, bad: 
             if len(images) != 1:
                 raise BadSample("ambiguous sample" if images else "no image", f"{len(images)} images" if images else "")
             written = texts_of([_read(path) for extension, path in files.items() if extension not in IMAGES], captions)
-            yield Row(str(images[0].relative_to(place)), images[0], [None if one is None else _text(one) for one in written])
+            own = str(images[0].relative_to(place))
+            yield Row(own, images[0], [None if one is None else _text(one) for one in written], own)
         except BadSample as error:
             bad.append((name, error.reason, error.detail))
 

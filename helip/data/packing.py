@@ -1,8 +1,9 @@
 """Images and captions of a user's own files, packed into WebDataset shards that `helip.data.shards` reads back."""
 
+import csv
 import itertools
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from helip.data.images import BadSample, verify
@@ -18,7 +19,8 @@ def pack(rows: Iterator[Row], folder: Path, samples_per_shard: int) -> tuple[lis
     """Writes shards/*.tar into `folder`, image bytes as they are, one sample in memory at a time.
 
     A sample is key.jpg and key.txt, its first caption; where it has several, all of them are the list `captions` of key.json. Its key is
-    the number of its row. Returns the shards and what was left out: samples without a usable image or caption, and single captions.
+    the number of its row; shards/*.names.csv say which image of the user's each key is. Returns the shards and what was left out: samples
+    without a usable image or caption, and single captions.
     """
     (folder / "shards").mkdir()
     shards: list[Path] = []
@@ -27,16 +29,38 @@ def pack(rows: Iterator[Row], folder: Path, samples_per_shard: int) -> tuple[lis
     for first in samples:
         shards.append(folder / "shards" / f"{len(shards):05d}.tar")
         whole = itertools.chain([first], itertools.islice(samples, samples_per_shard - 1))
-        write(shards[-1], (file for sample in whole for file in sample))
+        with open(names_file(shards[-1]), "w", newline="", encoding="utf-8", errors="surrogateescape") as table:
+            names = csv.writer(table, lineterminator="\n")
+            names.writerow(("key", "image"))
+            write(shards[-1], _named(whole, names.writerow))
     return shards, left_out
 
 
-def _samples(rows: Iterator[Row], left_out: Left) -> Iterator[Files]:
+def names_file(shard: Path) -> Path:
+    """Returns the file beside a shard of our own packing that says which image of the user's each key is."""
+    return shard.with_suffix(".names.csv")
+
+
+def read_names(shard: Path) -> dict[str, str]:
+    """Returns the user's images by key, as they were written in a folder or a table; none for a shard that was not packed here."""
+    if not names_file(shard).is_file():
+        return {}
+    with open(names_file(shard), newline="", encoding="utf-8", errors="surrogateescape") as table:
+        return dict(itertools.islice(csv.reader(table), 1, None))
+
+
+def _named(samples: Iterator[tuple[str, str, Files]], tell: Callable[[tuple[str, str]], object]) -> Iterator[tuple[str, bytes]]:
+    for key, name, files in samples:
+        tell((key, name))
+        yield from files
+
+
+def _samples(rows: Iterator[Row], left_out: Left) -> Iterator[tuple[str, str, Files]]:
     for number, row in enumerate(rows):
         try:
             captions = _captions(row, left_out)
-            data = _image(row)
-            yield _files(f"{number:09d}", data, captions)
+            key, data = f"{number:09d}", _image(row)
+            yield key, row.name or row.place, _files(key, data, captions)
         except BadSample as error:
             where = str(row.image) if isinstance(row.image, str | Path) else ""
             left_out.append((row.place, error.reason, ": ".join(part for part in (where, error.detail) if part)))

@@ -12,6 +12,7 @@ class Row:
     place: str  # for the reader: 'line 7', 'row 5', a file's name
     image: Path | str | bytes | None  # a path as written, or the encoded image
     captions: list[Any] = field(default_factory=list)
+    name: str = ""  # the image as the user wrote it; empty where it is bytes
 
 
 def captions_of(value: Any) -> list[Any]:

@@ -122,7 +122,7 @@ class Places:
                 f"{row.place}: '{row.image}' is an address and no file; declare a corpus of kind `downloaded`, which fetches them"
             )
         path = Path(row.image)
-        return replace(row, image=path if path.is_absolute() else self._start(path) / path)
+        return replace(row, image=path if path.is_absolute() else self._start(path) / path, name=row.image)
 
     def _start(self, path: Path) -> Path:
         """The folder that this path starts from. Only the first rows are looked for in several."""

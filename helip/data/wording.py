@@ -20,7 +20,9 @@ class Wording:
         """HelipError where an image has fewer than three captions, or captions have no words."""
         counts_N = corpus.caption_counts()
         if counts_N.min(initial=FEWEST) < FEWEST:
-            raise HelipError(f"{corpus.folder}: an image has {counts_N.min()} captions, and wording compares those beyond the first of {FEWEST}")
+            raise HelipError(
+                f"{corpus.folder}: an image has {counts_N.min()} captions, and wording compares those beyond the first of {FEWEST}"
+            )
         others = [caption for i in range(len(corpus)) for caption in corpus.captions(i)[1:]]
         self._counts_N = counts_N - 1
         rows_MW = tfidf(others, str(corpus.folder))

@@ -143,7 +143,7 @@ def _efficientnet(declaration: TimmEncoder, blocks: int, pretrained: bool) -> An
 
 def _sentence_model(declaration: SentenceEncoder, blocks: int, device: str) -> Any:
     model: Any = sentence_encoder.network(declaration, device)
-    network = getattr(model[0], "auto_model", None)
+    network: Any = getattr(model[0], "auto_model", None)
     if not hasattr(network, "embeddings") or not hasattr(getattr(network, "encoder", None), "layer"):
         raise _uncuttable(declaration)
     _check(len(network.encoder.layer), blocks, declaration)

@@ -57,7 +57,9 @@ def _shorten(model, declaration: SentenceEncoder) -> None:
 
 def _model(name: str, where: str, device: str):
     from sentence_transformers import SentenceTransformer
+    from transformers.utils import logging
 
+    logging.disable_progress_bar()  # "Loading weights" of a second, in the terminal of whoever asked for something else
     try:
         return SentenceTransformer(where, device=device, local_files_only=os.path.isdir(where)).eval()
     except (OSError, ValueError, RuntimeError) as error:

@@ -25,7 +25,8 @@ class Result:
 
     metrics: dict[str, float]
     hits: dict[str, torch.Tensor]
-    together: dict[str, int] = field(default_factory=dict, kw_only=True)  # so many items in a row are of one image: not independent
+    # so many items in a row are of one image, and not independent: as many of each, or a number for each image
+    together: dict[str, int | list[int]] = field(default_factory=dict, kw_only=True)
     n: int  # images
     split: str
     digests: dict[str, str] = field(default_factory=dict)
@@ -102,8 +103,8 @@ def retrieval(extractor: Extractor, data: EvaluationSet) -> Result:
         for k in RECALLS:
             hits[f"{name}_recall_at_{k}"] = batchify(recall_at_k, scores, positive, BATCH, "cpu", k=min(k, scores.shape[1])) > 0
     metrics = {name: 100 * hits_N.double().mean().item() for name, hits_N in hits.items()}
-    counts = {len(one) for one in features.captions}
-    together = {f"image_recall_at_{k}": len(features.captions[0]) for k in RECALLS} if len(counts) == 1 else {}
+    counts = [len(one) for one in features.captions]
+    together: dict[str, int | list[int]] = {f"image_recall_at_{k}": counts[0] if len(set(counts)) == 1 else counts for k in RECALLS}
     return Result(metrics, hits, len(features.captions), data.test_split, {"images": features.digest}, together=together)
 
 

@@ -41,9 +41,9 @@ def write_metrics(path: Path, facts: dict[str, Any], result: Result, extractor: 
     write_json(path, content | provenance(declaration, digests))
 
 
-def packed(hits_N: torch.Tensor, together: int = 1) -> dict[str, Any]:
+def packed(hits_N: torch.Tensor, together: int | list[int] = 1) -> dict[str, Any]:
     """Returns hits as base64, eight items a byte, the first in the highest bit (np.packbits).
 
-    `length` is the number of items, of which each `together` in a row are of one image.
+    `length` is the number of items, of which each `together` in a row are of one image; a list says it of each image.
     """
     return {"bits": base64.b64encode(np.packbits(hits_N.numpy()).tobytes()).decode(), "length": len(hits_N), "together": together}

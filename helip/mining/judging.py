@@ -9,7 +9,7 @@ from helip.mining.pairs import PairSet
 
 @dataclass(frozen=True)
 class Detector:
-    """A pair set's noise rule as a detector of mismatched pairs, each in 0 to 1. None where it left nothing out, or nothing is mismatched."""
+    """A pair set's noise rule as a detector of mismatched pairs, in 0 to 1; None where nothing was left out, or nothing is mismatched."""
 
     auc: float | None  # of the levels that the rule cuts
     precision: float | None  # of the noise, the share that is mismatched

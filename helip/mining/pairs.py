@@ -101,7 +101,7 @@ class PairSet:
         `corpus_digest`.
         """
         folder = Path(folder)
-        metadata = read_json(folder / "pairs.json")
+        metadata = read_json(folder / "pairs.json", "helip mine")
         mined_on = metadata.get("corpus_digest")
         if corpus_digest is not None and mined_on != corpus_digest:
             raise HelipError(

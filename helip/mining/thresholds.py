@@ -77,11 +77,12 @@ class Thresholds:
         }
 
 
-def target_levels(features: list[Features], spec: MiningSpec) -> tuple[np.ndarray, np.ndarray]:
-    """Returns (ids, levels) of the sampled targets, those of at most 8,192 pairs all: int64 [M], and float64 [M] the u_i that
-    `outliers` cuts, -inf for a target that is an outlier whatever tau is.
+def target_levels(features: list[Features], spec: MiningSpec, every: int = 1) -> tuple[np.ndarray, np.ndarray]:
+    """Returns (ids, levels) of every n-th of the sampled targets, which are all of at most 8,192 pairs: int64 [M], and float64 [M] the u_i
+    that `outliers` cuts, -inf for a target that is an outlier whatever tau is.
     """
-    knots, blocks = [_knots(one) for one in features], list(_sampled(features[0], spec))
+    knots = [_knots(one) for one in features]
+    blocks = [Block(b.targets[::every], b.columns, b.forbidden[::every]) for b in _sampled(features[0], spec)]
     levels = [_panel(features, knots, spec, block)[0] for block in blocks]
     return np.concatenate([block.targets for block in blocks]), np.concatenate(levels)
 

@@ -15,9 +15,9 @@ from helip.study import Study
 
 HOW = (
     "Fixed in the study's YAML before its first run. Each row is one hypothesis: the difference in percentage points, paired by start seed "
-    "and refinement seed; of an interaction the difference between two such differences. The first interval is over trainings and test items, the second over trainings alone; both 95 %, Student's, "
-    "uncorrected. p-values are two-sided, over trainings and items, with the corrections of Benjamini and Hochberg and of Holm over all "
-    "{declared} declared hypotheses beside them."
+    "and refinement seed; of an interaction the difference between two such differences. The first interval is over trainings and test "
+    "items, the second over trainings alone; both 95 %, Student's, uncorrected. p-values are two-sided, over trainings and items, with the "
+    "corrections of Benjamini and Hochberg and of Holm over all {declared} declared hypotheses beside them."
 )
 
 

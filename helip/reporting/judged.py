@@ -30,7 +30,8 @@ def judged_mean(folders: Sequence[Path], fact: str) -> Judged:
         return Judged(float("nan"), None, None)
     if fact in BY_PHOTOGRAPH:
         column = BY_PHOTOGRAPH.index(fact)
-        each_CN = np.stack([load_array(folder / "anchors.npy", "judge the pairs again")[:, column] for folder in folders]).astype(np.float64)
+        anchors = [load_array(folder / "anchors.npy", "judge the pairs again") for folder in folders]
+        each_CN = np.stack([rows[:, column] for rows in anchors]).astype(np.float64)
         known_N = ~np.isnan(each_CN).all(0)
         return mean_of(np.nanmean(each_CN[:, known_N], 0))
     return mean_of(np.array(values, np.float64))

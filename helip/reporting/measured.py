@@ -22,8 +22,9 @@ from helip.study import Study, independent, paired_seeds
 
 
 class Metrics:
-    """One model on one set and task. `value(name)` is in percent, `hits(name)` [n] the share of each independent item that it got
-    right: 0 or 1, and in between for an image of several captions, which are one item."""
+    """One model on one set and task. `value(name)` is in percent. `hits(name)` [n] is what each independent item adds to it: 0 or 1, and
+    another number for an image of several captions, which are one item. `queries(name)` [q] is whether each query was answered rightly.
+    """
 
     def __init__(self, path: Path, **of: str):
         self.path, self.content = path, read_json(path)
@@ -39,8 +40,8 @@ class Metrics:
             has = ", ".join(sorted(self.content.get("metrics", {}))) or "none"
             raise HelipError(f"{self.path}: has no metric '{name}' (it has {has}); correct the column in tables.yaml") from None
 
-    def hits(self, name: str) -> np.ndarray | None:
-        """Returns [n] in 0 to 1, one for each independent item; None where the file counts no items."""
+    def queries(self, name: str) -> np.ndarray | None:
+        """Returns bool [q], one for each query; None where the file counts no items."""
         packed = self.content.get("per_item", {}).get(name)
         if packed is None:
             return None
@@ -48,8 +49,27 @@ class Metrics:
         hits = np.unpackbits(bits, count=packed["length"]).astype(bool)
         if abs(100 * hits.mean() - self.value(name)) > 1e-3:
             raise HelipError(f"{self.path}: {name} is not the share of the hits beside it; remove it, and the next run makes it again")
-        together = packed.get("together", 1)
-        return hits if together == 1 else hits.reshape(-1, together).mean(1)
+        return hits
+
+    def hits(self, name: str) -> np.ndarray | None:
+        """Returns [n], one for each independent item, whose mean is the metric; None where the file counts no items."""
+        hits = self.queries(name)
+        return hits if hits is None else per_image(hits, self.content["per_item"][name].get("together", 1))
+
+
+def per_image(hits_Q: np.ndarray, together: int | list[int]) -> np.ndarray:
+    """Returns [N]: the hits of each image, over the queries of an image on average. Where images have different numbers of captions an
+    image can add more than 1, and the mean is the share of all queries still.
+
+    together: the queries in a row that are of one image, or a list of their numbers.
+    """
+    if together == 1:
+        return hits_Q
+    if isinstance(together, int):
+        return hits_Q.reshape(-1, together).mean(1)
+    counts_N = np.array(together)
+    sums_N: np.ndarray = np.add.reduceat(hits_Q.astype(np.float64), np.cumsum(counts_N) - counts_N)
+    return sums_N / counts_N.mean()
 
 
 @dataclass(frozen=True, eq=False)
@@ -138,6 +158,11 @@ class Measured:
         counted = [h for h in hits if h is not None]
         return np.stack(counted) if len(counted) == len(hits) else None
 
+    def queries(self, run: str, seeds: Sequence[str], column: Column) -> np.ndarray | None:
+        """Returns whether each query was answered rightly, bool [seeds, queries], or None where some file counts no items."""
+        queries = [q for s in seeds for m, k in [self.read(run, s, column)] if (q := m.queries(k)) is not None]
+        return np.stack(queries) if len(queries) == len(seeds) else None
+
     def difference(self, run: str, over: str, columns: Sequence[Column]) -> Difference | None:
         """Returns the difference on paired seeds; None where the two share none. Each is computed once: tables and claims share many."""
         key = (run, over, tuple((c.set, c.metric) for c in columns))
@@ -158,7 +183,7 @@ class Measured:
 
     def _paired(self, run: str, over: str, ours: list[str], theirs: list[str], columns: Sequence[Column]) -> Paired | None:
         hits = [(c.set, self.hits(run, ours, c), self.hits(over, theirs, c)) for c in columns]
-        counted = [(name, x.astype(np.float32) - y) for name, x, y in hits if x is not None and y is not None]
+        counted = [(name, np.subtract(x, y, dtype=np.float64).astype(np.float32)) for name, x, y in hits if x is not None and y is not None]
         if len(counted) < len(hits):
             return None
         return Paired(tuple(counted), self._clusters(run, over, ours, theirs), self.study.run(run).start or run)

@@ -116,7 +116,9 @@ def _sentences(study: Study, measured: Measured, rows: Sequence[ModelRow], best:
         return [*lines, "Nothing beat the start on validation: keep the start."]
     over = [(best.over_start, "the start"), (best.over_control, "plain continued training")]
     gained = " and ".join(f"{one.text} over {name}" for one, name in over if one is not None)
-    lines.append(f"Best on validation: {best.label}. On the test pairs it is at R@1 {best.both:.1f}, {gained}.")
+    weights = {row.run: row.best for row in _sweeps(study)}.get(best.run, ())
+    at = f" (weight {' and '.join(f'{weight:g}' for weight in dict.fromkeys(weights))})" if weights else ""
+    lines.append(f"Best on validation: {best.label}{at}. On the test pairs it is at R@1 {best.both:.1f}, {gained}.")
     return [*lines, *_lost(study, measured, best)]
 
 
@@ -191,12 +193,12 @@ def _forgotten(study: Study, measured: Measured) -> list[Forgotten]:
             continue
         right = lost = won = 0.0
         for column in columns_of(study, "test"):
-            before, after = measured.hits("start", study.run("start").seeds, column), measured.hits(run.name, run.seeds, column)
+            before, after = (measured.queries(one.name, one.seeds, column) for one in (study.run("start"), run))
             if before is None or after is None:
                 continue
             right += float(before[0].sum())
-            lost += float(np.maximum(before[0] - 1.0 * after, 0).sum(1).mean())
-            won += float(np.maximum(1.0 * after - before[0], 0).sum(1).mean())
+            lost += float((before[0] & ~after).sum(1).mean())
+            won += float((after & ~before[0]).sum(1).mean())
         rows.append(Forgotten(label_of(run), right, lost, won))
     return rows
 
@@ -209,6 +211,7 @@ def _sweeps(study: Study) -> list[SweepRow]:
         by_run.setdefault(mixed.run, []).append(read_json(one.output))
     return [
         SweepRow(
+            f"{run}_mixed",
             label_of(study.run(run)),
             tuple((weight, statistics.fmean(sweep["scores"][weight] for sweep in sweeps)) for weight in sweeps[0]["scores"]),
             tuple(sweep["best"] for sweep in sweeps),

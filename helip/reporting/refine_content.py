@@ -70,6 +70,7 @@ class Forgotten:
 class SweepRow:
     """The weights of refined models that were tried on validation, averaged over trainings."""
 
+    run: str  # the model at its best weight
     label: str
     scores: tuple[tuple[str, float], ...]
     best: tuple[float, ...]  # the weight that each training took
@@ -77,7 +78,7 @@ class SweepRow:
 
 @dataclass(frozen=True)
 class Example:
-    """A pair to look at: its picture in base64, its caption, its name in its shard, and a number about it."""
+    """A pair to look at: its picture in base64, its caption, what the user calls its image, and a number about it."""
 
     picture: str
     caption: str

@@ -43,7 +43,7 @@ def _example(corpus: Corpus, i: int, score: float | None = None, other: Example 
     image, buffer = corpus.image(i), io.BytesIO()
     image.thumbnail((SIDE, SIDE))
     image.save(buffer, "JPEG", quality=75)
-    return Example(base64.b64encode(buffer.getvalue()).decode(), corpus.caption(i), corpus.key(i), score, other)
+    return Example(base64.b64encode(buffer.getvalue()).decode(), corpus.caption(i), corpus.name(i), score, other)
 
 
 def duplicates(study: Study) -> Duplicates | None:

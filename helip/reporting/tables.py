@@ -68,7 +68,8 @@ class TableBuilder:
 
     def _is_finished(self, run: str) -> bool:
         runs = [run, self.study.control_of(run) or run]
-        return all(self.measured.is_there(r, self.columns) for r in runs)
+        mined = run not in self.dropping or self.dropping[run].is_done
+        return mined and all(self.measured.is_there(r, self.columns) for r in runs)
 
     def _compared(self, corpus: str, label: str, arm: str, pairs: list[tuple[str, str]]) -> Iterator[Cell]:
         """The mean of comparisons (run, over), which weigh the same; `run` and `reference` hold all their names."""

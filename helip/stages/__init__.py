@@ -34,18 +34,17 @@ from helip.study import Study
 # In the order of the work, which is that of the plan.
 STAGES: tuple[type[Stage], ...] = (
     BuildCorpus, Fingerprint, BuildEvaluationSet, CheckContamination, CheckData, TrainEncoder, Encode, MineShard, Mine, JudgePairs, Select,
-    Filter,
-    EncodeViews, Train, Sweep, Interpolate, Evaluate, Probe, MakeTable, DrawFigure, DecideContrasts, DecideClaims,
+    Filter, EncodeViews, Train, Sweep, Interpolate, Evaluate, Probe, MakeTable, DrawFigure, DecideContrasts, DecideClaims,
     WriteReport, Answer, Track,
 )  # fmt: skip
 BY_NAME = {stage.name: stage for stage in STAGES}
 
 __all__ = [
     "BY_NAME", "STAGES", "Answer", "BuildCorpus", "BuildEvaluationSet", "CheckContamination", "CheckData", "DecideClaims",
-    "DecideContrasts", "DrawFigure", "Encode", "EncodeViews", "Evaluate", "Filter", "Fingerprint", "How", "Interpolate", "JudgePairs", "MakeTable",
-    "Mine", "MineShard", "Probe", "Select", "Stage", "Sweep", "Track", "Train", "TrainEncoder", "Work", "WriteReport", "artefact",
-    "contamination_of", "contrasts_of", "data_check", "drawn_pairs", "make", "metrics_file", "model_of", "pairs_of", "selection_of",
-    "tables_of",
+    "DecideContrasts", "DrawFigure", "Encode", "EncodeViews", "Evaluate", "Filter", "Fingerprint", "How", "Interpolate", "JudgePairs",
+    "MakeTable", "Mine", "MineShard", "Probe", "Select", "Stage", "Sweep", "Track", "Train", "TrainEncoder", "Work", "WriteReport",
+    "artefact", "contamination_of", "contrasts_of", "data_check", "drawn_pairs", "make", "metrics_file", "model_of", "pairs_of",
+    "selection_of", "tables_of",
 ]  # fmt: skip
 
 

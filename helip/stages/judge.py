@@ -1,6 +1,6 @@
 """The stage `judge`: how good a pair set is by what mining did not see, the swapped captions and the captions beyond the first."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from helip.config import MismatchedCorpus
@@ -8,6 +8,7 @@ from helip.stages.base import How, Stage, Work
 from helip.stages.corpus import BuildCorpus
 from helip.stages.mine import Mine
 
+LEVELLED = 2048  # targets that the AUC of a noise rule is of, at most
 BY_PHOTOGRAPH = ("similarity", "likely_matches", "recalled")  # columns of anchors.npy: a value of each target
 
 
@@ -93,9 +94,11 @@ class JudgePairs(Stage):
             return {}
         modalities = {"image": spec.image_encoder, "text": spec.text_encoder}
         features = [checked(m, load(by_encoder[e])) for m, e in modalities.items() if e in by_encoder]
-        targets, levels = target_levels(features, spec)
-        known = np.asarray(pairs.noise)[targets], wrong_N[targets]
-        return {name: None if value is None else 100 * value for name, value in asdict(detector(levels, *known)).items()}
+        targets, levels = target_levels(features, spec, every=-(-len(pairs) // LEVELLED))
+        noise_N = np.asarray(pairs.noise)
+        whole = detector(np.where(noise_N, 0.0, 1.0), noise_N, wrong_N)
+        sampled = detector(levels, noise_N[targets], wrong_N[targets])
+        return {name: None if value is None else 100 * value for name, value in asdict(replace(whole, auc=sampled.auc)).items()}
 
     def _megabytes(self) -> float | None:
         """Of features, what a block of targets is compared with: those of its pool and its own, or of the whole corpus."""
@@ -106,7 +109,7 @@ class JudgePairs(Stage):
             return None
         spec, size = self.mined.config(), len(arrays[0])
         rows = size if spec.pool is None else min(size, spec.pool + spec.pool_block)
-        return sum(rows * array.shape[1] * array.itemsize for array in arrays) / 1e6
+        return float(sum(rows * array.shape[1] * array.itemsize for array in arrays)) / 1e6
 
 
 def _mean(values_N: Any) -> float | None:

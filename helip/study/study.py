@@ -80,8 +80,9 @@ class Study:
     def __init__(self, name: str, experiments: Path = Path("experiments"), results: Path = Path("results")):
         self.name, self.file = name, experiments / "studies" / f"{name}.yaml"
         if not self.file.exists():
-            known = ", ".join(names(experiments)) or "none"
-            raise HelipError(f"{self.file}: there is no study '{name}'; the studies are {known}")
+            known = names(experiments)
+            those = f"the studies are {', '.join(known)}" if known else "no study is there: go to the project's folder"
+            raise HelipError(f"{self.file}: there is no study '{name}'; {those}")
         self.declaration: StudyConfig = read_yaml(self.file, StudyConfig)
         self.tables: dict[str, Table] = read_yaml(experiments / "paper" / "tables.yaml", dict[Name, Table])
         self.claims: dict[str, Claim] = read_yaml(experiments / "paper" / "claims.yaml", dict[Name, Claim])

@@ -3,6 +3,8 @@
 from collections.abc import Iterator
 from typing import Any
 
+import numpy as np
+import torch
 from torch.utils.data import BatchSampler
 
 from helip.errors import HelipError
@@ -27,7 +29,7 @@ class HardPairSampler(BatchSampler):
         self._plans = Sampler(len(pairs), batch_size, seed, pairs, **settings)
         check_divides(batch_size, world_size, 1)
         self._rows = slice(rank * batch_size // world_size, (rank + 1) * batch_size // world_size)
-        self._epoch, self._start = 0, 0
+        self._epoch, self._start, self._asked = 0, 0, 0
 
     def __len__(self) -> int:
         return len(self._plans) - self._start
@@ -39,7 +41,7 @@ class HardPairSampler(BatchSampler):
 
     def set_epoch(self, epoch: int) -> None:
         """Chooses the epoch that is drawn next, counted from 0; without it every epoch has the same batches."""
-        self._epoch = epoch
+        self._epoch, self._asked = epoch, 0
 
     def start_at(self, step: int) -> None:
         """Chooses the step of the epoch that the next iteration begins at, for a resumed training."""
@@ -48,3 +50,18 @@ class HardPairSampler(BatchSampler):
     def plan(self, step: int) -> BatchPlan:
         """Returns the plan of a step of this epoch, counted from 0: what `HelipLoss` and the margin loss ask for."""
         return self._plans(self._epoch * len(self._plans) + step)
+
+    def plan_of(self, ids: Any) -> BatchPlan:
+        """Returns the plan of the batch of this epoch that has these ids: for a trainer that does not say which step it is at.
+
+        ids: [b] of this process's rows in their order, array or tensor. The batch after the one that was asked for last is tried first.
+        HelipError is raised where no batch of the epoch has them.
+        """
+        wanted = torch.as_tensor(ids).cpu().numpy()
+        for i in range(steps := len(self._plans)):
+            step = (self._asked + i) % steps
+            plan = self.plan(step)
+            if np.array_equal(plan.ids[self._rows], wanted):
+                self._asked = step + 1
+                return plan
+        raise HelipError(f"ids {wanted[:4].tolist()}...: no batch of epoch {self._epoch} has them in this order; call set_epoch first")

@@ -56,6 +56,7 @@ def test_a_folder_of_images_and_texts_at_any_depth(tmp_path):
         ((place / "b/c/2.jpg").read_bytes(), ["two"]),
     ]
     assert corpus.manifest["captions"] == 4
+    assert [corpus.name(i) for i in range(3)] == ["a.b.JPG", "b/1.png", "b/c/2.jpg"]  # their keys are numbers
 
 
 def test_a_folder_names_what_it_lacks(tmp_path):

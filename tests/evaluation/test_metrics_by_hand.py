@@ -45,7 +45,7 @@ def test_image_recall_counts_any_caption_text_recall_each():
     assert result.hits["text_recall_at_1"].tolist() == [True, True]
     assert result.metrics["image_recall_at_10"] == 100  # of two images, one is always among ten
     assert result.hits["image_recall_at_10"].all()
-    assert result.together == {}  # two captions and one: no blocks of a common length
+    assert result.together["image_recall_at_1"] == [2, 1] and "text_recall_at_1" not in result.together
 
 
 def test_equal_caption_counts_are_evaluated_together():

@@ -2,18 +2,25 @@
 
 import base64
 import io
+import json
 import re
 import shutil
 import subprocess
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 from test_request import SMALL
+from toys import ToyCorpus, declaration
 
 from helip.config import GeneratedCorpus
 from helip.data.build import build_corpus
 from helip.io import read_json, write_json
+from helip.models import export as models_export
+from helip.models import loading as models
+from helip.models.loading import open_start
+from helip.own import exports
 from helip.own.files import NAME, write
 from helip.own.study import Machine, Request, declare
 from helip.reporting import refine
@@ -35,10 +42,14 @@ RIGHT = {  # run -> test items that it has right, in both directions; all are ri
 }
 
 
+def of_hits(hits, together=1) -> dict:
+    return {"bits": base64.b64encode(np.packbits(hits).tobytes()).decode(), "length": len(hits), "together": together}
+
+
 def packed(right) -> dict:
     hits = np.zeros(ITEMS, bool)
     hits[list(right)] = True
-    return {"bits": base64.b64encode(np.packbits(hits).tobytes()).decode(), "length": ITEMS, "together": 1}
+    return of_hits(hits)
 
 
 def put(study, run, set_name, right, seed="0") -> None:
@@ -87,7 +98,7 @@ def test_each_arm_has_its_sentence(page):
     assert control == "Continued training on your pairs: R@1 40.0 -> 40.0; no test pair changed, which says nothing."
     assert re.fullmatch(r"Selection helps: R@1 40\.0 -> 60\.0 \(\+20\.0 \[\+1[3-6]\.\d, \+2[3-6]\.\d\]\)\.", selected)
     assert re.fullmatch(r"Hard pairs hurt: R@1 40\.0 -> 25\.0 \(−15\.0 \[−\d+\.\d, −\d+\.\d\]\)\.", hard)
-    assert best.startswith("Best on validation: selected, mixed with the start. On the test pairs it is at R@1 60.5, +20.5 [")
+    assert best.startswith("Best on validation: selected, mixed with the start (weight 0.75). On the test pairs it is at R@1 60.5, +20.5 [")
     assert forgotten == "Forgotten: of 160 held-out queries that the start answers rightly, 0 (0 %) are lost; 82 others are won."
 
 
@@ -103,6 +114,25 @@ def test_what_was_forgotten_is_counted_by_hand(page):
     assert rows["helip"] == (160, 60, 0)  # 10 at the head and 20 at the tail, in both directions
     assert rows["selected"] == (160, 0, 80)
     assert rows["continued training (control)"] == (160, 0, 0)
+
+
+def test_captions_of_an_image_are_queries_each(study, project, tmp_path):
+    """Two images of three captions and of one. The start has the first two right, the model the last two: one query is lost and one won,
+    though the first image has as many right as before."""
+    request = Request(model="local-dir:/my/start", data=str(study.root.parents[1] / "corpus/shards"), arms=("control",))
+    write(tmp_path, declare(request, SMALL, Machine(1, 0)), project)
+    one = Study(NAME, tmp_path / "experiments", tmp_path / "results")
+    for run, to_image in (("start", [1, 1, 0, 0]), ("control", [0, 1, 1, 0]), ("control_mixed", [0, 1, 1, 0])):
+        hits = {"image_recall_at_1": (to_image, [3, 1]), "text_recall_at_1": ([1, 1], 1)}
+        content = {"run": run, "seed": "0", "set": "test", "task": "retrieval", "n": 2}
+        content |= {"metrics": {name: 100 * sum(bits) / len(bits) for name, (bits, _) in hits.items()}}
+        content |= {"per_item": {name: of_hits(np.array(bits, bool), together) for name, (bits, together) in hits.items()}}
+        write_json(metrics_file(one, run, "0", "test", "retrieval"), content)
+    measured = Measured(one, [])
+    row = refine._forgotten(one, measured)[0]
+    assert (row.right, row.lost, row.won) == (4, 1, 1)
+    change = refine.change(measured, "control", "start", refine.columns_of(one, "test"))
+    assert change.value == 0 and not change.is_informative  # image by image, nothing changed
 
 
 def test_the_best_is_chosen_on_validation(study, page):
@@ -184,3 +214,23 @@ def test_the_page_fits_a_phone_and_a_desk(study, page, tmp_path, width):
     count, loaded, overflow, inner, sentences = map(int, re.search(r'data-seen="(\d+) (\d+) (-?\d+) (\d+) (\d+)"', shown).groups())
     assert (inner, count, loaded, sentences) == (width, 150, 150, 5)
     assert overflow <= 0  # tables scroll inside their frames; the page itself does not
+
+
+def test_the_best_model_is_exported_with_a_card_of_the_answer(study, page, tmp_path, monkeypatch):
+    model = study.root / page.model
+    clip = models.new(declaration(), ToyCorpus(), tmp_path / "tokenizer", 0)
+    monkeypatch.setattr(exports, "read_json", lambda path: json.loads(json.dumps(refine._numbers(page))))
+    models_export.export(model, clip, clip.model.state_dict(), lambda path: path.write_text("step,loss\n"), {})
+    request = Request(model="hf-hub:org/start", data="photos", arms=("selected", "helip"))
+    folder = exports.export(tmp_path / "mine", study, request, ("transformers", "open_clip"))
+    card = (folder / "transformers" / "README.md").read_text()
+    assert card == (folder / "open_clip" / "README.md").read_text()
+    assert sorted(p.name for p in folder.iterdir()) == ["import.json", "open_clip", "transformers"]
+    assert f"# mine\n\n{page.sentences[0]}\n\n{page.sentences[1]}" in card and "base_model: org/start" in card
+    assert "- pairs trained on: 1,000" in card and "- samples that could not be used: 3 no caption" in card
+    rows = {line.split(" | ")[0].removeprefix("| "): line for line in card.splitlines() if "held-out test pairs" in line}
+    gain = page.rows[[row.run for row in page.rows].index("selected")].over_start
+    assert rows["selected"].split(" | ")[3:] == ["60.00", f"**{gain.value:+.2f} [{gain.low:+.2f}, {gain.high:+.2f}]** |"]
+    assert rows["start"].endswith("| 40.00 |  |")
+    opened = open_start(folder / "transformers").model.state_dict()
+    assert torch.equal(opened["text_projection"], clip.model.state_dict()["text_projection"])

@@ -76,6 +76,22 @@ def test_pooled_pairs_weigh_the_same(study):
     assert whole.p == pytest.approx(alone.p)  # the same trainings on the same items say nothing new
 
 
+def test_an_interaction_is_a_difference_of_differences(study):
+    """HELIP is 2.5 points above its control, which is its start's equal: 2.5 - 0, turned round 0 - 2.5, and beyond both 0 - 1.25."""
+    four_trainings(study)
+    nothing, gained = ({"run": run, "against": "cc3m_clip"} for run in ("cc3m_clip_control", "cc3m_clip_helip"))
+    study = declare(
+        study, gain={}, more={"beyond": [nothing]}, less=nothing | {"beyond": [gained]}, half=nothing | {"beyond": [gained, nothing]}
+    )
+    alone, more, less, half = contrasts_content(study).rows
+    assert [row.effect for row in (more, less, half)] == pytest.approx([2.5, -2.5, -1.25])
+    assert (less.run_value, less.against_value) == pytest.approx((0.0, 2.5))
+    assert (alone.beyond, less.beyond) == ("", "cc3m_clip_helip - cc3m_clip")
+    assert [row.p for row in (more, less, half)] == pytest.approx([alone.p] * 3)
+    assert (less.ci_low, less.ci_high) == pytest.approx((-alone.ci_high, -alone.ci_low))
+    assert (half.seeds_ci_low, half.seeds_ci_high) == pytest.approx((-alone.seeds_ci_high / 2, -alone.seeds_ci_low / 2))
+
+
 def test_refinements_of_one_start_are_one_draw(study):
     """Two pre-trainings of two refinements each are paired by both seeds, and are two draws."""
     four_trainings(study)
@@ -120,6 +136,7 @@ def test_the_stage_needs_the_metrics_of_its_runs_alone(study):
     ("change", "sentence"),
     [
         ({"run": "cc3m_clip_helpi"}, "names run 'cc3m_clip_helpi', and there is no such run; did you mean 'cc3m_clip_helip'"),
+        ({"beyond": [{"run": "cc3m_clip_helpi", "against": "cc3m_clip"}]}, "names run 'cc3m_clip_helpi', and there is no such run"),
         ({"run": "cc12m_clip"}, "names run 'cc12m_clip', and the study binds no corpus, model or encoder for it"),
         ({"run": "cc3m_clip_control"}, "sets cc3m_clip_control against itself; name the run"),
         ({"metrics": ["cub.probe.acc1"]}, "names metric 'cub.probe.acc1', and the study evaluates "),

@@ -1,14 +1,16 @@
+import itertools
 import json
 
 import numpy as np
 import pytest
 import torch
 
+from helip.config import Column
 from helip.errors import HelipError
 from helip.evaluation.run import packed
 from helip.reporting.chance import chance_level
 from helip.reporting.correction import benjamini_hochberg, holm
-from helip.reporting.measured import Metrics, raised
+from helip.reporting.measured import Measured, Metrics, per_image, raised
 from helip.reporting.statistics import Estimate, Gain, Noise, Paired, Spread, chance, gain, interval, spread, training_noise
 from helip.stages import metrics_file
 
@@ -127,6 +129,25 @@ def test_captions_of_an_image_are_one_item(measured):
     content["metrics"]["acc1"] = 75.0
     path.write_text(json.dumps(content))
     assert Metrics(path).hits("acc1").tolist() == [0.5, 1.0]
+
+
+def test_images_with_unlike_numbers_of_captions_are_items_too():
+    """Two captions, both hit, and four, one hit: the share is 3 of 6, and an image has three captions on average."""
+    hits_Q = np.array([True, True, False, True, False, False])
+    assert per_image(hits_Q, [2, 4]).tolist() == [pytest.approx(2 / 3), pytest.approx(1 / 3)]
+    assert per_image(hits_Q, [2, 4]).mean() == hits_Q.mean()
+
+
+def test_equal_shares_of_captions_differ_by_nothing(measured):
+    """Three of five captions in both: a difference of 0.6 in two precisions would be a gain with an interval above zero."""
+    for run, seed in itertools.product(("cc3m_clip", "cc3m_clip_control"), ("0", "1")):
+        path = metrics_file(measured, run, seed, "imagenet", "zeroshot")
+        content = json.loads(path.read_text()) | {"metrics": {"acc1": 60.0}}
+        content["per_item"] = {"acc1": packed(torch.tensor([True, True, True, False, False] * 4), together=5)}
+        path.write_text(json.dumps(content))
+    columns = [Column(key="imagenet", label="ImageNet", set="imagenet", metric="zeroshot.acc1")]
+    [(_, d_Sn)] = Measured(measured, []).difference("cc3m_clip", "cc3m_clip_control", columns).paired.columns
+    assert d_Sn.shape == (2, 4) and not d_Sn.any()
 
 
 def test_a_metrics_file_that_contradicts_itself_is_refused(measured):

@@ -197,6 +197,8 @@ def test_an_average_leaves_out_a_column_at_chance(measured):
 def test_a_report_of_a_study_under_way_shows_what_is_there(measured):
     BuildCorpus(measured, "cc3m").output.write_text('{"size": 600}')
     shown = finished(measured)
+    runs = {table.name: {cell.run for cell in table.cells} for table in shown.tables}
+    assert "cc3m_clip_helip" in runs["table1"] - runs["table8"]  # table 8 shows what share each pair set drops, and none is there
     assert [table.name for table in shown.tables] == ["table1", "table6", "table8", "figure4"]
     assert [figure.name for figure in shown.figures] == ["figure4"]
     there, wanted = re.search(r"(\d+) of (\d+) files are there", shown.note).groups()

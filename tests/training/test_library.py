@@ -117,6 +117,17 @@ def test_processes_share_the_rows_and_a_resumed_epoch_goes_on(pairs):
         helip.HardPairSampler(pairs, 12, rank=3, world_size=3)
 
 
+def test_a_plan_is_found_by_its_ids(pairs):
+    sampler = helip.HardPairSampler(pairs, 12, rank=1, world_size=3)
+    for epoch in (0, 2):
+        sampler.set_epoch(epoch)
+        for step in (0, 1, 3, 2):
+            ids = sampler.plan(step).ids
+            assert (sampler.plan_of(torch.from_numpy(ids[4:8])).ids == ids).all()
+    with pytest.raises(HelipError, match=r"ids \[0, 1, 2, 3\]...: no batch of epoch 2 has them in this order"):
+        sampler.plan_of(range(4))
+
+
 def test_the_loss_has_open_clips_signature(pairs):
     image, text, scale = unit(0, 12), unit(1, 12), torch.tensor(20.0)
     plan = helip.HardPairSampler(pairs, 12).plan(0)
@@ -185,25 +196,3 @@ def test_more_hard_pairs_than_any_list_holds_are_refused(pairs):
 def test_what_a_loss_cannot_take(image, seeds, hard, words):
     with pytest.raises(HelipError, match=words):
         helip_loss(image, unit(1), 10.0, np.array(seeds), np.array(hard))
-
-
-def test_the_worked_example_of_the_docs(project):
-    page = (project / "docs" / "howto" / "library.md").read_text()
-    code = "\n".join(re.findall(r"```python\n(.*?)```", page, re.S))
-    torch.manual_seed(0)
-    rng = np.random.default_rng(0)
-    concept = rng.integers(0, 6, 64)
-    given = {
-        "model": open_clip.CLIP(
-            embed_dim=16,
-            vision_cfg={"image_size": 32, "patch_size": 16, "layers": 1, "width": 32, "head_width": 16},
-            text_cfg={"context_length": 8, "vocab_size": 50, "width": 32, "heads": 2, "layers": 1},
-        ),
-        "images": torch.from_numpy(rng.normal(size=(6, 3, 32, 32))[concept] + 0.1 * rng.normal(size=(64, 3, 32, 32))).float(),
-        "tokens": torch.from_numpy(np.concatenate([np.full((64, 1), 48), 1 + concept[:, None], np.full((64, 6), 0)], 1)),
-        "image_features": rng.normal(size=(6, 8))[concept] + 0.2 * rng.normal(size=(64, 8)),
-        "text_features": rng.normal(size=(6, 8))[concept] + 0.2 * rng.normal(size=(64, 8)),
-        "losses": [],
-    }
-    exec(code, given)
-    assert given["keep"].sum() == 58 and np.mean(given["losses"][-4:]) < np.mean(given["losses"][:4])

@@ -1,5 +1,6 @@
 """MLflow's own server over the store of a results folder: one worker, and a sentence where it cannot start."""
 
+import importlib.metadata
 import os
 import signal
 import socket
@@ -15,6 +16,7 @@ from helip.reporting.tracking.store import experiments_in_file, explained
 
 LOCAL = ("localhost", "127.0.0.1", "[::1]")
 QUIET = ("--uvicorn-opts", "--log-level warning")  # no line for each file of a page
+APP = "helip"  # of the entry points mlflow.app in pyproject.toml
 ANY = ("0.0.0.0", "::")  # listened on, and no address for a browser
 TRAINING = "workflowType=machine_learning"  # the view that has charts; MLflow's other one is of language models' answers
 ENVIRONMENT = {"MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}  # nothing to send, and no jobs of its own
@@ -63,7 +65,13 @@ def command(store: Path, host: str, port: int, allowed_hosts: str) -> list[str]:
     origins = [f"{scheme}://{name}" for scheme in ("http", "https") for name in _with_ports(named)]
     allowed += ["--cors-allowed-origins", ",".join(origins)] if named else []
     uri = f"sqlite:///{store.resolve()}"
-    return [str(mlflow), "server", "--backend-store-uri", uri, "--host", host, "--port", str(port), "--workers", "1", *QUIET, *allowed]
+    listening = ["--backend-store-uri", uri, "--host", host, "--port", str(port), "--workers", "1"]
+    return [str(mlflow), "server", *listening, *QUIET, *_app(), *allowed]
+
+
+def _app() -> list[str]:
+    """Our app of MLflow (app.py), where the package's installation knows it: one from before it had it does not."""
+    return ["--app-name", APP] if importlib.metadata.entry_points(group="mlflow.app", name=APP) else []
 
 
 def _names(allowed_hosts: str) -> list[str]:

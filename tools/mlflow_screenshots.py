@@ -36,17 +36,21 @@ def served(store: Path) -> Iterator[int]:
     framed = os.environ | {"MLFLOW_SERVER_X_FRAME_OPTIONS": "NONE"}
     server = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=framed)
     try:
-        for _ in range(120):
+        while not _answers(port):
+            if server.poll() is not None:
+                raise HelipError(f"`helip ui --store {store}` ended by itself: run it to see why")
             time.sleep(1)
-            try:
-                if server.poll() is not None or requests.get(f"http://127.0.0.1:{port}/health", timeout=2).ok:
-                    break
-            except requests.ConnectionError:
-                continue
         yield port
     finally:
         server.terminate()
         server.wait()
+
+
+def _answers(port: int) -> bool:
+    try:
+        return requests.get(f"http://127.0.0.1:{port}/health", timeout=30).ok
+    except requests.RequestException:
+        return False
 
 
 def take(results: Path, study: str, out: Path) -> None:

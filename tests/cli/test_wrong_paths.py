@@ -48,8 +48,8 @@ def here(tmp_path, monkeypatch):
 def test_a_wrong_path_is_one_sentence(here, words, capsys):
     before = {path.name for path in here.iterdir()}
     assert main(words.split()) == 2
-    said = capsys.readouterr().err
-    assert said.startswith(f"helip {words.split()[0]}: ") and WRONG[words] in said and said.count("\n") == 1
+    printed = capsys.readouterr().err
+    assert printed.startswith(f"helip {words.split()[0]}: ") and WRONG[words] in printed and printed.count("\n") == 1
     assert {path.name for path in here.iterdir()} == before  # nothing is left behind
 
 

@@ -32,7 +32,7 @@ def backbone_width(visual: nn.Module) -> int:
     """Returns the width W of `backbone_features`; HelipError is raised for a tower that is not open_clip's ViT, ResNet or timm tower."""
     match visual:
         case Head():
-            return visual.layers[0].out_features
+            return visual.width
         case TimmModel():
             return visual.trunk.num_features
         case VisionTransformer():

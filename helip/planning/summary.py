@@ -137,6 +137,7 @@ def _total(lines: list[Line], label: str = "all") -> tuple[str, ...]:
 
     peak = max((line.memory_gb for line in lines), default=0)
     sums = (f"{total('gpu_hours'):,.0f}", f"{total('core_hours'):,.0f}", f"{total('disk_gb'):,.1f}")
+    sums = sums if any(line.origins for line in lines) else ("?", "?", "?")
     return (label, str(total("jobs")), str(total("left")), "", "", "", *sums, f"{peak:.0f}")
 
 
@@ -150,8 +151,4 @@ def _remarks(study: Study, lines: list[Line]) -> list[str]:
             how = "goes on after its time limit" if line.stage == "train" else "would meet its time limit: raise resources"
             remarks.append(f"{line.stage}: the longest job {how} ({line.longest_hours:.1f} of {line.limit_hours:.1f} hours).")
     origins = dict.fromkeys(f"  {origin}" for line in lines for origin in line.origins)
-    return [
-        "",
-        *remarks,
-        *(["Costs, from " + str(study.file) + ":", *origins] if origins else ["No costs are declared: only jobs are counted."]),
-    ]
+    return ["", *remarks, *(["Costs, from " + str(study.file) + ":", *origins] if origins else [])]

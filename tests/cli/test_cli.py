@@ -72,7 +72,7 @@ def test_alone_it_shows_the_ten_that_matter_and_what_is_next(capsys):
     assert shown == [name for name in (*OWN, *GRAPH) if name in FIRST] and len(shown) == 10
     assert groups[1] - groups[0] == 2 + sum(name in OWN for name in shown)
     assert f"helip --help lists all {len(COMMANDS)} commands" in lines
-    assert lines[-2].startswith("next: make table1") and lines[-1].strip().startswith("helip refine --help")
+    assert lines[-2].startswith("next: helip demo") and lines[-1].strip().startswith("helip refine --help")
 
 
 def test_a_file_that_the_system_refuses_is_one_sentence(monkeypatch, capsys):

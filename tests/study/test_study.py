@@ -161,6 +161,11 @@ WRONG = {
         lambda c: c["runs"].update(a={"corpus": "cc3m", "model": "rn50"}),
         "a: a run has either",
     ),
+    "a run at the margin": (
+        "paper/runs.yaml",
+        lambda c: c.update(mine={"base": "cc3m_clip_helip"}),
+        "mine is a run: write it under `runs`",
+    ),
     "a row without a run": ("paper/tables.yaml", lambda c: c["table1"]["rows"][0].update(run="nobody"), "row 'CyCLIP' names run 'nobody'"),
     "a run in an unknown table": (
         "paper/runs.yaml",

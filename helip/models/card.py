@@ -76,8 +76,8 @@ def _front_matter(facts: CardFacts) -> str:
 def _use(form: str) -> str:
     match form:
         case "transformers":
-            code = "model = CLIPModel.from_pretrained(FOLDER)\nprocessor = CLIPProcessor.from_pretrained(FOLDER)"
-            return f"```python\nfrom transformers import CLIPModel, CLIPProcessor\n\n{code}\n```"
+            code = "model = AutoModel.from_pretrained(FOLDER)\nprocessor = AutoProcessor.from_pretrained(FOLDER)"
+            return f"```python\nfrom transformers import AutoModel, AutoProcessor\n\n{code}\n```"
         case "onnx":
             return "`image.onnx` and `text.onnx` give features of unit length; `towers.json` says what goes in."
         case _:

@@ -1,17 +1,14 @@
 """A model in the forms in which it is used elsewhere: open_clip, transformers and ONNX."""
 
 from pathlib import Path
-from typing import Literal
 
 from helip.errors import HelipError
 from helip.io import atomic_folder, provenance, write_json
 from helip.models import hf_export, onnx_export
 from helip.models.export import write_model
 from helip.models.frozen import FrozenClip
-from helip.models.layout import CARD, ORIGIN
+from helip.models.layout import CARD, ORIGIN, Format
 from helip.models.loading import open_start
-
-Format = Literal["open_clip", "transformers", "onnx"]
 
 
 def write_formats(model: str, out: Path, formats: tuple[Format, ...], card: str | None = None) -> None:
@@ -33,7 +30,8 @@ def write_formats(model: str, out: Path, formats: tuple[Format, ...], card: str 
                 case "open_clip":
                     write_model(folder, clip, weights)
                 case "transformers":
-                    hf_export.write_clip_model(folder, clip, weights, model)
+                    siglip = clip.config.get("init_logit_bias") is not None
+                    (hf_export.write_siglip_model if siglip else hf_export.write_clip_model)(folder, clip, weights, model)
                 case "onnx":
                     onnx_export.write_towers(folder, clip, model)
             if card is not None:

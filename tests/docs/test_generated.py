@@ -82,6 +82,27 @@ def test_what_pages_say_of_photographs_is_what_was_measured():
     assert all(rows[f"clean_{arm}", retrieval]["ci_low"] < 0 < rows[f"clean_{arm}", retrieval]["ci_high"] for arm in ("helip", "ridge"))
 
 
+def test_what_the_page_says_of_the_other_arms_is_what_was_measured():
+    """The sentences under "The other arms" of results/photographs.md."""
+    with open(photographs_tables.FOREIGN, newline="") as file:
+        pooled = [row for row in csv.DictReader(file) if row["corpora"] == "3" and row["arm"] != "contrast"]
+    rows = {(row["method"], row["column"]): [float(row[f"delta{end}"]) for end in ("", "_ci_low", "_ci_high")] for row in pooled}
+    t2i, i2t, cifar10 = photographs_tables.COLUMNS.values()
+    gain = {key: effect for key, (effect, _, _) in rows.items() if key[0] != "control"}
+    truth, soft, mixed = "bound: true removal of the swapped", "ridge, drawn in proportion", "ridge + CLIP score, 25 % dropped"
+    assert all(gain[score, c] <= gain["HELIP", c] for score in ("s-CLIPLoss", "CLIP score") for c in (t2i, i2t, cifar10))
+    assert gain["HELIP", t2i] < gain["LEMoN, untuned", t2i] < gain["neighbour agreement", t2i]
+    best = [max((value, method) for (method, column), value in gain.items() if column == c)[1] for c in (cifar10, i2t)]
+    assert best == [soft, mixed]
+    for method, column in ((soft, cifar10), (mixed, i2t)):
+        assert gain[method, column] > gain[truth, column] and rows[method, column][1] < rows[truth, column][2]
+    for method in ("IM", "TM", "random pairs"):
+        assert all(rows[method, column][1] < 0 < rows[method, column][2] for column in (t2i, i2t, cifar10))
+    assert all(abs(gain["HELIP, gamma 0", c] - gain["HELIP", c]) < 0.06 for c in (t2i, i2t, cifar10))
+    assert all(0 < gain["HELIP, margin on scaled logits", c] - gain["HELIP", c] < 0.25 for c in (t2i, i2t, cifar10))
+    assert all(rows["HN-NCE", column][2] < 0 for column in (i2t, cifar10))
+
+
 def test_the_readme_says_how_much_more_ridge_gains(project):
     with open(photographs_tables.CONTRASTS, newline="") as file:
         effects = {(row["contrast"], row["metric"]): float(row["effect"]) for row in csv.DictReader(file)}

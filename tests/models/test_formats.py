@@ -138,7 +138,10 @@ def test_onnx_gives_the_starts_features(kind, tmp_path):
     ("config", "words"),
     [
         ({"vision_cfg": RESNET}, "its image tower is a ResNet, and transformers' CLIPModel has a ViT; export it for open_clip or onnx"),
-        ({"init_logit_bias": -10.0}, "has a logit_bias .sigmoid loss., and transformers' CLIPModel has none"),
+        (
+            {"init_logit_bias": -10.0},
+            "has a logit_bias, but not SigLIP's towers, so transformers has no such model; export it for onnx",
+        ),
         ({"vision_cfg": VIT | {"ls_init_value": 0.1}}, "vision_cfg.ls_init_value 0.1 has no counterpart in transformers' CLIPModel"),
     ],
 )

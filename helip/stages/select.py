@@ -79,7 +79,7 @@ class Select(Stage):
     def work(self) -> Work:
         """Units and items are pairs."""
         share = share_of_encoding(self.study, self.run)
-        return Work(share, share, ("select",))
+        return Work(share, share, (f"select.{self.study.run(self.run).model}", "select"))
 
     def make(self, how: How) -> str:
         from helip.data.corpus import Corpus

@@ -16,7 +16,7 @@ from helip.cli import COMMANDS, _class
 from helip.cli.command import groups_of
 from helip.errors import HelipError
 from helip.stages import STAGES
-from tools import browser, layers, mlflow_screenshots, photographs_tables, pipeline, reference, results_tables, screenshots
+from tools import browser, layers, mlflow_screenshots, photographs_tables, pipeline, reference, results_tables, screenshots, second_world
 from tools.fields import config_models, facts_of
 from tools.markdown_tables import cell, tables_of
 
@@ -110,6 +110,28 @@ def test_the_readme_says_how_much_more_ridge_gains(project):
     ratios = [effect / effects[f"{kind}_helip", m] for kind in kinds for (name, m), effect in effects.items() if name == f"{kind}_ridge"]
     assert len(ratios) == 12
     assert f"gains {min(ratios):.1f} to {max(ratios):.1f} times as much" in " ".join((project / "README.md").read_text().split())
+
+
+def test_what_the_second_world_page_says_is_what_was_measured():
+    with open(second_world.CONTRASTS, newline="") as file:
+        rows = {
+            (r["contrast"], r["metric"].split(".", 1)[1] if "recall" in r["metric"] else r["metric"].split(".")[0]): r
+            for r in csv.DictReader(file)
+        }
+    of = {arm: {m: {k: float(r[k]) for k in ("effect", "ci_low", "p_holm", "against_value")} for (a, m), r in rows.items() if a == arm}
+          for arm in second_world.ARMS.values()}  # fmt: skip
+    assert all(len(metrics) == 4 for metrics in of.values()) and len(rows) == 20
+    assert all(r["p_holm"] < 0.05 for r in of["true_removal"].values())
+    assert all(r["ci_low"] > 0 for r in of["helip_plus"].values()) and sum(r["p_holm"] < 0.05 for r in of["helip_plus"].values()) == 2
+    shares = [r["effect"] / of["true_removal"][metric]["effect"] for metric, r in of["helip_plus"].items()]
+    assert min(shares) >= 0.8 and max(shares) < 0.92
+    over = {metric for metric, r in of["helip_plus_over_helip"].items() if r["p_holm"] < 0.05}
+    assert over == {"retrieval.image_recall_at_1", "imagenet"}
+    assert all(r["p_holm"] > 0.05 for r in of["helip"].values())
+    controls = {metric: r["against_value"] for metric, r in of["helip_plus"].items()}
+    assert (
+        controls["cifar100"] > 6 * 100 / 72 and controls["imagenet"] > 6 * 0.5 and controls["retrieval.image_recall_at_1"] > 6 * 100 / 600
+    )
 
 
 def test_a_row_that_is_not_there_is_one_sentence(tmp_path):

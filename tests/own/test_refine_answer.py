@@ -140,6 +140,15 @@ def test_the_sweep_and_the_terminal_show_every_model(page):
     assert next(line for line in lines if line.startswith("selected  ")).split()[1:5] == ["60.0", "60.0", "60.0", "+20.0"]
 
 
+def test_the_card_says_what_the_page_says(study, page):
+    told = (study.root / "answer/card.md").read_text()
+    assert told.startswith("---\nlibrary_name: open_clip\n") and "\n# selected, mixed with the start, refined by" in told
+    assert all(f"\n- {sentence}\n" in told for sentence in page.sentences)
+    row = next(row for row in page.rows if row.run == "selected")
+    assert f"\n| selected | 60.0 | 60.0 | 60.0 | {row.over_start.text} | {row.over_control.text} |\n" in told
+    assert "1000 pairs were trained on. 200 images chose among the models, and 200 others" in told
+
+
 def test_three_trainings_widen_the_interval(study, project, tmp_path):
     """Gains of 5, 20 and 35 points: the mean is that of one training of 20, and the trainings' scatter is in the interval."""
     request = Request(model="local-dir:/my/start", data=str(study.root.parents[1] / "corpus/shards"), arms=("selected",), seeds=3)

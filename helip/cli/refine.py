@@ -8,13 +8,12 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from helip.cli.command import MODEL, Command, Model, OptionsOf, Shown, Threads, done
+from helip.cli.command import MODEL, Command, Model, OptionsOf, Shown, Threads
 from helip.cli.models import FORMATS, Formats
 from helip.config import Refinement, Selection, TableCorpus
 from helip.errors import HelipError
 
 GONE = "`helip train` trains once on a corpus folder, with the options that `helip refine` had"
-ANSWER = Path("results", "own", "answer")
 OF_A_RECIPE = ("arm", "retention")
 
 
@@ -41,7 +40,6 @@ class Refine(Command):
     freeze: str | None = Field(
         None, description="image,text trains heads on cached features of both towers: cheap, and little is forgotten; by default none"
     )
-    export: Formats = Field((), description=f"forms in which the best model is written into OUT/export too: {FORMATS}; by default none")
     held_out: float = Field(0.1, gt=0, lt=0.5, description="share of the images held out for validation, and again for test, 1000 at most")
     seeds: Threads = Field(1, description="trainings of each arm; 3 let the intervals hold the luck of a training")
     minutes: float | None = Field(None, gt=0, description="shorten or lengthen the trainings so that all ends in this time; none: epochs")
@@ -51,6 +49,7 @@ class Refine(Command):
     profile: str | None = Field(None, description="a Snakemake profile, such as slurm: jobs go to the cluster; by default they run here")
     memory_mb: Threads = Field(8000, description="memory that a job may use, in MB")
     keep: float = Field(Selection.model_fields["keep"].default, gt=0, le=1, description="share of the pairs that selection keeps")
+    export: Formats = Field((), description=f"forms in which the best model is written into OUT/exports, each with a card: {FORMATS}")
     captions: str | None = Field(
         None, description="of shards or a folder: txt, lines (of the .txt) or json.NAME (in the .json); by default as the first ones show"
     )
@@ -63,7 +62,7 @@ class Refine(Command):
         from helip.own.study import Machine, Request
 
         cores = self.cores or len(os.sched_getaffinity(0))
-        way = Way(self.out, Machine(cores, self._gpus(), self.memory_mb), self.profile, self.minutes)
+        way = Way(self.out, Machine(cores, self._gpus(), self.memory_mb), self.profile, self.minutes, self.export)
         request = Request(
             model=_absolute(self.model), data=self.data, arms=self.arms, seeds=self.seeds, corpus=self._data(),
             select={"score": self.select, "keep": self.keep, **self._by_encoders()}, refinement=_checked(self.refinement),
@@ -73,18 +72,7 @@ class Refine(Command):
         if self.dry_run:
             print(dry_run(request, way))
             return 0
-        return _until_stopped("refine", self.out, lambda: self._export(refine(request, way)))
-
-    def _export(self, _: None) -> None:
-        if not self.export:
-            return
-        from helip.models.formats import write_formats
-
-        place = self.out / "export"
-        card = self.out / ANSWER / "card.md"
-        told = card.read_text(encoding="utf-8") if card.is_file() else None  # an answer of an earlier version has none
-        write_formats(f"local-dir:{self.out / 'best_model'}", place, self.export, told)
-        done(*(f"{place / form}: the best model for {form}" for form in self.export), then=f"helip push {place / self.export[0]} ORG/NAME")
+        return _until_stopped("refine", self.out, lambda: refine(request, way))
 
     def _gpus(self) -> int:
         if self.gpus is not None:

@@ -19,7 +19,6 @@ from helip.io import atomic_folder, read_json, write_json
 from helip.reporting.formats import signed
 from helip.reporting.measured import Measured
 from helip.reporting.provenance import costs
-from helip.reporting.refine_card import card
 from helip.reporting.refine_content import Change, Example, Forgotten, ModelRow, Page, SetRow, SweepRow
 from helip.reporting.refine_examples import duplicates, hard_examples, lowest_examples
 from helip.stages import Answer, BuildCorpus, model_of
@@ -37,12 +36,11 @@ WHAT = {
 
 
 def write_answer(study: Study, folder: Path) -> str:
-    """Writes report.html, answer.txt, answer.json and card.md, a model card, into the folder; returns the first sentence of the answer."""
+    """Writes report.html, answer.txt and answer.json into the folder; returns the first sentence of the answer."""
     page = page_of(study)
     with atomic_folder(folder) as temporary:
         (temporary / "report.html").write_text(_template().render(page=page, signed=signed), encoding="utf-8")
         (temporary / "answer.txt").write_text(terminal(page), encoding="utf-8")
-        (temporary / "card.md").write_text(card(page), encoding="utf-8")
         write_json(temporary / "answer.json", _numbers(page))
     return page.sentences[0]
 

@@ -14,11 +14,11 @@ from helip.study import Study
 
 @dataclass(frozen=True)
 class Answer(Stage):
-    """report.html, answer.txt for a terminal, answer.json, which holds every number of the page, and card.md, a card of the best model."""
+    """report.html, answer.txt for a terminal, and answer.json, which holds every number of the page."""
 
     name = "answer"
     path = "answer"
-    files = ("report.html", "answer.txt", "answer.json", "card.md")
+    files = ("report.html", "answer.txt", "answer.json")
 
     def config(self) -> object:
         return [self.study.declaration.question, list(self.study.runs)]

@@ -36,17 +36,21 @@ def served(store: Path) -> Iterator[int]:
     framed = os.environ | {"MLFLOW_SERVER_X_FRAME_OPTIONS": "NONE"}
     server = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=framed)
     try:
-        for _ in range(120):
+        while not _answers(port):
+            if server.poll() is not None:
+                raise HelipError(f"`helip ui --store {store}` ended by itself: run it to see why")
             time.sleep(1)
-            try:
-                if server.poll() is not None or requests.get(f"http://127.0.0.1:{port}/health", timeout=2).ok:
-                    break
-            except requests.ConnectionError:
-                continue
         yield port
     finally:
         server.terminate()
         server.wait()
+
+
+def _answers(port: int) -> bool:
+    try:
+        return requests.get(f"http://127.0.0.1:{port}/health", timeout=30).ok
+    except requests.RequestException:
+        return False
 
 
 def take(results: Path, study: str, out: Path) -> None:
@@ -70,9 +74,9 @@ def take(results: Path, study: str, out: Path) -> None:
 def pages_of(client: Any, study: str, server: str) -> dict[str, str]:
     """Returns picture -> address of MLflow's page. HELIP and its control are compared where both are there, else a run and its control."""
     experiment = client.get_experiment_by_name(study).experiment_id
-    found = client.search_runs([experiment], "tags.`helip.key` != ''", max_results=5000)
-    runs = {run.data.tags["helip.key"]: run for run in found}
-    arms = [(run, over) for run in found if (over := runs.get(f"{study}/{run.data.tags.get('helip.control', '')}"))]
+    stored = client.search_runs([experiment], "tags.`helip.key` != ''", max_results=5000)
+    runs = {run.data.tags["helip.key"]: run for run in stored}
+    arms = [(run, over) for run in stored if (over := runs.get(f"{study}/{run.data.tags.get('helip.control', '')}"))]
     if not arms:
         raise HelipError(f"{study}: no run that is measured against a control is finished; train one, or choose another study")
     run, over = min(arms, key=_place)

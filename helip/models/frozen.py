@@ -55,7 +55,7 @@ class Head(nn.Module):
 
     def __init__(self, width: int, hidden: int, embed_dim: int, dropout: float, residual: bool = False):
         super().__init__()
-        self._residual = residual
+        self._residual, self.width, self.embed_dim = residual, hidden, embed_dim
         self.register_buffer("mean", torch.zeros(width))
         self.register_buffer("std", torch.ones(width))
         last = nn.Linear(hidden, embed_dim)

@@ -8,6 +8,7 @@ from helip.io import read_json
 from helip.models.card import CardFacts, Measured, model_card
 from helip.models.formats import write_formats
 from helip.models.layout import Format
+from helip.models.reference import parse
 from helip.own.study import Request
 from helip.stages import Answer
 from helip.study import Study
@@ -22,19 +23,23 @@ def export(out: Path, study: Study, request: Request, formats: tuple[Format, ...
     Raises HelipError where the model has no counterpart in one of the forms; the answer is there all the same.
     """
     answer = read_json(Answer(study).folder / "answer.json")
-    card = model_card(facts(out.absolute().name, answer, request, study.runs["control"].recipe, formats))
+    recipe, name = study.runs["control"].recipe, out.absolute().name
+
+    def card(form: Format) -> str:
+        return model_card(facts(name, answer, request, recipe, form))
+
     write_formats(f"local-dir:{study.root / answer['best']['model']}", out / FOLDER, formats, card)
     return out / FOLDER
 
 
-def facts(name: str, answer: dict[str, Any], request: Request, recipe: TrainConfig, formats: tuple[Format, ...]) -> CardFacts:
-    """Returns what the card says, from answer.json and the request. recipe: of the arm control; the others differ as the arms do."""
+def facts(name: str, answer: dict[str, Any], request: Request, recipe: TrainConfig, form: Format) -> CardFacts:
+    """Returns what the card of a form says, from answer.json and the request. recipe: of the arm control; the others differ as arms do."""
     best, held_out = answer["best"], answer["held_out"]
     left_out = ", ".join(f"{count} {reason}" for reason, count in answer["left_out"].items())
-    length = f"{recipe.epochs:g} epochs" if recipe.epochs else f"{recipe.steps} steps"
+    length = ("epochs", f"{recipe.epochs:g}") if recipe.epochs else ("steps", str(recipe.steps))
     return CardFacts(
         name=name,
-        start=request.model,
+        start=_public(request.model),
         arm=best["label"],
         answer="\n\n".join(answer["sentences"]),
         data=[
@@ -44,14 +49,22 @@ def facts(name: str, answer: dict[str, Any], request: Request, recipe: TrainConf
         ],
         training=[
             ("trainings of each arm", str(answer["trainings"])),
-            ("length", length),
+            length,
             ("batch", f"{recipe.batch_size} pairs"),
             ("learning rate", f"{recipe.learning_rate:g}"),
         ],
         measured=[*_held_out(answer), *_sets(answer)],
         compared_with="the start",
-        formats=formats,
+        formats=(form,),
     )
+
+
+def _public(model: str) -> str:
+    """A checkpoint without the path of this machine where it lies, if it lies here."""
+    named = parse(model)
+    if named.folder is not None:
+        return named.folder.name
+    return f"{named.name}@{named.file.name}" if named.file is not None else model
 
 
 def _held_out(answer: dict[str, Any]) -> list[Measured]:

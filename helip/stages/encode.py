@@ -97,10 +97,12 @@ class Encode(Stage):
         if views is not None:
             from helip.training.frozen import encode_by_heads, encode_by_trunk
 
-            if trained is None:
-                encode_by_trunk(self.config(), views.trunks(), views.features(corpus), corpus, self.folder)
+            declared = self.config()
+            if isinstance(declared, TrunkEncoder):
+                encode_by_trunk(declared, views.trunks(), views.features(corpus), corpus, self.folder)
                 return f"{len(corpus)} features, as they are cached of the trunks"
-            encode_by_heads(self.config(), trained.folder, views.features(corpus), corpus, self.folder)
+            assert trained is not None  # as a run's tower is
+            encode_by_heads(declared, trained.folder, views.features(corpus), corpus, self.folder)
             return f"{len(corpus)} features, from those of the trunks"
         device, trained = torch_device(how.device), self.trained()
         encoder = encoders.load(self.config(), trained.folder if trained else None, device)

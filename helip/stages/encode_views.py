@@ -95,7 +95,7 @@ class EncodeViews(Stage):
         return features_of(self.folder, corpus, self.declared)
 
 
-def trunks_of(study: Study, run: str) -> EncodeViews | None:
+def cached_trunks(study: Study, run: str) -> EncodeViews | None:
     """Returns what the trunks of a run's model say of its corpus, where they are frozen. Models of the same trunks and views share it, and
     it is named by the first of them.
     """
@@ -113,11 +113,11 @@ def first_alike(study: Study, model: str) -> str:
 
 
 def _seen(model: FrozenModel) -> tuple[object, ...]:
-    return model.image_trunk, model.text_trunk, model.views, model.mirrored, model.crop_scale
+    return model.image_trunk, model.text_trunk, model.views, model.mirrored, model.crop_scale, model.unfrozen_blocks, model.context_length
 
 
 def views_of(study: Study, run: str, corpus: str) -> EncodeViews | None:
     """Returns what the trunks of a run's model say of a corpus, where they are frozen and some run of the study trains on it with them."""
-    trunks = trunks_of(study, run)
-    alike = [] if trunks is None else [one for r in study.runs.values() if r.corpus == corpus and (one := trunks_of(study, r.name))]
+    trunks = cached_trunks(study, run)
+    alike = [] if trunks is None else [one for r in study.runs.values() if r.corpus == corpus and (one := cached_trunks(study, r.name))]
     return next((one for one in alike if trunks is not None and one.model == trunks.model), None)

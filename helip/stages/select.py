@@ -7,7 +7,7 @@ from helip.config import Selection
 from helip.stages.base import How, Stage, Work
 from helip.stages.corpus import BuildCorpus
 from helip.stages.encode import Encode
-from helip.stages.encode_views import EncodeViews, trunks_of
+from helip.stages.encode_views import EncodeViews, cached_trunks
 from helip.stages.evaluation_set import BuildEvaluationSet
 from helip.stages.train import Interpolate, Train, model_of
 from helip.study import Study, start_seed
@@ -63,7 +63,7 @@ class Select(Stage):
 
     def trunks(self) -> EncodeViews | None:
         """Returns the cached trunk features of the corpus, where the start's trunks are frozen and its score looks at the start."""
-        return trunks_of(self.study, self.run) if self.config().asks_start else None
+        return cached_trunks(self.study, self.run) if self.config().asks_start else None
 
     def target(self) -> BuildEvaluationSet | None:
         """Returns the evaluation set that its score aims at, where it has one."""

@@ -115,7 +115,8 @@ def _check_encoders(study: "Study") -> None:
 
 def _check_frozen(study: "Study") -> None:
     for name, encoder in study.declaration.encoders.items():
-        if isinstance(encoder, TrunkEncoder) and not isinstance(study.declaration.models.get(encoder.model), FrozenModel):
+        of = study.declaration.models.get(encoder.model) if isinstance(encoder, TrunkEncoder) else None
+        if isinstance(encoder, TrunkEncoder) and (not isinstance(of, FrozenModel) or of.unfrozen_blocks):
             raise HelipError(f"{study.file}: encoders -> {name}: model names '{encoder.model}', which is no model with frozen trunks")
     frozen = {name: model for name, model in study.declaration.models.items() if isinstance(model, FrozenModel)}
     for name, model in frozen.items():

@@ -193,20 +193,20 @@ def test_mlflow_compares_helip_with_its_control():
         tags = {"helip.key": key, "helip.arm": arm} | ({"helip.control": control} if control else {})
         return SimpleNamespace(data=SimpleNamespace(tags=tags), info=SimpleNamespace(run_id=f"id of {key}"))
 
-    found = [
+    stored = [
         run("s/cc12m_start_helip", "helip", "cc12m_start_control"), run("s/a", "start"), run("s/plus", "helip", "a_control"),
         run("s/a_control", "control", "a"),
         run("s/a_helip", "helip", "a_control"), run("s/a_helip/seed0", "helip"),
     ]  # fmt: skip
     client = SimpleNamespace(
-        get_experiment_by_name=lambda name: SimpleNamespace(experiment_id="7"), search_runs=lambda experiments, tags, max_results: found
+        get_experiment_by_name=lambda name: SimpleNamespace(experiment_id="7"), search_runs=lambda experiments, tags, max_results: stored
     )
     pages = mlflow_screenshots.pages_of(client, "s", "http://host")
     assert unquote(pages["compare"]) == (
         'http://host/#/compare-runs?runs=["id of s/a_control", "id of s/a_helip"]&experiments=["7"]&workflowType=machine_learning'
     )
     assert pages["run"] == "http://host/#/experiments/7/runs/id of s/a_helip/seed0?workflowType=machine_learning"
-    found[:] = [run("s/a", "start")]
+    stored[:] = [run("s/a", "start")]
     with pytest.raises(HelipError, match="s: no run that is measured against a control is finished"):
         mlflow_screenshots.pages_of(client, "s", "http://host")
 

@@ -102,9 +102,9 @@ def test_transformers_resizes_as_the_start_does(tmp_path):
 
 def test_open_clip_gives_the_starts_features(tmp_path):
     folder = start(tmp_path / "start", quick_gelu=True)
-    write_formats(str(folder), tmp_path / "out", ("open_clip",), card="# a card\n")
+    write_formats(str(folder), tmp_path / "out", ("open_clip",), card=lambda form: f"# a card for {form}\n")
     assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["import.json", "open_clip"]
-    assert (tmp_path / "out/open_clip/README.md").read_text() == "# a card\n"
+    assert (tmp_path / "out/open_clip/README.md").read_text() == "# a card for open_clip\n"
     model, _, transform = open_clip.create_model_and_transforms(f"local-dir:{tmp_path / 'out/open_clip'}")
     tokens = open_clip.get_tokenizer(f"local-dir:{tmp_path / 'out/open_clip'}")(CAPTIONS)
     with torch.inference_mode():

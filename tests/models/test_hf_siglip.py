@@ -12,14 +12,17 @@ import torch
 from safetensors.torch import load_file
 from test_hf_folder import features
 from timm.models import VisionTransformer
-from toys import ToyCorpus
+from toys import ToyCorpus, job, refinement
 from transformers import AutoModel, AutoProcessor, PreTrainedTokenizerFast, SiglipConfig, SiglipImageProcessor, SiglipModel, SiglipProcessor
 
+from helip.config import SiglipObjective
 from helip.errors import HelipError
 from helip.models import hf_siglip, tokenizer
 from helip.models.formats import write_formats
 from helip.models.hf_config import mlp_ratio
 from helip.models.loading import open_start
+from helip.training.distributed import DistributedContext
+from helip.training.loop import train
 from helip.training.validation import transform_of
 
 CAPTIONS = ["a red square", "It's a photo of 12 Green_squares, isn't it?", ""]
@@ -111,6 +114,18 @@ def test_open_clip_itself_opens_one_with_the_plain_gelu(tower, tmp_path):
         theirs = model.eval().encode_image(images), model.encode_text(open_clip.get_tokenizer(folder)(CAPTIONS))
     for one, other in zip(theirs, own_features(start, images, CAPTIONS), strict=True):
         assert torch.allclose(torch.nn.functional.normalize(one, dim=-1), other, atol=1e-6)
+
+
+def test_its_folder_is_refined_by_the_sigmoid_loss(tower, tmp_path):
+    siglip_folder(tmp_path / "start")
+    clip = open_start(tmp_path / "start")
+    before = {name: w.clone() for name, w in clip.model.state_dict().items()}
+    recipe = refinement(steps=2, warmup_steps=0, objective=SiglipObjective())
+    assert train(job(tmp_path, recipe, clip=clip), DistributedContext()) == 0
+    after = open_start(tmp_path / "model").model.state_dict()
+    assert after.keys() == before.keys()
+    for name in ("logit_bias", "visual.trunk.attn_pool.latent", "visual.trunk.blocks.0.attn.qkv.weight", "text.text_projection.bias"):
+        assert not torch.equal(after[name], before[name])
 
 
 @pytest.mark.parametrize(("sizes", "family"), hf_siglip.FAMILIES.items())

@@ -222,9 +222,10 @@ def test_the_best_model_is_exported_with_a_card_of_the_answer(study, page, tmp_p
     monkeypatch.setattr(exports, "read_json", lambda path: json.loads(json.dumps(refine._numbers(page))))
     models_export.export(model, clip, clip.model.state_dict(), lambda path: path.write_text("step,loss\n"), {})
     request = Request(model="hf-hub:org/start", data="photos", arms=("selected", "helip"))
+    recipe = study.runs["control"].recipe
     folder = exports.export(tmp_path / "mine", study, request, ("transformers", "open_clip"))
-    card = (folder / "transformers" / "README.md").read_text()
-    assert card == (folder / "open_clip" / "README.md").read_text()
+    card, other = ((folder / form / "README.md").read_text() for form in ("transformers", "open_clip"))
+    assert "library_name: transformers" in card and "library_name: open_clip" in other and "import open_clip" not in card
     assert sorted(p.name for p in folder.iterdir()) == ["import.json", "open_clip", "transformers"]
     assert f"# mine\n\n{page.sentences[0]}\n\n{page.sentences[1]}" in card and "base_model: org/start" in card
     assert "- pairs trained on: 1,000" in card and "- samples that could not be used: 3 no caption" in card
@@ -232,5 +233,7 @@ def test_the_best_model_is_exported_with_a_card_of_the_answer(study, page, tmp_p
     gain = page.rows[[row.run for row in page.rows].index("selected")].over_start
     assert rows["selected"].split(" | ")[3:] == ["60.00", f"**{gain.value:+.2f} [{gain.low:+.2f}, {gain.high:+.2f}]** |"]
     assert rows["start"].endswith("| 40.00 |  |")
+    local = exports.facts("mine", exports.read_json(None), Request(model="local-dir:/my/own/start", data="d", arms=()), recipe, "onnx")
+    assert local.start == "start" and "/my/own" not in card
     opened = open_start(folder / "transformers").model.state_dict()
     assert torch.equal(opened["text_projection"], clip.model.state_dict()["text_projection"])

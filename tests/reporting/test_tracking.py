@@ -245,7 +245,7 @@ def test_our_plugin_is_used_where_it_is_installed(tmp_path, monkeypatch):
     assert "--app-name" not in command(tmp_path / "store.db", "127.0.0.1", 5000, "")
 
 
-def test_the_first_page_chooses_model_training_before_mlflow_runs():
+def test_the_first_page_chooses_model_training():
     from helip.reporting.tracking.app import pages  # takes seconds
 
     page = pages.test_client().get("/")

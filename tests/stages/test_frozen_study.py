@@ -126,39 +126,6 @@ def test_swapped_captions_take_features_and_cost_none_anew(place, monkeypatch):
     np.testing.assert_array_equal(np.load(keep.output), source == np.arange(130))
 
 
-def test_last_blocks_are_trained_from_a_start_on_frozen_trunks(place):
-    """The start is of the frozen model; the cache of the model with unfrozen blocks is its own, in half precision."""
-    import timm
-    import torch
-
-    network = timm.create_model("test_efficientnet")
-    torch.save(network.state_dict(), place / "packages/frozen_test_weights/net.pth")
-    declare(place, photos=PHOTOS | {"model": "test_efficientnet"})
-    file = place / "experiments/studies/smoke.yaml"
-    declared = yaml.safe_load(file.read_text())
-    declared["models"]["thawed"] = FROZEN | {"unfrozen_blocks": 1, "context_length": 24}
-    refine = {"arm": "control", "trunk_rate": 0.1}
-    declared["runs"] = {
-        "thawed_control": {"start": "cc3m_clip", "model": "thawed", "refine": refine},
-        "thawed_cleaned": {"base": "thawed_control", "refine": {"arm": "cleaned"}},
-    }
-    file.write_text(yaml.safe_dump(declared))
-    study = Study("smoke")
-    assert study.control_of("thawed_cleaned") == "thawed_control"  # not that of the frozen model, which has the same start
-    assert study.control_of("thawed_control") == "cc3m_clip"
-    build(Train(study, "thawed_control", "0"))
-    cached = EncodeViews(study, "cc3m", "thawed")
-    widths = [read_json(cached.folder / side / "features.json")["dim"] for side in ("image", "text")]
-    assert widths == [192, 24 * 384]  # one pixel is left of 32 x 32
-    assert Features.open(cached.folder / "text").array.dtype == np.float16
-    models = [load(str(Train(study, run, "0").folder), "cpu").network for run in ("cc3m_clip", "thawed_control")]
-    blocks = {name: w for name, w in models[1].state_dict().items() if name.startswith("image_blocks.")}
-    assert not models[0].image_blocks and blocks.keys() == {f"image_blocks.{name}" for name in models[1].image_blocks.state_dict()}
-    published = network.state_dict()["conv_head.weight"]
-    moved = (blocks["image_blocks.network.conv_head.weight"] - published).abs().max()
-    assert 0 < moved < 0.1 * published.abs().max()
-
-
 def test_trunks_are_asked_once_for_models_unions_and_mining(place, monkeypatch):
     """A model of other heads, a union and a miner take what the trunks said of the members."""
     declare(place, encoders={f"{side}_trunk": {"library": "trunk", "modality": side, "model": "wide"} for side in ("image", "text")})
@@ -191,6 +158,39 @@ def test_trunks_are_asked_once_for_models_unions_and_mining(place, monkeypatch):
         image, text = (Features.open(Encode(study, name, f"{side}_trunk").folder, corpora[name].digest).array for side in ("image", "text"))
         for ours, raw in ((image, features.images[0]), (text, features.texts)):
             np.testing.assert_allclose(ours, raw / np.linalg.norm(raw, axis=1, keepdims=True), atol=1e-3)
+
+
+def test_last_blocks_are_trained_from_a_start_on_frozen_trunks(place):
+    """The start is of the frozen model; the cache of the model with unfrozen blocks is its own, in half precision."""
+    import timm
+    import torch
+
+    network = timm.create_model("test_efficientnet")
+    torch.save(network.state_dict(), place / "packages/frozen_test_weights/net.pth")
+    declare(place, photos=PHOTOS | {"model": "test_efficientnet"})
+    file = place / "experiments/studies/smoke.yaml"
+    declared = yaml.safe_load(file.read_text())
+    declared["models"]["thawed"] = FROZEN | {"unfrozen_blocks": 1, "context_length": 24}
+    refine = {"arm": "control", "trunk_rate": 0.1}
+    declared["runs"] = {
+        "thawed_control": {"start": "cc3m_clip", "model": "thawed", "refine": refine},
+        "thawed_cleaned": {"base": "thawed_control", "refine": {"arm": "cleaned"}},
+    }
+    file.write_text(yaml.safe_dump(declared))
+    study = Study("smoke")
+    assert study.control_of("thawed_cleaned") == "thawed_control"  # not that of the frozen model, which has the same start
+    assert study.control_of("thawed_control") == "cc3m_clip"
+    build(Train(study, "thawed_control", "0"))
+    cached = EncodeViews(study, "cc3m", "thawed")
+    widths = [read_json(cached.folder / side / "features.json")["dim"] for side in ("image", "text")]
+    assert widths == [192, 24 * 384]  # one pixel is left of 32 x 32
+    assert Features.open(cached.folder / "text").array.dtype == np.float16
+    models = [load(str(Train(study, run, "0").folder), "cpu").network for run in ("cc3m_clip", "thawed_control")]
+    blocks = {name: w for name, w in models[1].state_dict().items() if name.startswith("image_blocks.")}
+    assert not models[0].image_blocks and blocks.keys() == {f"image_blocks.{name}" for name in models[1].image_blocks.state_dict()}
+    published = network.state_dict()["conv_head.weight"]
+    moved = (blocks["image_blocks.network.conv_head.weight"] - published).abs().max()
+    assert 0 < moved < 0.1 * published.abs().max()
 
 
 def test_the_cache_stands_for_views_and_trunks_not_for_heads(place):

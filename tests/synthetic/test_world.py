@@ -324,8 +324,8 @@ def test_the_share_of_near_mismatches_is_that_declared():
         return [int((p.attributes != p.caption_attributes).sum()) for i in range(300) if (p := pair(FIRST, 0, i, 16, 1.0, near))]
 
     foreign, half = np.array(apart(0.0)), np.array(apart(0.5))
-    assert (foreign > 5).mean() > 0.9
-    assert (half > 5).mean() == pytest.approx(0.5, abs=0.1)
+    assert (foreign > 2).all()  # attributes that differ
+    assert (half > 2).mean() == pytest.approx(0.5, abs=0.1)
 
 
 def test_fewer_concepts_have_more_images_each():

@@ -94,7 +94,7 @@ def encode_corpus(
     ):
         check_trunk(side, name, declared)
         if not _is_of(folder / side, rows.digest, encoder, dtype):
-            facts = facts_of(declaration, seed) if side == "image" else {}
+            facts = _facts(declaration, seed) if side == "image" else {}
             cache.encode(declared, encoder, rows, folder / side, batch_size=batch_size, workers=workers, dtype=dtype, raw=True, facts=facts)
     return open_features(folder, counts_N, seen.digest, texts.digest)
 
@@ -104,21 +104,10 @@ def views_of(declaration: FrozenModel, corpus: Corpus, seed: int = 0) -> Views:
     return Views(corpus, declaration.views, declaration.crop_scale, seed, declaration.mirrored)
 
 
-def facts_of(declaration: FrozenModel, seed: int) -> dict[str, Any]:
-    """Returns what features.json says of cached views."""
+def _facts(declaration: FrozenModel, seed: int) -> dict[str, Any]:
+    """What features.json says of cached views."""
     plain = {} if declaration.mirrored else {"mirrored": False}
     return {"views": declaration.views, "crop_scale": declaration.crop_scale, "seed": seed} | plain
-
-
-def join_features(declaration: FrozenModel, members: list[TrunkFeatures], folders: list[Path], corpus: Corpus, folder: Path) -> None:
-    """Writes into `folder` the features of a union, those of its `members` one behind the other; crops are those of the members. `folders`
-    are where they lie. HelipError is raised where the members had different trunks.
-    """
-    digests = {"image": views_of(declaration, corpus).digest, "text": _captions(corpus, corpus.caption_counts()).digest}
-    parts = {"image": [m.images.reshape(-1, m.images.shape[-1]) for m in members], "text": [m.texts for m in members]}
-    orders = {"image": interleaved(declaration.views, [len(m) for m in members]), "text": None}
-    for side, arrays in parts.items():
-        join_raw([Features.open(f / side) for f in folders], arrays, orders[side], digests[side], folder / side)
 
 
 def _captions(corpus: Corpus, counts_N: np.ndarray) -> Any:
@@ -144,6 +133,17 @@ def rearrange_features(declaration: FrozenModel, of: Corpus, features: Path, cor
     seen, texts = views_of(declaration, corpus), _captions(corpus, corpus.caption_counts())
     rearrange(image, views, seen.digest, folder / "image")
     rearrange(text, np.concatenate(rows), texts.digest, folder / "text")
+
+
+def join_features(declaration: FrozenModel, members: list[TrunkFeatures], folders: list[Path], corpus: Corpus, folder: Path) -> None:
+    """Writes into `folder` the features of a union, those of its `members` one behind the other; crops are those of the members. `folders`
+    are where they lie. HelipError is raised where the members had different trunks.
+    """
+    digests = {"image": views_of(declaration, corpus).digest, "text": _captions(corpus, corpus.caption_counts()).digest}
+    parts = {"image": [m.images.reshape(-1, m.images.shape[-1]) for m in members], "text": [m.texts for m in members]}
+    orders = {"image": interleaved(declaration.views, [len(m) for m in members]), "text": None}
+    for side, arrays in parts.items():
+        join_raw([Features.open(f / side) for f in folders], arrays, orders[side], digests[side], folder / side)
 
 
 def _is_of(folder: Path, corpus_digest: str, encoder: Encoder, dtype: str) -> bool:

@@ -103,7 +103,7 @@ class DeclipOfHeads(Declip):
 
     def __init__(self, declaration: DeclipObjective, model: FrozenClip, **margin):
         super(Declip, self).__init__(**margin)
-        self._add_heads(declaration, model.image_head.layers[-1].out_features)
+        self._add_heads(declaration, model.image_head.embed_dim)
 
     def encode(self, model: ClipNetwork, batch: dict[str, Any]) -> Features:
         """Returns the features of both image views and both caption views."""

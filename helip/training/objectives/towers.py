@@ -18,7 +18,12 @@ from helip.models.loading import ClipNetwork
 
 
 def image_tower(model: ClipNetwork) -> nn.Module:
-    """Returns what gives image features: open_clip's tower, or over a frozen trunk the image head."""
+    """Returns what gives image features: open_clip's tower, or over a frozen trunk the image head.
+
+    HelipError is raised where the last blocks of a trunk are trained.
+    """
+    if isinstance(model, FrozenClip) and model.image_blocks is not None:
+        raise HelipError("objective slip stands on the head of a frozen trunk: leave out unfrozen_blocks")
     tower: nn.Module = model.image_head if isinstance(model, FrozenClip) else model.visual
     return tower
 
@@ -27,7 +32,7 @@ def backbone_width(visual: nn.Module) -> int:
     """Returns the width W of `backbone_features`; HelipError is raised for a tower that is not open_clip's ViT, ResNet or timm tower."""
     match visual:
         case Head():
-            return visual.layers[0].out_features
+            return visual.width
         case TimmModel():
             return visual.trunk.num_features
         case VisionTransformer():

@@ -61,7 +61,7 @@ def write_set(name: str, root: Path, photos: list[Photograph]) -> None:
     if name in RETRIEVAL:
         LAYOUTS[name](root, photos)
         return
-    wds(THEIR_NAMES.get(name, name), root, photos, ("train", "test"), ITEMS, CLASSES)
+    wds(THEIR_NAMES.get(name, name), root, photos, ("train", "val", "test"), ITEMS, CLASSES)
 
 
 def benchmark_name(name: str) -> str:
@@ -114,7 +114,7 @@ def theirs(model: Path, sets: Path, names: list[str], probes: list[str], out: Pa
             "eval", "--dataset", *map(benchmark_name, chosen), "--dataset_root", f"{sets}/{{dataset}}", "--task", task,
             "--model", f"local-dir:{model}", "--pretrained", "", "--output", f"{out.parent}/{{dataset}}-{{task}}.json", "--no_amp",
             "--num_workers", "0", "--batch_size", "128", "--recall_k", "1", "5", "10", "--feature_root", str(out.parent / "features"),
-            *(["--val_proportion", "0.2"] if task == "linear_probe" else []),
+            *(["--val_split", "val"] if task == "linear_probe" else []),
         ]  # fmt: skip
         command = [sys.executable, "-O", "-c", ON_A_CPU, *arguments]
         done = subprocess.run(command, capture_output=True, text=True, check=False)

@@ -172,18 +172,18 @@ def main() -> None:
         write_model(folder / "model")
         for name in a.sets:
             write_set(name, folder / "sets" / name, photos)
-        seconds, found = {}, {}
+        seconds, results = {}, {}
         for which in ("ours", "theirs"):
             (folder / which).mkdir()
             seconds[which] = round(timed(which, a, folder / "model", folder / "sets", folder / which / "result.json"), 2)
-            found[which] = json.loads((folder / which / "result.json").read_text())
+            results[which] = json.loads((folder / which / "result.json").read_text())
             print(f"{which}: {seconds[which]} CPU seconds", flush=True)
         from helip.io import provenance
 
-        metrics = {which: one["metrics"] for which, one in found.items()}
+        metrics = {which: one["metrics"] for which, one in results.items()}
         row = {
             "cpu_seconds": seconds, "ratio": seconds["theirs"] / seconds["ours"], "sets": a.sets, "probes": a.probes,
-            "parts": {which: {name: round(value, 2) for name, value in one["parts"].items()} for which, one in found.items()},
+            "parts": {which: {name: round(value, 2) for name, value in one["parts"].items()} for which, one in results.items()},
             "items_apart": {name: agreed(name, metrics["ours"][name], metrics["theirs"][name]) for name in a.sets},
             **{name: value for name, value in provenance(None).items() if name in ("machine", "written", "commit")},
         }  # fmt: skip

@@ -82,7 +82,7 @@ def test_what_pages_say_of_photographs_is_what_was_measured():
     assert all(rows[f"clean_{arm}", retrieval]["ci_low"] < 0 < rows[f"clean_{arm}", retrieval]["ci_high"] for arm in ("helip", "ridge"))
 
 
-def test_what_the_page_says_of_the_other_arms_is_what_was_measured():
+def test_the_page_says_of_the_other_arms_what_was_measured():
     """The sentences under "The other arms" of results/photographs.md."""
     with open(photographs_tables.FOREIGN, newline="") as file:
         pooled = [row for row in csv.DictReader(file) if row["corpora"] == "3" and row["arm"] != "contrast"]

@@ -7,14 +7,14 @@ import re
 from pathlib import Path
 
 from helip.errors import HelipError
-from tools import photographs_tables
+from tools import photographs_tables, questions_tables
 from tools.markdown_tables import cell
 
 PROJECT = Path(__file__).parents[1]
-PAGES = ("README.md", "docs/results/index.md", "docs/results/photographs.md")
+PAGES = ("README.md", "docs/results/index.md", "docs/results/photographs.md", "docs/results/questions.md")
 MINIATURE = PROJECT / "docs" / "results" / "miniature" / "README.md"
 FIRST_ROWS = PROJECT / "docs" / "results" / "first_rows.md"  # results/miniature/first/table1.md, as `make table1` printed it
-NAMES = ("gains", "printed", *photographs_tables.TABLES)
+NAMES = ("gains", "printed", *photographs_tables.TABLES, *questions_tables.TABLES)
 MARKS = {name: (f"<!-- {name}: written by `make readme` -->", f"<!-- end of {name} -->") for name in NAMES}
 # What it is called here, and its row in the miniature's table of refinements.
 ROWS = (
@@ -55,7 +55,7 @@ def printed() -> str:
 
 def filled(page: str) -> str:
     """Returns a page with each table between its marks."""
-    for name, text in {"gains": gains, "printed": printed, **photographs_tables.TABLES}.items():
+    for name, text in {"gains": gains, "printed": printed, **photographs_tables.TABLES, **questions_tables.TABLES}.items():
         begin, end = MARKS[name]
         before, opened, rest = page.partition(begin)
         _, closed, after = rest.partition(end)

@@ -36,6 +36,15 @@ EMPTY = 128  # bytes of a .npy file that holds no value: the system maps no empt
 PACKAGES = ("torch", "open_clip_torch", "timm", "sentence-transformers", "faiss-cpu", "clip-benchmark", "numpy", "snakemake")
 
 
+def _begin() -> None:
+    """A process that was forked, as jobs of helip.warm are, began then and not with the one that it comes from."""
+    global _BEGUN, _BEGUN_AT
+    _BEGUN, _BEGUN_AT = time.monotonic(), datetime.now(UTC).isoformat(timespec="seconds")
+
+
+os.register_at_fork(after_in_child=_begin)
+
+
 def declared(value: Any) -> Any:
     """Returns what a declaration says beyond its defaults, as plain JSON values: the part of it that a digest stands for."""
     match value:

@@ -9,6 +9,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from helip import io
 from helip.config import MiningSpec
 from helip.errors import HelipError
 from helip.io import (
@@ -158,3 +159,13 @@ def test_what_is_no_whole_array_is_refused_with_a_remedy(tmp_path, mapped):
 def test_importing_the_module_needs_no_numpy():
     code = "import sys, helip.io; sys.exit('numpy' in sys.modules or 'torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_a_forked_process_begins_when_it_is_forked():
+    (reading, writing), begun = os.pipe(), io._BEGUN
+    child = os.fork()
+    if child == 0:
+        os.write(writing, str(io._BEGUN > begun).encode())
+        os._exit(0)
+    os.waitpid(child, 0)
+    assert os.read(reading, 9) == b"True"

@@ -7,15 +7,15 @@ import re
 from pathlib import Path
 
 from helip.errors import HelipError
-from tools import photographs_tables
+from tools import photographs_tables, questions_tables
 from tools.markdown_tables import cell
 from tools.second_world import second_world
 
 PROJECT = Path(__file__).parents[1]
-PAGES = ("README.md", "docs/results/index.md", "docs/results/photographs.md", "docs/results/second_world.md")
+PAGES = ("README.md", "docs/results/index.md", "docs/results/photographs.md", "docs/results/questions.md", "docs/results/second_world.md")
 FROM_NOTHING = PROJECT / "docs" / "results" / "from_nothing" / "README.md"
 FIRST_ROWS = PROJECT / "docs" / "results" / "first_rows.md"  # results/miniature/first/table1.md, as `make table1` printed it
-NAMES = ("gains", "printed", "second_world", *photographs_tables.TABLES)
+NAMES = ("gains", "printed", "second_world", *photographs_tables.TABLES, *questions_tables.TABLES)
 MARKS = {name: (f"<!-- {name}: written by `make readme` -->", f"<!-- end of {name} -->") for name in NAMES}
 # What it is called here, and its row in the table of refinements of the earlier miniature study, whose towers were trained from nothing.
 ROWS = (
@@ -56,7 +56,8 @@ def printed() -> str:
 
 def filled(page: str) -> str:
     """Returns a page with each table between its marks."""
-    for name, text in {"gains": gains, "printed": printed, "second_world": second_world, **photographs_tables.TABLES}.items():
+    written = {"gains": gains, "printed": printed, "second_world": second_world, **photographs_tables.TABLES, **questions_tables.TABLES}
+    for name, text in written.items():
         begin, end = MARKS[name]
         before, opened, rest = page.partition(begin)
         _, closed, after = rest.partition(end)

@@ -18,7 +18,7 @@ METRICS = {"zeroshot": ("acc1",), "retrieval": ("image_recall_at_1", "text_recal
 
 def rows(study: Study) -> list[dict[str, str]]:
     """Returns a row for each pre-training and metric: percent, the mean over the seeds that were evaluated, beside chance."""
-    found = []
+    starts = []
     for run in (r for r in study.runs.values() if r.start is None):
         values, chances = defaultdict(list), {}
         for path in sorted((study.root / "metrics" / run.name).glob("seed*/*.json")):
@@ -27,11 +27,11 @@ def rows(study: Study) -> list[dict[str, str]]:
                 name = f"{content['set']}.{content['task']}.{metric}"
                 values[name].append(content["metrics"][metric])
                 chances[name] = chance_level(content, metric)
-        found += [
+        starts += [
             {"run": run.name, "metric": name, "value": f"{sum(v) / len(v):.2f}", "chance": f"{chances[name]:.3f}", "seeds": str(len(v))}
             for name, v in values.items()
         ]
-    return found
+    return starts
 
 
 if __name__ == "__main__":

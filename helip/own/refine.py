@@ -63,9 +63,10 @@ def refine(request: Request, way: Way) -> None:
     _check_folder(way.out)
     with running.alone(way.out) as lock:
         _declare(request, way)
+        jobs = 0
         if way.minutes is not None and not read_json(way.out / RECORD).get("steps"):
-            _fit(way, begun, lock)
-        jobs = running.build(way.out, [PAGE], way.machine.cores, way.profile, lock)
+            jobs = _fit(way, begun, lock)
+        jobs += running.build(way.out, [PAGE], way.machine.cores, way.profile, lock)
         _finish(way.out, jobs, time.monotonic() - begun)
         if way.export:
             _export(request, way)
@@ -146,13 +147,16 @@ def _room(lines: list[planning.Line], free: int, way: Way) -> list[str]:
 # ---------------------------------------------------------------- a budget of time
 
 
-def _fit(way: Way, begun: float, lock: int) -> None:
-    """Builds everything that the trainings need, measures their first steps, and writes into the study how many steps fit."""
+def _fit(way: Way, begun: float, lock: int) -> int:
+    """Builds everything that the trainings need, measures their first steps, and writes into the study how many steps fit.
+
+    Returns how many jobs ran.
+    """
     assert way.minutes is not None  # the caller asked
     study = _study(way.out)
     trainings = [Train(study, run.name, seed) for run in study.runs.values() if run.name in ARMS for seed in run.seeds]
     targets = sorted({os.path.relpath(path, way.out) for one in trainings for path in one.inputs()})
-    running.build(way.out, targets, way.machine.cores, way.profile, lock)
+    jobs = running.build(way.out, targets, way.machine.cores, way.profile, lock)
     declared = yaml.safe_load(study_file(way.out).read_text())
     record = read_json(way.out / RECORD)
     rest = _evaluations(study, way, declared)
@@ -163,6 +167,7 @@ def _fit(way: Way, begun: float, lock: int) -> None:
     text = write(way.out, declared, running.project_root())
     write_json(way.out / RECORD, record | {"steps": steps, "study": digest(text)})
     print(f"--minutes {way.minutes:g}: {steps} steps of each training fit ({left / 60:.1f} minutes are left for them)", file=sys.stderr)
+    return jobs
 
 
 def _evaluations(study: Study, way: Way, declared: dict[str, Any]) -> float:

@@ -16,7 +16,18 @@ from helip.cli import COMMANDS, _class
 from helip.cli.command import groups_of
 from helip.errors import HelipError
 from helip.stages import STAGES
-from tools import browser, layers, mlflow_screenshots, photographs_tables, pipeline, reference, results_tables, screenshots, second_world
+from tools import (
+    browser,
+    layers,
+    mlflow_screenshots,
+    photographs_tables,
+    pipeline,
+    questions_tables,
+    reference,
+    results_tables,
+    screenshots,
+    second_world,
+)
 from tools.fields import config_models, facts_of
 from tools.markdown_tables import cell, tables_of
 
@@ -142,6 +153,19 @@ def test_a_row_that_is_not_there_is_one_sentence(tmp_path):
         cell(page, {"Method": "z"}, "A")
     with pytest.raises(HelipError, match="needs both"):
         results_tables.filled(results_tables.MARKS["gains"][0])
+
+
+def test_what_the_page_says_of_questions_is_what_was_measured():
+    """The sentences under 'What came out' of questions.md, which state no numbers."""
+    metrics = list(questions_tables.METRICS.values())
+    rows = {(r["contrast"], metrics.index(r["metric"])): r for r in questions_tables.rows_of(questions_tables.CONTRASTS)}
+    measured = {key: [float(row[name]) for name in ("ci_low", "ci_high", "p_holm")] for key, row in rows.items() if row["ci_low"]}
+    assert {contrast for contrast, _ in measured} == {contrast for _, contrast in questions_tables.ROWS["curation"]} | {"truth_over_ridge"}
+    above = {key for key, (low, _, _) in measured.items() if low > 0}
+    both = {(name, metric) for name in ("true_removal", "ridge") for metric in (0, 1)}
+    assert above == both | {("helip", 0), ("hard_pairs_alone", 1)}
+    assert all(high > 0 and p_holm > 0.05 for _, high, p_holm in measured.values())
+    assert {row["n_seeds"] for row in rows.values()} == {"2", ""}
 
 
 def test_every_command_and_option_is_on_the_reference_page():

@@ -165,7 +165,7 @@ def test_a_forked_process_begins_when_it_is_forked():
     (reading, writing), begun = os.pipe(), io._BEGUN
     child = os.fork()
     if child == 0:
-        os.write(writing, str(io._BEGUN > begun).encode())
+        os.write(writing, str(begun < io._BEGUN).encode())
         os._exit(0)
     os.waitpid(child, 0)
     assert os.read(reading, 9) == b"True"

@@ -10,7 +10,7 @@ TARGETS ?=
 WARM := $(BIN)/python -m helip.warm  # torch is imported once for all jobs of a graph
 PYTEST := $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
-.PHONY: setup table1 miniature table11 flickr8k questions test test-all lint lock bench ui screenshots doctor clean
+.PHONY: setup table1 miniature table11 second-world flickr8k questions test test-all lint lock bench ui screenshots doctor clean
 
 setup: $(READY)
 
@@ -20,6 +20,7 @@ $(READY): requirements.lock pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --no-compile --disable-pip-version-check --require-hashes -r requirements.lock
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@echo "$(VENV): set up; source $(BIN)/activate makes helip and snakemake commands. next: helip demo, or make table1"
 	@touch $@
 
 # Table 1 of what the study names first: CLIP on the smallest corpus, in all its arms. Until the whole of results/miniature/table1.csv is
@@ -28,20 +29,29 @@ table1: $(READY)
 	$(WARM) $(BIN)/snakemake --quiet rules -- results/miniature/first/table1.csv results/miniature/tracking/first/table1.json
 	@cd results/miniature && if [ $$(stat -c %Y table1.csv 2> /dev/null || echo 0) = 0 ]; then cp first/table1.* . && touch -d @0 table1.*; fi
 	@cat results/miniature/first/table1.md
+	@echo "results/miniature/table1.csv has these rows; next: make ui for the runs behind them, make miniature for every table"
 
 # Every table, figure and verdict that the miniature study binds, on one page: results/miniature/report.html.
 miniature: $(READY)
 	$(WARM) $(BIN)/snakemake --quiet rules -- results/miniature/report.html
+	@echo "results/miniature/report.html: every table, figure and verdict; next: open it in a browser, and make ui for the runs"
 
 # The paper's open question, on the same corpus, with more arms and seeds than its own tables; a report made afterwards shows it too.
 table11: $(READY)
 	$(WARM) $(BIN)/snakemake --quiet rules -- results/miniature/first/table11.csv
 	@cat results/miniature/first/table11.md
+	@echo "results/miniature/first/table11.csv has these rows; next: make miniature, whose report then shows them too"
+
+# A second generated world, on which helip_plus is asked once.
+second-world: $(READY)
+	$(WARM) $(BIN)/snakemake --quiet rules -- results/miniature2/contrasts.csv
+	@cat results/miniature2/contrasts.md
 
 # Photographs with real frozen towers: HELIP_DATA names the folder (README.md). Under two hours on two cores, the features included.
 flickr8k: $(READY)
 	$(WARM) $(BIN)/snakemake --quiet rules -- results/flickr8k/report.html results/flickr8k/tracking/table12.json
 	@cat results/flickr8k/table12.md results/flickr8k/contrasts.md
+	@echo "results/flickr8k/report.html has all of it; next: open it in a browser, and make ui for the runs"
 
 # Seven questions on the same photographs: encoders, pools, curation, scale, few weights, wording, masks. About an hour on one core.
 questions: $(READY)
@@ -76,7 +86,7 @@ $(DOWNLOAD)/.ready: requirements-download.lock
 .PHONY: docs docs-tools readme container
 docs: $(DOCS)/.ready
 	NO_MKDOCS_2_WARNING=1 PYTHONPATH=.:slurm $(DOCS)/bin/mkdocs build --quiet
-	@echo "build/site/index.html"
+	@echo "build/site/index.html: the whole site, every link checked; next: open it in a browser"
 
 docs-tools: $(DOCS)/.ready
 
@@ -113,12 +123,12 @@ ALLOWED_HOSTS ?=
 ui: $(READY)
 	@$(BIN)/helip ui --host "$(HOST)" --port "$(PORT)" --allowed-hosts "$(ALLOWED_HOSTS)"
 
-# The pictures in docs/images, by chromium, at the width of a desktop and of a phone: of results/miniature/report.html, and of MLflow with a
-# study that has been imported: make screenshots STUDY=miniature
+# The pictures in docs/images, by chromium, at the width of a desktop and of a phone: the report of a finished study, and its runs in MLflow.
+# Of another study, to look at: make screenshots STUDY=smoke OUT=/tmp/pictures
 STUDY ?= miniature
+OUT ?= docs/images
 screenshots: $(READY)
-	$(BIN)/python -m tools.screenshots
-	$(BIN)/python -m tools.mlflow_screenshots $(STUDY)
+	$(BIN)/python -m tools.screenshots $(STUDY) --out $(OUT)
 
 doctor: $(READY)
 	$(BIN)/helip doctor

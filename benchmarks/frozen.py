@@ -35,7 +35,7 @@ DECLARED = FrozenModel(image_trunk="efficientnet_lite0", text_trunk="minilm", vi
 class Live:
     """Trunk features that are computed when they are asked for."""
 
-    views, crop_scale = DECLARED.views, DECLARED.crop_scale
+    views, crop_scale, mirrored = DECLARED.views, DECLARED.crop_scale, DECLARED.mirrored
 
     def __init__(self, corpus: Corpus, trunks: frozen.Trunks):
         self._corpus, self._seen = corpus, frozen.Views(corpus, self.views, self.crop_scale)

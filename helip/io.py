@@ -201,6 +201,12 @@ def load_array(path: Path | str, remedy: str, *, mapped: bool = True) -> "np.nda
         raise HelipError(f"{path}: not a whole .npy array, it is truncated or of another format ({reason}); {remedy}") from None
 
 
+def reserve(file: int, size: int) -> None:
+    """Reserves the space of an open file of that many bytes before it is mapped. Raises OSError where the disk has no room for it."""
+    if hasattr(os, "posix_fallocate"):  # not on macOS
+        os.posix_fallocate(file, 0, size)
+
+
 def new_array(path: Path | str, dtype: Any, shape: tuple[int, ...]) -> "np.memmap[Any, Any]":
     """Returns a new memory-mapped .npy file of zeros to write into.
 
@@ -216,8 +222,7 @@ def new_array(path: Path | str, dtype: Any, shape: tuple[int, ...]) -> "np.memma
         size = file.tell() + dtype.itemsize * math.prod(shape)
         file.truncate(size)
         file.flush()
-        if hasattr(os, "posix_fallocate"):  # not on macOS
-            os.posix_fallocate(file.fileno(), 0, size)
+        reserve(file.fileno(), size)
     return np.lib.format.open_memmap(path, "r+")  # type: ignore[no-any-return,no-untyped-call]
 
 

@@ -1,91 +1,50 @@
-"""Takes the pictures of a report page that the docs show: `make screenshots` writes docs/images/report-desktop.png and report-phone.png.
+"""Takes the pictures of a finished study that the docs show, by a real browser at the width of a desktop and of a phone.
 
-They are taken by a real browser, at the width of a desktop and of a phone. Chromium has no window narrower than 500 pixels, so a phone's
-page is a frame.
+    python -m tools.screenshots [STUDY] [--out FOLDER] [--results FOLDER]
+
+`make screenshots STUDY=...` calls it: report-*.png of the study's report, and mlflow-*.png of its runs in MLflow, into docs/images.
 """
 
-import shutil
-import subprocess
+import argparse
 import sys
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
-from functools import partial
-from html import escape
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from threading import Thread
-
-from PIL import Image
 
 from helip.errors import HelipError
+from tools import mlflow_screenshots
+from tools.browser import find_browser, shoot
 
 PROJECT = Path(__file__).parents[1]
-IMAGES = PROJECT / "docs" / "images"
-BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 WIDTHS = {"desktop": 1280, "phone": 400}  # pixels
 HEIGHT = 900
 
 
-def find_browser() -> str:
-    """Returns the path of a browser. Raises HelipError where there is none."""
-    browser = next(filter(None, map(shutil.which, BROWSERS)), None)
-    if browser is None:
-        raise HelipError(f"none of {', '.join(BROWSERS)} is on the PATH; install one to take pictures of a page")
-    return browser
-
-
-def shoot(browser: str, address: str, size: tuple[int, int], out: Path, *, seconds: int = 10, host: str = "") -> None:
-    """Saves the first screen of a page as a PNG of few colours, `size` = (width, height) pixels, after `seconds` of the browser's own time.
-
-    The page is shown in a frame. The frame of a server's page is served too, at `host`, the server's name: the clock of a page does not
-    count for frames of another site.
-    """
-    width, height = size
-    with tempfile.TemporaryDirectory() as folder:
-        frame, picture = Path(folder) / "frame.html", Path(folder) / "page.png"
-        frame.write_text(
-            f'<!doctype html><body style="margin:0"><iframe src="{escape(address)}" width="{width}" height="{height}"'
-            ' style="border:0;background:#fff"></iframe></body>'
-        )
-        command = [browser, "--headless=new", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", f"--user-data-dir={folder}/profile"]
-        command += ["--allow-file-access-from-files", f"--window-size={max(width, 500)},{height + 200}"]
-        command += [f"--virtual-time-budget={1000 * seconds}", f"--screenshot={picture}"]
-        command += [f"--host-resolver-rules=MAP {host} 127.0.0.1"] if host else []
-        with _served(folder) if host else nullcontext() as port:
-            shown = f"http://{host}:{port}/{frame.name}" if host else frame.as_uri()
-            subprocess.run([*command, shown], check=True, capture_output=True, timeout=300)
-        out.parent.mkdir(parents=True, exist_ok=True)
-        first_screen = Image.open(picture).crop((0, 0, width, height))
-        first_screen.convert("P", palette=Image.Palette.ADAPTIVE, colors=64).save(out, optimize=True)
-
-
-@contextmanager
-def _served(folder: str) -> Iterator[int]:
-    """Yields the port at which a folder is served."""
-    with ThreadingHTTPServer(("127.0.0.1", 0), partial(_Quiet, directory=folder)) as server:
-        Thread(target=server.serve_forever, daemon=True).start()
-        yield server.server_port
-        server.shutdown()
-
-
-class _Quiet(SimpleHTTPRequestHandler):
-    def log_message(self, format: str, *args: object) -> None:
-        """Says nothing."""
-
-
-def main(report: Path) -> None:
-    """Writes both pictures. Raises HelipError without a browser or a report."""
-    browser = find_browser()
+def report_pictures(results: Path, study: str, out: Path) -> None:
+    """Takes a study's report at both widths. Raises HelipError without a browser or a report; it names the reports that are there."""
+    browser, report = find_browser(), results / study / "report.html"
     if not report.is_file():
-        raise HelipError(f"{report}: is not there; make it with `snakemake {report}`")
+        finished = ", ".join(sorted(page.parent.name for page in results.glob("*/report.html")))
+        those = f"choose one of the studies that have one, as in `make screenshots STUDY=...`: {finished}" if finished else ""
+        raise HelipError(f"{report}: is not there; make it with `snakemake {report}`{f', or {those}' if those else ''}")
     for name, width in WIDTHS.items():
-        shoot(browser, report.absolute().as_uri(), (width, HEIGHT), IMAGES / f"report-{name}.png")
-        print(IMAGES / f"report-{name}.png")
+        picture = out / f"report-{name}.png"
+        shoot(browser, report.absolute().as_uri(), (width, HEIGHT), picture)
+        print(picture)
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Takes all pictures. Raises HelipError where there is no browser, no report, or no training to show in MLflow."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("study", nargs="?", default="miniature", help="whose report is finished (default: miniature)")
+    parser.add_argument("--out", type=Path, default=PROJECT / "docs" / "images", help="where the pictures go (default: docs/images)")
+    parser.add_argument("--results", type=Path, default=Path("results"), help="the folder of all results (default: results)")
+    given = parser.parse_args(arguments)
+    report_pictures(given.results, given.study, given.out)
+    mlflow_screenshots.take(given.results, given.study, given.out)
 
 
 if __name__ == "__main__":
     try:
-        main(Path(sys.argv[1] if len(sys.argv) > 1 else "results/miniature/report.html"))
+        main()
     except HelipError as error:
-        sys.exit(f"screenshots: {error}")
+        print(f"screenshots: {error}", file=sys.stderr)
+        sys.exit(2)

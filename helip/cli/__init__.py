@@ -48,7 +48,7 @@ STAGES = (  # commands of earlier versions that are stages now
     "evaluation-set", "download", "join", "fetch-model", "train-encoder", "table", "claims", "figure", "fingerprint",
     "contamination",
 )  # fmt: skip
-NEXT = """next: make table1                  set up, and build the first rows of table 1 from nothing (minutes on two cores)
+NEXT = """next: helip demo                   a refinement from nothing, in two minutes on two cores
       helip refine --help          refine your own CLIP on your own pairs: --model, --data and --out are enough"""
 
 

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from helip.cli.command import ARGUMENT, Command, done
+from helip.errors import HelipError
 
 Study = Annotated[str, ARGUMENT]
 STUDY = "a study of experiments/studies, without .yaml"
@@ -36,13 +37,14 @@ class Runs(Command):
     """Hours are of trainings: taken where they are done, and with a tilde where they are `helip plan`'s estimate."""
 
     study: Study = Field(description=STUDY)
+    left_out: bool = Field(False, description="name every run that the study leaves out, and not only the first of each reason")
 
     def run(self) -> None:
         """Prints the runs."""
         from helip import study
         from helip.planning import runs_text
 
-        print(runs_text(study.load(self.study)))
+        print(runs_text(study.load(self.study), self.left_out))
 
 
 class DataCheck(Command):
@@ -129,9 +131,14 @@ class Track(Command):
 
         study = load(self.study)
         store = self.store or study.root.parent / "mlflow.db"
+        if store.is_dir():
+            raise HelipError(f"--store {store}: is a folder; name the sqlite file, for example {store / 'mlflow.db'}")
         counts = import_everywhere(study, store)
         if self.out:
             write_json(self.out, {"store": str(store), **counts})
+        if not any(counts.values()):
+            done(f"{store}: nothing imported, as no training of {study.name} is finished yet", then=f"helip runs {study.name}, to see them")
+            return
         done(f"{store}: {counts['imported']} runs imported, {counts['unchanged']} unchanged", then="make ui, to look at them")
 
 

@@ -11,10 +11,9 @@ from helip.config import Interpolation, Refinement
 from helip.config.base import Seed
 from helip.config.reading import read_yaml, validate_options
 from helip.io import check_replaceable
-from helip.models.layout import METADATA, ORIGIN
+from helip.models.layout import METADATA, ORIGIN, Format
 
 START = "write --model MODEL, as in every other command"
-Format = Literal["open_clip", "transformers", "onnx"]
 
 
 def _listed(given: Any) -> Any:
@@ -23,7 +22,7 @@ def _listed(given: Any) -> Any:
 
 
 Formats = Annotated[tuple[Format, ...], BeforeValidator(_listed), Shown("FORM,...")]
-FORMATS = "open_clip, transformers (CLIPModel and its processor) and onnx (two towers), with commas between them"
+FORMATS = "open_clip, transformers (CLIPModel or SiglipModel, with its processor) and onnx (two towers), with commas between them"
 
 
 class Train(Command):

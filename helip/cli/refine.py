@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from helip.cli.command import MODEL, Command, Model, OptionsOf, Shown, Threads
+from helip.cli.models import FORMATS, Formats
 from helip.config import Refinement, Selection, TableCorpus
 from helip.errors import HelipError
 
@@ -48,6 +49,7 @@ class Refine(Command):
     profile: str | None = Field(None, description="a Snakemake profile, such as slurm: jobs go to the cluster; by default they run here")
     memory_mb: Threads = Field(8000, description="memory that a job may use, in MB")
     keep: float = Field(Selection.model_fields["keep"].default, gt=0, le=1, description="share of the pairs that selection keeps")
+    export: Formats = Field((), description=f"forms in which the best model is written into OUT/exports, each with a card: {FORMATS}")
     captions: str | None = Field(
         None, description="of shards or a folder: txt, lines (of the .txt) or json.NAME (in the .json); by default as the first ones show"
     )
@@ -60,7 +62,7 @@ class Refine(Command):
         from helip.own.study import Machine, Request
 
         cores = self.cores or len(os.sched_getaffinity(0))
-        way = Way(self.out, Machine(cores, self._gpus(), self.memory_mb), self.profile, self.minutes)
+        way = Way(self.out, Machine(cores, self._gpus(), self.memory_mb), self.profile, self.minutes, self.export)
         request = Request(
             model=_absolute(self.model), data=self.data, arms=self.arms, seeds=self.seeds, corpus=self._data(),
             select={"score": self.select, "keep": self.keep, **self._by_encoders()}, refinement=_checked(self.refinement),

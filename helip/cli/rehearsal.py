@@ -39,7 +39,7 @@ class Rehearse(Command):
         from helip import study
         from helip.errors import HelipError, nearest
         from helip.gpus import torch_device
-        from helip.rehearsal import rehearse
+        from helip.rehearsal import Rehearsal, rehearse
         from helip.rehearsal.kinds import STAGES
         from helip.rehearsal.report import markdown, write
         from helip.rehearsal.scale import Scale
@@ -52,8 +52,14 @@ class Rehearse(Command):
             raise HelipError("a rehearsal starts its own processes: run it once, on one node, without torchrun or several nodes")
         processes = self.processes or (processes_wanted() if device == "cuda" else 1)
         scale = Scale(device, self.batch, self.samples, self.items, processes=processes, limit_s=self.limit_s, gpu_gb=self.gpu_gb)
-        rehearsal = rehearse(loaded, scale, self.tables or None, self.only, self.within and 60 * self.within, self.earlier)
-        files = write(rehearsal, self.out or loaded.root / "rehearsal.html", self.costs)
+        page = self.out or loaded.root / "rehearsal.html"
+
+        def kept(so_far: Rehearsal) -> list[Path]:  # after each kind: one that is killed goes on by --earlier
+            return write(so_far, page, self.costs)
+
+        within_s = self.within and 60 * self.within
+        rehearsal = rehearse(loaded, scale, self.tables or None, self.only, within_s, self.earlier, seen=kept)
+        files = kept(rehearsal)
         print(markdown(rehearsal))
         done(*map(str, files), then=f"helip plan {self.study}")
         return 1 if rehearsal.failed or rehearsal.unseen else 0

@@ -47,7 +47,7 @@ class ExportPairs(Command):
                 export.to_csv(pairs, self.out)
             case _:
                 rows = trainers.write_rows(trainers.triplets(pairs, corpus), self.out)
-                done(f"{self.out}: {rows} hard pairs of {len(pairs)} targets, a row each")
+                done(f"{self.out}: {rows} hard pairs of {len(pairs)} targets, a row each", then=_read(self.out))
                 return
         done(f"{self.out}: {len(pairs)} targets", then="pandas.read_parquet, or what reads the released code's CSV")
 
@@ -68,7 +68,7 @@ class ExportMask(Command):
         corpus = Corpus.open(self.corpus)
         keep = read_keep(self.keep, len(corpus))
         rows = trainers.write_rows(trainers.mask_rows(keep, corpus), self.out)
-        done(f"{self.out}: {rows} pairs, {int(keep.sum())} of them kept")
+        done(f"{self.out}: {rows} pairs, {int(keep.sum())} of them kept", then=_read(self.out))
 
 
 class ExportData(Command):
@@ -110,3 +110,9 @@ class ExportData(Command):
         inputs["pairs"] = file_digest(self.pairs / "pairs.json")
         made, without = trainers.for_sentence_transformers(corpus, pairs, keep, self.negatives, self.out, inputs)
         done(f"{self.out}: {made} tuples; {without} targets have fewer than {self.negatives} hard captions and are left out", then=then)
+
+
+def _read(file: Path) -> str:
+    """How pandas reads what was written."""
+    readers = {".parquet": "read_parquet('{}')", ".csv": "read_csv('{}')", ".jsonl": "read_json('{}', lines=True)"}
+    return f"pandas.{readers[file.suffix].format(file)}"

@@ -27,6 +27,7 @@ from helip.config.encoders import (
     SentenceEncoder,
     TimmEncoder,
     TorchvisionEncoder,
+    TrunkEncoder,
 )
 from helip.config.evaluation import BenchmarkSet, EvaluationSet, Expected, GeneratedSet, HeldOutSet, WdsSet
 from helip.config.experiments import (
@@ -140,6 +141,7 @@ __all__ = [
     "TorchvisionEncoder",
     "TrainConfig",
     "TrainPartCorpus",
+    "TrunkEncoder",
     "UnionCorpus",
     "WdsSet",
     "cached_views",

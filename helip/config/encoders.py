@@ -94,7 +94,16 @@ class RunEncoder(ConfigModel):
     centre: bool = False  # subtract the corpus mean before normalising
 
 
+class TrunkEncoder(ConfigModel):
+    """This is a frozen trunk of a model of the study, whose features of every corpus are cached: of whole images, and first captions."""
+
+    library: Literal["trunk"] = "trunk"
+    modality: Literal["image", "text"]  # which of the two trunks
+    model: Name  # of the study's models, with an image_trunk and a text_trunk
+    centre: bool = False  # subtract the corpus mean before normalising
+
+
 Encoder = Annotated[
-    TimmEncoder | TorchvisionEncoder | OpenClipEncoder | SentenceEncoder | SelfSupervisedEncoder | RunEncoder,
+    TimmEncoder | TorchvisionEncoder | OpenClipEncoder | SentenceEncoder | SelfSupervisedEncoder | RunEncoder | TrunkEncoder,
     Field(discriminator="library"),
 ]

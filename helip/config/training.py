@@ -33,8 +33,8 @@ class FrozenModel(ConfigModel):
     A head is linear, GELU, dropout, linear. With `head: residual` the trunks are the towers of a CLIP, and a head adds to a tower's
     feature: before the first step it adds nothing, and the model is that CLIP.
 
-    Views 0 and 1 of an image are the image and its mirror image; from the third on they are random crops of `crop_scale`, the odd ones
-    mirrored.
+    View 0 of an image is the image itself and further ones are random crops of `crop_scale`; each has its mirror image behind it, unless
+    `mirrored` is false.
 
     With `unfrozen_blocks` the last blocks of both trunks are trained too, on their cached input. They stay in evaluation mode: batch
     normalisation uses the statistics of the published weights, and they drop nothing.
@@ -47,6 +47,7 @@ class FrozenModel(ConfigModel):
     hidden: Width = 512  # width of the heads' hidden layer
     dropout: float = Field(0.3, ge=0, lt=1)  # share of the hidden layer that is dropped in training
     views: Width = 2  # cached of each image
+    mirrored: bool = True  # every second view is the mirror image of the one before; false where captions tell left from right
     crop_scale: tuple[float, float] | None = None  # smallest and largest share of the image's area in the crops
     unfrozen_blocks: int = Field(0, ge=0)  # last blocks of each trunk that are trained with the heads: their input is what is cached
     context_length: Width = 64  # tokens of a caption that are cached where blocks are unfrozen; longer captions are cut
@@ -59,8 +60,9 @@ class FrozenModel(ConfigModel):
 
     @model_validator(mode="after")
     def _crops_have_a_scale(self) -> Self:
-        if (self.views > 2) != (self.crop_scale is not None):
-            raise ValueError("views beyond the second are random crops: give crop_scale with views above 2, and only then")
+        whole, ordinal = (2, "second") if self.mirrored else (1, "first")
+        if (self.views > whole) != (self.crop_scale is not None):
+            raise ValueError(f"views beyond the {ordinal} are random crops: give crop_scale with views above {whole}, and only then")
         if self.crop_scale is not None and not 0 < self.crop_scale[0] <= self.crop_scale[1] <= 1:
             raise ValueError("crop_scale is the smallest and the largest share of the image's area: 0 < smallest <= largest <= 1")
         return self
@@ -275,7 +277,9 @@ class Refinement(TrainConfig):
         return self
 
 
-def cached_views(views: int, crop_scale: tuple[float, float] | None, augmentation: Augmentation) -> tuple[list[int], list[int]]:
+def cached_views(
+    views: int, crop_scale: tuple[float, float] | None, augmentation: Augmentation, every_second_mirrored: bool = True
+) -> tuple[list[int], list[int]]:
     """Returns the cached views of a frozen image trunk that an augmentation draws from: those not mirrored, and those mirrored.
 
     ValueError is raised, with a sentence for the user, where no cached view has its crop or its flip.
@@ -287,8 +291,13 @@ def cached_views(views: int, crop_scale: tuple[float, float] | None, augmentatio
         raise ValueError(
             f"augmentation: crop_scale {list(scale)} is of no cached view of the frozen image trunk, which has {has}; {remedy}"
         )
-    drawn = range(min(2, views)) if scale == whole else range(2, views)
-    plain, mirrored = [v for v in drawn if v % 2 == 0], [v for v in drawn if v % 2 == 1]
+    each = 2 if every_second_mirrored else 1
+    drawn = range(min(each, views)) if scale == whole else range(each, views)
+    plain, mirrored = [v for v in drawn if v % each == 0], [v for v in drawn if v % each == 1]
+    if augmentation.flip > 0 and not every_second_mirrored:
+        raise ValueError(
+            f"augmentation: flip {augmentation.flip:g} needs mirrored views of the frozen image trunk: leave out mirrored: false"
+        )
     if augmentation.flip > 0 and not mirrored:
         least = 2 if scale == whole else 4
         raise ValueError(
@@ -297,13 +306,14 @@ def cached_views(views: int, crop_scale: tuple[float, float] | None, augmentatio
     return plain, mirrored
 
 
-def check_frozen(views: int, crop_scale: tuple[float, float] | None, recipe: TrainConfig) -> None:
+def check_frozen(views: int, crop_scale: tuple[float, float] | None, recipe: TrainConfig, mirrored: bool = True) -> None:
     """Raises ValueError, with a sentence for the user, for a recipe that cached trunk features cannot serve."""
-    if recipe.objective.name in ("slip", "declip"):
-        other = "use clip, hn_nce, cyclip or cloob"
-        raise ValueError(f"objective {recipe.objective.name} needs the trunks themselves, and they are frozen: {other}")
+    if recipe.objective.name in ("slip", "declip") and views < 2:
+        raise ValueError(
+            f"objective {recipe.objective.name} needs two views of an image, and the frozen image trunk has one: set views: 2 or more"
+        )
     if recipe.objective.name == "siglip":
         raise ValueError("objective siglip needs a logit bias, and a model of frozen trunks has none: use clip, hn_nce, cyclip or cloob")
     if recipe.checkpoint_gradients:
         raise ValueError("checkpoint_gradients does nothing where the trunks are frozen; leave it out")
-    cached_views(views, crop_scale, recipe.augmentation)
+    cached_views(views, crop_scale, recipe.augmentation, mirrored)

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from helip.config import Encoder as EncoderConfig
-from helip.config import OpenClipEncoder, RunEncoder, SelfSupervisedEncoder, SentenceEncoder, TimmEncoder, TorchvisionEncoder
+from helip.config import OpenClipEncoder, RunEncoder, SelfSupervisedEncoder, SentenceEncoder, TimmEncoder, TorchvisionEncoder, TrunkEncoder
 from helip.errors import HelipError
 from helip.models import reference
 from helip.models.network import offline_if_unreachable
@@ -49,6 +49,8 @@ def load(declaration: EncoderConfig, folder: Path | None = None, device: str = "
             if folder is None:
                 raise HelipError("a simclr encoder has no weights before the stage train_encoder made them; say where they are")
             return simclr.load(declaration, folder, device)
+        case TrunkEncoder(model=model):
+            raise HelipError(f"the trunk of model '{model}' is of a study; name the encoder that it is")
         case RunEncoder(modality=modality):
             from helip.encoders import clip_encoder
 

@@ -52,9 +52,10 @@ def build_evaluation_set(
 
 def _generated(name: str, declaration: GeneratedSet, folder: Path) -> dict[str, Any]:
     from helip.synthetic.sets import CAPTIONS, analogue
+    from helip.synthetic.world import world_of
 
     task = "retrieval" if name in CAPTIONS else "classification"
-    classes = analogue(name, declaration.world_seed).class_names if task == "classification" else []  # refuses unknown names
+    classes = analogue(name, world_of(declaration)).class_names if task == "classification" else []  # refuses unknown names
     if task != declaration.task:
         raise HelipError(f"evaluation -> {name}: the generated world's '{name}' is a {task} set, not {declaration.task}; correct its task")
     if task == "retrieval":
@@ -89,22 +90,25 @@ def _one_line(caption: str) -> str:
 
 def _write_retrieval(name: str, declaration: GeneratedSet, folder: Path) -> None:
     from helip.synthetic.sets import captioned
+    from helip.synthetic.world import world_of
 
     if declaration.train_items:
         raise HelipError(f"evaluation -> {name}: train_items is for a linear probe, and a retrieval set has none; leave it out")
     (folder / "dataset_type.txt").write_text("retrieval\n")
-    items = captioned(name, declaration.world_seed, declaration.seed, declaration.items, declaration.image_size)
+    items = captioned(name, world_of(declaration), declaration.seed, declaration.items, declaration.image_size)
     _write_split(folder / "test", ((image, "txt", "\n".join(captions)) for image, captions in items))
 
 
 def _write_classification(name: str, declaration: GeneratedSet, folder: Path, classes: list[str]) -> None:
-    from helip.synthetic.sets import TEMPLATES, labelled
+    from helip.synthetic.sets import labelled
+    from helip.synthetic.world import world_of
 
+    world = world_of(declaration)
     (folder / "classnames.txt").write_text("".join(f"{c}\n" for c in classes))
-    (folder / "zeroshot_classification_templates.txt").write_text("".join(f"{t}\n" for t in TEMPLATES))
+    (folder / "zeroshot_classification_templates.txt").write_text("".join(f"{t}\n" for t in world.words.templates))
     for split, count in (("test", declaration.items), ("train", declaration.train_items)):
         if count:
-            items = labelled(name, declaration.world_seed, declaration.seed, split, count, declaration.image_size)
+            items = labelled(name, world, declaration.seed, split, count, declaration.image_size)
             _write_split(folder / split, ((image, "cls", str(label)) for image, label in items))
 
 

@@ -1,8 +1,10 @@
 """Features of a set once for each (model, images, preprocessing), kept under digests of these and never under a name."""
 
+import contextlib
+import fcntl
 import json
 import zipfile
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -62,9 +64,12 @@ class Extractor:
         path = self.folder / name
         if (cached := _read(path)) is not None:
             return cached
-        arrays = compute()
-        with atomic_file(path) as temporary, open(temporary, "wb") as file:
-            np.savez(file, allow_pickle=False, **arrays)
+        with only_one(path.with_name(f".{path.name}.lock")):  # jobs that start together would all encode the same set
+            if (cached := _read(path)) is not None:
+                return cached
+            arrays = compute()
+            with atomic_file(path) as temporary, open(temporary, "wb") as file:
+                np.savez(file, allow_pickle=False, **arrays)
         return arrays
 
     def _encode_images(self, data: EvaluationSet, split: str) -> dict[str, np.ndarray]:
@@ -98,8 +103,22 @@ class Extractor:
         return progress(loader, known, f"{data.name} {split}", f"batches of {IMAGES}")
 
     def _encode_texts(self, texts: list[str]) -> np.ndarray:
-        parts = [self.model.encode_texts(texts[i : i + TEXTS]).numpy() for i in range(0, len(texts), TEXTS)]
-        return _finite(np.concatenate(parts), "texts")
+        order_T = np.argsort([-len(text) for text in texts], kind="stable")  # batches of texts of one length pad little
+        parts = [self.model.encode_texts([texts[i] for i in ids]).numpy() for ids in np.split(order_T, range(TEXTS, len(texts), TEXTS))]
+        features_TD = np.concatenate(parts)
+        features_TD[order_T] = features_TD.copy()
+        return _finite(features_TD, "texts")
+
+
+@contextlib.contextmanager
+def only_one(path: Path) -> Iterator[None]:
+    """Holds a lock file while the block runs, after others that hold it; where the file system knows no locks, nobody waits."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with open(path, "w") as file:
+        with contextlib.suppress(OSError):
+            fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+        path.unlink(missing_ok=True)
 
 
 def _collate(samples: list) -> tuple[torch.Tensor, list]:

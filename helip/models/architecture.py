@@ -54,10 +54,25 @@ def build(config: dict[str, Any]) -> ClipNetwork:
     custom = config.pop("custom_text", False) or "hf_model_name" in config["text_cfg"]
     try:
         if custom:
-            return (open_clip.CoCa if "multimodal_cfg" in config else open_clip.CustomTextCLIP)(**config)
+            model = (open_clip.CoCa if "multimodal_cfg" in config else open_clip.CustomTextCLIP)(**config)
+            _tanh_in_trunk(model, config["vision_cfg"])
+            return model
         return ShortCaptionClip(**config)
     except TypeError as error:
         raise HelipError(f"the model's config is not open_clip's: {error}; it has embed_dim, vision_cfg and text_cfg") from None
+
+
+def is_tanh_of_timm(vision_cfg: dict[str, Any]) -> bool:
+    """Returns whether a timm image tower has GELU's tanh form: open_clip, which passes timm no act_kwargs, builds the plain one."""
+    return "timm_model_name" in vision_cfg and vision_cfg.get("act_kwargs") == {"approximate": "tanh"}
+
+
+def _tanh_in_trunk(model: ClipNetwork, vision_cfg: dict[str, Any]) -> None:
+    """Gives a timm image tower the form of GELU that its vision_cfg asks for, as a SiglipModel has it."""
+    if is_tanh_of_timm(vision_cfg):
+        for module in model.visual.trunk.modules():
+            if isinstance(module, nn.GELU):
+                module.approximate = "tanh"
 
 
 def check_parts(config: dict[str, Any], where: str) -> None:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from helip.models.reference import HUB
 
 TAGS = ["clip", "hard-pair-refinement", "arxiv:2305.05208"]
+START = "start"  # the arm of a model that nothing was better than
 ALWAYS = (  # of every refinement, whatever its numbers
     "What the start learnt from its own data, its biases included, is still in it.",
     "The intervals cover the items of the sets and, where several seeds were trained, the seeds; they say nothing of other data.",
@@ -51,7 +52,7 @@ def model_card(facts: CardFacts) -> str:
     """Returns the card as Markdown with the hub's front matter. Nothing is in it that the facts do not say."""
     sections = {
         "": [facts.answer],
-        "What it is": [f"`{facts.start}`, trained further as the arm **{facts.arm}** (HELIP, arXiv 2305.05208)."],
+        "What it is": [_what(facts)],
         "How it is used": [_use(form) for form in facts.formats],
         "Data": [_list(facts.data)],
         "Training": [_list(facts.training)],
@@ -62,10 +63,16 @@ def model_card(facts: CardFacts) -> str:
     return f"---\n{_front_matter(facts)}---\n\n# {facts.name}\n\n{text}\n"
 
 
+def _what(facts: CardFacts) -> str:
+    if facts.arm == START:
+        return f"`{facts.start}` itself: no arm of its refinement (HELIP, arXiv 2305.05208) was better on validation."
+    return f"`{facts.start}`, trained further as the arm **{facts.arm}** (HELIP, arXiv 2305.05208)."
+
+
 def _front_matter(facts: CardFacts) -> str:
     from huggingface_hub import ModelCardData
 
-    library = "transformers" if "transformers" in facts.formats and "open_clip" not in facts.formats else "open_clip"
+    library = "open_clip" if "open_clip" in facts.formats else facts.formats[0]
     base = facts.start.removeprefix(HUB) if facts.start.startswith(HUB) else None
     data = ModelCardData(
         library_name=library, pipeline_tag="zero-shot-image-classification", tags=list(TAGS), base_model=base, license=facts.license
@@ -76,8 +83,8 @@ def _front_matter(facts: CardFacts) -> str:
 def _use(form: str) -> str:
     match form:
         case "transformers":
-            code = "model = CLIPModel.from_pretrained(FOLDER)\nprocessor = CLIPProcessor.from_pretrained(FOLDER)"
-            return f"```python\nfrom transformers import CLIPModel, CLIPProcessor\n\n{code}\n```"
+            code = "model = AutoModel.from_pretrained(FOLDER)\nprocessor = AutoProcessor.from_pretrained(FOLDER)"
+            return f"```python\nfrom transformers import AutoModel, AutoProcessor\n\n{code}\n```"
         case "onnx":
             return "`image.onnx` and `text.onnx` give features of unit length; `towers.json` says what goes in."
         case _:

@@ -1,23 +1,21 @@
 """A model in the forms in which it is used elsewhere: open_clip, transformers and ONNX."""
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import Literal
 
 from helip.errors import HelipError
 from helip.io import atomic_folder, provenance, write_json
 from helip.models import hf_export, onnx_export
 from helip.models.export import write_model
 from helip.models.frozen import FrozenClip
-from helip.models.layout import CARD, ORIGIN
+from helip.models.layout import CARD, ORIGIN, Format
 from helip.models.loading import open_start
 
-Format = Literal["open_clip", "transformers", "onnx"]
 
-
-def write_formats(model: str, out: Path, formats: tuple[Format, ...], card: str | None = None) -> None:
+def write_formats(model: str, out: Path, formats: tuple[Format, ...], card: Callable[[Format], str] | None = None) -> None:
     """Writes a model into `out`, a sub-folder for each form, and import.json; the folder appears whole.
 
-    model: a checkpoint as every command names it (helip.models.reference). card: the model card, written as README.md beside each form.
+    model: a checkpoint as every command names it (helip.models.reference). card: gives a form's model card, which is written as README.md.
     Raises HelipError where the model cannot be opened, or has no counterpart in one of the forms: then nothing is written.
     """
     clip = open_start(model)
@@ -33,9 +31,10 @@ def write_formats(model: str, out: Path, formats: tuple[Format, ...], card: str 
                 case "open_clip":
                     write_model(folder, clip, weights)
                 case "transformers":
-                    hf_export.write_clip_model(folder, clip, weights, model)
+                    siglip = clip.config.get("init_logit_bias") is not None
+                    (hf_export.write_siglip_model if siglip else hf_export.write_clip_model)(folder, clip, weights, model)
                 case "onnx":
                     onnx_export.write_towers(folder, clip, model)
             if card is not None:
-                (folder / CARD).write_text(card)
+                (folder / CARD).write_text(card(form))
         write_json(temporary / ORIGIN, provenance({"export": list(formats)}, {"model": model}))

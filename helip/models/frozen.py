@@ -55,7 +55,7 @@ class Head(nn.Module):
 
     def __init__(self, width: int, hidden: int, embed_dim: int, dropout: float, residual: bool = False):
         super().__init__()
-        self._residual = residual
+        self._residual, self.width, self.embed_dim = residual, hidden, embed_dim
         self.register_buffer("mean", torch.zeros(width))
         self.register_buffer("std", torch.ones(width))
         last = nn.Linear(hidden, embed_dim)
@@ -66,11 +66,14 @@ class Head(nn.Module):
 
     def forward(self, features_BD: Tensor) -> Tensor:
         """Takes a trunk's features [B, D] and returns [B, embed_dim], not normalised."""
-        if self._residual:
-            added: Tensor = self.layers(layer_norm(features_BD, features_BD.shape[-1:]))
-            return features_BD + added
-        projected: Tensor = self.layers((features_BD - self.mean) / self.std)
-        return projected
+        projected: Tensor = self.layers[-1](self.hidden(features_BD))
+        return features_BD + projected if self._residual else projected
+
+    def hidden(self, features_BD: Tensor) -> Tensor:
+        """Takes a trunk's features [B, D] and returns what the hidden layer makes of them, [B, hidden]."""
+        own = layer_norm(features_BD, features_BD.shape[-1:]) if self._residual else (features_BD - self.mean) / self.std
+        hidden: Tensor = self.layers[:-1](own)
+        return hidden
 
 
 class FrozenClip(nn.Module):
@@ -206,7 +209,7 @@ def check_trunk(side: str, name: str, declared: Encoder) -> None:
     """Refuses a trunk of the wrong modality, and an encoder that a study trains itself, whose weights an exported model could not name."""
     if declared.modality != side:
         raise HelipError(f"{side}_trunk: '{name}' is an encoder of {declared.modality}s; name one whose modality is {side}")
-    if declared.library in ("simclr", "run"):
+    if declared.library in ("simclr", "run", "trunk"):
         raise HelipError(
             f"{side}_trunk: '{name}' is trained by the study itself ({declared.library}); name an encoder with published weights"
         )

@@ -3,6 +3,7 @@
 Both build one architecture: two pre-norm transformers, the class token and the end token projected without a bias.
 """
 
+import math
 from typing import Any
 
 from open_clip import CLIPTextCfg, CLIPVisionCfg
@@ -25,7 +26,9 @@ NO_LAYER = {"timm_model_pretrained", "patch_dropout"}
 
 def to_open_clip(config: Config, where: str) -> Config:
     """Returns the model_cfg of a CLIPModel's config.json. Raises HelipError for what open_clip has no counterpart of."""
-    text, vision = (_with_defaults(config.get(f"{side}_config") or {}, side) for side in ("text", "vision"))
+    from transformers import CLIPTextConfig, CLIPVisionConfig
+
+    text, vision = with_defaults(config, "text", CLIPTextConfig), with_defaults(config, "vision", CLIPVisionConfig)
     activations = {text["hidden_act"], vision["hidden_act"]}
     if len(activations) > 1 or not activations <= ACTIVATIONS.keys():
         given = f"hidden_act is {text['hidden_act']} in the text tower and {vision['hidden_act']} in the image tower"
@@ -38,25 +41,29 @@ def to_open_clip(config: Config, where: str) -> Config:
     vision_cfg = {
         "layers": vision["num_hidden_layers"], "width": vision["hidden_size"], "patch_size": vision["patch_size"],
         "head_width": vision["hidden_size"] // vision["num_attention_heads"], "image_size": vision["image_size"],
-        "mlp_ratio": vision["intermediate_size"] / vision["hidden_size"], **more[0],
+        "mlp_ratio": mlp_ratio(vision), **more[0],
     }  # fmt: skip
     text_cfg = {
         "context_length": text["max_position_embeddings"], "vocab_size": text["vocab_size"], "width": text["hidden_size"],
         "heads": text["num_attention_heads"], "layers": text["num_hidden_layers"],
-        "mlp_ratio": text["intermediate_size"] / text["hidden_size"], **more[1],
+        "mlp_ratio": mlp_ratio(text), **more[1],
     }  # fmt: skip
     if text["eos_token_id"] not in (LEGACY_END, text["vocab_size"] - 1):  # else the end token is the highest id, which open_clip pools at
         text_cfg |= {"pool_type": "eos", "eos_id": text["eos_token_id"]}
     return {"embed_dim": config.get("projection_dim", 512), "quick_gelu": quick, "vision_cfg": vision_cfg, "text_cfg": text_cfg}
 
 
-def _with_defaults(tower: Config, side: str) -> Config:
-    """What a config.json leaves out is transformers' default."""
-    from transformers import CLIPTextConfig, CLIPVisionConfig
-
-    kind = CLIPTextConfig if side == "text" else CLIPVisionConfig
+def with_defaults(config: Config, side: str, kind: Any) -> Config:
+    """Returns the text_config or the vision_config of a config.json; what it leaves out is the default of transformers' config class."""
     usual: Config = kind().to_dict()
-    return usual | tower
+    return usual | (config.get(f"{side}_config") or {})
+
+
+def mlp_ratio(tower: Config) -> float:
+    """Returns the ratio by which open_clip, which rounds down, makes the inner width of a tower of transformers."""
+    inner, width = tower["intermediate_size"], tower["hidden_size"]
+    ratio: float = inner / width
+    return ratio if int(width * ratio) == inner else math.nextafter(ratio, math.inf)
 
 
 def preprocess_of(preprocessor: Config) -> Config:

@@ -48,12 +48,13 @@ def _renamed(name: str) -> str:
         if name.startswith(theirs):
             inner = name.removeprefix(theirs)
             if layer := re.match(r"encoder\.layers\.(\d+)\.", inner):
-                return f"{ours}transformer.resblocks.{layer[1]}.{_replaced(inner[layer.end() :], IN_A_LAYER)}"
-            return ours + _replaced(inner, PARTS)
+                return f"{ours}transformer.resblocks.{layer[1]}.{replaced(inner[layer.end() :], IN_A_LAYER)}"
+            return ours + replaced(inner, PARTS)
     return name
 
 
-def _replaced(name: str, names: dict[str, str]) -> str:
+def replaced(name: str, names: dict[str, str]) -> str:
+    """Returns a name whose beginning, where `names` has it, is replaced."""
     known = next((start for start in names if name.startswith(start)), "")
     return names.get(known, "") + name.removeprefix(known)
 
@@ -80,5 +81,5 @@ def _back(name: str) -> str:
     tower = next(theirs for theirs, ours in reversed(TOWERS.items()) if name.startswith(ours))
     inner = name.removeprefix(TOWERS[tower])
     if layer := re.match(r"transformer\.resblocks\.(\d+)\.", inner):
-        return f"{tower}encoder.layers.{layer[1]}.{_replaced(inner[layer.end() :], {ours: t for t, ours in IN_A_LAYER.items()})}"
-    return tower + _replaced(inner, {ours: theirs for theirs, ours in PARTS.items()})
+        return f"{tower}encoder.layers.{layer[1]}.{replaced(inner[layer.end() :], {ours: t for t, ours in IN_A_LAYER.items()})}"
+    return tower + replaced(inner, {ours: theirs for theirs, ours in PARTS.items()})

@@ -2,10 +2,11 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
+Format = Literal["open_clip", "transformers", "onnx"]  # in which a model is exported
 CONFIG, WEIGHTS = "open_clip_config.json", "open_clip_model.safetensors"
-TRANSFORMERS_CONFIG = "config.json"  # of a Hugging Face CLIPModel
+TRANSFORMERS_CONFIG = "config.json"  # of transformers
 PREPROCESSOR, PROCESSOR = "preprocessor_config.json", "processor_config.json"  # the second since transformers 5, which wraps the first
 ONNX_CONFIG = "towers.json"
 CARD = "README.md"  # where the hub looks for a model's card

@@ -68,7 +68,7 @@ def create(reference: ModelRef, *, weights: bool = True) -> Checkpoint:
 
 
 def _of_folder(path: Path, weights: bool) -> Checkpoint:
-    """A folder in open_clip's local-dir layout, weights as safetensors, or a pickle that weights_only accepts; or a CLIPModel's."""
+    """A folder in open_clip's local-dir layout, weights as safetensors, or a pickle that weights_only accepts; or one of transformers."""
     if path.is_file():
         remedy = f"write NAME@{path.name} with its architecture's name, or `helip import` a published SLIP or DeCLIP checkpoint"
         raise HelipError(f"{path}: is a file, not a model folder; {remedy}")

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from helip.errors import HelipError
 
-FORMS = "NAME@TAG (ViT-B-32@laion2b_s34b_b79k), NAME@FILE, hf-hub:ORG/NAME, or a folder of open_clip or of a Hugging Face CLIPModel"
+FORMS = "NAME@TAG (ViT-B-32@laion2b_s34b_b79k), NAME@FILE, hf-hub:ORG/NAME, or a folder of open_clip, CLIPModel or SiglipModel"
 HUB = "hf-hub:"
 SUFFIXES = (".pt", ".pth", ".tar", ".bin", ".ckpt", ".safetensors")
 

@@ -13,6 +13,7 @@ import yaml
 
 from helip.errors import HelipError
 from helip.io import digest, read_json, write_json
+from helip.models.layout import Format
 from helip.own import planning, running
 from helip.own.arms import ARMS
 from helip.own.files import NAME, plain, study_file, write
@@ -35,6 +36,7 @@ class Way:
     machine: Machine
     profile: str | None = None
     minutes: float | None = None
+    export: tuple[Format, ...] = ()  # forms of the best model that are written beside the answer
 
 
 def dry_run(request: Request, way: Way) -> str:
@@ -65,6 +67,8 @@ def refine(request: Request, way: Way) -> None:
             _fit(way, begun, lock)
         jobs = running.build(way.out, [PAGE], way.machine.cores, way.profile, lock)
         _finish(way.out, jobs, time.monotonic() - begun)
+        if way.export:
+            _export(request, way)
 
 
 def _existing(path: Path) -> Path:
@@ -186,3 +190,12 @@ def _finish(out: Path, jobs: int, seconds: float) -> None:
     print(f"{out / PAGE}: the page ({jobs} jobs in {seconds / 60:.1f} minutes)")
     print(f"{link}: the model that is best on validation; open_clip loads it as local-dir:{link}")
     print(f"next: open {out / PAGE}; edit {study_file(out)} and run `snakemake {PAGE}` in {out} to change anything")
+
+
+def _export(request: Request, way: Way) -> None:
+    from helip.own.exports import export  # it imports torch
+
+    folder = export(way.out, _study(way.out), request, way.export)
+    for form in way.export:
+        print(f"{folder / form}: the model for {form}, with its card")
+    print(f"next: helip push {folder / way.export[0]} ORG/NAME")

@@ -9,6 +9,8 @@ from helip.planning.schedule import duration
 from helip.stages import Evaluate, Train, model_of
 from helip.study import Study
 
+SHOWN = 4  # runs that are left out for one reason, named unless all are asked for
+
 
 @dataclass(frozen=True)
 class RunLine:
@@ -79,17 +81,17 @@ def tables_of_run(study: Study, run: str) -> tuple[str, ...]:
     return tuple(shown)
 
 
-def runs_text(study: Study) -> str:
-    """Returns the runs as a Markdown table, and then what the study leaves out and why."""
+def runs_text(study: Study, every_name: bool = False) -> str:
+    """Returns the runs as a Markdown table, and then what the study leaves out and why: the first names of each reason, or all of them."""
     head = ("run", "state", "seeds", "trainings took", "tables", "question")
     rows = [head, *((r.run, r.state, str(r.seeds), r.cost, ", ".join(r.tables) or "none", r.question) for r in runs(study))]
     widths = [max(len(row[i]) for row in rows) for i in range(len(head))]
     lines = ["| " + " | ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() + " |" for row in rows]
     lines.insert(1, "| " + " | ".join("-" * width for width in widths) + " |")
-    return "\n".join([*lines, *_left_out(study)])
+    return "\n".join([*lines, *_left_out(study, every_name)])
 
 
-def _left_out(study: Study) -> Iterator[str]:
+def _left_out(study: Study, every_name: bool) -> Iterator[str]:
     if not study.left_out:
         return
     yield ""
@@ -98,4 +100,7 @@ def _left_out(study: Study) -> Iterator[str]:
     for run, lacking in study.left_out.items():
         reasons.setdefault(", ".join(lacking), []).append(run)
     for reason, left in sorted(reasons.items(), key=lambda entry: len(entry[1])):
-        yield f"  {reason}: {', '.join(left)}"
+        more = 0 if every_name or len(left) <= SHOWN else len(left) - SHOWN
+        yield f"  {reason}: {', '.join(left[: len(left) - more])}{f' and {more} more' if more else ''}"
+    if not every_name:
+        yield f"`helip runs {study.name} --left-out` names all of them"

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from helip.planning.jobs import added_by, check_costs, cost_key, cost_of, hours_of
+from helip.planning.measured import costs_file
 from helip.planning.schedule import duration, jobs_of, wall_clock
 from helip.stages import STAGES, Stage
 from helip.study import Study
@@ -137,6 +138,7 @@ def _total(lines: list[Line], label: str = "all") -> tuple[str, ...]:
 
     peak = max((line.memory_gb for line in lines), default=0)
     sums = (f"{total('gpu_hours'):,.0f}", f"{total('core_hours'):,.0f}", f"{total('disk_gb'):,.1f}")
+    sums = sums if any(line.origins for line in lines) else ("?", "?", "?")
     return (label, str(total("jobs")), str(total("left")), "", "", "", *sums, f"{peak:.0f}")
 
 
@@ -150,8 +152,5 @@ def _remarks(study: Study, lines: list[Line]) -> list[str]:
             how = "goes on after its time limit" if line.stage == "train" else "would meet its time limit: raise resources"
             remarks.append(f"{line.stage}: the longest job {how} ({line.longest_hours:.1f} of {line.limit_hours:.1f} hours).")
     origins = dict.fromkeys(f"  {origin}" for line in lines for origin in line.origins)
-    return [
-        "",
-        *remarks,
-        *(["Costs, from " + str(study.file) + ":", *origins] if origins else ["No costs are declared: only jobs are counted."]),
-    ]
+    files = " and ".join(str(file) for file in (study.file, costs_file(study)) if file.exists())
+    return ["", *remarks, *([f"Costs, from {files}:", *origins] if origins else [])]

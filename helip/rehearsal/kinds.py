@@ -89,7 +89,8 @@ def _of(one: Stage) -> Iterator[Kind]:
             run = one.study.run(one.run)
             yield Kind("train", training_shape(run, run.recipe), training_cost(run), 1, one)
         case Select() | Filter():
-            yield Kind(one.name, one.study.run(one.run).model, one.name, 1, one)
+            model = one.study.run(one.run).model
+            yield Kind(one.name, model, f"{one.name}.{model}", 1, one)  # a model's features are as wide as it is
         case Evaluate() | Probe():
             for name, _ in one.study.tasks(one.name):
                 yield Kind(one.name, name, one.name, 1, one, name)
@@ -109,10 +110,12 @@ def _mines(one: Mine | MineShard) -> bool:
 
 
 def mining_shape(one: Mine | MineShard) -> str:
-    """Returns what decides the time of a mining job beside the number of its pairs: method, k, thresholds, pool."""
+    """Returns what decides the time of a mining job beside the number of its pairs: method, k, thresholds or share of outliers, pool."""
     spec = (one.whole if isinstance(one, MineShard) else one).config()
     taus = [f"{name}{'none' if tau is None else tau}" for name, tau in (("image", spec.tau_image), ("text", spec.tau_text))]
-    return " ".join([spec.method, f"k{spec.k}", *taus, *([f"pool{spec.pool}"] if spec.pool else [])])
+    cuts = taus if spec.outliers is None else [f"outliers{spec.outliers}"]
+    near = [f"below{spec.max_similarity}"] if spec.max_similarity is not None else []
+    return " ".join([spec.method, f"k{spec.k}", *cuts, *near, *([f"pool{spec.pool}"] if spec.pool else [])])
 
 
 def training_shape(run: ResolvedRun, recipe: TrainConfig) -> str:

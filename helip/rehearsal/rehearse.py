@@ -48,6 +48,7 @@ def rehearse(
     within_s: float | None = None,
     earlier: Path | None = None,
     say: Callable[[str], None] = print,
+    seen: Callable[[Rehearsal], object] | None = None,
 ) -> Rehearsal:
     """Runs the kinds of job behind these tables (all of the study, if None), of the stages in `only` where any are named.
 
@@ -62,25 +63,30 @@ def rehearse(
     known = read_earlier(earlier, only) if earlier else {}
     wanted = [kind for kind in kinds(study, tables) if not only or kind.stage in only or kind.title in known]
     theatre = Theatre(study, scale, tables, folder)
-    results, unseen = [(kind, known[kind.title]) for kind in wanted if kind.title in known], []
+    results = [(kind, known[kind.title]) for kind in wanted if kind.title in known]
     for kind, measured in results:
         theatre.learn(measured)
         predict(kind, measured, scale)
     taken = len(results)
+
+    def so_far() -> Rehearsal:
+        came = {kind.title: measured for kind, measured in results}
+        ordered = [(kind, came[kind.title]) for kind in wanted if kind.title in came]
+        return Rehearsal(study, scale, ordered, [kind for kind in wanted if kind.title not in came], time.monotonic() - begun, taken)
+
     for kind in _breadth_first([kind for kind in wanted if kind.title not in known]):
         if within_s is not None and time.monotonic() - begun > within_s:
-            unseen.append(kind)
-            continue
+            break
         say(f"{kind.title} ...")
-        measured = theatre.measure(kind)
-        predict(kind, measured, scale)
-        results.append((kind, measured))
-        say(f"{kind.title}: {measured.failure or 'ok'}")
+        results.append((kind, theatre.measure(kind)))
+        predict(*results[-1], scale)
+        say(f"{kind.title}: {results[-1][1].failure or 'ok'}")
+        if seen:
+            seen(so_far())
     for place in folder.iterdir():
         if place.is_dir():
             shutil.rmtree(place)
-    results.sort(key=lambda one: wanted.index(one[0]))
-    return Rehearsal(study, scale, results, unseen, time.monotonic() - begun, taken)
+    return so_far()
 
 
 def read_earlier(file: Path, only: Iterable[str]) -> dict[str, Measured]:

@@ -2,10 +2,10 @@
 
 from dataclasses import dataclass
 
-from helip.config import Encoder, MismatchedCorpus, RunEncoder, SelfSupervisedEncoder, SubsetCorpus, UnionCorpus
+from helip.config import Encoder, MismatchedCorpus, RunEncoder, SelfSupervisedEncoder, SubsetCorpus, TrunkEncoder, UnionCorpus
 from helip.stages.base import How, Stage, Work
 from helip.stages.corpus import BuildCorpus
-from helip.stages.encode_views import EncodeViews, views_of
+from helip.stages.encode_views import EncodeViews, first_alike, views_of
 from helip.stages.train_encoder import TrainEncoder
 
 
@@ -60,14 +60,19 @@ class Encode(Stage):
         return [corpus, *filter(None, [self.trained(), self.views()])]
 
     def views(self) -> EncodeViews | None:
-        """Returns what the trunks say of this corpus, where the encoder is a run's tower on frozen trunks that were asked already."""
-        declared = self.config()
-        return views_of(self.study, declared.run, self.corpus) if isinstance(declared, RunEncoder) else None
+        """Returns what frozen trunks say of this corpus, where the encoder is one of them, or a run's tower over ones that were asked."""
+        match self.config():
+            case TrunkEncoder(model=model):
+                return EncodeViews(self.study, self.corpus, first_alike(self.study, model))
+            case RunEncoder(run=run):
+                return views_of(self.study, run, self.corpus)
+        return None
 
     def work(self) -> Work:
         """Units and items are pairs."""
         size = BuildCorpus(self.study, self.corpus).size()
-        return Work(0 if self.members() or self.base() else size, size, (f"encode.{self.encoder}", "encode"))
+        made = self.members() or self.base() or isinstance(self.config(), TrunkEncoder)
+        return Work(0 if made else size, size, (f"encode.{self.encoder}", "encode"))
 
     def make(self, how: How) -> str:
         from helip import encoders
@@ -89,10 +94,15 @@ class Encode(Stage):
             rows = rearrange(of, image_N if of.metadata["modality"] == "image" else text_N, corpus.digest, self.folder)
             return f"{rows} features of {base.corpus}"
         views, trained = self.views(), self.trained()
-        if views is not None and trained is not None:
-            from helip.training.frozen import encode_by_heads
+        if views is not None:
+            from helip.training.frozen import encode_by_heads, encode_by_trunk
 
-            encode_by_heads(self.config(), trained.folder, views.features(corpus), corpus, self.folder)
+            declared = self.config()
+            if isinstance(declared, TrunkEncoder):
+                encode_by_trunk(declared, views.trunks(), views.features(corpus), corpus, self.folder)
+                return f"{len(corpus)} features, as they are cached of the trunks"
+            assert trained is not None  # as a run's tower is
+            encode_by_heads(declared, trained.folder, views.features(corpus), corpus, self.folder)
             return f"{len(corpus)} features, from those of the trunks"
         device, trained = torch_device(how.device), self.trained()
         encoder = encoders.load(self.config(), trained.folder if trained else None, device)

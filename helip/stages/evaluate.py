@@ -9,7 +9,7 @@ from helip.io import read_json
 from helip.stages.base import How, Stage, Work
 from helip.stages.evaluation_set import BuildEvaluationSet
 from helip.stages.train import model_of
-from helip.study import Study, total
+from helip.study import Study, seed_number, total
 
 PATH = "metrics/{run}/seed{seed}"
 
@@ -59,6 +59,12 @@ class Evaluate(Stage):
     def needs(self) -> list[Stage]:
         return [model_of(self.study, self.run, self.seed), *self.sets()]
 
+    def _in_turn(self) -> list[tuple[BuildEvaluationSet, tuple[str, str]]]:
+        """The sets and tasks from another one on for each seed: jobs that start together do not wait for each other's features."""
+        each = list(zip(self.sets(), self.study.tasks(self.name), strict=True))
+        first = seed_number(self.seed) * max(1, len(each) // 2) % len(each)
+        return each[first:] + each[:first]
+
     def work(self) -> Work:
         """Units and items are images: test images, or for a probe those it trains on."""
         images = total(one.images()[self.counted] for one in self.sets())
@@ -76,7 +82,7 @@ class Evaluate(Stage):
         extractor = Extractor(load(f"local-dir:{trained}"), self.study.root / "cache", how.workers or 0)
         facts = {"study": self.study.name, "run": self.run, "seed": self.seed}
         facts["recovered_share"] = read_json(trained / "train.json").get("recovered_share")  # of the corpus it was trained on
-        for one, (set_name, task) in zip(self.sets(), self.study.tasks(self.name), strict=True):
+        for one, (set_name, task) in self._in_turn():
             data = of_declaration(set_name, one.config(), one.folder)
             path = metrics_file(self.study, self.run, self.seed, set_name, task)
             write_metrics(path, facts | {"set": set_name, "task": task}, result_of(extractor, data, task), extractor, one.config())

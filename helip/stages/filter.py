@@ -42,8 +42,8 @@ class Filter(Stage):
 
     def work(self) -> Work:
         """Units are pairs that are encoded; items, kept neighbours."""
-        size = self.mined.corpus.size()
-        return Work(share_of_encoding(self.study, self.run), size and size * self.mined.config().k, ("filter",))
+        size, model = self.mined.corpus.size(), self.study.run(self.run).model
+        return Work(share_of_encoding(self.study, self.run), size and size * self.mined.config().k, (f"filter.{model}", "filter"))
 
     def make(self, how: How) -> str:
         from helip.data.corpus import Corpus

@@ -3,11 +3,11 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from helip.config import FrozenModel, Selection
+from helip.config import Selection
 from helip.stages.base import How, Stage, Work
 from helip.stages.corpus import BuildCorpus
 from helip.stages.encode import Encode
-from helip.stages.encode_views import EncodeViews
+from helip.stages.encode_views import EncodeViews, cached_trunks
 from helip.stages.evaluation_set import BuildEvaluationSet
 from helip.stages.train import Interpolate, Train, model_of
 from helip.study import Study, start_seed
@@ -63,9 +63,7 @@ class Select(Stage):
 
     def trunks(self) -> EncodeViews | None:
         """Returns the cached trunk features of the corpus, where the start's trunks are frozen and its score looks at the start."""
-        run = self.study.run(self.run)
-        frozen = isinstance(self.study.model(run.model), FrozenModel)
-        return EncodeViews(self.study, run.corpus, run.model) if frozen and self.config().asks_start else None
+        return cached_trunks(self.study, self.run) if self.config().asks_start else None
 
     def target(self) -> BuildEvaluationSet | None:
         """Returns the evaluation set that its score aims at, where it has one."""
@@ -81,7 +79,7 @@ class Select(Stage):
     def work(self) -> Work:
         """Units and items are pairs."""
         share = share_of_encoding(self.study, self.run)
-        return Work(share, share, ("select",))
+        return Work(share, share, (f"select.{self.study.run(self.run).model}", "select"))
 
     def make(self, how: How) -> str:
         from helip.data.corpus import Corpus

@@ -9,7 +9,7 @@ from helip.config import FrozenModel, Interpolation, Resources
 from helip.errors import HelipError
 from helip.stages.base import How, Stage, Work
 from helip.stages.corpus import BuildCorpus
-from helip.stages.encode_views import EncodeViews
+from helip.stages.encode_views import cached_trunks
 from helip.stages.evaluation_set import BuildEvaluationSet
 from helip.study import FILES_ONLY, Study, seed_number, start_seed
 from helip.study.resolve import ResolvedRun
@@ -75,7 +75,7 @@ class Train(Stage):
         pairs = [drawn_pairs(study, self.run, self.seed)] if run.pairs else []
         selected = [selection_of(study, self.run, self.seed)] if run.select else []
         watched = getattr(run.recipe, "retention", None)
-        trunks = [EncodeViews(study, run.corpus, run.model)] if isinstance(study.model(run.model), FrozenModel) else []
+        trunks = [*filter(None, [cached_trunks(study, run.name)])]
         validated = validation_of(study, run)
         watching = [BuildEvaluationSet(study, watched.set)] if watched else []
         return [BuildCorpus(study, run.corpus), *trunks, *start, *pairs, *selected, *watching, *([validated] if validated else [])]
@@ -108,7 +108,9 @@ class Train(Stage):
         if isinstance(declared, FrozenModel) and declared.head == "residual":
             from helip.training.frozen import over_towers
 
-            trunks = EncodeViews(self.study, self.study.run(self.run).corpus, self.study.run(self.run).model).trunks()
+            encoded = cached_trunks(self.study, self.run)
+            assert encoded is not None  # as its model is on frozen trunks
+            trunks = encoded.trunks()
 
             def over(reference: str) -> "Clip":
                 return over_towers(declared, reference, trunks)
@@ -155,8 +157,8 @@ class Train(Stage):
             validation = Corpus.open(validated.folder)
             inputs["validation"] = validation.digest
         declared, seed, features = study.model(run.model), seed_number(self.seed), None
-        if isinstance(declared, FrozenModel):
-            encoded = EncodeViews(study, run.corpus, run.model)
+        encoded = cached_trunks(study, self.run)
+        if encoded is not None:
             features = encoded.features(corpus)
             inputs["trunks"] = features.digest
         if run.start is not None:
@@ -164,9 +166,10 @@ class Train(Stage):
             clip = loading.open_start(loading.existing(start.folder))
             inputs["start"] = file_digest(start.output)
             if isinstance(declared, FrozenModel) and declared != study.model(study.run(run.start).model):
+                assert encoded is not None  # as its model is on frozen trunks
                 clip = frozen.thawed(declared, encoded.trunks(), clip)
         elif isinstance(declared, FrozenModel):
-            assert features is not None  # as they were just opened
+            assert encoded is not None and features is not None  # as they were just opened
             clip = frozen.new(declared, encoded.trunks(), features, seed)
         else:
             clip = _in_turn(context, lambda: loading.new(declared, corpus, self.state / "tokenizer", seed))

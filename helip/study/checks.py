@@ -12,6 +12,7 @@ from helip.config import (
     SelfSupervisedEncoder,
     SubsetCorpus,
     TrainPartCorpus,
+    TrunkEncoder,
     UnionCorpus,
     check_frozen,
 )
@@ -113,19 +114,23 @@ def _check_encoders(study: "Study") -> None:
 
 
 def _check_frozen(study: "Study") -> None:
+    for name, encoder in study.declaration.encoders.items():
+        of = study.declaration.models.get(encoder.model) if isinstance(encoder, TrunkEncoder) else None
+        if isinstance(encoder, TrunkEncoder) and (not isinstance(of, FrozenModel) or of.unfrozen_blocks):
+            raise HelipError(f"{study.file}: encoders -> {name}: model names '{encoder.model}', which is no model with frozen trunks")
     frozen = {name: model for name, model in study.declaration.models.items() if isinstance(model, FrozenModel)}
     for name, model in frozen.items():
         for side, trunk in (("image", model.image_trunk), ("text", model.text_trunk)):
             where = f"{study.file}: models -> {name}: {side}_trunk names '{trunk}'"
-            if (encoder := study.declaration.encoders.get(trunk)) is None:
+            if (declared := study.declaration.encoders.get(trunk)) is None:
                 raise HelipError(f"{where}, and encoders has {', '.join(study.declaration.encoders) or 'none'}")
-            if encoder.modality != side:
-                raise HelipError(f"{where}, which is an encoder of {encoder.modality}s; name one whose modality is {side}")
-            if isinstance(encoder, RunEncoder | SelfSupervisedEncoder):
+            if declared.modality != side:
+                raise HelipError(f"{where}, which is an encoder of {declared.modality}s; name one whose modality is {side}")
+            if isinstance(declared, RunEncoder | SelfSupervisedEncoder | TrunkEncoder):
                 raise HelipError(f"{where}, which the study trains itself; name an encoder with published weights")
     for run in study.runs.values():
         if (of_run := frozen.get(run.model)) is not None:
             try:
-                check_frozen(of_run.views, of_run.crop_scale, run.recipe)
+                check_frozen(of_run.views, of_run.crop_scale, run.recipe, of_run.mirrored)
             except ValueError as error:
                 raise HelipError(f"{study.file}: {run.name}: {error}") from None

@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from pydantic import model_validator
+
 from helip.config import ConfigModel, Interpolation, Name, Pairs, Refinement, Run, Selection, StudyConfig, TrainConfig
 from helip.config.reading import read_yaml, validate
 from helip.errors import HelipError, nearest
@@ -27,6 +29,15 @@ class Runs(ConfigModel):
 
     names: Names
     runs: dict[Name, Run]
+
+    @model_validator(mode="before")
+    @classmethod
+    def _runs_stand_under_runs(cls, content: Any) -> Any:
+        """A run written at the margin is the likeliest slip of who adds one."""
+        for name in content if isinstance(content, dict) else ():
+            if name not in cls.model_fields and isinstance(content[name], dict) and not content[name].keys() - Run.model_fields.keys():
+                raise ValueError(f"{name} is a run: write it under `runs`, indented by two spaces")
+        return content
 
 
 class ResolvedRun(ConfigModel):

@@ -3,19 +3,16 @@
 import numpy as np
 
 from helip.synthetic import vocabulary as v
+from helip.synthetic.vocabulary import Words
+from helip.synthetic.world import World
 
 LEAST = 3  # attributes any caption names
-# How often an attribute that is there is named. The part is named by saying the species instead of the family: nearly always, and the
-# rest less often, or colours and backgrounds alone would tell a batch apart and no model would learn a shape.
-NAMED = np.array([1.0, 0.95, 0.5, 0.7, 0.3, 0.4, 0.5, 0.6, 0.8, 0.5, 0.8])
-_OPENINGS = ("", "", "", "", "a photo of ", "a picture of ", "an image of ", "there is ", "here we see ")
-_DETAILS = ("markings", "details", "accents", "trimmings")
 
 
-def choose_named(rng: np.random.Generator, row: np.ndarray, least: int = LEAST) -> np.ndarray:
+def choose_named(world: World, rng: np.random.Generator, row: np.ndarray, least: int = LEAST) -> np.ndarray:
     """Returns [11] bool: the attributes that a caption of this scene will name, at least `least` of them."""
     there = row != v.ABSENT
-    named = (rng.random(len(NAMED)) < NAMED) & there
+    named = (rng.random(len(v.ATTRIBUTES)) < world.habits.named) & there
     if not named[v.SECOND_FAMILY]:
         named[v.SECOND_FAMILY :] = False
     silent = [a for a in (v.COLOUR, v.TEXTURE, v.BACKGROUND, v.PART, v.ACCENT, v.COUNT) if not named[a]]
@@ -24,14 +21,14 @@ def choose_named(rng: np.random.Generator, row: np.ndarray, least: int = LEAST) 
     return named
 
 
-def describe(row: np.ndarray, named: np.ndarray, rng: np.random.Generator | None = None) -> str:
+def describe(world: World, row: np.ndarray, named: np.ndarray, rng: np.random.Generator | None = None) -> str:
     """Returns words for the named attributes of a scene; without a generator the plainest ones, as class names use them."""
-    say = _Speaker(rng)
+    say = _Speaker(world.words, rng)
     phrase = _main(row, named, say)
     if named[v.SECOND_FAMILY]:
         phrase = f"{phrase} {_link(row, named, say)} {_second(row, named, say)}"
     if named[v.BACKGROUND]:
-        where = say.one_of(v.BACKGROUNDS[row[v.BACKGROUND]])
+        where = say.one_of(say.words.backgrounds[row[v.BACKGROUND]])
         if say.chance(0.2):
             return f"{where}, {phrase}"
         phrase = f"{phrase} {where}"
@@ -41,7 +38,8 @@ def describe(row: np.ndarray, named: np.ndarray, rng: np.random.Generator | None
 class _Speaker:
     """Chooses among ways of saying a thing."""
 
-    def __init__(self, rng: np.random.Generator | None):
+    def __init__(self, words: Words, rng: np.random.Generator | None):
+        self.words = words
         self._draws = None if rng is None else iter(rng.random(24).tolist())
 
     def chance(self, p: float) -> bool:
@@ -55,24 +53,24 @@ class _Speaker:
         return words[max(0, int((2 * u - 1) * len(words)))]
 
     def opening(self) -> str:
-        return "" if self._draws is None else _OPENINGS[int(next(self._draws) * len(_OPENINGS))]
+        return "" if self._draws is None else self.words.openings[int(next(self._draws) * len(self.words.openings))]
 
 
-def _noun(family: int, part: int, with_part: bool) -> str:
-    name = v.FAMILY_NAMES[family]
-    return v.FAMILIES[name][part] if with_part else name
+def _noun(words: Words, family: int, part: int, with_part: bool) -> str:
+    name = words.family_names[family]
+    return words.families[name][part] if with_part else name
 
 
 def _main(row: np.ndarray, named: np.ndarray, say: _Speaker) -> str:
-    words = [say.one_of(v.TEXTURES[row[v.TEXTURE]])] if named[v.TEXTURE] else []
+    words = [say.one_of(say.words.textures[row[v.TEXTURE]])] if named[v.TEXTURE] else []
     if named[v.COLOUR]:
-        words.insert(0 if say.chance(0.4) else len(words), say.one_of(v.COLOURS[row[v.COLOUR]]))
-    noun = _noun(row[v.FAMILY], row[v.PART], named[v.PART])
+        words.insert(0 if say.chance(0.4) else len(words), say.one_of(say.words.colours[row[v.COLOUR]]))
+    noun = _noun(say.words, row[v.FAMILY], row[v.PART], named[v.PART])
     words.append(v.plural(noun) if row[v.COUNT] > 0 else noun)
     if named[v.COUNT]:
         words.insert(0, _article(say.one_of(v.COUNTS[row[v.COUNT]]), words[0]))
     if named[v.ACCENT]:
-        words += ["with", say.one_of(v.COLOURS[row[v.ACCENT]]), say.one_of(_DETAILS)]
+        words += ["with", say.one_of(say.words.colours[row[v.ACCENT]]), say.one_of(say.words.details)]
     return " ".join(words)
 
 
@@ -81,8 +79,8 @@ def _article(count: str, following: str) -> str:
 
 
 def _second(row: np.ndarray, named: np.ndarray, say: _Speaker) -> str:
-    words = [say.one_of(v.COLOURS[row[v.SECOND_COLOUR]])] if named[v.SECOND_COLOUR] else []
-    words.append(_noun(row[v.SECOND_FAMILY], row[v.SECOND_PART], named[v.SECOND_PART]))
+    words = [say.one_of(say.words.colours[row[v.SECOND_COLOUR]])] if named[v.SECOND_COLOUR] else []
+    words.append(_noun(say.words, row[v.SECOND_FAMILY], row[v.SECOND_PART], named[v.SECOND_PART]))
     return f"{_article('a', words[0])} {' '.join(words)}"
 
 

@@ -5,12 +5,7 @@ import functools
 import numpy as np
 
 from helip.synthetic import vocabulary as v
-
-CONCEPTS = 2500
-COUNT_SHARES = (0.75, 0.20, 0.05)  # one, two, three objects
-SECOND_SHARE = 0.4  # of the concepts have a second object
-SECOND_CHANGE = 0.125  # of the changes ask whether it has one
-ZIPF_OFFSET, ZIPF_POWER = 8, 0.6  # frequency ~ (rank + 8)^-0.6: a median of 6 images a concept among 20,000
+from helip.synthetic.world import Habits, World
 
 
 def generator(*entropy: int) -> np.random.Generator:
@@ -19,15 +14,15 @@ def generator(*entropy: int) -> np.random.Generator:
 
 
 @functools.lru_cache(maxsize=8)
-def grow(world_seed: int) -> np.ndarray:
-    """Returns [CONCEPTS, 11] int8 attribute values, all different; row = concept id = frequency rank. The first 72 are one of each
+def grow(world: World) -> np.ndarray:
+    """Returns [world.concepts, 11] int8 attribute values, all different; row = concept id = frequency rank. The first 72 are one of each
     species.
     """
-    rng = generator(world_seed, 101)
-    rows = [_root(rng, species) for species in rng.permutation(v.SIZES[v.FAMILY] * v.SIZES[v.PART])]
+    rng, habits = generator(world.seed, 101), world.habits
+    rows = [_root(habits, rng, species) for species in rng.permutation(v.SIZES[v.FAMILY] * v.SIZES[v.PART])]
     seen = {tuple(r) for r in rows}
-    while len(rows) < CONCEPTS:
-        child = _changed(rng, rows[rng.integers(len(rows))])
+    while len(rows) < world.concepts:
+        child = changed(habits, rng, rows[rng.integers(len(rows))])
         if tuple(child) not in seen:
             seen.add(tuple(child))
             rows.append(child)
@@ -36,24 +31,24 @@ def grow(world_seed: int) -> np.ndarray:
     return concepts
 
 
-def _root(rng: np.random.Generator, species: int) -> list[int]:
+def _root(habits: Habits, rng: np.random.Generator, species: int) -> list[int]:
     row = [int(rng.integers(size)) for size in v.SIZES]
     row[v.FAMILY], row[v.PART] = divmod(int(species), v.SIZES[v.PART])
-    row[v.COUNT] = int(rng.choice(len(COUNT_SHARES), p=COUNT_SHARES))
-    if rng.random() >= SECOND_SHARE:
+    row[v.COUNT] = int(rng.choice(v.SIZES[v.COUNT], p=habits.count_shares))
+    if rng.random() >= habits.second_share:
         row[v.SECOND_FAMILY :] = [v.ABSENT] * 4
     return _legal(rng, row)
 
 
-def _changed(rng: np.random.Generator, parent: list[int]) -> list[int]:
-    """A copy that differs in one attribute; gaining or losing the second object is one such change."""
+def changed(habits: Habits, rng: np.random.Generator, parent: list[int]) -> list[int]:
+    """Returns a copy that differs in one attribute; gaining or losing the second object is one such change."""
     row, has_second = list(parent), parent[v.RELATION] != v.ABSENT
-    if rng.random() < SECOND_CHANGE:
-        if has_second != (rng.random() < SECOND_SHARE):
+    if rng.random() < habits.second_change:
+        if has_second != (rng.random() < habits.second_share):
             row[v.SECOND_FAMILY :] = [v.ABSENT] * 4 if has_second else [int(rng.integers(size)) for size in v.SIZES[v.SECOND_FAMILY :]]
         return _legal(rng, row)
     which = int(rng.integers(v.RELATION + 1 if has_second else v.SECOND_FAMILY))
-    row[which] = int(rng.choice(len(COUNT_SHARES), p=COUNT_SHARES)) if which == v.COUNT else int(rng.integers(v.SIZES[which]))
+    row[which] = int(rng.choice(v.SIZES[v.COUNT], p=habits.count_shares)) if which == v.COUNT else int(rng.integers(v.SIZES[which]))
     return _legal(rng, row)
 
 
@@ -68,15 +63,15 @@ def _legal(rng: np.random.Generator, row: list[int]) -> list[int]:
     return row
 
 
-@functools.lru_cache(maxsize=1)
-def cumulative() -> np.ndarray:
-    """Returns the cumulative frequencies of the concepts, [CONCEPTS]."""
-    frequency = (np.arange(CONCEPTS) + ZIPF_OFFSET) ** -ZIPF_POWER
+@functools.lru_cache(maxsize=8)
+def cumulative(world: World) -> np.ndarray:
+    """Returns the cumulative frequencies of the concepts, [world.concepts]."""
+    frequency = (np.arange(world.concepts) + world.habits.zipf_offset) ** -world.habits.zipf_power
     total = np.cumsum(frequency / frequency.sum())
     total.setflags(write=False)
     return total
 
 
-def drawn(u: np.ndarray | float) -> np.ndarray:
+def drawn(world: World, u: np.ndarray | float) -> np.ndarray:
     """Returns the concept ids for uniform numbers in [0, 1)."""
-    return np.minimum(np.searchsorted(cumulative(), u, side="right"), CONCEPTS - 1)
+    return np.minimum(np.searchsorted(cumulative(world), u, side="right"), world.concepts - 1)

@@ -9,6 +9,7 @@ from helip.config import GeneratedCorpus
 from helip.data.parallel import each
 from helip.data.tars import write
 from helip.synthetic.scenes import pair
+from helip.synthetic.world import world_of
 
 TRUTH = "truth.npz"
 _FIELDS = {"concept": np.int32, "attributes": np.int8, "caption_attributes": np.int8, "named": np.bool_, "mismatched": np.bool_}
@@ -27,7 +28,8 @@ def render_corpus(declaration: GeneratedCorpus, folder: Path, workers: int = 1) 
 def _render_shard(declaration: GeneratedCorpus, job: tuple[Path, int]) -> dict[str, np.ndarray]:
     path, start = job
     indices = range(start, min(start + declaration.samples_per_shard, declaration.size))
-    pairs = [pair(declaration.world_seed, declaration.seed, i, declaration.image_size, declaration.mismatched) for i in indices]
+    d, world = declaration, world_of(declaration)
+    pairs = [pair(world, d.seed, i, d.image_size, d.mismatched, d.near) for i in indices]
     files = (
         (f"{i:09d}.{ext}", data)
         for i, p in zip(indices, pairs, strict=True)

@@ -7,9 +7,11 @@ import math
 import numpy as np
 from PIL import Image
 
+from helip.synthetic import grounds
 from helip.synthetic import vocabulary as v
 from helip.synthetic.concepts import generator
-from helip.synthetic.shapes import template
+from helip.synthetic.templates import template
+from helip.synthetic.world import HABITS, Kind, World
 
 PLAIN = 0
 # Units: half the image's side. (x, y, radius) of the main objects by their count, alone and beside a second object. A body fills
@@ -19,13 +21,13 @@ _WITH = (((0, 0, 0.7),), ((-0.32, 0, 0.5), (0.32, 0, 0.5)), ((-0.34, 0.32, 0.42)
 _BESIDE = ((0, 1), (0, -1), (-1, 0), (1, 0))  # main above, below, left of, right of the second: where the second lies
 
 
-def render(row: np.ndarray, size: int, rng: np.random.Generator) -> np.ndarray:
+def render(world: World, row: np.ndarray, size: int, rng: np.random.Generator) -> np.ndarray:
     """Returns the image [size, size, 3] uint8 of a scene's attributes [11]."""
-    pixels = _ground(int(row[v.BACKGROUND]), size, rng)
+    pixels = _ground(world.kind, int(row[v.BACKGROUND]), size, rng)
     light = 1 + 0.16 * (rng.random(4, np.float32) - 0.5)
     for family, part, texture, colour, accent, x, y, radius in _objects(row, rng):
-        shape = _posed(template(family, part, texture, _fine(size)), size, x, y, radius, (rng.random() - 0.5) * 0.5)
-        pixels = _painted(pixels, shape, colour, accent)
+        shape = _posed(template(world.kind, family, part, texture, _fine(size)), size, x, y, radius, (rng.random() - 0.5) * 0.5)
+        pixels = _painted(pixels, shape, _paints(world.kind, colour, accent))
     pixels = pixels * (light[:3] * light[3]) + _noise(size, rng)
     return np.clip(pixels, 0, 255).astype(np.uint8)
 
@@ -71,15 +73,15 @@ def _posed(shape: Image.Image, size: int, x: float, y: float, radius: float, tur
 
 
 @functools.cache
-def _paints(colour: int, accent: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    main, second = (np.array(v.COLOURS_RGB[c], np.float32) for c in (colour, accent))
+def _paints(kind: Kind, colour: int, accent: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    main, second = (np.array(HABITS[kind].words.rgb[c], np.float32) for c in (colour, accent))
     dark = np.array((18, 18, 22), np.float32)
     outline = np.array((205, 205, 205), np.float32) if main.sum() < 240 else dark
     return main, second - main, outline
 
 
-def _painted(under: np.ndarray, shape: np.ndarray, colour: int, accent: int) -> np.ndarray:
-    main, difference, outline = _paints(colour, accent)
+def _painted(under: np.ndarray, shape: np.ndarray, paints: tuple[np.ndarray, np.ndarray, np.ndarray]) -> np.ndarray:
+    main, difference, outline = paints
     inside = main + shape[..., 1:2] * difference
     inside += shape[..., 2:3] * (outline - inside)
     return under + shape[..., :1] * (inside - under)
@@ -96,37 +98,8 @@ def _noise_tile(size: int) -> np.ndarray:
     return generator(7001, size).standard_normal((8 * size, 8 * size, 3), np.float32) * 5
 
 
-def _ground(background: int, size: int, rng: np.random.Generator) -> np.ndarray:
+def _ground(kind: Kind, background: int, size: int, rng: np.random.Generator) -> np.ndarray:
     """[size, size, 3] float32: a random piece of the background's large picture."""
-    tile = _ground_tile(background, size)
+    tile = grounds.tile(kind, background, size)
     a, b = rng.integers(0, len(tile) - size, 2)
     return tile[a : a + size, b : b + size]
-
-
-@functools.lru_cache(maxsize=32)
-def _ground_tile(background: int, size: int) -> np.ndarray:
-    """[4 size, 4 size, 3]: muted colours, each with its own pattern at the scale of 32 pixels an image."""
-    rng, side = generator(7002, background, size), 4 * size
-    y, x = np.mgrid[0:side, 0:side].astype(np.float32) * (32 / size)
-    rough = rng.standard_normal((side, side), np.float32)
-    slow = 2 * np.sin(0.11 * x + 1.3 * np.sin(0.07 * y)) + 2 * np.cos(0.09 * y + np.sin(0.05 * x))
-    match background:
-        case 0:  # grass: vertical blades
-            base, shade = (112, 168, 96), 12 * np.sin(2.4 * x + np.sin(0.9 * y)) + 8 * rough
-        case 1:  # sand: fine grain
-            base, shade = (214, 190, 142), 13 * rough + 3 * slow
-        case 2:  # snow
-            base, shade = (226, 234, 242), 4 * slow + 3 * rough
-        case 3:  # water: horizontal waves
-            base, shade = (112, 166, 196), 15 * np.sin(1.05 * y + 1.5 * np.sin(0.35 * x))
-        case 4:  # night: dark with stars
-            base, shade = (38, 40, 72), 190 * (rng.random((side, side)) > 0.975) + 2 * rough
-        case 5:  # bricks and mortar
-            row = np.floor(y / 5)
-            mortar = (y % 5 < 1) | ((x + 4.5 * (row % 2)) % 9 < 1)
-            base, shade = (158, 96, 84), 55 * mortar + 5 * rough
-        case 6:  # wood: planks with vertical seams
-            base, shade = (170, 132, 92), 9 * np.sin(0.8 * x + 1.2 * np.sin(0.12 * y)) - 48 * (x % 10 < 1) + 3 * rough
-        case _:  # fog: flat grey
-            base, shade = (172, 172, 176), 7 * slow
-    return (np.array(base, np.float32) + np.asarray(shade, np.float32)[..., None]).astype(np.float32)

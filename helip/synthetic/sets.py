@@ -13,19 +13,20 @@ import numpy as np
 from helip.errors import HelipError
 from helip.synthetic import vocabulary as v
 from helip.synthetic.captions import choose_named, describe, true_of
-from helip.synthetic.concepts import CONCEPTS, drawn, generator, grow
+from helip.synthetic.concepts import drawn, generator, grow
 from helip.synthetic.render import encode, render
 from helip.synthetic.scenes import EVALUATION
+from helip.synthetic.world import World
 
 CLASSIFICATION = ("imagenet", "cifar10", "cifar100", "caltech101", "food101", "sun397", "flowers102", "cub", "cars", "aircraft")
 CAPTIONS = {"mscoco": (5, 3), "flickr30k": (5, 5)}  # captions per image, attributes each names at least
-TEMPLATES = ("a photo of a {c}", "a picture of a {c}", "an image of a {c}", "{c}")
 
 
 @dataclass(frozen=True)
 class Analogue:
     """A classification set: each class is a partial scene, the values [11] where `says` [11] and free elsewhere."""
 
+    world: World
     values: np.ndarray  # [classes, 11]
     says: np.ndarray  # [classes, 11] bool
 
@@ -34,65 +35,65 @@ class Analogue:
         """The names of the classes; the templates bring the article of a single object."""
         says = self.says.copy()
         says[:, v.COUNT] &= self.values[:, v.COUNT] > 0
-        return [describe(values, named) for values, named in zip(self.values, says, strict=True)]
+        return [describe(self.world, values, named) for values, named in zip(self.values, says, strict=True)]
 
 
-def analogue(name: str, world_seed: int) -> Analogue:
+def analogue(name: str, world: World) -> Analogue:
     """Returns the classes of one of CLASSIFICATION. Raises HelipError for any other name."""
-    kind = {"food101": "fruit", "flowers102": "flower", "cub": "bird", "cars": "car", "aircraft": "aircraft"}.get(name)
-    family = [v.FAMILY_NAMES.index(kind)] if kind else []
+    kind = world.words.kinds.get(name)
+    family = [world.words.family_names.index(kind)] if kind else []
     match name:
         case "imagenet":  # fine-grained concepts
-            return _concepts(world_seed, 200)
+            return _concepts(world, 200)
         case "cifar10":  # ten families
-            return _grid({v.FAMILY: range(10)})
+            return _grid(world, {v.FAMILY: range(10)})
         case "cifar100":  # the 72 species
-            return _grid({v.FAMILY: range(v.SIZES[v.FAMILY]), v.PART: range(v.SIZES[v.PART])})
+            return _grid(world, {v.FAMILY: range(v.SIZES[v.FAMILY]), v.PART: range(v.SIZES[v.PART])})
         case "caltech101":  # family x texture: 96
-            return _grid({v.FAMILY: range(v.SIZES[v.FAMILY]), v.TEXTURE: range(v.SIZES[v.TEXTURE])})
+            return _grid(world, {v.FAMILY: range(v.SIZES[v.FAMILY]), v.TEXTURE: range(v.SIZES[v.TEXTURE])})
         case "food101":  # species x colour: 60
-            return _grid({v.FAMILY: family, v.PART: range(v.SIZES[v.PART]), v.COLOUR: range(v.SIZES[v.COLOUR])})
+            return _grid(world, {v.FAMILY: family, v.PART: range(v.SIZES[v.PART]), v.COLOUR: range(v.SIZES[v.COLOUR])})
         case "sun397":  # place x family: 96
-            return _grid({v.BACKGROUND: range(v.SIZES[v.BACKGROUND]), v.FAMILY: range(v.SIZES[v.FAMILY])})
+            return _grid(world, {v.BACKGROUND: range(v.SIZES[v.BACKGROUND]), v.FAMILY: range(v.SIZES[v.FAMILY])})
         case "flowers102":  # species x texture: 48
-            return _grid({v.FAMILY: family, v.PART: range(v.SIZES[v.PART]), v.TEXTURE: range(v.SIZES[v.TEXTURE])})
+            return _grid(world, {v.FAMILY: family, v.PART: range(v.SIZES[v.PART]), v.TEXTURE: range(v.SIZES[v.TEXTURE])})
         case "cub":  # attribute binding: which colour is the body's and which the markings': 90
-            return _grid({v.FAMILY: family, v.COLOUR: range(v.SIZES[v.COLOUR]), v.ACCENT: range(v.SIZES[v.ACCENT])})
+            return _grid(world, {v.FAMILY: family, v.COLOUR: range(v.SIZES[v.COLOUR]), v.ACCENT: range(v.SIZES[v.ACCENT])})
         case "cars":  # texture x colour: 80
-            return _grid({v.FAMILY: family, v.TEXTURE: range(v.SIZES[v.TEXTURE]), v.COLOUR: range(v.SIZES[v.COLOUR])})
-        case "aircraft":  # species within one family: 6
-            return _grid({v.FAMILY: family, v.PART: range(v.SIZES[v.PART])})
+            return _grid(world, {v.FAMILY: family, v.TEXTURE: range(v.SIZES[v.TEXTURE]), v.COLOUR: range(v.SIZES[v.COLOUR])})
+        case "aircraft":  # species within one family, and place: 48
+            return _grid(world, {v.FAMILY: family, v.PART: range(v.SIZES[v.PART]), v.BACKGROUND: range(v.SIZES[v.BACKGROUND])})
     known = ", ".join((*CLASSIFICATION, *CAPTIONS))
     raise HelipError(f"evaluation -> {name}: the generated world has no analogue of that name; it has {known}")
 
 
-def _grid(choices: dict[int, range | list[int]]) -> Analogue:
+def _grid(world: World, choices: dict[int, range | list[int]]) -> Analogue:
     rows = [c for c in itertools.product(*choices.values()) if not _clashes(dict(zip(choices, c, strict=True)))]
     values, says = np.zeros((len(rows), len(v.ATTRIBUTES)), np.int8), np.zeros((len(rows), len(v.ATTRIBUTES)), bool)
     for attribute, column in zip(choices, zip(*rows, strict=True), strict=True):
         values[:, attribute], says[:, attribute] = column, True
-    return Analogue(values, says)
+    return Analogue(world, values, says)
 
 
 def _clashes(values: dict[int, int]) -> bool:
     return v.COLOUR in values and values[v.COLOUR] == values.get(v.ACCENT)
 
 
-def _concepts(world_seed: int, classes: int) -> Analogue:
+def _concepts(world: World, classes: int) -> Analogue:
     """Concepts of all frequencies; one that only adds a second object to another is left out, as it would fit both names."""
     concepts = np.empty((0, len(v.ATTRIBUTES)), np.int8)
-    for row in grow(world_seed)[generator(EVALUATION, world_seed, 301).permutation(CONCEPTS)]:
+    for row in grow(world)[generator(EVALUATION, world.seed, 301).permutation(world.concepts)]:
         if not (true_of(row, row != v.ABSENT, concepts) | true_of(concepts, concepts != v.ABSENT, row)).any():
             concepts = np.concatenate([concepts, row[None]])
         if len(concepts) == classes:
             break
-    return Analogue(concepts, concepts != v.ABSENT)
+    return Analogue(world, concepts, concepts != v.ABSENT)
 
 
-def show(one: Analogue, label: int, world_seed: int, rng: np.random.Generator) -> np.ndarray:
+def show(one: Analogue, label: int, rng: np.random.Generator) -> np.ndarray:
     """Returns [11] a scene of that class: a concept of the world with the class's values put in."""
-    says, values = one.says[label], one.values[label]
-    row = grow(world_seed)[int(drawn(rng.random()))].copy()
+    world, says, values = one.world, one.says[label], one.values[label]
+    row = grow(world)[int(drawn(world, rng.random()))].copy()
     row[says] = values[says]
     if says[v.FAMILY] and not says[v.SECOND_FAMILY] and says.sum() > len(v.ATTRIBUTES) // 2:
         row[v.SECOND_FAMILY :] = v.ABSENT  # a class that says all there is has no second object
@@ -105,22 +106,22 @@ def show(one: Analogue, label: int, world_seed: int, rng: np.random.Generator) -
     return row
 
 
-def labelled(name: str, world_seed: int, seed: int, split: str, items: int, image_size: int):
+def labelled(name: str, world: World, seed: int, split: str, items: int, image_size: int):
     """Yields (PNG bytes, class) of each item; classes take turns, so that all have as many items."""
-    one = analogue(name, world_seed)
+    one = analogue(name, world)
     for i in range(items):
-        rng = generator(EVALUATION, world_seed, seed, zlib.crc32(f"{name}/{split}".encode()), i)
+        rng = generator(EVALUATION, world.seed, seed, zlib.crc32(f"{name}/{split}".encode()), i)
         label = i % len(one.values)
-        yield encode(render(show(one, label, world_seed, rng), image_size, rng)), label
+        yield encode(render(world, show(one, label, rng), image_size, rng)), label
 
 
-def captioned(name: str, world_seed: int, seed: int, items: int, image_size: int):
+def captioned(name: str, world: World, seed: int, items: int, image_size: int):
     """Yields (PNG bytes, captions) of each item, each of another concept while there are enough of them."""
     captions, least = CAPTIONS[name]
     tag = zlib.crc32(name.encode())
-    order = generator(EVALUATION, world_seed, seed, tag).permutation(CONCEPTS)
+    order = generator(EVALUATION, world.seed, seed, tag).permutation(world.concepts)
     for i in range(items):
-        rng = generator(EVALUATION, world_seed, seed, tag, i)
-        row = grow(world_seed)[order[i % CONCEPTS]]
-        texts = [describe(row, choose_named(rng, row, least), rng) for _ in range(captions)]
-        yield encode(render(row, image_size, rng)), texts
+        rng = generator(EVALUATION, world.seed, seed, tag, i)
+        row = grow(world)[order[i % world.concepts]]
+        texts = [describe(world, row, choose_named(world, rng, row, least), rng) for _ in range(captions)]
+        yield encode(render(world, row, image_size, rng)), texts

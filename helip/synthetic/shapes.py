@@ -1,49 +1,16 @@
-"""Silhouettes, parts and textures of the objects, as masks that rendering scales, turns and colours."""
+"""Silhouettes, parts and textures of the first world's objects."""
 
-import functools
 import math
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFilter
+from PIL import Image
+from scipy.ndimage import minimum_filter
 
-from helip.synthetic import vocabulary as v
-
-FINE = 2  # drawn at this many times the size, then averaged: smooth edges
-Draw = ImageDraw.ImageDraw
+from helip.synthetic.canvas import Canvas, odd, star
 
 
-class _Canvas:
-    """A square mask of [-1, 1] x [-1, 1], y downwards."""
-
-    def __init__(self, size: int):
-        self.size = size
-        self.image = Image.new("L", (size, size), 0)
-        self._draw = ImageDraw.Draw(self.image)
-
-    def _px(self, points):
-        return [((x + 1) * self.size / 2, (y + 1) * self.size / 2) for x, y in points]
-
-    def polygon(self, points, fill=255):
-        self._draw.polygon(self._px(points), fill=fill)
-
-    def box(self, x0, y0, x1, y1, fill=255):
-        self._draw.rectangle(self._px([(x0, y0), (x1, y1)]), fill=fill)
-
-    def ellipse(self, x, y, rx, ry=None, fill=255):
-        ry = rx if ry is None else ry
-        self._draw.ellipse(self._px([(x - rx, y - ry), (x + rx, y + ry)]), fill=fill)
-
-    def array(self) -> np.ndarray:
-        return np.asarray(self.image, np.float32) / 255
-
-
-def _star(points: int, outer: float, inner: float) -> list[tuple[float, float]]:
-    turn = [math.pi * (i / points - 0.5) for i in range(2 * points)]
-    return [((inner if i % 2 else outer) * math.cos(t), (inner if i % 2 else outer) * math.sin(t)) for i, t in enumerate(turn)]
-
-
-def _body(family: str, c: _Canvas) -> None:
-    """Bodies stay within 0.68 of the centre: parts need the rest."""
+def body(family: str, c: Canvas) -> None:
+    """Draws a family. Bodies stay within 0.68 of the centre: parts need the rest."""
     match family:
         case "bird":  # a crescent
             c.ellipse(0, 0, 0.68)
@@ -78,11 +45,12 @@ def _body(family: str, c: _Canvas) -> None:
         case "instrument":  # an hourglass
             c.polygon([(-0.6, -0.68), (0.6, -0.68), (0.12, 0), (0.6, 0.68), (-0.6, 0.68), (-0.12, 0)])
         case "insect":  # a five-pointed star
-            c.polygon(_star(5, 0.78, 0.34))
+            c.polygon(star(5, 0.78, 0.34))
 
 
-def _part(part: str, c: _Canvas) -> None:
-    match part:
+def part(name: str, c: Canvas) -> None:
+    """Draws the part that makes a species of a family."""
+    match name:
         case "ears":
             c.ellipse(-0.48, -0.66, 0.27)
             c.ellipse(0.48, -0.66, 0.27)
@@ -101,11 +69,11 @@ def _part(part: str, c: _Canvas) -> None:
             c.polygon([(0.4, 0), (0.97, -0.42), (0.97, 0.42)])
 
 
-def _texture(texture: str, body: Image.Image) -> np.ndarray:
-    """[S, S] in [0, 1]: where the accent colour covers the body."""
-    size = body.width
+def texture(name: str, mask: Image.Image) -> np.ndarray:
+    """Returns [S, S] in [0, 1]: where the accent colour covers the body, whose mask is given."""
+    size = mask.width
     y, x = np.mgrid[0:size, 0:size].astype(np.float32) * (2 / size) - 1
-    match texture:
+    match name:
         case "plain":
             return np.zeros((size, size), np.float32)
         case "striped":
@@ -122,27 +90,5 @@ def _texture(texture: str, body: Image.Image) -> np.ndarray:
         case "shaded":
             return np.clip(0.5 + y / 1.1, 0, 1)
         case "bordered":
-            inner = np.asarray(body.filter(ImageFilter.MinFilter(_odd(0.15 * size))), np.float32) / 255
-            return 1 - inner
-    raise ValueError(f"there is no texture '{texture}'")
-
-
-def _odd(width: float) -> int:
-    return max(3, int(width) // 2 * 2 + 1)
-
-
-@functools.lru_cache(maxsize=2048)
-def template(family: int, part: int, texture: int, size: int) -> Image.Image:
-    """Returns an RGB image of `size` pixels a side whose bands are masks: all of the object, its accent colour, its outline."""
-    body, extra = _Canvas(size * FINE), _Canvas(size * FINE)
-    _body(v.FAMILY_NAMES[family], body)
-    _part(v.PARTS[part], extra)
-    edge = _odd(0.075 * body.size)
-    part_mask, body_mask = extra.array(), body.array()
-    both = np.maximum(part_mask, body_mask)
-    grown = np.asarray(Image.fromarray((both * 255).astype(np.uint8)).filter(ImageFilter.MaxFilter(edge)), np.float32) / 255
-    seam = np.asarray(extra.image.filter(ImageFilter.MaxFilter(edge)), np.float32) / 255 - part_mask  # a part stands out from its body
-    accent = np.where(part_mask > 0, 1, _texture(v.TEXTURES[texture][0], body.image) * body_mask)
-    outline = np.maximum(grown - both, np.clip(seam, 0, 1) * body_mask)
-    bands = np.stack([grown, accent, outline], -1)
-    return Image.fromarray((bands * 255).astype(np.uint8)).resize((size, size), Image.Resampling.BOX)
+            return 1 - minimum_filter(np.asarray(mask), odd(0.15 * size), mode="nearest").astype(np.float32) / 255
+    raise ValueError(f"there is no texture '{name}'")

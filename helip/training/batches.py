@@ -24,6 +24,7 @@ from helip.training.sampler import BatchPlan
 # This process's rows on its device: images, a list of [b, 3, H, W] a view; tokens [b, L]; sample_seeds [b]; with role negatives also
 # captions [b, P, L], those that a row brings beside the batch.
 Inputs = dict[str, Any]
+NO_ROOM = ("Bus error", "shared memory", "No space left on device")  # in torch's words for a loader process without shared memory
 CACHE_BYTES = 2**30  # of decoded images kept by a process that loads its own batches
 
 
@@ -173,8 +174,11 @@ def _raising(loader: DataLoader) -> Iterator[tuple[BatchPlan, Loaded]]:
     except RuntimeError as error:
         if "DataLoader worker" not in str(error):
             raise
-        why = "a loader process was killed, most likely for want of memory"
-        raise HelipError(f"{why}: give the job more, or use fewer loader processes (--workers)") from error
+        remedy = "or use fewer loader processes (--workers)"
+        if any(words in f"{error} {error.__cause__}" for words in NO_ROOM):
+            why = "a loader process found no room in /dev/shm, through which it passes batches"
+            raise HelipError(f"{why}: enlarge it (docker run --shm-size 8g), {remedy}") from error
+        raise HelipError(f"a loader process was killed, most likely for want of memory: give the job more, {remedy}") from error
 
 
 def _quiet(worker: int) -> None:

@@ -193,7 +193,9 @@ class Trainer:
         rows: Dataset
         to_device: Callable[[Loaded], Inputs]
         if job.features is not None:
-            rows, to_device = TrunkDataset(job.features, job.recipe.augmentation, world.rank, world.size), RowsToDevice(world.device)
+            asked = self.objective.augmentations
+            rows = TrunkDataset(job.features, job.recipe.augmentation, world.rank, world.size, asked)
+            to_device = RowsToDevice(world.device)
         else:
             rows = PairDataset(job.corpus, clip.tokenize, clip.image_size, wanted, world.rank, world.size, cache, trim)
             to_device = ToDevice(world.device, clip.preprocess["mean"], clip.preprocess["std"], wanted)

@@ -46,7 +46,7 @@ WRONG = {
     "that `helip refine` had",
     "refine --model x@y --data z": "helip refine: --out is missing: the folder to make, with everything in it; see `helip refine --help`",
     "refine --model here/none --data z --out o": "helip refine: --model here/none: is not there; write NAME@TAG "
-    "(ViT-B-32@laion2b_s34b_b79k), NAME@FILE, hf-hub:ORG/NAME, or a folder of open_clip or of a Hugging Face CLIPModel",
+    "(ViT-B-32@laion2b_s34b_b79k), NAME@FILE, hf-hub:ORG/NAME, or a folder of open_clip, CLIPModel or SiglipModel",
     "refine --model x@y --data z --out o --learning-rate 0": "helip refine: --learning-rate: Input should be greater than 0",
     "refine --model x@y --data z --out o --epochs 1 --steps 2": "helip refine: --steps: give either epochs or steps",
     "report": "helip report: STUDY is missing: a study of experiments/studies, without .yaml; see `helip report --help`",
@@ -72,7 +72,7 @@ def test_alone_it_shows_the_ten_that_matter_and_what_is_next(capsys):
     assert shown == [name for name in (*OWN, *GRAPH) if name in FIRST] and len(shown) == 10
     assert groups[1] - groups[0] == 2 + sum(name in OWN for name in shown)
     assert f"helip --help lists all {len(COMMANDS)} commands" in lines
-    assert lines[-2].startswith("next: make table1") and lines[-1].strip().startswith("helip refine --help")
+    assert lines[-2].startswith("next: helip demo") and lines[-1].strip().startswith("helip refine --help")
 
 
 def test_a_file_that_the_system_refuses_is_one_sentence(monkeypatch, capsys):

@@ -8,7 +8,7 @@ from helip.config import StudyConfig
 from helip.config.reading import read_yaml, validate
 from helip.errors import HelipError
 
-LIBRARIES = "timm, torchvision, open_clip, sentence_transformers, simclr, run"
+LIBRARIES = "timm, torchvision, open_clip, sentence_transformers, simclr, run, trunk"
 
 
 @pytest.fixture(scope="module")

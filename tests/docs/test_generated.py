@@ -4,6 +4,8 @@ import csv
 import json
 import re
 import tomllib
+from types import SimpleNamespace
+from urllib.parse import unquote
 
 import pytest
 import yaml
@@ -14,7 +16,18 @@ from helip.cli import COMMANDS, _class
 from helip.cli.command import groups_of
 from helip.errors import HelipError
 from helip.stages import STAGES
-from tools import layers, mlflow_screenshots, photographs_tables, pipeline, questions_tables, reference, results_tables, screenshots
+from tools import (
+    browser,
+    layers,
+    mlflow_screenshots,
+    photographs_tables,
+    pipeline,
+    questions_tables,
+    reference,
+    results_tables,
+    screenshots,
+    second_world,
+)
 from tools.fields import config_models, facts_of
 from tools.markdown_tables import cell, tables_of
 
@@ -55,7 +68,7 @@ def test_tables_of_results_are_current(project, page):
 
 def test_gains_are_those_of_the_results_page():
     row = next(line for line in results_tables.gains().splitlines() if line.startswith("| HELIP, as the paper prints it"))
-    (measured,) = [r["6 corpora"] for table in tables_of(results_tables.MINIATURE) for r in table if r.get("Refinement") == "HELIP"]
+    (measured,) = [r["6 corpora"] for table in tables_of(results_tables.FROM_NOTHING) for r in table if r.get("Refinement") == "HELIP"]
     assert f"| {measured} |".replace("-", "−") in row and re.search(r"\[[+−]\d\.\d\d, [+−]\d\.\d\d\]", measured.replace("-", "−"))
 
 
@@ -80,6 +93,27 @@ def test_what_pages_say_of_photographs_is_what_was_measured():
     assert all(rows[f"clean_{arm}", retrieval]["ci_low"] < 0 < rows[f"clean_{arm}", retrieval]["ci_high"] for arm in ("helip", "ridge"))
 
 
+def test_the_page_says_of_the_other_arms_what_was_measured():
+    """The sentences under "The other arms" of results/photographs.md."""
+    with open(photographs_tables.FOREIGN, newline="") as file:
+        pooled = [row for row in csv.DictReader(file) if row["corpora"] == "3" and row["arm"] != "contrast"]
+    rows = {(row["method"], row["column"]): [float(row[f"delta{end}"]) for end in ("", "_ci_low", "_ci_high")] for row in pooled}
+    t2i, i2t, cifar10 = photographs_tables.COLUMNS.values()
+    gain = {key: effect for key, (effect, _, _) in rows.items() if key[0] != "control"}
+    truth, soft, mixed = "bound: true removal of the swapped", "ridge, drawn in proportion", "ridge + CLIP score, 25 % dropped"
+    assert all(gain[score, c] <= gain["HELIP", c] for score in ("s-CLIPLoss", "CLIP score") for c in (t2i, i2t, cifar10))
+    assert gain["HELIP", t2i] < gain["LEMoN, untuned", t2i] < gain["neighbour agreement", t2i]
+    best = [max((value, method) for (method, column), value in gain.items() if column == c)[1] for c in (cifar10, i2t)]
+    assert best == [soft, mixed]
+    for method, column in ((soft, cifar10), (mixed, i2t)):
+        assert gain[method, column] > gain[truth, column] and rows[method, column][1] < rows[truth, column][2]
+    for method in ("IM", "TM", "random pairs"):
+        assert all(rows[method, column][1] < 0 < rows[method, column][2] for column in (t2i, i2t, cifar10))
+    assert all(abs(gain["HELIP, gamma 0", c] - gain["HELIP", c]) < 0.06 for c in (t2i, i2t, cifar10))
+    assert all(0 < gain["HELIP, margin on scaled logits", c] - gain["HELIP", c] < 0.25 for c in (t2i, i2t, cifar10))
+    assert all(rows["HN-NCE", column][2] < 0 for column in (i2t, cifar10))
+
+
 def test_the_readme_says_how_much_more_ridge_gains(project):
     with open(photographs_tables.CONTRASTS, newline="") as file:
         effects = {(row["contrast"], row["metric"]): float(row["effect"]) for row in csv.DictReader(file)}
@@ -87,6 +121,28 @@ def test_the_readme_says_how_much_more_ridge_gains(project):
     ratios = [effect / effects[f"{kind}_helip", m] for kind in kinds for (name, m), effect in effects.items() if name == f"{kind}_ridge"]
     assert len(ratios) == 12
     assert f"gains {min(ratios):.1f} to {max(ratios):.1f} times as much" in " ".join((project / "README.md").read_text().split())
+
+
+def test_what_the_second_world_page_says_is_what_was_measured():
+    with open(second_world.CONTRASTS, newline="") as file:
+        rows = {
+            (r["contrast"], r["metric"].split(".", 1)[1] if "recall" in r["metric"] else r["metric"].split(".")[0]): r
+            for r in csv.DictReader(file)
+        }
+    of = {arm: {m: {k: float(r[k]) for k in ("effect", "ci_low", "p_holm", "against_value")} for (a, m), r in rows.items() if a == arm}
+          for arm in second_world.ARMS.values()}  # fmt: skip
+    assert all(len(metrics) == 4 for metrics in of.values()) and len(rows) == 20
+    assert all(r["p_holm"] < 0.05 for r in of["true_removal"].values())
+    assert all(r["ci_low"] > 0 for r in of["helip_plus"].values()) and sum(r["p_holm"] < 0.05 for r in of["helip_plus"].values()) == 2
+    shares = [r["effect"] / of["true_removal"][metric]["effect"] for metric, r in of["helip_plus"].items()]
+    assert min(shares) >= 0.8 and max(shares) < 0.92
+    over = {metric for metric, r in of["helip_plus_over_helip"].items() if r["p_holm"] < 0.05}
+    assert over == {"retrieval.image_recall_at_1", "imagenet"}
+    assert all(r["p_holm"] > 0.05 for r in of["helip"].values())
+    controls = {metric: r["against_value"] for metric, r in of["helip_plus"].items()}
+    assert (
+        controls["cifar100"] > 6 * 100 / 72 and controls["imagenet"] > 6 * 0.5 and controls["retrieval.image_recall_at_1"] > 6 * 100 / 600
+    )
 
 
 def test_a_row_that_is_not_there_is_one_sentence(tmp_path):
@@ -166,12 +222,39 @@ def test_the_citation_is_of_this_version(project):
 
 
 def test_without_a_report_a_picture_is_refused_in_a_sentence(tmp_path, monkeypatch):
-    monkeypatch.setattr(screenshots.shutil, "which", lambda name: "/bin/true")
-    with pytest.raises(HelipError, match=r"report.html: is not there; make it with `snakemake .*report.html`"):
-        screenshots.main(tmp_path / "report.html")
-    monkeypatch.setattr(screenshots.shutil, "which", lambda name: None)
+    monkeypatch.setattr(browser.shutil, "which", lambda name: "/bin/true")
+    with pytest.raises(HelipError, match=r"miniature/report.html: is not there; make it with `snakemake .*report.html`$"):
+        screenshots.main(["--results", str(tmp_path)])
+    (tmp_path / "smoke").mkdir()
+    (tmp_path / "smoke" / "report.html").touch()
+    with pytest.raises(HelipError, match=r"or choose one of the studies that have one, as in `make screenshots STUDY=...`: smoke$"):
+        screenshots.main(["--results", str(tmp_path)])
+    monkeypatch.setattr(browser.shutil, "which", lambda name: None)
     with pytest.raises(HelipError, match="none of chromium, .* is on the PATH"):
-        screenshots.main(tmp_path / "report.html")
+        screenshots.main(["--results", str(tmp_path)])
+
+
+def test_mlflow_compares_helip_with_its_control():
+    def run(key, arm, control=None):
+        tags = {"helip.key": key, "helip.arm": arm} | ({"helip.control": control} if control else {})
+        return SimpleNamespace(data=SimpleNamespace(tags=tags), info=SimpleNamespace(run_id=f"id of {key}"))
+
+    stored = [
+        run("s/cc12m_start_helip", "helip", "cc12m_start_control"), run("s/a", "start"), run("s/plus", "helip", "a_control"),
+        run("s/a_control", "control", "a"),
+        run("s/a_helip", "helip", "a_control"), run("s/a_helip/seed0", "helip"),
+    ]  # fmt: skip
+    client = SimpleNamespace(
+        get_experiment_by_name=lambda name: SimpleNamespace(experiment_id="7"), search_runs=lambda experiments, tags, max_results: stored
+    )
+    pages = mlflow_screenshots.pages_of(client, "s", "http://host")
+    assert unquote(pages["compare"]) == (
+        'http://host/#/compare-runs?runs=["id of s/a_control", "id of s/a_helip"]&experiments=["7"]&workflowType=machine_learning'
+    )
+    assert pages["run"] == "http://host/#/experiments/7/runs/id of s/a_helip/seed0?workflowType=machine_learning"
+    stored[:] = [run("s/a", "start")]
+    with pytest.raises(HelipError, match="s: no run that is measured against a control is finished"):
+        mlflow_screenshots.pages_of(client, "s", "http://host")
 
 
 @pytest.mark.parametrize(("name", "width"), screenshots.WIDTHS.items())
@@ -184,4 +267,4 @@ def test_pictures_have_the_width_of_their_screen(project, name, width):
 def test_pictures_of_mlflow_have_the_width_of_a_phone(project, name):
     assert f"../images/mlflow-{name}-phone.png" in (project / "docs" / "howto" / "mlflow.md").read_text()
     with Image.open(project / "docs" / "images" / f"mlflow-{name}-phone.png") as picture:
-        assert picture.size == mlflow_screenshots.PHONE == (400, 900)
+        assert picture.size == mlflow_screenshots.SIZES["-phone"] == (400, 900)

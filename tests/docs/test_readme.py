@@ -13,10 +13,10 @@ from toys import RESNET, declaration, job, recipe
 
 from helip.cli import COMMANDS, _class, main
 from helip.cli.command import parse
-from helip.config import Encoder, GeneratedCorpus, Run
-from helip.config.reading import read_yaml
+from helip.config import GeneratedCorpus
 from helip.data.build import build_corpus
 from helip.models import loading
+from helip.study import Study
 from helip.training.distributed import DistributedContext
 from helip.training.loop import train
 
@@ -84,13 +84,17 @@ def test_files_that_a_page_links_to_are_there(project, page):
     assert not [link for link in local if not (path.parent / link).exists()]
 
 
-def test_the_ablation_is_a_run_and_the_encoder_a_binding(project, tmp_path):
+def test_the_ablation_and_its_encoder_are_written_as_shown(project, tmp_path):
     ablation, encoder = blocks(project / "README.md", "yaml")
-    (name,) = yaml.safe_load(ablation)
-    (tmp_path / "runs.yaml").write_text(ablation)
-    assert read_yaml(tmp_path / "runs.yaml", dict[str, Run])[name].base == "cc3m_clip_helip"
-    (tmp_path / "encoders.yaml").write_text(encoder)
-    assert read_yaml(tmp_path / "encoders.yaml", dict[str, Encoder])
+    shutil.copytree(project / "experiments", tmp_path / "experiments")
+    for part, written in {"paper/runs.yaml": ablation, "studies/miniature.yaml": encoder}.items():
+        (section,) = yaml.safe_load(written)
+        file = tmp_path / "experiments" / part
+        declared = file.read_text()
+        assert len(re.findall(rf"^{section}:$", declared, re.MULTILINE)) == 1
+        file.write_text(declared.replace(f"\n{section}:\n", "\n".join(["", f"{section}:", *written.splitlines()[1:], ""])))
+    added = Study("miniature", tmp_path / "experiments").run("cc3m_clip_helip_dinov2")
+    assert added.pairs is not None and added.pairs.image_encoder == "dinov2_vits14" and added.tables.keys() == {"table8"}
 
 
 def test_every_make_target_and_command_line_on_a_page_is_read(project):

@@ -18,10 +18,12 @@ from helip.io import file_digest
 from helip.synthetic import vocabulary as v
 from helip.synthetic.concepts import generator, grow
 from helip.synthetic.sets import CAPTIONS, CLASSIFICATION, analogue, labelled, show
+from helip.synthetic.world import World
 
 pytestmark = pytest.mark.filterwarnings("ignore:WebDataset.shardshuffle")  # CLIP benchmark leaves it unset
+WORLD = World()
 CLASSES = {"imagenet": 200, "cifar10": 10, "cifar100": 72, "caltech101": 96, "food101": 60, "sun397": 96, "flowers102": 48, "cub": 90,
-           "cars": 80, "aircraft": 6}  # fmt: skip
+           "cars": 80, "aircraft": 48}  # fmt: skip
 
 
 def _loaded(folder, split="test"):
@@ -83,9 +85,9 @@ def _bytes(image):
 
 @pytest.mark.parametrize("name", CLASSIFICATION)
 def test_scenes_show_their_class_and_are_legal(name):
-    one = analogue(name, 0)
+    one = analogue(name, WORLD)
     for label in range(len(one.values)):
-        row = show(one, label, 0, generator(label))
+        row = show(one, label, generator(label))
         assert (row[one.says[label]] == one.values[label][one.says[label]]).all()
         assert row[v.COLOUR] != row[v.ACCENT]
         if row[v.RELATION] != v.ABSENT:
@@ -95,25 +97,25 @@ def test_scenes_show_their_class_and_are_legal(name):
 
 @pytest.mark.parametrize("name", CLASSIFICATION)
 def test_no_image_fits_two_classes(name):
-    one = analogue(name, 0)
+    one = analogue(name, WORLD)
     for label in range(len(one.values)):
-        row = show(one, label, 0, generator(label, 1))
+        row = show(one, label, generator(label, 1))
         fits = (~one.says | (one.values == row)).all(1)
         assert np.flatnonzero(fits).tolist() == [label]
 
 
 def test_class_names_say_what_differs():
-    assert analogue("cifar100", 0).class_names[:3] == ["sparrow", "robin", "eagle"]
-    assert analogue("cub", 0).class_names[0] == "red bird with orange markings"
-    assert analogue("sun397", 0).class_names[0] == "bird on grass"
-    assert not any(n.startswith(("a ", "an ")) for n in analogue("imagenet", 0).class_names)
-    assert len(grow(0)) > len(analogue("imagenet", 0).values)
+    assert analogue("cifar100", WORLD).class_names[:3] == ["sparrow", "robin", "eagle"]
+    assert analogue("cub", WORLD).class_names[0] == "red bird with orange markings"
+    assert analogue("sun397", WORLD).class_names[0] == "bird on grass"
+    assert not any(n.startswith(("a ", "an ")) for n in analogue("imagenet", WORLD).class_names)
+    assert len(grow(WORLD)) > len(analogue("imagenet", WORLD).values)
 
 
 def test_labelled_images_are_those_in_the_archive(tmp_path):
     build_evaluation_set("aircraft", GeneratedSet(task="classification", items=8), tmp_path / "s")
     _, _, items = _loaded(tmp_path / "s")
-    for (image, label), (png, wanted) in zip(items, labelled("aircraft", 0, 1, "test", 8, 32), strict=True):
+    for (image, label), (png, wanted) in zip(items, labelled("aircraft", WORLD, 1, "test", 8, 32), strict=True):
         assert label == wanted
         assert _bytes(image) == _bytes(Image.open(io.BytesIO(png)))
 

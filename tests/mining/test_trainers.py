@@ -224,3 +224,28 @@ def test_sentence_transformers_trains_on_it(corpus, pairs, tmp_path):
         optimiser.step()
     assert values[-1] < values[0]
     assert Image.open(rows[0]["anchor"]).size == (16, 16) and COLOURS[0] in rows[0]["positive"]
+
+
+def test_the_trainer_of_sentence_transformers_reads_it(corpus, pairs, tmp_path, monkeypatch):
+    """What `helip export-data` prints as the next step: datasets opens the file, and the trainer takes its columns as tuples."""
+    library = pytest.importorskip("sentence_transformers", reason="sentence-transformers is not installed")
+    for name in ("accelerate", "datasets"):
+        pytest.importorskip(name, reason=f"{name} is not installed: pip install 'helip[trainers]'")
+    import datasets
+    from sentence_transformers.losses import MultipleNegativesRankingLoss
+
+    monkeypatch.chdir(tmp_path)
+    tuples(corpus, pairs, tmp_path / "out", "--negatives", "2")
+    clip = models.new(declaration(), ToyCorpus(), tmp_path / "tokenizer", 0)
+    write_clip_model(tmp_path / "start", clip, clip.model.state_dict(), "toy")
+    model = library.SentenceTransformer(str(tmp_path / "start"), device="cpu")
+    before = {name: w.clone() for name, w in model.state_dict().items()}
+    data = datasets.load_dataset("json", data_files=str(tmp_path / "out/train.jsonl"), split="train", cache_dir=str(tmp_path / "cache"))
+    assert data.column_names == ["anchor", "positive", "negative_1", "negative_2"]
+    arguments = library.SentenceTransformerTrainingArguments(
+        "trained", max_steps=3, per_device_train_batch_size=2, learning_rate=1e-2, report_to="none", logging_steps=1, save_strategy="no"
+    )
+    loss = MultipleNegativesRankingLoss(model)
+    library.SentenceTransformerTrainer(model, arguments, train_dataset=data, loss=loss).train()
+    moved = {name.rpartition("model.")[2].partition(".")[0] for name, w in model.state_dict().items() if not torch.equal(w, before[name])}
+    assert {"visual_projection", "text_projection"} <= moved

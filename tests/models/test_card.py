@@ -1,5 +1,7 @@
 """A model card says what was measured and no more, and the hub can read it; what is pushed names no machine."""
 
+import dataclasses
+
 import huggingface_hub
 import pytest
 import yaml
@@ -46,6 +48,12 @@ def test_a_card_says_what_was_measured():
     assert "- pairs: 8,000\n- held out: 1,000" in text
     assert "- Captions are English.\n- What the start learnt" in text
     assert huggingface_hub.ModelCard(card).data.license == "mit"
+
+
+def test_a_card_of_the_start_says_that_nothing_was_better():
+    card = model_card(dataclasses.replace(FACTS, arm="start"))
+    assert "`hf-hub:org/start` itself: no arm of its refinement (HELIP, arXiv 2305.05208) was better on validation." in card
+    assert "trained further" not in card
 
 
 def test_a_card_without_facts_makes_none_up():

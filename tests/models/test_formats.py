@@ -102,9 +102,9 @@ def test_transformers_resizes_as_the_start_does(tmp_path):
 
 def test_open_clip_gives_the_starts_features(tmp_path):
     folder = start(tmp_path / "start", quick_gelu=True)
-    write_formats(str(folder), tmp_path / "out", ("open_clip",), card="# a card\n")
+    write_formats(str(folder), tmp_path / "out", ("open_clip",), card=lambda form: f"# a card for {form}\n")
     assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["import.json", "open_clip"]
-    assert (tmp_path / "out/open_clip/README.md").read_text() == "# a card\n"
+    assert (tmp_path / "out/open_clip/README.md").read_text() == "# a card for open_clip\n"
     model, _, transform = open_clip.create_model_and_transforms(f"local-dir:{tmp_path / 'out/open_clip'}")
     tokens = open_clip.get_tokenizer(f"local-dir:{tmp_path / 'out/open_clip'}")(CAPTIONS)
     with torch.inference_mode():
@@ -138,7 +138,10 @@ def test_onnx_gives_the_starts_features(kind, tmp_path):
     ("config", "words"),
     [
         ({"vision_cfg": RESNET}, "its image tower is a ResNet, and transformers' CLIPModel has a ViT; export it for open_clip or onnx"),
-        ({"init_logit_bias": -10.0}, "has a logit_bias .sigmoid loss., and transformers' CLIPModel has none"),
+        (
+            {"init_logit_bias": -10.0},
+            "has a logit_bias, but not SigLIP's towers, so transformers has no such model; export it for onnx",
+        ),
         ({"vision_cfg": VIT | {"ls_init_value": 0.1}}, "vision_cfg.ls_init_value 0.1 has no counterpart in transformers' CLIPModel"),
     ],
 )

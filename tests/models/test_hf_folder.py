@@ -140,8 +140,11 @@ def test_on_the_hub(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"model_type": "siglip"}, r"model_type is siglip, .*hf-hub:timm/ViT-B-16-SigLIP"),
-        ({"model_type": "bert"}, r"model_type is bert, and only clip \(a CLIPModel\) is converted$"),
+        ({"model_type": "siglip2"}, r"model_type is siglip2, .*hf-hub:timm/ViT-B-16-SigLIP2"),
+        (
+            {"model_type": "bert"},
+            r"model_type is bert, and only clip \(a CLIPModel\) and siglip \(a SiglipModel\) are converted$",
+        ),
         ({"architectures": ["CLIPTextModel"]}, "holds a CLIPTextModel, one half of a model"),
         ({"vision_config": {"hidden_act": "relu"}}, "hidden_act is quick_gelu in the text tower and relu in the image tower"),
     ],

@@ -2,18 +2,25 @@
 
 import base64
 import io
+import json
 import re
 import shutil
 import subprocess
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 from test_request import SMALL
+from toys import ToyCorpus, declaration
 
 from helip.config import GeneratedCorpus
 from helip.data.build import build_corpus
 from helip.io import read_json, write_json
+from helip.models import export as models_export
+from helip.models import loading as models
+from helip.models.loading import open_start
+from helip.own import exports
 from helip.own.files import NAME, write
 from helip.own.study import Machine, Request, declare
 from helip.reporting import refine
@@ -207,3 +214,26 @@ def test_the_page_fits_a_phone_and_a_desk(study, page, tmp_path, width):
     count, loaded, overflow, inner, sentences = map(int, re.search(r'data-seen="(\d+) (\d+) (-?\d+) (\d+) (\d+)"', shown).groups())
     assert (inner, count, loaded, sentences) == (width, 150, 150, 5)
     assert overflow <= 0  # tables scroll inside their frames; the page itself does not
+
+
+def test_the_best_model_is_exported_with_a_card_of_the_answer(study, page, tmp_path, monkeypatch):
+    model = study.root / page.model
+    clip = models.new(declaration(), ToyCorpus(), tmp_path / "tokenizer", 0)
+    monkeypatch.setattr(exports, "read_json", lambda path: json.loads(json.dumps(refine._numbers(page))))
+    models_export.export(model, clip, clip.model.state_dict(), lambda path: path.write_text("step,loss\n"), {})
+    request = Request(model="hf-hub:org/start", data="photos", arms=("selected", "helip"))
+    recipe = study.runs["control"].recipe
+    folder = exports.export(tmp_path / "mine", study, request, ("transformers", "open_clip"))
+    card, other = ((folder / form / "README.md").read_text() for form in ("transformers", "open_clip"))
+    assert "library_name: transformers" in card and "library_name: open_clip" in other and "import open_clip" not in card
+    assert sorted(p.name for p in folder.iterdir()) == ["import.json", "open_clip", "transformers"]
+    assert f"# mine\n\n{page.sentences[0]}\n\n{page.sentences[1]}" in card and "base_model: org/start" in card
+    assert "- pairs trained on: 1,000" in card and "- samples that could not be used: 3 no caption" in card
+    rows = {line.split(" | ")[0].removeprefix("| "): line for line in card.splitlines() if "held-out test pairs" in line}
+    gain = page.rows[[row.run for row in page.rows].index("selected")].over_start
+    assert rows["selected"].split(" | ")[3:] == ["60.00", f"**{gain.value:+.2f} [{gain.low:+.2f}, {gain.high:+.2f}]** |"]
+    assert rows["start"].endswith("| 40.00 |  |")
+    local = exports.facts("mine", exports.read_json(None), Request(model="local-dir:/my/own/start", data="d", arms=()), recipe, "onnx")
+    assert local.start == "start" and "/my/own" not in card
+    opened = open_start(folder / "transformers").model.state_dict()
+    assert torch.equal(opened["text_projection"], clip.model.state_dict()["text_projection"])

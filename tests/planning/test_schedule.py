@@ -80,3 +80,13 @@ def test_runs_have_their_state_cost_and_tables(smoke):
     page = runs_text(smoke)
     assert "Is it enough to weight the negatives of a random batch" in page
     assert "160 of 191 runs are left out" in page and "  encoder t5: cc3m_clip_helip_t5" in page
+    assert "  corpus cc12m: cc12m_clip, cc12m_clip_control, cc12m_clip_cleaned, cc12m_clip_helip and 23 more" in page
+    assert "cc12m_clip_helip_interpolated" not in page and "cc12m_clip_helip_interpolated" in runs_text(smoke, every_name=True)
+
+
+def test_without_costs_a_sum_is_unknown_and_not_zero(project):
+    smoke = Study("smoke", project / "experiments", project / "no results here")
+    page = plan_text(smoke, artefacts(smoke))
+    assert page.startswith("Jobs are counted; the study declares no costs")
+    (total,) = [[cell.strip() for cell in line.split("|")[1:-1]] for line in page.splitlines() if line.startswith("| all ")]
+    assert total[-4:-1] == ["?", "?", "?"]

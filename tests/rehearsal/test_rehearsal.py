@@ -12,7 +12,7 @@ import torch
 import yaml
 
 from helip.errors import HelipError
-from helip.planning import artefacts, measured, summary
+from helip.planning import artefacts, measured, plan_text, summary
 from helip.planning.jobs import cost_of
 from helip.rehearsal import Kind, Rehearsal, kinds, rehearse
 from helip.rehearsal.fit import SIMILARITIES, predict
@@ -44,6 +44,7 @@ def test_kinds_are_the_distinct_jobs_each_once(paper):
     titles = {kind.title for kind in every}
     assert {"corpus laion8m", "encode t5", "import cc3m_slip", "evaluate mscoco", "probe sun397", "select vit_b32"} <= titles
     assert {"train vit_b16 clip hard+margin 1024/1 fp16", "train vit_b32 clip negatives 4096/2 fp16"} <= titles
+    assert {"mine hpm k500 image0.5 text0.5", "mine hpm k500 outliers0.15", "mine hpm k100 imagenone textnone below0.98"} <= titles
     jobs = sum(kind.jobs for kind in every if kind.stage == "train")
     assert jobs == sum(one.label == "train" for one in artefacts(paper))
     trained_instead = {kind.name for kind in every if kind.stage == "train" and kind.jobs == 0}
@@ -194,6 +195,20 @@ def test_the_plan_takes_measured_costs_for_assumed_ones(experiments):
     file.write_text(yaml.safe_dump({"train.vit_b32.clip": HERE | {"bytes": 1.0, "device": "cpu"}}))
     only_disk = {line.stage: line for line in summary(study, artefacts(study, ["table1"]))}
     assert only_disk["train"].gpu_hours == before["train"].gpu_hours and only_disk["train"].disk_gb < before["train"].disk_gb
+
+
+def test_features_of_wide_models_are_priced_as_wide(experiments):
+    """A start of ResNet-50 has 1,024 numbers a tower, one of ViT-B/32 512."""
+    study = Study("paper")
+    costs = {f"select.{model}": HERE | {"bytes": wide, "device": "cpu"} for model, wide in (("rn50", 8197.0), ("vit_b32", 4101.0))}
+    (experiments / "studies/paper.costs.yaml").write_text(yaml.safe_dump(costs))
+    selects = {one.run: one for one in artefacts(study, ["table11"]) if one.name == "select"}
+    assert {cost_of(selects[run]).bytes for run in selects if run.startswith("cc3m")} == {8197.0}
+    assert {cost_of(selects[run]).bytes for run in selects if run.startswith("laion8m")} == {4101.0}
+    assert {kind.cost for kind in all_kinds(study) if kind.stage in ("select", "filter")} == {
+        "select.rn50", "select.vit_b32", "filter.rn50", "filter.vit_b32",
+    }  # fmt: skip
+    assert "Costs, from experiments/studies/paper.yaml and experiments/studies/paper.costs.yaml:" in plan_text(study, [*selects.values()])
 
 
 def test_the_plan_gives_a_range(experiments):

@@ -236,6 +236,24 @@ def test_a_host_name_may_ask_and_be_asked(tmp_path):
     assert {"http://login1:*", "https://n2"} <= {*named[named.index("--cors-allowed-origins") + 1].split(",")}
 
 
+def test_our_plugin_is_used_where_it_is_installed(tmp_path, monkeypatch):
+    known = {("mlflow.app", "helip"): ["an entry point"]}
+    monkeypatch.setattr(tracking_server.importlib.metadata, "entry_points", lambda group, name: known.get((group, name), []))
+    with_it = command(tmp_path / "store.db", "127.0.0.1", 5000, "")
+    assert with_it[with_it.index("--app-name") + 1] == "helip"
+    known.clear()
+    assert "--app-name" not in command(tmp_path / "store.db", "127.0.0.1", 5000, "")
+
+
+def test_the_first_page_chooses_model_training():
+    from helip.reporting.tracking.app import pages  # takes seconds
+
+    page = pages.test_client().get("/")
+    text = page.get_data(as_text=True)
+    assert page.headers["Cache-Control"] == "no-cache" and page.mimetype == "text/html"
+    assert text.index('"mlflow.workflowType_v1": "machine_learning"') < text.index("static-files/static/js/main")
+
+
 def test_a_link_opens_a_study_as_model_training(store, empty):
     number = Stored(store).experiment.experiment_id
     view = f"/#/experiments/{number}/runs?workflowType=machine_learning"

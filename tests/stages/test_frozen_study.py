@@ -11,7 +11,7 @@ from helip.cli import main
 from helip.data.corpus import Corpus
 from helip.data.mismatched import source_of
 from helip.data.subset import ids_of
-from helip.encoders import cache
+from helip.encoders import cache, timm_encoder
 from helip.encoders.features import Features
 from helip.errors import HelipError
 from helip.evaluation.model import load
@@ -43,12 +43,18 @@ def place(project, tmp_path, monkeypatch) -> Path:
 
 
 def declare(
-    place: Path, model: dict = FROZEN, augmentation: dict = WHOLE, photos: dict = PHOTOS, pretraining: dict | None = None, **recipe
+    place: Path,
+    model: dict = FROZEN,
+    augmentation: dict = WHOLE,
+    photos: dict = PHOTOS,
+    pretraining: dict | None = None,
+    encoders: dict | None = None,
+    **recipe,
 ) -> None:
     file = place / "experiments/studies/smoke.yaml"
     study = yaml.safe_load(file.read_text())
     study["models"]["rn50"], study["corpora"]["cc3m"]["size"] = model, 130
-    study["encoders"]["photos"] = photos
+    study["encoders"] |= {"photos": photos} | (encoders or {})
     for one in (study["pretraining"]["clip"], study["refinement"]):
         one |= {"augmentation": augmentation, **recipe}
     study["pretraining"]["clip"] |= pretraining or {}
@@ -120,6 +126,40 @@ def test_swapped_captions_take_features_and_cost_none_anew(place, monkeypatch):
     np.testing.assert_array_equal(np.load(keep.output), source == np.arange(130))
 
 
+def test_trunks_are_asked_once_for_models_unions_and_mining(place, monkeypatch):
+    """A model of other heads, a union and a miner take what the trunks said of the members."""
+    declare(place, encoders={f"{side}_trunk": {"library": "trunk", "modality": side, "model": "wide"} for side in ("image", "text")})
+    file = place / "experiments/studies/smoke.yaml"
+    declared = yaml.safe_load(file.read_text())
+    declared["models"]["wide"] = FROZEN | {"hidden": 40}
+    declared["corpora"]["other"] = {"kind": "generated", "size": 70, "seed": 1}
+    declared["corpora"]["both"] = {"kind": "union", "of": ["cc3m", "other"]}
+    own = {"model": "wide", "objective": "clip"}
+    declared["runs"] = {name: own | {"corpus": name} for name in ("other", "both")} | {"cc3m_wide": own | {"corpus": "cc3m"}}
+    file.write_text(yaml.safe_dump(declared))
+    study = Study("smoke")
+    (trunks,) = (one for one in Train(study, "cc3m_wide", "0").needs() if isinstance(one, EncodeViews))
+    assert trunks == EncodeViews(study, "cc3m", "rn50")
+    members = [EncodeViews(study, name, "rn50") for name in ("cc3m", "other")]
+    for member in members:
+        build(member)
+    asked = []
+    plain = timm_encoder.inference
+    monkeypatch.setattr(timm_encoder, "inference", lambda *a: lambda batch: (asked.append(len(batch)), plain(*a)(batch))[1])
+    both = EncodeViews(study, "both", "rn50")
+    for one in (both, *(Encode(study, name, f"{side}_trunk") for name in ("cc3m", "both") for side in ("image", "text"))):
+        build(one)
+    assert set(asked) <= {1}  # the width of a feature is tried on one black image
+    corpora = {name: Corpus.open(BuildCorpus(study, name).folder) for name in ("cc3m", "other", "both")}
+    whole, *parts = (one.features(corpora[one.corpus]) for one in (both, *members))
+    np.testing.assert_array_equal(whole.images, np.concatenate([part.images for part in parts], axis=1))
+    np.testing.assert_array_equal(whole.texts, np.concatenate([part.texts for part in parts]))
+    for name, features in (("cc3m", parts[0]), ("both", whole)):
+        image, text = (Features.open(Encode(study, name, f"{side}_trunk").folder, corpora[name].digest).array for side in ("image", "text"))
+        for ours, raw in ((image, features.images[0]), (text, features.texts)):
+            np.testing.assert_allclose(ours, raw / np.linalg.norm(raw, axis=1, keepdims=True), atol=1e-3)
+
+
 def test_last_blocks_are_trained_from_a_start_on_frozen_trunks(place):
     """The start is of the frozen model; the cache of the model with unfrozen blocks is its own, in half precision."""
     import timm
@@ -186,7 +226,18 @@ def test_the_cache_stands_for_views_and_trunks_not_for_heads(place):
         ),
         ({"model": FROZEN | {"image_trunk": "resnet50"}}, "image_trunk names 'resnet50', which the study trains itself"),
         ({"checkpoint_gradients": True}, "checkpoint_gradients does nothing where the trunks are frozen"),
-        ({"pretraining": {"objective": {"name": "slip"}}}, "objective slip needs the trunks themselves, and they are frozen"),
+        (
+            {"model": FROZEN | {"views": 1}, "augmentation": WHOLE | {"flip": 0}, "pretraining": {"objective": {"name": "slip"}}},
+            "objective slip needs two views of an image, and the frozen image trunk has one: set views: 2 or more",
+        ),
+        (
+            {"model": FROZEN | {"views": 3, "mirrored": False, "crop_scale": [0.5, 1.0]}},
+            "flip 0.5 needs mirrored views of the frozen image trunk: leave out mirrored: false",
+        ),
+        (
+            {"encoders": {"bert": {"library": "trunk", "modality": "text", "model": "vit_b16"}}},
+            "encoders -> bert: model names 'vit_b16', which is no model with frozen trunks",
+        ),
     ],
 )
 def test_a_study_that_cannot_be_served_is_refused(place, changed, sentence):

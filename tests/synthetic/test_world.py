@@ -17,10 +17,14 @@ from helip.download.corpora import join
 from helip.errors import HelipError
 from helip.synthetic import vocabulary as v
 from helip.synthetic.captions import LEAST, choose_named, describe
-from helip.synthetic.concepts import CONCEPTS, cumulative, generator, grow
+from helip.synthetic.concepts import cumulative, generator, grow
 from helip.synthetic.render import render
 from helip.synthetic.scenes import pair
 from helip.synthetic.truth import FIELDS, Truth
+from helip.synthetic.world import HABITS, World
+
+FIRST, SECOND = World(), World(0, "second", 400)
+BOTH = pytest.mark.parametrize("world", [FIRST, SECOND], ids=lambda world: world.kind)
 
 
 @pytest.fixture(scope="module")
@@ -67,7 +71,7 @@ def test_a_larger_corpus_begins_with_the_smaller_one(tmp_path):
 
 
 def test_more_noise_changes_only_the_captions_that_turn_wrong():
-    clean, some, more = ([pair(0, 0, i, 32, m) for i in range(150)] for m in (0.0, 0.1, 0.5))
+    clean, some, more = ([pair(FIRST, 0, i, 32, m) for i in range(150)] for m in (0.0, 0.1, 0.5))
     assert not any(p.mismatched for p in clean)
     for c, s, m in zip(clean, some, more, strict=True):
         assert c.image == s.image == m.image
@@ -80,19 +84,19 @@ def test_more_noise_changes_only_the_captions_that_turn_wrong():
 
 
 def test_concepts_are_distinct_and_grown_by_one_attribute():
-    concepts = grow(0)
-    assert concepts.shape == (CONCEPTS, len(v.ATTRIBUTES))
-    assert len(np.unique(concepts, axis=0)) == CONCEPTS
-    first_species = concepts[:72, v.FAMILY] * len(v.PARTS) + concepts[:72, v.PART]
+    concepts = grow(FIRST)
+    assert concepts.shape == (FIRST.concepts, len(v.ATTRIBUTES))
+    assert len(np.unique(concepts, axis=0)) == FIRST.concepts
+    first_species = concepts[: len(v.FIRST.species), v.FAMILY] * len(v.FIRST.parts) + concepts[: len(v.FIRST.species), v.PART]
     assert sorted(first_species) == list(range(72))
-    for child in range(72, CONCEPTS, 50):  # gaining or losing the second object counts as one change
+    for child in range(72, FIRST.concepts, 50):  # gaining or losing the second object counts as one change
         different = concepts[:child] != concepts[child]
         main, second = different[:, : v.SECOND_FAMILY].sum(1), different[:, v.SECOND_FAMILY :].any(1)
         assert (main + second).min() <= 2  # 2: a change may force another, as when colour and accent would fall together
 
 
 def test_values_are_legal():
-    concepts = grow(3)
+    concepts = grow(World(3))
     assert (concepts[:, v.COLOUR] != concepts[:, v.ACCENT]).all()
     with_second = concepts[:, v.RELATION] != v.ABSENT
     assert ((concepts[:, v.SECOND_FAMILY :] == v.ABSENT).all(1) == ~with_second).all()
@@ -104,7 +108,7 @@ def test_values_are_legal():
 
 
 def test_frequencies_are_zipf_with_few_images_a_concept():
-    share = np.diff(cumulative(), prepend=0)
+    share = np.diff(cumulative(FIRST), prepend=0)
     assert share[0] / share[792] == pytest.approx((800 / 8) ** 0.6)
     assert 5 <= np.median(share * 20_000) <= 8
     assert 20_000 * share[0] < 150
@@ -112,7 +116,7 @@ def test_frequencies_are_zipf_with_few_images_a_concept():
 
 def test_the_declared_share_is_mismatched(truth):
     assert truth.mismatched.mean() == pytest.approx(0.12, abs=0.03)  # 3 standard errors at 1,500 pairs: 0.025
-    assert pair(0, 0, 7, 32, 1.0).mismatched
+    assert pair(FIRST, 0, 7, 32, 1.0).mismatched
 
 
 def test_captions_name_three_or_more_attributes_median_five(truth):
@@ -240,55 +244,91 @@ def test_a_member_built_again_in_another_size_is_refused(union, tmp_path):
 
 
 @settings(max_examples=200, deadline=None)
-@given(st.integers(0, CONCEPTS - 1), st.integers(0, 10**6))
+@given(st.integers(0, FIRST.concepts - 1), st.integers(0, 10**6))
 def test_a_caption_says_the_words_of_what_it_names_and_no_others(concept, seed):
-    row, rng = grow(0)[concept], generator(seed)
-    named = choose_named(rng, row)
-    text = f" {describe(row, named, rng)} ".replace(",", "")
-    assert any(f" {w} " in text for w in v.BACKGROUNDS[row[v.BACKGROUND]]) == named[v.BACKGROUND]
-    assert any(f" {w} " in text for w in v.TEXTURES[row[v.TEXTURE]]) == named[v.TEXTURE]
-    assert any(f" {w} " in text for w in v.COLOURS[row[v.COLOUR]]) == named[v.COLOUR]  # nothing else in a scene has the main colour
-    noun = v.FAMILIES[v.FAMILY_NAMES[row[v.FAMILY]]][row[v.PART]] if named[v.PART] else v.FAMILY_NAMES[row[v.FAMILY]]
+    row, rng = grow(FIRST)[concept], generator(seed)
+    named = choose_named(FIRST, rng, row)
+    text = f" {describe(FIRST, row, named, rng)} ".replace(",", "")
+    assert any(f" {w} " in text for w in v.FIRST.backgrounds[row[v.BACKGROUND]]) == named[v.BACKGROUND]
+    assert any(f" {w} " in text for w in v.FIRST.textures[row[v.TEXTURE]]) == named[v.TEXTURE]
+    assert any(f" {w} " in text for w in v.FIRST.colours[row[v.COLOUR]]) == named[v.COLOUR]  # nothing else in a scene has the main colour
+    noun = v.FIRST.families[v.FIRST.family_names[row[v.FAMILY]]][row[v.PART]] if named[v.PART] else v.FIRST.family_names[row[v.FAMILY]]
     assert f" {v.plural(noun) if row[v.COUNT] else noun} " in text
     assert (" with " in text) == named[v.ACCENT]
     assert row[v.SECOND_FAMILY] == v.ABSENT or named[v.SECOND_FAMILY] or not any(f" {w} " in text for ws in v.RELATIONS for w in ws)
 
 
-def test_each_attribute_can_be_seen():
+@BOTH
+def test_each_attribute_can_be_seen(world):
     """Changing one attribute alone changes the picture clearly, pose and noise being the same."""
     row = np.array([0, 0, 0, 0, 1, 0, 0, 1, 1, 2, 0], np.int8)
-    before = render(row, 32, generator(5)).astype(int)
+    before = render(world, row, 32, generator(5)).astype(int)
     for attribute, size in enumerate(v.SIZES):
         for value in set(range(size)) - {int(row[attribute])}:
             other = row.copy()
             other[attribute] = value
-            changed = np.abs(render(other, 32, generator(5)).astype(int) - before).max(-1) > 40
-            assert changed.sum() >= 12, (v.ATTRIBUTES[attribute], value)
+            changed = np.abs(render(world, other, 32, generator(5)).astype(int) - before).max(-1) > 40
+            assert changed.sum() >= 8, (v.ATTRIBUTES[attribute], value)
 
 
 @pytest.mark.parametrize("size", [16, 32, 64])
 def test_single_objects_are_ten_pixels_of_32_in_radius(size):
     """The object's extent in an image: what differs from its own background."""
-    for family in range(len(v.FAMILIES)):
+    for family in range(len(v.FIRST.families)):
         row = np.array([family, 4, 0, 0, 4, 7, 0, -1, -1, -1, -1], np.int8)  # a red one with a core in fog
-        image = render(row, size, generator(family)).astype(int)
+        image = render(FIRST, row, size, generator(family)).astype(int)
         assert image.shape == (size, size, 3)
         shown = np.abs(image - np.median(image[0], 0)).max(-1) > 60
         height, width = np.ptp(np.nonzero(shown), axis=1) + 1
-        assert max(height, width) >= 0.56 * size, v.FAMILY_NAMES[family]  # a body is 20 of 32 pixels across, give or take its jitter
+        assert max(height, width) >= 0.56 * size, v.FIRST.family_names[family]  # a body is 20 of 32 pixels across, give or take its jitter
 
 
-def test_words_are_distinct():
-    species = {name for names in v.FAMILIES.values() for name in names}
-    assert len(species) == 72 and not species & set(v.FAMILY_NAMES)
-    assert all(len(names) == len(v.PARTS) for names in v.FAMILIES.values())
-    assert len(v.COLOURS) == len(v.COLOURS_RGB)
-    assert [v.plural(n) for n in ("oak", "fish", "lily", "bus", "birch", "lynx", "monkey")] == [
-        "oaks",
-        "fish",
-        "lilies",
-        "buses",
-        "birches",
-        "lynxes",
-        "monkeys",
-    ]
+@BOTH
+def test_words_are_distinct(world):
+    words = world.words
+    assert len(set(words.species)) == 72
+    assert not set(words.species) & set(words.family_names)
+    assert tuple(map(len, (words.families, words.parts, words.textures, words.colours, words.backgrounds))) == (12, 6, 8, 10, 8)
+    assert all(len(names) == len(words.parts) for names in words.families.values())
+    assert len(words.colours) == len(words.rgb) == len(set(words.rgb))
+    written = [word for group in (words.textures, words.colours, words.backgrounds) for value in group for word in value]
+    assert len(set(written)) == len(written)
+
+
+def test_plurals():
+    nouns = "oak", "fish", "lily", "bus", "birch", "lynx", "monkey"
+    assert [v.plural(n) for n in nouns] == ["oaks", "fish", "lilies", "buses", "birches", "lynxes", "monkeys"]
+
+
+def test_the_second_world_shares_no_word_with_the_first():
+    ours, theirs = HABITS["first"].words, HABITS["second"].words
+    for mine, other in ((ours.species, theirs.species), (ours.family_names, theirs.family_names), (ours.rgb, theirs.rgb)):
+        assert not set(mine) & set(other)
+    for mine, other in ((ours.textures, theirs.textures), (ours.colours, theirs.colours), (ours.backgrounds, theirs.backgrounds)):
+        assert not {word for words in mine for word in words} & {word for words in other for word in words}
+    assert render(FIRST, grow(FIRST)[0], 32, generator(1)).tobytes() != render(SECOND, grow(FIRST)[0], 32, generator(1)).tobytes()
+
+
+def test_near_mismatches_are_one_or_two_changes_away_and_wrong():
+    pairs = [pair(SECOND, 0, i, 16, 1.0, near=1.0) for i in range(200)]
+    for one in pairs:
+        different = one.attributes != one.caption_attributes
+        changes = different[: v.SECOND_FAMILY].sum() + different[v.SECOND_FAMILY :].any()
+        assert 1 <= changes <= 4  # a change may force another, as when colour and accent would fall together
+        assert (different & one.named).any()
+    assert np.mean([(one.attributes == one.caption_attributes).sum() for one in pairs]) > 8
+
+
+def test_the_share_of_near_mismatches_is_that_declared():
+    def apart(near: float) -> list[int]:
+        return [int((p.attributes != p.caption_attributes).sum()) for i in range(300) if (p := pair(FIRST, 0, i, 16, 1.0, near))]
+
+    foreign, half = np.array(apart(0.0)), np.array(apart(0.5))
+    assert (foreign > 2).all()  # attributes that differ
+    assert (half > 2).mean() == pytest.approx(0.5, abs=0.1)
+
+
+def test_fewer_concepts_have_more_images_each():
+    assert len(grow(SECOND)) == 400
+    share = np.diff(cumulative(World(0, "first", 600)), prepend=0)
+    assert np.median(6000 * share) == pytest.approx(7.2, abs=0.1)

@@ -112,18 +112,23 @@ def test_workers_and_caches_change_nothing():
 
 
 class Broken(ToyCorpus):
-    """Image 7 cannot be read, and image 8 takes the process with it."""
+    """Image 7 cannot be read; image 8 takes the process with it, and so does image 9, as a full /dev/shm does."""
 
     def image(self, i: int) -> Image.Image:
         if i == 7:
             raise HelipError("shard 00000.tar: image 7 is truncated; download it again")
-        if i == 8:
-            os.kill(os.getpid(), signal.SIGKILL)
+        if i in (8, 9):
+            os.kill(os.getpid(), signal.SIGKILL if i == 8 else signal.SIGBUS)
         return super().image(i)
 
 
 @pytest.mark.parametrize(
-    ("bad", "words"), [(7, r"^shard 00000.tar: image 7 is truncated; download it again$"), (8, "loader process was killed")]
+    ("bad", "words"),
+    [
+        (7, r"^shard 00000.tar: image 7 is truncated; download it again$"),
+        (8, "loader process was killed, most likely for want of memory: give the job more"),
+        (9, "loader process found no room in /dev/shm, .*enlarge it .docker run --shm-size 8g., or use fewer loader processes"),
+    ],
 )
 def test_what_goes_wrong_in_a_loader_process_is_one_sentence(bad, words):
     keep = np.zeros(40, bool)

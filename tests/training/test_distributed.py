@@ -8,8 +8,9 @@ import pytest
 import torch
 from forks import processes, quiet
 from timm.layers import BatchNormAct2d
-from toys import ToyCorpus, declaration, job, refinement
+from toys import ToyCorpus, ToyPairs, declaration, job, refinement
 
+from helip import HardPairSampler, HelipLoss
 from helip.errors import HelipError
 from helip.io import read_json
 from helip.models import loading as models
@@ -102,6 +103,23 @@ def states_disagree(folder: Path, world: DistributedContext) -> dict:
     with pytest.raises(HelipError) as refused:
         Trainer(job(folder, refinement(), clip=clip_in(folder, world)), world)
     return {"said": str(refused.value)}
+
+
+def linear_gradient(folder: Path, world: DistributedContext) -> dict:
+    """The gradient of HelipLoss over a linear layer, as DistributedDataParallel averages it."""
+    rows = torch.randn(8, 6, generator=torch.Generator().manual_seed(0))
+    plan = HardPairSampler(ToyPairs(40), 8).plan(0)
+    torch.manual_seed(0)
+    layer = world.wrap(torch.nn.Linear(6, 5))
+    own = torch.nn.functional.normalize(layer(rows), dim=1)[len(rows) // world.size * world.rank :][: len(rows) // world.size]
+    HelipLoss(gamma=2.0, world_size=world.size)(own, own.roll(1, 1), 10.0, plan=plan).backward()
+    return {name: p.grad for name, p in layer.named_parameters()}
+
+
+def test_helip_loss_gathers_with_its_gradients(tmp_path):
+    one, two = (run(tmp_path / str(count), linear_gradient, count) for count in (1, 2))
+    for (_, alone), (_, together) in zip(sorted(one.items()), sorted(two.items()), strict=True):
+        assert torch.allclose(alone, together, atol=1e-6) and alone.abs().max() > 0.01
 
 
 def test_processes_that_find_different_states_are_refused(tmp_path):

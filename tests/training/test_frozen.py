@@ -70,7 +70,7 @@ def frozen_job(home: Path, folder: Path, settings: dict, declared: FrozenModel =
 class Live:
     """The same features, of trunks that are run in each step: the slow, obvious twin of the cache."""
 
-    views, crop_scale = DECLARED.views, DECLARED.crop_scale
+    views, crop_scale, mirrored = DECLARED.views, DECLARED.crop_scale, DECLARED.mirrored
 
     def __init__(self, trunks: frozen.Trunks):
         (_, self._image), (_, self._text) = trunks
@@ -112,6 +112,15 @@ def test_views_are_a_function_of_seed_view_and_image():
     assert all(0.2 <= w * h / 400 <= 0.6 for w, h in sides)  # of 20 x 20, rounded to pixels
     assert len(set(sides)) > 5
     assert seen.digest == again.digest != other.digest
+
+
+def test_views_without_mirror_images_are_the_image_and_its_crops():
+    size = len(CORPUS)
+    mirrored, plain = frozen.Views(CORPUS, 6, (0.3, 0.5)), frozen.Views(CORPUS, 3, (0.3, 0.5), mirrored=False)
+    assert plain.image(7).tobytes() == CORPUS.image(7).tobytes()
+    for view in (1, 2):  # the same crops, each without its mirror image behind it
+        assert plain.image(view * size + 7).tobytes() == mirrored.image(2 * view * size + 7).tobytes()
+    assert plain.digest != frozen.Views(CORPUS, 3, (0.3, 0.5)).digest
 
 
 def test_the_cache_holds_what_the_encoders_give(home):
@@ -161,7 +170,56 @@ def test_samples_draw_views_by_their_seeds(home):
         np.testing.assert_allclose(counts / 4000, list(expected.values()), atol=0.03)
 
 
+def test_strong_views_are_two_that_differ_drawn_alike(home):
+    features = frozen.open_features(home / "cache", CORPUS.caption_counts())
+    plan = Sampler(len(CORPUS), 120, seed=3, arm="control")
+    rows = frozen.TrunkDataset(features, Augmentation(crop_scale=(1, 1)), wanted=("plain", "strong", "strong"))
+    counts = np.zeros((6, 6), int)
+    for step in range(60):
+        batch = plan(step)
+        images = rows[batch][1].images.numpy()
+        assert images.shape[0] == 3
+        np.testing.assert_array_equal(images[0], features.images[0, batch.ids])  # as if it were the only view
+        shown = [np.argmin(np.abs(features.images[:, batch.ids] - one).max(-1), 0) for one in images[1:]]
+        np.add.at(counts, tuple(shown), 1)
+    assert counts.diagonal().sum() == 0
+    np.testing.assert_allclose(counts[~np.eye(6, dtype=bool)] / counts.sum(), 1 / 30, atol=0.01)
+
+
 # ------------------------------------------------------------ training and export
+
+
+@pytest.mark.parametrize(
+    "objective", [{"name": "slip", "head": (12, 8)}, {"name": "declip", "queue": 30, "head": (16, 12)}], ids=lambda one: one["name"]
+)
+def test_heads_learn_from_two_cached_views(home, tmp_path, objective):
+    settings = WHOLE | {"arm": "control", "objective": objective, "steps": 60, "learning_rate": 3e-3}
+    once, again = (losses(frozen_job(home, tmp_path, settings)) for _ in range(2))
+    assert once == again
+    assert np.mean(once[-5:]) < np.mean(once[:5]) - 0.2
+    assert train(frozen_job(home, tmp_path, settings | {"steps": 3}), DistributedContext()) == 0
+    assert load_file(tmp_path / "model" / WEIGHTS).keys() == frozen_job(home, tmp_path, settings).clip.model.state_dict().keys()
+
+
+def test_slip_contrasts_the_hidden_layers_of_the_strong_views(home, tmp_path):
+    sure = DECLARED.model_copy(update={"dropout": 0.0})
+    training = Trainer(frozen_job(home, tmp_path, WHOLE | {"objective": {"name": "slip", "head": (12, 8)}}, sure), DistributedContext())
+    _, inputs = next(iter(training.batches()))
+    features = training.objective.encode(training.model, inputs)
+    for n in (1, 2):
+        head = training.model.image_head
+        hidden = torch.nn.functional.gelu(head.layers[0]((inputs["images"][n] - head.mean) / head.std))
+        torch.testing.assert_close(features[f"backbone_{n}"], hidden)
+
+
+def test_declip_over_heads_has_three_terms_and_two_captions(home, tmp_path):
+    objective = {"name": "declip", "queue": 30, "head": (16, 12)}
+    training = Trainer(frozen_job(home, tmp_path, WHOLE | {"arm": "control", "objective": objective}), DistributedContext())
+    _, inputs = next(iter(training.batches()))
+    features = training.objective.encode(training.model, inputs)
+    assert not torch.equal(features["text_features"], features["second_text_features"])  # by dropout alone
+    _, parts = training.objective.loss(features, training.model.logit_scale.exp())
+    assert parts.keys() == {"clip", "nearest", "simsiam"}
 
 
 @pytest.mark.parametrize("settings", [CROPS, WHOLE | {"role": "negatives"}], ids=["crops", "negatives"])
@@ -285,8 +343,7 @@ def test_processes_share_a_batch_and_loaders_change_nothing(home, tmp_path):
     ("settings", "sentence"),
     [
         ({"augmentation": {"crop_scale": (0.9, 1.0)}}, r"crop_scale \[0.9, 1.0\] is of no cached view .* crops of crop_scale \[0.5, 0.9\]"),
-        ({"objective": {"name": "slip"}}, "objective slip needs the trunks themselves"),
-        ({"objective": {"name": "declip"}}, "objective declip needs the trunks themselves"),
+        ({"objective": {"name": "siglip"}}, "objective siglip needs a logit bias"),
         (WHOLE | {"checkpoint_gradients": True}, "checkpoint_gradients does nothing where the trunks are frozen"),
     ],
 )
@@ -367,7 +424,16 @@ def use(model: evaluation.ClipModel) -> None:
 
 
 @pytest.mark.parametrize(
-    "fields", [{"views": 3}, {"crop_scale": (0.5, 1)}, {"views": 4, "crop_scale": (0.9, 0.5)}, {"dropout": 1}, {"views": 0}]
+    "fields",
+    [
+        {"views": 3},
+        {"views": 2, "mirrored": False},
+        {"views": 1, "mirrored": False, "crop_scale": (0.5, 1)},
+        {"crop_scale": (0.5, 1)},
+        {"views": 4, "crop_scale": (0.9, 0.5)},
+        {"dropout": 1},
+        {"views": 0},
+    ],
 )
 def test_a_declaration_that_contradicts_itself_is_refused(fields):
     with pytest.raises(ValidationError):

@@ -22,8 +22,9 @@ from helip.models.layout import WEIGHTS
 from helip.models.loading import open_start
 from helip.training import frozen
 from helip.training.distributed import DistributedContext
+from helip.training.job import TrainJob
 from helip.training.layers import rates
-from helip.training.loop import Trainer, TrainJob, train
+from helip.training.loop import Trainer, train
 
 CORPUS = ToyCorpus(60, side=32)
 HEADS = FrozenModel(image_trunk="vision", text_trunk="language", embed_dim=8, hidden=12, views=2)

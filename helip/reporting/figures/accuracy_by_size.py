@@ -44,6 +44,7 @@ def figure_of(study: Study, declared: AccuracyBySize) -> Figure:
 
 
 def points_of(study: Study, table: str) -> Iterator[Point]:
+    """Yields a point for each row of a table that is measured."""
     measured, column = Measured(study, []), study.tables[table].columns[0]
     runs = [(corpus, study.run(run)) for corpus, _, run, _, _ in study.table_rows(table)]
     there = [(corpus, run) for corpus, run in runs if measured.is_there(run.name, [column])]  # the study may be under way

@@ -15,6 +15,7 @@ from helip.encoders import load as load_encoder
 from helip.encoders.encoder import Encoder
 from helip.encoders.features import Features
 from helip.encoders.rearranged import rearrange
+from helip.encoders.union import interleaved, join_raw
 from helip.errors import HelipError
 from helip.io import digest, read_json
 from helip.models.frozen import check_trunk
@@ -34,6 +35,7 @@ class TrunkFeatures:
     counts: np.ndarray
     crop_scale: tuple[float, float] | None
     digest: str
+    mirrored: bool = True
 
     @cached_property
     def first(self) -> np.ndarray:
@@ -83,7 +85,7 @@ def encode_corpus(
     A killed encoding goes on from its last block. Features of another corpus, of other views or by other weights are replaced.
     HelipError is raised for a trunk of the wrong modality and for features that cannot be used.
     """
-    seen: Any = Views(corpus, declaration.views, declaration.crop_scale, seed)
+    seen: Any = views_of(declaration, corpus, seed)
     counts_N = corpus.caption_counts()
     texts = _captions(corpus, counts_N)
     for side, name, rows, (declared, encoder) in (
@@ -92,9 +94,20 @@ def encode_corpus(
     ):
         check_trunk(side, name, declared)
         if not _is_of(folder / side, rows.digest, encoder, dtype):
-            facts = {"views": declaration.views, "crop_scale": declaration.crop_scale, "seed": seed} if side == "image" else {}
+            facts = _facts(declaration, seed) if side == "image" else {}
             cache.encode(declared, encoder, rows, folder / side, batch_size=batch_size, workers=workers, dtype=dtype, raw=True, facts=facts)
     return open_features(folder, counts_N, seen.digest, texts.digest)
+
+
+def views_of(declaration: FrozenModel, corpus: Corpus, seed: int = 0) -> Views:
+    """Returns the views of a corpus that a model's image trunk sees."""
+    return Views(corpus, declaration.views, declaration.crop_scale, seed, declaration.mirrored)
+
+
+def _facts(declaration: FrozenModel, seed: int) -> dict[str, Any]:
+    """What features.json says of cached views."""
+    plain = {} if declaration.mirrored else {"mirrored": False}
+    return {"views": declaration.views, "crop_scale": declaration.crop_scale, "seed": seed} | plain
 
 
 def _captions(corpus: Corpus, counts_N: np.ndarray) -> Any:
@@ -104,7 +117,7 @@ def _captions(corpus: Corpus, counts_N: np.ndarray) -> Any:
 
 def features_of(folder: Path, corpus: Corpus, declaration: FrozenModel, seed: int = 0) -> TrunkFeatures:
     """Opens what `encode_corpus` wrote. HelipError is raised where it is broken, of another corpus or of other views."""
-    counts_N, seen = corpus.caption_counts(), Views(corpus, declaration.views, declaration.crop_scale, seed)
+    counts_N, seen = corpus.caption_counts(), views_of(declaration, corpus, seed)
     return open_features(folder, counts_N, seen.digest, _captions(corpus, counts_N).digest)
 
 
@@ -117,9 +130,20 @@ def rearrange_features(declaration: FrozenModel, of: Corpus, features: Path, cor
     rows = [np.arange(base.first[s], base.first[s] + base.counts[s]) for s in text_N.tolist()]
     views = None if image_N is None else (np.arange(base.views)[:, None] * len(base) + image_N).ravel()
     image, text = (Features.open(features / side) for side in ("image", "text"))
-    seen, texts = Views(corpus, declaration.views, declaration.crop_scale), _captions(corpus, corpus.caption_counts())
+    seen, texts = views_of(declaration, corpus), _captions(corpus, corpus.caption_counts())
     rearrange(image, views, seen.digest, folder / "image")
     rearrange(text, np.concatenate(rows), texts.digest, folder / "text")
+
+
+def join_features(declaration: FrozenModel, members: list[TrunkFeatures], folders: list[Path], corpus: Corpus, folder: Path) -> None:
+    """Writes into `folder` the features of a union, those of its `members` one behind the other; crops are those of the members. `folders`
+    are where they lie. HelipError is raised where the members had different trunks.
+    """
+    digests = {"image": views_of(declaration, corpus).digest, "text": _captions(corpus, corpus.caption_counts()).digest}
+    parts = {"image": [m.images.reshape(-1, m.images.shape[-1]) for m in members], "text": [m.texts for m in members]}
+    orders = {"image": interleaved(declaration.views, [len(m) for m in members]), "text": None}
+    for side, arrays in parts.items():
+        join_raw([Features.open(f / side) for f in folders], arrays, orders[side], digests[side], folder / side)
 
 
 def _is_of(folder: Path, corpus_digest: str, encoder: Encoder, dtype: str) -> bool:
@@ -140,4 +164,5 @@ def open_features(folder: Path, counts_N: np.ndarray, views_digest: str | None =
     if len(text) != captions or len(image) != views * size:
         raise HelipError(f"{folder}: holds features of {len(text)} captions and the corpus has {captions}; encode this corpus again")
     stands_for = digest([[f.metadata["corpus_digest"], f.metadata["weights_digest"], f.metadata["preprocessing"]] for f in (image, text)])
-    return TrunkFeatures(image.array.reshape(views, size, -1), text.array, counts_N, tuple(crop_scale) if crop_scale else None, stands_for)
+    scale, mirrored = tuple(crop_scale) if crop_scale else None, image.metadata.get("mirrored", True)
+    return TrunkFeatures(image.array.reshape(views, size, -1), text.array, counts_N, scale, stands_for, mirrored)

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from helip.config import Encoder as EncoderConfig
-from helip.config import FrozenModel, OpenClipEncoder
+from helip.config import FrozenModel, OpenClipEncoder, TrunkEncoder
 from helip.encoders import cache
 from helip.encoders import load as load_encoder
 from helip.errors import HelipError
@@ -97,7 +97,7 @@ class _TrunkRows:
         return len(self._corpus)
 
     def image(self, row: int) -> Any:
-        return np.asarray(self._features.images[0, row], np.float32)
+        return np.array(self._features.images[0, row], np.float32)  # a copy: torch wants to write where the cache is not
 
     def caption(self, row: int) -> str:
         return self._corpus.caption(row)
@@ -123,3 +123,18 @@ def encode_by_heads(
 
         fast = dataclasses.replace(encoder, embed=embed)
     cache.encode(declaration, fast, rows, out, batch_size=BLOCK, dtype=dtype)
+
+
+def encode_by_trunk(declaration: TrunkEncoder, trunks: Trunks, features: TrunkFeatures, corpus: Corpus, out: Path) -> None:
+    """Writes the features of a corpus by one of its trunks, as `helip.encoders.cache.encode` does, from the cache: of whole images, and of
+    first captions.
+    """
+    rows: Any = _TrunkRows(corpus, features)
+    if declaration.modality == "image":
+        fast = dataclasses.replace(trunks[0][1], prepare=torch.from_numpy, embed=lambda batch: batch)
+    else:
+        place = {corpus.caption(i): i for i in range(len(corpus))}
+        fast = dataclasses.replace(
+            trunks[1][1], embed=lambda captions: torch.from_numpy(features.text_rows(np.array([place[caption] for caption in captions])))
+        )
+    cache.encode(declaration, fast, rows, out, batch_size=BLOCK)

@@ -16,10 +16,11 @@ from helip.config import (
     SlipObjective,
     TrainConfig,
 )
+from helip.models.frozen import FrozenClip
 from helip.models.loading import ClipNetwork
 from helip.training.objectives.base import Features, ObjectiveModule, Plan, View
 from helip.training.objectives.contrastive import Slip, TwoTower
-from helip.training.objectives.declip import Declip
+from helip.training.objectives.declip import Declip, DeclipOfHeads
 from helip.training.objectives.false_negatives import GlobalFalseNegatives
 from helip.training.objectives.siglip import Siglip, check_bias
 
@@ -47,6 +48,8 @@ def build_objective(recipe: TrainConfig, model: ClipNetwork, corpus_size: int = 
             objective = Siglip(**margin)
         case SlipObjective():
             objective = Slip(recipe.objective, model, **margin)
+        case DeclipObjective() if isinstance(model, FrozenClip):
+            objective = DeclipOfHeads(recipe.objective, model, **margin)
         case DeclipObjective():
             objective = Declip(recipe.objective, model, **margin)
     if isinstance(recipe, Refinement) and recipe.false_negatives is not None:

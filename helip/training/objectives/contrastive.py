@@ -12,7 +12,7 @@ from helip.losses.hn_nce import hn_nce_of
 from helip.losses.simclr import simclr_loss
 from helip.models.loading import ClipNetwork
 from helip.training.objectives.base import Features, ObjectiveModule
-from helip.training.objectives.towers import backbone_features, backbone_width, mlp
+from helip.training.objectives.towers import backbone_features, backbone_width, image_tower, mlp
 
 
 class TwoTower(ObjectiveModule):
@@ -49,6 +49,8 @@ class TwoTower(ObjectiveModule):
 class Slip(ObjectiveModule):
     """This is SLIP with its SimCLR head, an MLP over the image backbone (arXiv 2112.12750, section 3).
 
+    Over a frozen trunk that is the hidden layer of the image head, and the two strong views are cached ones.
+
     HelipError is raised where the image tower's backbone is out of reach.
     """
 
@@ -58,11 +60,11 @@ class Slip(ObjectiveModule):
         super().__init__(**margin)
         self.declaration = declaration
         hidden, out = declaration.head
-        self.head = mlp(backbone_width(model.visual), hidden, hidden, out)
+        self.head = mlp(backbone_width(image_tower(model)), hidden, hidden, out)
 
     def encode(self, model: ClipNetwork, batch: dict[str, Any]) -> Features:
         """Returns the features of the plain view and the backbone features [b, W] of the two strong ones."""
-        strong = {f"backbone_{i}": backbone_features(model.visual, batch["images"][i]) for i in (1, 2)}
+        strong = {f"backbone_{i}": backbone_features(image_tower(model), batch["images"][i]) for i in (1, 2)}
         return super().encode(model, batch) | strong
 
     def project(self, features: Features) -> Features:

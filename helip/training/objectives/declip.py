@@ -14,6 +14,7 @@ from torch.nn.functional import normalize
 
 from helip.config import DeclipObjective
 from helip.losses.declip import MASKED_SHARE, WEIGHTS, masked_word_losses, multi_view_clip_loss, nearest_text_loss, simsiam_loss
+from helip.models.frozen import FrozenClip
 from helip.models.loading import ClipNetwork
 from helip.training.objectives.base import Features, ObjectiveModule
 from helip.training.objectives.captions import disturb, hide_words
@@ -35,6 +36,9 @@ class Declip(ObjectiveModule):
         width, embedding, vocabulary = text_widths(model)
         self.mask = nn.Parameter(torch.randn(width) * 0.02)
         self.guess = nn.Linear(width, vocabulary)
+        self._add_heads(declaration, embedding)
+
+    def _add_heads(self, declaration: DeclipObjective, embedding: int) -> None:
         wide, hidden = declaration.head
         self.projector = mlp(embedding, wide, wide, wide, normalised_output=True)
         self.projector[-1].bias.requires_grad_(False)  # the predictor's normalisation takes a shift away: its gradient is noise
@@ -76,8 +80,9 @@ class Declip(ObjectiveModule):
             "clip": multi_view_clip_loss(images, texts, logit_scale),
             "nearest": nearest_text_loss(images, texts, self.queue[: int(self.queued)], logit_scale),
             "simsiam": simsiam_loss(*views),
-            "masked": features["masked_loss"].sum() / features["masked_count"].sum().clamp(min=1),
         }
+        if "masked_loss" in features:
+            parts["masked"] = features["masked_loss"].sum() / features["masked_count"].sum().clamp(min=1)
         return functools.reduce(torch.add, (WEIGHTS[name] * part for name, part in parts.items())), parts
 
     @torch.no_grad()
@@ -87,3 +92,26 @@ class Declip(ObjectiveModule):
         places_N = (self.queued + torch.arange(len(texts_ND), device=self.queue.device)) % len(self.queue)
         self.queue[places_N] = texts_ND.to(self.queue.dtype)
         self.queued += len(texts_ND)
+
+
+class DeclipOfHeads(Declip):
+    """This is DeCLIP over frozen trunks: the two image views are cached ones, and the two caption views differ by the text head's dropout,
+    as in SimCSE (arXiv 2104.08821).
+
+    Masked language is left out: it trains a tower that reads words, and that tower is frozen.
+    """
+
+    def __init__(self, declaration: DeclipObjective, model: FrozenClip, **margin):
+        super(Declip, self).__init__(**margin)
+        self._add_heads(declaration, model.image_head.embed_dim)
+
+    def encode(self, model: ClipNetwork, batch: dict[str, Any]) -> Features:
+        """Returns the features of both image views and both caption views."""
+        first, second = (model.encode_image(images) for images in batch["images"])
+        return {
+            "image_features": normalize(first, dim=1),
+            "text_features": model.encode_text(batch["tokens"], normalize=True),
+            "second_text_features": model.encode_text(batch["tokens"], normalize=True),
+            "first_embedding": first,
+            "second_embedding": second,
+        }

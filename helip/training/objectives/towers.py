@@ -13,12 +13,26 @@ from open_clip.transformer import VisionTransformer, text_global_pool
 from torch import Tensor, nn
 
 from helip.errors import HelipError
+from helip.models.frozen import FrozenClip, Head
 from helip.models.loading import ClipNetwork
+
+
+def image_tower(model: ClipNetwork) -> nn.Module:
+    """Returns what gives image features: open_clip's tower, or over a frozen trunk the image head.
+
+    HelipError is raised where the last blocks of a trunk are trained.
+    """
+    if isinstance(model, FrozenClip) and model.image_blocks is not None:
+        raise HelipError("objective slip stands on the head of a frozen trunk: leave out unfrozen_blocks")
+    tower: nn.Module = model.image_head if isinstance(model, FrozenClip) else model.visual
+    return tower
 
 
 def backbone_width(visual: nn.Module) -> int:
     """Returns the width W of `backbone_features`; HelipError is raised for a tower that is not open_clip's ViT, ResNet or timm tower."""
     match visual:
+        case Head():
+            return visual.width
         case TimmModel():
             return visual.trunk.num_features
         case VisionTransformer():
@@ -30,11 +44,14 @@ def backbone_width(visual: nn.Module) -> int:
 
 
 def backbone_features(visual: nn.Module, images_BCHW: Tensor) -> Tensor:
-    """Returns what the image tower says before its projection into the shared space, [B, W]; a ResNet's is the mean over its last map.
+    """Returns what the image tower says before its projection into the shared space, [B, W]; a ResNet's is the mean over its last map, a
+    head's its hidden layer.
 
     TypeError is raised for a tower of another kind.
     """
     match visual:
+        case Head():
+            return visual.hidden(images_BCHW)
         case TimmModel():
             return visual.trunk(images_BCHW)
         case VisionTransformer():

@@ -1,0 +1,61 @@
+"""The words of the second world: household things, in other colours and places, told in other captions."""
+
+from helip.synthetic.vocabulary import Words
+
+SECOND = Words(
+    parts=("crown", "handle", "wheels", "badge", "spout", "band"),
+    families={
+        "house": ("cottage", "castle", "barn", "church", "tent", "lighthouse"),
+        "cup": ("mug", "goblet", "bowl", "jug", "bucket", "teapot"),
+        "lamp": ("lantern", "candle", "torch", "chandelier", "spotlight", "streetlight"),
+        "chair": ("stool", "bench", "throne", "sofa", "armchair", "cradle"),
+        "bottle": ("flask", "jar", "vase", "barrel", "canteen", "thermos"),
+        "book": ("novel", "atlas", "diary", "magazine", "dictionary", "notebook"),
+        "clock": ("watch", "sundial", "alarm", "compass", "stopwatch", "hourglass"),
+        "tool": ("hammer", "axe", "wrench", "saw", "drill", "shovel"),
+        "shoe": ("boot", "sandal", "slipper", "sneaker", "skate", "clog"),
+        "mushroom": ("truffle", "toadstool", "morel", "umbrella", "parachute", "jellyfish"),
+        "jewel": ("diamond", "pearl", "brooch", "necklace", "earring", "pendant"),
+        "shell": ("snail", "clam", "oyster", "crab", "turtle", "lobster"),
+    },
+    textures=(
+        ("smooth", "unmarked"),
+        ("diagonal", "slanted"),
+        ("ringed", "circled"),
+        ("zigzag", "wavy"),
+        ("quartered", "four-part"),
+        ("half-filled", "half-painted"),
+        ("glowing", "shining"),
+        ("meshed", "gridded"),
+    ),
+    colours=(
+        ("maroon", "dark red"),
+        ("coral", "salmon pink"),
+        ("olive", "mossy"),
+        ("lime", "neon green"),
+        ("teal", "sea green"),
+        ("navy", "midnight blue"),
+        ("lavender", "lilac"),
+        ("beige", "cream"),
+        ("grey", "silver"),
+        ("cyan", "turquoise"),
+    ),
+    rgb=(
+        (112, 10, 32), (255, 120, 95), (122, 122, 15), (165, 250, 30), (5, 120, 118),
+        (12, 22, 92), (186, 150, 240), (240, 222, 190), (128, 130, 136), (40, 225, 250),
+    ),
+    backgrounds=(
+        ("in a forest", "among trees"),
+        ("on a road", "on asphalt"),
+        ("in the sky", "among clouds"),
+        ("on a carpet", "on a rug"),
+        ("at sunset", "in the evening"),
+        ("on marble", "on a stone floor"),
+        ("before a curtain", "on a stage"),
+        ("in the rain", "on a rainy day"),
+    ),
+    openings=("", "", "picture: ", "my photo of ", "look at ", "this shows ", "for sale: ", "seen today, "),
+    details=("edges", "highlights", "ornaments"),
+    templates=("a picture showing a {c}", "this is a {c}", "{c}, seen from the front", "{c}"),
+    kinds={"food101": "cup", "flowers102": "mushroom", "cub": "shell", "cars": "shoe", "aircraft": "house"},
+)  # fmt: skip

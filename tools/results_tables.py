@@ -12,7 +12,7 @@ from tools.markdown_tables import cell
 from tools.second_world import second_world
 
 PROJECT = Path(__file__).parents[1]
-PAGES = ("README.md", "docs/results/index.md", "docs/results/photographs.md", "docs/results/questions.md", "docs/results/second_world.md")
+PAGES = ("README.md", *(f"docs/results/{name}.md" for name in ("index", "photographs", "questions", "second_world")))
 FROM_NOTHING = PROJECT / "docs" / "results" / "from_nothing" / "README.md"
 FIRST_ROWS = PROJECT / "docs" / "results" / "first_rows.md"  # results/miniature/first/table1.md, as `make table1` printed it
 NAMES = ("gains", "printed", "second_world", *photographs_tables.TABLES, *questions_tables.TABLES)
@@ -56,8 +56,8 @@ def printed() -> str:
 
 def filled(page: str) -> str:
     """Returns a page with each table between its marks."""
-    written = {"gains": gains, "printed": printed, "second_world": second_world, **photographs_tables.TABLES, **questions_tables.TABLES}
-    for name, text in written.items():
+    tables = {"gains": gains, "printed": printed, "second_world": second_world, **photographs_tables.TABLES, **questions_tables.TABLES}
+    for name, text in tables.items():
         begin, end = MARKS[name]
         before, opened, rest = page.partition(begin)
         _, closed, after = rest.partition(end)

@@ -131,5 +131,9 @@ def _reason(out: Path, last: list[str], code: int) -> str:
     spoken = [line.strip() for line in last if line.strip().startswith("helip ")]
     if spoken:
         return f"{spoken[-1].partition(': ')[2]} ({out / LOG} has all of it; the same command goes on from here)"
-    told = [line.strip() for line in last if "Error" in line or "error" in line]
-    return f"{(told or last or ['Snakemake said nothing'])[-1]} (exit code {code}; {out / LOG} has all of it)"
+    lines = [line.strip() for line in last if line.strip()]
+    told = [n for n, line in enumerate(lines) if "Error" in line or "error" in line]
+    reason = lines[told[-1] :] if told else lines[-1:]
+    while len(reason) > 1 and not reason[0].endswith(":"):  # WorkflowError says why on its next line
+        reason.pop()
+    return f"{' '.join(reason[:2]) or 'Snakemake said nothing'} (exit code {code}; {out / LOG} has all of it)"

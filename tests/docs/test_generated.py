@@ -166,6 +166,9 @@ def test_what_the_page_says_of_questions_is_what_was_measured():
     assert above == both | {("helip", 0), ("hard_pairs_alone", 1)}
     assert all(high > 0 and p_holm > 0.05 for _, high, p_holm in measured.values())
     assert {row["n_seeds"] for row in rows.values()} == {"2", ""}
+    judged = {(row["method"], row["column"]): row for row in questions_tables.rows_of(questions_tables.JUDGED)}
+    mined, random = (judged[name, "likely_matches"] for name in (questions_tables.POOLED[0], "random pairs"))
+    assert 8 < float(mined["ci_low"]) < float(mined["ci_high"]) < 12 and float(random["ci_high"]) < 1
 
 
 def test_every_command_and_option_is_on_the_reference_page():

@@ -168,6 +168,7 @@ def test_what_the_page_says_of_questions_is_what_was_measured():
     assert {row["n_seeds"] for row in rows.values()} == {"2", ""}
     judged = {(row["method"], row["column"]): row for row in questions_tables.rows_of(questions_tables.JUDGED)}
     mined, random = (judged[name, "likely_matches"] for name in (questions_tables.POOLED[0], "random pairs"))
+    assert float(judged["the start's own towers", "likely_matches"]["ci_low"]) > float(mined["ci_high"])
     assert 8 < float(mined["ci_low"]) < float(mined["ci_high"]) < 12 and float(random["ci_high"]) < 1
 
 

@@ -61,7 +61,7 @@ def write_set(name: str, root: Path, photos: list[Photograph]) -> None:
     if name in RETRIEVAL:
         LAYOUTS[name](root, photos)
         return
-    wds(THEIR_NAMES.get(name, name), root, photos, ("train", "test"), ITEMS, CLASSES)
+    wds(THEIR_NAMES.get(name, name), root, photos, ("train", "val", "test"), ITEMS, CLASSES)
 
 
 def benchmark_name(name: str) -> str:
@@ -114,7 +114,7 @@ def theirs(model: Path, sets: Path, names: list[str], probes: list[str], out: Pa
             "eval", "--dataset", *map(benchmark_name, chosen), "--dataset_root", f"{sets}/{{dataset}}", "--task", task,
             "--model", f"local-dir:{model}", "--pretrained", "", "--output", f"{out.parent}/{{dataset}}-{{task}}.json", "--no_amp",
             "--num_workers", "0", "--batch_size", "128", "--recall_k", "1", "5", "10", "--feature_root", str(out.parent / "features"),
-            *(["--val_proportion", "0.2"] if task == "linear_probe" else []),
+            *(["--val_split", "val"] if task == "linear_probe" else []),
         ]  # fmt: skip
         command = [sys.executable, "-O", "-c", ON_A_CPU, *arguments]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
@@ -172,18 +172,18 @@ def main() -> None:
         write_model(folder / "model")
         for name in a.sets:
             write_set(name, folder / "sets" / name, photos)
-        seconds, found = {}, {}
+        seconds, results = {}, {}
         for which in ("ours", "theirs"):
             (folder / which).mkdir()
             seconds[which] = round(timed(which, a, folder / "model", folder / "sets", folder / which / "result.json"), 2)
-            found[which] = json.loads((folder / which / "result.json").read_text())
+            results[which] = json.loads((folder / which / "result.json").read_text())
             print(f"{which}: {seconds[which]} CPU seconds", flush=True)
         from helip.io import provenance
 
-        metrics = {which: one["metrics"] for which, one in found.items()}
+        metrics = {which: one["metrics"] for which, one in results.items()}
         row = {
             "cpu_seconds": seconds, "ratio": seconds["theirs"] / seconds["ours"], "sets": a.sets, "probes": a.probes,
-            "parts": {which: {name: round(value, 2) for name, value in one["parts"].items()} for which, one in found.items()},
+            "parts": {which: {name: round(value, 2) for name, value in one["parts"].items()} for which, one in results.items()},
             "items_apart": {name: agreed(name, metrics["ours"][name], metrics["theirs"][name]) for name in a.sets},
             **{name: value for name, value in provenance(None).items() if name in ("machine", "written", "commit")},
         }  # fmt: skip

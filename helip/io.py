@@ -36,6 +36,15 @@ EMPTY = 128  # bytes of a .npy file that holds no value: the system maps no empt
 PACKAGES = ("torch", "open_clip_torch", "timm", "sentence-transformers", "faiss-cpu", "clip-benchmark", "numpy", "snakemake")
 
 
+def _begin() -> None:
+    """A process that was forked, as jobs of helip.warm are, began then and not with the one that it comes from."""
+    global _BEGUN, _BEGUN_AT
+    _BEGUN, _BEGUN_AT = time.monotonic(), datetime.now(UTC).isoformat(timespec="seconds")
+
+
+os.register_at_fork(after_in_child=_begin)
+
+
 def declared(value: Any) -> Any:
     """Returns what a declaration says beyond its defaults, as plain JSON values: the part of it that a digest stands for."""
     match value:
@@ -201,6 +210,12 @@ def load_array(path: Path | str, remedy: str, *, mapped: bool = True) -> "np.nda
         raise HelipError(f"{path}: not a whole .npy array, it is truncated or of another format ({reason}); {remedy}") from None
 
 
+def reserve(file: int, size: int) -> None:
+    """Reserves the space of an open file of that many bytes before it is mapped. Raises OSError where the disk has no room for it."""
+    if hasattr(os, "posix_fallocate"):  # not on macOS
+        os.posix_fallocate(file, 0, size)
+
+
 def new_array(path: Path | str, dtype: Any, shape: tuple[int, ...]) -> "np.memmap[Any, Any]":
     """Returns a new memory-mapped .npy file of zeros to write into.
 
@@ -216,8 +231,7 @@ def new_array(path: Path | str, dtype: Any, shape: tuple[int, ...]) -> "np.memma
         size = file.tell() + dtype.itemsize * math.prod(shape)
         file.truncate(size)
         file.flush()
-        if hasattr(os, "posix_fallocate"):  # not on macOS
-            os.posix_fallocate(file.fileno(), 0, size)
+        reserve(file.fileno(), size)
     return np.lib.format.open_memmap(path, "r+")  # type: ignore[no-any-return,no-untyped-call]
 
 

@@ -9,6 +9,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from helip import io
 from helip.config import MiningSpec
 from helip.errors import HelipError
 from helip.io import (
@@ -23,6 +24,7 @@ from helip.io import (
     read_json,
     write_json,
 )
+from helip.mining.pairs import scratch
 
 
 def test_a_file_appears_whole_or_not_at_all(tmp_path):
@@ -77,6 +79,20 @@ def test_a_full_disk_refuses_a_new_array_in_one_sentence(tmp_path, monkeypatch):
     ):
         new_array(f / "a.npy", np.float32, (8,))
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_full_disk_refuses_mining_its_working_arrays(monkeypatch):
+    """They lie in $TMPDIR, mapped: without room they would end the process with a bus error."""
+
+    def full(file, start, size):
+        assert (start, size) == (0, 1000 * 8)
+        raise OSError(28, "No space left on device")
+
+    assert scratch((1000,), np.float64, 0).sum() == 0
+    monkeypatch.setattr(os, "posix_fallocate", full)
+    with pytest.raises(HelipError, match="no room for 0 MiB of working arrays .*No space left on device.; set TMPDIR to a larger disk"):
+        scratch((1000,), np.float64, 0)
+    assert scratch((1000,), np.float64, 8000).shape == (1000,)  # in memory
 
 
 def test_reading_what_is_missing_or_broken_says_so(tmp_path):
@@ -143,3 +159,13 @@ def test_what_is_no_whole_array_is_refused_with_a_remedy(tmp_path, mapped):
 def test_importing_the_module_needs_no_numpy():
     code = "import sys, helip.io; sys.exit('numpy' in sys.modules or 'torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_a_forked_process_begins_when_it_is_forked():
+    (reading, writing), begun = os.pipe(), io._BEGUN
+    child = os.fork()
+    if child == 0:
+        os.write(writing, str(begun < io._BEGUN).encode())
+        os._exit(0)
+    os.waitpid(child, 0)
+    assert os.read(reading, 9) == b"True"

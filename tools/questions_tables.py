@@ -1,6 +1,7 @@
 """The tables of docs/results/questions.md, one for each question of the study `questions`, from its committed results files."""
 
 import csv
+from functools import partial
 from pathlib import Path
 
 FOLDER = Path(__file__).parents[1] / "docs" / "results" / "questions"
@@ -136,3 +137,7 @@ def _judgement(row: dict[str, str]) -> str:
         return "-"
     value, low, high = (float(row[key] or "nan") for key in ("value", "ci_low", "ci_high"))
     return f"{value:.1f}" if low == high or low != low else f"{value:.1f} [{low:.1f}, {high:.1f}]"
+
+
+# Those that the page shows: a table comes onto it when the study has a row of it.
+TABLES = {name: partial(contrasts, name) for name in ROWS} | {name: partial(judged, name) for name in COLUMNS}

@@ -7,16 +7,17 @@ import re
 from pathlib import Path
 
 from helip.errors import HelipError
-from tools import photographs_tables
+from tools import photographs_tables, questions_tables
 from tools.markdown_tables import cell
+from tools.second_world import second_world
 
 PROJECT = Path(__file__).parents[1]
-PAGES = ("README.md", "docs/results/index.md", "docs/results/photographs.md")
-MINIATURE = PROJECT / "docs" / "results" / "miniature" / "README.md"
+PAGES = ("README.md", *(f"docs/results/{name}.md" for name in ("index", "photographs", "questions", "second_world")))
+FROM_NOTHING = PROJECT / "docs" / "results" / "from_nothing" / "README.md"
 FIRST_ROWS = PROJECT / "docs" / "results" / "first_rows.md"  # results/miniature/first/table1.md, as `make table1` printed it
-NAMES = ("gains", "printed", *photographs_tables.TABLES)
+NAMES = ("gains", "printed", "second_world", *photographs_tables.TABLES, *questions_tables.TABLES)
 MARKS = {name: (f"<!-- {name}: written by `make readme` -->", f"<!-- end of {name} -->") for name in NAMES}
-# What it is called here, and its row in the miniature's table of refinements.
+# What it is called here, and its row in the table of refinements of the earlier miniature study, whose towers were trained from nothing.
 ROWS = (
     ("HELIP, as the paper prints it", "HELIP"),
     ("noise pairs left out, the paper's rule", "cleaned by the paper's rule"),
@@ -29,18 +30,18 @@ ROWS = (
 
 def gains() -> str:
     """Returns the table: gains over plain continued training in points, with 95 % intervals."""
-    lines = ["| Gain over plain continued training, points [95 %] | generated world, six corpora |", "| --- | --- |"]
+    lines = ["| Gain over plain continued training, points [95 %] | towers trained from nothing, six corpora |", "| --- | --- |"]
     for label, row in ROWS:
-        measured = cell(MINIATURE, {"Refinement": row}, "6 corpora")
+        measured = cell(FROM_NOTHING, {"Refinement": row}, "6 corpora")
         lines.append(f"| {label} | {measured} |".replace("-0.", "−0.").replace("-1.", "−1."))
-    return "\n".join([*lines, "", f"The paper's claims in the generated world: {verdicts()}"])
+    return "\n".join([*lines, "", f"The paper's claims there: {verdicts()}"])
 
 
 def verdicts() -> str:
-    """Returns the miniature study's count of verdicts, as its page states it."""
-    line = re.search(r"^\d+ reproduced, .*$", MINIATURE.read_text(), re.MULTILINE)
+    """Returns the count of verdicts of the earlier miniature study, as its page states it."""
+    line = re.search(r"^\d+ reproduced, .*$", FROM_NOTHING.read_text(), re.MULTILINE)
     if line is None:
-        raise HelipError(f"{MINIATURE}: no line counts the verdicts, '3 reproduced, ...'")
+        raise HelipError(f"{FROM_NOTHING}: no line counts the verdicts, '3 reproduced, ...'")
     return line[0]
 
 
@@ -55,7 +56,8 @@ def printed() -> str:
 
 def filled(page: str) -> str:
     """Returns a page with each table between its marks."""
-    for name, text in {"gains": gains, "printed": printed, **photographs_tables.TABLES}.items():
+    tables = {"gains": gains, "printed": printed, "second_world": second_world, **photographs_tables.TABLES, **questions_tables.TABLES}
+    for name, text in tables.items():
         begin, end = MARKS[name]
         before, opened, rest = page.partition(begin)
         _, closed, after = rest.partition(end)

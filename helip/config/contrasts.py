@@ -27,6 +27,7 @@ class PrimaryContrast(ConfigModel):
     run: Name  # of which something is asked
     against: Name  # the run that it is compared with
     metrics: tuple[MetricName, ...] = Field(min_length=1)  # set.task.metric, as metrics files name them: cifar10.zeroshot.acc1
+    family: str = ""  # hypotheses that are corrected together: those declared once others were known are a family of their own
     pooled: tuple[ContrastPair, ...] = ()  # further pairs that the mean is over
     beyond: tuple[ContrastPair, ...] = ()  # pairs whose mean difference is subtracted: what of the effect is there only here
 

@@ -13,7 +13,7 @@ from helip.data.groups import hash64
 from helip.data.index import HASHES
 from helip.data.shards import BETWEEN, ROW
 from helip.errors import HelipError
-from helip.io import atomic_folder, digest, load_array, provenance, write_json
+from helip.io import atomic_folder, digest, load_array, new_array, provenance, write_json
 
 TRAIN, PARTS = 0, {"validation": 1, "test": 2}
 FEWEST = 20  # images of a part, below which a recall says nothing
@@ -95,7 +95,7 @@ def _identities(whole: Corpus) -> tuple[np.ndarray, np.ndarray, np.ndarray, list
 def write_rows(whole: Corpus, ids: np.ndarray, folder: Path) -> int:
     """Writes index.npy and captions.bin of these pairs; returns the bytes of the captions."""
     index = np.load(whole.folder / "index.npy", mmap_mode="r")
-    rows = np.lib.format.open_memmap(folder / "index.npy", "w+", ROW, (len(ids),))
+    rows = new_array(folder / "index.npy", ROW, (len(ids),))
     written = 0
     with open(folder / "captions.bin", "wb") as text:
         for n, i in enumerate(ids.tolist()):

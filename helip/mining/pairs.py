@@ -12,7 +12,7 @@ import numpy as np
 
 from helip.config import MiningSpec
 from helip.errors import HelipError
-from helip.io import atomic_folder, file_digest, load_array, provenance, read_json, write_json
+from helip.io import atomic_folder, file_digest, load_array, provenance, read_json, reserve, write_json
 
 ARRAYS: dict[str, type] = {"ids": np.int32, "scores": np.float32, "offsets": np.int64, "noise": np.bool_, "kept": np.bool_}
 COPIED = 1 << 20  # entries copied together
@@ -211,6 +211,7 @@ def scratch(shape: tuple[int, ...], dtype: type, spare: int) -> np.ndarray:
         return np.zeros(shape, dtype)
     try:
         with tempfile.TemporaryFile(prefix="helip-mining-") as f:
+            reserve(f.fileno(), size)
             return np.memmap(f, dtype, "w+", shape=shape)
     except OSError as error:
         raise HelipError(

@@ -52,9 +52,9 @@ def amount_of(declared: dict[str, Any]) -> Amount:
             images, captions = count_images(TableCorpus.model_validate(declared))
             return Amount(max(1, images), captions / max(1, images))
         case "folder":
-            found = [files for place in resolve_paths(declared["path"]) for _, files in grouped(place) if IMAGES & files.keys()]
-            texts = ([_file_of(files[end], end) for end in ("txt", "json") if end in files] for files in found[:FIRST])
-            return Amount(max(1, len(found)), _mean(texts, FolderCorpus.model_validate(declared).captions))
+            samples = [files for place in resolve_paths(declared["path"]) for _, files in grouped(place) if IMAGES & files.keys()]
+            texts = ([_file_of(files[end], end) for end in ("txt", "json") if end in files] for files in samples[:FIRST])
+            return Amount(max(1, len(samples)), _mean(texts, FolderCorpus.model_validate(declared).captions))
     places = resolve_paths(declared["path"])
     files = [file for place in places for file in (sorted(place.glob("*.tar")) if place.is_dir() else [place])]
     return _archived(files, ShardCorpus.model_validate(declared).captions)

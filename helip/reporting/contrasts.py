@@ -17,7 +17,7 @@ HOW = (
     "Fixed in the study's YAML before its first run. Each row is one hypothesis: the difference in percentage points, paired by start seed "
     "and refinement seed; of an interaction the difference between two such differences. The first interval is over trainings and test "
     "items, the second over trainings alone; both 95 %, Student's, uncorrected. p-values are two-sided, over trainings and items, with the "
-    "corrections of Benjamini and Hochberg and of Holm over all {declared} declared hypotheses beside them."
+    "corrections of Benjamini and Hochberg and of Holm over all {declared} beside them."
 )
 
 
@@ -62,7 +62,13 @@ def contrasts_content(study: Study, measured: Measured | None = None) -> Contras
     measured = measured or Measured(study, [])
     declared = study.declaration.contrasts.items()
     rows = [_row(study, measured, name, contrast, metric) for name, contrast in declared for metric in contrast.metrics]
-    return ContrastsContent(study.name, tuple(_corrected(rows)), HOW.format(declared=len(rows)))
+    families: dict[str, list[ContrastRow]] = {}
+    for row in rows:
+        families.setdefault(study.declaration.contrasts[row.contrast].family, []).append(row)
+    corrected = {(row.contrast, row.metric): row for members in families.values() for row in _corrected(members)}
+    sizes = [f"{len(members)} declared hypotheses{f' of the family {name}' if name else ''}" for name, members in families.items()]
+    how = HOW.format(declared=", and over all ".join(sizes))
+    return ContrastsContent(study.name, tuple(corrected[row.contrast, row.metric] for row in rows), how)
 
 
 def _row(study: Study, measured: Measured, name: str, contrast: PrimaryContrast, metric: str) -> ContrastRow:
@@ -121,7 +127,7 @@ def over_trainings(mean: Estimate) -> Interval:
 
 
 def _corrected(rows: list[ContrastRow]) -> list[ContrastRow]:
-    """With both corrections. A hypothesis that has no p-value counts as one of p 1: the family is what was declared."""
+    """A family with both corrections. A hypothesis that has no p-value counts as one of p 1: the family is what was declared."""
     p_values = [1.0 if row.p is None else row.p for row in rows]
     corrected = zip(rows, benjamini_hochberg(p_values), holm(p_values), strict=True)
     return [row if row.p is None else replace(row, p_bh=bh, p_holm=p_holm) for row, bh, p_holm in corrected]

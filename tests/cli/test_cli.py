@@ -61,7 +61,7 @@ def test_both_groups_are_listed_with_the_next_steps(option, capsys):
     for commands, part in ((OWN, printed[:graph]), (GRAPH, printed[graph:])):
         for name, (_, _, line) in commands.items():
             assert f"  {name:13} {line}\n" in part
-    assert "make table1" in printed and "helip refine --help" in printed
+    assert "helip demo" in printed and "helip refine --help" in printed
 
 
 def test_alone_it_shows_the_ten_that_matter_and_what_is_next(capsys):

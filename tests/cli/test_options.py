@@ -136,7 +136,7 @@ def test_only_what_is_given_is_read():
             "train --corpus x --model y --out z --batch-size 8 --steps 1 --learning-rate 1 --retention-every 3",
             "--retention-set: is missing",
         ),
-        ("pack-set cab x --out y", "--name: 'cab' is none of cub, sun397, caltech101; did you mean 'cub'?"),
+        ("pack-set cab x --out y", "NAME: 'cab' is none of cub, sun397, caltech101; did you mean 'cub'?"),
     ],
 )
 def test_a_value_that_cannot_be_is_the_models_one_sentence(arguments, sentence, tmp_path, monkeypatch, capsys):

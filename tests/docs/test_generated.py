@@ -16,7 +16,18 @@ from helip.cli import COMMANDS, _class
 from helip.cli.command import groups_of
 from helip.errors import HelipError
 from helip.stages import STAGES
-from tools import browser, layers, mlflow_screenshots, photographs_tables, pipeline, reference, results_tables, screenshots
+from tools import (
+    browser,
+    layers,
+    mlflow_screenshots,
+    photographs_tables,
+    pipeline,
+    questions_tables,
+    reference,
+    results_tables,
+    screenshots,
+    second_world,
+)
 from tools.fields import config_models, facts_of
 from tools.markdown_tables import cell, tables_of
 
@@ -57,7 +68,7 @@ def test_tables_of_results_are_current(project, page):
 
 def test_gains_are_those_of_the_results_page():
     row = next(line for line in results_tables.gains().splitlines() if line.startswith("| HELIP, as the paper prints it"))
-    (measured,) = [r["6 corpora"] for table in tables_of(results_tables.MINIATURE) for r in table if r.get("Refinement") == "HELIP"]
+    (measured,) = [r["6 corpora"] for table in tables_of(results_tables.FROM_NOTHING) for r in table if r.get("Refinement") == "HELIP"]
     assert f"| {measured} |".replace("-", "−") in row and re.search(r"\[[+−]\d\.\d\d, [+−]\d\.\d\d\]", measured.replace("-", "−"))
 
 
@@ -82,7 +93,7 @@ def test_what_pages_say_of_photographs_is_what_was_measured():
     assert all(rows[f"clean_{arm}", retrieval]["ci_low"] < 0 < rows[f"clean_{arm}", retrieval]["ci_high"] for arm in ("helip", "ridge"))
 
 
-def test_what_the_page_says_of_the_other_arms_is_what_was_measured():
+def test_the_page_says_of_the_other_arms_what_was_measured():
     """The sentences under "The other arms" of results/photographs.md."""
     with open(photographs_tables.FOREIGN, newline="") as file:
         pooled = [row for row in csv.DictReader(file) if row["corpora"] == "3" and row["arm"] != "contrast"]
@@ -112,6 +123,28 @@ def test_the_readme_says_how_much_more_ridge_gains(project):
     assert f"gains {min(ratios):.1f} to {max(ratios):.1f} times as much" in " ".join((project / "README.md").read_text().split())
 
 
+def test_what_the_second_world_page_says_is_what_was_measured():
+    with open(second_world.CONTRASTS, newline="") as file:
+        rows = {
+            (r["contrast"], r["metric"].split(".", 1)[1] if "recall" in r["metric"] else r["metric"].split(".")[0]): r
+            for r in csv.DictReader(file)
+        }
+    of = {arm: {m: {k: float(r[k]) for k in ("effect", "ci_low", "p_holm", "against_value")} for (a, m), r in rows.items() if a == arm}
+          for arm in second_world.ARMS.values()}  # fmt: skip
+    assert all(len(metrics) == 4 for metrics in of.values()) and len(rows) == 20
+    assert all(r["p_holm"] < 0.05 for r in of["true_removal"].values())
+    assert all(r["ci_low"] > 0 for r in of["helip_plus"].values()) and sum(r["p_holm"] < 0.05 for r in of["helip_plus"].values()) == 2
+    shares = [r["effect"] / of["true_removal"][metric]["effect"] for metric, r in of["helip_plus"].items()]
+    assert min(shares) >= 0.8 and max(shares) < 0.92
+    over = {metric for metric, r in of["helip_plus_over_helip"].items() if r["p_holm"] < 0.05}
+    assert over == {"retrieval.image_recall_at_1", "imagenet"}
+    assert all(r["p_holm"] > 0.05 for r in of["helip"].values())
+    controls = {metric: r["against_value"] for metric, r in of["helip_plus"].items()}
+    assert (
+        controls["cifar100"] > 6 * 100 / 72 and controls["imagenet"] > 6 * 0.5 and controls["retrieval.image_recall_at_1"] > 6 * 100 / 600
+    )
+
+
 def test_a_row_that_is_not_there_is_one_sentence(tmp_path):
     page = tmp_path / "page.md"
     page.write_text("| Method | A |\n| --- | --- |\n| *x* | **+1** |\n\n| Method | A |\n| --- | --- |\n| `y` | 2 |\n")
@@ -120,6 +153,22 @@ def test_a_row_that_is_not_there_is_one_sentence(tmp_path):
         cell(page, {"Method": "z"}, "A")
     with pytest.raises(HelipError, match="needs both"):
         results_tables.filled(results_tables.MARKS["gains"][0])
+
+
+def test_what_the_page_says_of_questions_is_what_was_measured():
+    """The sentences under 'What came out' of questions.md, which state no numbers."""
+    metrics = list(questions_tables.METRICS.values())
+    rows = {(r["contrast"], metrics.index(r["metric"])): r for r in questions_tables.rows_of(questions_tables.CONTRASTS)}
+    measured = {key: [float(row[name]) for name in ("ci_low", "ci_high", "p_holm")] for key, row in rows.items() if row["ci_low"]}
+    assert {contrast for contrast, _ in measured} == {contrast for _, contrast in questions_tables.ROWS["curation"]} | {"truth_over_ridge"}
+    above = {key for key, (low, _, _) in measured.items() if low > 0}
+    both = {(name, metric) for name in ("true_removal", "ridge") for metric in (0, 1)}
+    assert above == both | {("helip", 0), ("hard_pairs_alone", 1)}
+    assert all(high > 0 and p_holm > 0.05 for _, high, p_holm in measured.values())
+    assert {row["n_seeds"] for row in rows.values()} == {"2", ""}
+    judged = {(row["method"], row["column"]): row for row in questions_tables.rows_of(questions_tables.JUDGED)}
+    mined, random = (judged[name, "likely_matches"] for name in (questions_tables.POOLED[0], "random pairs"))
+    assert 8 < float(mined["ci_low"]) < float(mined["ci_high"]) < 12 and float(random["ci_high"]) < 1
 
 
 def test_every_command_and_option_is_on_the_reference_page():

@@ -57,7 +57,7 @@ def test_refining_your_own_is_planned_as_written(refining, tmp_path, capsys):
     planned, refined = refining
     assert planned == [*refined, "--dry-run"] and main(planned) == 0
     printed = capsys.readouterr().out
-    assert "300 pairs" in printed and all(arm in printed for arm in ("control", "selected", "helip"))
+    assert "about 300 images" in printed and all(arm in printed for arm in ("control", "selected", "helip"))
     assert not list(tmp_path.iterdir())
 
 

@@ -129,7 +129,7 @@ def test_a_model_with_nan_weights_is_refused(classification, tmp_path):
     save_file(tensors, weights)
     with pytest.raises(HelipError, match="features of images of 'colours' hold NaN or infinity"):
         Extractor(load(str(tmp_path / "model"), "cpu"), tmp_path / "cache").images(of_folder(classification), "test")
-    assert not list((tmp_path / "cache").glob("*/*"))
+    assert not list((tmp_path / "cache").glob("*/*.npz"))
 
 
 def frozen_model(model_folder, folder, seed):

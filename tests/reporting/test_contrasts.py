@@ -64,6 +64,16 @@ def test_corrections_run_over_every_declared_hypothesis(study):
     assert same.note == "no item and no training differs: no information"
 
 
+def test_a_later_family_is_corrected_by_itself(study):
+    """Two hypotheses, and one declared later: Holm multiplies by 2 in the first family, by 1 in the second."""
+    study = declare(four_trainings(study), gain={}, same={"run": "cc3m_clip"}, again={"family": "confirmation"})
+    content = contrasts_content(study)
+    first, _, later = content.rows
+    assert first.p == later.p
+    assert (first.p_holm, later.p_holm) == pytest.approx((2 * first.p, first.p))
+    assert "over all 2 declared hypotheses, and over all 1 declared hypotheses of the family confirmation beside them" in content.how
+
+
 def test_pooled_pairs_weigh_the_same(study):
     """HELIP over its control is 2.5 points, over its start 2.5 too; the control over its start nothing: means 2.5 and 1.25."""
     four_trainings(study)

@@ -28,9 +28,9 @@ def test_a_rehearsal_runs_as_a_job_with_the_gpus_of_a_training(slurm, tmp_path):
     (job,) = set(slurm.jobs()) - before
     told = slurm.call("scontrol", "show", "job", job)
     assert "gpu:2" in told and "NumNodes=1" in told and "CPUs/Task=4" in told
-    found = json.loads((folder / PAGE).with_suffix(".json").read_text())
-    assert found["declaration"]["processes"] == 2
-    kinds = {one["kind"]: one for one in found["kinds"]}
+    rehearsal = json.loads((folder / PAGE).with_suffix(".json").read_text())
+    assert rehearsal["declaration"]["processes"] == 2
+    kinds = {one["kind"]: one for one in rehearsal["kinds"]}
     assert {"corpus cc3m", "evaluate imagenet", "train rn50 clip plain 64/1 fp32"} <= set(kinds)
     assert [name for name, one in kinds.items() if any(point["failure"] for point in one["points"])] == []
     costs = yaml.safe_load((folder / "experiments/studies/smoke.costs.yaml").read_text())

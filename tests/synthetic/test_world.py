@@ -291,8 +291,8 @@ def test_words_are_distinct(world):
     assert tuple(map(len, (words.families, words.parts, words.textures, words.colours, words.backgrounds))) == (12, 6, 8, 10, 8)
     assert all(len(names) == len(words.parts) for names in words.families.values())
     assert len(words.colours) == len(words.rgb) == len(set(words.rgb))
-    said = [word for group in (words.textures, words.colours, words.backgrounds) for value in group for word in value]
-    assert len(set(said)) == len(said)
+    written = [word for group in (words.textures, words.colours, words.backgrounds) for value in group for word in value]
+    assert len(set(written)) == len(written)
 
 
 def test_plurals():

@@ -22,6 +22,7 @@ KEPT = 200  # lines of Snakemake that are looked through for the reason of a fai
 _RULE = re.compile(r"^(?:localrule|rule|checkpoint) (\S+?):$")
 _DONE = re.compile(r"^(\d+) of (\d+) steps")
 _TOTAL = re.compile(r"^total +(\d+)$")
+_EXCEPTION = re.compile(r"^\w+Exception in ")
 _KEYS = re.compile(r"^\s+wildcards: (.*)$")
 
 
@@ -133,7 +134,8 @@ def _reason(out: Path, last: list[str], code: int) -> str:
         return f"{spoken[-1].partition(': ')[2]} ({out / LOG} has all of it; the same command goes on from here)"
     lines = [line.strip() for line in last if line.strip()]
     told = [n for n, line in enumerate(lines) if "Error" in line or "error" in line]
-    reason = lines[told[-1] :] if told else lines[-1:]
+    named = [n for n, line in enumerate(lines) if _EXCEPTION.match(line)]  # before the last word, that a job failed
+    reason = lines[(named or told)[-1] :] if named or told else lines[-1:]
     while len(reason) > 1 and not reason[0].endswith(":"):  # WorkflowError says why on its next line
         reason.pop()
     return f"{' '.join(reason[:2]) or 'Snakemake said nothing'} (exit code {code}; {out / LOG} has all of it)"

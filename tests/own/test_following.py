@@ -43,6 +43,8 @@ def test_a_line_for_each_job(capsys):
 def test_the_reason_is_the_jobs_own_sentence(tmp_path):
     assert _reason(tmp_path, FAILED, 1).startswith("whole: 5 of 10 samples cannot be used; mend the shards (")
     assert _reason(tmp_path, FAILED[2:], 1).startswith("CalledProcessError in file rules/data.smk (exit code 1;")
+    missing = ["MissingOutputException in rule answer:", "Job 1 left no card.md", "WorkflowError:", "At least one job failed."]
+    assert _reason(tmp_path, missing, 1).startswith("MissingOutputException in rule answer: Job 1 left no card.md (exit code 1;")
     explained = ["WorkflowError:", "    No such file: a.txt", "", "Shutting down"]
     assert _reason(tmp_path, explained, 1).startswith("WorkflowError: No such file: a.txt (exit code 1;")
     assert _reason(tmp_path, [], 1).startswith("Snakemake said nothing (exit code 1;")

@@ -20,15 +20,15 @@ def starts() -> list[dict[str, str]]:
 
 def rested_on(study) -> set[tuple[str, str]]:
     """Start and metric of every column that a claim reads."""
-    found = set()
+    columns_read = set()
     for claim in study.claims.values():
         columns = study.tables[claim.table].chosen(claim.columns)
         runs = {name for pair in (*claim.comparisons, *claim.than) for name in (pair.run, pair.over) if name in study.runs}
-        found |= {(study.run(name).start or name, f"{column.set}.{column.metric}") for name in runs for column in columns}
-    return found
+        columns_read |= {(study.run(name).start or name, f"{column.set}.{column.metric}") for name in runs for column in columns}
+    return columns_read
 
 
-def test_no_column_that_a_claim_reads_is_below_three_times_chance(starts):
+def test_no_column_of_a_claim_is_below_three_times_chance(starts):
     read = rested_on(helip.study.load("miniature"))
     held = [r for r in starts if (r["run"], r["metric"]) in read]
     assert not [f"{r['run']} {r['metric']} {r['value']}" for r in held if float(r["value"]) < ENOUGH * float(r["chance"])]

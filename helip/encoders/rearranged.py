@@ -21,6 +21,7 @@ def rearrange(features: Features, rows: np.ndarray | None, corpus_digest: str, o
             np.save(target, features.array[rows])
         size = len(features) if rows is None else len(rows)
         more = {"rows": size, "corpus_digest": corpus_digest, "rearranged_from": file_digest(features.path)}
+        more["features_digest"] = file_digest(target)  # not that of the rows before
         write_json(folder / "features.json", features.metadata | more)
     return size
 

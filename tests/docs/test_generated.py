@@ -160,12 +160,25 @@ def test_what_the_page_says_of_questions_is_what_was_measured():
     metrics = list(questions_tables.METRICS.values())
     rows = {(r["contrast"], metrics.index(r["metric"])): r for r in questions_tables.rows_of(questions_tables.CONTRASTS)}
     measured = {key: [float(row[name]) for name in ("ci_low", "ci_high", "p_holm")] for key, row in rows.items() if row["ci_low"]}
-    assert {contrast for contrast, _ in measured} == {contrast for _, contrast in questions_tables.ROWS["curation"]} | {"truth_over_ridge"}
     above = {key for key, (low, _, _) in measured.items() if low > 0}
     both = {(name, metric) for name in ("true_removal", "ridge") for metric in (0, 1)}
     assert above == both | {("helip", 0), ("hard_pairs_alone", 1)}
     assert all(high > 0 and p_holm > 0.05 for _, high, p_holm in measured.values())
     assert {row["n_seeds"] for row in rows.values()} == {"2", ""}
+    half = [
+        float(r["effect"]) / 2
+        for m in metrics
+        for r in questions_tables.rows_of(photographs_tables.CONTRASTS)
+        if (r["contrast"], r["metric"]) == ("foreign15_helip", m)
+    ]
+    within = {(n, m) for (n, m), (low, high, _) in measured.items() if n.endswith("_on_ridge") and -half[m] < low < high < half[m]}
+    assert within == {
+        ("duplicates_on_ridge", 0),
+        ("duplicates_on_ridge", 1),
+        ("glofnd_on_ridge", 0),
+        ("glofnd_on_ridge", 1),
+        ("moments_on_ridge", 1),
+    }
     judged = {(row["method"], row["column"]): row for row in questions_tables.rows_of(questions_tables.JUDGED)}
     mined, random = (judged[name, "likely_matches"] for name in (questions_tables.POOLED[0], "random pairs"))
     assert float(judged["the start's own towers", "likely_matches"]["ci_low"]) > float(mined["ci_high"])

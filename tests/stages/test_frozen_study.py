@@ -15,7 +15,7 @@ from helip.encoders import cache, timm_encoder
 from helip.encoders.features import Features
 from helip.errors import HelipError
 from helip.evaluation.model import load
-from helip.io import read_json
+from helip.io import file_digest, read_json
 from helip.stages import BuildCorpus, Encode, EncodeViews, Evaluate, How, Stage, Train, artefact, make, selection_of
 from helip.study import Study
 
@@ -120,6 +120,8 @@ def test_swapped_captions_take_features_and_cost_none_anew(place, monkeypatch):
     for encoder in ("sentence", "dino_vits8"):
         whole, rows = (Features.open(Encode(study, name, encoder).folder).array for name in ("cc3m", "part"))
         np.testing.assert_array_equal(rows, whole[ids])
+    for one in (Encode(study, "swapped", "sentence"), Encode(study, "part", "sentence")):
+        assert read_json(one.outputs[1])["features_digest"] == file_digest(one.output)  # as mining asks
     keep = selection_of(study, "swapped_truth", "1")
     assert keep == selection_of(study, "swapped_truth", "0")  # it does not look at the start: once for both seeds
     build(keep)

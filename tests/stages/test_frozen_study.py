@@ -110,6 +110,8 @@ def test_swapped_captions_take_features_and_cost_none_anew(place, monkeypatch):
     source = source_of(corpora["swapped"].folder)
     base, swapped = (EncodeViews(study, name, "rn50").features(corpus) for name, corpus in corpora.items())
     np.testing.assert_array_equal(swapped.images, base.images)
+    cached = [EncodeViews(study, name, "rn50").folder / "image/features.npy" for name in corpora]
+    assert not cached[0].samefile(cached[1])  # or Snakemake would touch both
     np.testing.assert_array_equal(swapped.texts, base.texts[source])
     texts = [Features.open(Encode(study, name, "sentence").folder, corpus.digest).array for name, corpus in corpora.items()]
     np.testing.assert_array_equal(texts[1], texts[0][source])

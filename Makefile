@@ -47,13 +47,13 @@ second-world: $(READY)
 	$(WARM) $(BIN)/snakemake --quiet rules -- results/miniature2/contrasts.csv
 	@cat results/miniature2/contrasts.md
 
-# Photographs with real frozen towers: HELIP_DATA names the folder (README.md). Under two hours on two cores, the features included.
+# Photographs with real frozen towers: HELIP_DATA names the folder (README.md).
 flickr8k: $(READY)
 	$(WARM) $(BIN)/snakemake --quiet rules -- results/flickr8k/report.html results/flickr8k/tracking/table12.json
 	@cat results/flickr8k/table12.md results/flickr8k/contrasts.md
 	@echo "results/flickr8k/report.html has all of it; next: open it in a browser, and make ui for the runs"
 
-# Seven questions on the same photographs: encoders, pools, curation, scale, few weights, wording, masks. About an hour on one core.
+# Seven questions on the same photographs: encoders, pools, curation, scale, few weights, wording, masks.
 questions: $(READY)
 	$(WARM) $(BIN)/snakemake --quiet rules -- results/questions/contrasts.csv $(patsubst %,results/questions/table%.csv,18 19 20 21 22 23 24)
 	@cat results/questions/contrasts.md

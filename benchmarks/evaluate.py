@@ -24,6 +24,7 @@ from pathlib import Path
 
 sys.path += [str(Path(__file__).parent / "rehearsal")]
 
+import _measuring
 from here import photographs
 from sets import COUNT, LAYOUTS, Photograph, wds
 
@@ -185,13 +186,10 @@ def main() -> None:
             "cpu_seconds": seconds, "ratio": seconds["theirs"] / seconds["ours"], "sets": a.sets, "probes": a.probes,
             "parts": {which: {name: round(value, 2) for name, value in one["parts"].items()} for which, one in results.items()},
             "items_apart": {name: agreed(name, metrics["ours"][name], metrics["theirs"][name]) for name in a.sets},
-            **{name: value for name, value in provenance(None).items() if name in ("machine", "written", "commit")},
+            "commit": provenance(None)["commit"],
         }  # fmt: skip
-    print(json.dumps(row, indent=1))
+    _measuring.write(row, a.out)
     print(f"CLIP benchmark's command takes {row['ratio']:.1f} times the CPU seconds (wanted at least 3)")
-    if a.out:
-        with open(a.out, "a") as file:
-            file.write(f"{json.dumps(row)}\n")
 
 
 if __name__ == "__main__":

@@ -20,6 +20,8 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
+import _measuring
+
 from helip.data.tars import samples, write
 
 PATCHES = {
@@ -145,16 +147,11 @@ def main() -> None:
         seconds["by hand"] = cpu_seconds(lambda: recalls.update(by_hand=by_hand(hand, a)))
         from helip.io import provenance
 
-        facts = provenance(None)
+        commit = provenance(None)["commit"]
     row = {"cpu_seconds": seconds, "ratio": seconds["by hand"] / seconds["helip refine"], "start_recall_at_1": recalls}
-    row |= {"pairs": a.pairs, "epochs": a.epochs, "batch_size": a.batch_size}
-    row |= {name: facts[name] for name in ("machine", "written", "commit")}
-    print(json.dumps(row, indent=1))
+    _measuring.write(row | {"pairs": a.pairs, "epochs": a.epochs, "batch_size": a.batch_size, "commit": commit}, a.out)
     apart = max(abs(recalls["ours"][side] - recalls["by_hand"][side]) for side in ("text", "image"))
     print(f"by hand takes {row['ratio']:.1f} times the CPU seconds (wanted at least 2); R@1 of the start is {apart:.2f} points apart")
-    if a.out:
-        with open(a.out, "a") as file:
-            file.write(f"{json.dumps(row)}\n")
 
 
 if __name__ == "__main__":

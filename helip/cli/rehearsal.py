@@ -54,12 +54,12 @@ class Rehearse(Command):
         scale = Scale(device, self.batch, self.samples, self.items, processes=processes, limit_s=self.limit_s, gpu_gb=self.gpu_gb)
         page = self.out or loaded.root / "rehearsal.html"
 
-        def kept(so_far: Rehearsal) -> list[Path]:  # after each kind: one that is killed goes on by --earlier
+        def write_so_far(so_far: Rehearsal) -> list[Path]:  # after each kind: one that is killed goes on by --earlier
             return write(so_far, page, self.costs)
 
         within_s = self.within and 60 * self.within
-        rehearsal = rehearse(loaded, scale, self.tables or None, self.only, within_s, self.earlier, seen=kept)
-        files = kept(rehearsal)
+        rehearsal = rehearse(loaded, scale, self.tables or None, self.only, within_s, self.earlier, seen=write_so_far)
+        files = write_so_far(rehearsal)
         print(markdown(rehearsal))
         done(*map(str, files), then=f"helip plan {self.study}")
         return 1 if rehearsal.failed or rehearsal.unseen else 0

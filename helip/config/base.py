@@ -1,12 +1,13 @@
 """What all declarations share."""
 
-from typing import Annotated, ClassVar
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_]*$")]
 Share = Annotated[float, Field(ge=0, le=1)]
 Seed = Annotated[int, Field(ge=0)]
+WorldKind = Literal["first", "second"]  # the words, drawings and habits of a generated world
 Cosine = Annotated[float, Field(ge=-1, le=1)]
 
 

@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from helip.config.base import ConfigModel, Name, Seed, Share
+from helip.config.base import ConfigModel, Name, Seed, Share, WorldKind
 
 
 class GeneratedCorpus(ConfigModel):
@@ -16,7 +16,7 @@ class GeneratedCorpus(ConfigModel):
     image_size: int = Field(32, ge=16)  # pixels a side
     mismatched: Share = 0.12  # share of pairs whose caption belongs to another scene
     near: Share = 0.0  # of these, those whose caption is of a scene one or two attributes apart; the others' are of any other scene
-    world: Literal["first", "second"] = "first"  # words, drawings and habits; shared by all corpora and evaluation sets of a study
+    world: WorldKind = "first"  # words, drawings and habits; shared by all corpora and evaluation sets of a study
     world_seed: Seed = 0  # from which the concepts are drawn; shared as well
     concepts: int = Field(2500, ge=300)  # that the world has; shared as well
     seed: Seed = 0  # the scenes drawn from them

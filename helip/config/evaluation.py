@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from helip.config.base import ConfigModel, Name, Seed
+from helip.config.base import ConfigModel, Name, Seed, WorldKind
 
 
 class GeneratedSet(ConfigModel):
@@ -16,7 +16,7 @@ class GeneratedSet(ConfigModel):
     items: int = Field(1000, gt=0)  # test images
     train_items: int = Field(0, ge=0)  # for the linear probe
     image_size: int = Field(32, ge=16)  # pixels a side
-    world: Literal["first", "second"] = "first"  # as of the corpora it is meant for
+    world: WorldKind = "first"  # as of the corpora it is meant for
     world_seed: Seed = 0  # as of the corpora
     concepts: int = Field(2500, ge=300)  # as of the corpora
     seed: Seed = 1  # the scenes drawn from them

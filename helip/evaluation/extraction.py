@@ -1,10 +1,8 @@
 """Features of a set once for each (model, images, preprocessing), kept under digests of these and never under a name."""
 
-import contextlib
-import fcntl
 import json
 import zipfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -15,6 +13,7 @@ from helip.errors import HelipError
 from helip.evaluation.model import ClipModel
 from helip.evaluation.sets import EvaluationSet
 from helip.io import atomic_file, digest
+from helip.locks import alone
 from helip.progress import progress
 
 IMAGES, TEXTS, ROWS = 128, 256, 4096  # a batch; of stored trunk features
@@ -64,7 +63,9 @@ class Extractor:
         path = self.folder / name
         if (cached := _read(path)) is not None:
             return cached
-        with only_one(path.with_name(f".{path.name}.lock")):  # jobs that start together would all encode the same set
+        path.parent.mkdir(parents=True, exist_ok=True)
+        waiting = f"{path}: another job encodes this; waiting for it"  # jobs that start together would all encode the same set
+        with alone(path.with_name(f".{path.name}.lock"), waiting):
             if (cached := _read(path)) is not None:
                 return cached
             arrays = compute()
@@ -108,17 +109,6 @@ class Extractor:
         features_TD = np.concatenate(parts)
         features_TD[order_T] = features_TD.copy()
         return _finite(features_TD, "texts")
-
-
-@contextlib.contextmanager
-def only_one(path: Path) -> Iterator[None]:
-    """Holds a lock file while the block runs, after others that hold it; where the file system knows no locks, nobody waits."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with open(path, "w") as file:
-        with contextlib.suppress(OSError):
-            fcntl.flock(file, fcntl.LOCK_EX)
-        yield
-        path.unlink(missing_ok=True)
 
 
 def _collate(samples: list) -> tuple[torch.Tensor, list]:

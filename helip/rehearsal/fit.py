@@ -39,7 +39,7 @@ def _training(one: Train, measured: Measured, scale: Scale, asked: Resources) ->
         gpu = at([(p.size / cut, p.gpu_mb or 0.0) for p in points], micro)
         how = "peak of two batches"
     else:
-        gpu = at([(p.size / cut, p.kept_mb or 0.0) for p in points], micro)
+        gpu = at([(p.size / cut, p.saved_mb or 0.0) for p in points], micro)
         gpu = None if gpu is None else gpu + (points[-1].fixed_mb or 0.0)
         how = "tensors kept for the backward pass at two batches, weights, gradients and optimiser state"
     if gpu is None:

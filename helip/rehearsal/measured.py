@@ -17,7 +17,7 @@ class Point:
     bytes: float | None = None  # on disk, for each item that is kept
     host_mb: float = 0.0  # peak of the process, its children left out
     gpu_mb: float | None = None  # peak that torch reserved; None without a GPU
-    kept_mb: float | None = None  # most tensors kept at once for the backward pass, where there is no GPU to measure
+    saved_mb: float | None = None  # most tensors saved at once for the backward pass, where there is no GPU to measure
     fixed_mb: float | None = None  # weights, gradients and optimiser state of a training
     failure: str = ""  # the sentence, with its remedy
     notes: list[str] = field(default_factory=list)  # what was not as in the study

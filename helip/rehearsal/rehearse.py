@@ -92,8 +92,8 @@ def rehearse(
 def read_earlier(file: Path, only: Iterable[str]) -> dict[str, Measured]:
     """Returns what an earlier sitting measured, by title; without corpora and the stages in `only`. HelipError for another file."""
     try:
-        kept = [one for one in read_json(file)["kinds"] if one["kind"].partition(" ")[0] not in ("corpus", *only)]
-        return {one["kind"]: Measured([Point(**point) for point in one["points"]], one["device"]) for one in kept}
+        entries = [one for one in read_json(file)["kinds"] if one["kind"].partition(" ")[0] not in ("corpus", *only)]
+        return {one["kind"]: Measured([Point(**point) for point in one["points"]], one["device"]) for one in entries}
     except (KeyError, TypeError):
         raise HelipError(
             f"{file}: is not the JSON that a rehearsal of this version writes beside its page; name that, or rehearse anew"

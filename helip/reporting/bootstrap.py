@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from helip.reporting.statistics import Paired
 
 BLOCK = 1 << 22  # numbers drawn at a time
-KEPT = 1 << 27  # counts of a test set that are kept: 10,000 resamples of 13,000 items
+CACHED = 1 << 27  # counts of a test set that stay in memory: 10,000 resamples of 13,000 items
+SETS = 32  # whose counts do: more than any table has, or each row of a table would draw them all again
 FEW = 16  # items that differ alike, on average, from which on their kinds are drawn
 
 
@@ -49,11 +50,11 @@ def _over_items(name: str, weights_RS: np.ndarray, d_Sn: np.ndarray) -> np.ndarr
 
 def _item_counts(name: str, n: int, resamples: int) -> Iterable[np.ndarray]:
     """How often each resample draws each of the n items of a test set: uint8 [resamples, n], in blocks of rows."""
-    return _kept_counts(name, n, resamples) if n * resamples <= KEPT else _drawn_counts(name, n, resamples)
+    return _cached_counts(name, n, resamples) if n * resamples <= CACHED else _drawn_counts(name, n, resamples)
 
 
-@functools.lru_cache(maxsize=8)
-def _kept_counts(name: str, n: int, resamples: int) -> list[np.ndarray]:
+@functools.lru_cache(maxsize=SETS)
+def _cached_counts(name: str, n: int, resamples: int) -> list[np.ndarray]:
     return list(_drawn_counts(name, n, resamples))
 
 

@@ -4,12 +4,12 @@ import functools
 
 import numpy as np
 
+from helip.config.base import WorldKind
 from helip.synthetic.concepts import generator
-from helip.synthetic.world import Kind
 
 
 @functools.lru_cache(maxsize=32)
-def tile(kind: Kind, background: int, size: int) -> np.ndarray:
+def tile(kind: WorldKind, background: int, size: int) -> np.ndarray:
     """Returns float32 [4 size, 4 size, 3]: muted colours, each with its own pattern at the scale of 32 pixels an image."""
     rng, side = generator(7002 if kind == "first" else 7003, background, size), 4 * size
     y, x = np.mgrid[0:side, 0:side].astype(np.float32) * (32 / size)

@@ -7,11 +7,12 @@ import math
 import numpy as np
 from PIL import Image
 
+from helip.config.base import WorldKind
 from helip.synthetic import grounds
 from helip.synthetic import vocabulary as v
 from helip.synthetic.concepts import generator
 from helip.synthetic.templates import template
-from helip.synthetic.world import HABITS, Kind, World
+from helip.synthetic.world import HABITS, World
 
 PLAIN = 0
 # Units: half the image's side. (x, y, radius) of the main objects by their count, alone and beside a second object. A body fills
@@ -73,7 +74,7 @@ def _posed(shape: Image.Image, size: int, x: float, y: float, radius: float, tur
 
 
 @functools.cache
-def _paints(kind: Kind, colour: int, accent: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _paints(kind: WorldKind, colour: int, accent: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     main, second = (np.array(HABITS[kind].words.rgb[c], np.float32) for c in (colour, accent))
     dark = np.array((18, 18, 22), np.float32)
     outline = np.array((205, 205, 205), np.float32) if main.sum() < 240 else dark
@@ -98,7 +99,7 @@ def _noise_tile(size: int) -> np.ndarray:
     return generator(7001, size).standard_normal((8 * size, 8 * size, 3), np.float32) * 5
 
 
-def _ground(kind: Kind, background: int, size: int, rng: np.random.Generator) -> np.ndarray:
+def _ground(kind: WorldKind, background: int, size: int, rng: np.random.Generator) -> np.ndarray:
     """[size, size, 3] float32: a random piece of the background's large picture."""
     tile = grounds.tile(kind, background, size)
     a, b = rng.integers(0, len(tile) - size, 2)

@@ -6,16 +6,17 @@ import numpy as np
 from PIL import Image
 from scipy.ndimage import maximum_filter
 
+from helip.config.base import WorldKind
 from helip.synthetic import second_shapes, shapes
 from helip.synthetic.canvas import Canvas, odd
-from helip.synthetic.world import HABITS, Kind
+from helip.synthetic.world import HABITS
 
 FINE = 2  # drawn at this many times the size, then averaged: smooth edges
 _DRAWN = {"first": shapes, "second": second_shapes}
 
 
 @functools.lru_cache(maxsize=2048)
-def template(kind: Kind, family: int, part: int, texture: int, size: int) -> Image.Image:
+def template(kind: WorldKind, family: int, part: int, texture: int, size: int) -> Image.Image:
     """Returns an RGB image of `size` pixels a side whose bands are masks: all of the object, its accent colour, its outline."""
     drawn, words, body, extra = _DRAWN[kind], HABITS[kind].words, Canvas(size * FINE), Canvas(size * FINE)
     drawn.body(words.family_names[family], body)

@@ -1,21 +1,20 @@
 """A world: which words and drawings it has, how its concepts grow and how often they are seen, and what its captions say."""
 
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Protocol
 
 import numpy as np
 
+from helip.config.base import WorldKind
 from helip.synthetic.second_words import SECOND
 from helip.synthetic.vocabulary import FIRST, Words
-
-Kind = Literal["first", "second"]
 
 
 class Declared(Protocol):
     """This protocol is what corpora and evaluation sets say of their world."""
 
     @property
-    def world(self) -> Kind:
+    def world(self) -> WorldKind:
         """The kind of world."""
 
     @property
@@ -53,7 +52,7 @@ class World:
     """This stands for one world. Corpora and evaluation sets of a study that are meant for each other have the same one."""
 
     seed: int = 0  # its concepts are drawn from it
-    kind: Kind = "first"  # its words, drawings and habits
+    kind: WorldKind = "first"  # its words, drawings and habits
     concepts: int = 2500  # that there are
 
     @property

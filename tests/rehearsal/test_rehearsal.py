@@ -16,7 +16,7 @@ from helip.planning import artefacts, measured, plan_text, summary
 from helip.planning.jobs import cost_of
 from helip.rehearsal import Kind, Rehearsal, kinds, rehearse
 from helip.rehearsal.fit import SIMILARITIES, predict
-from helip.rehearsal.jobs.train import _kept
+from helip.rehearsal.jobs.train import saved_tensors
 from helip.rehearsal.measured import Measured, Point, at
 from helip.rehearsal.report import costs, markdown, write
 from helip.rehearsal.scale import Scale
@@ -62,7 +62,7 @@ def test_two_kinds_of_a_study_run_for_real(experiments, tmp_path):
     assert (corpus.title, made.largest.units) == ("corpus cc3m", 24)
     plain = dict(trained)[next(kind for kind, _ in trained if kind.name == "rn50 clip plain 64/1 fp32")]
     assert [point.size for point in plain.points] == [4, 8]
-    assert plain.points[0].kept_mb < plain.points[1].kept_mb
+    assert plain.points[0].saved_mb < plain.points[1].saved_mb
     assert "batch cut from 64" in plain.notes and plain.largest.bytes > 1e6
     files = write(rehearsal, tmp_path / "page.html", experiments / "studies/smoke.costs.yaml")
     assert all(file.exists() for file in files)
@@ -93,7 +93,7 @@ def test_a_line_through_two_sizes():
 def test_a_batch_that_does_not_fit_is_found(paper, each_mb, problem):
     kind = kind_of(paper, "train vit_b16 slip plain 4096/8 fp16")  # 4,096 of 8 GPUs in 8 parts: 64 rows a process
     fixed, squares = 2400.0, SIMILARITIES["slip"] * 4 * 4096**2 / (1 << 20)
-    points = [Point(b, repetitions=[1.0], kept_mb=b / 2 * each_mb, fixed_mb=fixed) for b in (4, 8)]  # in two parts each
+    points = [Point(b, repetitions=[1.0], saved_mb=b / 2 * each_mb, fixed_mb=fixed) for b in (4, 8)]  # in two parts each
     measured = Measured(points, "cpu")
     predict(kind, measured, Scale("cpu"))
     gib = (fixed + 64 * each_mb + squares) / 1024
@@ -108,11 +108,11 @@ def test_what_a_step_keeps_at_once_is_counted():
     first, second = torch.nn.Linear(1000, 500, bias=False), torch.nn.Linear(500, 10, bias=False)
     net = torch.nn.Sequential(first, torch.nn.ReLU(), second)
     trainer, point = SimpleNamespace(model=net, world=SimpleNamespace(device=torch.device("cpu"))), Point(8)
-    with _kept(trainer, point):
+    with saved_tensors(trainer, point):
         for _ in range(2):
             net(torch.zeros(64, 1000)).sum().backward()
     # 64 inputs of 1,000 numbers, and the 500 that come out of the first layer, which both ReLU and the second layer keep
-    assert point.kept_mb == pytest.approx(4 * 64 * (1000 + 500) / 2**20)
+    assert point.saved_mb == pytest.approx(4 * 64 * (1000 + 500) / 2**20)
 
 
 def test_the_lists_of_a_mining_job_are_counted(paper):

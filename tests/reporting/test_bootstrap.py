@@ -43,10 +43,21 @@ def test_items_in_another_order_keep_the_interval_s_width():
 def test_a_set_s_counts_are_drawn_once_for_all_comparisons(monkeypatch):
     drawn, plain = [], bootstrap._drawn_counts
     monkeypatch.setattr(bootstrap, "_drawn_counts", lambda *key: drawn.append(key) or plain(*key))
-    bootstrap._kept_counts.cache_clear()
+    bootstrap._cached_counts.cache_clear()
     rows = [Paired((("flickr30k", differences(300, seed)),), NAMES) for seed in range(3)]
-    kept = [gain([p], 200).draws for p in rows]
+    before = [gain([p], 200).draws for p in rows]
     assert drawn == [("flickr30k", 300, 200)]
-    monkeypatch.setattr(bootstrap, "KEPT", 0)  # a set too large to keep: drawn again, and the same
-    assert all(np.array_equal(gain([p], 200).draws, draws) for p, draws in zip(rows, kept, strict=True))
+    monkeypatch.setattr(bootstrap, "CACHED", 0)  # a set too large to keep: drawn again, and the same
+    assert all(np.array_equal(gain([p], 200).draws, draws) for p, draws in zip(rows, before, strict=True))
     assert len(drawn) == 4
+
+
+def test_the_rows_of_a_wide_table_draw_each_set_once(monkeypatch):
+    """Twelve sets and their retrieval tasks are looked at in one order by each row: a smaller cache would always have dropped the next."""
+    drawn, plain = [], bootstrap._drawn_counts
+    monkeypatch.setattr(bootstrap, "_drawn_counts", lambda *key: drawn.append(key[0]) or plain(*key))
+    bootstrap._cached_counts.cache_clear()
+    sets = [f"set{n}" for n in range(14)]
+    for row in range(2):
+        gain([Paired(tuple((name, differences(300, 20 * row + n)) for n, name in enumerate(sets)), NAMES)], 50)
+    assert drawn == sets

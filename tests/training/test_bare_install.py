@@ -25,15 +25,15 @@ import helip
 
 rng = np.random.default_rng(0)
 image, text = rng.normal(size=(2, 6, 8))[:, rng.integers(0, 6, 64)] + 0.2 * rng.normal(size=(2, 64, 8))
-kept = [helip.select(image, text, score, keep=0.75) for score in ("agreement", "ridge", "clip_score")]
-kept.append(helip.select(image, text, "s_clip_loss", keep=0.75, temperature=0.1))
-pairs = helip.mine(image, text, helip.MiningSpec(k=5, outliers=0.15), keep=kept[0])
+masks = [helip.select(image, text, score, keep=0.75) for score in ("agreement", "ridge", "clip_score")]
+masks.append(helip.select(image, text, "s_clip_loss", keep=0.75, temperature=0.1))
+pairs = helip.mine(image, text, helip.MiningSpec(k=5, outliers=0.15), keep=masks[0])
 pairs.save("pairs")
-sampler = helip.HardPairSampler(helip.PairSet.load("pairs"), batch_size=16, keep=kept[0])
+sampler = helip.HardPairSampler(helip.PairSet.load("pairs"), batch_size=16, keep=masks[0])
 rows = torch.nn.functional.normalize(torch.from_numpy(np.stack([image, text])).requires_grad_(), dim=-1)
 ids = next(iter(sampler))
 helip.HelipLoss()(*rows[:, ids], 10.0, plan=sampler.plan(0)).backward()
-print([int(keep.sum()) for keep in kept], len(ids), sampler.plan(0).hard.shape[1] > 0)
+print([int(keep.sum()) for keep in masks], len(ids), sampler.plan(0).hard.shape[1] > 0)
 """
 
 

@@ -62,7 +62,7 @@ def _trained(job: Job, world: DistributedContext) -> Point:
     parameters = sum(p.numel() for p in trainer.model.parameters())
     point.fixed_mb = 16 * parameters / MB  # float32 weights and gradients, and AdamW's two moments
     point.start = time.monotonic() - begun
-    with _kept(trainer, point):
+    with saved_tensors(trainer, point):
         stopped = not trainer.run(StopAfter(job.scale.steps - 1))  # type: ignore[arg-type]
     assert stopped, "a rehearsal has more steps than it stops after"
     state_bytes = sum(file.stat().st_size for file in first.state_dir.rglob("*") if file.is_file())
@@ -117,10 +117,10 @@ def _recipe(job: Job, declared: TrainConfig, point: Point) -> TrainConfig:
     return declared.model_copy(update=changed)
 
 
-class Held:
+class SavedTensor:
     """A tensor that waits for its backward pass; it is counted until autograd lets it go."""
 
-    def __init__(self, tensor: torch.Tensor, counted: "Kept"):
+    def __init__(self, tensor: torch.Tensor, counted: "SavedBytes"):
         self.tensor, self._counted = tensor, counted
         self._place, size = tensor.untyped_storage().data_ptr(), tensor.untyped_storage().nbytes()
         counted.take(self._place, size)
@@ -129,7 +129,7 @@ class Held:
         self._counted.give(self._place)
 
 
-class Kept:
+class SavedBytes:
     """The bytes of all storages that are held, each counted once, and the most of them at once. `own`: storages that do not count."""
 
     def __init__(self, own: set[int]):
@@ -155,12 +155,12 @@ class Kept:
 
 
 @contextmanager
-def _kept(trainer: Trainer, point: Point) -> Iterator[None]:
+def saved_tensors(trainer: Trainer, point: Point) -> Iterator[None]:
     """Counts the tensors that a step keeps for its backward pass, the parameters left out: what a GPU's memory goes by."""
     if trainer.world.device.type == "cuda":
         yield
         return
-    kept = Kept({p.untyped_storage().data_ptr() for p in trainer.model.parameters()})
-    with torch.autograd.graph.saved_tensors_hooks(lambda tensor: Held(tensor, kept), lambda held: held.tensor):
+    saved = SavedBytes({p.untyped_storage().data_ptr() for p in trainer.model.parameters()})
+    with torch.autograd.graph.saved_tensors_hooks(lambda tensor: SavedTensor(tensor, saved), lambda one: one.tensor):
         yield
-    point.kept_mb = kept.most / MB
+    point.saved_mb = saved.most / MB

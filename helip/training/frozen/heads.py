@@ -66,10 +66,10 @@ def thawed(declaration: FrozenModel, trunks: Trunks, start: Clip) -> Clip:
 
 def _without_cut(parts: dict[str, Any]) -> dict[str, Any]:
     """What says which trunks and heads a model has, wherever its trunks are cut."""
-    kept: dict[str, Any] = {name: value for name, value in parts.items() if name not in ("unfrozen_blocks", "context_length")}
+    rest: dict[str, Any] = {name: value for name, value in parts.items() if name not in ("unfrozen_blocks", "context_length")}
     for side in ("image_trunk", "text_trunk"):
-        kept[side] = kept[side]["weights"], declared_trunk(kept[side])
-    return kept
+        rest[side] = rest[side]["weights"], declared_trunk(rest[side])
+    return rest
 
 
 @torch.inference_mode()

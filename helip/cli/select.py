@@ -23,7 +23,7 @@ class Select(Command):
     former = STUDY | {"--pretrained": PRETRAINED}
 
     corpus: Path = Field(description="a corpus folder made by `helip corpus`")
-    model: Model | None = Field(None, description=f"the model you will refine: {MODEL}; not needed for --column")
+    model: Model | None = Field(None, description=f"the model you will refine: {MODEL}; not for agreement, ridge, column, truth")
     out: Path = Field(description="the folder to make, with keep.npy, scores.npy and selection.json")
     target: Path | None = Field(None, description=f"{Selection.model_fields['target'].description}: its folder, in CLIP benchmark's layout")
     batch_size: Threads = Field(64, description="samples encoded together")
@@ -80,6 +80,9 @@ class Select(Command):
             values["score"] = "column"
         if self.target:
             values["target"] = "target"  # a study has a name here; the set itself is opened from its folder
+        if values.get("score") in ("agreement", "ridge") and not {"image_features", "text_features"} & values.keys():
+            remedy = "make them with `helip encode`, once for images and once for captions"
+            raise HelipError(f"--image-features and --text-features are missing: score {values['score']} compares both; {remedy}")
         return validate_options(Selection, values, nameless="score", spelled=SPELLED)
 
     def _say(self, result: dict[str, Any] | None) -> None:

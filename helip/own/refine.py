@@ -20,7 +20,7 @@ from helip.own.files import NAME, plain, study_file, write
 from helip.own.fitting import steps_in
 from helip.own.sources import amount_of
 from helip.own.start import StartFacts, digest_of, look_at
-from helip.own.study import Machine, Request, declare
+from helip.own.study import Machine, Request, declare, name_of
 from helip.stages import Answer, Train
 from helip.study import Study
 
@@ -124,11 +124,11 @@ def _described(request: Request, study: Study, start: StartFacts, sizes: plannin
     steps = planning.steps_of(study, arms[0].name, sizes.pairs)
     towers = "heads on both towers, which stay as they are," if request.freeze else "both towers"
     kind = "heads on frozen trunks" if start.is_frozen else towers
-    images, held_out = sizes.pairs + 2 * sizes.held_out, sizes.held_out
+    images, held_out, data = sizes.pairs + 2 * sizes.held_out, sizes.held_out, name_of(request.data)
     told = f", {sizes.captions:.1f} captions each" if sizes.captions > 1 else ""
     return [
         f"start: {request.model}, {start.parameters / 1e6:.1f} million parameters, images of {start.image_size} pixels; {kind} are trained",
-        f"data: about {images} images of {request.data}{told}; about {held_out} are held out for validation and {held_out} for test",
+        f"data: about {images} images of {data}{told}; about {held_out} are held out for validation and {held_out} for test",
         f"arms: {', '.join(f'{run.name} ({ARMS[run.name][0]})' for run in arms)}; {len(arms[0].seeds)} training(s) of each",
         f"training: about {steps} steps of {recipe.batch_size} pairs, learning rate {recipe.learning_rate:g}, {recipe.precision}",
     ]

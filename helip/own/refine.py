@@ -11,6 +11,7 @@ from typing import Any
 
 import yaml
 
+from helip.config import FrozenModel
 from helip.errors import HelipError
 from helip.io import digest, read_json, write_json
 from helip.models.layout import Format
@@ -48,6 +49,7 @@ def dry_run(request: Request, way: Way) -> str:
         if not edited:
             write(Path(place), study, running.project_root())
         loaded = Study(NAME, (way.out if edited else Path(place)) / "experiments", way.out / "results")
+        _check_exports(loaded, way)
         sizes = _sizes(study, request, way)
         lines = planning.plan(loaded, start, sizes, way.machine.cores)
     free = shutil.disk_usage(_existing(way.out)).free
@@ -63,6 +65,7 @@ def refine(request: Request, way: Way) -> None:
     _check_folder(way.out)
     with running.alone(way.out) as lock:
         _declare(request, way)
+        _check_exports(_study(way.out), way)
         jobs = 0
         if way.minutes is not None and not read_json(way.out / RECORD).get("steps"):
             jobs = _fit(way, begun, lock)
@@ -184,7 +187,8 @@ def _evaluations(study: Study, way: Way, declared: dict[str, Any]) -> float:
 
 
 def _finish(out: Path, jobs: int, seconds: float) -> None:
-    answer = Answer(_study(out))
+    study = _study(out)
+    answer = Answer(study)
     content = read_json(answer.folder / "answer.json")
     link = out / BEST
     model = content["best"]["model"]
@@ -193,8 +197,17 @@ def _finish(out: Path, jobs: int, seconds: float) -> None:
         link.symlink_to(Path("results") / NAME / model)
     print((answer.folder / "answer.txt").read_text(), end="")
     print(f"{out / PAGE}: the page ({jobs} jobs in {seconds / 60:.1f} minutes)")
-    print(f"{link}: the model that is best on validation; open_clip loads it as local-dir:{link}")
+    heads = isinstance(study.model("clip"), FrozenModel)
+    opens = f"helip alone opens it, as --model {link}" if heads else f"open_clip loads it as local-dir:{link}"
+    print(f"{link}: the model that is best on validation; {opens}")
     print(f"next: open {out / PAGE}; edit {study_file(out)} and run `snakemake {PAGE}` in {out} to change anything")
+
+
+def _check_exports(study: Study, way: Way) -> None:
+    if way.export:
+        from helip.own.exports import check  # it imports torch
+
+        check(study, way.export)
 
 
 def _export(request: Request, way: Way) -> None:

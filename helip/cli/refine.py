@@ -132,7 +132,7 @@ def _checked(options: dict[str, Any]) -> dict[str, Any]:
 
 class Demo(Command):
     """Renders 1,500 pairs of a small world, trains a small CLIP on others, refines it with `helip refine`, and prints the answer. Nothing
-    is downloaded and nothing is opened; it takes under two minutes on two cores.
+    is downloaded and no browser is opened; it takes under two minutes on two cores.
     """
 
     out: Path = Field(Path("demo"), description="the folder to make")

@@ -18,7 +18,7 @@ SPELLED = {"batch_size": "random_batch_size"}  # --batch-size is the encoder's
 
 
 class Select(Command):
-    """Features of the corpus lie in OUT.features beside the result, and other selections by the same model share them."""
+    """Features of the corpus lie in OUT.features beside the result: the same OUT with another score or share is not encoded again."""
 
     former = STUDY | {"--pretrained": PRETRAINED}
 

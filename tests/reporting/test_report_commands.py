@@ -38,4 +38,4 @@ def test_what_cannot_be_made_is_one_sentence(at_home, capsys):
     assert "'figure6' is no figure, or the study lacks what it shows" in capsys.readouterr().err
     assert main(["report", "smoke"]) == 2
     printed = capsys.readouterr().err
-    assert "claims.csv: not found; build it first (`snakemake " in printed and "/smoke/report.html` makes all that the page needs" in printed
+    assert "claims.csv: not found; build it first (`snakemake " in printed and "/smoke/report.html` makes all" in printed

@@ -99,8 +99,8 @@ def named(name: str) -> dict[str, Any]:
     config: dict[str, Any] | None = open_clip.get_model_config(name)
     if config is None:
         near = difflib.get_close_matches(name, open_clip.list_models(), n=3)
-        those = f"near it are {', '.join(near)}" if near else "open_clip.list_models() has them all, and a folder is named by its path"
-        raise HelipError(f"open_clip has no model '{name}'; {those}")
+        those = f"near it are {', '.join(near)}" if near else "see open_clip.list_models()"
+        raise HelipError(f"open_clip has no model '{name}', and no folder here has that name; {those}")
     return config
 
 

@@ -88,6 +88,21 @@ def test_an_edited_study_is_taken_and_never_written_over(demo, project, capsys, 
     file.write_text(before)
 
 
+def test_heads_on_the_towers_begin_where_the_start_stands(demo, project):
+    folder, _, _ = demo
+    usual = ["--model", "demo/start", "--data", "demo/pairs/shards", "--cores", "1", "--gpus", "0"]
+    ran = helip(folder, project, "refine", *usual, "--freeze", "image,text", "--arms", "helip", "--epochs", "2", "--out", "heads")
+    out, err = ran.communicate(timeout=1200)
+    assert ran.returncode == 0, err
+    assert "best_model: the model that is best on validation; helip alone opens it" in out or "keep the start" in out
+    heads, towers = (read_json(folder / run / "results/own/answer/answer.json")["rows"] for run in ("heads", "demo/mine"))
+    assert [row["run"] for row in heads[:3]] == ["start", "control", "helip"]
+    assert heads[0] == towers[0]
+    assert (heads[2]["to_image"], heads[2]["to_text"]) != (heads[0]["to_image"], heads[0]["to_text"])  # they were trained
+    clip = read_json(folder / "heads/results/own/models/helip/seed0/open_clip_config.json")["model_cfg"]
+    assert clip["frozen"]["head"] == "residual"
+
+
 def test_other_files_are_never_mixed_with(tmp_path, monkeypatch):
     from helip.own.refine import _check_folder
 

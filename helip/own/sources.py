@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from helip.config import FolderCorpus, ShardCorpus, TableCorpus
+from helip.data.build import shard_files
 from helip.data.detection import FIRST
 from helip.data.folders import grouped
 from helip.data.images import BadSample
@@ -53,11 +54,9 @@ def amount_of(declared: dict[str, Any]) -> Amount:
             return Amount(max(1, images), captions / max(1, images))
         case "folder":
             samples = [files for place in resolve_paths(declared["path"]) for _, files in grouped(place) if IMAGES & files.keys()]
-            texts = ([_file_of(files[end], end) for end in ("txt", "json") if end in files] for files in samples[:FIRST])
+            texts = ([_file_of(path, end) for end in ("txt", "json") for path in files.get(end, ())] for files in samples[:FIRST])
             return Amount(max(1, len(samples)), _mean(texts, FolderCorpus.model_validate(declared).captions))
-    places = resolve_paths(declared["path"])
-    files = [file for place in places for file in (sorted(place.glob("*.tar")) if place.is_dir() else [place])]
-    return _archived(files, ShardCorpus.model_validate(declared).captions)
+    return _archived(shard_files(declared["path"]), ShardCorpus.model_validate(declared).captions)
 
 
 def _archived(files: list[Path], captions: str) -> Amount:

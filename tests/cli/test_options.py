@@ -136,6 +136,10 @@ def test_only_what_is_given_is_read():
             "train --corpus x --model y --out z --batch-size 8 --steps 1 --learning-rate 1 --retention-every 3",
             "--retention-set: is missing",
         ),
+        ("corpus --data a.tar --data b.tar --out c", "--data: is given twice; give it once, with all its values behind it"),
+        ("mine --out x --k 3 --k=4", "--k: is given twice; give it once"),
+        ("train --corpus x --drop-noise --no-drop-noise", "--no-drop-noise: is given twice, once as --drop-noise; give it once"),
+        ("corpus --data= --out c", "--data: is empty; leave it out, or set the variable that it comes from"),
         ("pack-set cab x --out y", "NAME: 'cab' is none of cub, sun397, caltech101; did you mean 'cub'?"),
     ],
 )

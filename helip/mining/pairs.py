@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -45,9 +46,9 @@ class PairSet:
         return len(self.noise)
 
     def __getitem__(self, i: int) -> np.ndarray:
-        if not -len(self) <= i < len(self):
+        if not -len(self) <= (target := operator.index(i)) < len(self):
             raise IndexError(f"target {i} of a pair set of {len(self)} targets")
-        return self.hard(i % len(self))
+        return self.hard(target % len(self))
 
     def __iter__(self) -> Iterator[np.ndarray]:
         return (self.hard(i) for i in range(len(self)))
@@ -58,7 +59,7 @@ class PairSet:
         return f"PairSet({what}, {self.spec.method}, k {self.spec.k}{part})"
 
     def hard(self, i: int) -> np.ndarray:
-        """Returns the ids of H_i, largest score first: a view, O(1)."""
+        """Returns the ids of H_i, largest score first: a view, O(1). `i` counts from 0; pairs[-1] is the last one's."""
         return self.ids[self.offsets[i] : self.offsets[i + 1]]
 
     def scores(self, i: int) -> np.ndarray:
@@ -152,9 +153,10 @@ def _array(path: Path, dtype: type) -> np.ndarray:
 
 def shard_rows(corpus_size: int, shard: tuple[int, int]) -> tuple[int, int]:
     """Returns (first, end) of the targets of shard (i, n). Raises HelipError where there is no such shard."""
-    i, n = shard
+    i, n = shard if isinstance(shard, tuple | list) and len(shard) == 2 and all(isinstance(part, int) for part in shard) else (-1, 0)
     if not 0 <= i < n <= corpus_size:
-        raise HelipError(f"shard {i}/{n}: expected 0 <= i < n <= {corpus_size} targets; correct --shard")
+        said = "/".join(map(str, shard)) if isinstance(shard, tuple | list) else repr(shard)
+        raise HelipError(f"shard {said}: expected 0 <= i < n <= {corpus_size} targets; correct --shard")
     return corpus_size * i // n, corpus_size * (i + 1) // n
 
 

@@ -16,7 +16,7 @@ import numpy as np
 
 from helip.errors import HelipError
 from helip.selection.soft import Soft, soft_cap_sampling
-from helip.training.checks import check_arguments, check_population, longest_list
+from helip.training.checks import as_array, check_arguments, check_pairs, check_population, longest_list
 from helip.training.duplicates import Duplicates
 
 BASE, EPOCH, HELD_OUT, BESIDE = 0, 1, 2, 3  # purposes: each has random streams of its own
@@ -134,7 +134,10 @@ class Sampler:
         duplicates: Duplicates | None = None,
         separate: bool = False,
     ):
-        check_arguments(size, batch_size, seed, arm, role, p, seed_fraction, keep)
+        if pairs is not None:
+            check_pairs(pairs)
+        keep = as_array(keep)
+        check_arguments(size, batch_size, seed, arm, role, p, seed_fraction, keep, drop_noise=drop_noise, separate=separate)
         if arm != "control" and pairs is None:
             raise HelipError(f"arm '{arm}' needs a pair set: mine one, or train the arm 'control'")
         if pairs is not None and len(pairs) != size:

@@ -66,6 +66,12 @@ def _shard(text: Any) -> Any:
     return (int(match[1]), int(match[2])) if match else text
 
 
+def _mask_in(given: Any) -> Any:
+    folder = Path(given) if isinstance(given, str | Path) else None
+    return folder / "keep.npy" if folder is not None and folder.is_dir() else given
+
+
+KeepFile = Annotated[Path, BeforeValidator(_mask_in)]  # keep.npy of `helip select`, or the folder that it made
 Shard = Annotated[tuple[int, int], BeforeValidator(_shard), Shown("I/N")]
 Model = Annotated[str, Shown("MODEL")]  # helip.models.reference says how it is written
 Threads = Annotated[int, Field(ge=1)]

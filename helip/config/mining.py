@@ -49,7 +49,17 @@ class MiningSpec(ConfigModel):
             raise ValueError("outliers sets both tau by quantile: give outliers, or tau_image and tau_text, not both")
         if self.method in ("random", "truth") and (self.outliers is not None or self.skip_first):
             raise ValueError(f"outliers and skip_first are of compared features, and method {self.method} compares none")
+        for name, used in self._uses().items():
+            if not used and getattr(self, name) != type(self).model_fields[name].default:
+                raise ValueError(f"{name} has no effect on method {self.method}{'' if self.ivf_candidates else ' without ivf_candidates'}")
         return self
+
+    def _uses(self) -> dict[str, bool]:
+        """Whether a field has an effect, of those that belong to some methods alone."""
+        compares = self.method not in ("random", "truth")
+        drawn = self.method == "fast_hpm"
+        return {"pool_block": drawn, "seed": drawn or not compares, "ivf_probes": self.ivf_candidates is not None,
+                "ivf_candidates": compares, "max_similarity": compares}  # fmt: skip
 
 
 class Pairs(MiningSpec):
@@ -59,6 +69,13 @@ class Pairs(MiningSpec):
     text_encoder: Name  # of the study's encoders
 
 
+OF_SCORES = {  # fields of Selection that belong to some scores alone
+    **dict.fromkeys(("batches", "batch_size", "seed", "temperature"), ("s_clip_loss",)),
+    **dict.fromkeys(("k", "hubness"), ("agreement", "ridge")),
+    "p": ("norm_sim",),
+    "strength": ("ridge",),
+    "lemon": ("lemon",),
+}
 ScoreName = Literal["clip_score", "s_clip_loss", "norm_sim", "agreement", "ridge", "lemon"]
 BY_ENCODERS = ("agreement", "ridge", "lemon")  # scores that look at single-modality encoders' features
 
@@ -157,6 +174,9 @@ class Selection(ConfigModel):
             raise ValueError("give image_encoder with text_encoder, or image_features with text_features")
         if self.approximate and not {"agreement", "lemon"} & set(self.scores):
             raise ValueError("approximate searches neighbours, and only agreement and lemon ask for any")
+        for name, scores in OF_SCORES.items():
+            if not set(scores) & set(self.scores) and getattr(self, name) != type(self).model_fields[name].default:
+                raise ValueError(f"{name} belongs to score {' and '.join(scores)}, and has no effect on {', '.join(self.scores)}")
         own = {name: getattr(self, name) for name in ("spread", "penalty", "repeats")}
         if self.sampling == "hard" and any(value != type(self).model_fields[name].default for name, value in own.items()):
             raise ValueError("spread, penalty and repeats belong to sampling soft")

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from pydantic import ValidationError
 
 from helip.config import MiningSpec
 from helip.errors import HelipError
@@ -113,9 +114,12 @@ class PairSet:
         kept = _array(folder / "kept.npy", ARRAYS["kept"]) if "keep_digest" in metadata else None
         unlike = len(offsets) != len(noise) + 1 or offsets[-1] != len(ids) or len(ids) != len(scores)
         if unlike or metadata.get("targets") != len(noise) or (kept is not None and len(kept) != metadata["corpus_size"]):
-            raise HelipError(f"{folder}: its arrays do not belong together; mine again")
-        declared = {name: metadata["declaration"][name] for name in MiningSpec.model_fields if name in metadata["declaration"]}
-        spec = MiningSpec.model_validate(declared)
+            raise HelipError(f"{folder}: its arrays and pairs.json do not belong together; mine again")
+        try:
+            declared = {name: metadata["declaration"][name] for name in MiningSpec.model_fields if name in metadata["declaration"]}
+            spec = MiningSpec.model_validate(declared)
+        except (TypeError, ValidationError):
+            raise HelipError(f"{folder / 'pairs.json'}: its declaration is none of a mining job; mine again") from None
         return cls(ids, scores, offsets, noise, spec, metadata["corpus_size"], tuple(metadata["shard"]), metadata, kept)
 
 

@@ -61,11 +61,14 @@ def amount_of(declared: dict[str, Any]) -> Amount:
 
 def _archived(files: list[Path], captions: str) -> Amount:
     first, texts = 0, []
-    with contextlib.suppress(BrokenArchive):
+    try:
         for _, members in samples(files[0], frozenset({"txt", "json"})):
             first += 1
             if first <= FIRST:
                 texts.append([file for file in members if file.data is not None])
+    except BrokenArchive:
+        if not first and len(files) == 1:
+            raise
     images = round(max(first, 1) * sum(file.stat().st_size for file in files) / max(files[0].stat().st_size, 1))
     return Amount(images, _mean(texts, captions))
 

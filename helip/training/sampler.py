@@ -83,11 +83,12 @@ def random_stream(seed: int, purpose: int, index: int) -> np.random.Generator:
 def held_out_mask(size: int, share: float) -> np.ndarray:
     """Returns the share of a corpus kept for validation, [N] bool; it is the same in every run on that corpus.
 
-    HelipError is raised where the share is less than a pair.
+    HelipError is raised where the share is less than two pairs: one is told from no other.
     """
     mask, count = np.zeros(size, bool), round(share * size)
-    if not count:
-        raise HelipError(f"early_stopping: held_out {share:g} of {size} pairs is no pair at all: raise it")
+    if count < 2:
+        pairs = "one pair, which is told from no other" if count else "no pair at all"
+        raise HelipError(f"early_stopping: held_out {share:g} of {size} pairs is {pairs}: raise it")
     mask[random_stream(0, HELD_OUT, size).permutation(size)[:count]] = True
     return mask
 

@@ -48,7 +48,7 @@ WRONG = {
     "refine --model here/none --data z --out o": "helip refine: --model here/none: is not there; write NAME@TAG "
     "(ViT-B-32@laion2b_s34b_b79k), NAME@FILE, hf-hub:ORG/NAME, or a folder of open_clip, CLIPModel or SiglipModel",
     "refine --model x@y --data z --out o --learning-rate 0": "helip refine: --learning-rate: Input should be greater than 0",
-    "refine --model x@y --data z --out o --epochs 1 --steps 2": "helip refine: --steps: give either epochs or steps",
+    "refine --model x@y --data z --out o --epochs 1 --steps 2": "helip refine: --epochs: give either epochs or steps",
     "report": "helip report: STUDY is missing: a study of experiments/studies, without .yaml; see `helip report --help`",
 }
 

@@ -10,7 +10,8 @@ FROM cpu AS cuda
 ENV NVIDIA_VISIBLE_DEVICES=all NVIDIA_DRIVER_CAPABILITIES=compute,utility
 
 FROM ${DEVICE} AS final
-# g++ compiles the miner's kernel on first use; git tells the commit that stands in every artefact. The Debian release fixes their versions.
+# g++ compiles the miner's kernel on first use; git tells the commit that stands in every artefact, so .git is copied too. The Debian
+# release fixes their versions.
 # hadolint ignore=DL3008
 RUN apt-get update -qq \
     && apt-get install -y -qq --no-install-recommends g++ git make \

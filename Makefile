@@ -1,6 +1,6 @@
 # make table1: set up and build the main table's first rows at miniature scale. make test: set up and pass the tests.
 # make test-all: the long tests, which `make test` leaves out.
-PYTHON ?= python3.11
+PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || echo python3.11)
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
@@ -16,7 +16,7 @@ setup: $(READY)
 
 # Made again only when the lock or the packaging changes. Everything is pinned and hashed; nothing is compiled.
 $(READY): requirements.lock pyproject.toml
-	@command -v $(PYTHON) > /dev/null || { echo "$(PYTHON) not found: install Python 3.11 or 3.12, or name one: make PYTHON=python3"; exit 2; }
+	@command -v $(PYTHON) > /dev/null || { echo "$(PYTHON) not found: install Python 3.11 or 3.12, or name one: make setup PYTHON=/path/to/python3.12"; exit 2; }
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --no-compile --disable-pip-version-check --require-hashes -r requirements.lock
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
@@ -47,7 +47,7 @@ second-world: $(READY)
 	$(WARM) $(BIN)/snakemake --quiet rules -- results/miniature2/contrasts.csv
 	@cat results/miniature2/contrasts.md
 
-# Photographs with real frozen towers: HELIP_DATA names the folder (README.md).
+# Photographs with real frozen towers: HELIP_DATA names the folder (docs/howto/your_data.md).
 flickr8k: $(READY)
 	$(WARM) $(BIN)/snakemake --quiet rules -- results/flickr8k/report.html results/flickr8k/tracking/table12.json
 	@cat results/flickr8k/table12.md results/flickr8k/contrasts.md

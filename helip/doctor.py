@@ -171,10 +171,10 @@ def slurm_findings() -> Iterator[Finding]:
 
 
 FOLDERS = {
-    "HELIP_DATA": ("the photographs of the study flickr8k", "studies of generated data need none"),
-    "HELIP_SOURCES": ("training data of the study paper that no rule can fetch", "only that study needs it"),
-    "HELIP_SETS": ("evaluation sets of the study paper", "only that study needs it"),
-    "HELIP_CHECKPOINTS": ("checkpoints of the study paper behind a download page", "only that study needs it"),
+    "HELIP_DATA": ("the photographs of the studies flickr8k and questions", "only they need it"),
+    "HELIP_SOURCES": ("training data of the study paper that no rule can fetch", "only the study paper needs it"),
+    "HELIP_SETS": ("evaluation sets of the study paper", "only the study paper needs it"),
+    "HELIP_CHECKPOINTS": ("checkpoints of the study paper behind a download page", "only the study paper needs it"),
     "HF_HOME": ("downloaded encoders", "the default is ~/.cache/huggingface"),
     "TORCH_HOME": ("downloaded weights", "the default is ~/.cache/torch"),
 }

@@ -72,7 +72,7 @@ ROWS = {
     "settings": (
         CONTROL,
         ("ridge", "ridge"),
-        ("true removal over ridge, a bound", "truth_over_ridge"),
+        ("true removal over ridge", "truth_over_ridge"),
         ("equal captions masked, over ridge", "duplicates_on_ridge"),
         ("GloFND's thresholds, over ridge", "glofnd_on_ridge"),
         ("moments filled first (TuneCLIP), over ridge", "moments_on_ridge"),

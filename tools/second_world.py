@@ -8,7 +8,7 @@ ARMS = {
     "HELIP, 15 % as outliers": "helip",
     "selection by s-CLIPLoss, 15 % dropped": "s_clip_loss",
     "selection by ridge (helip_plus 2)": "helip_plus",
-    "true removal, a bound": "true_removal",
+    "true removal, the positive control": "true_removal",
     "ridge, over HELIP": "helip_plus_over_helip",
 }
 METRICS = {

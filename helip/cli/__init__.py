@@ -32,7 +32,7 @@ OWN: Commands = {
     "pack-set": ("data", "PackSet", "write CUB, SUN397 or Caltech101 as CLIP benchmark reads it, with a fixed split"),
 }
 GRAPH: Commands = {
-    "run": ("run", "Run", "make one artefact of a study, as its job does: helip run STUDY STAGE KEY ..."),
+    "run": ("run", "Run", "make one artefact of a study, as its job does"),
     "plan": ("graph", "Plan", "count a study's jobs and estimate GPU-hours, disk and memory, before anything runs"),
     "runs": ("graph", "Runs", "list a study's runs with question, state, seeds, cost and tables, and what it leaves out and why"),
     "rehearse": ("rehearsal", "Rehearse", "run every kind of a study's jobs on a handful of samples: what would fail, and what it costs"),

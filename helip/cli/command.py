@@ -130,7 +130,7 @@ class Option:
             last = f"required with --{self.within}-..." if self.within else "required"
         elif isinstance(default, bool):
             last = f"default: {'on' if default else 'off'}" if self.negatable else ""
-        elif default is None or (default == () and "by default" in self.description):
+        elif default is None or (default in ((), "") and "by default" in self.description):
             last = "" if "by default" in self.description else "default: none"
         else:
             shown = getattr(default, self.discriminator) if self.discriminator else default

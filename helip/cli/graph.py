@@ -18,7 +18,7 @@ class Plan(Command):
     """Numbers are estimates by the `costs` of the study, each with its origin, measured or assumed."""
 
     study: Study = Field(description=STUDY)
-    tables: Annotated[tuple[str, ...], ARGUMENT] = Field((), description="only what these tables need, e.g. table1; without any, all")
+    tables: Annotated[tuple[str, ...], ARGUMENT] = Field((), description="only what these tables need, e.g. table1; by default all")
     gpus: int | None = Field(None, gt=0, description="GPUs that work at once, for the wall-clock; cores in a study without GPUs")
 
     def run(self) -> None:
@@ -147,7 +147,9 @@ class Ui(Command):
 
     host: str = Field("127.0.0.1", description="the address to listen on; 0.0.0.0 listens on all of this machine")
     port: int = Field(5000, gt=0, lt=65536, description="the port to listen on")
-    allowed_hosts: str = Field("", description="names under which browsers reach it beside localhost, with commas between; * allows all")
+    allowed_hosts: str = Field(
+        "", description="names under which browsers reach it, with commas between; * allows all; by default localhost alone"
+    )
     store: Path | None = Field(None, description="the sqlite file; by default mlflow.db in the results folder")
 
     def run(self) -> int:

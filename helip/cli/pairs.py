@@ -168,8 +168,8 @@ class MergePairs(Command):
 
 
 class FilterPairs(Command):
-    """A hard pair goes whose caption fits the target's image as well as the target's own caption does, or the other way round, by the
-    checkpoint. Features lie in OUT.features beside the result.
+    """A hard pair is left out when its caption fits the target's image as well as the target's own caption does, or the other way round,
+    as the checkpoint scores them. Features lie in OUT.features beside the result.
     """
 
     former = STUDY | {"--pretrained": PRETRAINED}

@@ -29,7 +29,9 @@ class Refine(Command):
     former = dict.fromkeys(("--corpus", "--pairs", "--keep", "--recipe"), GONE)
 
     model: Model = Field(description=f"the checkpoint to refine: {MODEL}")
-    data: str = Field(description="the pairs: WebDataset .tar files, a folder of images with captions beside them, or a table of any kind")
+    data: Annotated[tuple[str, ...], Field(min_length=1), Shown("PATH")] = Field(
+        description="the pairs: WebDataset .tar files, a folder of images with captions beside them, or a table of any kind"
+    )
     out: Path = Field(description="the folder to make, with everything in it")
     arms: tuple[str, ...] = Field(("control", "selected", "helip"), description="what is tried; also cleaned, selected_helip")
     evaluate: tuple[str, ...] = Field((), description="other sets: folders in CLIP benchmark's wds layout, or NAME=ROOT; by default none")
@@ -53,7 +55,7 @@ class Refine(Command):
     profile: str | None = Field(None, description="a Snakemake profile, such as slurm: jobs go to the cluster; by default they run here")
     memory_mb: Threads = Field(8000, description="memory that a job may use, in MB")
     keep: float = Field(Selection.model_fields["keep"].default, gt=0, le=1, description="share of the pairs that selection keeps")
-    export: Formats = Field((), description=f"forms in which the best model is written into OUT/exports, each with a card: {FORMATS}")
+    export: Formats = Field((), description=f"forms of the best model for OUT/exports, each with a card: {FORMATS}; by default none")
     captions: str | None = Field(
         None, description="of shards or a folder: txt, lines (of the .txt) or json.NAME (in the .json); by default as the first ones show"
     )
@@ -62,6 +64,7 @@ class Refine(Command):
 
     def run(self) -> int:
         """Builds the answer and prints it, or says what would be done; returns 130 where it was stopped."""
+        from helip.data.locations import BETWEEN
         from helip.own.refine import Way, dry_run, refine
         from helip.own.study import Machine, Request
 
@@ -69,7 +72,7 @@ class Refine(Command):
         cores = self.cores or len(os.sched_getaffinity(0))
         way = Way(self.out, Machine(cores, self._gpus(), self.memory_mb), self.profile, self.minutes, self.export)
         request = Request(
-            model=_absolute(self.model), data=self.data, arms=self.arms, seeds=self.seeds, corpus=self._data(),
+            model=_absolute(self.model), data=BETWEEN.join(self.data), arms=self.arms, seeds=self.seeds, corpus=self._data(),
             select={"score": self.select, "keep": self.keep, **self._by_encoders()}, refinement=_checked(self.refinement),
             image_encoder=self.image_encoder, text_encoder=self.text_encoder, held_out=self.held_out, evaluate=self.evaluate,
             retention=self.retention, freeze=self._frozen(),
@@ -149,7 +152,7 @@ def _checked(options: dict[str, Any]) -> dict[str, Any]:
 
 class Demo(Command):
     """Renders 1,500 pairs of a small world, trains a small CLIP on others, refines it with `helip refine`, and prints the answer. Nothing
-    is downloaded and nothing is opened; it takes under two minutes on two cores.
+    is downloaded and no browser is opened; it takes under two minutes on two cores.
     """
 
     out: Path = Field(Path("demo"), description="the folder to make")

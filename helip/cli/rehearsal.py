@@ -8,7 +8,7 @@ from pydantic import Field
 from helip.cli.command import ARGUMENT, DEVICE, Command, done
 from helip.cli.graph import STUDY, Study
 
-Stages = Annotated[tuple[str, ...], Field(description="only kinds of these stages, e.g. train encode; without any, all")]
+Stages = Annotated[tuple[str, ...], Field(description="only kinds of these stages, e.g. train encode; by default all")]
 BATCH = "rows of a training batch where there is no GPU"
 
 
@@ -18,7 +18,7 @@ class Rehearse(Command):
     """
 
     study: Study = Field(description=STUDY)
-    tables: Annotated[tuple[str, ...], ARGUMENT] = Field((), description="only what these tables need, e.g. table1; without any, all")
+    tables: Annotated[tuple[str, ...], ARGUMENT] = Field((), description="only what these tables need, e.g. table1; by default all")
     only: Stages = ()
     earlier: Path | None = Field(None, description="rehearsal.json of an earlier sitting: its kinds are not run again, but those of --only")
     out: Path | None = Field(None, description="the page; by default rehearsal.html in the study's results, the table beside it")

@@ -12,7 +12,9 @@ class Run(Command):
 
     study: Annotated[str, ARGUMENT] = Field(description="a study of experiments/studies, without .yaml")
     stage: Annotated[str, ARGUMENT] = Field(description="a stage of helip/stages: corpus, encode, mine, select, train, evaluate, ...")
-    key: Annotated[tuple[str, ...], ARGUMENT] = Field((), description="which one: the wildcards of its rule, in their order")
+    key: Annotated[tuple[str, ...], ARGUMENT] = Field(
+        (), description="which one: the wildcards of its rule, in their order; by default none, for what a study has once"
+    )
     workers: Workers | None = Field(None, description="processes or threads; by default what the study declares for the stage")
     device: str | None = Field(None, description=DEVICE)
 

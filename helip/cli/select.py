@@ -19,12 +19,12 @@ SPELLED = {"batch_size": "random_batch_size"}  # --batch-size is the encoder's
 
 
 class Select(Command):
-    """Features of the corpus lie in OUT.features beside the result, and other selections by the same model share them."""
+    """Features of the corpus lie in OUT.features beside the result: the same OUT with another score or share is not encoded again."""
 
     former = STUDY | {"--pretrained": PRETRAINED}
 
     corpus: Path = Field(description="a corpus folder made by `helip corpus`")
-    model: Model | None = Field(None, description=f"the model you will refine: {MODEL}; not needed for --column")
+    model: Model | None = Field(None, description=f"the model you will refine: {MODEL}; not for agreement, ridge, column, truth")
     out: Path = Field(description="the folder to make, with keep.npy, scores.npy and selection.json")
     target: Path | None = Field(None, description=f"{Selection.model_fields['target'].description}: its folder, in CLIP benchmark's layout")
     batch_size: Threads = Field(64, description="samples encoded together")
@@ -87,6 +87,9 @@ class Select(Command):
             values["score"] = "column"
         if self.target:
             values["target"] = "target"  # a study has a name here; the set itself is opened from its folder
+        if values.get("score") in ("agreement", "ridge") and not {"image_features", "text_features"} & values.keys():
+            remedy = "make them with `helip encode`, once for images and once for captions"
+            raise HelipError(f"--image-features and --text-features are missing: score {values['score']} compares both; {remedy}")
         return validate_options(Selection, values, nameless="score", spelled=SPELLED)
 
     def _say(self, result: dict[str, Any] | None) -> None:

@@ -104,8 +104,8 @@ class Selection(ConfigModel):
     score: Literal[ScoreName, "mixture", "column", "truth"] = Field(
         "s_clip_loss",
         description=(
-            "what a pair is scored by, or several with weights as in clip_score=1,agreement=1; truth drops the mismatched pairs of a "
-            "generated corpus, a bound that no score passes"
+            "what a pair is scored by, or several with weights as in clip_score=1,agreement=1; truth, of a generated or mismatched corpus, "
+            "drops the pairs that are known to be mismatched"
         ),
     )
     keep: float = Field(0.9, gt=0, le=1, description="share of the pairs that stays, those of the highest scores")

@@ -6,6 +6,7 @@ import torch
 
 from helip.config import OpenClipEncoder
 from helip.encoders.encoder import Encoder, feature_width, frozen, in_words, inference, weights_digest
+from helip.models.architecture import shortened
 from helip.models.frozen import FrozenClip
 from helip.models.loading import create, tokenizer_of
 from helip.models.reference import ModelRef, parse
@@ -38,7 +39,7 @@ def load(declaration: OpenClipEncoder, device: str, pretrained: bool = True) -> 
     tokenize, encode = tokenizer_of(reference), inference(model.encode_text, device, declaration.precision)
 
     def embed_captions(captions: list[str]) -> torch.Tensor:
-        return encode(tokenize(captions))
+        return encode(shortened(tokenize(captions), model))
 
     words = f"open_clip's tokenizer of {Path(reference.name).name}, {tokenize.context_length} tokens"
     width = width or embed_captions([""]).shape[1]

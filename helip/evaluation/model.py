@@ -11,6 +11,7 @@ from PIL import Image
 from helip.encoders.encoder import frozen, in_words, weights_digest
 from helip.errors import HelipError
 from helip.io import digest, file_digest
+from helip.models.architecture import shortened
 from helip.models.frozen import FrozenClip, Trunks
 from helip.models.hf_folder import is_hf_folder
 from helip.models.hub import located
@@ -51,7 +52,7 @@ class ClipModel:
     @torch.inference_mode()
     def encode_texts(self, texts: list[str]) -> torch.Tensor:
         """Returns [B, D] float32 on the CPU, not normalised."""
-        return self.encode_tokens(self.tokenize(texts))
+        return self.encode_tokens(shortened(self.tokenize(texts), self.network))
 
     @torch.inference_mode()
     def encode_tokens(self, tokens: torch.Tensor) -> torch.Tensor:

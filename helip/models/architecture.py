@@ -43,6 +43,18 @@ class ShortCaptionClip(open_clip.CLIP):  # type: ignore[misc]  # open_clip has n
         return normalise(x_BD, dim=-1) if normalize else x_BD
 
 
+def up_to_the_longest(tokens_BL: torch.Tensor) -> torch.Tensor:
+    """Returns token ids [B, L] up to the last end token, which is the largest id of a row."""
+    return tokens_BL[:, : int(tokens_BL.argmax(1).max()) + 1]
+
+
+def shortened(tokens_BL: torch.Tensor, model: ClipNetwork) -> torch.Tensor:
+    """Returns token ids [B, L] without the padding that all rows share where the model takes them so, for the same features; else as
+    they are.
+    """
+    return up_to_the_longest(tokens_BL) if getattr(model, "takes_short_captions", False) else tokens_BL
+
+
 def build(config: dict[str, Any]) -> ClipNetwork:
     """Returns a randomly initialised model of an open_clip model_cfg, of the class that open_clip itself would make, or ShortCaptionClip
     for CLIP.
@@ -108,7 +120,7 @@ def named(name: str) -> dict[str, Any]:
     if config is None:
         near = difflib.get_close_matches(name, open_clip.list_models(), n=3)
         those = f"near it are {', '.join(near)}" if near else "see open_clip.list_models()"
-        raise HelipError(f"open_clip has no model '{name}'; {those}")
+        raise HelipError(f"open_clip has no model '{name}', and no folder here has that name; {those}")
     return config
 
 

@@ -16,6 +16,7 @@ from helip.models.loading import Clip
 from helip.models.network import reason
 
 OPSET = 17  # of ONNX: the first with layer normalisation
+NEEDED = "format onnx needs the package onnx: pip install 'helip[export]'"
 INPUTS = {"image": "pixels", "text": "tokens"}
 
 
@@ -57,7 +58,7 @@ def _export(tower: Tower, side: str, batch: Tensor, file: Path, where: str) -> N
             )  # fmt: skip
     except Exception as error:  # torch's exporter raises many kinds
         if "onnx is not installed" in str(error):
-            raise HelipError("format onnx needs the package onnx: pip install 'helip[export]'") from None
+            raise HelipError(NEEDED) from None
         remedy = "export it for open_clip"
         raise HelipError(f"{where}: torch does not export its {side} tower to ONNX ({reason(error)}); {remedy}") from error
     finally:

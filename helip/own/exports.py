@@ -1,13 +1,16 @@
 """The best model of `helip refine` in the forms that were asked for, each with a model card that is written from the answer."""
 
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from helip.config import TrainConfig
+from helip.config import FrozenModel, TrainConfig
+from helip.errors import HelipError
 from helip.io import read_json
 from helip.models.card import CardFacts, Measured, model_card
 from helip.models.formats import write_formats
 from helip.models.layout import Format
+from helip.models.onnx_export import NEEDED
 from helip.models.reference import parse
 from helip.own.study import Request
 from helip.stages import Answer
@@ -15,6 +18,14 @@ from helip.study import Study
 
 FOLDER = "exports"  # of OUT, with a sub-folder for each form
 HELD_OUT = "held-out test pairs"
+
+
+def check(study: Study, formats: tuple[Format, ...]) -> None:
+    """Raises HelipError, before anything is trained, for forms in which no model of this study can be written."""
+    if formats and isinstance(study.model("clip"), FrozenModel):
+        raise HelipError("--export: heads on frozen trunks have no other form, and helip alone opens them; leave it out")
+    if "onnx" in formats and find_spec("onnx") is None:
+        raise HelipError(f"--export: {NEEDED}")
 
 
 def export(out: Path, study: Study, request: Request, formats: tuple[Format, ...]) -> Path:

@@ -11,6 +11,7 @@ from typing import Any
 
 import yaml
 
+from helip.config import FrozenModel
 from helip.data.parts import FEWEST
 from helip.errors import HelipError
 from helip.io import digest, read_json, write_json
@@ -21,7 +22,7 @@ from helip.own.files import NAME, plain, study_file, write
 from helip.own.fitting import steps_in
 from helip.own.sources import amount_of
 from helip.own.start import StartFacts, digest_of, look_at
-from helip.own.study import Machine, Request, declare
+from helip.own.study import Machine, Request, declare, name_of
 from helip.stages import Answer, Train
 from helip.study import Study
 
@@ -49,6 +50,7 @@ def dry_run(request: Request, way: Way) -> str:
         if not edited:
             write(Path(place), study, running.project_root())
         loaded = Study(NAME, (way.out if edited else Path(place)) / "experiments", way.out / "results")
+        _check_exports(loaded, way)
         sizes = _sizes(study, request, way)
         lines = planning.plan(loaded, start, sizes, way.machine.cores)
     free = shutil.disk_usage(_existing(way.out)).free
@@ -64,6 +66,7 @@ def refine(request: Request, way: Way) -> None:
     _check_folder(way.out)
     with running.alone(way.out) as lock:
         _declare(request, way)
+        _check_exports(_study(way.out), way)
         jobs = 0
         if way.minutes is not None and not read_json(way.out / RECORD).get("steps"):
             jobs = _fit(way, begun, lock)
@@ -125,7 +128,7 @@ def _described(request: Request, study: Study, start: StartFacts, sizes: plannin
     steps = planning.steps_of(study, arms[0].name, sizes.pairs)
     towers = "heads on both towers, which stay as they are," if request.freeze else "both towers"
     kind = "heads on frozen trunks" if start.is_frozen else towers
-    images, held_out = sizes.pairs + 2 * sizes.held_out, sizes.held_out
+    images, held_out, data = sizes.pairs + 2 * sizes.held_out, sizes.held_out, name_of(request.data)
     warnings = []
     if held_out < FEWEST:
         few = f"warning: about {held_out} images are too few for a validation and a test set, which need at least {FEWEST} each"
@@ -137,7 +140,7 @@ def _described(request: Request, study: Study, start: StartFacts, sizes: plannin
     told = f", {sizes.captions:.1f} captions each" if sizes.captions > 1 else ""
     return [
         f"start: {request.model}, {start.parameters / 1e6:.1f} million parameters, images of {start.image_size} pixels; {kind} are trained",
-        f"data: about {images} images of {request.data}{told}; about {held_out} are held out for validation and {held_out} for test",
+        f"data: about {images} images of {data}{told}; about {held_out} are held out for validation and {held_out} for test",
         f"arms: {', '.join(f'{run.name} ({ARMS[run.name][0]})' for run in arms)}; {len(arms[0].seeds)} training(s) of each",
         f"training: about {steps} steps of {recipe.batch_size} pairs, learning rate {recipe.learning_rate:g}, {recipe.precision}",
         *warnings,
@@ -194,7 +197,8 @@ def _evaluations(study: Study, way: Way, declared: dict[str, Any]) -> float:
 
 
 def _finish(out: Path, jobs: int, seconds: float) -> None:
-    answer = Answer(_study(out))
+    study = _study(out)
+    answer = Answer(study)
     content = read_json(answer.folder / "answer.json")
     link = out / BEST
     model = content["best"]["model"]
@@ -203,8 +207,17 @@ def _finish(out: Path, jobs: int, seconds: float) -> None:
         link.symlink_to(Path("results") / NAME / model)
     print((answer.folder / "answer.txt").read_text(), end="")
     print(f"{out / PAGE}: the page ({jobs} jobs in {seconds / 60:.1f} minutes)")
-    print(f"{link}: the model that is best on validation; open_clip loads it as local-dir:{link}")
+    heads = isinstance(study.model("clip"), FrozenModel)
+    opens = f"helip alone opens it, as --model {link}" if heads else f"open_clip loads it as local-dir:{link}"
+    print(f"{link}: the model that is best on validation; {opens}")
     print(f"next: open {out / PAGE}; edit {study_file(out)} and run `snakemake {PAGE}` in {out} to change anything")
+
+
+def _check_exports(study: Study, way: Way) -> None:
+    if way.export:
+        from helip.own.exports import check  # it imports torch
+
+        check(study, way.export)
 
 
 def _export(request: Request, way: Way) -> None:

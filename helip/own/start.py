@@ -63,9 +63,15 @@ def _seconds(clip: Any, device: str, frozen: bool) -> tuple[float, float, float]
     """(an image encoded, a caption encoded, a pair trained on)."""
     import torch
 
+    from helip.models.architecture import shortened
+
     model = clip.model.to(device)
     images, captions = torch.randn(BATCH, 3, *clip.image_size, device=device), [f"a photograph of {n} things" for n in range(BATCH)]
-    texts = clip.tokenize(captions).to(device)
+
+    def tokens() -> torch.Tensor:
+        return shortened(clip.tokenize(captions), model).to(device)
+
+    texts = tokens()
 
     def encode_images() -> None:
         with torch.no_grad():
@@ -73,7 +79,7 @@ def _seconds(clip: Any, device: str, frozen: bool) -> tuple[float, float, float]
 
     def encode_texts() -> None:
         with torch.no_grad():
-            model.eval().encode_text(clip.tokenize(captions).to(device))
+            model.eval().encode_text(tokens())
 
     def train() -> None:
         model.train()

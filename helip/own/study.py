@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from helip.data.locations import BETWEEN
 from helip.own.arms import ARMS, check_arms, mining_of, suited
 from helip.own.sources import amount_of, corpus_of, evaluation_sets
 from helip.own.start import StartFacts
@@ -54,7 +55,7 @@ def declare(request: Request, start: StartFacts, machine: Machine) -> dict[str, 
     models, trunks = _model(start, request)
     sets = evaluation_sets((*request.evaluate, *([request.retention] if request.retention else [])), "--evaluate or --retention")
     return {
-        "question": f"What do selection and hard pairs add to {_short(request.model)} on {_short(request.data)}?",
+        "question": f"What do selection and hard pairs add to {_short(request.model)} on {_short(name_of(request.data))}?",
         "seeds": [0],
         "corpora": {"whole": whole, "train": {"kind": "train_part", "of": "whole", "held_out": request.held_out}},
         "models": {"clip": models},
@@ -74,10 +75,16 @@ def declare(request: Request, start: StartFacts, machine: Machine) -> dict[str, 
     }
 
 
-def _short(named: str) -> str:
+def name_of(data: str) -> str:
+    """Returns what messages call the data: its path, or the first of several and how many more there are."""
+    first, *more = data.split(BETWEEN)
+    return f"{first} and {len(more)} more" if more else first
+
+
+def _short(place: str) -> str:
     """The end of a path, or a name as it is."""
-    path = Path(named.removeprefix("local-dir:"))
-    return "/".join(path.parts[-2:]) if path.is_absolute() else named
+    path = Path(place.removeprefix("local-dir:"))
+    return "/".join(path.parts[-2:]) if path.is_absolute() else place
 
 
 def _merged(usual: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:

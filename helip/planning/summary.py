@@ -83,7 +83,7 @@ def _assumed(lines: list[Line]) -> list[str]:
     origins = dict.fromkeys(origin for line in lines for origin in line.origins)
     assumed = [origin.partition(": ")[0] for origin in origins if origin.partition(": ")[2].startswith("assumed")]
     if not origins:
-        return ["Jobs are counted; the study declares no costs, so that no hours are known."]
+        return ["Jobs are counted; the study declares no costs, so that no hours are known: `helip rehearse STUDY` measures them."]
     match len(assumed):
         case 0:
             return [f"An estimate: all {len(origins)} costs behind it were measured."]

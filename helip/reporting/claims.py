@@ -66,8 +66,6 @@ def effect(study: Study, measured: Measured, claim: Claim) -> Effect:
     if not bound:
         lacking = dict.fromkeys(r for r in (pairs[0].run, pairs[0].over) if r not in study.runs)
         raise NotRunError(f"the study binds no {' and '.join(lacking)}")
-    if claim.level is not None and study.declaration.analogues:
-        raise NotRunError("the study's sets stand for others, and no level of theirs can be compared with a published one")
     match claim.measure:
         case "accuracy":
             return accuracy(study, measured, claim, bound)
@@ -93,6 +91,9 @@ def against_control(study: Study, claim: Claim) -> Claim | None:
 def _asked(study: Study, measured: Measured, name: str, claim: Claim) -> Decision:
     if claim.undecidable:
         return Decision(name, claim, "not measurable", note=claim.undecidable)
+    if claim.level is not None and study.declaration.analogues:
+        note = "the study's sets stand for others, and no level of theirs can be compared with a published one"
+        return Decision(name, claim, "not measurable", note=note)
     try:
         stated = Asked(claim, effect(study, measured, claim))
     except NotRunError as reason:

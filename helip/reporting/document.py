@@ -126,6 +126,7 @@ def everything(study: Study) -> Contents:
     _require(
         *(one.output for one in (DecideClaims(study), *contrasts_of(study))),
         *(study.root / f"{name}.csv" for name in [one.table for one in tables_of(study)]),
+        remedy=f"`snakemake {study.root / 'report.html'}` makes all that the page needs; --finished takes what is there",
     )
     drawn, measured = drawn_figures(study, [one.figure for one in figures_of(study)]), Measured(study, [])
     made = tuple(table_content(study, name, measured=measured) for name in [one.table for one in tables_of(study)])
@@ -133,10 +134,10 @@ def everything(study: Study) -> Contents:
     return Contents(made, claims_content(study, measured), drawn, question_table(study, measured), contrasts)
 
 
-def _require(*paths: Path) -> None:
+def _require(*paths: Path, remedy: str = "") -> None:
     missing = [path for path in paths if not path.exists()]
     if missing:
-        raise HelipError(f"{missing[0]}: not found; build it first (`snakemake {missing[0]}`)")
+        raise HelipError(f"{missing[0]}: not found; build it first ({remedy or f'`snakemake {missing[0]}`'})")
 
 
 def document(study: Study, contents: Contents) -> Document:

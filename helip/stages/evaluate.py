@@ -95,4 +95,5 @@ class Probe(Evaluate):
     """Linear probes of a checkpoint's image features."""
 
     name = "probe"
+    revision = 3
     counted = 1

@@ -22,7 +22,7 @@ class DecideClaims(Stage):
     """The paper's claims, each with its verdict."""
 
     name = "claims"
-    revision = 4
+    revision = 5
     path = ""
     files = ("claims.csv", "claims.md")
 

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from helip.training.distributed import DistributedContext
     from helip.training.job import TrainJob
 
+HEADS = 2  # raised when the code changes what heads on frozen trunks are: other models stay
 MODEL_FILES = ("open_clip_model.safetensors", "open_clip_config.json", "curve.csv", "train.json")
 
 
@@ -62,7 +63,8 @@ class Train(Stage):
             raise HelipError(f"{self.study.file}: {self.run} is an interpolation: the stage `interpolate` makes it, and trains nothing")
         if self.is_published:
             return self.study.declaration.published[self.run]
-        return [run.recipe, self.study.model(run.model), seed_number(self.seed)]
+        model = self.study.model(run.model)
+        return [run.recipe, model, seed_number(self.seed), *([HEADS] if isinstance(model, FrozenModel) else [])]
 
     def needs(self) -> list[Stage]:
         from helip.stages.filter import drawn_pairs

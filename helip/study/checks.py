@@ -1,5 +1,6 @@
 """What study, runs, tables and claims say of each other must exist: each mistake is one sentence."""
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,7 +17,7 @@ from helip.config import (
     UnionCorpus,
     check_frozen,
 )
-from helip.errors import HelipError
+from helip.errors import HelipError, nearest
 from helip.study.contrasts import check_contrasts
 from helip.study.published import check_margin
 
@@ -54,15 +55,19 @@ def _check_parts(study: "Study") -> None:
             )
 
 
+def _no(kind: str, name: str, known: Iterable[str]) -> str:
+    return f"{kind} '{name}', and there is no such {kind}{nearest(name, known)}"
+
+
 def _check_tables(study: "Study", folder: Path) -> None:
     for name, table in study.tables.items():
         for row in table.rows:
             if row.run not in study.declared:
-                raise HelipError(f"{folder / 'tables.yaml'}: {name}: row '{row.label}' names run '{row.run}', and there is no such run")
+                raise HelipError(f"{folder / 'tables.yaml'}: {name}: row '{row.label}' names {_no('run', row.run, study.declared)}")
     for run in study.runs.values():
         for table_name in run.tables:
             if table_name not in study.tables:
-                raise HelipError(f"{study.runs_file}: {run.name}: tables names '{table_name}', and there is no such table")
+                raise HelipError(f"{study.runs_file}: {run.name}: tables names {_no('table', table_name, study.tables)}")
     for name, claim in study.claims.items():
         _check_claim(study, f"{folder / 'claims.yaml'}: {name}", claim)
     _check_report(study, folder / "report.yaml")
@@ -71,24 +76,24 @@ def _check_tables(study: "Study", folder: Path) -> None:
 def _check_report(study: "Study", file: Path) -> None:
     question = study.report.question
     if question.table not in study.tables:
-        raise HelipError(f"{file}: question: names table '{question.table}', and there is no such table")
+        raise HelipError(f"{file}: question: names {_no('table', question.table, study.tables)}")
     if question.claim not in study.claims:
-        raise HelipError(f"{file}: question: names claim '{question.claim}', and there is no such claim")
+        raise HelipError(f"{file}: question: names {_no('claim', question.claim, study.claims)}")
     for name, figure in study.report.figures.items():
         if isinstance(figure, AccuracyBySize) and figure.table not in study.tables:
-            raise HelipError(f"{file}: {name}: names table '{figure.table}', and there is no such table")
+            raise HelipError(f"{file}: {name}: names {_no('table', figure.table, study.tables)}")
 
 
 def _check_claim(study: "Study", where: str, claim: Claim) -> None:
     gauge = (claim.gauge,) if claim.gauge else ()
     for key in (run for pair in (*claim.comparisons, *claim.than, *gauge) for run in (pair.run, pair.over)):
         if key not in study.declared:
-            raise HelipError(f"{where}: names run '{key}', and there is no such run")
+            raise HelipError(f"{where}: names {_no('run', key, study.declared)}")
     for name in claim.presumes:
         if name not in study.claims:
-            raise HelipError(f"{where}: presumes '{name}', and there is no such claim")
+            raise HelipError(f"{where}: presumes {_no('claim', name, study.claims)}")
     if claim.table not in study.tables:
-        raise HelipError(f"{where}: names table '{claim.table}', and there is no such table")
+        raise HelipError(f"{where}: names {_no('table', claim.table, study.tables)}")
     known = {column.key for column in study.tables[claim.table].columns}
     for key in claim.columns:
         if key not in known:
@@ -99,7 +104,7 @@ def _check_claim(study: "Study", where: str, claim: Claim) -> None:
 def _check_published(study: "Study") -> None:
     for name in study.declaration.published:
         if name not in study.declared:
-            raise HelipError(f"{study.file}: published -> {name}: there is no such run")
+            raise HelipError(f"{study.file}: published -> {name}: there is no such run{nearest(name, study.declared)}")
         if name in study.runs and (study.runs[name].start or len(study.runs[name].seeds) > 1):
             raise HelipError(f"{study.file}: published -> {name}: one checkpoint stands for one pre-training: give the run one seed")
 

@@ -133,7 +133,7 @@ class RunResolver:
         if name in chain:
             raise HelipError(f"{self.file}: {chain[0]}: {key} goes round in a circle: {' -> '.join((*chain, name))}")
         if name not in self.declared:
-            raise HelipError(f"{self.file}: {chain[-1]}: {key} names '{name}', and there is no such run")
+            raise HelipError(f"{self.file}: {chain[-1]}: {key} names '{name}', and there is no such run{nearest(name, self.declared)}")
 
     def _bind(self, name: str, chain: tuple[str, ...] = ()) -> ResolvedRun | None:
         """The run with its settings resolved; None when the study does not bind all it needs."""

@@ -101,7 +101,9 @@ class Study:
         if name in self.runs:
             return self.runs[name]
         if name in self.left_out:
-            raise HelipError(f"{self.file}: '{name}' cannot be built: the study binds no {' and no '.join(self.left_out[name])}")
+            raise HelipError(
+                f"{self.file}: '{name}' cannot be built: the study binds no {' and no '.join(self.left_out[name])}; bind it there"
+            )
         raise HelipError(f"{self.file}: '{name}' cannot be built: the study knows no such run{nearest(name, self.declared)}")
 
     def notice(self) -> str:

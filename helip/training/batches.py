@@ -18,6 +18,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from helip.errors import HelipError
 from helip.hashing import uniforms
+from helip.models.architecture import up_to_the_longest
 from helip.training.augmentation import PER_VIEW, View, caption_draws, crop_and_flip, recolour
 from helip.training.sampler import BatchPlan
 
@@ -136,7 +137,7 @@ class PairDataset(Dataset):
         rows = torch.stack([tokens[one] if one in tokens else self._tokens[one] for one in drawn])
         if self._room >= 0:
             self._tokens |= {one: t.clone() for one, t in tokens.items()}
-        return rows[:, : int(rows.argmax(1).max()) + 1] if self._trim else rows  # the end token is the largest id of a row
+        return up_to_the_longest(rows) if self._trim else rows
 
 
 def loading(rows: Dataset, batches: Iterable[BatchPlan], workers: int, pin: bool) -> Iterator[tuple[BatchPlan, Loaded]]:

@@ -10,6 +10,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from helip.config import EarlyStopping
+from helip.models.architecture import shortened
 from helip.models.frozen import FrozenClip
 from helip.models.loading import Clip, ClipNetwork
 from helip.training.batches import Corpus
@@ -35,7 +36,7 @@ def held_out_recall(clip: Clip, corpus: Corpus, ids: np.ndarray, device: torch.d
 
     def encode(some: np.ndarray) -> tuple[Tensor, Tensor]:
         pixels = torch.stack([transform(corpus.image(i)) for i in some.tolist()])
-        return pixels, clip.tokenize([corpus.caption(i) for i in some.tolist()])
+        return pixels, shortened(clip.tokenize([corpus.caption(i) for i in some.tolist()]), clip.model)
 
     return _recall(clip.model, encode, ids, device)
 

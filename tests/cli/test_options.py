@@ -128,6 +128,11 @@ def test_only_what_is_given_is_read():
         ("encode --corpus x --encoder y --out z --batch-size 0", "--batch-size: Input should be greater than or equal to 1"),
         ("encode --corpus x --encoder y --out z --dtype float8", "--dtype: 'float8' is none of float16, float32; did you mean 'float32'?"),
         ("select --corpus x --out z --random-batch-size 1", "--random-batch-size: Input should be greater than 1"),
+        (
+            "select --corpus x --out z --score ridge",
+            "--image-features and --text-features are missing: score ridge compares both; make them with `helip encode`, once for images "
+            "and once for captions",
+        ),
         ("select --corpus x --out z --shard 1/x", "--shard: '1/x' is not of the form i/n, for example 0/4"),
         ("interpolate --start x --refined y --out z --weight 1.5", "--weight: Input should be less than or equal to 1"),
         ("train --corpus x --model y --out z --seed -1", "--seed: Input should be greater than or equal to 0"),

@@ -49,6 +49,16 @@ def test_features_are_those_of_the_model_in_the_order_of_the_set(model, tmp_path
     torch.testing.assert_close(features.images, torch.stack(alone), atol=1e-5, rtol=1e-4)
 
 
+def test_texts_without_their_padding_have_the_features_of_the_whole_context(model, monkeypatch):
+    texts, seen = ["a cat", "", "a photograph of a very long street with " + "houses " * 60], []
+    whole = model.encode_tokens(model.tokenize(texts))
+    encode = model.network.encode_text
+    monkeypatch.setattr(model.network, "encode_text", lambda tokens: (seen.append(tokens.shape[1]), encode(tokens))[1])
+    torch.testing.assert_close(model.encode_texts(texts), whole, atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(model.encode_texts(texts[:2]), whole[:2], atol=1e-5, rtol=1e-4)
+    assert seen == [model.tokenize.context_length, 4]  # start, two words, end
+
+
 def test_zeroshot_and_probe_share_one_pass_over_the_images(classification, model, tmp_path):
     data = of_folder(classification)
     first = Counted(model, tmp_path)

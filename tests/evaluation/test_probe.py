@@ -29,8 +29,15 @@ def test_the_strengths_are_the_papers():
 
 def test_a_fit_is_a_direct_call_of_scikit_learn():
     x, y = blobs(80)
-    ours, theirs = probe.fit(x, y, 0.1), LogisticRegression(C=10.0, max_iter=1000, solver="lbfgs").fit(x, y)
+    ours, theirs = probe.fit(x, y, 0.1), LogisticRegression(C=10.0, max_iter=1000, solver="lbfgs").fit(x.astype(np.float64), y)
     assert np.array_equal(ours.coef_, theirs.coef_)
+
+
+def test_a_few_very_large_features_do_not_end_a_fit():
+    rng, y = np.random.default_rng(0), np.arange(200) % 10
+    x = (rng.normal(size=(10, 16))[y] * 2 + rng.normal(0, 1.5, (200, 16))).astype(np.float32)
+    x[:3] = 1e5 * rng.normal(1, 0.01, (3, 16))
+    assert probe.fit(x, y, 1.0).score(x[3:], y[3:]) == 1  # in float32 L-BFGS calls itself converged at 0.74
 
 
 def test_the_strength_is_the_best_on_the_held_out_fifth():
@@ -52,7 +59,7 @@ def test_the_whole_probe_equals_scikit_learn(classification, model):
     extractor, data = Extractor(model, None), of_folder(classification)
     result = probe.probe(extractor, data)
     train, test = extractor.images(data, "train"), extractor.images(data, "test")
-    direct = LogisticRegression(C=1 / result.details["strength"], max_iter=1000).fit(train.images.numpy(), train.labels.numpy())
+    direct = LogisticRegression(C=1 / result.details["strength"], max_iter=1000).fit(train.images.double().numpy(), train.labels.numpy())
     assert result.metrics["acc1"] == pytest.approx(100 * direct.score(test.images.numpy(), test.labels.numpy()))
     assert result.metrics["acc1"] > 60  # colours are easy even for random features: six classes, chance is 17
     assert result.metrics["acc1"] == pytest.approx(100 * result.hits["acc1"].double().mean().item())

@@ -6,6 +6,7 @@ import json
 import re
 import shutil
 import subprocess
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -14,8 +15,9 @@ from PIL import Image
 from test_request import SMALL
 from toys import ToyCorpus, declaration
 
-from helip.config import GeneratedCorpus
+from helip.config import FrozenModel, GeneratedCorpus
 from helip.data.build import build_corpus
+from helip.errors import HelipError
 from helip.io import read_json, write_json
 from helip.models import export as models_export
 from helip.models import loading as models
@@ -235,6 +237,17 @@ def test_the_page_fits_a_phone_and_a_desk(study, page, tmp_path, width):
     count, loaded, overflow, inner, sentences = map(int, re.search(r'data-seen="(\d+) (\d+) (-?\d+) (\d+) (\d+)"', shown).groups())
     assert (inner, count, loaded, sentences) == (width, 150, 150, 5)
     assert overflow <= 0  # tables scroll inside their frames; the page itself does not
+
+
+def test_a_form_that_no_model_can_have_is_refused_first(study, monkeypatch):
+    exports.check(study, ("open_clip", "transformers"))
+    monkeypatch.setattr(exports, "find_spec", lambda name: None)
+    with pytest.raises(HelipError, match="--export: format onnx needs the package onnx: pip install"):
+        exports.check(study, ("open_clip", "onnx"))
+    heads = SimpleNamespace(model=lambda name: FrozenModel(image_trunk="a", text_trunk="b"))
+    with pytest.raises(HelipError, match="--export: heads on frozen trunks .* leave it out"):
+        exports.check(heads, ("open_clip",))
+    exports.check(heads, ())
 
 
 def test_the_best_model_is_exported_with_a_card_of_the_answer(study, page, tmp_path, monkeypatch):

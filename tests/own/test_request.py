@@ -4,6 +4,7 @@ import dataclasses
 
 import pytest
 
+from helip.cli.refine import Refine
 from helip.config import GeneratedCorpus
 from helip.data.build import build_corpus
 from helip.errors import HelipError
@@ -12,7 +13,7 @@ from helip.own.arms import check_arms, mining_of, suited
 from helip.own.files import NAME, write
 from helip.own.sources import Amount, amount_of, corpus_of, evaluation_sets
 from helip.own.start import StartFacts
-from helip.own.study import Machine, Request, declare
+from helip.own.study import Machine, Request, declare, name_of
 from helip.stages import Answer, Evaluate, Train
 from helip.study import Study
 
@@ -43,6 +44,13 @@ def test_the_study_has_every_arm_and_its_mixture(shards, tmp_path, project):
     assert study.runs["control"].recipe.batch_size == 16  # the largest that leaves 16 batches of 480 pairs
     needed = {need.title for need in Answer(study).needs() if isinstance(need, Evaluate)}
     assert needed == {f"{run} seed 0" for run in study.runs}
+
+
+def test_a_shell_may_expand_the_paths_of_the_data(shards, tmp_path, project):
+    both = Refine.model_validate({"model": "m", "data": [str(file) for file in sorted(shards.glob("*.tar"))], "out": tmp_path})
+    joined = "::".join(both.data)
+    assert amount_of(corpus_of(joined, {})).images == amount_of(corpus_of(str(shards), {})).images == 600
+    assert name_of(joined) == f"{shards}/00000.tar and 1 more" and name_of("photos") == "photos"
 
 
 def test_three_seeds_are_three_refinements_of_one_start(shards, tmp_path, project):

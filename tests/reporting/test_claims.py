@@ -181,7 +181,7 @@ def test_a_published_level_is_compared_where_sets_are_the_papers(trained):
     ]
     trained.declaration = trained.declaration.model_copy(update={"analogues": True})
     decision = decided(trained, above=claim(run="cc3m_clip", **above))["above"]
-    assert decision.verdict == "not run"
+    assert decision.verdict == "not measurable"
     assert decision.note == "the study's sets stand for others, and no level of theirs can be compared with a published one"
 
 

@@ -1,4 +1,5 @@
 import json
+import re
 import shutil
 import sqlite3
 import sys
@@ -15,7 +16,7 @@ from helip.reporting.tracking.importing import import_everywhere, import_study
 from helip.reporting.tracking.runs import label
 from helip.reporting.tracking.server import check_port, check_store, command, links
 from helip.reporting.tracking.store import known_in_file, link_file
-from helip.reporting.tracking.trainings import AVERAGE, GAIN, Trainings
+from helip.reporting.tracking.trainings import AVERAGE, GAIN, OVER_START, Trainings
 from helip.stages import BuildCorpus, Mine, metrics_file, model_of
 
 TRAINED = ("cc3m_clip", "cc3m_clip_control", "cc3m_clip_cleaned", "cc3m_clip_helip")
@@ -121,6 +122,14 @@ def test_seeds_stand_under_a_parent_with_their_gain(store):
     assert (metrics[AVERAGE], metrics[GAIN]) == (28.75, -2.5)  # 11 and 12 of 40, against 12 and 13
     assert metrics[f"{GAIN}_low"] < -2.5 < metrics[f"{GAIN}_high"]
     assert parent.data.tags["helip.seeds"] == "2 of 2"
+    assert parent.data.tags["mlflow.source.name"].endswith("smoke.yaml")
+
+
+def test_a_controls_gain_is_over_its_start(store):
+    shown = Stored(store)
+    for key in ("cc3m_clip_control", "cc3m_clip_control/seed1"):  # 12 and 13 of 40, against 10 and 11
+        metrics = shown.runs[f"smoke/{key}"].data.metrics
+        assert metrics[OVER_START] == 5 and GAIN not in metrics
 
 
 def test_the_experiment_opens_as_model_training(store, trained):
@@ -245,13 +254,18 @@ def test_our_plugin_is_used_where_it_is_installed(tmp_path, monkeypatch):
     assert "--app-name" not in command(tmp_path / "store.db", "127.0.0.1", 5000, "")
 
 
-def test_the_first_page_chooses_model_training():
-    from helip.reporting.tracking.app import pages  # takes seconds
+def test_the_first_page_chooses_model_training_and_columns(monkeypatch):
+    from helip.reporting.tracking import app  # takes seconds
 
-    page = pages.test_client().get("/")
+    experiments = SimpleNamespace(search_experiments=lambda: [SimpleNamespace(experiment_id="7")])
+    monkeypatch.setattr(app, "_get_tracking_store", lambda: experiments)
+    page = app.pages.test_client().get("/")
     text = page.get_data(as_text=True)
     assert page.headers["Cache-Control"] == "no-cache" and page.mimetype == "text/html"
     assert text.index('"mlflow.workflowType_v1": "machine_learning"') < text.index("static-files/static/js/main")
+    choices = json.loads(re.search(r"Object.entries\((.*)\)\) localStorage", text)[1])
+    shown = choices['MLflowLocalStorage-1.1-ExperimentPage-["7"]-ReactComponentState']
+    assert shown["selectedColumns"][0] == shown["columnOrder"][1] == f"metrics.`{GAIN}`"
 
 
 def test_a_link_opens_a_study_as_model_training(store, empty):

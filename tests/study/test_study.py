@@ -173,7 +173,7 @@ WRONG = {
     "a run in an unknown table": (
         "paper/runs.yaml",
         lambda c: c["runs"]["cc3m_clip_helip"].update(tables={"table99": "x"}),
-        "tables names 'table99'",
+        "tables names table 'table99', and there is no such table; did you mean 'table9'",
     ),
     "a claim about nobody": ("paper/claims.yaml", lambda c: c["clip_cc3m_zero_shot"].update(run="nobody"), "names run 'nobody'"),
     "both epochs and steps": ("studies/smoke.yaml", lambda c: c["pretraining"]["clip"].update(epochs=2), "either epochs or steps"),

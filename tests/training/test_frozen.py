@@ -1,5 +1,6 @@
 """Frozen trunks: cached views and captions, training from them, and a model that works from pixels and text again."""
 
+import dataclasses
 import os
 import signal
 import threading
@@ -262,6 +263,18 @@ def test_training_learns_and_the_same_seed_repeats_it(home, tmp_path):
     assert once == again
     assert np.mean(once[-5:]) < np.mean(once[:5]) - 0.3
     assert losses(frozen_job(home, tmp_path, settings | {"accumulate": 2})) != once  # dropout is drawn by micro-batch
+
+
+def test_a_feature_that_hardly_varies_in_the_corpus_outweighs_none(home):
+    cached = frozen.encode_corpus(DECLARED, opened_trunks(home), CORPUS, home / "cache")
+    views_VND = np.array(cached.images)
+    views_VND[:, :, 3] = 0.25
+    rows_ND = views_VND[0]
+    head = frozen.new(DECLARED, opened_trunks(home), dataclasses.replace(cached, images=views_VND), seed=0).model.image_head
+    usual = rows_ND.std(0)
+    expected = np.maximum(usual, 0.1 * np.median(usual))
+    np.testing.assert_allclose(head.std.numpy(), expected, rtol=1e-3)
+    assert usual[3] == 0 and head.std[3] > 0  # and what it is divided by is a tenth of what the others are
 
 
 def test_the_export_gives_the_same_from_pixels_and_text(home, tmp_path, capsys, world):

@@ -8,7 +8,7 @@ from helip.io import read_json
 from helip.reporting.measured import independent, paired_seeds
 from helip.reporting.provenance import interval_of_job
 from helip.reporting.tracking.runs import ARMS, Point, RunContent, key_of, label, milliseconds, rounded, settings
-from helip.reporting.tracking.trainings import AVERAGE, GAIN, Trainings
+from helip.reporting.tracking.trainings import AVERAGE, Trainings
 from helip.stages import model_of
 from helip.study import Study
 
@@ -23,11 +23,12 @@ def of_seeds(trainings: Trainings, run: str, seeds: list[str]) -> RunContent:
     values = {name: rounded(value) for name, value in _over_seeds(trainings, run, seeds).items()}
     over = study.control_of(run)
     tags = {"helip.arm": resolved.arm, "helip.corpus": resolved.corpus, "helip.seeds": f"{len(seeds)} of {len(resolved.seeds)}"}
-    tags |= {"helip.control": over} if over else {}
+    tags |= _source(study) | ({"helip.control": over} if over else {})
     note = [resolved.question or ARMS[resolved.arm], f"{len(seeds)} of {len(resolved.seeds)} seeds are trained."]
-    if f"{GAIN}_low" in values:
-        low, high = (f"{values[f'{GAIN}_{end}']:+.2f}" for end in ("low", "high"))
-        note.append(f"Gain over {over}: {values[GAIN]:+.2f} points, 95 % interval [{low}, {high}].")
+    gain = trainings.gain(run)
+    if f"{gain}_low" in values:
+        low, high = (f"{values[f'{gain}_{end}']:+.2f}" for end in ("low", "high"))
+        note.append(f"Gain over {over}: {values[gain]:+.2f} points, 95 % interval [{low}, {high}].")
     points = tuple(Point(name, value, 0, ended) for name, value in values.items())
     params = {k: str(v) for k, v in settings(study, resolved).items()}
     return RunContent(key_of(study, run), label(resolved), "seeds", begun, ended, "\n\n".join(note), tags, params, points)
@@ -41,7 +42,7 @@ def _over_seeds(trainings: Trainings, run: str, seeds: list[str]) -> dict[str, f
         values[f"{AVERAGE}_std"] = statistics.stdev(one[AVERAGE] for one in each)
     study, over = trainings.study, trainings.study.control_of(run)
     complete = len(seeds) == len(study.run(run).seeds)
-    if GAIN in values and over and complete and trainings.measured.is_there(over, trainings.columns):
+    if trainings.gain(run) in values and over and complete and trainings.measured.is_there(over, trainings.columns):
         values |= _interval(trainings, run, over)
     return values
 
@@ -54,17 +55,23 @@ def _interval(trainings: Trainings, run: str, over: str) -> dict[str, float]:
     if difference is None or difference.gain is None or pairs is None or len(set(independent(pairs[0]))) < 2:
         return {}
     low, high = difference.gain.interval(measured.noise([(run, over)], columns))
-    return {GAIN: difference.delta} | ({f"{GAIN}_low": low, f"{GAIN}_high": high} if high > low else {})
+    gain = trainings.gain(run)
+    return {gain: difference.delta} | ({f"{gain}_low": low, f"{gain}_high": high} if high > low else {})
 
 
 def of_study(study: Study, done: list[tuple[str, str]]) -> RunContent:
     """Returns the run of the study itself: its question, its report and its tables. done: the trainings that are there."""
     begun, ended = _span(study, done)
     wanted = sum(len(run.seeds) for run in study.runs.values())
-    tags = {"helip.trainings": f"{len(done)} of {wanted}", "mlflow.source.name": str(study.file), "mlflow.source.type": "LOCAL"}
+    tags = {"helip.trainings": f"{len(done)} of {wanted}"} | _source(study)
     note = f"{study.declaration.question}\n\n{len(done)} of {wanted} trainings are done. The artifacts hold report and tables."
     name = f"report and tables · {study.name}"
     return RunContent(key_of(study), name, "study", begun, ended, note, tags, artifacts=study_files(study))
+
+
+def _source(study: Study) -> dict[str, str]:
+    """The tags by which MLflow shows where a run comes from: the study's file."""
+    return {"mlflow.source.name": str(study.file), "mlflow.source.type": "LOCAL"}
 
 
 def _span(study: Study, done: Iterable[tuple[str, str]]) -> tuple[int, int]:

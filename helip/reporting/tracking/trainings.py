@@ -26,7 +26,7 @@ from helip.stages import BuildCorpus, BuildEvaluationSet, drawn_pairs, metrics_f
 from helip.study import Study, seed_number, start_seed
 from helip.study.resolve import ResolvedRun
 
-AVERAGE, GAIN = "average_zeroshot", "gain_over_control"
+AVERAGE, GAIN, OVER_START = "average_zeroshot", "gain_over_control", "gain_over_start"
 # Of each set, and how it ends the name; other metrics stand in the metrics files, which are artifacts. MLflow shows metrics by the alphabet
 # and those with a slash in their names above all others: "on" and "train" come after the summary, and no name has a slash.
 MAIN = {"acc1": "", "image_recall_at_1": ".text_to_image", "text_recall_at_1": ".image_to_text"}
@@ -44,6 +44,10 @@ class Trainings:
         """The columns of `average_zeroshot` and `gain_over_control`: those that the table of the report's question averages."""
         table = self.study.tables[self.study.report.question.table]
         return self.measured.columns(table.averaged or table.columns)
+
+    def gain(self, run: str) -> str:
+        """Returns what the gain of a run is called: a control, and what has none, is measured against its start."""
+        return OVER_START if self.study.control_of(run) == self.study.run(run).start else GAIN
 
     def done(self) -> list[tuple[str, str]]:
         """Returns (run, seed) of every training that is done, starts before what is refined from them."""
@@ -98,7 +102,7 @@ class Trainings:
         if self._has_summary(run, seed):
             average, over = self._average(run, seed), self._control(run, seed)
             if over and self._has_summary(*over):
-                values[GAIN] = average - self._average(*over)
+                values[self.gain(run)] = average - self._average(*over)
             values[AVERAGE] = average
         for path in self.metrics_files(run, seed):
             one = read_json(path)

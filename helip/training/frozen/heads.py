@@ -18,6 +18,7 @@ from helip.training.batches import Corpus
 from helip.training.frozen.cache import TrunkFeatures, Trunks
 
 BLOCK = 2048  # rows at a time
+LEAST = 0.1  # of the median deviation
 SAMPLE = 8192  # rows of which a head's mean and deviation are taken, where blocks of the trunks are unfrozen
 
 
@@ -81,10 +82,14 @@ def _through(blocks: torch.nn.Module, rows_ND: np.ndarray) -> np.ndarray:
 
 
 def _moments(rows_ND: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The mean of each feature and its deviation, or LEAST of their median where that is more: else a feature that hardly varies in the
+    corpus would outweigh all others in the one image where it does.
+    """
     blocks = [slice(start, start + BLOCK) for start in range(0, len(rows_ND), BLOCK)]
     mean_D = sum(rows_ND[b].sum(0, dtype=np.float64) for b in blocks) / len(rows_ND)
     variance_D = sum(np.square(rows_ND[b] - mean_D).sum(0) for b in blocks) / len(rows_ND)
-    return mean_D, np.sqrt(variance_D) + 1e-6
+    std_D = np.sqrt(variance_D)
+    return mean_D, np.maximum(std_D, LEAST * np.median(std_D)) + 1e-6
 
 
 class _TrunkRows:

@@ -72,11 +72,19 @@ class Train(Command):
 
     def _refinement(self) -> Refinement:
         """The recipe file, and over it the given options."""
+        check_stopping(self.refinement)
         values = _merged(read_yaml(self.recipe, dict) if self.recipe else {}, self.refinement)
         objective = values.get("objective", {"name": "clip"})
         if isinstance(objective, dict) and objective.get("name") in ("clip", "slip", "cyclip"):  # the others have no softmax to mask
             values = {"duplicates": "mask"} | values
         return validate_options(Refinement, values, "steps", given=self.refinement, source=str(self.recipe or ""))
+
+
+def check_stopping(options: dict[str, Any]) -> None:
+    """Refuses a held-out share beside a corpus that is validated on in its place. options: those of a Refinement that were given."""
+    if {"corpus", "held_out"} <= options.get("early_stopping", {}).keys():
+        why = "has no effect beside --early-stopping-corpus, which is validated on in its place"
+        raise HelipError(f"--early-stopping-held-out: {why}; leave it out")
 
 
 def _merged(file: dict[str, Any], options: dict[str, Any]) -> dict[str, Any]:

@@ -133,7 +133,11 @@ class Mine(Command):
             if self.no_tau:
                 raise HelipError("--no-tau: beside --outliers, which sets both tau; give one")
             preset = {name: value for name, value in preset.items() if name not in TAUS}
-        return validate_options(MiningSpec, preset | given, nameless="outliers" if "outliers" in given else "pool")
+        spec: MiningSpec = validate_options(MiningSpec, preset | given, nameless="outliers" if "outliers" in given else "pool")
+        for name in sorted(spec.without_effect & self.spec.keys()):
+            alone = " without --ivf-candidates" if name == "ivf_probes" else ""
+            raise HelipError(f"--{name.replace('_', '-')}: has no effect on method {spec.method}{alone}; leave it out")
+        return spec
 
     def _preset(self, features: dict[str, Path | None], keep: Any) -> MiningSpec:
         from helip.mining import presets

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from helip.cli.command import MODEL, Command, Model, OptionsOf, Shown, Threads
-from helip.cli.models import FORMATS, Formats
+from helip.cli.models import FORMATS, Formats, check_stopping
 from helip.config import Refinement, Selection, TableCorpus
 from helip.errors import HelipError
 
@@ -145,6 +145,7 @@ def _checked(options: dict[str, Any]) -> dict[str, Any]:
     """The options of a recipe, each of which must be right whatever the others are."""
     from helip.config.reading import validate_options
 
+    check_stopping(options)
     length = {} if {"epochs", "steps"} & options.keys() else {"epochs": 1.0}
     validate_options(Refinement, {"batch_size": 2, "learning_rate": 1.0, **length, **options}, nameless="steps")
     return options

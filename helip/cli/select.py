@@ -90,7 +90,12 @@ class Select(Command):
         if values.get("score") in ("agreement", "ridge") and not {"image_features", "text_features"} & values.keys():
             remedy = "make them with `helip encode`, once for images and once for captions"
             raise HelipError(f"--image-features and --text-features are missing: score {values['score']} compares both; {remedy}")
-        return validate_options(Selection, values, nameless="score", spelled=SPELLED)
+        spec: Selection = validate_options(Selection, values, nameless="score", spelled=SPELLED)
+        for name in (name for name in spec.without_effect if name in self.selection):
+            option = SPELLED.get(name, name).replace("_", "-")
+            belongs = f"belongs to score {' and '.join(spec.without_effect[name])}, and has no effect on {', '.join(spec.scores)}"
+            raise HelipError(f"--{option}: {belongs}; leave it out")
+        return spec
 
     def _say(self, result: dict[str, Any] | None) -> None:
         if result is None:

@@ -49,17 +49,15 @@ class MiningSpec(ConfigModel):
             raise ValueError("outliers sets both tau by quantile: give outliers, or tau_image and tau_text, not both")
         if self.method in ("random", "truth") and (self.outliers is not None or self.skip_first):
             raise ValueError(f"outliers and skip_first are of compared features, and method {self.method} compares none")
-        for name, used in self._uses().items():
-            if not used and getattr(self, name) != type(self).model_fields[name].default:
-                raise ValueError(f"{name} has no effect on method {self.method}{'' if self.ivf_candidates else ' without ivf_candidates'}")
         return self
 
-    def _uses(self) -> dict[str, bool]:
-        """Whether a field has an effect, of those that belong to some methods alone."""
-        compares = self.method not in ("random", "truth")
-        drawn = self.method == "fast_hpm"
-        return {"pool_block": drawn, "seed": drawn or not compares, "ivf_probes": self.ivf_candidates is not None,
-                "ivf_candidates": compares, "max_similarity": compares}  # fmt: skip
+    @property
+    def without_effect(self) -> frozenset[str]:
+        """The fields that this method does not look at, whatever they are; a study's runs may inherit them."""
+        compares, drawn = self.method not in ("random", "truth"), self.method == "fast_hpm"
+        looks = {"pool_block": drawn, "seed": drawn or not compares, "ivf_probes": self.ivf_candidates is not None}
+        looks |= dict.fromkeys(("ivf_candidates", "max_similarity"), compares)
+        return frozenset(name for name, used in looks.items() if not used)
 
 
 class Pairs(MiningSpec):
@@ -144,6 +142,11 @@ class Selection(ConfigModel):
         return {str(name): weight for name, weight in self.weights.items()} if self.score == "mixture" else {self.score: 1.0}
 
     @property
+    def without_effect(self) -> dict[str, tuple[str, ...]]:
+        """The fields that these scores do not look at, whatever they are, with the scores that do; a study's runs may inherit them."""
+        return {name: scores for name, scores in OF_SCORES.items() if not set(scores) & set(self.scores)}
+
+    @property
     def asks_start(self) -> bool:
         """Whether a score looks at the model that is refined; lemon takes its own distances from that, wherever its neighbours are."""
         return not set(self.scores) <= {"column", "truth", "agreement", "ridge"}
@@ -174,9 +177,6 @@ class Selection(ConfigModel):
             raise ValueError("give image_encoder with text_encoder, or image_features with text_features")
         if self.approximate and not {"agreement", "lemon"} & set(self.scores):
             raise ValueError("approximate searches neighbours, and only agreement and lemon ask for any")
-        for name, scores in OF_SCORES.items():
-            if not set(scores) & set(self.scores) and getattr(self, name) != type(self).model_fields[name].default:
-                raise ValueError(f"{name} belongs to score {' and '.join(scores)}, and has no effect on {', '.join(self.scores)}")
         own = {name: getattr(self, name) for name in ("spread", "penalty", "repeats")}
         if self.sampling == "hard" and any(value != type(self).model_fields[name].default for name, value in own.items()):
             raise ValueError("spread, penalty and repeats belong to sampling soft")

@@ -159,8 +159,8 @@ def shard_rows(corpus_size: int, shard: tuple[int, int]) -> tuple[int, int]:
     """Returns (first, end) of the targets of shard (i, n). Raises HelipError where there is no such shard."""
     i, n = shard if isinstance(shard, tuple | list) and len(shard) == 2 and all(isinstance(part, int) for part in shard) else (-1, 0)
     if not 0 <= i < n <= corpus_size:
-        said = "/".join(map(str, shard)) if isinstance(shard, tuple | list) else repr(shard)
-        raise HelipError(f"shard {said}: expected 0 <= i < n <= {corpus_size} targets; correct --shard")
+        shown = "/".join(map(str, shard)) if isinstance(shard, tuple | list) else repr(shard)
+        raise HelipError(f"shard {shown}: expected 0 <= i < n <= {corpus_size} targets; correct --shard")
     return corpus_size * i // n, corpus_size * (i + 1) // n
 
 

@@ -141,14 +141,14 @@ def test_only_what_is_given_is_read():
             "train --corpus x --model y --out z --batch-size 8 --steps 1 --learning-rate 1 --retention-every 3",
             "--retention-set: is missing",
         ),
-        ("mine --out x --image-features y --text-features z --seed 3", "--seed: seed has no effect on method hpm without ivf_candidates"),
+        ("mine --out x --image-features y --text-features z --seed 3", "--seed: has no effect on method hpm; leave it out"),
         (
             "mine --out x --image-features y --text-features z --ivf-probes 3",
-            "--ivf-probes: ivf_probes has no effect on method hpm without ivf_candidates",
+            "--ivf-probes: has no effect on method hpm without --ivf-candidates; leave it out",
         ),
         (
             "mine --out x --corpus c --method random --max-similarity 0.9",
-            "--max-similarity: max_similarity has no effect on method random without ivf_candidates",
+            "--max-similarity: has no effect on method random; leave it out",
         ),
         (
             "mine --out x --image-features y --text-features z --method image",
@@ -159,10 +159,10 @@ def test_only_what_is_given_is_read():
             "--tau-text: method image compares no text features; leave it out",
         ),
         ("mine --out x --corpus c --method random --tau 0.2", "--tau: method random compares no features; leave it out"),
-        ("select --corpus x --out z --k 3", "--k: k belongs to score agreement and ridge, and has no effect on s_clip_loss"),
+        ("select --corpus x --out z --k 3", "--k: belongs to score agreement and ridge, and has no effect on s_clip_loss; leave it out"),
         (
             "select --corpus x --out z --random-batch-size 64 --score clip_score",
-            "--random-batch-size: batch_size belongs to score s_clip_loss, and has no effect on clip_score",
+            "--random-batch-size: belongs to score s_clip_loss, and has no effect on clip_score; leave it out",
         ),
         (
             "select --corpus x --out z --model m --memory 1GB",
@@ -176,7 +176,7 @@ def test_only_what_is_given_is_read():
         (
             "train --corpus x --model y --out z --batch-size 8 --steps 1 --learning-rate 1 --early-stopping-every 1 "
             "--early-stopping-corpus c --early-stopping-held-out 0.2",
-            "--early-stopping: held_out has no effect beside corpus, which is validated on in its place: give one",
+            "--early-stopping-held-out: has no effect beside --early-stopping-corpus, which is validated on in its place; leave it out",
         ),
         ("export-data x --for open_clip --negatives 3 --out z", "--negatives: --for open_clip takes no hard captions; leave it out"),
         ("push x mine", "REPOSITORY: 'mine' is not of the form ORG/NAME, as in my-name/my-clip"),

@@ -180,15 +180,35 @@ def write_json(path: Path, value: Any) -> None:
 
 
 def read_json(path: Path, made_by: str = "") -> Any:
-    """Returns the content of a JSON file of ours. HelipError where it is missing or broken. made_by: the command that makes it."""
+    """Returns the content of a JSON file of ours, a mapping, whose absent entries are a HelipError too.
+
+    HelipError where it is missing, broken, or no mapping. made_by: the command that makes it.
+    """
     try:
-        return json.loads(Path(path).read_text())
+        content = json.loads(Path(path).read_text(encoding="utf-8"))
     except (FileNotFoundError, NotADirectoryError):
         of_a_study = f"build it first (`snakemake {path}` for a study's artefact)"
         remedy = f"make it with `{made_by}`, or correct the path" if made_by else of_a_study
         raise HelipError(f"{path}: not found; {remedy}") from None
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+    except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise HelipError(f"{path}: not readable as JSON ({error}); delete it and build it again") from None
+    if not isinstance(content, dict):
+        raise HelipError(f"{path}: holds {type(content).__name__} and no mapping of entries; delete it and build it again")
+    return _Entries(Path(path), content)
+
+
+class _Entries(dict[str, Any]):
+    """The entries of a JSON file, which is named where one is absent."""
+
+    def __init__(self, path: Path, content: dict[str, Any]):
+        super().__init__(content)
+        self._path = path
+
+    def __missing__(self, name: str) -> Any:
+        raise HelipError(f"{self._path}: has no entry '{name}', so it is of something else or of another version; build it again")
+
+    def __reduce__(self) -> Any:
+        return _Entries, (self._path, dict(self))
 
 
 def load_array(path: Path | str, remedy: str, *, mapped: bool = True) -> "np.ndarray[Any, Any]":

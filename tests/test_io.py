@@ -2,6 +2,7 @@
 
 import json
 import os
+import pickle
 import subprocess
 import sys
 from types import SimpleNamespace
@@ -169,3 +170,18 @@ def test_a_forked_process_begins_when_it_is_forked():
         os._exit(0)
     os.waitpid(child, 0)
     assert os.read(reading, 9) == b"True"
+
+
+@pytest.mark.parametrize("content", ["[]", "3", "null", '"text"'])
+def test_json_that_is_no_mapping_is_named(tmp_path, content):
+    (tmp_path / "a.json").write_text(content)
+    with pytest.raises(HelipError, match=r"a\.json: holds \w+ and no mapping of entries"):
+        read_json(tmp_path / "a.json")
+
+
+def test_an_absent_entry_is_named_and_a_copy_stays_what_it_is(tmp_path):
+    (tmp_path / "a.json").write_text('{"a": 1}')
+    entries = pickle.loads(pickle.dumps(read_json(tmp_path / "a.json")))
+    assert entries == {"a": 1} and entries.get("b") is None and "b" not in entries
+    with pytest.raises(HelipError, match=r"a\.json: has no entry 'b'"):
+        entries["b"]

@@ -106,6 +106,7 @@ def _run(arguments: list[str]) -> int:
     from helip.cli import command
 
     try:
+        _check_here()
         one, rest = _class(name), arguments[len(name.split()) :]
         if "-h" in rest or "--help" in rest:
             print(command.parser_of(name, COMMANDS[name][2], one).format_help(), end="")
@@ -127,6 +128,14 @@ def _run(arguments: list[str]) -> int:
             raise
         print(f"helip {name}: {refused(error)}", file=sys.stderr)
         return 2
+
+
+def _check_here() -> None:
+    """Libraries end a process whose folder was deleted, without a word that helps."""
+    try:
+        os.getcwd()
+    except FileNotFoundError:
+        raise HelipError("the folder that this runs in was deleted; change to one that is there (cd)") from None
 
 
 def _class(name: str):

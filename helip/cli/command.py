@@ -66,6 +66,12 @@ def _shard(text: Any) -> Any:
     return (int(match[1]), int(match[2])) if match else text
 
 
+def _mask_in(given: Any) -> Any:
+    folder = Path(given) if isinstance(given, str | Path) else None
+    return folder / "keep.npy" if folder is not None and folder.is_dir() else given
+
+
+KeepFile = Annotated[Path, BeforeValidator(_mask_in)]  # keep.npy of `helip select`, or the folder that it made
 Shard = Annotated[tuple[int, int], BeforeValidator(_shard), Shown("I/N")]
 Model = Annotated[str, Shown("MODEL")]  # helip.models.reference says how it is written
 Threads = Annotated[int, Field(ge=1)]
@@ -292,17 +298,27 @@ def parse(name: str, line: str, command: type[Command], arguments: list[str]) ->
     for option in options:
         key = ".".join(option.path) if option.flag else option.path[-1]
         if key in namespace:
-            _put(values, option.path, _value(option, getattr(namespace, key)))
+            given = getattr(namespace, key)
+            if given == "" or (isinstance(given, list) and "" in given):
+                raise HelipError(f"{option.name}: is empty; leave it out, or set the variable that it comes from")
+            _put(values, option.path, _value(option, given))
         elif option.default is PydanticUndefined and len(option.path) == 1:
             raise HelipError(f"{option.name} is missing: {option.description}; see `helip {name} --help`")
     return validate_options(command, values, nameless="help", by_position=[o.path[-1] for o in options if not o.flag])
 
 
 def _refuse_unknown(parser: argparse.ArgumentParser, command: type[Command], arguments: list[str]) -> None:
-    known = [flag for action in parser._actions for flag in action.option_strings]
+    known = {flag: action for action in parser._actions for flag in action.option_strings}
+    seen: dict[argparse.Action, str] = {}
     for word in arguments:
         flag = word.partition("=")[0]
-        if not word.startswith("-") or flag in known or word == "-" or re.match(r"-[.\d]", word):
+        if not word.startswith("-") or word == "-" or re.match(r"-[.\d]", word):
+            continue
+        if action := known.get(flag):
+            if former := seen.get(action):
+                several = ", with all its values behind it" if action.nargs in ("+", "*") else ""
+                raise HelipError(f"{flag}: is given twice{f', once as {former}' if former != flag else ''}; give it once{several}")
+            seen[action] = flag
             continue
         if instead := command.former.get(flag):
             raise HelipError(f"{flag} is no longer an option; {instead}")

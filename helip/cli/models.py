@@ -1,15 +1,17 @@
 """Commands that make and measure models of a user's own: train, interpolate, evaluate, probe, import, export, push."""
 
+import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field
 
-from helip.cli.command import ARGUMENT, MODEL, Command, Model, OptionsOf, Shown, Workers, done
+from helip.cli.command import ARGUMENT, MODEL, Command, KeepFile, Model, OptionsOf, Shown, Workers, done
 from helip.cli.data import STUDY
 from helip.config import Interpolation, Refinement
 from helip.config.base import Seed
 from helip.config.reading import read_yaml, validate_options
+from helip.errors import HelipError
 from helip.io import check_replaceable
 from helip.models.layout import METADATA, ORIGIN, Format
 
@@ -37,7 +39,7 @@ class Train(Command):
     model: Model = Field(description=f"the checkpoint to refine: {MODEL}")
     out: Path = Field(description="the model folder to make")
     pairs: Path | None = Field(None, description="a pair set made by `helip mine`; the arm control needs none")
-    keep: Path | None = Field(None, description="keep.npy of `helip select`: the pairs to train on")
+    keep: KeepFile | None = Field(None, description="keep.npy of `helip select`: the pairs to train on")
     seed: Seed = Field(0, description="random seed of batches, hard pairs and augmentation")
     recipe: Path | None = Field(None, description="a YAML file of the fields below; options override it")
     workers: Workers | None = Field(None, description="loader processes; by default none on a CPU and up to 8 beside a GPU")
@@ -70,11 +72,19 @@ class Train(Command):
 
     def _refinement(self) -> Refinement:
         """The recipe file, and over it the given options."""
+        check_stopping(self.refinement)
         values = _merged(read_yaml(self.recipe, dict) if self.recipe else {}, self.refinement)
         objective = values.get("objective", {"name": "clip"})
         if isinstance(objective, dict) and objective.get("name") in ("clip", "slip", "cyclip"):  # the others have no softmax to mask
             values = {"duplicates": "mask"} | values
         return validate_options(Refinement, values, "steps", given=self.refinement, source=str(self.recipe or ""))
+
+
+def check_stopping(options: dict[str, Any]) -> None:
+    """Refuses a held-out share beside a corpus that is validated on in its place. options: those of a Refinement that were given."""
+    if {"corpus", "held_out"} <= options.get("early_stopping", {}).keys():
+        why = "has no effect beside --early-stopping-corpus, which is validated on in its place"
+        raise HelipError(f"--early-stopping-held-out: {why}; leave it out")
 
 
 def _merged(file: dict[str, Any], options: dict[str, Any]) -> dict[str, Any]:
@@ -200,5 +210,7 @@ class Push(Command):
         """Sends the folder."""
         from helip.models.hub import push
 
+        if not re.fullmatch(r"[\w.-]+/[\w.-]+", self.repository):
+            raise HelipError(f"REPOSITORY: '{self.repository}' is not of the form ORG/NAME, as in my-name/my-clip")
         url = push(self.folder, self.repository, self.private)
         done(f"{url}: holds what is in {self.folder}", then=f"helip evaluate --model hf-hub:{self.repository} --set FOLDER --out FILE")

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field
 
-from helip.cli.command import ARGUMENT, DECODERS, DEVICE, MODEL, Command, Model, OptionsOf, Shard, Threads, Workers, done
+from helip.cli.command import ARGUMENT, DECODERS, DEVICE, MODEL, Command, KeepFile, Model, OptionsOf, Shard, Threads, Workers, done
 from helip.cli.data import STUDY
 from helip.cli.select import PRETRAINED
 from helip.config import MiningSpec
@@ -14,6 +14,8 @@ from helip.config.reading import validate_options
 from helip.errors import HelipError
 from helip.io import check_replaceable, digest, file_digest
 
+MODALITIES = frozenset({"image", "text"})
+COMPARED = {"image": frozenset({"image"}), "text": frozenset({"text"}), "random": frozenset(), "truth": frozenset()}
 TAUS = ("tau_image", "tau_text")
 REFINE = "helip train --corpus {corpus} --pairs {out} --model MODEL --out DIR; and once with --arm control, to compare with"
 
@@ -36,7 +38,7 @@ class Mine(Command):
     image_features: FeaturesFile | None = Field(None, description="a folder made by `helip encode`, or an .npy file [N, D]")
     text_features: FeaturesFile | None = Field(None, description="the same of the captions")
     corpus: Path | None = Field(None, description="a corpus folder, for the audit's sheet of images; random and truth draw from it")
-    keep: Path | None = Field(None, description="the keep.npy of `helip select`: mine these pairs as if there were no others")
+    keep: KeepFile | None = Field(None, description="the keep.npy of `helip select`: mine these pairs as if there were no others")
     out: Path = Field(description="the folder to make")
     preset: Literal["paper", "released_code"] = Field("paper", description="sets the options of MiningSpec that are not given")
     tau: Cosine | None = Field(None, description="both thresholds at once")
@@ -77,8 +79,8 @@ class Mine(Command):
         check_replaceable(self.out, "pairs.json", *given.values(), self.corpus, self.keep)
         keep = self._mask(given)
         spec = self._spec(given, keep)
-        unused = {"image": ("text",), "text": ("image",), "random": tuple(given), "truth": tuple(given)}.get(spec.method, ())
-        features = {modality: path for modality, path in given.items() if path and modality not in unused}
+        self._refuse_unused(spec.method, given)
+        features = {modality: path for modality, path in given.items() if path}
         inputs = {f"{modality}_features": file_digest(path) for modality, path in features.items() if path.is_file()}
         corpus = Corpus.open(self.corpus) if self.corpus else None
         if reference and corpus is not None:
@@ -101,6 +103,15 @@ class Mine(Command):
             truth=truth,
         )
 
+    def _refuse_unused(self, method: str, features: dict[str, Path | None]) -> None:
+        """Refuses what was given for a modality that the method does not compare."""
+        for modality in MODALITIES - COMPARED.get(method, MODALITIES):
+            taken = {f"{modality}_features": features[modality] is not None, f"tau_{modality}": f"tau_{modality}" in self.spec}
+            if unused := next((name for name, is_given in taken.items() if is_given), None):
+                raise HelipError(f"--{unused.replace('_', '-')}: method {method} compares no {modality} features; leave it out")
+        if method in ("random", "truth") and ("tau" in self.model_fields_set or self.no_tau):
+            raise HelipError(f"--{'no-tau' if self.no_tau else 'tau'}: method {method} compares no features; leave it out")
+
     def _mask(self, features: dict[str, Path | None]) -> Any:
         """The mask of `helip select`; None where all pairs are mined."""
         from helip.mining.features import load
@@ -122,7 +133,11 @@ class Mine(Command):
             if self.no_tau:
                 raise HelipError("--no-tau: beside --outliers, which sets both tau; give one")
             preset = {name: value for name, value in preset.items() if name not in TAUS}
-        return validate_options(MiningSpec, preset | given, nameless="outliers" if "outliers" in given else "pool")
+        spec: MiningSpec = validate_options(MiningSpec, preset | given, nameless="outliers" if "outliers" in given else "pool")
+        for name in sorted(spec.without_effect & self.spec.keys()):
+            alone = " without --ivf-candidates" if name == "ivf_probes" else ""
+            raise HelipError(f"--{name.replace('_', '-')}: has no effect on method {spec.method}{alone}; leave it out")
+        return spec
 
     def _preset(self, features: dict[str, Path | None], keep: Any) -> MiningSpec:
         from helip.mining import presets

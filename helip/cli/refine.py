@@ -9,11 +9,13 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from helip.cli.command import MODEL, Command, Model, OptionsOf, Shown, Threads
-from helip.cli.models import FORMATS, Formats
+from helip.cli.models import FORMATS, Formats, check_stopping
 from helip.config import Refinement, Selection, TableCorpus
 from helip.errors import HelipError
 
 GONE = "`helip train` trains once on a corpus folder, with the options that `helip refine` had"
+OF_HARD_PAIRS = ("seed_fraction", "p", "role", "gamma", "margin_on", "symmetric_margin", "drop_noise")
+ENCODERS = ("image_encoder", "text_encoder")  # that hard pairs are mined by, and agreement and ridge score by
 OF_A_RECIPE = ("arm", "retention")
 
 
@@ -43,7 +45,9 @@ class Refine(Command):
         None, description="image,text trains heads on cached features of both towers: cheap, and little is forgotten; by default none"
     )
     held_out: float = Field(0.1, gt=0, lt=0.5, description="share of the images held out for validation, and again for test, 1000 at most")
-    seeds: Threads = Field(1, description="trainings of each arm; 3 let the intervals hold the luck of a training")
+    seeds: Annotated[int, Field(ge=1, le=100)] = Field(
+        1, description="trainings of each arm; 3 let the intervals hold the luck of a training"
+    )
     minutes: float | None = Field(None, gt=0, description="shorten or lengthen the trainings so that all ends in this time; none: epochs")
     dry_run: bool = Field(False, description="say what will happen, how long it will take and how much disk it needs; write nothing")
     cores: Threads | None = Field(None, description="CPU cores to use; by default all of this process")
@@ -64,6 +68,7 @@ class Refine(Command):
         from helip.own.refine import Way, dry_run, refine
         from helip.own.study import Machine, Request
 
+        self._refuse_unused()
         cores = self.cores or len(os.sched_getaffinity(0))
         way = Way(self.out, Machine(cores, self._gpus(), self.memory_mb), self.profile, self.minutes, self.export)
         request = Request(
@@ -76,6 +81,21 @@ class Refine(Command):
             print(dry_run(request, way))
             return 0
         return _until_stopped("refine", self.out, lambda: refine(request, way))
+
+    def _refuse_unused(self) -> None:
+        """Refuses an option that none of the arms looks at."""
+        selected = {"keep", "select", *(ENCODERS if self._by_encoders() else ())}
+        mined = {*OF_HARD_PAIRS, *ENCODERS}
+        by_arm = {"selected": selected, "helip": mined, "cleaned": {*ENCODERS}, "selected_helip": selected | mined}
+        given = {*self.model_fields_set, *self.refinement}
+        for name in ("keep", "select", *OF_HARD_PAIRS, *ENCODERS):
+            arms = [arm for arm, uses in by_arm.items() if name in uses]
+            if name in given and not {*arms} & {*self.arms}:
+                raise HelipError(
+                    f"--{name.replace('_', '-')}: has an effect on arms {', '.join(arms)} alone; add one to --arms, or leave it out"
+                )
+        if self.minutes is not None and (length := next((name for name in ("epochs", "steps") if name in self.refinement), None)):
+            raise HelipError(f"--{length}: beside --minutes, which says how long a training is; give one")
 
     def _gpus(self) -> int:
         if self.gpus is not None:
@@ -125,6 +145,7 @@ def _checked(options: dict[str, Any]) -> dict[str, Any]:
     """The options of a recipe, each of which must be right whatever the others are."""
     from helip.config.reading import validate_options
 
+    check_stopping(options)
     length = {} if {"epochs", "steps"} & options.keys() else {"epochs": 1.0}
     validate_options(Refinement, {"batch_size": 2, "learning_rate": 1.0, **length, **options}, nameless="steps")
     return options

@@ -8,6 +8,7 @@ from pydantic import Field
 from helip.cli.command import DECODERS, DEVICE, MODEL, Command, Model, OptionsOf, Shard, Threads, Workers, done
 from helip.cli.data import STUDY
 from helip.config import Selection
+from helip.config.mining import BY_ENCODERS
 from helip.config.reading import validate_options
 from helip.errors import HelipError
 from helip.io import check_replaceable
@@ -42,6 +43,12 @@ class Select(Command):
         spec = self._spec()
         if spec.needs_model and not self.model:
             raise HelipError(f"--model is missing: score {spec.score} needs the model you will refine; write {MODEL}")
+        if "memory" in self.model_fields_set and not set(BY_ENCODERS) & set(spec.scores):
+            raise HelipError(
+                f"--memory: belongs to score {', '.join(BY_ENCODERS)}, and has no effect on {', '.join(spec.scores)}; leave it out"
+            )
+        if self.model and not spec.asks_start:
+            raise HelipError(f"--model: score {', '.join(spec.scores)} looks at no model; leave it out")
         reference = parse(self.model) if self.model else None
         places = (reference.folder, reference.file) if reference else ()
         read = (spec.column, self.target, spec.image_features, spec.text_features)
@@ -83,7 +90,12 @@ class Select(Command):
         if values.get("score") in ("agreement", "ridge") and not {"image_features", "text_features"} & values.keys():
             remedy = "make them with `helip encode`, once for images and once for captions"
             raise HelipError(f"--image-features and --text-features are missing: score {values['score']} compares both; {remedy}")
-        return validate_options(Selection, values, nameless="score", spelled=SPELLED)
+        spec: Selection = validate_options(Selection, values, nameless="score", spelled=SPELLED)
+        for name in (name for name in spec.without_effect if name in self.selection):
+            option = SPELLED.get(name, name).replace("_", "-")
+            belongs = f"belongs to score {' and '.join(spec.without_effect[name])}, and has no effect on {', '.join(spec.scores)}"
+            raise HelipError(f"--{option}: {belongs}; leave it out")
+        return spec
 
     def _say(self, result: dict[str, Any] | None) -> None:
         if result is None:

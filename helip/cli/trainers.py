@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from helip.cli.command import ARGUMENT, Command, Threads, done
+from helip.cli.command import ARGUMENT, Command, KeepFile, Threads, done
 from helip.errors import HelipError
 from helip.io import check_replaceable, file_digest
 
@@ -55,7 +55,7 @@ class ExportPairs(Command):
 class ExportMask(Command):
     """There is a row for each pair of the corpus: its row, key and shard, and whether the selection keeps it."""
 
-    keep: Annotated[Path, ARGUMENT] = Field(description=KEEP)
+    keep: Annotated[KeepFile, ARGUMENT] = Field(description=KEEP)
     corpus: Path = Field(description=CORPUS)
     out: Path = Field(description=BY_SUFFIX)
 
@@ -79,7 +79,7 @@ class ExportData(Command):
     corpus: Annotated[Path, ARGUMENT] = Field(description=CORPUS)
     for_: Literal["open_clip", "sentence-transformers"] = Field(description="the trainer that will read it")
     out: Path = Field(description="the folder to make")
-    keep: Path | None = Field(None, description=f"{KEEP}: only these pairs are written")
+    keep: KeepFile | None = Field(None, description=f"{KEEP}: only these pairs are written")
     pairs: Path | None = Field(None, description="a pair set made by `helip mine`, for sentence-transformers")
     negatives: Threads = Field(1, description="hard captions in a tuple, for sentence-transformers; 1 makes triplets")
 
@@ -94,6 +94,8 @@ class ExportData(Command):
         if tuples != (self.pairs is not None):
             remedy = "give the pair set of `helip mine`" if tuples else "leave it out: a CSV of open_clip has no place for hard pairs"
             raise HelipError(f"--pairs: --for {self.for_} {'needs' if tuples else 'takes no'} hard pairs; {remedy}")
+        if not tuples and "negatives" in self.model_fields_set:
+            raise HelipError(f"--negatives: --for {self.for_} takes no hard captions; leave it out")
         check_replaceable(self.out, trainers.ORIGIN, self.corpus, self.keep, self.pairs)
         corpus = Corpus.open(self.corpus)
         keep = read_keep(self.keep, len(corpus)) if self.keep else None

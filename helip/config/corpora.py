@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from helip.config.base import ConfigModel, Name, Seed, Share, WorldKind
 
@@ -29,6 +29,14 @@ QUARANTINED = "share of samples without a readable image or caption, and of cut 
 PACKED = "pairs packed into a .tar file"
 
 
+def _separator(given: Any) -> Any:
+    """A tab is hard to type in a shell."""
+    given = "\t" if given in ("\\t", "tab") else given
+    if isinstance(given, str) and (len(given) != 1 or given in '"\r\n'):
+        raise ValueError(f"{given!r} is no separator: it is one character, or tab, and no quote")
+    return given
+
+
 class ShardCorpus(ConfigModel):
     """This corpus is a set of WebDataset shards as img2dataset writes them: `key.jpg|png|webp`, `key.txt`, optionally `key.json`."""
 
@@ -41,7 +49,7 @@ class ShardCorpus(ConfigModel):
         description="where they are: txt, all of key.txt is one; lines, each line of key.txt is one; json.NAME, in key.json, one or a list",
     )
     obtain: str = ""  # where to get them, for whoever has not
-    published_size: int | None = Field(None, description=PUBLISHED)
+    published_size: int | None = Field(None, gt=0, description=PUBLISHED)
     max_quarantined: Share = Field(0.05, description=QUARANTINED)
 
 
@@ -56,7 +64,7 @@ class FolderCorpus(ConfigModel):
         pattern=r"^(txt|lines|json\..+)$",
         description="where they are: lines, each line of a.txt is one; txt, all of a.txt is one; json.NAME, in a.json, one or a list",
     )
-    published_size: int | None = Field(None, description=PUBLISHED)
+    published_size: int | None = Field(None, gt=0, description=PUBLISHED)
     max_quarantined: Share = Field(0.05, description=QUARANTINED)
     samples_per_shard: int = Field(10000, gt=0, description=PACKED)
 
@@ -75,10 +83,12 @@ class TableCorpus(ConfigModel):
     image_root: str | None = Field(
         None, description="folder that relative image paths start from; by default the table's, else the working directory"
     )
-    separator: str | None = Field(None, min_length=1, max_length=1, description="of a text table; by default the one its first line shows")
+    separator: Annotated[str | None, BeforeValidator(_separator)] = Field(
+        None, description="of a text table; by default the one its first line shows"
+    )
     encoding: str = Field("utf-8", description="of a text table, for example latin-1")
     quoted: bool = Field(True, description="a cell of a text table may stand in double quotes")
-    published_size: int | None = Field(None, description=PUBLISHED)
+    published_size: int | None = Field(None, gt=0, description=PUBLISHED)
     max_quarantined: Share = Field(0.05, description=QUARANTINED)
     samples_per_shard: int = Field(10000, gt=0, description=PACKED)
 
@@ -105,7 +115,7 @@ class DownloadedCorpus(ConfigModel):
     timeout: int = Field(10, gt=0)  # seconds a server may be silent
     retries: int = Field(1, ge=0)  # further attempts at an address
     processes: int = Field(16, gt=0)  # 64 connections each
-    published_size: int | None = None  # pairs in the published corpus, to state the recovered share
+    published_size: int | None = Field(None, gt=0)  # pairs in the published corpus, to state the recovered share
     min_recovered: Share = 0.0  # share of the table's rows below which the corpus fails
     max_quarantined: Share = 0.05  # share of samples without a readable image or caption above which the corpus fails
 
@@ -129,7 +139,7 @@ class UnionCorpus(ConfigModel):
     kind: Literal["union"] = "union"
     label: str = ""  # what tables add to the corpus' name
     of: tuple[Name, ...] = Field(min_length=2)  # corpora of the study, in this order
-    published_size: int | None = None  # pairs in the published corpus, to state the recovered share
+    published_size: int | None = Field(None, gt=0)  # pairs in the published corpus, to state the recovered share
 
 
 class TrainPartCorpus(ConfigModel):

@@ -51,6 +51,14 @@ class MiningSpec(ConfigModel):
             raise ValueError(f"outliers and skip_first are of compared features, and method {self.method} compares none")
         return self
 
+    @property
+    def without_effect(self) -> frozenset[str]:
+        """The fields that this method does not look at, whatever they are; a study's runs may inherit them."""
+        compares, drawn = self.method not in ("random", "truth"), self.method == "fast_hpm"
+        looks = {"pool_block": drawn, "seed": drawn or not compares, "ivf_probes": self.ivf_candidates is not None}
+        looks |= dict.fromkeys(("ivf_candidates", "max_similarity"), compares)
+        return frozenset(name for name, used in looks.items() if not used)
+
 
 class Pairs(MiningSpec):
     """This is a mining job of the graph: a spec and the names of its two encoders."""
@@ -59,6 +67,13 @@ class Pairs(MiningSpec):
     text_encoder: Name  # of the study's encoders
 
 
+OF_SCORES = {  # fields of Selection that belong to some scores alone
+    **dict.fromkeys(("batches", "batch_size", "seed", "temperature"), ("s_clip_loss",)),
+    **dict.fromkeys(("k", "hubness"), ("agreement", "ridge")),
+    "p": ("norm_sim",),
+    "strength": ("ridge",),
+    "lemon": ("lemon",),
+}
 ScoreName = Literal["clip_score", "s_clip_loss", "norm_sim", "agreement", "ridge", "lemon"]
 BY_ENCODERS = ("agreement", "ridge", "lemon")  # scores that look at single-modality encoders' features
 
@@ -125,6 +140,11 @@ class Selection(ConfigModel):
     def scores(self) -> dict[str, float]:
         """The scores that are computed, with their weights."""
         return {str(name): weight for name, weight in self.weights.items()} if self.score == "mixture" else {self.score: 1.0}
+
+    @property
+    def without_effect(self) -> dict[str, tuple[str, ...]]:
+        """The fields that these scores do not look at, whatever they are, with the scores that do; a study's runs may inherit them."""
+        return {name: scores for name, scores in OF_SCORES.items() if not set(scores) & set(self.scores)}
 
     @property
     def asks_start(self) -> bool:

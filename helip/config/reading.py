@@ -74,7 +74,7 @@ def validate_options(
     by_position: Container[str] = (),
 ) -> Any:
     """Returns `values`, as a command line gave them, as `kind`. HelipError names the option that is wrong: `nameless` where the
-    error is of no single field, and `spelled` where a field is given by an option of another name (field -> option).
+    error names none of the fields that were given, and `spelled` where a field is given by an option of another name (field -> option).
 
     source: a file that the fields not among `given` come from; the sentence then names the file and its entry. by_position: fields that
     are given without an option.
@@ -85,10 +85,15 @@ def validate_options(
         one = error.errors()[0]
         if source and one["loc"] and one["loc"][0] not in given:
             raise HelipError(f"{source}: {sentence(error, kind)}") from None
-        field = "_".join(str(part) for part in one["loc"] if not isinstance(part, int)) or nameless
+        field = "_".join(str(part) for part in one["loc"] if not isinstance(part, int)) or _first_named(str(one["msg"]), values) or nameless
         option = (spelled or {}).get(field, field).rstrip("_").replace("_", "-")
         name = field.upper() if field in by_position else f"--{option}"
         raise HelipError(f"{name}: {what_is_wrong(one, kind)}") from None
+
+
+def _first_named(message: str, values: dict[str, Any]) -> str:
+    """The first of the given fields that a sentence about several names."""
+    return next((word for word in re.findall(r"[a-z]\w*", message.removeprefix("Value error, ")) if word in values), "")
 
 
 def _written_out(value: Any, where: str) -> Any:

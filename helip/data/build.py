@@ -109,7 +109,7 @@ def check_quarantine(declaration: ConfigModel, index: IndexWriter, folder: Path,
         shown += ". Where the table is no UTF-8, name the table's encoding (--encoding), for example latin-1"
     uncaptioned = 2 * bad["no caption"] > size + lost
     if isinstance(declaration, ShardCorpus) and uncaptioned and not declaration.captions.startswith("json."):
-        shown += ". Where captions are in key.json, say captions: json.NAME (--captions)"
+        shown += ". Where captions are in key.json, say captions: json.NAME, or json.OUTER.NAME (--captions)"
     if bad:
         with atomic_file(left_list(out)) as temporary:
             shutil.copyfile(folder / "quarantine.csv", temporary)

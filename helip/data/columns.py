@@ -44,6 +44,8 @@ def _found(names: Sequence[str], declared: str | None, wanted: Sequence[str]) ->
 
 def _one(table: Path, names: Sequence[str], declared: str | None, wanted: Sequence[str], what: str) -> str:
     if (name := _found(names, declared, wanted)) is not None:
+        if list(names).count(name) > 1:
+            raise HelipError(f"{table}: has {list(names).count(name)} columns '{name}'; rename all but the one that holds the {what}s")
         return name
     has = ", ".join(repr(name) for name in names) or "none"
     lacks = f"no column '{declared}'" if declared is not None else f"no column of {what}s by a usual name"

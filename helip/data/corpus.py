@@ -32,14 +32,11 @@ class Corpus:
     def __init__(self, folder: Path | str):
         self.folder = Path(folder)
         self.manifest: dict[str, Any] = read_json(self.folder / "manifest.json", "helip corpus")
-        try:
-            self.digest: str = self.manifest["digest"]
-            self._shards: list[dict[str, Any]] = self.manifest["shards"]
-            wanted = (self.manifest["size"], self.manifest["captions_bytes"])
-        except (KeyError, TypeError) as error:
-            raise HelipError(
-                f"{self.folder / 'manifest.json'}: no manifest of a corpus ({error} is missing); index the corpus again"
-            ) from None
+        if absent := next((name for name in ("digest", "shards", "size", "captions_bytes") if name not in self.manifest), None):
+            raise HelipError(f"{self.folder / 'manifest.json'}: no manifest of a corpus ('{absent}' is missing); index the corpus again")
+        self.digest: str = self.manifest["digest"]
+        self._shards: list[dict[str, Any]] = self.manifest["shards"]
+        wanted = (self.manifest["size"], self.manifest["captions_bytes"])
         self._rows = self._mapped("index.npy")
         self._text = self._mapped("captions.bin")
         if self._rows.dtype != ROW or (len(self._rows), len(self._text)) != wanted:

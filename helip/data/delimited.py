@@ -2,6 +2,7 @@
 
 import codecs
 import csv
+import io
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -38,7 +39,7 @@ def shows_columns(table: Path) -> bool:
 
 def _encoding(table: Path, declared: str) -> str:
     try:
-        codecs.lookup(declared)
+        io.TextIOWrapper(io.BytesIO(), encoding=declared)
     except LookupError:
         raise HelipError(f"{table}: '{declared}' is no encoding; write for example utf-8, latin-1 or cp1252") from None
     with open(table, "rb") as file:
@@ -59,7 +60,7 @@ def _header(table: Path, declaration: TableCorpus, encoding: str) -> tuple[str, 
     """(separator, names of the columns). The separator is the one that shows both columns, else the one that makes most of them."""
     try:
         with _open(table, encoding) as file:
-            line = file.readline()
+            line = next((line for line in file if line.strip()), "")
     except UnicodeError as error:
         raise _undecodable(table, encoding, error) from None
     by: dict[str, list[str]] = {}
@@ -77,7 +78,8 @@ def _rows(table: Path, declaration: TableCorpus, encoding: str, separator: str, 
     image, caption = header.index(columns.image), header.index(columns.caption)
     with _open(table, encoding) as file:
         reader = _reader(file, separator, declaration.quoted)
-        next(reader)
+        while not "".join(next(reader)).strip():
+            pass
         while True:
             line = reader.line_num + 1
             try:

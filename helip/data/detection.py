@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,8 @@ from helip.errors import HelipError
 Own = ShardCorpus | FolderCorpus | TableCorpus
 NAMES: dict[type[Own], str] = {ShardCorpus: "WebDataset shards", FolderCorpus: "a folder of images and captions", TableCorpus: "a table"}
 FIRST = 100  # samples that are looked at
+COMPRESSED = re.compile(r"\.(tgz|tar\.\w+|zip)$", re.IGNORECASE)
+UNPACK = "images are read where they lie: unpack it, a .tar.gz by gunzip"
 REMEDY = "name .tar shards, a folder of images with a .txt beside each, or a table"
 
 
@@ -45,6 +48,8 @@ def described(declaration: Own) -> str:
 
 def _kind(path: str, places: list[Path]) -> tuple[type[Own], dict[str, Any]]:
     ends = {one.suffix.lower() if one.is_file() else "" for one in places}
+    if packed := [one for one in places if one.is_file() and _is_compressed(one)]:
+        raise HelipError(f"{path}: {packed[0].name} is compressed; {UNPACK}")
     if ends == {".tar"}:
         return ShardCorpus, {"captions": _captions_in(_archived(places))}
     if len(ends) == 1 and ends <= set(FORMS):
@@ -52,6 +57,7 @@ def _kind(path: str, places: list[Path]) -> tuple[type[Own], dict[str, Any]]:
     if ends != {""}:
         raise HelipError(f"{path}: is {', '.join(sorted(one.name for one in places)[:5])}, and of no one kind that is read; {REMEDY}")
     if tars := [tar for one in places for tar in sorted(one.glob("*.tar"))]:
+        _refuse_compressed(path, places)
         return ShardCorpus, {"captions": _captions_in(_archived(tars))}
     if len(places) > 1 and all(any(one.glob("*.parquet")) for one in places):
         return TableCorpus, {}
@@ -76,7 +82,18 @@ def _folder(place: Path) -> tuple[type[Own], dict[str, Any]]:
     if tables:
         shown = ", ".join(one.name for one in tables[:8])
         raise HelipError(f"{place}: holds several tables ({shown}) and no image with a caption beside it; name the one to read")
+    _refuse_compressed(str(place), [place])
     raise HelipError(f"{place}: holds no shards, no image with a caption beside it and no table; {REMEDY}")
+
+
+def _is_compressed(file: Path) -> bool:
+    return COMPRESSED.search(file.name) is not None
+
+
+def _refuse_compressed(path: str, places: list[Path]) -> None:
+    """Images are read from the middle of a shard, and shards that would be left out are named."""
+    if packed := sorted(one.name for place in places for one in place.iterdir() if _is_compressed(one)):
+        raise HelipError(f"{path}: holds {len(packed)} compressed archives ({packed[0]}); {UNPACK}, or name the files that are to be read")
 
 
 def _is_table(file: Path) -> bool:
@@ -93,7 +110,7 @@ def _pairs(place: Path) -> Iterator[Texts]:
     """The caption files of each image of a folder that has one."""
     for _, files in grouped(place):
         if IMAGES & files.keys() and {"txt", "json"} & files.keys():
-            yield {end: file.read_bytes() for end, file in files.items() if end in ("txt", "json")}
+            yield {end: paths[0].read_bytes() for end, paths in files.items() if end in ("txt", "json")}
 
 
 def _archived(tars: list[Path]) -> list[Texts]:
@@ -123,5 +140,5 @@ def _captions_in(first: list[Texts], lines: str = "txt") -> str:
 def _parsed(data: bytes) -> Any:
     try:
         return json.loads(data)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None

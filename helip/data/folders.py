@@ -3,7 +3,7 @@
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from helip.config import FolderCorpus
 from helip.data.images import BadSample
@@ -16,7 +16,7 @@ from helip.data.tars import File
 from helip.errors import HelipError
 from helip.progress import progress
 
-Group = dict[str, Path]  # extension -> file
+Group = dict[str, list[Path]]  # extension in small letters -> files: several where only the case of their ends differs
 
 
 def pack_folder(declaration: FolderCorpus, folder: Path) -> tuple[list[Path], Left, dict[str, Any]]:
@@ -34,26 +34,39 @@ def pack_folder(declaration: FolderCorpus, folder: Path) -> tuple[list[Path], Le
 
 
 def grouped(place: Path) -> Iterator[tuple[str, Group]]:
-    """Yields (name, files by extension) of the images, .txt and .json files that share a path but for its end, in order of their names."""
-    for folder, inner, names in os.walk(place, followlinks=True):
+    """Yields (name, files by extension) of the images, .txt and .json files that share a path but for its end, in order of their names.
+
+    A folder that several links lead to is looked into once. Raises HelipError for a folder that cannot be read.
+    """
+    seen: set[tuple[int, int]] = set()
+    for folder, inner, names in os.walk(place, onerror=_unreadable, followlinks=True):
+        status = os.stat(folder)
+        if (status.st_dev, status.st_ino) in seen:
+            inner.clear()
+            continue
+        seen.add((status.st_dev, status.st_ino))
         inner[:] = sorted(name for name in inner if not name.startswith("."))
         groups: dict[str, Group] = {}
         for name in sorted(names):
             path = Path(folder, name)
             extension = path.suffix[1:].lower()
             if extension in IMAGES | {"txt", "json"} and not name.startswith("."):
-                groups.setdefault(path.stem, {})[extension] = path
+                groups.setdefault(path.stem, {}).setdefault(extension, []).append(path)
         for stem, files in groups.items():
             yield str(Path(folder, stem).relative_to(place)), files
 
 
+def _unreadable(error: OSError) -> NoReturn:
+    raise HelipError(f"{error.filename}: cannot be read ({error.strerror}), so what lies in it would be left out; fix its permissions")
+
+
 def _rows(groups: Iterator[tuple[str, Group]], place: Path, captions: str, bad: Left) -> Iterator[Row]:
     for name, files in groups:
-        images = [path for extension, path in files.items() if extension in IMAGES]
+        images = [path for extension, paths in files.items() if extension in IMAGES for path in paths]
         try:
             if len(images) != 1:
                 raise BadSample("ambiguous sample" if images else "no image", f"{len(images)} images" if images else "")
-            written = texts_of([_read(path) for extension, path in files.items() if extension not in IMAGES], captions)
+            written = texts_of([_read(path) for extension, paths in files.items() if extension not in IMAGES for path in paths], captions)
             own = str(images[0].relative_to(place))
             yield Row(own, images[0], [None if one is None else _text(one) for one in written], own)
         except BadSample as error:

@@ -63,7 +63,7 @@ def _expanded(path: Path, declared: str, obtain: str) -> list[Path]:
     for name in names:
         here = [name] if os.path.exists(name) else sorted(glob.glob(name, recursive=True))
         places += here
-        missing += [] if here else [name]
+        missing += [one for one in here if not os.path.exists(one)] if here else [name]  # a link to nothing is found, and not there
     if missing:
         of = f" ({len(missing)} of the {len(names)} that '{declared}' names are missing)" if len(names) > 1 else ""
         raise HelipError(f"{missing[0]}: is not there{of}; {remedy}")

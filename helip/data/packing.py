@@ -5,14 +5,16 @@ import itertools
 import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 from helip.data.images import BadSample, verify
 from helip.data.index import Left
 from helip.data.rows import Row
-from helip.data.shards import clean_caption
+from helip.data.shards import clean_caption, written
 from helip.data.tars import write
 
 Files = list[tuple[str, bytes]]
+LONGEST = 300  # characters of what stands for an image that are said where it cannot be read
 
 
 def pack(rows: Iterator[Row], folder: Path, samples_per_shard: int) -> tuple[list[Path], Left]:
@@ -62,7 +64,7 @@ def _samples(rows: Iterator[Row], left_out: Left) -> Iterator[tuple[str, str, Fi
             key, data = f"{number:09d}", _image(row)
             yield key, row.name or row.place, _files(key, data, captions)
         except BadSample as error:
-            where = str(row.image) if isinstance(row.image, str | Path) else ""
+            where = str(row.image)[:LONGEST] if isinstance(row.image, str | Path) else ""
             left_out.append((row.place, error.reason, ": ".join(part for part in (where, error.detail) if part)))
 
 
@@ -79,13 +81,18 @@ def _captions(row: Row, left_out: Left) -> list[str]:
     bad: list[BadSample] = []
     for value in row.captions or [None]:
         try:
-            good[clean_caption(value.encode("utf-8", "surrogateescape") if isinstance(value, str) else None).decode()] = None
+            good[clean_caption(_bytes(value)).decode()] = None
         except BadSample as error:
             bad.append(error)
     if not good:
         raise bad[0]
     left_out += [(row.place, f"one of several captions: {error.reason}", error.detail) for error in bad]
     return list(good)
+
+
+def _bytes(value: Any) -> bytes | None:
+    """A caption as it was read; Spark writes texts as bytes. None for what is no text."""
+    return written(value) if isinstance(value, str) else value if isinstance(value, bytes) else None
 
 
 def _image(row: Row) -> bytes:

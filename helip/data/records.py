@@ -11,6 +11,7 @@ from helip.data.columns import Columns, pick
 from helip.data.rows import Row, captions_of, image_of
 from helip.errors import HelipError
 
+SHAPE = 'write {"image": ..., "caption": ...}'
 Records = Iterator[tuple[str, dict[str, Any]]]  # (place, record)
 
 
@@ -21,7 +22,7 @@ def read_records(table: Path, declaration: TableCorpus) -> tuple[dict[str, Any],
     content = _whole(table)
     if isinstance(content, dict) and {"images", "annotations"} <= content.keys():
         return {"format": "COCO captions"}, _coco(table, content)
-    if isinstance(content, dict) and content and all(_is_caption(value) for value in content.values()):
+    if isinstance(content, dict) and content and _is_mapping(list(content.values())):
         named = (Row(f"entry '{image}'", image, captions_of(value)) for image, value in content.items())
         return {"format": "JSON of image -> captions"}, named
     return _tabular("JSON", table, _listed(table, content), declaration)
@@ -43,6 +44,11 @@ def _row(place: str, record: dict[str, Any], columns: Columns) -> Row:
     return Row(place, image_of(image), captions_of(record.get(columns.caption)))
 
 
+def _is_mapping(values: list[Any]) -> bool:
+    """Whether these are captions; one that is null is a missing one."""
+    return any(map(_is_caption, values)) and all(value is None or _is_caption(value) for value in values)
+
+
 def _is_caption(value: Any) -> bool:
     return isinstance(value, str) or (isinstance(value, list) and bool(value) and all(isinstance(one, str) for one in value))
 
@@ -52,6 +58,8 @@ def _whole(table: Path) -> Any:
         return json.loads(table.read_text(encoding="utf-8-sig"))
     except UnicodeDecodeError as error:
         raise HelipError(f"{table}: is not UTF-8 ({error}); convert it") from None
+    except RecursionError:
+        raise HelipError(f"{table}: its lists or records stand too deep within each other; {SHAPE}") from None
     except json.JSONDecodeError as error:
         lines = " (one record a line? then name it .jsonl)" if error.msg == "Extra data" else ""
         raise HelipError(f"{table}: line {error.lineno}: is no JSON: {error.msg}{lines}; mend it") from None
@@ -67,12 +75,13 @@ def _lines(table: Path) -> Records:
             raise HelipError(f"{table}: line {number}: is no JSON: {error.msg}; mend that line") from None
         except UnicodeDecodeError as error:
             raise HelipError(f"{table}: is not UTF-8 ({error}); convert it") from None
+        except RecursionError:
+            raise HelipError(f"{table}: line {number}: its lists or records stand too deep within each other; {SHAPE}") from None
 
 
 def _record(table: Path, place: str, record: Any) -> dict[str, Any]:
     if not isinstance(record, dict):
-        wanted = '{"image": ..., "caption": ...}'
-        raise HelipError(f"{table}: {place}: is {type(record).__name__} and no record; write {wanted}")
+        raise HelipError(f"{table}: {place}: is {type(record).__name__} and no record; {SHAPE}")
     return record
 
 
@@ -92,11 +101,17 @@ def _listed(table: Path, content: Any) -> Records:
 def _coco(table: Path, content: dict[str, Any]) -> Iterator[Row]:
     """COCO's layout: images with an id and a file_name, annotations with an image_id and a caption."""
     try:
-        rows = {image["id"]: Row(f"image {image['id']}", image["file_name"]) for image in content["images"]}
+        rows: dict[Any, Row] = {}
+        for n, image in enumerate(content["images"]):
+            if image["id"] in rows:
+                raise HelipError(f"{table}: images, entry {n}: there is an image {image['id']!r} before; mend that entry")
+            rows[image["id"]] = Row(f"image {image['id']}", image["file_name"])
         for n, annotation in enumerate(content["annotations"]):
             if annotation["image_id"] not in rows:
                 raise HelipError(f"{table}: annotations, entry {n}: there is no image {annotation['image_id']!r}; mend that entry")
             rows[annotation["image_id"]].captions.append(annotation["caption"])
     except (KeyError, TypeError) as error:
-        raise HelipError(f"{table}: is no COCO captions file: images or annotations lack {error}; name the right file") from None
+        raise HelipError(
+            f"{table}: is no COCO captions file: its images or annotations are not COCO's ({error}); name the right file"
+        ) from None
     yield from rows.values()

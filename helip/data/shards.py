@@ -5,6 +5,7 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -118,8 +119,7 @@ def usable(files: list[File], captions: str = "txt") -> tuple[File, bytes]:
         raise BadSample("ambiguous sample", f"{len(images)} images under one key")
     if images[0].data is None:
         raise BadSample("oversized image", f"{images[0].size} bytes")
-    written = texts_of(files, captions)
-    usual = [clean_caption(one) for one in written]
+    usual = [clean_caption(one) for one in texts_of(files, captions)]
     if captions != PACKED:  # our own packing has decoded every image
         verify(images[0].data)
     return images[0], BETWEEN.encode().join(dict.fromkeys(usual))
@@ -146,13 +146,32 @@ def _of_record(data: bytes | None, key: str) -> list[bytes | None]:
     if data is None:
         raise BadSample("no caption", "no .json file")
     try:
-        value = json.loads(data)[key]
-    except (ValueError, KeyError, TypeError) as error:
-        raise BadSample("no caption", f"its .json has no '{key}' ({type(error).__name__})") from None
+        value = _at(json.loads(data), key)
+    except (ValueError, RecursionError) as error:
+        raise BadSample("no caption", f"its .json is no JSON ({type(error).__name__})") from None
     values = [value] if isinstance(value, str) else value
     if not isinstance(values, list) or not values or not all(isinstance(one, str) for one in values):
         raise BadSample("no caption", f"'{key}' of its .json is neither a text nor a list of texts")
-    return [one.encode("utf-8", "surrogateescape") for one in values]
+    return [written(one) for one in values]
+
+
+def _at(record: Any, key: str) -> Any:
+    """The value under a key, or under a path of keys: `meta.caption` where no key is spelled so."""
+    inside = record
+    for name in [key] if isinstance(record, dict) and key in record else key.split("."):
+        if not isinstance(inside, dict) or name not in inside:
+            has = ", ".join(map(repr, list(inside)[:8])) if isinstance(inside, dict) else type(inside).__name__
+            raise BadSample("no caption", f"its .json has no '{key}'; it has {has}")
+        inside = inside[name]
+    return inside
+
+
+def written(text: str) -> bytes:
+    """Returns a caption as the bytes that it was read from. Raises BadSample where JSON spells half a character, as a cut emoji is."""
+    try:
+        return text.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:
+        raise BadSample("caption is not UTF-8", "it holds half of a surrogate pair") from None
 
 
 def clean_caption(data: bytes | None) -> bytes:
@@ -160,7 +179,7 @@ def clean_caption(data: bytes | None) -> bytes:
     if data is None:
         raise BadSample("no caption")
     try:
-        caption = data.decode("utf-8-sig").strip().strip("\0")
+        caption = data.decode("utf-8-sig").strip().strip("\0").strip()
     except UnicodeDecodeError as error:
         raise BadSample("caption is not UTF-8", f"byte {error.start}: {error.reason}") from None
     if not caption:

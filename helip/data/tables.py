@@ -24,6 +24,7 @@ from helip.progress import progress
 TEXT = (".csv", ".tsv", ".txt", ".psv")
 RECORDS = (".json", ".jsonl", ".ndjson")
 FORMS = (*TEXT, *RECORDS, ".parquet")
+OF_TEXT = ("separator", "encoding", "quoted")  # what only a text table has
 LOOKS = 100  # rows whose image is looked for in several folders
 Read = Callable[[], Iterator[Row]]
 
@@ -36,12 +37,19 @@ def pack_table(declaration: TableCorpus, folder: Path) -> tuple[list[Path], Left
     """
     tables = table_files(declaration.path)
     reading, _ = _read(tables, declaration)
-    places = Places(tables[0].parent, resolve_path(declaration.image_root) if declaration.image_root else None)
+    places = Places(tables[0], _root(declaration))
     inside = reading["format"] == "parquet with images"  # then no name says that two rows have one image
     rows = _read(tables, declaration)[1] if inside else merged(lambda: _read(tables, declaration)[1])
     rows = iter(progress(rows, None, "packing", "images"))
     shards, left_out = pack(map(places.located, rows), folder, declaration.samples_per_shard)
     return shards, left_out, reading | places.reading
+
+
+def _root(declaration: TableCorpus) -> Path | None:
+    root = resolve_path(declaration.image_root) if declaration.image_root else None
+    if root is not None and not root.is_dir():
+        raise HelipError(f"{root}: is no folder, and relative image paths should start there; correct image_root (--image-root)")
+    return root
 
 
 def table_files(declared: str) -> list[Path]:
@@ -76,11 +84,21 @@ def count_images(declaration: TableCorpus) -> tuple[int, int]:
 def _read(tables: list[Path], declaration: TableCorpus) -> tuple[dict[str, Any], Iterator[Row]]:
     match tables[0].suffix.lower():
         case ".parquet":
-            return read_parquet(tables, declaration)
+            reading, rows = read_parquet(tables, declaration)
         case suffix if suffix in RECORDS:
-            return read_records(tables[0], declaration)
+            reading, rows = read_records(tables[0], declaration)
         case _:
-            return read_delimited(tables[0], declaration)
+            reading, rows = read_delimited(tables[0], declaration)
+    _refuse_unused(tables[0], declaration, reading)
+    return reading, rows
+
+
+def _refuse_unused(table: Path, declaration: TableCorpus, reading: dict[str, Any]) -> None:
+    unused = [*(() if "separator" in reading else OF_TEXT), *(() if "image_column" in reading else ("image_column", "caption_column"))]
+    for name in unused:
+        if getattr(declaration, name) != type(declaration).model_fields[name].default:
+            flag = f"--{name.replace('_', '-')}"
+            raise HelipError(f"{table}: is read as {reading['format']}, which has no use for {name}; leave it out ({flag})")
 
 
 # ---------------------------------------------------------------- rows of one image
@@ -91,7 +109,7 @@ def merged(read: Read) -> Iterator[Row]:
 
     Rows are held in memory only where those of one image do not follow each other. Images given as bytes are not merged.
     """
-    names = np.fromiter((hash64(row.image.encode("utf-8", "surrogateescape")) for row in read() if isinstance(row.image, str)), np.uint64)
+    names = np.fromiter((hash64(row.image.encode("utf-8", "surrogatepass")) for row in read() if isinstance(row.image, str)), np.uint64)
     if repeats(names) == int((names[1:] == names[:-1]).sum()):
         for _, rows in groupby(enumerate(read()), lambda one: one[1].image if isinstance(one[1].image, str) else one[0]):
             first, *more = (row for _, row in rows)
@@ -109,8 +127,8 @@ class Places:
     """Where relative image paths start: the declared folder, else the first of the table's, the working directory and the table's
     sub-folders in which an image is there. `reading` says which it is."""
 
-    def __init__(self, beside: Path, root: Path | None):
-        self._beside, self._root, self._looks = beside, root, 0
+    def __init__(self, table: Path, root: Path | None):
+        self._table, self._beside, self._root, self._looks = table, table.parent, root, 0
         self.reading: dict[str, Any] = {}
 
     def located(self, row: Row) -> Row:
@@ -118,9 +136,8 @@ class Places:
         if not isinstance(row.image, str) or not row.image:
             return row
         if row.image.startswith(("http://", "https://")):
-            raise HelipError(
-                f"{row.place}: '{row.image}' is an address and no file; declare a corpus of kind `downloaded`, which fetches them"
-            )
+            remedy = "declare a corpus of kind `downloaded`, which fetches them"
+            raise HelipError(f"{self._table}: {row.place}: '{row.image}' is an address and no file; {remedy}")
         path = Path(row.image)
         return replace(row, image=path if path.is_absolute() else self._start(path) / path, name=row.image)
 
@@ -129,7 +146,7 @@ class Places:
         if self._root is None and self._looks < LOOKS:
             self._looks += 1
             tried = self._tried()
-            self._root = next((root for root in tried if (root / path).is_file()), None)
+            self._root = next((root for root in tried if _is_file(root / path)), None)
             self.reading = {"image_root": str(self._root)} if self._root else {"image_root_tried": [str(root) for root in tried]}
         elif self._root is not None:
             self.reading = {"image_root": str(self._root)}
@@ -139,3 +156,11 @@ class Places:
         with os.scandir(self._beside) as entries:
             inner = sorted(entry.name for entry in entries if entry.is_dir() and not entry.name.startswith("."))
         return list(dict.fromkeys([self._beside, Path.cwd(), *(self._beside / name for name in inner)]))
+
+
+def _is_file(path: Path) -> bool:
+    """Path.is_file, which raises for a name that is too long to be one."""
+    try:
+        return path.is_file()
+    except OSError:
+        return False

@@ -11,6 +11,7 @@ from typing import BinaryIO
 from helip.errors import HelipError
 
 BLOCK = 512
+COMPRESSED = {b"\x1f\x8b": "gzip", b"BZh": "bzip2", b"\xfd7zXZ": "xz", b"\x28\xb5\x2f\xfd": "zstd"}  # how a file begins -> by what
 LARGEST = 256 << 20  # bytes of a member that are ever read into memory
 _NAME = re.compile(r"^((?:.*/|)[^.]+)[.]([^/]*)$", re.DOTALL)  # webdataset's own rule: the key ends at the base name's first dot
 
@@ -42,6 +43,12 @@ def _broken(path: Path, what: str) -> BrokenArchive:
     return BrokenArchive(f"{path}: not a whole tar archive ({what}); fetch it again or remove it from the corpus")
 
 
+def _headless(path: Path, offset: int, block: bytes) -> BrokenArchive:
+    if offset == 0 and (tool := next((tool for mark, tool in COMPRESSED.items() if block.startswith(mark)), None)):
+        return BrokenArchive(f"{path}: is compressed by {tool}, and images are read where they lie; unpack it by {tool} -d")
+    return _broken(path, f"no member header at byte {offset}")
+
+
 def _number(field: bytes) -> int:
     if field[0] & 0x80:  # GNU base-256, for sizes over 8 GiB
         return int.from_bytes(field, "big") & ((1 << 8 * len(field) - 1) - 1)
@@ -69,7 +76,10 @@ def _pax(data: bytes) -> dict[str, str]:
 
 
 def members(archive: BinaryIO, path: Path) -> Iterator[Member]:
-    """Yields regular files in order. Raises HelipError where the archive is truncated or broken, or has no end-of-archive block."""
+    """Yields regular files in order, and of archives that were joined (`cat a.tar b.tar`) those of all.
+
+    Raises HelipError where the archive is truncated or broken, or has no end-of-archive block.
+    """
     total = archive.seek(0, io.SEEK_END)
     offset = 0
     extended: dict[str, str] = {}  # the records of an extended header, which describe the next member
@@ -79,7 +89,10 @@ def members(archive: BinaryIO, path: Path) -> Iterator[Member]:
         if len(block) < BLOCK:
             raise _broken(path, f"it ends at byte {total} without an end-of-archive mark")
         if not block.strip(b"\0"):
-            return
+            if (joined := _next_archive(archive, offset)) is None:
+                return
+            offset = joined
+            continue
         try:
             name, size, kind = _header(block)
             size = int(extended.get("size", size))
@@ -92,12 +105,24 @@ def members(archive: BinaryIO, path: Path) -> Iterator[Member]:
                 data = archive.read(size)
                 extended |= _pax(data) if kind == b"x" else {"path": data.rstrip(b"\0").decode("utf-8", "surrogateescape")}
         except ValueError:
-            raise _broken(path, f"no member header at byte {offset}") from None
+            raise _headless(path, offset, block) from None
         if kind in (b"0", b"\0", b"7"):
             yield Member(extended.get("path", name), start, size)
         if kind not in (b"x", b"L", b"g", b"K"):
             extended = {}
         offset = start + -(-size // BLOCK) * BLOCK
+
+
+def _next_archive(archive: BinaryIO, offset: int) -> int | None:
+    """Where the first member of a joined archive starts behind an end-of-archive mark; None where nothing but padding follows."""
+    while block := archive.read(BLOCK):
+        offset += BLOCK
+        if block.strip(b"\0"):
+            try:
+                return offset if _header(block) else None
+            except ValueError:  # what some writers leave in their last record
+                return None
+    return None
 
 
 def samples(path: Path, wanted: frozenset[str]) -> Iterator[tuple[str, list[File]]]:

@@ -15,6 +15,7 @@ from helip.errors import HelipError
 from helip.io import atomic_folder, declared, digest, file_digest, new_array, provenance, write_json
 from helip.progress import progress
 
+AT_MEAN = 1e-6  # share of the mean's norm that rounding leaves of a feature which is that mean
 BLOCK = 4096  # rows between two resume points; captions are sorted by length within one
 
 
@@ -140,5 +141,9 @@ def _write(path: Path, raw_UD: np.ndarray, row_N: np.ndarray, dtype: str, centre
     mean_D = sum(raw_UD[row_N[b]].sum(0, dtype=np.float64) for b in blocks) / len(row_N) if centre and not raw else 0.0
     for block in blocks:
         rows_BD = raw_UD[row_N[block]] - mean_D
-        features_ND[block] = rows_BD if raw else rows_BD / np.maximum(np.linalg.norm(rows_BD, axis=1, keepdims=True), 1e-12)
+        norms_B1 = np.linalg.norm(rows_BD, axis=1, keepdims=True)
+        if len(at_mean := np.flatnonzero(norms_B1 < AT_MEAN * np.linalg.norm(mean_D))):
+            which = f"the feature of pair {block.start + at_mean[0]} is the corpus mean, and nothing of it is left when that is taken away"
+            raise HelipError(f"{which}; leave --centre out, or give a corpus whose pairs differ")
+        features_ND[block] = rows_BD if raw else rows_BD / norms_B1
     features_ND.flush()

@@ -106,7 +106,7 @@ def of_declaration(name: str, declaration: Declaration, folder: Path) -> Evaluat
 def of_folder(folder: Path) -> EvaluationSet:
     """Returns the set of a folder in wds layout; dataset_type.txt says what it is, as CLIP benchmark reads it."""
     kind = folder / "dataset_type.txt"
-    task = kind.read_text().strip().lower() if kind.is_file() else "classification"
+    task = kind.read_text(errors="replace").strip().lower() if kind.is_file() else "classification"
     match task:
         case "classification" | "retrieval":
             return EvaluationSet(folder.resolve().name, task, f"wds/{folder.resolve().name}", folder)

@@ -15,6 +15,8 @@ def check_unit_norm(*features: Tensor) -> None:
     One row is looked at, since a normalisation that is forgotten is missing in all of them.
     """
     for one in features:
+        if not isinstance(one, Tensor):
+            raise HelipError(f"features: expected torch tensors [B, D], got {type(one).__name__}; a loss of anything else has no gradient")
         if one.ndim != 2 or not len(one):
             raise HelipError(f"features: expected [B, D], a row for each pair of the batch, got {list(one.shape)}")
         norm = float(one[0].float().norm())
@@ -22,6 +24,15 @@ def check_unit_norm(*features: Tensor) -> None:
             raise HelipError(
                 f"features: the first row has norm {norm:.3g}, and the loss takes unit rows: torch.nn.functional.normalize(x, dim=1)"
             )
+
+
+def check_scale(logit_scale: Tensor | float) -> None:
+    """Raises HelipError for a logit scale that is not one number above 0. That of a tensor is not asked for, which would stall a GPU."""
+    if isinstance(logit_scale, Tensor) and logit_scale.numel() == 1:
+        return
+    if isinstance(logit_scale, bool) or not isinstance(logit_scale, int | float) or not 0 < logit_scale < float("inf"):
+        shape = f"a tensor {list(logit_scale.shape)}" if isinstance(logit_scale, Tensor) else repr(logit_scale)
+        raise HelipError(f"logit_scale: expected one number above 0, got {shape}; give model.logit_scale.exp()")
 
 
 @torch.no_grad()

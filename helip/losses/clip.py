@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
-from helip.losses.checks import check_unit_norm
+from helip.losses.checks import check_scale, check_unit_norm
 
 
 def info_nce(logits_BB: Tensor, excluded_BB: Tensor | None = None) -> Tensor:
@@ -38,4 +38,5 @@ def clip_loss(image_features_BD: Tensor, text_features_CD: Tensor, logit_scale: 
     have no image themselves: see `symmetric_info_nce`.
     """
     check_unit_norm(image_features_BD, text_features_CD)
+    check_scale(logit_scale)
     return symmetric_info_nce(logit_scale * image_features_BD @ text_features_CD.T)

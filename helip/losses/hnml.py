@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from helip.losses.checks import check_positions, check_unit_norm
+from helip.losses.checks import check_positions, check_scale, check_unit_norm
 from helip.losses.clip import symmetric_info_nce
 
 Positions = Tensor | np.ndarray  # int64 row positions in the batch, as a tensor or as the sampler gives them
@@ -82,6 +82,7 @@ def helip_loss(
     section 3.3).
     """
     check_unit_norm(image_features_BD, text_features_BD)
+    check_scale(logit_scale)
     similarity_BB = image_features_BD @ text_features_BD.T
     logits_BB = logit_scale * similarity_BB
     margin = margin_of(logits_BB if margin_on == "logits" else similarity_BB, seeds_S, hard_SP, symmetric)

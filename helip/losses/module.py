@@ -6,7 +6,8 @@ import torch
 from torch import Tensor, nn
 from torch.distributed.nn.functional import all_gather
 
-from helip.losses.checks import check_unit_norm
+from helip.errors import HelipError
+from helip.losses.checks import check_scale, check_unit_norm
 from helip.losses.clip import symmetric_info_nce
 from helip.losses.hnml import margin_of
 from helip.losses.masks import equal_mask
@@ -28,6 +29,14 @@ class HelipLoss(nn.Module):
         world_size: int = 1,
     ):
         super().__init__()
+        if not isinstance(gamma, int | float) or not 0 <= gamma < float("inf"):
+            raise HelipError(f"gamma = {gamma!r}: expected a weight of at least 0")
+        if margin_on not in ("cosines", "logits"):
+            raise HelipError(f"margin_on = {margin_on!r}: expected cosines or logits")
+        if not isinstance(symmetric, bool):
+            raise HelipError(f"symmetric = {symmetric!r}: expected True or False")
+        if not isinstance(world_size, int) or world_size < 1:
+            raise HelipError(f"world_size = {world_size!r}: expected the number of processes, at least 1")
         self.gamma, self.symmetric, self.margin_on, self.world_size = gamma, symmetric, margin_on, world_size
 
     def forward(
@@ -42,12 +51,18 @@ class HelipLoss(nn.Module):
         """Returns the loss as a scalar, or with `output_dict` its parts, whose sum it is.
 
         The features are unit norm [b, D], this process's rows; `logit_scale` is the multiplier, not its logarithm. `plan` is the
-        BatchPlan of the whole batch, as `HardPairSampler.plan` gives it. HelipError is raised for features that are not unit norm and for
-        positions outside the batch.
+        BatchPlan of the whole batch, as `HardPairSampler.plan` gives it. HelipError is raised for features that are not unit norm, for a
+        scale that is not one number, and for positions outside the batch.
         """
         check_unit_norm(image_features, text_features)
+        check_scale(logit_scale)
+        if plan is not None and not (hasattr(plan, "seeds") and hasattr(plan, "hard")):
+            raise HelipError(f"plan: expected a BatchPlan, got {type(plan).__name__}; give sampler.plan(step)")
         if self.world_size > 1:
+            if getattr(plan, "captions", None) is not None and plan.captions.size:
+                raise HelipError("role negatives: captions beside the batch are gathered from no other process; take role batch")
             image_features, text_features = (torch.cat(all_gather(rows)) for rows in (image_features, text_features))  # type: ignore[no-untyped-call]  # of torch
+        _check_rows(len(image_features), len(text_features), plan)
         similarity_BB = image_features @ text_features.T
         logits_BB = logit_scale * similarity_BB + (0 if logit_bias is None else logit_bias)
         equal_BB = equal_mask(plan, similarity_BB)
@@ -56,3 +71,12 @@ class HelipLoss(nn.Module):
             margin_BB = logits_BB if self.margin_on == "logits" else similarity_BB
             parts["margin_loss"] = self.gamma * margin_of(margin_BB, plan.seeds, plan.hard, self.symmetric, equal_BB)
         return parts if output_dict else sum(parts.values())
+
+
+def _check_rows(images: int, texts: int, plan: Any) -> None:
+    """Texts beyond the images are hard captions of role negatives, and no others; a plan is of one batch alone."""
+    wanted = images if plan is None else len(getattr(plan, "ids", range(images)))
+    beside = 0 if plan is None or not hasattr(plan, "captions") else int((plan.captions >= 0).sum())
+    if images != wanted or (texts != images + beside and (plan is None or hasattr(plan, "captions"))):
+        of = "no plan" if plan is None else f"the plan of a batch of {wanted}" + (f" with {beside} captions beside it" if beside else "")
+        raise HelipError(f"features: {images} rows of images and {texts} of texts, and {of}; give the features of one batch and its plan")

@@ -117,17 +117,28 @@ def shaped(name: str, raw: Any) -> np.ndarray:
 
     Raises HelipError for what holds no floats, and for another shape.
     """
+    if isinstance(raw, np.ma.MaskedArray) or (isinstance(raw, torch.Tensor) and (raw.layout != torch.strided or raw.is_meta)):
+        what = "a masked array" if isinstance(raw, np.ndarray) else "a tensor on 'meta'" if raw.is_meta else "a sparse tensor"
+        raise HelipError(f"{name} features: expected a number in each place of [N, D], got {what}; give a whole array")
     if isinstance(raw, torch.Tensor):
         raw = raw.detach().cpu()
-        raw = (raw if raw.dtype in (torch.float16, torch.float32) or not raw.is_floating_point() else raw.float()).numpy()
+        raw = (raw if raw.dtype in (torch.float16, torch.float32, torch.float64) or not raw.is_floating_point() else raw.float()).numpy()
     if isinstance(raw, np.ndarray) and raw.dtype.kind == "f" and raw.dtype not in (np.float16, np.float32):
-        raw = raw.astype(np.float32)
+        raw = _in_float32(name, raw)
     if not isinstance(raw, np.ndarray) or raw.ndim != 2 or 0 in raw.shape or raw.dtype.kind != "f":
         what = f"{raw.dtype} {list(raw.shape)}" if isinstance(raw, np.ndarray) else type(raw).__name__
         array = isinstance(raw, np.ndarray) and raw.dtype.kind == "f"
         remedy = "give one row of D numbers a pair" if array else "give numpy.asarray(x, 'float32') or a torch tensor of floats"
         raise HelipError(f"{name} features: expected a float16 or float32 array [N, D], got {what}; {remedy}")
     return np.ascontiguousarray(raw)
+
+
+def _in_float32(name: str, raw: np.ndarray) -> np.ndarray:
+    with np.errstate(over="ignore"):
+        values = raw.astype(np.float32)
+    if raw.ndim == 2 and len(beyond := np.flatnonzero((np.isinf(values) & np.isfinite(raw)).any(1))):
+        _refuse(name, raw[beyond[0]], beyond.tolist())
+    return values
 
 
 def checked(name: str, raw: np.ndarray, device: torch.device | None = None, selected: np.ndarray | None = None) -> Features:

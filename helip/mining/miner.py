@@ -54,6 +54,10 @@ def mine(
     Raises HelipError for features that are not finite, not [N, D] or not of one length, a keep that is not [N] bool or keeps fewer than
     two pairs, k >= N, and a budget too small.
     """
+    if not isinstance(spec, MiningSpec):
+        raise HelipError(f"spec: expected a MiningSpec, got {type(spec).__name__}; write helip.MiningSpec(k=50)")
+    if workers is not None and (isinstance(workers, bool) or not isinstance(workers, int) or workers < 1):
+        raise HelipError(f"workers = {workers!r}: expected an integer of at least 1, or None for all cores")
     if spec.method in ("random", "truth"):
         raise HelipError(f"method '{spec.method}' reads no features: helip/mining/references.py makes such pairs")
     keep = keep.cpu().numpy() if isinstance(keep, torch.Tensor) else keep

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -9,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from pydantic import ValidationError
 
 from helip.config import MiningSpec
 from helip.errors import HelipError
@@ -45,9 +47,9 @@ class PairSet:
         return len(self.noise)
 
     def __getitem__(self, i: int) -> np.ndarray:
-        if not -len(self) <= i < len(self):
+        if not -len(self) <= (target := operator.index(i)) < len(self):
             raise IndexError(f"target {i} of a pair set of {len(self)} targets")
-        return self.hard(i % len(self))
+        return self.hard(target % len(self))
 
     def __iter__(self) -> Iterator[np.ndarray]:
         return (self.hard(i) for i in range(len(self)))
@@ -58,7 +60,7 @@ class PairSet:
         return f"PairSet({what}, {self.spec.method}, k {self.spec.k}{part})"
 
     def hard(self, i: int) -> np.ndarray:
-        """Returns the ids of H_i, largest score first: a view, O(1)."""
+        """Returns the ids of H_i, largest score first: a view, O(1). `i` counts from 0; pairs[-1] is the last one's."""
         return self.ids[self.offsets[i] : self.offsets[i + 1]]
 
     def scores(self, i: int) -> np.ndarray:
@@ -112,9 +114,12 @@ class PairSet:
         kept = _array(folder / "kept.npy", ARRAYS["kept"]) if "keep_digest" in metadata else None
         unlike = len(offsets) != len(noise) + 1 or offsets[-1] != len(ids) or len(ids) != len(scores)
         if unlike or metadata.get("targets") != len(noise) or (kept is not None and len(kept) != metadata["corpus_size"]):
-            raise HelipError(f"{folder}: its arrays do not belong together; mine again")
-        declared = {name: metadata["declaration"][name] for name in MiningSpec.model_fields if name in metadata["declaration"]}
-        spec = MiningSpec.model_validate(declared)
+            raise HelipError(f"{folder}: its arrays and pairs.json do not belong together; mine again")
+        try:
+            declared = {name: metadata["declaration"][name] for name in MiningSpec.model_fields if name in metadata["declaration"]}
+            spec = MiningSpec.model_validate(declared)
+        except (TypeError, ValidationError):
+            raise HelipError(f"{folder / 'pairs.json'}: its declaration is none of a mining job; mine again") from None
         return cls(ids, scores, offsets, noise, spec, metadata["corpus_size"], tuple(metadata["shard"]), metadata, kept)
 
 
@@ -152,9 +157,10 @@ def _array(path: Path, dtype: type) -> np.ndarray:
 
 def shard_rows(corpus_size: int, shard: tuple[int, int]) -> tuple[int, int]:
     """Returns (first, end) of the targets of shard (i, n). Raises HelipError where there is no such shard."""
-    i, n = shard
+    i, n = shard if isinstance(shard, tuple | list) and len(shard) == 2 and all(isinstance(part, int) for part in shard) else (-1, 0)
     if not 0 <= i < n <= corpus_size:
-        raise HelipError(f"shard {i}/{n}: expected 0 <= i < n <= {corpus_size} targets; correct --shard")
+        shown = "/".join(map(str, shard)) if isinstance(shard, tuple | list) else repr(shard)
+        raise HelipError(f"shard {shown}: expected 0 <= i < n <= {corpus_size} targets; correct --shard")
     return corpus_size * i // n, corpus_size * (i + 1) // n
 
 

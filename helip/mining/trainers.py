@@ -163,7 +163,7 @@ def for_sentence_transformers(
 
     A tuple is an image (`anchor`, a path), its caption (`positive`) and the captions of its hardest pairs (`negative`, or `negative_1`,
     `negative_2`, ...), as MultipleNegativesRankingLoss takes them. A target has none where fewer than `negatives` hard pairs remain: a
-    caption equal to the positive is no negative, and what the selection left out is not used.
+    caption equal to the positive is no negative, and what the selection left out is not used. Raises HelipError where none has any.
     """
     if len(corpus) != pairs.corpus_size or len(pairs) != pairs.corpus_size:
         raise HelipError(
@@ -173,6 +173,8 @@ def for_sentence_transformers(
     rows = {
         i: texts for i in np.flatnonzero(takes_part & ~pairs.noise).tolist() if (texts := _texts(corpus, pairs, takes_part, i, negatives))
     }
+    if not rows:
+        raise HelipError(f"{out}: no target has {negatives} hard captions; ask for fewer, or mine with a larger k or a lower tau")
     names = ["negative"] if negatives == 1 else [f"negative_{n + 1}" for n in range(negatives)]
     with atomic_folder(out) as folder:
         with open(folder / "train.jsonl", "w", encoding="utf-8") as f:

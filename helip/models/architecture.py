@@ -13,6 +13,7 @@ from torch.nn.functional import normalize as normalise
 
 from helip.errors import HelipError
 
+SIZES = ("embed_dim", "image_size", "patch_size", "width", "layers", "heads", "head_width", "context_length", "vocab_size")
 # Whichever a model_cfg is built as; FrozenClip stands in for them.
 ClipNetwork: TypeAlias = "open_clip.CLIP | open_clip.CustomTextCLIP | open_clip.CoCa"
 
@@ -70,7 +71,7 @@ def build(config: dict[str, Any]) -> ClipNetwork:
             _tanh_in_trunk(model, config["vision_cfg"])
             return model
         return ShortCaptionClip(**config)
-    except TypeError as error:
+    except (TypeError, ValueError, RuntimeError, AssertionError, ArithmeticError) as error:
         raise HelipError(f"the model's config is not open_clip's: {error}; it has embed_dim, vision_cfg and text_cfg") from None
 
 
@@ -88,10 +89,29 @@ def _tanh_in_trunk(model: ClipNetwork, vision_cfg: dict[str, Any]) -> None:
 
 
 def check_parts(config: dict[str, Any], where: str) -> None:
-    """Refuses a model_cfg without one of its three parts."""
+    """Refuses a model_cfg without one of its three parts, or with a size that is none."""
     for part, kind in {"embed_dim": int, "vision_cfg": dict, "text_cfg": dict}.items():
         if not isinstance(config.get(part), kind):
             raise HelipError(f"{where} has no {part}; an open_clip architecture has embed_dim, vision_cfg and text_cfg")
+
+    sizes = {
+        name: part[name] for part in (config, config["vision_cfg"], config["text_cfg"]) for name in SIZES if part.get(name) is not None
+    }
+    for name, size in sizes.items():
+        several = size if isinstance(size, list | tuple) else [size]
+        if not all(isinstance(one, int) and not isinstance(one, bool) and one > 0 for one in several):
+            raise HelipError(f"{where}: {name} is {size!r}, and should be an integer above 0; correct it, or get the config again")
+
+
+def check_preprocess(options: Any, where: str) -> None:
+    """Refuses a preprocess_cfg whose mean or std cannot normalise an image."""
+    if not isinstance(options, dict):
+        raise HelipError(f"{where}: preprocess_cfg is {type(options).__name__}, and should be a mapping; get the config again")
+    for name in {"mean", "std"} & options.keys():
+        values = options[name]
+        fits = isinstance(values, list | tuple) and len(values) == 3 and all(isinstance(one, int | float) for one in values)
+        if not fits or (name == "std" and not min(values) > 0):
+            raise HelipError(f"{where}: preprocess_cfg: {name} is {values!r}, and should be three numbers{' above 0' * (name == 'std')}")
 
 
 def named(name: str) -> dict[str, Any]:

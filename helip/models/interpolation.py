@@ -29,6 +29,8 @@ def interpolated(start: Weights, refined: Weights, weight: float) -> Weights:
     if not _alike(start, refined):
         raise HelipError("the start and the refined model differ in architecture: give the checkpoint that the model was refined from")
     mixed = {name: _between(start[name], new, weight) for name, new in refined.items() if new.dtype.kind == "f"}
+    if broken := [name for name, w in mixed.items() if not np.isfinite(w).all()]:
+        raise HelipError(f"{broken[0]} holds NaN or infinity in the start or in the refined model: one of the two diverged; take another")
     return refined | mixed
 
 

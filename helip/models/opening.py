@@ -18,7 +18,7 @@ from PIL import Image
 from helip.errors import HelipError
 from helip.io import read_json
 from helip.models import frozen, hf_folder
-from helip.models.architecture import ClipNetwork, build, check_parts, named, preprocess_of
+from helip.models.architecture import ClipNetwork, build, check_parts, check_preprocess, named, preprocess_of
 from helip.models.frozen import FrozenClip
 from helip.models.hub import located
 from helip.models.layout import CONFIG, WEIGHTS, weights_file
@@ -89,7 +89,7 @@ def _configs(file: Path) -> tuple[dict[str, Any], dict[str, Any]]:
     if not file.is_file():
         raise HelipError(f"{file.parent}: no open_clip model folder ({CONFIG} is missing); train or export the model first")
     content = read_json(file)
-    config = content.get("model_cfg") if isinstance(content, dict) else None
+    config = content.get("model_cfg")
     if not isinstance(config, dict):
         raise HelipError(f"{file}: has no model_cfg; it is not an open_clip folder")
     check_parts(config, f"{file}: model_cfg")
@@ -107,6 +107,7 @@ def _made(config: dict[str, Any], preprocess: dict[str, Any], weights: Weights |
     """The model of a config, with weights or a file of big_vision's, or left random."""
     if isinstance(weights, dict) and "logit_bias" in weights and config.get("init_logit_bias") is None:
         config = copy.deepcopy(config) | {"init_logit_bias": float(weights["logit_bias"].mean())}  # trained by open_clip_train --siglip
+    check_preprocess(preprocess, where)
     model = build(config)
     _check_timm(model, config, where)
     if isinstance(weights, Path):

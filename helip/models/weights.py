@@ -1,6 +1,7 @@
 """Weights as open_clip, its trainer and its users keep them in a file, and how they are put into a model."""
 
 import argparse
+import errno
 import logging
 import re
 from pathlib import Path
@@ -23,6 +24,8 @@ PLACES = ("state_dict", "model_state_dict", "model")
 WRAPPERS = ("module.", "_orig_mod.", "model.")  # of data-parallel training, of torch.compile, of Lightning
 SCALARS = ("logit_scale", "logit_bias")  # of shape [] or [1], which say the same
 IMAGE_POSITIONS = "visual.positional_embedding"
+UNUSED = "text_decoder."  # of a captioning model: it takes no part here, and open_clip leaves some of it unset
+LARGEST_SCALE = 80  # of logit_scale, a logarithm: beyond, float32 has no room for its exponential
 TEXT_POSITIONS = ("positional_embedding", "text.positional_embedding")
 log = logging.getLogger(__name__)
 
@@ -54,6 +57,8 @@ def load_pickle(file: Path, remedy: str) -> Any:
         with torch.serialization.safe_globals(ALLOWED):
             return torch.load(file, map_location="cpu", weights_only=True)
     except OSError as error:
+        if error.errno == errno.EINVAL:  # torch looks for a zip's end before its beginning
+            raise HelipError(f"{file}: is cut short, no whole PyTorch checkpoint; {remedy}") from None
         raise HelipError(f"{file}: cannot be read ({error.strerror or error}); correct the path") from None
     except Exception as error:  # a damaged file fails in many ways
         refused = isinstance(error, UnpicklingError) and re.search(r"(?:GLOBAL|class) ([\w.]+)", str(error))
@@ -92,6 +97,8 @@ def fit(model: nn.Module, weights: Weights, where: str) -> None:
     positions = "text.transformer.embeddings.position_ids"
     if positions not in own:
         state.pop(positions, None)  # transformers before 4.31 saved what is counted anew
+    _refuse_scale(state, where)
+    _refuse_broken(state, where)
     _resize(model, state, own, where)
     _refuse_unlike(own, state, where)
     model.load_state_dict(state)
@@ -101,6 +108,18 @@ def _as_scalars(own: dict[str, torch.Size], state: Weights) -> None:
     for name in SCALARS:
         if name in state and name in own and state[name].numel() == 1:
             state[name] = state[name].reshape(own[name])
+
+
+def _refuse_scale(state: Weights, where: str) -> None:
+    scale = state.get("logit_scale")
+    if scale is not None and scale.numel() == 1 and not abs(float(scale)) < LARGEST_SCALE:
+        raise HelipError(f"{where}: logit_scale is {float(scale):g}, and its exponential no multiplier; get the weights again")
+
+
+def _refuse_broken(state: Weights, where: str) -> None:
+    for name, w in state.items():
+        if not name.startswith(UNUSED) and w.is_floating_point() and w.element_size() > 1 and not bool(w.isfinite().all()):
+            raise HelipError(f"{where}: {name} holds NaN or infinity; its training diverged, or the file is damaged: get the weights again")
 
 
 def _resize(model: nn.Module, state: Weights, own: dict[str, torch.Size], where: str) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 import yaml
 
 from helip.config import FrozenModel
+from helip.data.parts import FEWEST
 from helip.errors import HelipError
 from helip.io import digest, read_json, write_json
 from helip.models.layout import Format
@@ -128,12 +129,21 @@ def _described(request: Request, study: Study, start: StartFacts, sizes: plannin
     towers = "heads on both towers, which stay as they are," if request.freeze else "both towers"
     kind = "heads on frozen trunks" if start.is_frozen else towers
     images, held_out, data = sizes.pairs + 2 * sizes.held_out, sizes.held_out, name_of(request.data)
+    warnings = []
+    if held_out < FEWEST:
+        few = f"warning: about {held_out} images are too few for a validation and a test set, which need at least {FEWEST} each"
+        warnings.append(f"{few}; give more pairs, or raise --held-out")
+    if recipe.batch_size > sizes.pairs:
+        warnings.append(
+            f"warning: a batch of {recipe.batch_size} is larger than the about {sizes.pairs} pairs of training; lower --batch-size"
+        )
     told = f", {sizes.captions:.1f} captions each" if sizes.captions > 1 else ""
     return [
         f"start: {request.model}, {start.parameters / 1e6:.1f} million parameters, images of {start.image_size} pixels; {kind} are trained",
         f"data: about {images} images of {data}{told}; about {held_out} are held out for validation and {held_out} for test",
         f"arms: {', '.join(f'{run.name} ({ARMS[run.name][0]})' for run in arms)}; {len(arms[0].seeds)} training(s) of each",
         f"training: about {steps} steps of {recipe.batch_size} pairs, learning rate {recipe.learning_rate:g}, {recipe.precision}",
+        *warnings,
     ]
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from helip.config import FolderCorpus, ShardCorpus, TableCorpus
+from helip.data.build import shard_files
 from helip.data.detection import FIRST
 from helip.data.folders import grouped
 from helip.data.images import BadSample
@@ -53,20 +54,21 @@ def amount_of(declared: dict[str, Any]) -> Amount:
             return Amount(max(1, images), captions / max(1, images))
         case "folder":
             samples = [files for place in resolve_paths(declared["path"]) for _, files in grouped(place) if IMAGES & files.keys()]
-            texts = ([_file_of(files[end], end) for end in ("txt", "json") if end in files] for files in samples[:FIRST])
+            texts = ([_file_of(path, end) for end in ("txt", "json") for path in files.get(end, ())] for files in samples[:FIRST])
             return Amount(max(1, len(samples)), _mean(texts, FolderCorpus.model_validate(declared).captions))
-    places = resolve_paths(declared["path"])
-    files = [file for place in places for file in (sorted(place.glob("*.tar")) if place.is_dir() else [place])]
-    return _archived(files, ShardCorpus.model_validate(declared).captions)
+    return _archived(shard_files(declared["path"]), ShardCorpus.model_validate(declared).captions)
 
 
 def _archived(files: list[Path], captions: str) -> Amount:
     first, texts = 0, []
-    with contextlib.suppress(BrokenArchive):
+    try:
         for _, members in samples(files[0], frozenset({"txt", "json"})):
             first += 1
             if first <= FIRST:
                 texts.append([file for file in members if file.data is not None])
+    except BrokenArchive:
+        if not first and len(files) == 1:
+            raise
     images = round(max(first, 1) * sum(file.stat().st_size for file in files) / max(files[0].stat().st_size, 1))
     return Amount(images, _mean(texts, captions))
 

@@ -1,6 +1,7 @@
 """From a score per pair to a mask of the pairs that stay, and how well low scores find mismatched pairs. Numpy only."""
 
 from dataclasses import dataclass, field
+from numbers import Real
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +22,8 @@ class Scored:
 
 def keep_top(scores: np.ndarray, share: float) -> np.ndarray:
     """Returns bool [N]: the round(share * N) highest scores (at least one), ties by smaller id; HelipError for NaN or infinity."""
-    if not len(scores) or not 0 < share <= 1:
-        raise HelipError(f"cannot keep a share of {share:g} of {len(scores)} pairs; the share must lie above 0 and at most at 1")
+    if not len(scores) or not isinstance(share, Real) or not 0 < share <= 1:
+        raise HelipError(f"cannot keep a share of {share} of {len(scores)} pairs; the share must lie above 0 and at most at 1")
     bad = np.flatnonzero(~np.isfinite(scores))
     if len(bad):
         raise HelipError(f"the score of pair {bad[0]} and of {len(bad) - 1} more is NaN or infinite; every pair needs a number")

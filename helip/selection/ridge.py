@@ -21,6 +21,7 @@ from helip.selection.mixture import ranks
 from helip.selection.neighbours import of_same_pairs
 
 ROWS = 2048  # in a block; blocks start at its multiples whatever the shard is, so that every shard computes the same bits
+ALIKE = 1e-10  # variance of unit rows, of which this is what rounding leaves where all are equal
 SAMPLE = 8192  # pairs that hubness is measured against; all where the corpus has fewer
 
 
@@ -108,6 +109,8 @@ class _Map:
         mean, D = moments[-1, :-1] / N, source.padded_dim
         covariance = moments[:-1, :-1] - N * torch.outer(mean, mean)
         xx, xy = covariance[:D, :D], covariance[:D, D:]
+        if not xx.trace() > ALIKE * N:
+            raise HelipError(f"ridge: the {source.name} features of all {N} pairs are equal, so they predict nothing; extract them again")
         inverse = torch.linalg.inv(xx + strength * xx.trace() / source.dim * torch.eye(D, dtype=torch.float64, device=source.device))
         return cls(source, target, mean[:D], mean[D:], inverse, inverse @ xy)
 

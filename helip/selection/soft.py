@@ -29,6 +29,8 @@ def of_selection(file: Path, keep: np.ndarray) -> Soft | None:
     """
     beside = file.with_name("selection.json")
     declared = read_json(beside).get("declaration", {}) if beside.is_file() else {}
+    if not isinstance(declared, dict):
+        raise HelipError(f"{beside}: its declaration is none of a selection; select again")
     if declared.get("sampling", "hard") == "hard":
         return None
     fields = ("sampling", "spread", "penalty", "repeats")

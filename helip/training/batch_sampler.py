@@ -8,6 +8,7 @@ import torch
 from torch.utils.data import BatchSampler
 
 from helip.errors import HelipError
+from helip.training.checks import check_counted, check_pairs
 from helip.training.distributed import check_divides
 from helip.training.sampler import BatchPlan, HardPairs, Sampler
 
@@ -26,6 +27,7 @@ class HardPairSampler(BatchSampler):
     def __init__(self, pairs: HardPairs, batch_size: int, *, seed: int = 0, rank: int = 0, world_size: int = 1, **settings: Any):
         if not 0 <= rank < world_size:
             raise HelipError(f"rank = {rank}: expected one of the world's {world_size} processes, counted from 0")
+        check_pairs(pairs)
         self._plans = Sampler(len(pairs), batch_size, seed, pairs, **settings)
         check_divides(batch_size, world_size, 1)
         self._rows = slice(rank * batch_size // world_size, (rank + 1) * batch_size // world_size)
@@ -41,11 +43,15 @@ class HardPairSampler(BatchSampler):
 
     def set_epoch(self, epoch: int) -> None:
         """Chooses the epoch that is drawn next, counted from 0; without it every epoch has the same batches."""
-        self._epoch, self._asked = epoch, 0
+        check_counted("epoch", epoch)
+        self._epoch, self._asked = int(epoch), 0
 
     def start_at(self, step: int) -> None:
-        """Chooses the step of the epoch that the next iteration begins at, for a resumed training."""
-        self._start = step
+        """Chooses the step of the epoch that the next iteration begins at, for a resumed training; HelipError where the epoch is over."""
+        check_counted("step", step)
+        if step > len(self._plans):
+            raise HelipError(f"step = {step}: an epoch has {len(self._plans)} steps; go on with the next one by set_epoch")
+        self._start = int(step)
 
     def plan(self, step: int) -> BatchPlan:
         """Returns the plan of a step of this epoch, counted from 0: what `HelipLoss` and the margin loss ask for."""

@@ -11,7 +11,7 @@ MANY = 0.5  # share of the corpus that the outliers are, from which they are nam
 
 
 def check_arguments(
-    size: Any, batch_size: Any, seed: Any, arm: Any, role: Any, p: Any, seed_fraction: Any, keep: np.ndarray | None
+    size: Any, batch_size: Any, seed: Any, arm: Any, role: Any, p: Any, seed_fraction: Any, keep: np.ndarray | None, **switches: Any
 ) -> None:
     """Raises HelipError, which names the argument and its range."""
     for name, value, least in (("size", size, 1), ("batch_size", batch_size, 1), ("seed", seed, 0), ("p", p, 1)):
@@ -22,7 +22,31 @@ def check_arguments(
             raise HelipError(f"{name} = {value!r}: expected one of {', '.join(choices)}")
     if isinstance(seed_fraction, bool) or not isinstance(seed_fraction, int | float | np.number) or not 0 <= seed_fraction <= 1:
         raise HelipError(f"seed_fraction = {seed_fraction!r}: expected a share from 0 to 1 of the base samples")
+    for name, value in switches.items():
+        if not isinstance(value, bool | np.bool_):
+            raise HelipError(f"{name} = {value!r}: expected True or False")
     check_mask("keep", keep, size)
+
+
+def check_counted(name: str, value: Any) -> None:
+    """Raises HelipError for what does not count from 0."""
+    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 0:
+        raise HelipError(f"{name} = {value!r}: expected an integer of at least 0")
+
+
+def check_pairs(pairs: Any) -> None:
+    """Raises HelipError for what is no pair set, and for a shard of one, whose ids are of the whole corpus."""
+    if not hasattr(pairs, "noise") or not hasattr(pairs, "hard"):
+        raise HelipError(f"pairs: expected a pair set, got {type(pairs).__name__}; open one by helip.PairSet.open(folder)")
+    if (shard := getattr(pairs, "shard", (0, 1))) != (0, 1):
+        raise HelipError(
+            f"pairs: are shard {shard[0]}/{shard[1]} of a mining job, and training needs all; join them by `helip merge-pairs`"
+        )
+
+
+def as_array(mask: Any) -> Any:
+    """Returns a torch tensor as an array, and anything else as it is: torch is not needed here."""
+    return mask.cpu().numpy() if hasattr(mask, "cpu") else mask
 
 
 def check_mask(name: str, mask: Any, size: int) -> None:

@@ -16,7 +16,7 @@ import numpy as np
 
 from helip.errors import HelipError
 from helip.selection.soft import Soft, soft_cap_sampling
-from helip.training.checks import check_arguments, check_population, longest_list
+from helip.training.checks import as_array, check_arguments, check_pairs, check_population, longest_list
 from helip.training.duplicates import Duplicates
 
 BASE, EPOCH, HELD_OUT, BESIDE = 0, 1, 2, 3  # purposes: each has random streams of its own
@@ -83,11 +83,12 @@ def random_stream(seed: int, purpose: int, index: int) -> np.random.Generator:
 def held_out_mask(size: int, share: float) -> np.ndarray:
     """Returns the share of a corpus kept for validation, [N] bool; it is the same in every run on that corpus.
 
-    HelipError is raised where the share is less than a pair.
+    HelipError is raised where the share is less than two pairs: one is told from no other.
     """
     mask, count = np.zeros(size, bool), round(share * size)
-    if not count:
-        raise HelipError(f"early_stopping: held_out {share:g} of {size} pairs is no pair at all: raise it")
+    if count < 2:
+        pairs = "one pair, which is told from no other" if count else "no pair at all"
+        raise HelipError(f"early_stopping: held_out {share:g} of {size} pairs is {pairs}: raise it")
     mask[random_stream(0, HELD_OUT, size).permutation(size)[:count]] = True
     return mask
 
@@ -134,7 +135,10 @@ class Sampler:
         duplicates: Duplicates | None = None,
         separate: bool = False,
     ):
-        check_arguments(size, batch_size, seed, arm, role, p, seed_fraction, keep)
+        if pairs is not None:
+            check_pairs(pairs)
+        keep = as_array(keep)
+        check_arguments(size, batch_size, seed, arm, role, p, seed_fraction, keep, drop_noise=drop_noise, separate=separate)
         if arm != "control" and pairs is None:
             raise HelipError(f"arm '{arm}' needs a pair set: mine one, or train the arm 'control'")
         if pairs is not None and len(pairs) != size:

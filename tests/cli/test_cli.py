@@ -1,5 +1,6 @@
 """The `helip` command itself: its groups, exit codes and messages."""
 
+import os
 import subprocess
 import sys
 from importlib.metadata import version
@@ -48,7 +49,7 @@ WRONG = {
     "refine --model here/none --data z --out o": "helip refine: --model here/none: is not there; write NAME@TAG "
     "(ViT-B-32@laion2b_s34b_b79k), NAME@FILE, hf-hub:ORG/NAME, or a folder of open_clip, CLIPModel or SiglipModel",
     "refine --model x@y --data z --out o --learning-rate 0": "helip refine: --learning-rate: Input should be greater than 0",
-    "refine --model x@y --data z --out o --epochs 1 --steps 2": "helip refine: --steps: give either epochs or steps",
+    "refine --model x@y --data z --out o --epochs 1 --steps 2": "helip refine: --epochs: give either epochs or steps",
     "report": "helip report: STUDY is missing: a study of experiments/studies, without .yaml; see `helip report --help`",
 }
 
@@ -173,3 +174,14 @@ def test_zsh_has_a_script_too(capsys):
     assert main(["--print-completion", "zsh"]) == 0
     script = capsys.readouterr().out
     assert script.startswith("#compdef helip") and "--early-stopping-patience" in script
+
+
+def test_a_deleted_working_directory_is_one_sentence(tmp_path, monkeypatch, capsys):
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    try:
+        assert main(["corpus", "--data", str(tmp_path), "--out", str(tmp_path / "out")]) == 2
+    finally:
+        os.chdir(tmp_path)
+    assert capsys.readouterr().err.endswith("the folder that this runs in was deleted; change to one that is there (cd)\n")

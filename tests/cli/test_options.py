@@ -141,6 +141,65 @@ def test_only_what_is_given_is_read():
             "train --corpus x --model y --out z --batch-size 8 --steps 1 --learning-rate 1 --retention-every 3",
             "--retention-set: is missing",
         ),
+        ("mine --out x --image-features y --text-features z --seed 3", "--seed: has no effect on method hpm; leave it out"),
+        (
+            "mine --out x --image-features y --text-features z --ivf-probes 3",
+            "--ivf-probes: has no effect on method hpm without --ivf-candidates; leave it out",
+        ),
+        (
+            "mine --out x --corpus c --method random --max-similarity 0.9",
+            "--max-similarity: has no effect on method random; leave it out",
+        ),
+        (
+            "mine --out x --image-features y --text-features z --method image",
+            "--text-features: method image compares no text features; leave it out",
+        ),
+        (
+            "mine --out x --image-features y --method image --tau-text 0.2",
+            "--tau-text: method image compares no text features; leave it out",
+        ),
+        ("mine --out x --corpus c --method random --tau 0.2", "--tau: method random compares no features; leave it out"),
+        ("select --corpus x --out z --k 3", "--k: belongs to score agreement and ridge, and has no effect on s_clip_loss; leave it out"),
+        (
+            "select --corpus x --out z --random-batch-size 64 --score clip_score",
+            "--random-batch-size: belongs to score s_clip_loss, and has no effect on clip_score; leave it out",
+        ),
+        (
+            "select --corpus x --out z --model m --memory 1GB",
+            "--memory: belongs to score agreement, ridge, lemon, and has no effect on s_clip_loss; leave it out",
+        ),
+        ("select --corpus x --out z --column s.npy --model y", "--model: score column looks at no model; leave it out"),
+        (
+            "train --corpus x --model y --out z --batch-size 8 --steps 1 --learning-rate 1 --freeze-image 1 --freeze-text 1",
+            "--freeze-image: freeze_image and freeze_text are both 1: nothing is left to train",
+        ),
+        (
+            "train --corpus x --model y --out z --batch-size 8 --steps 1 --learning-rate 1 --early-stopping-every 1 "
+            "--early-stopping-corpus c --early-stopping-held-out 0.2",
+            "--early-stopping-held-out: has no effect beside --early-stopping-corpus, which is validated on in its place; leave it out",
+        ),
+        ("export-data x --for open_clip --negatives 3 --out z", "--negatives: --for open_clip takes no hard captions; leave it out"),
+        ("push x mine", "REPOSITORY: 'mine' is not of the form ORG/NAME, as in my-name/my-clip"),
+        (
+            "refine --model x --data y --out z --arms control helip --keep 0.5",
+            "--keep: has an effect on arms selected, selected_helip alone; add one to --arms, or leave it out",
+        ),
+        (
+            "refine --model x --data y --out z --arms control selected --gamma 2",
+            "--gamma: has an effect on arms helip, selected_helip alone; add one to --arms, or leave it out",
+        ),
+        (
+            "refine --model x --data y --out z --arms control selected --text-encoder timm:x",
+            "--text-encoder: has an effect on arms helip, cleaned, selected_helip alone; add one to --arms, or leave it out",
+        ),
+        (
+            "refine --model x --data y --out z --minutes 5 --epochs 2",
+            "--epochs: beside --minutes, which says how long a training is; give one",
+        ),
+        ("corpus --data a.tar --data b.tar --out c", "--data: is given twice; give it once, with all its values behind it"),
+        ("mine --out x --k 3 --k=4", "--k: is given twice; give it once"),
+        ("train --corpus x --drop-noise --no-drop-noise", "--no-drop-noise: is given twice, once as --drop-noise; give it once"),
+        ("corpus --data= --out c", "--data: is empty; leave it out, or set the variable that it comes from"),
         ("pack-set cab x --out y", "NAME: 'cab' is none of cub, sun397, caltech101; did you mean 'cub'?"),
     ],
 )

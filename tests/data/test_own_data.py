@@ -208,7 +208,11 @@ def test_json_in_every_usual_form(tmp_path, images, name, content, form):
         ),
         ("a.json", '{"a": [1], "b": [2]}', "holds 'a', 'b', and 2 of them are lists of records; write one list"),
         ("a.json", '{"images": [], "annotations": [{"image_id": 7, "caption": "c"}]}', "annotations, entry 0: there is no image 7"),
-        ("a.json", '{"images": [{"id": 1}], "annotations": []}', "is no COCO captions file: images or annotations lack 'file_name'"),
+        (
+            "a.json",
+            '{"images": [{"id": 1}], "annotations": []}',
+            "is no COCO captions file: its images or annotations are not COCO's .'file_name'.",
+        ),
         ("a.json", "[]", "holds no record"),
     ],
 )
@@ -250,7 +254,7 @@ def test_captions_that_are_only_in_json_are_found(tmp_path):
 
 def test_captions_in_json_that_nobody_declared_are_hinted_at(tmp_path):
     tar_of(tmp_path / "in" / "0.tar", [("a.jpg", noisy()), ("a.json", b'{"caption": "c"}')])
-    with pytest.raises(HelipError, match=r"1 no caption.*Where captions are in key\.json, say captions: json\.NAME \(--captions\)"):
+    with pytest.raises(HelipError, match=r"1 no caption.*in key\.json, say captions: json\.NAME, or json\.OUTER\.NAME \(--captions\)"):
         build_corpus(ShardCorpus(path=str(tmp_path / "in")), tmp_path / "corpus")
 
 

@@ -49,7 +49,7 @@ def test_lines_of_a_txt_are_captions_where_declared(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("record", "detail"), [({"x": 1}, "its .json has no 'captions' (KeyError)"), ({"captions": [3]}, "'captions' of its .json is neither")]
+    ("record", "detail"), [({"x": 1}, "its .json has no 'captions'; it has 'x'"), ({"captions": [3]}, "'captions' of its .json is neither")]
 )
 def test_a_record_without_captions_is_quarantined(tmp_path, record, detail):
     files = [("a.jpg", noisy(seed=0)), ("a.json", json.dumps(record).encode())]

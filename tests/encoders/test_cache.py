@@ -198,3 +198,10 @@ def test_the_json_says_where_the_features_come_from(written):
     assert metadata["inputs"] == {"corpus": "discs", "weights": "w"}
     kinds = metadata["modality"], metadata["logits"], metadata["preprocessing"]
     assert (metadata["rows"], metadata["dim"], *kinds) == (50, 3, "text", False, "none")
+
+
+def test_a_corpus_without_spread_is_not_centred(discs, tmp_path):
+    corpus = discs(5, captions=1)
+    with pytest.raises(HelipError, match="the feature of pair 0 is the corpus mean, .*leave --centre out"):
+        cache.encode(SentenceEncoder(model="made for the test", centre=True), Lengths().encoder, corpus, tmp_path / "f")
+    assert not (tmp_path / "f").exists()

@@ -85,17 +85,10 @@ def files(features, tmp_path):
 
 
 def command(files: Path, *more: str) -> list[str]:
-    given = [
-        "--image-features",
-        str(files / "image.npy"),
-        "--text-features",
-        str(files / "text.npy"),
-        "--out",
-        str(files / "pairs"),
-        "--k",
-        "3",
-    ]
-    return ["mine", *given, *more]
+    """Options with a value each; `more` in place of what is usual."""
+    given = {"--image-features": str(files / "image.npy"), "--text-features": str(files / "text.npy")}
+    given |= {"--out": str(files / "pairs"), "--k": "3"} | dict(zip(more[::2], more[1::2], strict=True))
+    return ["mine", *(word for option in given.items() for word in option)]
 
 
 def test_command_line_mines_exports_and_merges(files, features, capsys):
@@ -116,7 +109,7 @@ def test_command_line_mines_exports_and_merges(files, features, capsys):
         (files / name / "features.npy").rename(files / f"{name}.npy")
 
     for i in range(2):
-        assert main([*command(files, "--shard", f"{i}/2")[:-1], f"{i}/2", "--out", str(files / f"s{i}")]) == 0
+        assert main(command(files, "--shard", f"{i}/2", "--out", str(files / f"s{i}"))) == 0
     assert main(["merge-pairs", str(files / "s1"), str(files / "s0"), "--out", str(files / "merged")]) == 0
     for name in ("ids", "scores", "offsets", "noise"):
         assert (files / "merged" / f"{name}.npy").read_bytes() == (files / "pairs" / f"{name}.npy").read_bytes()

@@ -125,8 +125,10 @@ def files(features, tmp_path):
 
 
 def ask(files, *more: str) -> list[str]:
-    given = ["--image-features", str(files / "image.npy"), "--text-features", str(files / "text.npy"), "--out", str(files / "pairs")]
-    return ["mine", *given, "--k", "5", "--workers", "1", *more]
+    """Options with a value each; `more` in place of what is usual."""
+    given = {"--image-features": str(files / "image.npy"), "--text-features": str(files / "text.npy"), "--out": str(files / "pairs")}
+    given |= {"--k": "5", "--workers": "1"} | dict(zip(more[::2], more[1::2], strict=True))
+    return ["mine", *(word for option in given.items() for word in option)]
 
 
 def test_the_command_records_tau_and_share(files, capsys):
@@ -139,7 +141,7 @@ def test_the_command_records_tau_and_share(files, capsys):
 
 @pytest.mark.parametrize("more", [("--tau", "0.3"), ("--no-tau",), ("--tau-text", "0.3")])
 def test_the_command_refuses_both(files, more, capsys):
-    assert main(ask(files, "--outliers", "0.15", *more)) == 2
+    assert main([*ask(files, "--outliers", "0.15"), *more]) == 2
     assert "outliers" in capsys.readouterr().err and not (files / "pairs").exists()
 
 
@@ -175,9 +177,9 @@ def test_features_that_are_not_what_they_are_given_as(files, capsys):
     assert main(ask(files)) == 0
     image, text = (files / "image.npy").read_bytes(), (files / "text.npy").read_bytes()
     swapped = ["--image-features", str(files / "text.npy"), "--text-features", str(files / "image.npy")]
-    assert main([*ask(files), *swapped]) == 2
+    assert main(ask(files, *swapped)) == 2
     assert "text.npy: holds text features, and is given as image features" in capsys.readouterr().err
-    assert main([*ask(files), "--text-features", str(files / "image.npy")]) == 2
+    assert main(ask(files, "--text-features", str(files / "image.npy"))) == 2
     assert "image.npy: is given as image and as text features" in capsys.readouterr().err
     (files / "image.npy").write_bytes(text)
     assert main(ask(files)) == 2

@@ -106,8 +106,10 @@ def test_push_sends_the_model_and_names_no_machine(folder, monkeypatch, capsys):
 def test_push_refuses_what_it_cannot_send(folder, tmp_path, monkeypatch, capsys):
     for error in (HFValidationError("Repo id must be in the form 'repo_name' or 'namespace/repo_name'"), OSError("no network")):
         monkeypatch.setattr(huggingface_hub, "HfApi", lambda error=error: Hub(error))
-        assert main(["push", str(folder), "a/b/c"]) == 2
-        assert f"a/b/c: the hub did not take {folder} ({error}); log in with `hf auth login`" in capsys.readouterr().err
+        assert main(["push", str(folder), "org/name"]) == 2
+        assert f"org/name: the hub did not take {folder} ({error}); log in with `hf auth login`" in capsys.readouterr().err
+    assert main(["push", str(folder), "a/b/c"]) == 2
+    assert "REPOSITORY: 'a/b/c' is not of the form ORG/NAME" in capsys.readouterr().err
     (tmp_path / "empty").mkdir()
     assert main(["push", str(tmp_path / "empty"), "org/name"]) == 2
     assert "empty: holds no open_clip_config.json or config.json or towers.json" in capsys.readouterr().err

@@ -158,7 +158,7 @@ def test_broken_starts_are_refused(trained, tmp_path):
     (tmp_path / "no_vision" / models.CONFIG).write_text('{"model_cfg": {"embed_dim": 8, "text_cfg": {}}}')
     (tmp_path / "a_list" / models.CONFIG).write_text("[]")
     refused = {"weights": "do not load", "config": "has no model_cfg", "no_weights": "has no open_clip_model"}
-    refused |= {"no_vision": "open_clip_config.json: model_cfg has no vision_cfg", "a_list": "has no model_cfg"}
+    refused |= {"no_vision": "open_clip_config.json: model_cfg has no vision_cfg", "a_list": "holds list and no mapping"}
     for broken, words in refused.items():
         with pytest.raises(HelipError, match=words):
             models.open_start(tmp_path / broken)

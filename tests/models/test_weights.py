@@ -219,3 +219,47 @@ def test_a_sigmoid_trained_plain_architecture_keeps_its_bias(tmp_path):
     torch.save({"state_dict": prefixed(trained.state_dict(), "module.")}, tmp_path / "own.pt")
     opened = create(parse(f"toy_weights@{tmp_path / 'own.pt'}"))
     assert opened.model.logit_bias.item() == opened.config["init_logit_bias"] == -10.0
+
+
+@pytest.mark.parametrize("scale", [float("nan"), float("inf"), 100.0])
+def test_a_scale_without_exponential_is_refused(scale, tmp_path):
+    folder = folder_of(tmp_path / "start", model().state_dict() | {"logit_scale": torch.tensor(scale)})
+    with pytest.raises(HelipError, match=f"start: logit_scale is {scale:g}, and its exponential no multiplier"):
+        create(parse(str(folder)))
+
+
+@pytest.mark.parametrize(
+    ("config", "sentence"),
+    [
+        ({"model_cfg": CONFIG | {"vision_cfg": VIT | {"image_size": -3}}}, "image_size is -3, and should be an integer above 0"),
+        ({"model_cfg": CONFIG | {"text_cfg": TEXT | {"vocab_size": "many"}}}, "vocab_size is 'many', and should be"),
+        ({"model_cfg": CONFIG | {"text_cfg": TEXT | {"heads": 3}}}, "the model's config is not open_clip's"),
+        ({"preprocess_cfg": {"std": [0, 0, 0]}}, r"preprocess_cfg: std is \[0, 0, 0\], and should be three numbers above 0"),
+        ({"preprocess_cfg": {"mean": "usual"}}, "preprocess_cfg: mean is 'usual', and should be three numbers"),
+        ({"preprocess_cfg": []}, "preprocess_cfg is list, and should be a mapping"),
+    ],
+)
+def test_a_config_of_nonsense_is_refused(config, sentence, tmp_path):
+    folder = folder_of(tmp_path / "start", model().state_dict())
+    (folder / "open_clip_config.json").write_text(json.dumps({"model_cfg": CONFIG, "preprocess_cfg": {}} | config))
+    with pytest.raises(HelipError, match=sentence):
+        create(parse(str(folder)))
+
+
+def test_a_checkpoint_that_is_cut_is_said_to_be(tmp_path):
+    torch.save({"state_dict": model().state_dict()}, tmp_path / "own.pt")
+    (tmp_path / "own.pt").write_bytes((tmp_path / "own.pt").read_bytes()[:5000])
+    with pytest.raises(HelipError, match=r"own\.pt: is (cut short, )?no whole PyTorch checkpoint"):
+        read(tmp_path / "own.pt")
+
+
+def test_weights_that_are_no_numbers_are_refused(tmp_path):
+    state = model().state_dict()
+    state["text_projection"][0, 0] = float("nan")
+    folder = folder_of(tmp_path / "start", state)
+    with pytest.raises(HelipError, match="start: text_projection holds NaN or infinity; its training diverged"):
+        create(parse(str(folder)))
+    refined = folder_of(tmp_path / "refined", model().state_dict())
+    with pytest.raises(HelipError, match="text_projection holds NaN or infinity in the start or in the refined model"):
+        write(str(folder), refined, 0.5, tmp_path / "mixed")
+    assert not (tmp_path / "mixed").exists()

@@ -39,9 +39,10 @@ def own(tmp_path_factory):
 
 
 def refine(own, out, *more: str) -> int:
-    given = ["--corpus", str(own / "corpus"), "--model", str(own / "model"), "--out", str(out)]
-    usual = ["--steps", "3", "--batch-size", "8", "--learning-rate", "1e-3", "--device", "cpu"]
-    return main(["train", *given, *usual, *more])
+    """`more` stands in place of what is usual."""
+    usual = {"--corpus": str(own / "corpus"), "--model": str(own / "model"), "--out": str(out)}
+    usual |= {"--steps": "3", "--batch-size": "8", "--learning-rate": "1e-3", "--device": "cpu"}
+    return main(["train", *(word for option, value in usual.items() if option not in more for word in (option, value)), *more])
 
 
 def test_refine_makes_a_model_and_says_what_it_will_do(own, tmp_path, capsys):

@@ -1,0 +1,204 @@
+"""Data as hurried people and bad luck make them: what is lost is counted or refused by name, and nothing is read twice."""
+
+import gzip
+import json
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from archives import indexed, noisy, pairs, tar_of
+
+from helip.config import FolderCorpus, TableCorpus
+from helip.data.build import build_corpus
+from helip.data.detection import detect
+from helip.data.folders import grouped
+from helip.errors import HelipError
+
+
+@pytest.fixture
+def images(tmp_path):
+    """Four images in tmp_path/images."""
+    (tmp_path / "images").mkdir()
+    for i in range(4):
+        (tmp_path / "images" / f"{i}.jpg").write_bytes(noisy(seed=i))
+    return [f"images/{i}.jpg" for i in range(4)]
+
+
+def table(tmp_path, name, content, **given):
+    path = tmp_path / name
+    path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    return build_corpus(TableCorpus(path=str(path), max_quarantined=1.0, **given), tmp_path / "corpus")
+
+
+# ---------------------------------------------------------------- archives
+
+
+def test_joined_archives_are_read_to_their_end(tmp_path):
+    one, two = (tar_of(tmp_path / f"{n}.tar", pairs(2, start=2 * n)) for n in range(2))
+    joined = tmp_path / "joined.tar"
+    joined.write_bytes(one.read_bytes() + two.read_bytes())
+    corpus = build_corpus(detect(str(joined)), tmp_path / "corpus")
+    assert [corpus.captions(i) for i in range(len(corpus))] == [[f"caption {i}"] for i in range(4)]
+    assert [corpus.image_bytes(i) for i in range(4)] == [noisy(seed=i) for i in range(4)]
+
+
+def test_garbage_behind_the_end_mark_is_no_archive(tmp_path):
+    path = tar_of(tmp_path / "0.tar", pairs(2))
+    path.write_bytes(path.read_bytes() + b"left by some writer" * 100)
+    assert len(build_corpus(detect(str(path)), tmp_path / "corpus")) == 2
+
+
+def test_a_compressed_archive_is_named_with_its_tool(tmp_path):
+    data = gzip.compress(tar_of(tmp_path / "in" / "0.tar", pairs(2)).read_bytes())
+    (tmp_path / "0.tar").write_bytes(data)
+    with pytest.raises(HelipError, match=r"0\.tar: is compressed by gzip, .*unpack it by gzip -d"):
+        build_corpus(detect(str(tmp_path / "0.tar")), tmp_path / "corpus")
+    (tmp_path / "in" / "1.tar.gz").write_bytes(data)
+    for path in (tmp_path / "in", tmp_path / "in" / "1.tar.gz"):  # beside a shard too: it would be left out
+        with pytest.raises(HelipError, match=r"1\.tar\.gz.*unpack it"):
+            detect(str(path))
+
+
+def test_a_link_to_nothing_is_not_there(tmp_path):
+    tar_of(tmp_path / "0.tar", pairs(1))
+    (tmp_path / "1.tar").symlink_to(tmp_path / "gone.tar")
+    for path in (tmp_path / "1.tar", tmp_path / "*.tar"):
+        with pytest.raises(HelipError, match=r"1\.tar: is not there"):
+            detect(str(path))
+
+
+# ---------------------------------------------------------------- folders
+
+
+def test_a_folder_is_read_once_whatever_links_lead_to_it(tmp_path):
+    place = tmp_path / "photos"
+    (place / "a").mkdir(parents=True)
+    (place / "a" / "1.jpg").write_bytes(noisy())
+    (place / "a" / "1.txt").write_text("one")
+    (place / "a" / "again").symlink_to(place)
+    (place / "b").symlink_to(place / "a")
+    assert [name for name, _ in grouped(place)] == ["a/1"]
+
+
+def test_files_that_differ_in_case_alone_are_ambiguous(tmp_path):
+    place = tmp_path / "photos"
+    place.mkdir()
+    for name in ("1.jpg", "1.JPG", "2.jpg", "3.jpg"):
+        (place / name).write_bytes(noisy(seed=ord(name[0])))
+    for name in ("1.txt", "2.txt", "2.TXT", "3.txt"):
+        (place / name).write_text(name)
+    corpus = build_corpus(FolderCorpus(path=str(place), max_quarantined=1.0), tmp_path / "corpus")
+    assert [corpus.captions(i) for i in range(len(corpus))] == [["3.txt"]]
+    assert corpus.manifest["quarantined"] == {"ambiguous sample": 2}
+
+
+def test_a_folder_that_cannot_be_read_is_named(tmp_path, monkeypatch):
+    def forbidden(place):
+        raise PermissionError(13, "Permission denied", str(place))
+
+    monkeypatch.setattr("os.scandir", forbidden)
+    with pytest.raises(HelipError, match="photos: cannot be read"):
+        list(grouped(tmp_path / "photos"))
+
+
+# ---------------------------------------------------------------- text tables
+
+
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        ("image,caption,caption\nimages/0.jpg,a,b\n", "has 2 columns 'caption'"),
+        ("image,caption\nhttp://x/y.jpg,a\n", r"t\.csv: line 2: 'http://x/y\.jpg' is an address"),
+    ],
+)
+def test_a_table_that_could_be_read_two_ways_is_refused(tmp_path, images, content, sentence):
+    with pytest.raises(HelipError, match=sentence):
+        table(tmp_path, "t.csv", content)
+
+
+def test_empty_lines_before_the_header_are_no_header(tmp_path, images):
+    assert table(tmp_path, "t.csv", "\n \nimage,caption\nimages/0.jpg,a\n").captions(0) == ["a"]
+
+
+def test_a_name_too_long_for_a_file_costs_its_row(tmp_path, images):
+    corpus = table(tmp_path, "t.csv", f"image,caption\n{'x' * 300}.jpg,a\nimages/0.jpg,b\n")
+    assert corpus.captions(0) == ["b"]
+    assert corpus.manifest["quarantined"] == {"image file cannot be read": 1}
+
+
+@pytest.mark.parametrize("separator", ["\\t", "tab", "\t"])
+def test_a_tab_is_written_as_shells_can(tmp_path, images, separator):
+    assert table(tmp_path, "t.csv", "image\tcaption\nimages/0.jpg\ta, b\n", separator=separator).captions(0) == ["a, b"]
+
+
+@pytest.mark.parametrize("encoding", ["hex", "rot13", "nonesuch"])
+def test_a_codec_that_is_no_encoding_is_refused(tmp_path, images, encoding):
+    with pytest.raises(HelipError, match=f"'{encoding}' is no encoding"):
+        table(tmp_path, "t.csv", "image,caption\nimages/0.jpg,a\n", encoding=encoding)
+
+
+def test_a_root_that_is_not_there_is_named(tmp_path, images):
+    with pytest.raises(HelipError, match=r"nowhere: is no folder.*--image-root"):
+        table(tmp_path, "t.csv", "image,caption\nimages/0.jpg,a\n", image_root=str(tmp_path / "nowhere"))
+
+
+# ---------------------------------------------------------------- JSON and parquet
+
+
+RECORD = '{"image": "images/0.jpg", "caption": "a"}'
+COCO = {"images": [{"id": 1, "file_name": "images/0.jpg"}], "annotations": [{"image_id": 1, "caption": "a"}]}
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "given"),
+    [
+        ("t.jsonl", RECORD, {"separator": ","}),
+        ("t.json", f"[{RECORD}]", {"encoding": "latin-1"}),
+        ("t.json", f"[{RECORD}]", {"quoted": False}),
+        ("t.json", '{"images/0.jpg": "a"}', {"image_column": "image"}),
+        ("t.json", json.dumps(COCO), {"caption_column": "caption"}),
+    ],
+)
+def test_an_option_that_a_table_has_no_use_for_is_refused(tmp_path, images, name, content, given):
+    with pytest.raises(HelipError, match=f"no use for {next(iter(given))}; leave it out"):
+        table(tmp_path, name, content, **given)
+    assert table(tmp_path, name, content).captions(0) == ["a"]
+
+
+@pytest.mark.parametrize("name", ["t.json", "t.jsonl"])
+def test_json_within_json_without_end_is_refused(tmp_path, name):
+    with pytest.raises(HelipError, match="too deep within each other"):
+        table(tmp_path, name, "[" * 100_000)
+
+
+def test_half_a_character_costs_its_row(tmp_path, images):
+    rows = [RECORD, '{"image": "images/1.jpg", "caption": "cut \\ud83d"}', '{"image": "images/\\ud83d.jpg", "caption": "b"}']
+    corpus = table(tmp_path, "t.jsonl", "\n".join(rows))
+    assert [corpus.captions(i) for i in range(len(corpus))] == [["a"]]
+    assert corpus.manifest["quarantined"] == {"caption is not UTF-8": 1, "image file cannot be read": 1}
+
+
+def test_a_bad_record_in_a_shard_costs_its_sample(tmp_path):
+    texts = [b'{"meta": {"caption": "a"}}', b"[" * 100_000, b'{"meta": {"caption": "cut \\ud83d"}}', b'{"meta": {"text": "d"}}']
+    files = [file for i, text in enumerate(texts) for file in ((f"{i}.jpg", noisy(seed=i)), (f"{i}.json", text))]
+    corpus = indexed(tmp_path, files, captions="json.meta.caption")
+    assert [corpus.captions(i) for i in range(len(corpus))] == [["a"]]
+    assert corpus.manifest["quarantined"] == {"caption is not UTF-8": 1, "no caption": 2}
+    assert "its .json has no 'meta.caption'; it has 'text'" in (corpus.folder / "quarantine.csv").read_text()
+
+
+def test_an_image_without_caption_in_a_mapping_is_left_out(tmp_path, images):
+    corpus = table(tmp_path, "t.json", json.dumps({images[0]: "a", images[1]: None}))
+    assert (corpus.captions(0), corpus.manifest["quarantined"]) == (["a"], {"no caption": 1})
+
+
+def test_an_id_that_two_of_cocos_images_have_is_named(tmp_path, images):
+    twice = COCO | {"images": [{"id": 1, "file_name": name} for name in images]}
+    with pytest.raises(HelipError, match="images, entry 1: there is an image 1 before"):
+        table(tmp_path, "t.json", json.dumps(twice))
+
+
+def test_captions_that_spark_wrote_as_bytes_are_texts(tmp_path, images):
+    pq.write_table(pa.table({"image": images, "caption": [b"a", "\u00e9".encode(), b"c", None]}), tmp_path / "t.parquet")
+    corpus = build_corpus(TableCorpus(path=str(tmp_path / "t.parquet"), max_quarantined=1.0), tmp_path / "corpus")
+    assert [corpus.captions(i) for i in range(len(corpus))] == [["a"], ["\u00e9"], ["c"]]

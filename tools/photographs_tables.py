@@ -53,7 +53,11 @@ def unfrozen() -> str:
     """Returns the contrasts with the last block of both trunks trained, beside those of heads alone."""
     rows = contrasts()
     lines = [f"| Points over plain continued training | {' | '.join(ALL)} |", "| --- |" + " --- |" * len(ALL)]
-    for label, arm in (("HELIP", "helip"), ("selection by ridge (helip_plus 2)", "ridge"), ("true removal, the positive control", "true_removal")):
+    for label, arm in (
+        ("HELIP", "helip"),
+        ("selection by ridge (helip_plus 2)", "ridge"),
+        ("true removal, the positive control", "true_removal"),
+    ):
         for of, kind in (("last blocks trained, four starts", "unfrozen"), ("heads alone, 24 starts", "foreign15")):
             cells = [_points(rows[f"{kind}_{arm}", name], "effect", "ci") for name in ALL.values()]
             lines.append(f"| {label}; {of} | {' | '.join(cells)} |")

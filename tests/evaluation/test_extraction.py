@@ -49,7 +49,7 @@ def test_features_are_those_of_the_model_in_the_order_of_the_set(model, tmp_path
     torch.testing.assert_close(features.images, torch.stack(alone), atol=1e-5, rtol=1e-4)
 
 
-def test_texts_without_their_padding_have_the_features_of_the_whole_context(model, monkeypatch):
+def test_texts_without_padding_have_the_same_features(model, monkeypatch):
     texts, seen = ["a cat", "", "a photograph of a very long street with " + "houses " * 60], []
     whole = model.encode_tokens(model.tokenize(texts))
     encode = model.network.encode_text

@@ -265,7 +265,7 @@ def test_training_learns_and_the_same_seed_repeats_it(home, tmp_path):
     assert losses(frozen_job(home, tmp_path, settings | {"accumulate": 2})) != once  # dropout is drawn by micro-batch
 
 
-def test_a_feature_that_hardly_varies_in_the_corpus_outweighs_none(home):
+def test_a_feature_that_hardly_varies_outweighs_none(home):
     cached = frozen.encode_corpus(DECLARED, opened_trunks(home), CORPUS, home / "cache")
     views_VND = np.array(cached.images)
     views_VND[:, :, 3] = 0.25

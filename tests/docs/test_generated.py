@@ -168,15 +168,25 @@ def test_a_row_that_is_not_there_is_one_sentence(tmp_path):
 
 
 def test_what_the_page_says_of_questions_is_what_was_measured():
-    """The sentences under 'What came out' of questions.md, which state no numbers."""
+    """The sentences under 'What came out' of questions.md."""
     metrics = list(questions_tables.METRICS.values())
     rows = {(r["contrast"], metrics.index(r["metric"])): r for r in questions_tables.rows_of(questions_tables.CONTRASTS)}
-    measured = {key: [float(row[name]) for name in ("ci_low", "ci_high", "p_holm")] for key, row in rows.items() if row["ci_low"]}
-    above = {key for key, (low, _, _) in measured.items() if low > 0}
-    both = {(name, metric) for name in ("true_removal", "ridge") for metric in (0, 1)}
-    assert above == both | {("helip", 0), ("hard_pairs_alone", 1)}
-    assert all(high > 0 and p_holm > 0.05 for _, high, p_holm in measured.values())
-    assert {row["n_seeds"] for row in rows.values()} == {"2", ""}
+    measured = {key: [float(row[name]) for name in ("ci_low", "ci_high", "p_holm")] for key, row in rows.items()}
+    effect = {key: float(row["effect"]) for key, row in rows.items()}
+    sign = {key: 1 if low > 0 else -1 if high < 0 else 0 for key, (low, high, _) in measured.items()}
+    assert len(measured) == 94 and all(p_holm > 0.05 for *_, p_holm in measured.values())
+    assert {row["n_seeds"] for row in rows.values()} == {"2"}
+    seen = {key for key in sign if key[0] in ("true_removal", "ridge", "helip", "hard_pairs_alone") and sign[key]}
+    assert seen == {(name, metric) for name in ("true_removal", "ridge") for metric in (0, 1)} | {("helip", 0), ("hard_pairs_alone", 1)}
+    undecided = ("encoders_over_", "all_over_pool_", "hard_pairs_on_", "interaction_", "scale_helip", "scale_ridge")
+    assert not any(sign[key] for key in sign if key[0].startswith(undecided))
+    by_detection = ("mined_by_simclr", "mined_by_layer1", "helip", "mined_by_clip")  # the worst detector first
+    assert sorted(by_detection, key=lambda name: effect[name, 0]) == list(by_detection)
+    assert sign["scale_true_removal", 0] == sign["scale_true_removal", 1] == 1
+    for metric in (0, 1):
+        assert all(0.33 < effect[f"last_{arm}", metric] / effect[arm, metric] < 0.52 for arm in ("true_removal", "ridge"))
+        assert abs(effect["lora_true_removal", metric]) < 0.1 * effect["true_removal", metric]
+        assert sign["all_over_lora", metric] == -1
     half = [
         float(r["effect"]) / 2
         for m in metrics
@@ -192,6 +202,12 @@ def test_what_the_page_says_of_questions_is_what_was_measured():
         ("moments_on_ridge", 1),
     }
     judged = {(row["method"], row["column"]): row for row in questions_tables.rows_of(questions_tables.JUDGED)}
+    miners = (questions_tables.POOLED[0], "the start's own towers", "EfficientNet-Lite0 and MiniLM's first layer", "SimCLR and MiniLM")
+    assert [round(float(judged[name, "auc"]["value"])) for name in miners] == [81, 82, 70, 57]
+    eighth, every = f"{questions_tables.POOLED[1]} of an eighth", questions_tables.POOLED[0]
+    assert round(float(judged[eighth, "recalled"]["value"])) == 12  # so 88 % are lost
+    assert round(float(judged[every, "auc"]["value"]) - float(judged[eighth, "auc"]["value"])) == 3
+    assert 4 < float(judged[every, "megabytes"]["value"]) / float(judged[eighth, "megabytes"]["value"]) < 5
     mined, random = (judged[name, "likely_matches"] for name in (questions_tables.POOLED[0], "random pairs"))
     assert float(judged["the start's own towers", "likely_matches"]["ci_low"]) > float(mined["ci_high"])
     assert 8 < float(mined["ci_low"]) < float(mined["ci_high"]) < 12 and float(random["ci_high"]) < 1

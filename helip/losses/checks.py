@@ -1,7 +1,6 @@
 """What a loss refuses: features that are not unit norm, and positions that are none in the batch."""
 
-from numbers import Real
-
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -32,7 +31,7 @@ def check_scale(logit_scale: Tensor | float) -> None:
     """Raises HelipError for a logit scale that is not one number above 0. That of a tensor is not asked for, which would stall a GPU."""
     if isinstance(logit_scale, Tensor) and logit_scale.numel() == 1:
         return
-    if isinstance(logit_scale, bool) or not isinstance(logit_scale, Real) or not 0 < logit_scale < float("inf"):
+    if isinstance(logit_scale, bool) or not isinstance(logit_scale, int | float | np.floating) or not 0 < logit_scale < float("inf"):
         shape = f"a tensor {list(logit_scale.shape)}" if isinstance(logit_scale, Tensor) else repr(logit_scale)
         raise HelipError(f"logit_scale: expected one number above 0, got {shape}; give model.logit_scale.exp()")
 

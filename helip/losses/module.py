@@ -1,8 +1,8 @@
 """HELIP's loss (eq. 7 of arXiv 2305.05208) with the call signature of open_clip's ClipLoss, for a training loop of one's own."""
 
-from numbers import Real
 from typing import Any, Literal
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.distributed.nn.functional import all_gather
@@ -30,7 +30,7 @@ class HelipLoss(nn.Module):
         world_size: int = 1,
     ):
         super().__init__()
-        if not isinstance(gamma, Real) or not 0 <= gamma < float("inf"):
+        if not isinstance(gamma, int | float | np.floating) or not 0 <= gamma < float("inf"):
             raise HelipError(f"gamma = {gamma!r}: expected a weight of at least 0")
         if margin_on not in ("cosines", "logits"):
             raise HelipError(f"margin_on = {margin_on!r}: expected cosines or logits")

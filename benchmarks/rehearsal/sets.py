@@ -14,6 +14,7 @@ import torch
 
 from helip.data.tars import write
 from helip.download.packing import benchmark_words
+from helip.download.packing.cub import TEMPLATES
 
 Photograph = tuple[bytes, str]  # JPEG, caption
 COUNT = 120  # items of a split, more where a layout needs one of each class
@@ -24,6 +25,8 @@ CLASSES = {"food101": 101, "cars": 196, "fgvc_aircraft": 100, "cub": 200, "sun39
 
 def words(name: str, what: str) -> list[str]:
     """Returns what CLIP benchmark ships for a set; made-up class names, or the usual templates, where it ships none."""
+    if (name, what) == ("cub", "zeroshot_classification_templates"):
+        return TEMPLATES
     try:
         return benchmark_words(name, what)
     except KeyError:

@@ -16,10 +16,12 @@ from helip.planning import artefacts, measured, plan_text, summary
 from helip.planning.jobs import cost_of
 from helip.rehearsal import Kind, Rehearsal, kinds, rehearse
 from helip.rehearsal.fit import SIMILARITIES, predict
+from helip.rehearsal.jobs import train
 from helip.rehearsal.jobs.train import saved_tensors
 from helip.rehearsal.measured import Measured, Point, at
 from helip.rehearsal.report import costs, markdown, write
 from helip.rehearsal.scale import Scale
+from helip.stages import Train
 from helip.study import Study
 
 HERE = {"machine": "a machine", "date": "2026-01-02", "commit": "abc"}  # of costs
@@ -72,6 +74,21 @@ def test_two_kinds_of_a_study_run_for_real(experiments, tmp_path):
     priced = {cost_of(one).origin.partition(":")[0] for one in artefacts(study, ["table6"]) if one.name == "train"}
     assert priced == {"measured"}
     assert not [path for path in (study.root / "rehearsal").iterdir() if path.is_dir()]
+
+
+def test_each_arm_with_pairs_is_rehearsed_with_some(experiments, tmp_path, monkeypatch):
+    study, scale = Study("smoke"), Scale("cpu", batch=8, samples=24)
+    monkeypatch.setattr(train, "Corpus", SimpleNamespace(open=lambda folder: None))
+    monkeypatch.setattr(train, "Few", lambda corpus, size: range(size))
+    monkeypatch.setattr(train, "loading", SimpleNamespace(new=lambda *_: None))
+    monkeypatch.setattr(train, "TrainJob", lambda **parts: SimpleNamespace(**parts))
+    rows = {}
+    for arm in ("control", "cleaned", "helip"):
+        one = Train(study, f"cc3m_clip_{arm}", "0")
+        job = SimpleNamespace(kind=SimpleNamespace(one=one, name=arm), scale=scale, size=8, device="cpu", sample=tmp_path, folder=tmp_path)
+        made = train._job(job, SimpleNamespace(leads=True, barrier=lambda: None), Point(8))
+        rows[arm] = made.pairs and len(made.pairs)
+    assert rows == {"control": None, "cleaned": 32, "helip": 32}  # four batches
 
 
 @functools.cache
@@ -136,7 +153,7 @@ def test_an_earlier_sitting_is_not_run_again(experiments, tmp_path):
     assert "a machine (2026-01-02, commit abc) in 0 minutes and, 3 of the kinds, in an earlier sitting" in markdown(again)
     known = rehearse(study, scale, ["table6"], [every[1].stage], 0, page.with_suffix(".json"), str)
     assert every[1].title not in [kind.title for kind, _ in known.results]  # what is asked for by --only is run again
-    page.with_suffix(".json").write_text("{}")
+    page.with_suffix(".json").write_text('{"kinds": [{}]}')
     with pytest.raises(HelipError, match="is not the JSON that a rehearsal"):
         rehearse(study, scale, ["table6"], earlier=page.with_suffix(".json"))
 

@@ -90,8 +90,7 @@ def _job(job: Job, world: DistributedContext, point: Point) -> TrainJob:
     assert isinstance(declared, Model), "heads on frozen trunks are no kind of a rehearsal"
     corpus = Few(Corpus.open(job.sample), max(job.scale.samples, 4 * job.size))
     recipe = _recipe(job, run.recipe, point)
-    needs_pairs = isinstance(recipe, Refinement) and recipe.arm == "helip"
-    pairs = random_pairs(len(corpus), MiningSpec(method="random", k=min(HARD, len(corpus) - 1))) if needs_pairs else None
+    pairs = random_pairs(len(corpus), MiningSpec(method="random", k=min(HARD, len(corpus) - 1))) if run.pairs else None
     tokenizer = job.folder / "tokenizer"
     made = loading.new(declared, corpus, tokenizer, 0) if world.leads else None  # type: ignore[arg-type]
     world.barrier()

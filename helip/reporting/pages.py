@@ -15,7 +15,7 @@ from markupsafe import Markup
 
 from helip.config import AccuracyBySize, MiningQuality
 from helip.errors import HelipError
-from helip.io import atomic_file, atomic_folder
+from helip.io import atomic_file
 from helip.reporting.claim_rows import ClaimRow, ClaimsContent, claims_content
 from helip.reporting.contrasts import ContrastRow, ContrastsContent, contrasts_content
 from helip.reporting.csv_files import write_csv
@@ -30,6 +30,7 @@ from helip.stages.figure import figures_of, measurable_pairs
 from helip.stages.table import tables_of
 from helip.study import Study
 
+TITLE = "# HELIP, reproduced: "  # how the page begins that report.md.j2 prints
 _LATEX = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"} | {c: f"\\{c}" for c in "&%$#_{}"}
 
 
@@ -200,13 +201,17 @@ def write_report(study: Study, shown: Contents | None = None) -> Path:
 
 
 def write_pages(study: Study, folder: Path, shown: Contents | None = None) -> Path:
-    """Builds a folder for a repository: README.md with the report in it, and the figures beside it."""
-    if folder.exists() and not (folder / "README.md").exists() and any(folder.iterdir()):
-        raise HelipError(f"{folder}: holds other files than a report's, and would be replaced; name another folder")
+    """Builds a folder for a repository: README.md with the report in it, and the figures beside it. Other files there are left alone.
+
+    Raises HelipError where the folder's README.md is of something else.
+    """
+    page = folder / "README.md"
+    if page.exists() and not page.read_text(encoding="utf-8", errors="replace").startswith(TITLE):
+        raise HelipError(f"{page}: is no page of a report, and would be replaced; name another folder")
     shown = shown or everything(study)
-    page = _print("report.md.j2", part="report", document=document(study, shown))
-    with atomic_folder(folder) as temporary:
-        (temporary / "README.md").write_text(page, encoding="utf-8")
-        for figure in shown.figures:
-            shutil.copyfile(figure.path, temporary / figure.path.name)
-    return folder / "README.md"
+    text = _print("report.md.j2", part="report", document=document(study, shown))
+    for figure in shown.figures:
+        with atomic_file(folder / figure.path.name) as temporary:
+            shutil.copyfile(figure.path, temporary)
+    _write(page, text)
+    return page

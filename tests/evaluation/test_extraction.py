@@ -137,8 +137,14 @@ def test_a_model_with_nan_weights_is_refused(classification, tmp_path):
     tensors = load_file(weights)
     tensors["visual.proj"][:] = float("nan")
     save_file(tensors, weights)
+    with pytest.raises(HelipError, match="visual.proj holds NaN or infinity; its training diverged"):
+        load(str(tmp_path / "model"), "cpu")
+
+
+def test_features_that_are_not_finite_are_never_kept(classification, model, tmp_path, monkeypatch):
+    monkeypatch.setattr(type(model), "encode_images", lambda self, batch: torch.full((len(batch), 4), float("inf")))
     with pytest.raises(HelipError, match="features of images of 'colours' hold NaN or infinity"):
-        Extractor(load(str(tmp_path / "model"), "cpu"), tmp_path / "cache").images(of_folder(classification), "test")
+        Extractor(model, tmp_path / "cache").images(of_folder(classification), "test")
     assert not list((tmp_path / "cache").glob("*/*.npz"))
 
 

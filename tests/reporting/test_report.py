@@ -166,11 +166,14 @@ def test_a_figure_is_declared_and_not_coded(reported, tmp_path):
         reported.report = report
 
 
-def test_a_folder_of_other_things_is_not_replaced(reported, tmp_path):
+def test_pages_leave_alone_what_else_is_in_the_folder(reported, shown, tmp_path):
     (tmp_path / "notes.txt").write_text("mine")
-    with pytest.raises(HelipError, match="holds other files than a report's"):
-        write_pages(reported, tmp_path)
+    assert write_pages(reported, tmp_path, shown) == tmp_path / "README.md"
     assert (tmp_path / "notes.txt").read_text() == "mine"
+    (tmp_path / "README.md").write_text("# My project\n")
+    with pytest.raises(HelipError, match=r"README\.md: is no page of a report"):
+        write_pages(reported, tmp_path, shown)
+    assert (tmp_path / "README.md").read_text() == "# My project\n"
 
 
 def test_every_table_in_latex_has_whole_rows(reported):

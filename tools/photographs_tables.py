@@ -4,7 +4,7 @@ import csv
 from pathlib import Path
 
 FOLDER = Path(__file__).parents[1] / "docs" / "results" / "photographs"
-CONTRASTS, FOREIGN = FOLDER / "contrasts.csv", FOLDER / "table12.csv"
+CONTRASTS = FOLDER / "contrasts.csv"
 KINDS = {
     "foreign15": "15 % foreign",
     "near15": "15 %, half near",
@@ -20,6 +20,8 @@ ARMS = (
     ("ridge, over HELIP", "ridge_over_helip"),
     ("hard pairs on top of ridge, over ridge", "hard_pairs_on_ridge"),
 )
+OF_KIND = {"foreign15": "table12", "near15": "table13", "foreign30": "table14", "near30": "table15"}
+EVERYWHERE = ("cleaned by the paper's rule", "s-CLIPLoss", "CLIP score")  # arms of every kind, beside those of the contrasts
 PRIMARY = {"text to image R@1": "flickr30k.retrieval.image_recall_at_1", "CIFAR-10": "cifar10.zeroshot.acc1"}
 ALL = PRIMARY | {"image to text R@1": "flickr30k.retrieval.text_recall_at_1"}
 COLUMNS = {"text to image R@1": "t2i_r1", "image to text R@1": "i2t_r1", "CIFAR-10": "cifar10"}  # of the tables
@@ -40,13 +42,31 @@ def photographs() -> str:
 
 def foreign_arms() -> str:
     """Returns the arms that no contrast asks about, run where 15 % of the captions are foreign: means over its three draws."""
-    with open(FOREIGN, newline="") as file:
-        rows = {(row["method"], row["column"]): row for row in csv.DictReader(file) if row["corpora"] == "3" and row["arm"] != "contrast"}
+    rows = arms("foreign15")
     methods = [method for method in dict.fromkeys(method for method, _ in rows) if method not in (*ASKED, "control")]
     lines = [f"| Points over plain continued training | {' | '.join(COLUMNS)} |", "| --- |" + " --- |" * len(COLUMNS)]
     for method in methods:
         lines.append(f"| {method} | {' | '.join(_points(rows[method, key], 'delta', 'delta_ci') for key in COLUMNS.values())} |")
     return "\n".join(lines)
+
+
+def everywhere() -> str:
+    """Returns the arms of every kind of swaps that no contrast asks about, of the kinds whose table is here: means over three draws."""
+    of_kind = {kind: arms(kind) for kind, table in OF_KIND.items() if (FOLDER / f"{table}.csv").is_file()}
+    lines = [f"| Captions swapped | {' | '.join(KINDS[kind] for kind in of_kind)} |", "| --- |" + " --- |" * len(of_kind)]
+    for metric in PRIMARY:
+        lines.append(f"| **{metric}**, points over plain continued training |" + " |" * len(of_kind))
+        for method in EVERYWHERE:
+            cells = [_points(rows[method, COLUMNS[metric]], "delta", "delta_ci") for rows in of_kind.values()]
+            lines.append(f"| {method} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def arms(kind: str) -> dict[tuple[str, str], dict[str, str]]:
+    """Returns the rows of a kind's table that are means over its three draws, by method and column."""
+    with open(FOLDER / f"{OF_KIND[kind]}.csv", newline="") as file:
+        rows = [row for row in csv.DictReader(file) if row["corpora"] == "3" and row["arm"] != "contrast"]
+    return {(row["method"], row["column"]): row for row in rows}
 
 
 def unfrozen() -> str:
@@ -67,6 +87,7 @@ def unfrozen() -> str:
 TABLES = {
     "photographs": photographs,
     "photographs_foreign15": foreign_arms,
+    "photographs_everywhere": everywhere,
     "photographs_unfrozen": unfrozen,
 }
 

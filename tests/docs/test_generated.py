@@ -95,9 +95,8 @@ def test_what_pages_say_of_photographs_is_what_was_measured():
 
 def test_the_page_says_of_the_other_arms_what_was_measured():
     """The sentences under "The other arms" of results/photographs.md."""
-    with open(photographs_tables.FOREIGN, newline="") as file:
-        pooled = [row for row in csv.DictReader(file) if row["corpora"] == "3" and row["arm"] != "contrast"]
-    rows = {(row["method"], row["column"]): [float(row[f"delta{end}"]) for end in ("", "_ci_low", "_ci_high")] for row in pooled}
+    pooled = photographs_tables.arms("foreign15")
+    rows = {key: [float(row[f"delta{end}"]) for end in ("", "_ci_low", "_ci_high")] for key, row in pooled.items()}
     t2i, i2t, cifar10 = photographs_tables.COLUMNS.values()
     gain = {key: effect for key, (effect, _, _) in rows.items() if key[0] != "control"}
     truth, soft, mixed = "bound: true removal of the swapped", "ridge, drawn in proportion", "ridge + CLIP score, 25 % dropped"
@@ -112,6 +111,18 @@ def test_the_page_says_of_the_other_arms_what_was_measured():
     assert all(abs(gain["HELIP, gamma 0", c] - gain["HELIP", c]) < 0.06 for c in (t2i, i2t, cifar10))
     assert all(0 < gain["HELIP, margin on scaled logits", c] - gain["HELIP", c] < 0.25 for c in (t2i, i2t, cifar10))
     assert all(rows["HN-NCE", column][2] < 0 for column in (i2t, cifar10))
+
+
+def test_three_arms_at_other_swaps_are_told_as_measured():
+    for kind in ("foreign15", "near15", "foreign30"):
+        rows = photographs_tables.arms(kind)
+        for column in (photographs_tables.COLUMNS[metric] for metric in photographs_tables.PRIMARY):
+            gain = {method: float(row["delta"]) for (method, of), row in rows.items() if of == column and row["delta"]}
+            for method in photographs_tables.EVERYWHERE:
+                assert float(rows[method, column]["delta_ci_low"]) > 0
+                assert gain[method] < min(gain["neighbour agreement"], gain["helip_plus 2: ridge"])
+            above_helip = gain["cleaned by the paper's rule"] > gain["HELIP"]
+            assert above_helip == ((kind, column) == ("foreign30", "cifar10"))
 
 
 def test_the_page_says_of_the_last_blocks_what_was_measured():

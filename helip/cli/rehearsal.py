@@ -54,7 +54,8 @@ class Rehearse(Command):
         scale = Scale(device, self.batch, self.samples, self.items, processes=processes, limit_s=self.limit_s, gpu_gb=self.gpu_gb)
         page = self.out or loaded.root / "rehearsal.html"
 
-        def write_so_far(so_far: Rehearsal) -> list[Path]:  # after each kind: one that is killed goes on by --earlier
+        def write_so_far(so_far: Rehearsal) -> list[Path]:
+            """Writes the page after each kind, so that a rehearsal which is killed goes on by --earlier."""
             return write(so_far, page, self.costs)
 
         within_s = self.within and 60 * self.within

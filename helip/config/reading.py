@@ -36,6 +36,7 @@ class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[mi
     """YAML that refuses a key given twice instead of keeping the last."""
 
     def construct_mapping(self, node: Any, deep: bool = False) -> Any:
+        """Returns the mapping of a node. Raises yaml's ConstructorError for a key given twice."""
         keys = [self.construct_object(k, deep=True) for k, _ in node.value if k.tag != "tag:yaml.org,2002:merge"]
         for key in keys:
             if keys.count(key) > 1:

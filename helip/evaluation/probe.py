@@ -32,11 +32,11 @@ def probe(extractor: Extractor, data: EvaluationSet) -> Result:
     held = extractor.images(data, data.validation_split) if data.validation_split else None
     for part in filter(None, (train, test, held)):
         check_labels(part.labels, classes, data)
-    x, y = train.images.numpy().astype(np.float64), train.labels.numpy()
+    x, y = train.images.numpy(), train.labels.numpy()
     if held is None:
         strength, validated = choose_strength(x, y)
     else:
-        validation = held.images.numpy().astype(np.float64), held.labels.numpy()
+        validation = held.images.numpy(), held.labels.numpy()
         strength, validated = best_strength((x, y), validation)
         x, y = np.concatenate([x, validation[0]]), np.concatenate([y, validation[1]])
     predicted_N = torch.from_numpy(fit(x, y, strength).predict(test.images.numpy()))
@@ -66,7 +66,7 @@ def fit(x_ND: np.ndarray, y_N: np.ndarray, strength: float, near=None):
     model = near or LogisticRegression(max_iter=ITERATIONS, warm_start=True)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # 1,000 iterations are the paper's protocol, enough or not; so are few images a class
-        return model.set_params(C=1 / strength).fit(x_ND.astype(np.float64, copy=False), y_N)
+        return model.set_params(C=1 / strength).fit(x_ND.astype(np.float64), y_N)
 
 
 def choose_strength(x_ND: np.ndarray, y_N: np.ndarray) -> tuple[float, float]:

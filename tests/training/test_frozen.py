@@ -275,6 +275,9 @@ def test_a_feature_that_hardly_varies_outweighs_none(home):
     expected = np.maximum(usual, 0.1 * np.median(usual))
     np.testing.assert_allclose(head.std.numpy(), expected, rtol=1e-3)
     assert usual[3] == 0 and head.std[3] > 0  # and what it is divided by is a tenth of what the others are
+    views_VND[:, :, 1:] = 0.25
+    head = frozen.new(DECLARED, opened_trunks(home), dataclasses.replace(cached, images=views_VND), seed=0).model.image_head
+    assert torch.allclose(head.std[1:], 0.1 * head.std[0], rtol=1e-3)  # where most are constant, of the largest
 
 
 def test_the_export_gives_the_same_from_pixels_and_text(home, tmp_path, capsys, world):

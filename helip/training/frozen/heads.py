@@ -83,13 +83,13 @@ def _through(blocks: torch.nn.Module, rows_ND: np.ndarray) -> np.ndarray:
 
 def _moments(rows_ND: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The mean of each feature and its deviation, or LEAST of their median where that is more: else a feature that hardly varies in the
-    corpus would outweigh all others in the one image where it does.
+    corpus would outweigh all others in the one image where it does. Where most features are constant the largest stands for the median.
     """
     blocks = [slice(start, start + BLOCK) for start in range(0, len(rows_ND), BLOCK)]
     mean_D = sum(rows_ND[b].sum(0, dtype=np.float64) for b in blocks) / len(rows_ND)
     variance_D = sum(np.square(rows_ND[b] - mean_D).sum(0) for b in blocks) / len(rows_ND)
     std_D = np.sqrt(variance_D)
-    return mean_D, np.maximum(std_D, LEAST * np.median(std_D)) + 1e-6
+    return mean_D, np.maximum(std_D, LEAST * (np.median(std_D) or std_D.max())) + 1e-6
 
 
 class _TrunkRows:

@@ -20,7 +20,7 @@ ARMS = (
     ("ridge, over HELIP", "ridge_over_helip"),
     ("hard pairs on top of ridge, over ridge", "hard_pairs_on_ridge"),
 )
-OF_KIND = {"foreign15": "table12", "near15": "table13", "foreign30": "table14", "near30": "table15"}
+OF_KIND = {"foreign15": "table12", "near15": "table13", "foreign30": "table14", "near30": "table15", "clean": "table16"}
 EVERYWHERE = ("cleaned by the paper's rule", "s-CLIPLoss", "CLIP score")  # arms of every kind, beside those of the contrasts
 PRIMARY = {"text to image R@1": "flickr30k.retrieval.image_recall_at_1", "CIFAR-10": "cifar10.zeroshot.acc1"}
 ALL = PRIMARY | {"image to text R@1": "flickr30k.retrieval.text_recall_at_1"}
@@ -36,7 +36,7 @@ def photographs() -> str:
         lines.append(f"| **{metric}**, points over plain continued training |" + " |" * len(KINDS))
         for label, arm in ARMS:
             cells = [rows.get((f"{kind}_{arm}", name)) for kind in KINDS]
-            lines.append(f"| {label} | {' | '.join(_points(row, 'effect', 'ci') if row else 'not asked' for row in cells)} |")
+            lines.append(f"| {label} | {' | '.join(points(row, 'effect', 'ci') if row else 'not asked' for row in cells)} |")
     return "\n".join(lines)
 
 
@@ -46,26 +46,27 @@ def foreign_arms() -> str:
     methods = [method for method in dict.fromkeys(method for method, _ in rows) if method not in (*ASKED, "control")]
     lines = [f"| Points over plain continued training | {' | '.join(COLUMNS)} |", "| --- |" + " --- |" * len(COLUMNS)]
     for method in methods:
-        lines.append(f"| {method} | {' | '.join(_points(rows[method, key], 'delta', 'delta_ci') for key in COLUMNS.values())} |")
+        lines.append(f"| {method} | {' | '.join(points(rows[method, key], 'delta', 'delta_ci') for key in COLUMNS.values())} |")
     return "\n".join(lines)
 
 
 def everywhere() -> str:
-    """Returns the arms of every kind of swaps that no contrast asks about, of the kinds whose table is here: means over three draws."""
-    of_kind = {kind: arms(kind) for kind, table in OF_KIND.items() if (FOLDER / f"{table}.csv").is_file()}
+    """Returns the arms of every kind of swaps that no contrast asks about: means over three draws, or of the captions as they are."""
+    of_kind = {kind: arms(kind) for kind in KINDS}
     lines = [f"| Captions swapped | {' | '.join(KINDS[kind] for kind in of_kind)} |", "| --- |" + " --- |" * len(of_kind)]
     for metric in PRIMARY:
         lines.append(f"| **{metric}**, points over plain continued training |" + " |" * len(of_kind))
         for method in EVERYWHERE:
-            cells = [_points(rows[method, COLUMNS[metric]], "delta", "delta_ci") for rows in of_kind.values()]
+            cells = [points(rows[method, COLUMNS[metric]], "delta", "delta_ci") for rows in of_kind.values()]
             lines.append(f"| {method} | {' | '.join(cells)} |")
     return "\n".join(lines)
 
 
 def arms(kind: str) -> dict[tuple[str, str], dict[str, str]]:
-    """Returns the rows of a kind's table that are means over its three draws, by method and column."""
+    """Returns the rows of a kind's table that are means over its three draws, by method and column; none is drawn where none is swapped."""
+    draws = "1" if kind == "clean" else "3"
     with open(FOLDER / f"{OF_KIND[kind]}.csv", newline="") as file:
-        rows = [row for row in csv.DictReader(file) if row["corpora"] == "3" and row["arm"] != "contrast"]
+        rows = [row for row in csv.DictReader(file) if row["corpora"] == draws and row["arm"] != "contrast"]
     return {(row["method"], row["column"]): row for row in rows}
 
 
@@ -79,7 +80,7 @@ def unfrozen() -> str:
         ("true removal, the positive control", "true_removal"),
     ):
         for of, kind in (("last blocks trained, four starts", "unfrozen"), ("heads alone, 24 starts", "foreign15")):
-            cells = [_points(rows[f"{kind}_{arm}", name], "effect", "ci") for name in ALL.values()]
+            cells = [points(rows[f"{kind}_{arm}", name], "effect", "ci") for name in ALL.values()]
             lines.append(f"| {label}; {of} | {' | '.join(cells)} |")
     return "\n".join(lines)
 
@@ -98,7 +99,8 @@ def contrasts() -> dict[tuple[str, str], dict[str, str]]:
         return {(row["contrast"], row["metric"]): row for row in csv.DictReader(file)}
 
 
-def _points(row: dict[str, str], effect: str, interval: str) -> str:
+def points(row: dict[str, str], effect: str, interval: str) -> str:
+    """Returns a difference of a row with its interval, as +0.24 [+0.03, +0.46]."""
     numbers = (f"{float(row[key]):+.2f}" for key in (effect, f"{interval}_low", f"{interval}_high"))
     mean, low, high = (number.replace("-", "\u2212") for number in numbers)
     return f"{mean} [{low}, {high}]"

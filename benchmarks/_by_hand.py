@@ -1,8 +1,9 @@
 """What `helip refine` does in one command, as a person does it with open_clip_train, numpy and CLIP benchmark's command.
 
 A step is a function of the folder that holds `pairs/` (images), `pairs.csv` (filepath, title), `sets/{validation,test}` and `start`. As a
-careful person would, it evaluates all models in one call of the command, which imports torch once, and shares one pass of features between
-selection and mining. It neither looks for near-duplicates nor computes an interval.
+careful person would, it evaluates all models in one call of the command, which imports torch once; or else each in its own, as one does who
+looks at a model when it is trained. One pass of features serves selection and mining. It neither looks for near-duplicates nor computes an
+interval.
 """
 
 import csv
@@ -24,8 +25,11 @@ WEIGHTS = (0.25, 0.5, 0.75, 1.0)
 KEEP, K, TAU = 0.9, 50, 0.01
 
 
-def refine(folder: Path, epochs: int, batch_size: int, more: list[str]) -> dict:
-    """Returns the metrics of every model by set. more: further classifications in the wds layout, which stand beside the other sets."""
+def refine(folder: Path, epochs: int, batch_size: int, more: list[str], at_once: bool) -> dict:
+    """Returns the metrics of every model by set.
+
+    more: further classifications in the wds layout, which stand beside the other sets. at_once: one call evaluates all models.
+    """
     os.chdir(folder)
     rows = read("pairs.csv")
     image_ND, text_ND = features(rows)
@@ -34,12 +38,12 @@ def refine(folder: Path, epochs: int, batch_size: int, more: list[str]) -> dict:
         train(arm, (chosen * 2)[: len(rows)], epochs, batch_size)  # every arm takes as many steps
         for weight in WEIGHTS:
             mix(arm, weight)
-    sweep = evaluated([f"{arm}-{weight}" for arm in ARMS for weight in WEIGHTS], ["validation"], "retrieval")
+    sweep = evaluated([f"{arm}-{weight}" for arm in ARMS for weight in WEIGHTS], ["validation"], "retrieval", at_once)
     best_mixed = [max((f"{arm}-{w}" for w in WEIGHTS), key=lambda name: recall(sweep[name]["validation"])) for arm in ARMS]
     models = ["start", *(f"{arm}-1.0" for arm in ARMS), *best_mixed]
-    results = evaluated(list(dict.fromkeys(models)), ["validation", "test"], "retrieval")
+    results = evaluated(list(dict.fromkeys(models)), ["validation", "test"], "retrieval", at_once)
     if more:
-        for model, metrics in evaluated(list(dict.fromkeys(models)), more, "classification").items():
+        for model, metrics in evaluated(list(dict.fromkeys(models)), more, "classification", at_once).items():
             results[model] |= metrics
     return results
 
@@ -108,8 +112,10 @@ def mix(arm: str, weight: float) -> None:
     (folder / "open_clip_config.json").write_bytes(Path("start/open_clip_config.json").read_bytes())
 
 
-def evaluated(models: list[str], sets: list[str], kind: str) -> dict[str, dict[str, dict[str, float]]]:
-    """Returns CLIP benchmark's metrics by model and set, of one call of its command."""
+def evaluated(models: list[str], sets: list[str], kind: str, at_once: bool) -> dict[str, dict[str, dict[str, float]]]:
+    """Returns CLIP benchmark's metrics by model and set."""
+    if not at_once:
+        return {name: metrics for model in models for name, metrics in evaluated([model], sets, kind, True).items()}
     task = {"retrieval": "zeroshot_retrieval", "classification": "zeroshot_classification"}[kind]
     program = str(Path(sys.executable).with_name("clip_benchmark"))
     command([

@@ -18,6 +18,7 @@ from helip.reporting.table_content import TableContent
 from helip.study import Study, start_seed
 from helip.study.resolve import ResolvedRun
 
+FEW = 4  # refinements that a sentence names; the table below it has all
 ARMS = {"control": "plain continued training", "cleaned": "continued training without noise targets", "helip": "HELIP"}
 
 
@@ -129,7 +130,7 @@ def _shown(fair: list[Refinement]) -> list[str]:
     lines = []
     for how, shown in sides.items():
         above, below = ([c for c in shown if (c.compared().value > 0) == up] for up in (True, False))
-        lines.append(f"{how}: above the control {_named(above)}; below it {_named(below)}.")
+        lines.append(f"{how}: above the control {_strongest(above)}; below it {_strongest(below)}.")
     return lines
 
 
@@ -162,6 +163,13 @@ def _selected(spec: Selection) -> str:
     names = [f"`{name}`" + (f" (weight {weight:g})" if weight != 1 else "") for name, weight in spec.scores.items()]
     who = "the start scores" if spec.needs_model else "score"
     return f" on the {100 * spec.keep:g} % of the pairs that {who} highest by {' and '.join(names)}"
+
+
+def _strongest(cells: list[Cell]) -> str:
+    """The few whose difference is largest, and how many more there are."""
+    first = sorted(cells, key=lambda c: -abs(c.compared().value))[:FEW]
+    more = len(cells) - len(first)
+    return _named(first) + f" and {more} more" * (more > 0)
 
 
 def _named(cells: list[Cell]) -> str:

@@ -156,6 +156,23 @@ def test_the_readme_says_how_much_more_ridge_gains(project):
     assert f"gains {min(ratios):.1f} to {max(ratios):.1f} times as much" in " ".join((project / "README.md").read_text().split())
 
 
+def test_the_index_says_of_the_miniature_what_its_page_says(project):
+    folder = project / "docs" / "results"
+    page, index = (folder / "miniature" / "README.md").read_text(), " ".join((folder / "index.md").read_text().split())
+    counts = [int(n) for n in re.findall(r"\d+", re.search(r"^\d+ reproduced, .*$", page, re.MULTILINE)[0])]
+    assert f"({counts[2]} of {sum(counts)})" in index
+    over_corpora = re.findall(r"^\| ([^|*]+?) \| (?:\*\*)?([+−][^|*]+\])(?:\*\*)? \|", page.partition("Table 11 sets")[2], re.MULTILINE)
+    contrasts = re.findall(r"(hard pairs on top of selection|true hard pairs on top of truly clean data) on 6 corpora ([^\]]+\])", page)
+    gains = dict(over_corpora) | dict(contrasts)
+    for words in (
+        "the paper's noise rule alone {cleaned by the paper's rule}, HELIP {HELIP}, selection by ridge {selected by ridge, 15 % dropped}",
+        "dropped {selected by CLIP score, 20 % dropped} and {selected by s-CLIPLoss, 20 % dropped}; true removal",
+        "the positive control, {bound: true removal of mismatches}. On top of selection hard pairs add {hard pairs on top of selection}",
+        "and true ones on truly clean data {true hard pairs on top of truly clean data}.",
+    ):
+        assert re.sub(r"\{(.*?)\}", lambda name: gains[name[1]], words) in index
+
+
 def test_what_the_second_world_page_says_is_what_was_measured():
     with open(second_world.CONTRASTS, newline="") as file:
         rows = {

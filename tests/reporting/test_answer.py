@@ -1,10 +1,11 @@
 """The paper's open question: what the report says first, from the decided claims and table 11."""
 
+import re
 from dataclasses import replace
 
 import pytest
 
-from helip.reporting.answer import answer, matrix, refinements
+from helip.reporting.answer import FEW, answer, matrix, refinements
 from helip.reporting.cells import Cell
 from helip.reporting.claim_rows import ClaimRow
 from helip.reporting.contrasts import ContrastRow, ContrastsContent
@@ -70,6 +71,15 @@ def test_the_answer_gives_verdict_then_what_is_above_and_below(study, asked):
     assert more[0].startswith("Table 11 sets 3 refinements beside their control")
     assert more[1].endswith("above the control selected on CC3M +1.50 [+1.00, +2.00]; below it cleaned on CC3M −1.00 [−1.50, −0.50].")
     assert more[2] == "Each by itself, uncorrected: above the control none; below it none."
+
+
+@pytest.mark.parametrize(("sign", "side"), [(1, "above the control"), (-1, "below it")])
+def test_a_sentence_names_the_few_largest_differences(study, sign, side):
+    cells = [compared("cc3m_clip_helip", f"arm {i}", sign * (1 + i / 10), 0.001) for i in range(FEW + 2)]
+    shown = answer(study, [DECIDED], table(study, *cells)).split("\n\n")[2]
+    named = shown.partition(f"{side} ")[2].partition(";")[0]
+    assert [f"arm {i} " in named for i in range(FEW + 2)] == [False, False] + FEW * [True]
+    assert re.search(r" and 2 more\.?$", named)
 
 
 @pytest.mark.parametrize(("p", "says"), [(0.02, "is above"), (0.2, "cannot be told from")])

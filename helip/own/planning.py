@@ -1,7 +1,6 @@
 """What is left to do for an answer, how long it will take and how much disk it needs, from what was measured of the start."""
 
 import functools
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,6 +21,7 @@ from helip.stages import (
     Stage,
     Sweep,
     Train,
+    behind,
 )  # fmt: skip
 from helip.study import Study
 
@@ -57,7 +57,7 @@ class Line:
 def plan(study: Study, start: StartFacts, sizes: Sizes, cores: int) -> list[Line]:
     """Returns a line for each kind of job, in the order of the work."""
     by_kind: dict[str, list[Stage]] = {}
-    for one in dict.fromkeys(_behind(Answer(study))):
+    for one in behind([Answer(study)]):
         by_kind.setdefault(one.label, []).append(one)
     lines, costs_of = [], _Costs(study, start, sizes, cores)
     for what, all_of_it in by_kind.items():
@@ -80,12 +80,6 @@ def steps_of(study: Study, run: str, pairs: int) -> int:
     """Returns the optimiser steps of a training."""
     recipe = study.run(run).recipe
     return recipe.steps or max(1, round((recipe.epochs or 0) * pairs / recipe.batch_size))
-
-
-def _behind(one: Stage) -> Iterator[Stage]:
-    for need in (*one.needs(), *one.awaits()):
-        yield from _behind(need)
-    yield one
 
 
 class _Costs:

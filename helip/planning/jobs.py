@@ -1,11 +1,11 @@
 """The artefacts behind a study's tables, each once, and what one of them costs."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 
 from helip.config import Cost
 from helip.errors import HelipError, nearest
 from helip.planning.measured import measured_costs, priced
-from helip.stages import STAGES, CheckData, MakeTable, Stage, contamination_of, contrasts_of, data_check
+from helip.stages import STAGES, CheckData, MakeTable, Stage, behind, contamination_of, contrasts_of, data_check
 from helip.study import Study
 
 # Keys of `costs` that are no stage: what the stages `train` and `mine` do where nothing is trained or mined.
@@ -23,18 +23,10 @@ def artefacts(study: Study, tables: Iterable[str] | None = None) -> list[Stage]:
         roots = [*(table for table in every if table.inputs()), *contrasts_of(study), *contamination_of(study)]
     else:
         roots = [MakeTable(study, name) for name in tables]
-    unique = {one.output: one for root in roots for one in _behind(root)}
-    if any(data_check(one) for one in unique.values()):
-        check = CheckData(study)
-        unique[check.output] = check
-    return list(unique.values())
-
-
-def _behind(one: Stage) -> Iterator[Stage]:
-    """What an artefact is made from, and then itself."""
-    for need in (*one.needs(), *one.awaits()):
-        yield from _behind(need)
-    yield one
+    found = behind(roots)
+    if any(data_check(one) for one in found) and (check := CheckData(study)) not in found:
+        found.append(check)
+    return found
 
 
 def cost_key(one: Stage) -> str | None:
@@ -56,9 +48,8 @@ def hours_of(one: Stage) -> float | None:
 def added_by(study: Study, table: str, planned: Iterable[Stage]) -> list[Stage]:
     """Returns what of a whole plan one table alone asks for: no other table shows it."""
     others = [MakeTable(study, name) for name in study.tables if "/" not in name and name != table]
-    needed = {one.output for root in others if root.inputs() for one in _behind(root)}
-    own = {one.output for one in _behind(MakeTable(study, table))}
-    return [one for one in planned if one.output in own - needed]
+    own = set(behind([MakeTable(study, table)])) - set(behind(root for root in others if root.inputs()))
+    return [one for one in planned if one in own]
 
 
 def check_costs(study: Study) -> None:

@@ -60,13 +60,17 @@ def kinds(study: Study, tables: Iterable[str] | None = None) -> list[Kind]:
     Nor are encoders and heads on frozen trunks that a study trains itself, in minutes.
     """
     largest: dict[tuple[str, str], Kind] = {}
+    units: dict[tuple[str, str], float] = {}  # of the largest
     for one in artefacts(study, tables):
-        for kind in (*_of(one), *_trained_instead(one)):
-            before = largest.get((kind.stage, kind.name))
-            larger = before is None or (kind.one.work().units or 0) > (before.one.work().units or 0)
-            jobs = kind.jobs + (before.jobs if before else 0)
-            chosen = kind if larger or before is None else before
-            largest[kind.stage, kind.name] = Kind(kind.stage, kind.name, kind.cost, jobs, chosen.one, kind.set)
+        of = [*_of(one), *_trained_instead(one)]
+        size = (one.work().units or 0) if of else 0
+        for kind in of:
+            key = kind.stage, kind.name
+            before = largest.get(key, kind)
+            jobs = kind.jobs + (before.jobs if key in largest else 0)
+            if key not in largest or size > units[key]:
+                before, units[key] = kind, size
+            largest[key] = Kind(*key, kind.cost, jobs, before.one, kind.set)
     return sorted(largest.values(), key=lambda kind: STAGES.index(kind.stage))
 
 

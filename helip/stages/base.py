@@ -2,7 +2,7 @@
 
 import abc
 import functools
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import ClassVar
@@ -137,6 +137,21 @@ class Stage(abc.ABC):
         for file in self.inputs():
             if not file.exists():
                 raise HelipError(f"{file}: is not there, and {self.name} {self.title} needs it; make it with `snakemake {file}`")
+
+
+def behind(roots: Iterable[Stage]) -> list[Stage]:
+    """Returns artefacts and all that they are made from or wait for, each once; none comes before what it is made from."""
+    found: dict[Stage, None] = {}
+
+    def visit(one: Stage) -> None:
+        if one not in found:
+            for need in (*one.needs(), *one.awaits()):
+                visit(need)
+            found[one] = None
+
+    for root in roots:
+        visit(root)
+    return list(found)
 
 
 @functools.cache

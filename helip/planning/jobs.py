@@ -23,10 +23,10 @@ def artefacts(study: Study, tables: Iterable[str] | None = None) -> list[Stage]:
         roots = [*(table for table in every if table.inputs()), *contrasts_of(study), *contamination_of(study)]
     else:
         roots = [MakeTable(study, name) for name in tables]
-    found = behind(roots)
-    if any(data_check(one) for one in found) and (check := CheckData(study)) not in found:
-        found.append(check)
-    return found
+    stages = behind(roots)
+    if any(data_check(one) for one in stages) and (check := CheckData(study)) not in stages:
+        stages.append(check)
+    return stages
 
 
 def cost_key(one: Stage) -> str | None:

@@ -141,17 +141,17 @@ class Stage(abc.ABC):
 
 def behind(roots: Iterable[Stage]) -> list[Stage]:
     """Returns artefacts and all that they are made from or wait for, each once; none comes before what it is made from."""
-    found: dict[Stage, None] = {}
+    ordered: dict[Stage, None] = {}
 
     def visit(one: Stage) -> None:
-        if one not in found:
+        if one not in ordered:
             for need in (*one.needs(), *one.awaits()):
                 visit(need)
-            found[one] = None
+            ordered[one] = None
 
     for root in roots:
         visit(root)
-    return list(found)
+    return list(ordered)
 
 
 @functools.cache

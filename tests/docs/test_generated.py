@@ -131,8 +131,8 @@ def test_three_arms_at_other_swaps_are_told_as_measured():
 def test_what_agreement_gains_where_nothing_is_swapped(project):
     rows = photographs_tables.arms("clean")
     words = [photographs_tables.points(rows["neighbour agreement", column], "delta", "delta_ci") for column in ("t2i_r1", "cifar10")]
-    said = " ".join((project / "docs" / "results" / "photographs.md").read_text().split())
-    assert f"gains {words[0]} in text to image R@1 and {words[1]} on CIFAR-10, each by itself" in said
+    page = " ".join((project / "docs" / "results" / "photographs.md").read_text().split())
+    assert f"gains {words[0]} in text to image R@1 and {words[1]} on CIFAR-10, each by itself" in page
 
 
 def test_the_page_says_of_the_last_blocks_what_was_measured():

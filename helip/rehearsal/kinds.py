@@ -1,7 +1,8 @@
 """The distinct kinds of job behind a study: jobs that differ only in data, seed or length are one kind."""
 
+from collections import Counter
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from helip.config import FrozenModel, Refinement, Resources, SelfSupervisedEncoder, TrainConfig
 from helip.planning import artefacts
@@ -59,19 +60,18 @@ def kinds(study: Study, tables: Iterable[str] | None = None) -> list[Kind]:
     Aggregation (tables, figures, verdicts), joining shards and mixing weights are no kinds: they read and write files of known size.
     Nor are encoders and heads on frozen trunks that a study trains itself, in minutes.
     """
-    largest: dict[tuple[str, str], Kind] = {}
-    units: dict[tuple[str, str], float] = {}  # of the largest
+    jobs: Counter[tuple[str, str]] = Counter()
+    largest: dict[tuple[str, str], tuple[float, Kind]] = {}  # its units of work
     for one in artefacts(study, tables):
         of = [*_of(one), *_trained_instead(one)]
         size = (one.work().units or 0) if of else 0
         for kind in of:
             key = kind.stage, kind.name
-            before = largest.get(key, kind)
-            jobs = kind.jobs + (before.jobs if key in largest else 0)
-            if key not in largest or size > units[key]:
-                before, units[key] = kind, size
-            largest[key] = Kind(*key, kind.cost, jobs, before.one, kind.set)
-    return sorted(largest.values(), key=lambda kind: STAGES.index(kind.stage))
+            jobs[key] += kind.jobs
+            if key not in largest or size > largest[key][0]:
+                largest[key] = size, kind
+    of_all = [replace(kind, jobs=jobs[key]) for key, (_, kind) in largest.items()]
+    return sorted(of_all, key=lambda kind: STAGES.index(kind.stage))
 
 
 def _of(one: Stage) -> Iterator[Kind]:

@@ -144,6 +144,7 @@ def behind(roots: Iterable[Stage]) -> list[Stage]:
     ordered: dict[Stage, None] = {}
 
     def visit(one: Stage) -> None:
+        """Adds an artefact behind its needs."""
         if one not in ordered:
             for need in (*one.needs(), *one.awaits()):
                 visit(need)

@@ -102,9 +102,11 @@ class _TrunkRows:
         return len(self._corpus)
 
     def image(self, row: int) -> Any:
+        """Returns the features [D] of a pair's image, float32."""
         return np.array(self._features.images[0, row], np.float32)  # a copy: torch wants to write where the cache is not
 
     def caption(self, row: int) -> str:
+        """Returns the first caption of a pair."""
         return self._corpus.caption(row)
 
 
@@ -123,6 +125,7 @@ def encode_by_heads(
         place = {corpus.caption(i): i for i in range(len(corpus))}
 
         def embed(captions: list[str]) -> torch.Tensor:
+            """Returns the features [B, D] of captions by the text head."""
             ids = np.array([place[caption] for caption in captions])
             return heads.encode_text(torch.from_numpy(features.text_rows(ids))).float()
 

@@ -6,7 +6,7 @@
 
 Sizes: 100 images a split (120 of retrieval, five captions each), the first 40 class names, all templates; a model of three narrow layers
 with random weights, so that what counts is what stays on the CPU where a GPU computes: reading, tokenising, Python, probes. CLIP benchmark
-runs as a careful user runs it, one command for each task over all its sets; or, --one-by-one, as in its README's examples by set, one for each
+runs as a careful user runs it, one command for each task over all its sets; or, --one-by-one, as its README's examples do, one for each
 set and task. CPU seconds are those of a process and its children, which a loaded machine distorts less than wall time.
 
 Zero-shot and retrieval are compared number by number: the definitions agree. Probes are not: CLIP benchmark's is AdamW with a search

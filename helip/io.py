@@ -153,6 +153,11 @@ def _refuse_others(path: Path, over: tuple[str, ...]) -> None:
         raise HelipError(f"{path}: holds {min(held)} and nothing of what would replace it ({over[0]}, ...); name another folder")
 
 
+def printable(text: str) -> str:
+    r"""Returns a name that can be written as UTF-8: a byte of it that is none, which Python keeps as a lone surrogate, becomes \xNN."""
+    return text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+
+
 def check_replaceable(out: Path, marker: str, *inputs: Path | str | None) -> None:
     """Checks that a user's `out` may be replaced by `atomic_folder`: asked before hours of work.
 

@@ -1,6 +1,7 @@
 """The `helip` command. Light: a command's module, and what it imports, is read when that command is asked for."""
 
 import importlib
+import io
 import os
 import signal
 import sys
@@ -55,6 +56,8 @@ NEXT = """next: helip demo                   a refinement from nothing, in two m
 def main(argv: list[str] | None = None) -> int:
     """Runs a command line and returns the exit code: 2 for wrong use and bad input, one sentence on stderr each."""
     arguments = sys.argv[1:] if argv is None else argv
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # a file's name may be no UTF-8
     signal.signal(signal.SIGPIPE, signal.SIG_DFL)
     if signal.getsignal(signal.SIGTERM) is signal.SIG_IGN:  # a cluster job has its shells ignore it: a command without state to save ends
         signal.signal(signal.SIGTERM, signal.SIG_DFL)

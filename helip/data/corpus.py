@@ -21,7 +21,7 @@ from helip.data.index import HASHES
 from helip.data.packing import read_names
 from helip.data.shards import BETWEEN, ROW
 from helip.errors import HelipError
-from helip.io import atomic_file, load_array, read_json
+from helip.io import atomic_file, load_array, printable, read_json
 
 OPEN_SHARDS = 128  # a published corpus has more shards than a process may open files
 
@@ -128,11 +128,13 @@ class Corpus:
         return self._text[start : start + int(row["key_size"])].tobytes().decode("utf-8", "surrogateescape")
 
     def name(self, i: int) -> str:
-        """Returns what the user calls the image of sample i: the file that it was packed from as it was written, else its key."""
+        """Returns what the user calls the image of sample i: the file that it was packed from as it was written, else its key. It can be
+        written as UTF-8, whatever bytes the name has.
+        """
         shard, key = self.shard_of(i), self.key(i)
         if shard not in self._names:
             self._names[shard] = read_names(self.shard_path(shard))
-        return self._names[shard].get(key, key)
+        return printable(self._names[shard].get(key, key))
 
     def shard_of(self, i: int) -> int:
         """Returns the position, in the manifest's list of shards, of the shard that holds sample i."""

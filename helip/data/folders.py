@@ -8,7 +8,7 @@ from typing import Any, NoReturn
 from helip.config import FolderCorpus
 from helip.data.images import BadSample
 from helip.data.index import Left
-from helip.data.locations import resolve_path
+from helip.data.locations import resolve_paths
 from helip.data.packing import pack
 from helip.data.rows import Row
 from helip.data.shards import IMAGES, texts_of
@@ -21,9 +21,10 @@ Group = dict[str, list[Path]]  # extension in small letters -> files: several wh
 
 def pack_folder(declaration: FolderCorpus, folder: Path) -> tuple[list[Path], Left, dict[str, Any]]:
     """Writes shards/*.tar into `folder`; returns them, what was left out, and how they were read. HelipError where there is no image."""
-    place = resolve_path(declaration.path)
-    if not place.is_dir():
-        raise HelipError(f"{place}: is no folder; put it there or correct the path '{declaration.path}'")
+    place, *more = resolve_paths(declaration.path)
+    if more or not place.is_dir():
+        what = f"names {len(more) + 1} places" if more else "is no folder"
+        raise HelipError(f"{declaration.path}: {what}; name one folder of images and captions")
     groups = list(grouped(place))
     if not any(IMAGES & files.keys() for _, files in groups):
         raise HelipError(f"{place}: holds no image ({', '.join(sorted(IMAGES))}), in sub-folders neither; correct the path")
@@ -68,7 +69,7 @@ def _rows(groups: Iterator[tuple[str, Group]], place: Path, captions: str, bad: 
                 raise BadSample("ambiguous sample" if images else "no image", f"{len(images)} images" if images else "")
             written = texts_of([_read(path) for extension, paths in files.items() if extension not in IMAGES for path in paths], captions)
             own = str(images[0].relative_to(place))
-            yield Row(own, images[0], [None if one is None else _text(one) for one in written], own)
+            yield Row(own, images[0], written, own)
         except BadSample as error:
             bad.append((name, error.reason, error.detail))
 
@@ -79,7 +80,3 @@ def _read(path: Path) -> File:
     except OSError as error:
         raise BadSample("caption file cannot be read", error.strerror or str(error)) from None
     return File(path.suffix[1:].lower(), 0, len(data), data)
-
-
-def _text(data: bytes) -> str:
-    return data.decode("utf-8", "surrogateescape")

@@ -34,6 +34,8 @@ def resolve_path(declared: str, obtain: str = "") -> Path:
     """
     if remote := _REMOTE.match(declared):
         raise HelipError(f"{declared}: is no path of this machine; {INSTEAD.get((remote[1] or remote[2]).lower(), _STORE)}")
+    if "$" in declared and (here := Path(declared).expanduser()).exists():
+        return here.absolute()  # a name may hold a $
     for braced, plain in re.findall(r"\$(?:\{(\w+)\}|(\w+))", declared):
         name = braced or plain
         if not os.environ.get(name):

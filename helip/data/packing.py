@@ -5,12 +5,11 @@ import itertools
 import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 from helip.data.images import BadSample, verify
 from helip.data.index import Left
 from helip.data.rows import Row
-from helip.data.shards import clean_caption, written
+from helip.data.shards import clean_captions
 from helip.data.tars import write
 
 Files = list[tuple[str, bytes]]
@@ -32,7 +31,7 @@ def pack(rows: Iterator[Row], folder: Path, samples_per_shard: int) -> tuple[lis
         shards.append(folder / "shards" / f"{len(shards):05d}.tar")
         whole = itertools.chain([first], itertools.islice(samples, samples_per_shard - 1))
         with open(names_file(shards[-1]), "w", newline="", encoding="utf-8", errors="surrogateescape") as table:
-            names = csv.writer(table, lineterminator="\n")
+            names = csv.writer(table, lineterminator="\n", quoting=csv.QUOTE_ALL)  # a name may hold any mark but NUL
             names.writerow(("key", "image"))
             write(shards[-1], _named(whole, names.writerow))
     return shards, left_out
@@ -60,9 +59,10 @@ def _named(samples: Iterator[tuple[str, str, Files]], tell: Callable[[tuple[str,
 def _samples(rows: Iterator[Row], left_out: Left) -> Iterator[tuple[str, str, Files]]:
     for number, row in enumerate(rows):
         try:
-            captions = _captions(row, left_out)
+            captions, others = clean_captions(row.captions)
+            left_out += [(row.place, *other) for other in others]
             key, data = f"{number:09d}", _image(row)
-            yield key, row.name or row.place, _files(key, data, captions)
+            yield key, row.name or row.place, _files(key, data, [caption.decode() for caption in captions])
         except BadSample as error:
             where = str(row.image)[:LONGEST] if isinstance(row.image, str | Path) else ""
             left_out.append((row.place, error.reason, ": ".join(part for part in (where, error.detail) if part)))
@@ -73,26 +73,6 @@ def _files(key: str, image: bytes, captions: list[str]) -> Files:
     if len(captions) > 1:
         files.append((f"{key}.json", json.dumps({"captions": captions}, ensure_ascii=False).encode()))
     return files
-
-
-def _captions(row: Row, left_out: Left) -> list[str]:
-    """The usable ones, each once. A bad one among good ones is left out alone; BadSample where none is good."""
-    good: dict[str, None] = {}
-    bad: list[BadSample] = []
-    for value in row.captions or [None]:
-        try:
-            good[clean_caption(_bytes(value)).decode()] = None
-        except BadSample as error:
-            bad.append(error)
-    if not good:
-        raise bad[0]
-    left_out += [(row.place, f"one of several captions: {error.reason}", error.detail) for error in bad]
-    return list(good)
-
-
-def _bytes(value: Any) -> bytes | None:
-    """A caption as it was read; Spark writes texts as bytes. None for what is no text."""
-    return written(value) if isinstance(value, str) else value if isinstance(value, bytes) else None
 
 
 def _image(row: Row) -> bytes:

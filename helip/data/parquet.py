@@ -46,11 +46,24 @@ def _rows(tables: list[Path], image: str, caption: str) -> Iterator[Row]:
         pick(table, file.schema_arrow.names, image, caption)
         try:
             for batch in file.iter_batches(ROWS, columns=[image, caption]):
-                for cell, text in zip(batch[image].to_pylist(), batch[caption].to_pylist(), strict=True):
+                for cell, text in zip(_cells(batch[image]), _cells(batch[caption]), strict=True):
                     yield Row(f"{where}row {number}", image_of(cell), captions_of(text))
                     number += 1
         except (pyarrow.ArrowException, OSError) as error:
             raise _unreadable(table, error) from None
+
+
+def _cells(column: Any) -> list[Any]:
+    """A column's values. Bytes that are not UTF-8 become lone surrogates, or stay bytes in a list, so that they cost their text alone."""
+    import pyarrow
+
+    texts = (pyarrow.string(), pyarrow.large_string())
+    if column.type in texts:
+        values = column.cast(pyarrow.large_binary()).to_pylist()
+        return [None if value is None else value.decode("utf-8", "surrogateescape") for value in values]
+    if pyarrow.types.is_list(column.type) and column.type.value_type in texts:
+        column = column.cast(pyarrow.list_(pyarrow.large_binary()))
+    return list(column.to_pylist())
 
 
 def _file(table: Path) -> Any:

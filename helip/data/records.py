@@ -2,7 +2,8 @@
 
 import itertools
 import json
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -55,7 +56,7 @@ def _is_caption(value: Any) -> bool:
 
 def _whole(table: Path) -> Any:
     try:
-        return json.loads(table.read_text(encoding="utf-8-sig"))
+        return json.loads(table.read_text(encoding="utf-8-sig"), object_pairs_hook=_once(table))
     except UnicodeDecodeError as error:
         raise HelipError(f"{table}: is not UTF-8 ({error}); convert it") from None
     except RecursionError:
@@ -66,17 +67,31 @@ def _whole(table: Path) -> Any:
 
 
 def _lines(table: Path) -> Records:
+    once = _once(table)
     with open(table, encoding="utf-8-sig") as file:
         try:
             for number, line in enumerate(file, 1):
                 if line.strip():
-                    yield f"line {number}", _record(table, f"line {number}", json.loads(line))
+                    yield f"line {number}", _record(table, f"line {number}", json.loads(line, object_pairs_hook=once))
         except json.JSONDecodeError as error:
             raise HelipError(f"{table}: line {number}: is no JSON: {error.msg}; mend that line") from None
         except UnicodeDecodeError as error:
             raise HelipError(f"{table}: is not UTF-8 ({error}); convert it") from None
         except RecursionError:
             raise HelipError(f"{table}: line {number}: its lists or records stand too deep within each other; {SHAPE}") from None
+
+
+def _once(table: Path) -> Callable[[list[tuple[str, Any]]], dict[str, Any]]:
+    """What makes a record of its names and values: json keeps only the last value of a name that stands there twice."""
+
+    def record(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        values = dict(pairs)
+        if len(values) < len(pairs):
+            twice = next(name for name, count in Counter(name for name, _ in pairs).items() if count > 1)
+            raise HelipError(f"{table}: '{twice}' stands twice in one record, and one of its values would be lost; make it one")
+        return values
+
+    return record
 
 
 def _record(table: Path, place: str, record: Any) -> dict[str, Any]:
@@ -105,7 +120,7 @@ def _coco(table: Path, content: dict[str, Any]) -> Iterator[Row]:
         for n, image in enumerate(content["images"]):
             if image["id"] in rows:
                 raise HelipError(f"{table}: images, entry {n}: there is an image {image['id']!r} before; mend that entry")
-            rows[image["id"]] = Row(f"image {image['id']}", image["file_name"])
+            rows[image["id"]] = Row(f"image {image['id']}", image_of(image["file_name"]))
         for n, annotation in enumerate(content["annotations"]):
             if annotation["image_id"] not in rows:
                 raise HelipError(f"{table}: annotations, entry {n}: there is no image {annotation['image_id']!r}; mend that entry")

@@ -58,13 +58,14 @@ def index_shard(path: Path, captions: str = "txt") -> ShardIndex:
     try:
         for key, files in _undotted(samples(path, READ if captions.startswith(("json.", PACKED)) else READ - {"json"})):
             try:
-                image, caption = usable(files, captions)
+                image, caption, others = usable(files, captions)
                 name = key.encode("utf-8", "surrogateescape")
                 if len(name) > 0xFFFF:
                     raise BadSample("overlong key")
             except BadSample as error:
                 bad.append((key, error.reason, error.detail))
                 continue
+            bad += [(key, *other) for other in others]
             rows.append((0, image.offset, image.size, len(text), len(caption), len(name)))
             text += caption + name
             count += 1 + caption.count(BETWEEN.encode())
@@ -108,9 +109,9 @@ def sample_digest(caption: bytes, image: bytes) -> bytes:
     return hashlib.sha256(len(caption).to_bytes(8, "little") + caption + image).digest()
 
 
-def usable(files: list[File], captions: str = "txt") -> tuple[File, bytes]:
-    """Returns the one image and the captions (stripped UTF-8, BETWEEN them a NUL) of a sample. Raises BadSample where it lacks either, or
-    has several images.
+def usable(files: list[File], captions: str = "txt") -> tuple[File, bytes, list[tuple[str, str]]]:
+    """Returns the one image and the captions (stripped UTF-8, BETWEEN them a NUL) of a sample, and (reason, detail) of each caption that
+    is left out. Raises BadSample where it lacks an image or a usable caption, or has several images.
     """
     images = [f for f in files if f.extension in IMAGES]
     if not images:
@@ -119,15 +120,15 @@ def usable(files: list[File], captions: str = "txt") -> tuple[File, bytes]:
         raise BadSample("ambiguous sample", f"{len(images)} images under one key")
     if images[0].data is None:
         raise BadSample("oversized image", f"{images[0].size} bytes")
-    usual = [clean_caption(one) for one in texts_of(files, captions)]
+    good, bad = clean_captions(texts_of(files, captions))
     if captions != PACKED:  # our own packing has decoded every image
         verify(images[0].data)
-    return images[0], BETWEEN.encode().join(dict.fromkeys(usual))
+    return images[0], BETWEEN.encode().join(good), bad
 
 
-def texts_of(files: list[File], captions: str) -> list[bytes | None]:
-    """Returns the captions of a sample's .txt or .json file as they are written; `captions` says where. Raises BadSample where two files
-    could hold them.
+def texts_of(files: list[File], captions: str) -> list[Any]:
+    """Returns the captions of a sample's .txt or .json file as they are written, for `clean_captions`; `captions` says where. Raises
+    BadSample where two files could hold them.
     """
     texts, records = ([f for f in files if f.extension == extension] for extension in ("txt", "json"))
     where, _, key = captions.partition(".")
@@ -141,7 +142,7 @@ def texts_of(files: list[File], captions: str) -> list[bytes | None]:
     return [text] if where == "txt" or text is None else [line for line in text.splitlines() if line.strip()] or [b""]
 
 
-def _of_record(data: bytes | None, key: str) -> list[bytes | None]:
+def _of_record(data: bytes | None, key: str) -> list[Any]:
     """The captions under a key of a .json file: a string, or a list of strings."""
     if data is None:
         raise BadSample("no caption", "no .json file")
@@ -150,9 +151,9 @@ def _of_record(data: bytes | None, key: str) -> list[bytes | None]:
     except (ValueError, RecursionError) as error:
         raise BadSample("no caption", f"its .json is no JSON ({type(error).__name__})") from None
     values = [value] if isinstance(value, str) else value
-    if not isinstance(values, list) or not values or not all(isinstance(one, str) for one in values):
+    if not isinstance(values, list) or not any(isinstance(one, str) for one in values):
         raise BadSample("no caption", f"'{key}' of its .json is neither a text nor a list of texts")
-    return [written(one) for one in values]
+    return values
 
 
 def _at(record: Any, key: str) -> Any:
@@ -166,17 +167,26 @@ def _at(record: Any, key: str) -> Any:
     return inside
 
 
-def written(text: str) -> bytes:
-    """Returns a caption as the bytes that it was read from. Raises BadSample where JSON spells half a character, as a cut emoji is."""
-    try:
-        return text.encode("utf-8", "surrogateescape")
-    except UnicodeEncodeError:
-        raise BadSample("caption is not UTF-8", "it holds half of a surrogate pair") from None
+def clean_captions(values: list[Any]) -> tuple[list[bytes], list[tuple[str, str]]]:
+    """Returns the usable captions of an image, each once, and (reason, detail) of each of the others. Raises BadSample where none is
+    usable.
+    """
+    good: dict[bytes, None] = {}
+    bad: list[BadSample] = []
+    for value in values or [None]:
+        try:
+            good[_clean(value)] = None
+        except BadSample as error:
+            bad.append(error)
+    if not good:
+        raise bad[0]
+    return list(good), [(f"one of several captions: {error.reason}", error.detail) for error in bad]
 
 
-def clean_caption(data: bytes | None) -> bytes:
-    """Returns a caption as UTF-8 without a byte-order mark and surrounding space. Raises BadSample where it is none."""
-    if data is None:
+def _clean(value: Any) -> bytes:
+    """A caption as UTF-8 without a byte-order mark and surrounding space. BadSample where it is none; Spark writes texts as bytes."""
+    data = _written(value) if isinstance(value, str) else value
+    if not isinstance(data, bytes):
         raise BadSample("no caption")
     try:
         caption = data.decode("utf-8-sig").strip().strip("\0").strip()
@@ -189,3 +199,11 @@ def clean_caption(data: bytes | None) -> bytes:
     if caption.lower() in MISSING:
         raise BadSample("caption is a missing value", repr(caption))
     return caption.encode()
+
+
+def _written(text: str) -> bytes:
+    """A caption as the bytes that it was read from. BadSample where JSON spells half a character, as a cut emoji is."""
+    try:
+        return text.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:
+        raise BadSample("caption is not UTF-8", "it holds half of a surrogate pair") from None

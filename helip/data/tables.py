@@ -1,9 +1,9 @@
 """A table of images and captions, packed into WebDataset shards: one pair an image, with all its captions."""
 
+import itertools
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -76,9 +76,25 @@ def count_images(declaration: TableCorpus) -> tuple[int, int]:
         return size, size
     names, captions = set(), 0
     for row in rows:
-        names.add(row.image)
-        captions += len(row.captions)
+        if name := _named(row):
+            names.add(name)
+            captions += len(row.captions)
     return len(names), captions
+
+
+def start_of_images(declaration: TableCorpus) -> str | None:
+    """Returns the folder that relative image paths start from, looked for as `pack_table` does; None where none is seen or needed.
+
+    Raises HelipError as `pack_table` does.
+    """
+    tables = table_files(declaration.path)
+    reading, rows = _read(tables, declaration)
+    if reading["format"] == "parquet with images":
+        return None
+    places = Places(tables[0], _root(declaration))
+    for row in itertools.islice(rows, LOOKS):
+        places.located(row)
+    return places.reading.get("image_root")
 
 
 def _read(tables: list[Path], declaration: TableCorpus) -> tuple[dict[str, Any], Iterator[Row]]:
@@ -107,20 +123,25 @@ def _refuse_unused(table: Path, declaration: TableCorpus, reading: dict[str, Any
 def merged(read: Read) -> Iterator[Row]:
     """Yields one row an image, with the captions of all rows that name it, at the place of the first.
 
-    Rows are held in memory only where those of one image do not follow each other. Images given as bytes are not merged.
+    Rows are held in memory only where those of one image do not follow each other. Rows without an image are never one, and neither are
+    those whose image is bytes.
     """
-    names = np.fromiter((hash64(row.image.encode("utf-8", "surrogatepass")) for row in read() if isinstance(row.image, str)), np.uint64)
+    names = np.fromiter((hash64(name.encode("utf-8", "surrogatepass")) for row in read() if (name := _named(row))), np.uint64)
     if repeats(names) == int((names[1:] == names[:-1]).sum()):
-        for _, rows in groupby(enumerate(read()), lambda one: one[1].image if isinstance(one[1].image, str) else one[0]):
+        for _, rows in itertools.groupby(enumerate(read()), lambda one: _named(one[1]) or one[0]):
             first, *more = (row for _, row in rows)
             yield replace(first, captions=[c for row in (first, *more) for c in row.captions])
         return
     by: dict[Any, Row] = {}
     for n, row in enumerate(read()):
-        known = by.setdefault(row.image if isinstance(row.image, str) else n, row)
+        known = by.setdefault(_named(row) or n, row)
         if known is not row:
             known.captions += row.captions
     yield from by.values()
+
+
+def _named(row: Row) -> str | None:
+    return row.image if isinstance(row.image, str) and row.image else None
 
 
 class Places:

@@ -1,5 +1,6 @@
 """Evaluation sets: generated ones written in CLIP benchmark's wds layout, a user's own checked, all with an evaluation.json."""
 
+import contextlib
 import hashlib
 import io
 from collections.abc import Iterable, Sequence
@@ -77,8 +78,10 @@ def _encoded(corpus: Corpus, i: int) -> bytes:
     """The image as it lies there, where every reader sees in it what training sees; else as PNG."""
     data = corpus.image_bytes(i)
     opened = Image.open(io.BytesIO(data))
-    if opened.format in ("JPEG", "PNG", "WEBP") and opened.mode == "RGB" and not opened.getexif() and getattr(opened, "n_frames", 1) == 1:
-        return data
+    with contextlib.suppress(Exception):  # a broken EXIF block raises nearly anything
+        plain = opened.format in ("JPEG", "PNG", "WEBP") and opened.mode == "RGB" and getattr(opened, "n_frames", 1) == 1
+        if plain and not opened.getexif() and not opened.has_transparency_data:
+            return data
     buffer = io.BytesIO()
     corpus.image(i).save(buffer, "PNG")
     return buffer.getvalue()

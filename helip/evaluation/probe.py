@@ -34,8 +34,9 @@ def probe(extractor: Extractor, data: EvaluationSet) -> Result:
         check_labels(part.labels, classes, data)
     x, y = train.images.numpy(), train.labels.numpy()
     if held is None:
-        strength, validated = choose_strength(x, y)
+        strength, validated = choose_strength(x, y, f"{data.root}: the train split of '{data.name}'")
     else:
+        _check_classes(y, f"{data.root}: the train split of '{data.name}'")
         validation = held.images.numpy(), held.labels.numpy()
         strength, validated = best_strength((x, y), validation)
         x, y = np.concatenate([x, validation[0]]), np.concatenate([y, validation[1]])
@@ -69,14 +70,26 @@ def fit(x_ND: np.ndarray, y_N: np.ndarray, strength: float, near=None):
         return model.set_params(C=1 / strength).fit(x_ND.astype(np.float64), y_N)
 
 
-def choose_strength(x_ND: np.ndarray, y_N: np.ndarray) -> tuple[float, float]:
-    """Returns the best strength on a fixed fifth of the rows, held out in proportion to the classes, and its accuracy in percent."""
+def _check_classes(y_N: np.ndarray, where: str) -> None:
+    if len(np.unique(y_N)) < 2:
+        raise HelipError(f"{where}: a linear probe learns from at least two classes, and there is one; restore its files")
+
+
+def choose_strength(x_ND: np.ndarray, y_N: np.ndarray, where: str = "the images") -> tuple[float, float]:
+    """Returns the best strength on a fixed fifth of the rows, held out in proportion to the classes, and its accuracy in percent.
+
+    HelipError, which begins with `where`, for rows that are too few to hold a fifth out of them.
+    """
     from sklearn.model_selection import train_test_split
 
+    _check_classes(y_N, where)
     _, counts = np.unique(y_N, return_counts=True)
     held_out = round(VALIDATION * len(y_N))
+    if not held_out:
+        raise HelipError(f"{where}: of {len(y_N)} images none can be held out to choose the probe's strength by; give more")
     stratify = y_N if counts.min() > 1 and held_out >= len(counts) else None
     fit_x, held_x, fit_y, held_y = train_test_split(x_ND, y_N, test_size=held_out, random_state=SPLIT_SEED, stratify=stratify)
+    _check_classes(fit_y, f"{where}, less the fifth that is held out")
     return best_strength((fit_x, fit_y), (held_x, held_y))
 
 

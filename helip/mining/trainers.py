@@ -1,7 +1,7 @@
 """Pairs, hard pairs and masks as other trainers read them: rows with sample keys, open_clip_train's CSV, sentence-transformers' tuples.
 
 A sample is named by its row in the corpus and, where the corpus is given, by its key and the shard that holds it: keys alone need not
-differ between shards.
+differ between shards. A byte of a key that is not UTF-8 stands there as \\xNN.
 """
 
 import csv
@@ -16,7 +16,7 @@ import numpy as np
 from PIL import Image
 
 from helip.errors import HelipError
-from helip.io import atomic_file, atomic_folder, provenance, write_json
+from helip.io import atomic_file, atomic_folder, printable, provenance, write_json
 from helip.mining.pairs import PairSet
 
 ORIGIN = "export.json"  # in a folder made here: what it is of
@@ -50,7 +50,7 @@ class Samples(Protocol):
 def _name(corpus: Samples | None, i: int, what: str) -> Row:
     if corpus is None:
         return {what: i}
-    return {what: i, f"{what}_key": corpus.key(i), f"{what}_shard": corpus.shard_path(corpus.shard_of(i)).name}
+    return {what: i, f"{what}_key": printable(corpus.key(i)), f"{what}_shard": corpus.shard_path(corpus.shard_of(i)).name}
 
 
 def triplets(pairs: PairSet, corpus: Samples | None = None) -> Iterator[Row]:

@@ -2,7 +2,11 @@
 
 import gzip
 import json
+import os
+import subprocess
+import sys
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -13,6 +17,7 @@ from helip.data.build import build_corpus
 from helip.data.detection import detect
 from helip.data.folders import grouped
 from helip.errors import HelipError
+from helip.mining.trainers import mask_rows, write_rows
 
 
 @pytest.fixture
@@ -202,3 +207,111 @@ def test_captions_that_spark_wrote_as_bytes_are_texts(tmp_path, images):
     pq.write_table(pa.table({"image": images, "caption": [b"a", "\u00e9".encode(), b"c", None]}), tmp_path / "t.parquet")
     corpus = build_corpus(TableCorpus(path=str(tmp_path / "t.parquet"), max_quarantined=1.0), tmp_path / "corpus")
     assert [corpus.captions(i) for i in range(len(corpus))] == [["a"], ["\u00e9"], ["c"]]
+
+
+# ---------------------------------------------------------------- nothing is dropped unseen
+
+
+def test_every_row_without_an_image_is_counted(tmp_path, images):
+    """An empty cell is no name that rows share."""
+    lines = [f"{image},good\n,lost {n}\n" for n, image in enumerate(images)]
+    for name, content in (("followed.csv", lines), ("apart.csv", sorted(lines, key=lambda line: line.split("\n")[1]))):
+        content = "image,caption\n" + "".join(content)
+        assert table(tmp_path, name, content).manifest["quarantined"] == {"no image": 4}
+    rows = "".join(lines).splitlines()
+    corpus = table(tmp_path, "blocks.csv", "image,caption\n" + "\n".join(sorted(rows)) + "\n")
+    assert len(corpus) == 4 and corpus.manifest["quarantined"] == {"no image": 4}
+
+
+def test_images_without_a_name_in_cocos_layout_are_counted(tmp_path, images):
+    content = {
+        "images": [{"id": n, "file_name": image} for n, image in enumerate([*images, "", ""])],
+        "annotations": [{"image_id": n, "caption": f"c {n}"} for n in range(6)],
+    }
+    corpus = table(tmp_path, "coco.json", json.dumps(content))
+    assert len(corpus) == 4 and corpus.manifest["quarantined"] == {"no image": 2}
+
+
+@pytest.mark.parametrize("bad", ["", None, 7, "nan"])
+def test_one_bad_caption_of_several_is_left_out_alone(tmp_path, images, bad):
+    captions = ["good", bad, "other"]
+    (tmp_path / "t.jsonl").write_text(json.dumps({"image": images[0], "captions": captions}) + "\n")
+    files = [("a.jpg", (tmp_path / images[0]).read_bytes()), ("a.json", json.dumps({"captions": captions}).encode())]
+    tar_of(tmp_path / "in" / "0.tar", files)
+    shards = build_corpus(detect(str(tmp_path / "in"), {"max_quarantined": 1.0}), tmp_path / "shards")
+    packed = build_corpus(detect(str(tmp_path / "t.jsonl"), {"max_quarantined": 1.0}), tmp_path / "packed")
+    assert shards.captions(0) == packed.captions(0) == ["good", "other"]
+    assert shards.digest == packed.digest and shards.manifest["quarantined"] == packed.manifest["quarantined"]
+    assert sum(shards.manifest["quarantined"].values()) == 1
+
+
+@pytest.mark.parametrize("name", ["m.json", "m.jsonl"])
+def test_a_name_that_stands_twice_in_json_is_refused(tmp_path, images, name):
+    content = f'{{"{images[0]}": "one", "{images[0]}": "two"}}' if name == "m.json" else '{"image": "a", "caption": "b", "caption": "c"}'
+    twice = images[0] if name == "m.json" else "caption"
+    with pytest.raises(HelipError, match=f"{name}: '{twice}' stands twice in one record, and one of its values would be lost"):
+        table(tmp_path, name, content)
+
+
+@pytest.mark.parametrize("several", [False, True])
+def test_bytes_in_parquet_that_are_no_utf8_cost_their_text(tmp_path, images, several):
+    texts = pa.array([b"fine", b"caf\xe9"], pa.binary()).view(pa.string())
+    if several:
+        texts = pa.ListArray.from_arrays(pa.array([0, 1, 2], pa.int32()), texts)
+    pq.write_table(pa.table({"image": images[:2], "caption": texts}), tmp_path / "t.parquet")
+    corpus = build_corpus(TableCorpus(path=str(tmp_path / "t.parquet"), max_quarantined=0.5), tmp_path / "corpus")
+    assert [corpus.captions(i) for i in range(len(corpus))] == [["fine"]]
+    assert corpus.manifest["quarantined"] == {"caption is not UTF-8": 1}
+
+
+# ---------------------------------------------------------------- names
+
+
+def test_a_glob_may_name_one_folder(tmp_path):
+    for folder in ("pairs_a", "other"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "a.jpg").write_bytes(noisy())
+        (tmp_path / folder / "a.txt").write_text("a caption")
+    assert len(build_corpus(detect(str(tmp_path / "pairs_*")), tmp_path / "corpus")) == 1
+    with pytest.raises(HelipError, match="names 2 places; name one folder of images and captions"):
+        build_corpus(FolderCorpus(path=str(tmp_path / "{pairs_a,other}")), tmp_path / "corpus")
+
+
+def test_a_folder_may_have_a_dollar_in_its_name(tmp_path, images, monkeypatch):
+    monkeypatch.delenv("usd", raising=False)
+    (tmp_path / "price$usd").mkdir()
+    (tmp_path / "price$usd" / "t.csv").write_text(f"image,caption\n{tmp_path / images[0]},a caption\n")
+    assert len(build_corpus(detect(str(tmp_path / "price$usd" / "t.csv")), tmp_path / "corpus")) == 1
+
+
+@pytest.mark.parametrize(("name", "shown"), [(b"caf\xe9", "caf\\xe9"), (b"a\rb", "a\rb"), (b'a"b', 'a"b'), (b"a\nb", "a\nb")])
+def test_any_name_of_a_file_can_be_shown(tmp_path, name, shown):
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    for end, content in ((b".jpg", noisy()), (b".txt", b"a caption")):
+        (folder / os.fsdecode(name + end)).write_bytes(content)
+    corpus = build_corpus(detect(str(folder)), tmp_path / "corpus")
+    assert corpus.name(0) == f"{shown}.jpg"
+    corpus.name(0).encode()
+
+
+def test_keys_that_are_no_utf8_can_be_exported(tmp_path):
+    tar_of(tmp_path / "in" / "0.tar", [(os.fsdecode(b"caf\xe9.jpg"), noisy()), (os.fsdecode(b"caf\xe9.txt"), b"a caption")])
+    corpus = build_corpus(detect(str(tmp_path / "in")), tmp_path / "corpus")
+    assert corpus.key(0) == "caf\udce9" and corpus.name(0) == "caf\\xe9"
+    for end in ("parquet", "csv", "jsonl"):
+        assert write_rows(mask_rows(np.array([True]), corpus), tmp_path / f"mask.{end}") == 1
+    assert pq.read_table(tmp_path / "mask.parquet")["row_key"].to_pylist() == ["caf\\xe9"]
+
+
+def test_names_are_printed_where_the_terminal_has_less_than_they(tmp_path):
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    for end, content in ((b".jpg", noisy()), (b".txt", b"a caption")):
+        (folder / os.fsdecode(b"caf\xe9" + end)).write_bytes(content)
+    os.rename(folder, tmp_path / os.fsdecode(b"d\xe9j\xe0"))
+    environment = os.environ | {"PYTHONIOENCODING": "utf-8:strict"}
+    line = [sys.executable, "-m", "helip", "corpus", "--data", os.fsdecode(b"d\xe9j\xe0"), "--out", "corpus"]
+    ran = subprocess.run(line, cwd=tmp_path, env=environment, capture_output=True, check=False)
+    assert ran.returncode == 0, ran.stderr.decode()
+    assert rb"d\udce9j\udce0: a folder of images and captions" in ran.stdout

@@ -6,13 +6,14 @@ from collections import Counter
 
 import numpy as np
 import pytest
-from archives import encoded, tar_of
+from archives import encoded, indexed, tar_of
 from clip_benchmark.datasets.builder import build_dataset
 from PIL import Image
 
 from helip.config import BenchmarkSet, GeneratedCorpus, GeneratedSet, WdsSet
 from helip.data.build import build_corpus
 from helip.errors import HelipError
+from helip.evaluation import building
 from helip.evaluation.building import build_evaluation_set
 from helip.io import file_digest
 from helip.synthetic import vocabulary as v
@@ -204,3 +205,12 @@ def test_real_sets_are_checked(tmp_path, data_root, monkeypatch, path, task, ite
     metadata = build_evaluation_set("real", WdsSet(task=task, path=f"$HELIP_DATA/{path}", probe=task == "classification"), tmp_path / "out")
     assert metadata["items"] == items
     assert metadata["train_items"] == (10_000 if task == "classification" else 0)
+
+
+@pytest.mark.parametrize(("options", "kept"), [({}, True), ({"transparency": (200, 30, 60)}, False), ({"exif": b"Exif\0\0MM\0*"}, False)])
+def test_a_held_out_image_is_what_training_sees(tmp_path, options, kept):
+    """The colour that a PNG calls transparent is white to training."""
+    corpus = indexed(tmp_path, [("a.png", encoded(**options)), ("a.txt", b"a caption")])
+    data = building._encoded(corpus, 0)
+    assert (data == corpus.image_bytes(0)) is kept
+    assert np.array_equal(np.asarray(Image.open(io.BytesIO(data)).convert("RGB")), np.asarray(corpus.image(0)))

@@ -55,6 +55,19 @@ def test_classes_with_one_image_do_not_stop_it():
     assert 1e-6 <= probe.choose_strength(x, y)[0] <= 1e5
 
 
+@pytest.mark.parametrize(
+    ("labels", "sentence"),
+    [
+        ([0] * 10, "the images: a linear probe learns from at least two classes, and there is one"),
+        ([0, 1], "the images: of 2 images none can be held out to choose the probe's strength by"),
+        ([1, 1, 0], "the images, less the fifth that is held out: a linear probe learns from at least two classes"),
+    ],
+)
+def test_too_little_to_learn_from_is_told(labels, sentence):
+    with pytest.raises(HelipError, match=sentence):
+        probe.choose_strength(np.zeros((len(labels), 2), np.float32), np.array(labels))
+
+
 def test_the_whole_probe_equals_scikit_learn(classification, model):
     extractor, data = Extractor(model, None), of_folder(classification)
     result = probe.probe(extractor, data)

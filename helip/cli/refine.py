@@ -66,16 +66,19 @@ class Refine(Command):
         """Builds the answer and prints it, or says what would be done; returns 130 where it was stopped."""
         from helip.data.locations import BETWEEN
         from helip.own.refine import Way, dry_run, refine
+        from helip.own.sources import absolute, absolute_set
         from helip.own.study import Machine, Request
 
         self._refuse_unused()
+        gpus = self._gpus()
         cores = self.cores or len(os.sched_getaffinity(0))
-        way = Way(self.out, Machine(cores, self._gpus(), self.memory_mb), self.profile, self.minutes, self.export)
+        way = Way(self.out, Machine(cores, gpus, self.memory_mb), self.profile, self.minutes, self.export)
         request = Request(
-            model=_absolute(self.model), data=BETWEEN.join(self.data), arms=self.arms, seeds=self.seeds, corpus=self._data(),
-            select={"score": self.select, "keep": self.keep, **self._by_encoders()}, refinement=_checked(self.refinement),
-            image_encoder=self.image_encoder, text_encoder=self.text_encoder, held_out=self.held_out, evaluate=self.evaluate,
-            retention=self.retention, freeze=self._frozen(),
+            model=_absolute(self.model, "--model"), data=BETWEEN.join(map(absolute, self.data)), corpus=self._data(), arms=self.arms,
+            seeds=self.seeds, select={"score": self.select, "keep": self.keep, **self._by_encoders()},
+            refinement=_checked(self.refinement), image_encoder=_encoder(self.image_encoder, "--image-encoder"),
+            text_encoder=_encoder(self.text_encoder, "--text-encoder"), held_out=self.held_out, freeze=self._frozen(),
+            evaluate=tuple(map(absolute_set, self.evaluate)), retention=self.retention and absolute_set(self.retention),
         )  # fmt: skip
         if self.dry_run:
             print(dry_run(request, way))
@@ -98,14 +101,26 @@ class Refine(Command):
             raise HelipError(f"--{length}: beside --minutes, which says how long a training is; give one")
 
     def _gpus(self) -> int:
-        if self.gpus is not None:
-            return self.gpus
+        """GPUs of a training. HelipError where they would be this machine's, or must be measured here, and it has none."""
+        if self.gpus == 0:
+            return 0
         import torch
 
-        return int(torch.cuda.is_available() or self.profile is not None)
+        here = torch.cuda.is_available()
+        gpus = int(here or self.profile is not None) if self.gpus is None else self.gpus
+        if gpus and not here and self.profile is None:
+            raise HelipError(
+                f"--gpus {gpus}: this machine has no GPU that torch can use; leave it out, or give a --profile whose jobs have one"
+            )
+        if gpus and not here and self.minutes is not None:
+            raise HelipError("--minutes: the first steps are measured on this machine, which has no GPU; give --epochs or --steps")
+        return gpus
 
     def _data(self) -> dict[str, Any]:
-        return self.table | ({"captions": self.captions} if self.captions else {})
+        from helip.own.sources import absolute
+
+        root = {"image_root": absolute(self.table["image_root"])} if self.table.get("image_root") else {}
+        return self.table | root | ({"captions": self.captions} if self.captions else {})
 
     def _frozen(self) -> tuple[str, ...]:
         parts = tuple(sorted(part.strip() for part in (self.freeze or "").split(",") if part.strip()))
@@ -118,7 +133,7 @@ class Refine(Command):
         return {"image_encoder": "mining_image", "text_encoder": "mining_text"} if of_encoders else {}
 
 
-def _absolute(model: str) -> str:
+def _absolute(model: str, option: str) -> str:
     """The same checkpoint, however it is named, from any folder."""
     from helip.models.reference import parse
 
@@ -126,9 +141,19 @@ def _absolute(model: str) -> str:
     if named.folder is not None:
         if not named.folder.is_dir():
             what = "is a file, whose architecture is not known" if named.folder.is_file() else "is not there"
-            raise HelipError(f"--model {model}: {what}; write {MODEL}")
+            raise HelipError(f"{option} {model}: {what}; write {MODEL}")
         return f"local-dir:{named.folder.resolve()}"
     return f"{named.name}@{named.file.resolve()}" if named.file else model
+
+
+def _encoder(text: str | None, option: str) -> str | None:
+    """The same encoder, from any folder."""
+    library, _, name = (text or "").partition(":")
+    if library.startswith("open_clip-") and name:
+        return f"{library}:{_absolute(name, option)}"
+    if library == "sentence_transformers" and Path(name).is_dir():
+        return f"{library}:{Path(name).resolve()}"
+    return text
 
 
 def _until_stopped(command: str, out: Path, work: Callable[[], None]) -> int:

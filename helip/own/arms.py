@@ -52,9 +52,10 @@ def suited(start: StartFacts, pairs: int, device: str, freeze: bool = False) -> 
 
 
 def _precision() -> str:
+    """fp16 where the GPU is another machine's: all of them have it."""
     import torch
 
-    return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp16"
+    return "bf16" if torch.cuda.is_available() and torch.cuda.is_bf16_supported(including_emulation=False) else "fp16"
 
 
 def mining_of(pairs: int) -> dict[str, Any]:

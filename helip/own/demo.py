@@ -3,9 +3,11 @@
 from pathlib import Path
 
 from helip.config import GeneratedCorpus, Model, TrainConfig
+from helip.errors import HelipError
 from helip.io import atomic_folder
 from helip.models.layout import WEIGHTS
 from helip.own.refine import Way, refine
+from helip.own.sources import absolute
 from helip.own.study import Machine, Request
 
 PAIRS, START_PAIRS, WRONG = 1500, 2000, 0.15  # pairs of the demo, of its start, and the share whose caption is another picture's
@@ -21,10 +23,15 @@ def demo(out: Path, cores: int) -> None:
     """Makes OUT/pairs (tars), OUT/start (a CLIP folder) and OUT/mine, where `helip refine` writes its answer.
 
     What is there already is not made again. The pairs and the start are drawn from one world, with other scenes and other noise.
+    HelipError is raised for a folder that holds something else.
     """
+    if out.is_dir() and any(out.glob("[!.]*")) and not (out / "pairs" / "manifest.json").is_file():
+        raise HelipError(f"--out {out}: holds other files; name a folder that is not there, or one that `helip demo` made")
     pairs, start = make_pairs(out / "pairs", PAIRS, seed=1), make_start(out)
     print(f"the same as: helip refine --model {start} --data {pairs} --out {out / 'mine'}", flush=True)
-    request = Request(model=f"local-dir:{start.resolve()}", data=str(pairs), arms=("control", "selected", "helip"), select={"keep": 0.85})
+    request = Request(
+        model=f"local-dir:{start.resolve()}", data=absolute(str(pairs)), arms=("control", "selected", "helip"), select={"keep": 0.85}
+    )
     refine(request, Way(out / "mine", Machine(cores, 0)))
 
 

@@ -16,7 +16,7 @@ HEAD = """# Written by `helip refine`. Edit it and run `snakemake report.html` i
 
 def write(out: Path, study: dict[str, Any], root: Path) -> str:
     """Writes the study's files into `out` and returns the text of the one to edit. root: the folder of the Snakefile."""
-    text = HEAD + yaml.safe_dump(plain(study), sort_keys=False, width=120)
+    text = text_of(study)
     paper = out / "experiments" / "paper"
     _write(paper / "runs.yaml", "names: {corpora: {}, models: {}, objectives: {}, encoders: {}}\nruns: {}\n")
     for name, content in zip(("tables", "claims", "report"), _tables(study), strict=True):
@@ -24,6 +24,11 @@ def write(out: Path, study: dict[str, Any], root: Path) -> str:
     _write(out / "Snakefile", SNAKEFILE.format(snakefile=str(root / "Snakefile"), study=NAME))
     _write(study_file(out), text)
     return text
+
+
+def text_of(study: dict[str, Any]) -> str:
+    """Returns the text of the file to edit."""
+    return HEAD + yaml.safe_dump(plain(study), sort_keys=False, width=120)
 
 
 SNAKEFILE = """# `snakemake report.html --cores 2` here makes the page of the study beside it, or goes on with it.

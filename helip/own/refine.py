@@ -18,9 +18,9 @@ from helip.io import digest, read_json, write_json
 from helip.models.layout import Format
 from helip.own import planning, running
 from helip.own.arms import ARMS
-from helip.own.files import NAME, plain, study_file, write
+from helip.own.files import NAME, plain, study_file, text_of, write
 from helip.own.fitting import steps_in
-from helip.own.sources import amount_of
+from helip.own.sources import amount_of, corpus_of, counted
 from helip.own.start import StartFacts, digest_of, look_at
 from helip.own.study import Machine, Request, declare, name_of
 from helip.stages import Answer, Train
@@ -42,19 +42,21 @@ class Way:
 
 
 def dry_run(request: Request, way: Way) -> str:
-    """Returns what will be done, how long it will take and how much disk it needs. Nothing is written into the folder."""
+    """Returns what will be done, how long it will take and how much disk it needs. Nothing is written into the folder.
+
+    Raises HelipError as `refine` does before its first job.
+    """
+    _check_folder(way.out)
+    kept = _asked(request, way).kept
     start = look_at(request.model, way.machine.device)
     with tempfile.TemporaryDirectory(prefix="helip-refine-") as place:
-        edited = study_file(way.out).is_file() and (way.out / RECORD).is_file()
         study = declare(request, start, way.machine)
-        if not edited:
-            write(Path(place), study, running.project_root())
-        loaded = Study(NAME, (way.out if edited else Path(place)) / "experiments", way.out / "results")
+        loaded = _study(way.out) if kept else _tried(study, Path(place), way)
         _check_exports(loaded, way)
         sizes = _sizes(study, request, way)
         lines = planning.plan(loaded, start, sizes, way.machine.cores)
     free = shutil.disk_usage(_existing(way.out)).free
-    return "\n".join([*_described(request, loaded, start, sizes), "", planning.text(lines), "", *_room(lines, free, way)])
+    return "\n".join([*_described(request, loaded, start, sizes), "", planning.text(lines), "", *_room(lines, free, way, start)])
 
 
 def refine(request: Request, way: Way) -> None:
@@ -93,25 +95,76 @@ def _study(out: Path) -> Study:
 # ---------------------------------------------------------------- the study file
 
 
+@dataclass(frozen=True)
+class _Asked:
+    """What is asked for as RECORD holds it, what RECORD holds, and whether the study that is there is kept for it."""
+
+    facts: dict[str, Any]
+    record: dict[str, Any]
+    kept: bool
+    steps: int | None  # that were fitted into --minutes for the same request
+
+
+def _asked(request: Request, way: Way) -> _Asked:
+    """Compares what is asked for with what the folder was made for. HelipError where the study was edited and is of other options, or
+    where the data are no more what they were.
+    """
+    file, record = study_file(way.out), read_json(way.out / RECORD) if (way.out / RECORD).is_file() else {}
+    facts = {"request": yaml.safe_load(yaml.safe_dump(plain(asdict(request)))), "minutes": way.minutes, "start": digest_of(request.model)}
+    written = digest(file.read_text()) if file.is_file() else ""
+    edited = bool(record and written) and written not in (record["study"], record.get("pending"))
+    same = {name: record.get(name) for name in facts} == facts
+    if edited and not same:
+        raise HelipError(f"{file}: was edited, and the options changed since; run `snakemake {PAGE}` in {way.out}, or name another --out")
+    facts |= {"machine": asdict(way.machine), "data": _data(request, way, record)}
+    if edited:
+        other = record.get("machine") not in (None, facts["machine"])
+        as_it_is = "it is taken as it is, whatever --gpus and --memory-mb say" if other else "it is taken as it is"
+        print(f"{file}: was edited; {as_it_is}", file=sys.stderr)
+    kept = edited or (written == record.get("study") and {name: record.get(name) for name in facts} == facts)
+    return _Asked(facts, record, kept, record.get("steps") if same else None)
+
+
+def _data(request: Request, way: Way, record: dict[str, Any]) -> dict[str, int] | None:
+    """How much the data are, as `counted` says: as it was recorded where they are gone, since those of a folder or table are packed."""
+    manifest = way.out / "results" / NAME / "corpora" / "whole" / "manifest.json"
+    before = record.get("data") if record.get("request", {}).get("data") == request.data and manifest.is_file() else None
+    try:
+        now = counted(corpus_of(request.data, request.corpus))
+    except HelipError:
+        if manifest.is_file():
+            return before
+        raise
+    if before not in (None, now):
+        held = ", ".join(f"{before[name]} {name} then and {now[name]} now" for name in now if before[name] != now[name])
+        remedy = f"name another --out, or delete {manifest.parent}, and all is made of the new ones"
+        raise HelipError(f"--data {name_of(request.data)}: changed since {way.out} was made ({held}); {remedy}")
+    return now
+
+
+def _tried(study: dict[str, Any], place: Path, way: Way) -> Study:
+    """The study as it will be, from a folder that is not the user's. HelipError for what does not fit together."""
+    write(place, study, running.project_root())
+    return Study(NAME, place / "experiments", way.out / "results")
+
+
 def _declare(request: Request, way: Way) -> None:
     """Writes the study, or takes the one that is there: a file edited by hand is never written over."""
-    asked = {"request": asdict(request), "minutes": way.minutes, "start": digest_of(request.model)}
-    asked["request"] = yaml.safe_load(yaml.safe_dump(plain(asked["request"])))
-    record = read_json(way.out / RECORD) if (way.out / RECORD).is_file() else {}
-    file = study_file(way.out)
-    edited = file.is_file() and bool(record) and digest(file.read_text()) != record["study"]
-    if file.is_file() and {name: record.get(name) for name in asked} == asked:
-        if edited:
-            print(f"{file}: was edited; it is taken as it is", file=sys.stderr)
+    asked = _asked(request, way)
+    if asked.kept:
         return
-    if edited:
-        raise HelipError(f"{file}: was edited, and the options changed since; run `snakemake {PAGE}` in {way.out}, or name another --out")
     start = look_at(request.model, way.machine.device)
     study = declare(request, start, way.machine)
+    fitted = {"steps": asked.steps} if asked.steps else {}
+    if asked.steps:
+        _set_steps(study, asked.steps)
+    with tempfile.TemporaryDirectory(prefix="helip-refine-") as place:
+        _tried(study, Path(place), way)
+    if asked.record:  # or the file would count as edited where this ends before the record is written
+        write_json(way.out / RECORD, asked.record | {"pending": digest(text_of(study))})
     text = write(way.out, study, running.project_root())
-    loaded = _study(way.out)  # refuses what does not fit together before it is recorded
-    write_json(way.out / RECORD, {**asked, "study": digest(text)})
-    for line in _described(request, loaded, start, _sizes(study, request, way)):
+    write_json(way.out / RECORD, {**asked.facts, **fitted, "study": digest(text)})
+    for line in _described(request, _study(way.out), start, _sizes(study, request, way)):
         print(line, file=sys.stderr, flush=True)
 
 
@@ -147,9 +200,12 @@ def _described(request: Request, study: Study, start: StartFacts, sizes: plannin
     ]
 
 
-def _room(lines: list[planning.Line], free: int, way: Way) -> list[str]:
+def _room(lines: list[planning.Line], free: int, way: Way, start: StartFacts) -> list[str]:
     need = sum(line.disk for line in lines)
-    room = [f"disk: {need / 1e6:.0f} MB are needed and {free / 1e6:.0f} MB are free in {_existing(way.out)}"]
+    room = []
+    if start.measured_on != way.machine.device:
+        room.append("The minutes are of this machine's CPU, since it has no GPU; on one they are far fewer.")
+    room += [f"disk: {need / 1e6:.0f} MB are needed and {free / 1e6:.0f} MB are free in {_existing(way.out)}"]
     if need > free:
         room.append("That is too little: name an --out on a larger disk.")
     if way.minutes is not None:
@@ -175,12 +231,16 @@ def _fit(way: Way, begun: float, lock: int) -> int:
     rest = _evaluations(study, way, declared)
     left = 60 * way.minutes - (time.monotonic() - begun) - rest
     steps = steps_in(left, study, None if way.machine.gpus else "cpu")
-    declared["refinement"].pop("epochs", None)
-    declared["refinement"] |= {"steps": steps, "warmup_steps": max(1, steps // 20)}
+    _set_steps(declared, steps)
     text = write(way.out, declared, running.project_root())
     write_json(way.out / RECORD, record | {"steps": steps, "study": digest(text)})
     print(f"--minutes {way.minutes:g}: {steps} steps of each training fit ({left / 60:.1f} minutes are left for them)", file=sys.stderr)
     return jobs
+
+
+def _set_steps(study: dict[str, Any], steps: int) -> None:
+    study["refinement"].pop("epochs", None)
+    study["refinement"] |= {"steps": steps, "warmup_steps": max(1, steps // 20)}
 
 
 def _evaluations(study: Study, way: Way, declared: dict[str, Any]) -> float:

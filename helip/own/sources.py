@@ -12,10 +12,12 @@ from helip.data.build import shard_files
 from helip.data.detection import FIRST
 from helip.data.folders import grouped
 from helip.data.images import BadSample
+from helip.data.locations import BETWEEN, resolve_paths
 from helip.data.shards import IMAGES, texts_of
-from helip.data.tables import count_images
+from helip.data.tables import count_images, start_of_images, table_files
 from helip.data.tars import BrokenArchive, File, samples
 from helip.errors import HelipError
+from helip.io import printable
 
 RETRIEVAL = ("mscoco_captions", "flickr30k", "flickr8k")  # of CLIP benchmark's names; the others are classifications
 
@@ -26,11 +28,42 @@ def corpus_of(data: str, options: dict[str, Any]) -> dict[str, Any]:
     options: further fields of the declaration. Raises HelipError for data of no known kind, and for an option that the kind has not.
     """
     from helip.data.detection import detect
-    from helip.data.locations import BETWEEN
 
-    whole = BETWEEN.join(part if "://" in part else str(Path(part).expanduser().absolute()) for part in data.split(BETWEEN))
-    declared = detect(whole, options)
+    declared = detect(BETWEEN.join(map(absolute, data.split(BETWEEN))), options)
+    if isinstance(declared, TableCorpus) and not declared.image_root and (root := start_of_images(declared)):
+        declared = declared.model_copy(update={"image_root": root})  # a job works in another folder
     return {"kind": declared.kind, **declared.model_dump(mode="json", exclude_defaults=True)}
+
+
+def absolute(path: str) -> str:
+    """Returns a path as it is named from any folder; an address and what begins with a $VARIABLE stay as they are.
+
+    Raises HelipError for a name that is not UTF-8: a study could not hold it.
+    """
+    if printable(path) != path:
+        raise HelipError(f"{printable(path)}: this name is not UTF-8, and the study's file is; rename it, or make a link to it")
+    return path if "://" in path or path.startswith("$") else str(Path(path).expanduser().absolute())
+
+
+def absolute_set(named: str) -> str:
+    """Returns what names an evaluation set, a folder or NAME=ROOT, as it is named from any folder."""
+    name, mark, root = _parts(named)
+    return f"{name}{mark}{absolute(root)}"
+
+
+def _parts(named: str) -> tuple[str, str, str]:
+    """(CLIP benchmark's name, =, its folder), or (nothing, nothing, a folder), whose name may hold a =."""
+    return named.partition("=") if "=" in named and not Path(named).expanduser().is_dir() else ("", "", named)
+
+
+def counted(declared: dict[str, Any]) -> dict[str, int]:
+    """Returns how many files the data of a declaration are, and their bytes: of a folder, how many samples and 0. It tells whether they
+    changed, without reading them. Raises HelipError where they are not there.
+    """
+    if declared["kind"] == "folder":
+        return {"files": sum(1 for place in resolve_paths(declared["path"]) for _ in grouped(place)), "bytes": 0}
+    files = table_files(declared["path"]) if declared["kind"] == "table" else shard_files(declared["path"])
+    return {"files": len(files), "bytes": sum(file.stat().st_size for file in files)}
 
 
 @dataclass(frozen=True)
@@ -46,8 +79,6 @@ def amount_of(declared: dict[str, Any]) -> Amount:
 
     A pair is an image with all its captions, whichever form it comes in. Raises HelipError for a table that cannot be read.
     """
-    from helip.data.locations import resolve_paths
-
     match declared["kind"]:
         case "table":
             images, captions = count_images(TableCorpus.model_validate(declared))
@@ -94,8 +125,8 @@ def evaluation_sets(named: tuple[str, ...], option: str) -> dict[str, dict[str, 
     """
     sets: dict[str, dict[str, Any]] = {}
     for text in named:
-        benchmark, mark, root = text.partition("=")
-        path = Path(root if mark else text).expanduser()
+        benchmark, mark, root = _parts(text)
+        path = Path(root).expanduser()
         if not path.is_dir():
             usual = "give one in CLIP benchmark's wds layout, or NAME=ROOT (cifar10=/data/cifar10)"
             raise HelipError(f"{option} {text}: is no folder; {usual}")

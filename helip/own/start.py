@@ -15,7 +15,8 @@ LARGE = 50_000_000  # parameters from which a model is treated as one that was p
 
 @dataclass(frozen=True)
 class StartFacts:
-    """What was found of a start. Seconds are for one image or pair, on the device that the study will use."""
+    """What was found of a start. Seconds are for one image or pair, on `measured_on`: the kind of device that the study will use, where
+    this machine has one."""
 
     reference: str
     sha256: str  # of the weights file; empty for a model that open_clip keeps by name
@@ -27,6 +28,7 @@ class StartFacts:
     encode_text: float
     train_pair: float
     weights_bytes: int
+    measured_on: str = "cpu"
 
     @property
     def is_large(self) -> bool:
@@ -42,7 +44,12 @@ def digest_of(reference: str) -> str:
 
 
 def look_at(reference: str, device: str) -> StartFacts:
-    """Opens a start, measures it for some seconds, and returns what was found. Raises HelipError for one that cannot be opened."""
+    """Opens a start, measures it for some seconds, and returns what was found. Raises HelipError for one that cannot be opened.
+
+    device: of the study, cpu or cuda. Where this machine has no GPU, as a cluster's login node, it is measured on the CPU.
+    """
+    import torch
+
     from helip.models.frozen import FrozenClip
     from helip.models.loading import open_start
     from helip.models.network import offline_if_unreachable
@@ -50,12 +57,14 @@ def look_at(reference: str, device: str) -> StartFacts:
     offline_if_unreachable()
     clip = open_start(reference)
     frozen = isinstance(clip.model, FrozenClip)
-    image, text, pair = _seconds(clip, device, frozen)
+    measured_on = device if torch.cuda.is_available() else "cpu"
+    image, text, pair = _seconds(clip, measured_on, frozen)
     return StartFacts(
         reference=reference, sha256=digest_of(reference), config=clip.config,
         parameters=sum(p.numel() for p in clip.model.parameters()), is_frozen=frozen, image_size=clip.image_size[0],
         encode_image=image, encode_text=text, train_pair=pair,
         weights_bytes=sum(w.numel() * w.element_size() for w in clip.model.state_dict().values()),
+        measured_on=measured_on,
     )  # fmt: skip
 
 

@@ -4,14 +4,15 @@ import dataclasses
 
 import pytest
 
-from helip.cli.refine import Refine
+from helip.cli import main
+from helip.cli.refine import Refine, _encoder
 from helip.config import GeneratedCorpus
 from helip.data.build import build_corpus
 from helip.errors import HelipError
 from helip.own import planning
 from helip.own.arms import check_arms, mining_of, suited
 from helip.own.files import NAME, write
-from helip.own.sources import Amount, amount_of, corpus_of, evaluation_sets
+from helip.own.sources import Amount, absolute, absolute_set, amount_of, corpus_of, evaluation_sets
 from helip.own.start import StartFacts
 from helip.own.study import Machine, Request, declare, name_of
 from helip.stages import Answer, Evaluate, Train
@@ -140,3 +141,46 @@ def test_a_pair_is_an_image_whatever_form_it_comes_in(tmp_path):
     (tmp_path / "list.csv").write_text("\n".join(rows) + "\n")
     columns = {"image_column": "photo", "caption_column": "words"}
     assert amount_of(corpus_of(str(photos), {})) == amount_of(corpus_of(str(tmp_path / "list.csv"), columns)) == Amount(8, 2.0)
+
+
+def test_a_request_is_the_same_from_any_folder(tmp_path, monkeypatch):
+    (tmp_path / "lr=3").mkdir()
+    (tmp_path / "minilm").mkdir()
+    monkeypatch.chdir(tmp_path)
+    assert absolute("photos") == str(tmp_path / "photos") and absolute("s3://bucket/x") == "s3://bucket/x"
+    assert absolute("$HELIP_DATA/pairs") == "$HELIP_DATA/pairs"
+    assert absolute_set("lr=3") == str(tmp_path / "lr=3") and absolute_set("cifar10=data") == f"cifar10={tmp_path / 'data'}"
+    assert _encoder("sentence_transformers:minilm", "--text-encoder") == f"sentence_transformers:{tmp_path / 'minilm'}"
+    assert _encoder("open_clip-image:minilm", "--image-encoder") == f"open_clip-image:local-dir:{tmp_path / 'minilm'}"
+    assert _encoder("timm:minilm", "--image-encoder") == "timm:minilm" and _encoder(None, "--image-encoder") is None
+    with pytest.raises(HelipError, match="--image-encoder ./enc: is not there"):
+        _encoder("open_clip-image:./enc", "--image-encoder")
+    with pytest.raises(HelipError, match=r"ca\\xe9: this name is not UTF-8"):
+        absolute("ca\udce9")
+
+
+def test_a_set_whose_folder_has_an_equals_sign(tmp_path):
+    (tmp_path / "lr=3").mkdir()
+    (tmp_path / "lr=3" / "dataset_type.txt").write_text("retrieval\n")
+    assert evaluation_sets((str(tmp_path / "lr=3"),), "--evaluate")["lr_3"]["path"] == str(tmp_path / "lr=3")
+
+
+def test_images_of_a_table_start_where_the_user_stands(tmp_path, monkeypatch):
+    """A job works in the folder of the study, from which a relative path leads elsewhere."""
+    (tmp_path / "tables").mkdir()
+    (tmp_path / "imgs").mkdir()
+    (tmp_path / "imgs" / "a.jpg").write_bytes(b"")
+    (tmp_path / "tables" / "list.csv").write_text("image,caption\nimgs/a.jpg,one\n")
+    monkeypatch.chdir(tmp_path)
+    assert corpus_of("tables/list.csv", {})["image_root"] == str(tmp_path)
+    (tmp_path / "tables" / "list.csv").write_text(f"image,caption\n{tmp_path}/imgs/a.jpg,one\n")
+    assert "image_root" not in corpus_of("tables/list.csv", {})
+
+
+def test_gpus_of_this_machine_must_be_there(monkeypatch, capsys):
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    usual = ["refine", "--model", "m", "--data", "d", "--out", "o"]
+    assert main([*usual, "--gpus", "1"]) == 2
+    assert "--gpus 1: this machine has no GPU that torch can use; leave it out, or give a --profile" in capsys.readouterr().err
+    assert main([*usual, "--profile", "slurm", "--minutes", "9"]) == 2
+    assert "--minutes: the first steps are measured on this machine, which has no GPU" in capsys.readouterr().err

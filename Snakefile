@@ -33,9 +33,11 @@ rule all:
         "results/miniature/first/table1.csv",
 
 
+# Beside a snakemake that submits jobs no other works in this folder.
 # Snakemake 9 limits the rate of jobs unless told otherwise (--max-jobs-per-timespan), and then looks through all open jobs once a second
 # for every job that ever finished: hundreds of times a second by the end of a long study.
 onstart:
+    share_folder()
     workflow.scheduler.job_rate_limiter = None
 
 

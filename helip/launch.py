@@ -8,6 +8,7 @@ and they meet at an address made of Slurm's variables.
 import argparse
 import os
 import re
+import shlex
 import signal
 import sys
 from collections.abc import Mapping
@@ -16,6 +17,7 @@ from contextlib import ExitStack
 from helip.errors import HelipError
 from helip.gpus import gpu_ids, lease
 
+SRUN = "HELIP_SRUN"  # the site's arguments of srun, as a shell would have them; the plugin of Snakemake sets it for jobs of several nodes
 PROCESSES = (sys.executable, "-m", "helip.training.processes")  # torchrun, with the exit codes of the training
 
 
@@ -47,9 +49,12 @@ def worker_line(command: list[str], processes: int, environ: Mapping[str, str]) 
 
 
 def srun(command: list[str], gpus: int, nodes: int, environ: Mapping[str, str]) -> list[str]:
-    """Returns the command that starts one worker of this module on each node of the job, beside this step, with the same resources."""
-    size = [f"--nodes={nodes}", f"--ntasks={nodes}", "--ntasks-per-node=1", f"--cpus-per-task={environ.get('SLURM_CPUS_PER_TASK', 1)}"]
-    step = ["srun", "--overlap", "--kill-on-bad-exit=1", *size]
+    """Returns the command that starts one worker of this module on each node of the job, beside this step, with the same resources and the
+    site's arguments of srun. Threads are named where the job named them.
+    """
+    threads = [f"--cpus-per-task={environ['SLURM_CPUS_PER_TASK']}"] if environ.get("SLURM_CPUS_PER_TASK") else []
+    size = [f"--nodes={nodes}", f"--ntasks={nodes}", "--ntasks-per-node=1", *threads]
+    step = ["srun", "--overlap", "--kill-on-bad-exit=1", *size, *shlex.split(environ.get(SRUN, ""))]
     return [*step, sys.executable, "-m", "helip.launch", "--worker", "--gpus", str(gpus), *command]
 
 

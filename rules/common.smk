@@ -1,11 +1,13 @@
 # What the rules share: each takes its input, output, log, params, threads, resources and command from its stage (helip/stages). No torch
 # here: the graph must build in a moment.
+import fcntl
 import functools
 import shlex
 import sys
 from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
+from snakemake.io import IOFile, flag
 
 import helip.study
 from helip.errors import HelipError
@@ -34,6 +36,26 @@ wildcard_constraints:
     set="[a-z0-9_]+",
     table=r"(first/)?table\d+|figure4",  # figure 4 plots numbers, and they are a table too
     figure=r"figure\d+",
+
+
+@functools.cache
+def share_folder():
+    """A snakemake on Slurm holds a lock of its own, as its profile says `nolock`: no other starts beside it, nor it beside another. The
+    lock lasts as long as the process.
+    """
+    lock = Path(".snakemake/submitit/controller.lock")
+    if workflow.executor_plugin.name == "submitit" or not lock.exists():
+        return None
+    held = open(lock)
+    try:
+        fcntl.flock(held, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise WorkflowError(
+            f"another snakemake submits jobs for this folder ({held.read().strip()}); wait for it or end it (`helip track` may run)"
+        ) from None
+    except OSError:
+        pass  # a file system without such locks
+    return held
 
 
 @functools.cache
@@ -70,12 +92,25 @@ def of_job(stage, answer):
     return ask
 
 
+def is_finished(one):
+    """Whether all files of an artefact are there, made as it is declared today. A shard is finished with the pair set that it is of."""
+    whole = one.whole if isinstance(one, MineShard) else one
+    recorded = [workflow.persistence.params(IOFile(path)) for path in whole.outputs]
+    return all(path.exists() for path in whole.outputs) and all(params is None or repr(whole.digest) in params for params in recorded)
+
+
+def checked(one):
+    """The check of all data comes before a GPU is used. What is finished waits for it no more, or Snakemake would make it again where the
+    check has failed. While the check is to be made, it is not even `ancient` there: Snakemake then forgets all that comes behind.
+    """
+    if not is_finished(one):
+        return [flag(path, "order_only") for path in data_check(one)]
+    return [ancient(path) for path in data_check(one) if is_finished(CheckData(one.study))]
+
+
 def needs(stage):
-    """The inputs. The check of all data comes before a GPU is used; `ancient`: rebuilding the check does not trigger downstream jobs."""
-    return {
-        "made": of_job(stage, lambda one: one.inputs()),
-        "checked": of_job(stage, lambda one: [ancient(path) for path in data_check(one)]),
-    }
+    """The inputs. Those that are `ancient` or `order_only` (see the plugin in slurm/) come first and change nothing in what is made."""
+    return {"made": of_job(stage, lambda one: one.inputs()), "checked": of_job(stage, checked)}
 
 
 def files(stage, study=None):
@@ -109,6 +144,14 @@ def asks(stage):
     """What a job asks of the scheduler beside threads."""
     names = ("mem_mb", "runtime", "gpu") if stage.takes_gpu else ("mem_mb", "runtime")
     return {name: of_job(stage, lambda one, name=name: getattr(one.resources(), name)) for name in names}
+
+
+def gpus_of_a_node():
+    """How many GPUs a node has where trainings run, as slurm/site.yaml says; eight where it does not."""
+    from snakemake_executor_plugin_submitit.site import read_site
+
+    site = read_site(None)
+    return site.wish(["rehearse"], 1).gpus_per_node or site.wish(["train"], 1).gpus_per_node or 8
 
 
 def command(stage):

@@ -1,5 +1,5 @@
 # `snakemake results/paper/rehearsal.html --profile slurm`: every kind of a study's jobs once, on a node such as trainings get. One node:
-# what trains on several is rehearsed with eight GPUs.
+# what trains on several is rehearsed with the GPUs of one, as slurm/site.yaml has it, or eight.
 rule rehearse:
     output:
         "results/{study}/rehearsal.html",
@@ -7,7 +7,7 @@ rule rehearse:
         "results/{study}/logs/rehearse.log",
     threads: lambda w: load(w.study).resources("train").threads
     resources:
-        gpu=lambda w: min(8, load(w.study).resources("train").gpu),
+        gpu=lambda w: min(gpus_of_a_node(), load(w.study).resources("train").gpu),
         mem_mb=lambda w: load(w.study).resources("train").mem_mb,
         runtime=240,
     params:

@@ -18,6 +18,7 @@ from helip.errors import HelipError
 
 LOG = "snakemake.log"
 WARM = "helip.warm"  # imports torch once for all jobs on this machine
+TRIGGERS = ("--rerun-triggers", "mtime", "params")  # as profiles/default has them: other resources make nothing again
 KEPT = 200  # lines of Snakemake that are looked through for the reason of a failure
 _RULE = re.compile(r"^(?:localrule|rule|checkpoint) (\S+?):$")
 _DONE = re.compile(r"^(\d+) of (\d+) steps")
@@ -49,7 +50,7 @@ def command(root: Path, targets: list[str], cores: int, profile: str | None) -> 
     """Returns the command line of Snakemake, run in the study's folder. profile: a folder with another profile, such as slurm."""
     chosen = _profile(root / profile if (root / profile).is_dir() else Path(profile).absolute()) if profile else []
     usual = ["--workflow-profile", "none"] if profile else ["--workflow-profile", str(root / "profiles" / "default")]
-    how = [*usual, *chosen, *(["--cores", str(cores)] if not profile else []), "--nolock", "--rerun-incomplete"]
+    how = [*usual, *chosen, *(["--cores", str(cores)] if not profile else []), "--nolock", "--rerun-incomplete", *TRIGGERS]
     warm = [sys.executable, "-m", WARM] if not profile and importlib.util.find_spec(WARM) else []
     return [*warm, sys.executable, "-m", "snakemake", "--snakefile", "Snakefile", *how, "--", *targets]
 

@@ -7,10 +7,12 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import ClassVar
 
-from helip.config import Resources
+from helip.config import ConfigModel, Resources
 from helip.errors import HelipError
 from helip.io import digest
 from helip.study import Study
+
+WORDS = ("label", "question")
 
 
 @dataclass(frozen=True)
@@ -137,6 +139,19 @@ class Stage(abc.ABC):
         for file in self.inputs():
             if not file.exists():
                 raise HelipError(f"{file}: is not there, and {self.name} {self.title} needs it; make it with `snakemake {file}`")
+
+
+def words(declared: object) -> list[str]:
+    """Returns the labels and questions in declarations, in their order. Digests leave them out, except those of what prints them."""
+    match declared:
+        case ConfigModel():
+            named = ((name, getattr(declared, name)) for name in type(declared).model_fields)
+            return [word for name, value in named for word in ([value] if name in WORDS and isinstance(value, str) else words(value))]
+        case dict():
+            return words([*declared.values()])
+        case list() | tuple():
+            return [word for value in declared for word in words(value)]
+    return []
 
 
 def behind(roots: Iterable[Stage]) -> list[Stage]:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from helip.errors import HelipError
-from helip.stages.base import How, Stage
+from helip.stages.base import How, Stage, words
 from helip.stages.evaluate import Evaluate, Probe, metrics_file
 from helip.study import Study
 
@@ -20,7 +20,8 @@ class DecideContrasts(Stage):
     def config(self) -> object:
         if not self.study.declaration.contrasts:
             raise HelipError(f"{self.study.file}: contrasts: the study declares none, so there is nothing to decide")
-        return [self.study.declaration.contrasts, self.study.declaration.meaningless, [str(path) for path in self.inputs()]]
+        contrasts = self.study.declaration.contrasts
+        return [contrasts, self.study.declaration.meaningless, [str(path) for path in self.inputs()], words(contrasts)]
 
     def _measured(self) -> dict[Path, Stage]:
         """Each metrics file that a contrast needs, with the artefact that holds it."""

@@ -6,7 +6,7 @@ from pathlib import Path
 from helip.config import AccuracyBySize, Figure, MiningQuality, Pairs, PairSheet
 from helip.errors import HelipError
 from helip.io import file_digest
-from helip.stages.base import How, Stage
+from helip.stages.base import How, Stage, words
 from helip.stages.corpus import BuildCorpus
 from helip.stages.mine import Mine, pairs_of
 from helip.stages.select import selection_of
@@ -47,7 +47,8 @@ class DrawFigure(Stage):
     def config(self) -> object:
         """Returns what is drawn beyond the files that are waited for: a figure of quality shows further pair sets where they were made."""
         shown = shown_if_there(self.study) if isinstance(self.declared, MiningQuality) else []
-        return [self.declared, self.study.tables.get(self.figure), [str(path) for path in self.inputs()], shown]
+        printed = words(self.study.tables.get(self.declared.table)) if isinstance(self.declared, AccuracyBySize) else []
+        return [self.declared, self.study.tables.get(self.figure), [str(path) for path in self.inputs()], shown, printed]
 
     def needs(self) -> list[Stage]:
         match self.declared:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from helip.io import write_json
-from helip.stages.base import How, Stage
+from helip.stages.base import How, Stage, words
 from helip.stages.contamination import contamination_of
 from helip.stages.contrasts import contrasts_of
 from helip.stages.figure import figures_of, shown_if_there
@@ -27,7 +27,9 @@ class DecideClaims(Stage):
     files = ("claims.csv", "claims.md")
 
     def config(self) -> object:
-        return [self.study.claims, self.study.tables, self.study.declaration.analogues, self.study.declaration.meaningless]
+        declared, tables = self.study.declaration, self.study.tables
+        columns = [table.columns for table in tables.values()]  # a verdict that lacks some names them
+        return [self.study.claims, tables, declared.analogues, declared.meaningless, words(columns)]
 
     def needs(self) -> list[Stage]:
         """Returns everything that a claim could rest on: nothing is made for a claim alone that no table or figure shows."""

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from helip.config import Table
 from helip.errors import HelipError
-from helip.stages.base import How, Stage
+from helip.stages.base import How, Stage, words
 from helip.stages.evaluate import Evaluate, Probe, metrics_file
 from helip.stages.judge import JudgePairs
 from helip.stages.mine import Mine, pairs_of
@@ -31,8 +31,11 @@ class MakeTable(Stage):
         return self.study.tables[self.table]
 
     def config(self) -> object:
-        declared = self.study.declaration.analogues, self.study.declaration.meaningless
-        return [self.declared, self.study.table_rows(self.table), [str(path) for path in self.metrics()], declared]
+        table, study = self.declared, self.study
+        corpora = dict.fromkeys(study.run(run).corpus for run in self.runs())
+        printed = [*words([table.columns, table.contrasts]), *(study.corpus(corpus).label for corpus in corpora)]
+        declared = study.declaration.analogues, study.declaration.meaningless
+        return [table, study.table_rows(self.table), [str(path) for path in self.metrics()], declared, printed]
 
     def runs(self) -> list[str]:
         """Returns the runs that its rows show."""

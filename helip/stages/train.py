@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from helip.config import FrozenModel, Interpolation, Resources
+from helip.config import AnyModel, FrozenModel, Interpolation, Resources
 from helip.errors import HelipError
 from helip.stages.base import How, Stage, Work
 from helip.stages.corpus import BuildCorpus
@@ -61,10 +61,17 @@ class Train(Stage):
         run = _resolved(self)
         if run.interpolate:
             raise HelipError(f"{self.study.file}: {self.run} is an interpolation: the stage `interpolate` makes it, and trains nothing")
-        if self.is_published:
-            return self.study.declaration.published[self.run]
         model = self.study.model(run.model)
+        if self.is_published:
+            return self._imported(model)
         return [run.recipe, model, seed_number(self.seed), *([HEADS] if isinstance(model, FrozenModel) else [])]
+
+    def _imported(self, model: AnyModel) -> object:
+        """What stands for an import: the checkpoint, and where heads are laid over its towers, the model and both encoders."""
+        checkpoint = self.study.declaration.published[self.run]
+        if not (isinstance(model, FrozenModel) and model.head == "residual"):
+            return checkpoint
+        return [checkpoint, model, *(self.study.encoder(trunk) for trunk in (model.image_trunk, model.text_trunk)), HEADS]
 
     def needs(self) -> list[Stage]:
         from helip.stages.filter import drawn_pairs

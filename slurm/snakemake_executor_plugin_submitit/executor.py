@@ -18,7 +18,18 @@ from . import reasons
 from .job import ShellJob
 from .ledger import Ledger
 from .planning import Submission, plan
-from .queue import ALIVE, NODES_FAULT, LocalQueue, Result, SlurmQueue, Verdict, attempts_after, read_results, verdict
+from .queue import (
+    ALIVE,
+    NODES_FAULT,
+    THE_CLUSTERS_FAULT,
+    LocalQueue,
+    Result,
+    SlurmQueue,
+    Verdict,
+    attempts_after,
+    read_results,
+    verdict,
+)
 from .recovery import Recovery
 from .request import SubmissionError, job_name, leaving_out
 from .site import read_site
@@ -130,12 +141,16 @@ class Executor(RemoteExecutor):
         self.logger.info(f"{info.job.name}: job {info.external_jobid} ended as {old.state}; submitting it again")
         self._remember_nodes(info)
         parameters = leaving_out(old.parameters, self._failed_nodes.get(old.record.work, ()))
+        attempts = attempts_after(old.state, old.record.attempts)
+        record = replace(old.record, job_id="", place=None, folder=str(folder), attempts=attempts)
+        self.ledger.write(record)  # before sbatch, as in _submit
         try:
             (job_id,) = self._handed_over(folder, parameters, old.requeues, [old.job])
         except SubmissionError as error:
+            self._forget(info)
             self._fail(info, str(error))
             return None
-        record = replace(old.record, job_id=job_id, folder=str(folder), attempts=attempts_after(old.state, old.record.attempts))
+        record = replace(record, job_id=job_id)
         self.ledger.write(record)
         info.job.register(external_jobid=job_id)
         again = SubmittedJobInfo(info.job, job_id, {"submission": Submission(record, old.job, old.parameters, old.requeues)})
@@ -160,8 +175,7 @@ class Executor(RemoteExecutor):
         await self._ask([info for info, result in zip(active_jobs, results, strict=True) if result is None])
         for info, result in zip(active_jobs, results, strict=True):
             submission = info.aux["submission"]
-            quiet = 0.0 if submission.dead_since is None else time.monotonic() - submission.dead_since
-            match verdict(result, submission.state, quiet, self.queue.settle_s):
+            match self._verdict(info, result):
                 case Verdict.RUNNING:
                     yield info
                 case Verdict.DONE:
@@ -172,6 +186,17 @@ class Executor(RemoteExecutor):
                         yield again
                 case _:
                     self._report_dead(info, result)
+
+    def _verdict(self, info: SubmittedJobInfo, result: Result | None) -> Verdict:
+        """What to conclude of a job; of one that left no word and that the queue has forgotten, sacct may know more."""
+        submission = info.aux["submission"]
+        quiet = 0.0 if submission.dead_since is None else time.monotonic() - submission.dead_since
+        concluded = verdict(result, submission.state, quiet, self.queue.settle_s)
+        if concluded is Verdict.FAILED and result is None and submission.state is None:
+            state = self.queue.final_state(info.external_jobid)
+            if state in THE_CLUSTERS_FAULT:
+                submission.state, concluded = state, Verdict.LOST
+        return concluded
 
     async def _ask(self, waiting: list[SubmittedJobInfo]) -> None:
         now = time.monotonic()

@@ -15,6 +15,7 @@ from contextlib import ExitStack, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from submitit.core.utils import UncompletedJobError
 from submitit.helpers import DelayedSubmission
 
 from helip.gpus import lease
@@ -53,8 +54,13 @@ class ShellJob:
         teach(self.warning_s)
         signal.signal(signal.SIGTERM, self._stop)  # after submitit has set its own, which ignores it
         self._keep_logs()
-        with ExitStack() as stack:
-            status = self._run(self._environ(stack))
+        try:
+            with ExitStack() as stack:
+                status = self._run(self._environ(stack))
+        except UncompletedJobError:  # after the last warning, when submitit requeues no more: the line may have ended in its grace
+            if self._child is None or self._child.poll() != 0:
+                raise
+            return 0
         if status == 0:
             return 0
         self._wait_for_the_end()

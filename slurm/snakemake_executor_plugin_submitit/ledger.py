@@ -37,9 +37,16 @@ def parts_of(job: Any) -> list[Any]:
     return list(job.jobs) if job.is_group() else [job]
 
 
+def made_from(job: Any) -> list[Any]:
+    """Returns the inputs that a job, or group, is made from: not those that only come first, which are `ancient`, or `order_only` as make
+    has it (`flag(path, "order_only")`). They may be made again while the job runs.
+    """
+    return [path for path in job.input if not any(getattr(path, "flags", {}).get(name) for name in ("ancient", "order_only"))]
+
+
 def part_digest(job: Any) -> str:
-    """Returns a digest of what one job would run: rule, outputs, inputs, parameters, command."""
-    names = [sorted(map(str, job.output)), [*map(str, job.input)]]
+    """Returns a digest of what one job would run: rule, outputs, inputs that it is made from, parameters, command."""
+    names = [sorted(map(str, job.output)), [*map(str, made_from(job))]]
     return _digest([job.rule.name, *names, [*map(repr, job.params)], repr([*job.params.items()]), job.shellcmd or ""])
 
 
@@ -77,15 +84,20 @@ class Ledger:
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            self._lock.seek(0)
-            who = self._lock.read().strip()
+            who = self._holder()
             self._lock.close()
-            raise WorkflowError(
-                f"another snakemake submits jobs for this folder ({who}); wait for it or end it, then start again"
-            ) from None
+            raise WorkflowError(f"{who}; wait for it or end it, then start again") from None
         self._lock.truncate(0)
         self._lock.write(f"process {os.getpid()} on {socket.gethostname()} since {time.strftime('%F %T')}")
         self._lock.flush()
+
+    def _holder(self) -> str:
+        """Who holds the lock: a controller alone, or others together, as the Snakefile does for a snakemake that submits no jobs."""
+        with suppress(BlockingIOError):
+            fcntl.flock(self._lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            return "another snakemake runs jobs in this folder, on its own machine"
+        self._lock.seek(0)
+        return f"another snakemake submits jobs for this folder ({self._lock.read().strip()})"
 
     def release(self) -> None:
         """Gives the lock back."""

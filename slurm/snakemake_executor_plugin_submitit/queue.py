@@ -1,8 +1,8 @@
 """What is known of submitted jobs: one query for all of them, and what a state means. Needs no accounting database.
 
 squeue is asked, not sacct: it always exists, knows what runs now without a delay, and remembers ended jobs for a while (MinJobAge).
-A job that it no longer knows has ended; whether well is said by the job's result file. sacct, where it works, is asked once about a
-dead job, for the reason.
+A job that it no longer knows has ended; whether well is said by the job's result file. sacct, where it works, is asked about a dead
+job: for the reason, and whether to submit it again.
 """
 
 import os

@@ -8,7 +8,7 @@ from pathlib import Path
 from snakemake_interface_common.exceptions import WorkflowError
 from snakemake_interface_executor_plugins.jobs import JobExecutorInterface
 
-from .ledger import Ledger, Record, blank_record, newer_than, part_digest
+from .ledger import Ledger, Record, blank_record, made_from, newer_than, part_digest
 from .queue import ALIVE, LocalQueue, SlurmQueue, read_result
 from .submission import paths_of
 
@@ -62,7 +62,7 @@ class Recovery:
         return [record for record in self.left if set(blank.outputs) & set(record.outputs)]
 
     def _still_good(self, job: JobExecutorInterface, record: Record, state: str | None) -> bool:
-        if newer_than(job.input, record.submitted):
+        if newer_than(made_from(job), record.submitted):
             return False
         result = read_result(paths_of(record.folder, record.job_id))
         if result is not None:

@@ -6,6 +6,8 @@ import shlex
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from helip.launch import SRUN
+
 from .site import Site, Wish
 
 STRINGS = ("partition", "account", "qos", "constraint", "gpu_model")
@@ -88,8 +90,9 @@ def slurm_parameters(name: str, threads: int, gpus: int, wish: Wish, warning_s: 
     }
     parameters = {key: value for key, value in parameters.items() if value is not None}
     parameters["srun_args"] = [*step, *wish.srun]
-    if wish.setup:
-        parameters["setup"] = list(wish.setup)
+    inner = [f"export {SRUN}={shlex.quote(shlex.join(wish.srun))}"] if nodes > 1 and wish.srun else []
+    if inner or wish.setup:
+        parameters["setup"] = [*inner, *wish.setup]
     _take_away(parameters, wish.without)
     _rename(parameters, wish.rename)
     return {**parameters, "wckey": None}  # submitit's own is refused where a site enforces workload keys
@@ -113,7 +116,7 @@ def _take_away(parameters: dict[str, Any], flags: tuple[str, ...]) -> None:
 
 
 def _rename(parameters: dict[str, Any], names: Mapping[str, str]) -> None:
-    """Gives sbatch flags the site's names; the value of gres loses its `gpu:` where the new name says it."""
+    """Gives sbatch flags the site's names. The value of gres loses its `gpu:` where the new name says it; `gpus` are those of all nodes."""
     for flag, other in names.items():
         if flag in FIXED:
             raise SubmissionError(f"site: rename names {flag}, which no job can do without")
@@ -121,7 +124,17 @@ def _rename(parameters: dict[str, Any], names: Mapping[str, str]) -> None:
         extra = parameters["additional_parameters"]
         value = parameters.pop(key, None) if key in parameters else extra.pop(flag, None)
         if value is not None:
-            extra[other] = value.removeprefix("gpu:") if flag == "gres" and other.startswith("gpus") else value
+            extra[other] = value
+        if value is not None and flag == "gres" and other.startswith("gpus"):
+            extra[other] = _gpus(value, parameters["nodes"] if other == "gpus" else 1)
+            if other == "gpus" and parameters["nodes"] > 1:  # the job's own process is on one of them
+                parameters["srun_args"] = [f"--gpus={_gpus(value, 1)}", *parameters["srun_args"]]
+
+
+def _gpus(gres: str, nodes: int) -> str:
+    """Returns the value of --gpus for so many nodes where each has `gres`: gpu:v100:8 on two is v100:16."""
+    *model, each = gres.split(":")[1:]
+    return ":".join([*model, str(int(each) * nodes)])
 
 
 def leaving_out(parameters: dict[str, Any], nodes: Iterable[str]) -> dict[str, Any]:

@@ -12,6 +12,8 @@ from typing import Any
 from submitit import LocalExecutor, SlurmExecutor
 from submitit.core.utils import FailedJobError, JobPaths
 
+from helip.launch import SRUN
+
 from .job import ShellJob
 from .request import SubmissionError
 
@@ -20,7 +22,7 @@ PAUSE_S = 5.0
 # submitit hands that over by the job's id, and nobody heard the id.
 SILENT = ("Unable to contact slurm controller", "Resource temporarily unavailable", "Socket timed out")
 TORCHRUN = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT")
-NOT_FOR_JOBS = ("SNAKEMAKE_PROFILE", "CUDA_VISIBLE_DEVICES", "HELIP_LEASES", *TORCHRUN)
+NOT_FOR_JOBS = ("SNAKEMAKE_PROFILE", "CUDA_VISIBLE_DEVICES", "HELIP_LEASES", SRUN, *TORCHRUN)
 
 
 @contextmanager

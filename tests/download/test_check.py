@@ -159,29 +159,83 @@ def test_the_command_prints_a_line_each_and_fails_with_2(study, monkeypatch, tmp
     assert not (tmp_path / "again.json").exists() and "ask for YFCC" in printed.out
 
 
-def planned(folder, *options: str) -> dict[str, int]:
-    """Jobs by rule of a dry run for the features of the smoke study."""
-    target = "results/smoke/features/cc3m/dino_vits8/features.npy"
-    command = [Path(sys.executable).with_name("snakemake"), "-n", "--quiet", "reason", *options, "--", target]
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
-    return {rule: int(n) for rule, n in re.findall(r"^(\w+) +(\d+)$", (done.stdout + done.stderr).partition("Job stats:")[2], re.MULTILINE)}
+TARGET = "results/smoke/features/cc3m/dino_vits8/features.npy"
+PAIRS = "results/smoke/pairs/cc3m.hpm.dino_vits8.sentence/pairs.json"  # of these features and others
 
 
-def test_gpu_jobs_wait_for_the_check_but_do_not_depend_on_it(project, tmp_path):
+def snakemake(folder, *options: str, target: str = TARGET) -> tuple[int, str]:
+    """The exit code of snakemake for a target, by default the features of the smoke study, and what it prints."""
+    root = Path(__file__).parents[2]
+    environment = os.environ | {"PYTHONPATH": f"{root}{os.pathsep}{root / 'slurm'}"}
+    command = [sys.executable, "-m", "snakemake", *options, "--", target]
+    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+    return done.returncode, done.stdout + done.stderr
+
+
+def planned(folder, target: str = TARGET) -> dict[str, int]:
+    """Jobs by rule of a dry run."""
+    code, printed = snakemake(folder, "-n", "--quiet", "reason", target=target)
+    assert code == 0, printed
+    return {rule: int(n) for rule, n in re.findall(r"^(\w+) +(\d+)$", printed.partition("Job stats:")[2], re.MULTILINE)}
+
+
+@pytest.fixture
+def on_gpus(project, tmp_path):
+    """A folder whose smoke study encodes on a GPU; calling it with a part of the study declares that too."""
     for part in ("Snakefile", "rules", "experiments", "profiles"):
         (shutil.copytree if (project / part).is_dir() else shutil.copy)(project / part, tmp_path / part)
-    assert data_check(Encode(Study("smoke", tmp_path / "experiments"), "cc3m", "dino_vits8")) == []
     file = tmp_path / "experiments/studies/smoke.yaml"
-    content = yaml.safe_load(file.read_text())
-    content["resources"] = {"encode": {"gpu": 1}}
-    file.write_text(yaml.safe_dump(content))
-    assert planned(tmp_path)["check_data"] == 1
+
+    def declare(**changes: dict) -> Path:
+        file.write_text(yaml.safe_dump(yaml.safe_load(file.read_text()) | changes))
+        return tmp_path
+
+    assert data_check(Encode(Study("smoke", tmp_path / "experiments"), "cc3m", "dino_vits8")) == []
+    declare(resources={"encode": {"gpu": 1}})
+    return declare
+
+
+def make_features(folder, *more: str) -> None:
+    """What stands for the features and all behind them, one second after another, and more after those."""
     encoder = ("encoders/cc3m/dino_vits8/model.safetensors", "encoders/cc3m/dino_vits8/encoder.json")
-    made = ["corpora/cc3m/manifest.json", *encoder, *(f"features/cc3m/dino_vits8/features.{kind}" for kind in ("npy", "json"))]
-    for second, name in enumerate([*made, "data.json"]):
-        path = tmp_path / "results/smoke" / name
+    made = ["corpora/cc3m/manifest.json", *encoder, *(f"features/cc3m/dino_vits8/features.{kind}" for kind in ("npy", "json")), *more]
+    for second, name in enumerate(made):
+        path = folder / "results/smoke" / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.touch()
         os.utime(path, (1e9 + second, 1e9 + second))
-    assert planned(tmp_path, "--rerun-triggers", "mtime") == {}  # although data.json is the newest
+
+
+def test_gpu_jobs_wait_for_the_check_but_do_not_depend_on_it(on_gpus):
+    folder = on_gpus()
+    assert planned(folder)["check_data"] == 1
+    make_features(folder, "data.json")
+    assert planned(folder) == {}  # although data.json is the newest
+    (folder / "results/smoke/data.json").unlink()
+    others = planned(folder, target=PAIRS)
+    assert (others["check_data"], others["encode"]) == (1, 1)  # the other features alone
+
+
+@pytest.mark.parametrize("executor", [(), ("--executor", "submitit", "--submitit-cluster", "local", "--submitit-poll-s", "1")])
+def test_a_failed_check_makes_nothing_else_again(on_gpus, executor):
+    folder = on_gpus()
+    make_features(folder, "data.json")
+    on_gpus(corpora={"cc3m": {"kind": "webdataset", "path": "nowhere", "obtain": "ask for it"}})
+    once = (*executor, "-j1", "--seconds-between-status-checks", "1") if executor else ()
+    code, printed = snakemake(folder, *once, "--forcerun", "check_data", target="results/smoke/data.json")
+    assert code != 0 and "1 of" in (folder / "results/smoke/logs/check_data.log").read_text(), printed
+    assert planned(folder) == {}
+    others = planned(folder, target=PAIRS)
+    assert (others["check_data"], others["encode"]) == (1, 1)
+
+
+def test_jobs_are_planned_beside_a_check_of_older_declarations(on_gpus):
+    """Snakemake forgets a job that waits for an `ancient` file while that file is made again."""
+    folder = on_gpus()
+    assert snakemake(folder, target="results/smoke/data.json")[0] == 0
+    make_features(folder)
+    on_gpus(corpora={"cc3m": {"kind": "webdataset", "path": "nowhere", "obtain": "ask for it"}})
+    others = planned(folder, target=PAIRS)
+    assert (others["check_data"], others["encode"], others["mine"]) == (1, 1, 1)
+    make_features(folder, *(f"features/cc3m/sentence/features.{kind}" for kind in ("npy", "json")))
+    assert planned(folder, target=PAIRS) == {"mine": 1, "total": 1}  # it uses no GPU, and stands behind jobs that do

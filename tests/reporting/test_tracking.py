@@ -156,6 +156,55 @@ def test_only_what_changed_is_imported_again(store, trained):
     assert {one.name for one in folder.iterdir()} <= {run.info.run_id for run in after.values()}  # nothing is left of what was replaced
 
 
+def changed_recipe(study, run: str, **changes) -> None:
+    resolved = study.runs[run]
+    study.runs[run] = resolved.model_copy(update={"recipe": resolved.recipe.model_copy(update=changes)})
+
+
+def test_how_often_a_training_saves_is_no_parameter(store, trained):
+    before = Stored(store).runs["smoke/cc3m_clip_helip"]
+    assert "save_every" not in before.data.params and "steps" in before.data.params
+    changed_recipe(trained, "cc3m_clip_helip", save_every=7)
+    write_metrics(trained, "cc3m_clip_helip", "0", "imagenet", np.arange(40) < 19, recovered_share=0.63)
+    assert import_study(trained, store) == {"imported": 1, "unchanged": 7}
+    after = Stored(store).runs["smoke/cc3m_clip_helip"]
+    assert (after.info.run_id, after.data.metrics["on.imagenet"]) == (before.info.run_id, 38.75)
+
+
+def test_a_parent_with_other_parameters_is_written_anew(store, trained):
+    """MLflow refuses another value. A store may hold parameters that digests leave out, or defaults of older code."""
+    before = Stored(store)
+    old = before.runs["smoke/cc3m_clip_helip"]
+    before.client.log_param(old.info.run_id, "save_every", "1")  # as an older import did
+    with sqlite3.connect(store) as connection:
+        connection.execute("UPDATE params SET value = '9' WHERE key = 'gamma' AND run_uuid = ?", (old.info.run_id,))
+    write_metrics(trained, "cc3m_clip_helip", "0", "imagenet", np.arange(40) < 19, recovered_share=0.63)
+    assert import_study(trained, store) == {"imported": 2, "unchanged": 6}  # both seeds have another parent now
+    after = Stored(store).runs
+    assert after["smoke/cc3m_clip_helip"].data.params["gamma"] == "1.0"
+    parents = {after[f"smoke/cc3m_clip_helip/seed{seed}"].data.tags["mlflow.parentRunId"] for seed in (0, 1)}
+    assert parents == {after["smoke/cc3m_clip_helip"].info.run_id} != {old.info.run_id}
+
+
+def test_intervals_are_written_again_when_all_rows_are_there(trained, tmp_path, empty):
+    """Their noise is estimated from every row of the table: early intervals rest on less."""
+    last = metrics_file(trained, "cc3m_clip_cleaned", "1", "caltech101", "zeroshot")
+    content, store = last.read_bytes(), shutil.copy(empty, tmp_path / "store.db")
+    trained.tables = {name: _with_rows(table, TRAINED) for name, table in trained.tables.items()}
+    last.unlink()
+    import_study(trained, store)
+    early = Stored(store).runs["smoke/cc3m_clip_helip"]
+    last.write_bytes(content)
+    assert import_study(trained, store) == {"imported": 1, "unchanged": 7}
+    late = Stored(store).runs["smoke/cc3m_clip_helip"]
+    assert late.info.run_id == early.info.run_id
+    assert late.data.tags["helip.content"] != early.data.tags["helip.content"]
+
+
+def _with_rows(table, runs):
+    return table.model_copy(update={"rows": tuple(row for row in table.rows if row.run in runs)})
+
+
 def test_an_import_without_news_never_opens_mlflow(store, trained, monkeypatch):
     monkeypatch.setattr("helip.reporting.tracking.importing.Tracked", None)  # whoever opens the store fails
     assert import_study(trained, store) == {"imported": 0, "unchanged": 8}

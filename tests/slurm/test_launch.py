@@ -46,6 +46,12 @@ def test_nodes_meet_where_srun_was_called_at_a_port_of_the_job():
     assert {"--nodes=2", "--ntasks-per-node=1", "--cpus-per-task=10", "--worker"} <= set(step)
 
 
+def test_the_nodes_of_a_job_start_as_its_site_says():
+    step = srun(["helip", "train"], 16, 2, {"HELIP_SRUN": "--mpi=none '--comment=a b'"})
+    assert step[step.index("--ntasks-per-node=1") + 1 : step.index(sys.executable)] == ["--mpi=none", "--comment=a b"]
+    assert not [word for word in step if word.startswith("--cpus-per-task")]  # the job was not given any: its site refuses the flag
+
+
 def test_gpu_ids_come_from_the_first_that_says(tmp_path):
     for name in ("nvidia1", "nvidia0", "nvidia10", "nvidiactl"):
         (tmp_path / name).touch()

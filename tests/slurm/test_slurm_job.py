@@ -7,10 +7,12 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
 from snakemake_executor_plugin_submitit.job import ShellJob
+from submitit.core.utils import UncompletedJobError
 from workflows import until
 
 
@@ -66,6 +68,30 @@ def test_checkpoint_warns_who_listens_and_asks_for_the_same_line(tmp_path):
     assert (copy.command, copy.cwd) == (one.command, one.cwd)
     assert copy.finished  # the line came to its end within the grace: a requeued copy has nothing to run
     assert copy() == 0
+
+
+@pytest.mark.parametrize("code", [0, 75])
+def test_a_job_done_in_its_last_grace_is_done(tmp_path, code):
+    """At the last warning submitit's handler calls checkpoint, and then raises since it requeues no more."""
+    python = f"import signal, sys; signal.signal(12, lambda *a: sys.exit({code})); print(flush=True); signal.pause()"
+    one = job(tmp_path, f"{sys.executable} -c '{python}' > up")
+    before = signal.getsignal(signal.SIGUSR2)
+
+    def last_warning(*_):
+        one.checkpoint()
+        raise UncompletedJobError("Job not requeued because: timed-out too many times.")
+
+    def warn():
+        until(lambda: (tmp_path / "up").exists() and (tmp_path / "up").read_text(), 600, "the training")
+        os.kill(os.getpid(), signal.SIGUSR2)
+
+    signal.signal(signal.SIGUSR2, last_warning)
+    threading.Thread(target=warn).start()
+    try:
+        with nullcontext() if code == 0 else pytest.raises(UncompletedJobError):
+            assert one() == 0
+    finally:
+        signal.signal(signal.SIGUSR2, before)
 
 
 def test_nothing_outlives_a_killed_job(tmp_path):

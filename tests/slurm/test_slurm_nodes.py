@@ -49,6 +49,24 @@ def test_a_sites_own_words_reach_slurm(slurm, workflow, tmp_path):
     assert "--cpu-bind=none" in step
 
 
+def test_renamed_gpus_reach_a_job_of_two_nodes(slurm, workflow, tmp_path):
+    """--gpus are the job's on both; its own process runs on one of them, with the GPUs of one."""
+    text = """
+        rule wide:
+            output:
+                "wide.txt",
+            resources:
+                gpu=2,
+            shell:
+                "echo nodes $SLURM_JOB_NUM_NODES srun $HELIP_SRUN GPU $CUDA_VISIBLE_DEVICES > {output}"
+        """
+    flow = workflow(snakefile(tmp_path, text), slurm.environ)
+    site(flow, "default: {partition: normal, gpus_per_node: 1, rename: {gres: gpus}, srun: [--cpu-bind=none]}\n")
+    assert flow.run("wide.txt") == 0, flow.printed
+    assert re.fullmatch(r"nodes 2 srun --cpu-bind=none GPU \d\n", flow.read("wide.txt"))
+    assert "TresPerJob=gres:gpu:2" in slurm.call("scontrol", "show", "job", flow.job_id("wide"))
+
+
 def test_a_node_that_failed_a_job_is_left_out_of_its_next_start(slurm, workflow, tmp_path):
     """F41. Slurm gives the job up instead of requeueing it, so that the plugin starts it again."""
     flow = workflow(

@@ -111,6 +111,29 @@ def test_a_site_takes_flags_away_renames_them_and_adds_to_srun():
 
 
 @pytest.mark.parametrize(
+    ("flag", "model", "expected"),
+    [
+        ("gpus", None, "16"),
+        ("gpus", "v100", "v100:16"),
+        ("gpus-per-node", "v100", "v100:8"),
+        ("gpus-per-task", None, "8"),
+    ],
+)
+def test_renamed_gpus_are_those_of_the_whole_job(flag, model, expected):
+    """Slurm's --gres counts a node's, --gpus the job's; a job has one task on each node."""
+    parameters = slurm_parameters("train", 10, 16, Wish(gpus_per_node=8, gpu_model=model, rename={"gres": flag}), 120)
+    assert parameters["nodes"] == 2 and parameters["additional_parameters"] == {"requeue": True, flag: expected}
+    first_node = f"--gpus={expected.replace('16', '8')}"  # where the job's own process runs: Slurm refuses it the GPUs of both
+    assert (first_node in parameters["srun_args"]) is (flag == "gpus")
+
+
+def test_a_job_of_several_nodes_knows_the_sites_srun():
+    two = slurm_parameters("train", 4, 2, Wish(gpus_per_node=1, srun=("--mpi=none", "--comment=a b"), setup=("module load cuda",)), 120)
+    assert two["setup"] == ["export HELIP_SRUN='--mpi=none '\"'\"'--comment=a b'\"'\"''", "module load cuda"]
+    assert "setup" not in slurm_parameters("train", 4, 1, Wish(srun=("--mpi=none",)), 120)
+
+
+@pytest.mark.parametrize(
     ("wish", "problem"),
     [
         ({"without": ("time",)}, "without names time, which no job can do without"),

@@ -260,3 +260,24 @@ def test_a_trunk_whose_package_is_missing_is_named(place, capsys):
 def test_a_model_with_towers_of_its_own_has_no_cache(project):
     with pytest.raises(HelipError, match="model 'rn50' has no image_trunk and text_trunk: its towers are trained, not cached"):
         artefact(Study("smoke", project / "experiments"), "encode_views", ["cc3m", "rn50"])
+
+
+def imported(place, head: str, encoders: dict | None = None, **model) -> str:
+    """The digest of a published start whose model has such heads over frozen towers."""
+    declare(place, FROZEN | {"head": head} | model, encoders=encoders)
+    file = place / "experiments/studies/smoke.yaml"
+    content = yaml.safe_load(file.read_text()) | {"seeds": [0], "published": {"cc3m_clip": {"model": "local-dir:start"}}}
+    file.write_text(yaml.safe_dump(content))
+    return Train(Study("smoke"), "cc3m_clip", "0").digest
+
+
+def test_an_import_stands_for_the_heads_that_it_lays_over(place):
+    start, declared = imported(place, "residual"), {"photos": PHOTOS}
+    other = PHOTOS | {"image_size": 64}
+    changed = [
+        imported(place, "residual", hidden=32),
+        imported(place, "residual", dropout=0.5),
+        imported(place, "residual", declared | {"photos": other}),
+    ]
+    assert len({start, *changed}) == 4
+    assert imported(place, "mlp", declared) == imported(place, "mlp", declared, hidden=32)  # is imported as it is

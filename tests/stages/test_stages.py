@@ -2,12 +2,14 @@
 
 import inspect
 import re
+import shutil
 
 import pytest
+import yaml
 
 from helip.errors import HelipError
 from helip.planning import artefacts
-from helip.stages import BY_NAME, STAGES, Evaluate, How, Mine, MineShard, Select, WriteReport, artefact, make
+from helip.stages import BY_NAME, STAGES, Evaluate, How, MakeTable, Mine, MineShard, Select, WriteReport, artefact, behind, make
 from helip.stages.base import _digest_of
 from helip.study import Study
 
@@ -59,6 +61,36 @@ def test_a_revision_changes_what_comes_after_and_nothing_else(study, monkeypatch
     assert changed == {"mine", "filter", "train", "interpolate", "evaluate", "probe", "table"} & {one.name for one in artefacts(study)}
     unchanged = {one.name for one in artefacts(study)} - changed
     assert {"corpus", "encode", "evaluation_set"} <= unchanged
+
+
+def relabel(one: dict) -> None:
+    one["label"] = "other"
+
+
+TABLES, MINIATURE, SECOND = "paper/tables.yaml", "studies/miniature.yaml", "studies/miniature2.yaml"
+RENAMED = {
+    "column": ("miniature", TABLES, lambda c: relabel(c["table1"]["columns"][0]), {"table", "claims", "report"}),
+    "contrast": ("miniature", TABLES, lambda c: relabel(c["table11"]["contrasts"][0]["matrix"]["entries"][0]), {"table"}),
+    "corpus": ("miniature", MINIATURE, lambda c: relabel(c["corpora"]["cc3m"]), {"table", "report"}),
+    "question": ("miniature2", SECOND, lambda c: c["contrasts"]["helip"].update(question="Does it?"), {"contrasts", "report"}),
+}
+
+
+@pytest.mark.parametrize("what", RENAMED)
+def test_another_word_makes_what_prints_it_again(project, tmp_path, what):
+    name, file, rename, expected = RENAMED[what]
+    shutil.copytree(project / "experiments", tmp_path / "experiments")
+
+    def digests() -> dict[tuple[str, str], str]:
+        study = Study(name, tmp_path / "experiments", tmp_path / "results")
+        every = behind([WriteReport(study), *(MakeTable(study, table) for table in study.tables)])
+        return {(one.name, str(one.output)): one.digest for one in every}
+
+    before, content = digests(), yaml.safe_load((tmp_path / "experiments" / file).read_text())
+    rename(content)
+    (tmp_path / "experiments" / file).write_text(yaml.safe_dump(content, sort_keys=False))
+    changed = {stage for (stage, path), digest in digests().items() if digest != before[stage, path]}
+    assert expected <= changed <= {"table", "figure", "claims", "contrasts", "report"}
 
 
 def test_a_missing_input_is_named_with_how_to_make_it(study):

@@ -1,8 +1,14 @@
 """The graph itself, without running a job."""
 
+import os
 import re
 
 import pytest
+import yaml
+from snakemake_executor_plugin_submitit.ledger import Ledger
+
+from helip.stages import Mine, behind
+from helip.study import Study
 
 
 def test_first_rows_of_table1_need_one_corpus_from_start_to_end(workspace):
@@ -55,6 +61,45 @@ def test_every_rule_is_one_line_of_helip(project):
     assert len(shells) == rules.count("shell:\n") > 20
     one_command = r'command\(\w+\)$|"(python -m helip\.launch --gpus \{resources\.gpu\} )?helip \S+ |"cp |"cat '
     assert [line for line in shells if not re.match(one_command, line)] == []
+
+
+@pytest.mark.parametrize(("site", "gpus"), [("gpu: {gpus_per_node: 4}", 4), ("rules: {train: {gpus_per_node: 2}}", 2), ("{}", 8)])
+def test_a_rehearsal_asks_for_the_gpus_of_one_node(workspace, site, gpus):
+    """With more the job would get two nodes, and a rehearsal refuses to be started on each."""
+    (workspace.folder / "slurm/site.yaml").write_text(site + "\n")
+    file = workspace.folder / "experiments/studies/smoke.yaml"
+    file.write_text(yaml.safe_dump(yaml.safe_load(file.read_text()) | {"resources": {"train": {"gpu": 16}}}))
+    plan = workspace.snakemake("-n", "results/smoke/rehearsal.html").stdout
+    assert re.search(rf"resources: .*gpu={gpus}\b", plan), plan
+
+
+def test_beside_a_snakemake_on_slurm_no_other_starts(workspace):
+    target, folder = "results/smoke/data.json", workspace.folder / ".snakemake/submitit"
+    folder.mkdir(parents=True)
+    controller = Ledger(folder)
+    done = workspace.snakemake(target, check=False)
+    sentence = rf"another snakemake submits jobs for this folder \(process {os.getpid()} on .*wait for it or end it"
+    assert done.returncode != 0 and re.search(sentence, done.stdout) and "Traceback (most recent call last)" not in done.stdout
+    assert workspace.planned(target) == {"check_data": 1}
+    controller.release()
+    assert workspace.snakemake(target)
+
+
+@pytest.mark.parametrize(
+    "resources", [{"encode": {"gpu": 1}, "mine": {"gpu": 1}}, {"mine": {"pairs_per_shard": 50}}, {"encode": {"mem_mb": 9000}}]
+)
+def test_other_resources_make_nothing_again(workspace, resources):
+    """Whether a job waits for the check of all data, or for shards, changes nothing in what it makes."""
+    pairs = Mine(Study("smoke", workspace.folder / "experiments", workspace.folder / "results"), "cc3m.hpm.dino_vits8.sentence")
+    for second, path in enumerate(path for one in behind([pairs]) for path in one.outputs):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+        os.utime(path, (1e9 + second, 1e9 + second))
+    target = str(pairs.output.relative_to(workspace.folder))
+    workspace.snakemake("--touch", "--forceall", "--", target)
+    file = workspace.folder / "experiments/studies/smoke.yaml"
+    file.write_text(yaml.safe_dump(yaml.safe_load(file.read_text()) | {"resources": resources}))
+    assert workspace.planned(target) == {}
 
 
 @pytest.mark.parametrize(

@@ -101,10 +101,11 @@ class Import:
             tracked = self.tracked
             if self.known.get(key, ("", ""))[1] == digest:
                 return False
-            if in_place and key in self.known:
-                tracked.update(make(), digest, self.known)
+            content = make()
+            if in_place and tracked.can_update(content, self.known):
+                tracked.update(content, digest, self.known)
             else:
-                tracked.write(make(), digest, self.known, parent)
+                tracked.write(content, digest, self.known, parent)
         return True
 
     def _write_seeds(self, run: str, seeds: list[str]) -> str:
@@ -112,7 +113,8 @@ class Import:
         key = key_of(self.study, run)
         declared = "\n".join(model_of(self.study, run, seed).digest for seed in self.study.run(run).seeds)
         files = [path for seed in seeds for path in self.trainings.files(run, seed)]
-        digest = f"{digest_of([], SCHEMA, declared)[:16]}-{digest_of(files, SCHEMA, self.study.run(run).question)}"
+        last = ["every row is measured"] if self.study.control_of(run) and self.trainings.is_whole else []
+        digest = f"{digest_of([], SCHEMA, declared)[:16]}-{digest_of(files, SCHEMA, self.study.run(run).question, *last)}"
         same = self.known.get(key, ("", ""))[1].partition("-")[0] == digest.partition("-")[0]
         self._write(key, digest, lambda: summaries.of_seeds(self.trainings, run, seeds), in_place=same)
         return self.known[key][0]

@@ -6,6 +6,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from helip.config import ConfigModel
 from helip.study import Study
 from helip.study.resolve import ResolvedRun
 
@@ -81,7 +82,7 @@ def label(run: ResolvedRun) -> str:
 
 
 def settings(study: Study, run: ResolvedRun) -> dict[str, Any]:
-    """Returns what a run is, resolved: corpus, model, arm, recipe, mining and selection."""
+    """Returns what a run is, resolved: corpus, model, arm, recipe, mining and selection. What its digest leaves out, it leaves out too."""
     parts: dict[str, Any] = {"corpus": run.corpus, "model": run.model, "arm": run.arm}
     parts |= dict(flat(run.recipe.model_dump(mode="json")))
     if run.pairs is not None:
@@ -90,7 +91,7 @@ def settings(study: Study, run: ResolvedRun) -> dict[str, Any]:
         parts |= {f"selection.{k}": v for k, v in flat(run.select.model_dump(mode="json"))}
     if run.interpolate is not None:
         parts["interpolate.weight"] = run.interpolate.weight
-    return {k: v for k, v in parts.items() if v is not None}
+    return {k: v for k, v in parts.items() if v is not None and not ConfigModel.excluded_from_digest & {*k.split(".")}}
 
 
 def flat(value: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:

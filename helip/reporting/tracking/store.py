@@ -104,6 +104,13 @@ class Tracked:
         known[content.key] = (made.info.run_id, digest)
         return self.update(content, digest, known)
 
+    def can_update(self, content: RunContent, known: Known) -> bool:
+        """Whether a run stands there that `update` can write: MLflow changes no parameter of a run."""
+        if content.key not in known:
+            return False
+        params = self.client.get_run(known[content.key][0]).data.params
+        return all(params.get(name, value) == value for name, value in _short(content.params))
+
     def update(self, content: RunContent, digest: str, known: Known) -> str:
         """Writes the latest numbers and files of a run over the ones before, so that its address and its children stay."""
         run_id = known[content.key][0]
@@ -121,7 +128,7 @@ class Tracked:
         note = content.note.replace("{start}", self.link(start, known))
         tags = {**content.tags, "helip.kind": content.kind, "mlflow.note.content": note}
         self.client.log_batch(run_id, tags=[RunTag(k, v[:TEXT]) for k, v in tags.items() if v])
-        params = [Param(k, v[:TEXT]) for k, v in content.params.items()]
+        params = [Param(k, v) for k, v in _short(content.params)]
         for first in range(0, len(params), PARAMETERS):
             self.client.log_batch(run_id, params=params[first : first + PARAMETERS])
         points = [Metric(p.name, p.value, p.at, p.step) for p in content.points]
@@ -161,6 +168,10 @@ def link_file(path: Path, place: Path) -> None:
     except OSError:
         if path.stat().st_size <= SMALL:
             shutil.copyfile(path, place)
+
+
+def _short(params: dict[str, str]) -> list[tuple[str, str]]:
+    return [(name, value[:TEXT]) for name, value in params.items()]
 
 
 def _datasets(content: RunContent) -> Iterator[Any]:

@@ -45,6 +45,13 @@ class Trainings:
         table = self.study.tables[self.study.report.question.table]
         return self.measured.columns(table.averaged or table.columns)
 
+    @cached_property
+    def is_whole(self) -> bool:
+        """Whether every row of that table, and what it is measured against, was evaluated: all of them tell the noise of intervals."""
+        shown = {run for _, _, run, _, _ in self.study.table_rows(self.study.report.question.table)}
+        over = {control for run in shown if (control := self.study.control_of(run))}
+        return all(self.measured.is_there(run, self.columns) for run in sorted(shown | over))
+
     def gain(self, run: str) -> str:
         """Returns what the gain of a run is called: a control, and what has none, is measured against its start."""
         return OVER_START if self.study.control_of(run) == self.study.run(run).start else GAIN

@@ -49,6 +49,27 @@ class Claim(ConfigModel):
             raise ValueError("at_least, consistent, than and level are four kinds of questions: give one")
         if self.expect != "higher" and (self.at_least is not None or self.consistent or self.than):
             raise ValueError("at_least, consistent and than ask for gains: leave out expect")
+        if self.expect == "higher" and self.gauge is not None:
+            raise ValueError("gauge measures the margin of not_lower and equal: leave it out")
+        if self.also and (self.than or self.level is not None):
+            raise ValueError("than and level are asked of one comparison: leave out also, or write a claim for each")
+        if self.together == "mean" and (self.at_least is not None or self.consistent):
+            raise ValueError("at_least and consistent count the columns of every comparison: leave out together")
+        return self
+
+    @model_validator(mode="after")
+    def _is_asked_of_its_measure(self) -> Self:
+        overlap = self.measure in ("attribute_overlap", "pair_overlap")
+        if self.targets != "all" and not overlap:
+            raise ValueError(f"targets are those of overlaps, and the measure is {self.measure}: leave them out")
+        if self.measure == "accuracy":
+            return self
+        if self.at_least is not None or self.consistent or self.than or self.level is not None or self.columns:
+            raise ValueError(f"columns, at_least, consistent, than and level are asked of accuracy, and the measure is {self.measure}")
+        if self.together == "mean":
+            raise ValueError(f"together: mean is asked of accuracy, and the measure is {self.measure}: it must be so of each comparison")
+        if self.expect != "higher" and not overlap:
+            raise ValueError(f"expect {self.expect} is asked of accuracy and overlaps, and the measure is {self.measure}: leave it out")
         return self
 
     @property

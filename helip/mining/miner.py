@@ -62,9 +62,9 @@ def mine(
         raise HelipError(f"method '{spec.method}' reads no features: helip/mining/references.py makes such pairs")
     keep = keep.cpu().numpy() if isinstance(keep, torch.Tensor) else keep
     criterion, budget, workers = Criterion.of(spec), parse_memory(memory), workers or os.cpu_count() or 1
-    with torch.inference_mode(), _threads(workers):
-        approximate = spec.ivf_candidates is not None  # a faiss index, on the CPU
-        features = _features(image_features, text_features, keep, criterion, _device(None if approximate else device))
+    used = _device(None if spec.ivf_candidates is not None else device)  # a faiss index is searched on the CPU
+    with torch.inference_mode(), _threads(workers), _current(used):
+        features = _features(image_features, text_features, keep, criterion, used)
         return _mined(features, spec, keep, budget, workers, shard, progress)
 
 
@@ -130,6 +130,11 @@ def _device(name: str | None) -> torch.device:
     if device.type == "cuda" and (not torch.cuda.is_available() or (device.index or 0) >= torch.cuda.device_count()):
         raise HelipError(f"device: '{name}' is not to be seen from here ({torch.cuda.device_count()} CUDA devices); mine on the CPU")
     return device
+
+
+def _current(device: torch.device) -> contextlib.AbstractContextManager[Any]:
+    """Makes a GPU the current one: Triton launches its kernels there, wherever the tensors lie."""
+    return torch.cuda.device(device) if device.type == "cuda" else contextlib.nullcontext()
 
 
 @contextlib.contextmanager

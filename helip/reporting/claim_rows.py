@@ -20,7 +20,9 @@ HOW = (
     "and Hochberg stand beside it in claims.csv. The margin is {margin:g} points where nothing else is said, and never more than "
     "half the published gain. A column whose start is below 3 times chance is left out, of both sides. Words like *consistently* "
     "and *on 5 of 7* are decided by the number of columns. p-values are one-sided, the larger of the paired bootstrap's over "
-    "trainings and test items and of Student's t. {noise}Intervals are the bootstrap's 95 %, as wide as Student's, uncorrected."
+    "trainings and test items and of Student's t, which of a number of columns is a partial conjunction of the columns' own. "
+    "{noise}Intervals are uncorrected, the bootstrap's 95 %, about as wide as Student's; of two or three trainings they are Student's, "
+    "and of a number of columns the bootstrap's as it is."
 )
 NOISE = (
     "How far the trainings of one start scatter is told by all comparisons of a kind together, as the few trainings of one cannot; in "

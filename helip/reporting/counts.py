@@ -1,22 +1,29 @@
 """How many columns are higher, and how sure that number is: for sentences like "consistently" and "on 5 of 7 data sets".
 
-Columns and comparisons are drawn together: trainings of one start and items of one set are drawn once for all that share them.
+Columns and comparisons are drawn together: trainings of one start and items of one set are drawn once for all that share them. A bootstrap
+over few trainings is too sure, of a number as of a mean: the columns' own p-values, moderated by what the study knows, must agree with it.
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
-from helip.reporting.statistics import Interval, Paired
+from helip.reporting.statistics import ALONE, Interval, Noise, Paired, gain
 
 RESAMPLES = 2000
 BLOCK = 1 << 23  # weights drawn at a time
 
 
 class Counted:
-    """The columns of some comparisons, each with its difference and joint bootstrap draws. Points."""
+    """The columns of some comparisons, each with its difference and joint bootstrap draws. Points.
 
-    def __init__(self, compared: Sequence[Paired], seed: int = 0):
+    noises: of each column, how far its trainings scatter; none: each by itself.
+    """
+
+    def __init__(self, compared: Sequence[Paired], noises: Sequence[Noise] = (), seed: int = 0):
+        self._columns = [replace(p, columns=(column,)) for p in compared for column in p.columns]
+        self._noises = noises or [ALONE] * len(self._columns)
         self.values_C = np.array([100 * d_Sn.mean(dtype=np.float64) for p in compared for _, d_Sn in p.columns])
         self.draws_RC = 100 * _joint_draws(compared, seed)
 
@@ -36,17 +43,30 @@ class Counted:
         return Interval(float(low), float(high))
 
     def p_fewer(self, least: int) -> float:
-        """Returns the share of draws with fewer than `least` higher columns: against "at least so many are higher"."""
-        return _share((self.draws_RC > 0).sum(1) < least)
+        """Returns the p-value against "at least so many are higher": the share of draws with fewer than `least` higher columns, or what the
+        columns' own p-values make of it, whichever is larger."""
+        return max(_share((self.draws_RC > 0).sum(1) < least), partial_conjunction(self._p_values(above=True), least))
 
     def p_as_many(self, least: int) -> float:
-        """Returns the share of draws with at least `least` higher columns: against "fewer are higher"."""
-        return _share((self.draws_RC > 0).sum(1) >= least)
+        """Returns the p-value against "fewer are higher", that is, "at least `of - least + 1` are lower": the same, turned round."""
+        lower = partial_conjunction(self._p_values(above=False), self.of - least + 1)
+        return max(_share((self.draws_RC > 0).sum(1) >= least), lower)
 
     def p_sign(self) -> float:
         """Returns the p-value of the sign test, "no column differs" against "more are higher than a coin would have": the share of draws,
         moved so that no column differs, with as many higher columns. Columns that go together count together, as in no binomial table."""
         return _share((self.draws_RC - self.values_C > 0).sum(1) >= self.higher)
+
+    def _p_values(self, above: bool) -> list[float]:
+        return [gain([column]).p(0.0, above, noise) for column, noise in zip(self._columns, self._noises, strict=True)]
+
+
+def partial_conjunction(p_values: Sequence[float], least: int) -> float:
+    """Returns the p-value against "at least `least` of these are so": the `least`-th smallest times how many stand from there on (Benjamini
+    and Heller, Biometrics 2008). It holds whatever the p-values have in common. Of none it is 0, of more than there are 1."""
+    if not 0 < least <= len(p_values):
+        return float(least > 0)
+    return min(1.0, (len(p_values) - least + 1) * sorted(p_values)[least - 1])
 
 
 def _share(agree_R: np.ndarray) -> float:

@@ -12,7 +12,7 @@ from helip.reporting.chance import above_chance
 from helip.reporting.counts import Counted
 from helip.reporting.measured import Measured
 from helip.reporting.statistics import NOTHING, Gain, Interval, Noise, Paired, gain
-from helip.study import Study
+from helip.study import Study, paired_seeds
 
 
 class NotRunError(Exception):
@@ -81,7 +81,9 @@ def accuracy(study: Study, measured: Measured, claim: Claim, bound: list[Compari
     dropped = [f"{study.run(c.over).start or c.over}:{one.key}" for c, k in (*judged, *beyond) for one in columns if one not in k]
     notes = [f"{len(columns)} of {len(wanted)} columns"] if len(columns) < len(wanted) else []
     notes += [f"{len(bound)} of {len(claim.comparisons)} comparisons"] if len(bound) < len(claim.comparisons) else []
-    if not any(k for _, k in judged) or (beyond and not any(k for _, k in beyond)):
+    exceeded = sum(bool(k) for _, k in beyond)
+    notes += [f"beyond {exceeded} of {len(claim.than)} gains"] if exceeded < len(claim.than) else []
+    if not any(k for _, k in judged) or (beyond and not exceeded):
         everything = [compared(measured, claim, c, columns) for c in bound]
         effect = _effect(measured, claim, everything, [])
         effect = replace(effect, p_for=1.0, p_against=1.0, interval=None, undecided="the start is at chance on every column")
@@ -110,7 +112,7 @@ def compared(measured: Measured, claim: Claim, pair: Comparison, columns: Sequen
         return _compared(measured, pair, columns, paired)
     difference = measured.difference(pair.run, pair.over, columns)
     if difference is None or difference.paired is None:
-        raise NotRunError("the runs share no seed, or a metric has no hits per item")
+        raise NotRunError(_unpaired(measured, pair))
     whole = difference
 
     def make_gain() -> Gain:
@@ -127,9 +129,17 @@ def planted(measured: Measured, pair: Comparison, columns: Sequence[Column], poi
     return _compared(measured, pair, columns, measured.planted(pair.run, pair.over, columns, points))
 
 
+def _unpaired(measured: Measured, pair: Comparison) -> str:
+    """Why two runs cannot be compared item by item."""
+    ours, theirs = (measured.study.run(run).seeds for run in (pair.run, pair.over))
+    if paired_seeds(ours, theirs) is None:
+        return f"{pair.run} and {pair.over} share no seed: theirs are {', '.join(ours)} and {', '.join(theirs)}"
+    return f"a metric of {pair.run} or {pair.over} has no hits per item"
+
+
 def _compared(measured: Measured, pair: Comparison, columns: Sequence[Column], paired: Paired | None) -> Compared:
     if paired is None:
-        raise NotRunError("the runs share no seed, or a metric has no hits per item")
+        raise NotRunError(_unpaired(measured, pair))
     return Compared(pair, tuple(columns), paired, measured.noise([(pair.run, pair.over)], columns), lambda: gain([paired]))
 
 
@@ -139,7 +149,7 @@ def _compared(measured: Measured, pair: Comparison, columns: Sequence[Column], p
 def tested(measured: Measured, claim: Claim, ours: Sequence[Compared], beyond: Sequence[Compared]) -> tuple[float, float]:
     """Returns the p-values of "it is not so" and of "it may yet be so". `beyond`: the gains that this gain is to exceed."""
     if claim.at_least is not None:
-        counted = Counted([c.paired for c in ours])
+        counted = Counted([c.paired for c in ours], [noise for c in ours for noise in _noises(measured, c)])
         return counted.p_fewer(claim.at_least), counted.p_as_many(claim.at_least)
     if beyond:
         return _p_values(claim, [_exceeding(ours, other) for other in beyond])
@@ -158,6 +168,11 @@ def joint_noise(measured: Measured, ours: Sequence[Compared]) -> Noise:
     """Returns how far the trainings of all comparisons scatter, together."""
     widest = max((c.columns for c in ours), key=len)
     return measured.noise([(c.pair.run, c.pair.over) for c in ours], widest)
+
+
+def _noises(measured: Measured, one: Compared) -> list[Noise]:
+    """How far the trainings of a comparison scatter on each of its columns."""
+    return [measured.noise([(one.pair.run, one.pair.over)], [column]) for column in one.columns]
 
 
 def _exceeding(ours: Sequence[Compared], other: Compared) -> tuple[Gain, Noise]:
@@ -240,7 +255,8 @@ def _over_value(measured: Measured, claim: Claim, one: Compared) -> float:
     return difference.over_value if difference else float("nan")
 
 
-def weakest(claim: Claim, bound: Sequence[Comparison], each: list[float]) -> Weakest | None:
-    """Returns the comparison that speaks most against the claim; None where there is only one."""
-    least = int(np.argmin(-np.abs(each) if claim.expect == "equal" else each))
+def weakest(claim: Claim, bound: Sequence[Comparison], each: list[float], lower: bool = False) -> Weakest | None:
+    """Returns the comparison that speaks most against the claim; None where there is only one. lower: the claim is of a smaller number, as
+    of minutes."""
+    least = int(np.argmin(-np.abs(each) if claim.expect == "equal" else np.negative(each) if lower else each))
     return Weakest(bound[least].run, bound[least].over, each[least]) if len(bound) > 1 else None

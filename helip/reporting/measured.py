@@ -54,7 +54,15 @@ class Metrics:
     def hits(self, name: str) -> np.ndarray | None:
         """Returns [n], one for each independent item, whose mean is the metric; None where the file counts no items."""
         hits = self.queries(name)
-        return hits if hits is None else per_image(hits, self.content["per_item"][name].get("together", 1))
+        return hits if hits is None else per_image(hits, self._together(name))
+
+    def most(self, name: str) -> np.ndarray:
+        """Returns [n], what each independent item adds where all its queries are answered rightly; KeyError where no items are counted."""
+        return per_image(np.ones(self.content["per_item"][name]["length"]), self._together(name))
+
+    def _together(self, name: str) -> int | list[int]:
+        together: int | list[int] = self.content["per_item"][name].get("together", 1)
+        return together
 
 
 def per_image(hits_Q: np.ndarray, together: int | list[int]) -> np.ndarray:
@@ -186,11 +194,11 @@ class Measured:
         counted = [(name, np.subtract(x, y, dtype=np.float64).astype(np.float32)) for name, x, y in hits if x is not None and y is not None]
         if len(counted) < len(hits):
             return None
-        return Paired(tuple(counted), self._clusters(run, over, ours, theirs), self.study.run(run).start or run)
+        return Paired(tuple(counted), self._clusters(run, over, ours, theirs), self._start(run))
 
     def _clusters(self, run: str, over: str, ours: list[str], theirs: list[str]) -> tuple[str, ...]:
         """What each pair of trainings is an independent draw of."""
-        start = self.study.run(run).start or run
+        start = self._start(run)
         # A start stands for all its refinements, which vary; another run that has one training is one training.
         fewer, more = sorted((ours, theirs), key=lambda s: len(set(s)))
         of_start = over == start or self.study.run(over).start == run
@@ -207,7 +215,9 @@ class Measured:
         for (name, d_Sn), column, wanted in zip(paired.columns, columns, points, strict=True):
             ours_Sn = self.hits(run, seeds[0], column)
             assert ours_Sn is not None  # as `_paired` has found
-            moved.append((name, d_Sn + raised(ours_Sn, wanted / 100 - float(d_Sn.mean()), f"{run} {column.key}")))
+            metrics, metric = self.read(run, seeds[0][0], column)
+            share, key = wanted / 100 - float(d_Sn.mean()), f"{run} {column.key}"
+            moved.append((name, d_Sn + raised(ours_Sn, share, key, metrics.most(metric))))
         return Paired(tuple(moved), paired.clusters, paired.start)
 
     def beside_level(self, run: str, columns: Sequence[Column], level: float) -> Paired | None:
@@ -218,9 +228,13 @@ class Measured:
         return Paired(tuple(counted), tuple(independent(seeds)), run) if len(counted) == len(hits) else None
 
     def noise(self, compared: Iterable[tuple[str, str]], columns: Sequence[Column]) -> Noise:
-        """Returns how far the trainings of comparisons (run, over) scatter. The study knows it of refinements of one start alone."""
-        starts = [[self.study.run(r).start or r for r in pair] for pair in compared]
-        return self.noises.get(Kind.of(columns), ALONE) if all(ours == theirs for ours, theirs in starts) else ALONE
+        """Returns how far the trainings of comparisons (run, over) scatter. The study knows it of differences between refinements of one
+        start alone: not of a run beside a published level, which stands on both sides, as whole pre-trainings scatter there."""
+        known = all(run != over and self._start(run) == self._start(over) for run, over in compared)
+        return self.noises.get(Kind.of(columns), ALONE) if known else ALONE
+
+    def _start(self, run: str) -> str:
+        return self.study.run(run).start or run
 
     @cached_property
     def noises(self) -> dict[Kind, Noise]:
@@ -247,11 +261,14 @@ class Measured:
         return list(rows.values())
 
 
-def raised(hits_Sn: np.ndarray, share: float, key: str) -> np.ndarray:
-    """Returns what to add to hits [S, n], in 0 to 1, so that their mean rises by `share` (falls, where it is negative), as far as there are
-    misses to turn. All trainings turn items in the same drawn order, as a gain that is real does; `key` seeds it."""
+def raised(hits_Sn: np.ndarray, share: float, key: str, most_n: np.ndarray | float = 1.0) -> np.ndarray:
+    """Returns what to add to hits [S, n], 0 to `most_n` each, so that their mean rises by `share` (falls, where it is negative), as far as
+    there are misses to turn. All trainings turn items in the same drawn order, as a gain that is real does; `key` seeds it.
+
+    most_n: what an item has without a miss, [n] or the same for all; an image of more captions than others has more than 1.
+    """
     order_n = np.random.default_rng(list(key.encode())).permutation(hits_Sn.shape[1])
-    room_Sn = (1.0 - hits_Sn if share > 0 else hits_Sn.astype(np.float64))[:, order_n]
+    room_Sn = (np.maximum(most_n - hits_Sn, 0.0) if share > 0 else hits_Sn.astype(np.float64))[:, order_n]
     turned_Sn = np.clip(abs(share) * hits_Sn.shape[1] - (np.cumsum(room_Sn, 1) - room_Sn), 0, room_Sn)
     added_Sn = np.empty_like(turned_Sn)
     added_Sn[:, order_n] = turned_Sn

@@ -90,11 +90,11 @@ def minutes(study: Study, claim: Claim, bound: list[Comparison]) -> Effect:
         times = [(mining_minutes(study, c.run), mining_minutes(study, c.over)) for c in bound]
     except HelipError as error:
         raise NotRunError(str(error)) from None
-    each = [b - a for a, b in times]
-    shorter, longer = min(each) > claim.margin, min(each) < -claim.margin
+    each = [a - b for a, b in times]
+    shorter, longer = max(each) < -claim.margin, max(each) > claim.margin
     note = f"{statistics.fmean(a / b for a, b in times):.2f} of the time; one timing each, no interval"
-    return Effect(-statistics.fmean(each), None, float(not shorter), float(not longer), statistics.fmean(b for _, b in times), None,
-                  len(bound), len(claim.comparisons), weakest=weakest(claim, bound, each), note=note)  # fmt: skip
+    return Effect(statistics.fmean(each), None, float(not shorter), float(not longer), statistics.fmean(b for _, b in times), None,
+                  len(bound), len(claim.comparisons), weakest=weakest(claim, bound, each, lower=True), note=note)  # fmt: skip
 
 
 RELEASED_EPOCH = 2  # samples for each pair of the corpus: the released sampler takes every pair as base and a hard pair with each

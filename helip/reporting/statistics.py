@@ -18,6 +18,7 @@ from helip.reporting.bootstrap import bootstrap
 
 RESAMPLES = 10_000
 LEVEL = 0.95
+FEW = 4  # trainings: of fewer, a bootstrap's draws have few values
 NOTHING = 1e-6  # points: less is rounding
 FREEDOMS = (0.5, 1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256)
 CRITICAL = 2.706  # of twice the log-likelihood's drop: 5 % of one side, one degree of freedom
@@ -211,7 +212,13 @@ class Gain(Estimate):
     draws: np.ndarray  # [resamples]
 
     def interval(self, noise: Noise = ALONE) -> Interval:
-        """Returns the 95 % interval, cut to -100 to 100."""
+        """Returns the 95 % interval, cut to -100 to 100: the bootstrap's; of two or three trainings in all, Student's.
+
+        The trainings' part of the draws has three values where there are two trainings, and ten where there are three. Its quantiles then
+        stand anywhere beside what its standard deviation says: 28 % too near, of two trainings that scatter more than the items do.
+        """
+        if self.n_trainings > 1 and sum(s.n for s in self.trainings) < FEW:
+            return self.student_interval(noise)
         return interval(np.clip(self._drawn(noise), -100, 100))
 
     def p(self, bound: float, above: bool = True, noise: Noise = ALONE) -> float:
@@ -225,9 +232,9 @@ class Gain(Estimate):
         return max(chance(self._drawn(noise), bound, above), self.student_p(bound, above, noise))
 
     def _drawn(self, noise: Noise) -> np.ndarray:
-        """The bootstrap's draws, as wide as Student's interval. To draw trainings and items both counts their interaction three times
-        (Owen, Annals of Applied Statistics 2007), and of few trainings the bootstrap is too sure: the first makes it too wide, the
-        second too narrow."""
+        """The bootstrap's draws, their standard deviation such that normal ones are as wide as Student's interval. To draw trainings and
+        items both counts their interaction three times (Owen, Annals of Applied Statistics 2007), and of few trainings the bootstrap is
+        too sure: the first makes it too wide, the second too narrow."""
         width = self.draws.std()
         if self.n_trainings < 2 or width < NOTHING:
             return self.draws

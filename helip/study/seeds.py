@@ -21,9 +21,10 @@ def independent(seeds: Sequence[str]) -> list[str]:
 
 
 def paired_seeds(ours: Sequence[str], theirs: Sequence[str]) -> tuple[list[str], list[str]] | None:
-    """Returns the seeds to compare row by row: the same ones, a start checkpoint standing for all its refinements; None without any."""
-    for longer in (ours, theirs):
-        of_ours, of_theirs = ([s if s in pool else start_seed(s) for s in longer] for pool in (ours, theirs))
-        if set(of_ours) <= set(ours) and set(of_theirs) <= set(theirs):
-            return of_ours, of_theirs
-    return None
+    """Returns the seeds to compare row by row: those that both have, a start checkpoint standing for all its refinements; None without."""
+    shared = []
+    for rows in (ours, theirs):  # either may be the one that has refinements where the other has starts
+        of_ours, of_theirs = ([s if s in pool else start_seed(s) for s in rows] for pool in (ours, theirs))
+        shared.append([(a, b) for a, b in zip(of_ours, of_theirs, strict=True) if a in ours and b in theirs])
+    pairs = max(shared, key=len)
+    return ([a for a, _ in pairs], [b for _, b in pairs]) if pairs else None

@@ -1,5 +1,6 @@
 """One result, bit for bit, whatever does the work: kernels, threads, memory, shards."""
 
+import contextlib
 import os
 import subprocess
 import sys
@@ -11,6 +12,7 @@ import torch
 from slow_mining import world
 
 from helip.config import MiningSpec
+from helip.mining import miner
 from helip.mining.blocks import blocks_of
 from helip.mining.criterion import Criterion
 from helip.mining.engines import compile as build
@@ -164,6 +166,71 @@ def test_triton_kernels_through_the_interpreter():
     environment = os.environ | {"TRITON_INTERPRET": "1", "PYTHONPATH": str(script.parents[2])}
     done = subprocess.run([sys.executable, script], capture_output=True, text=True, env=environment, check=False)
     assert done.stdout == "identical\n", done.stderr[-2000:]
+
+
+@pytest.mark.parametrize(
+    ("device", "entered"),
+    [("cuda:1", ["cuda:1"]), ("cuda", ["cuda"]), ("cpu", []), (None, [])],
+)
+def test_a_named_gpu_is_current_while_it_mines(features, monkeypatch, device, entered):
+    """Triton launches on the current device, whatever device its tensors lie on."""
+    current, seen = [], []
+
+    @contextlib.contextmanager
+    def of_device(one):
+        current.append(str(one))
+        yield
+        current.pop()
+
+    monkeypatch.setattr(torch.cuda, "device", of_device)
+    monkeypatch.setattr(miner, "_device", lambda name: torch.device(name or "cpu"))
+    for step in ("_features", "_mined"):
+        monkeypatch.setattr(miner, step, lambda *_, step=step: seen.append((step, list(current))))
+    mine(*features, SPECS[0], device=device)
+    assert seen == [("_features", entered), ("_mined", entered)]
+    assert current == []
+
+
+def test_approximate_mining_leaves_the_gpu_alone(features, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "device", lambda one: pytest.fail(f"{one} was made current"))
+    mine(*(x[:300] for x in features), MiningSpec(k=3, ivf_candidates=50), device="cuda:1")
+
+
+@pytest.mark.skipif(not hasattr(torch.backends.cuda.matmul, "fp32_precision"), reason="this torch has the older switch alone")
+@pytest.mark.parametrize("precision", ["tf32", "ieee", "none"])
+def test_torch_s_newer_switch_of_tf32_is_put_back(precision):
+    matmul = torch.backends.cuda.matmul
+    before = matmul.fp32_precision
+    matmul.fp32_precision = precision  # as the program around it may have it
+    try:
+        with blocks.whole_sums():
+            assert matmul.fp32_precision == "ieee"
+        assert matmul.fp32_precision == precision
+    finally:
+        matmul.fp32_precision = before
+
+
+@pytest.mark.parametrize("precision", ["high", "highest"])
+def test_torch_s_older_switch_of_tf32_is_put_back(precision):
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision(precision)
+    try:
+        with blocks.whole_sums():
+            pass
+        assert torch.get_float32_matmul_precision() == precision
+        assert torch.backends.cuda.matmul.allow_tf32 == (precision == "high")
+    finally:
+        torch.set_float32_matmul_precision(before)
+
+
+def test_a_torch_without_the_newer_switch_has_the_older(monkeypatch):
+    class Matmul:
+        allow_fp16_reduced_precision_reduction, allow_tf32 = True, True
+
+    monkeypatch.setattr(torch.backends.cuda, "matmul", (matmul := Matmul()))
+    with blocks.whole_sums():
+        assert vars(matmul) == {"allow_fp16_reduced_precision_reduction": False, "allow_tf32": False}
+    assert vars(matmul) == {"allow_fp16_reduced_precision_reduction": True, "allow_tf32": True}
 
 
 def test_a_machine_without_a_compiler_mines_all_the_same(features, monkeypatch, tmp_path):

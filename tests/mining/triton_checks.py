@@ -45,7 +45,8 @@ def exact_kernel_has_the_bits_of_the_definition(features: np.ndarray) -> None:
 
 class Watchful(gpu.FusedOperand):
     def low(self, ids_P: torch.Tensor, half: bool | None = None) -> torch.Tensor:
-        assert not torch.backends.cuda.matmul.allow_tf32
+        matmul = torch.backends.cuda.matmul
+        assert matmul.fp32_precision == "ieee" if hasattr(matmul, "fp32_precision") else not matmul.allow_tf32
         return super().low(ids_P, half)
 
 

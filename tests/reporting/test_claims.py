@@ -5,13 +5,17 @@ import shutil
 import numpy as np
 import pytest
 import yaml
+from pydantic import ValidationError
 from wide import write_metrics
 
 from helip.config import Claim
 from helip.errors import HelipError
+from helip.reporting import mined
 from helip.reporting.claims import decide, question_key
-from helip.reporting.measured import Measured
+from helip.reporting.effects import compared, joint_noise
+from helip.reporting.measured import Kind, Measured
 from helip.reporting.pages import write_claims
+from helip.reporting.statistics import ALONE, Noise
 from helip.stages import BuildCorpus, Mine, metrics_file, model_of
 from helip.study import Study, independent, paired_seeds
 from helip.study.published import published
@@ -169,6 +173,39 @@ def test_a_gain_that_is_to_exceed_another(trained):
     )
     assert (decisions["most"].verdict, decisions["most"].stated.effect.estimate) == ("reproduced", pytest.approx(10.0))
     assert (decisions["least"].verdict, decisions["least"].stated.effect.estimate) == ("cannot tell", pytest.approx(-10.0))
+
+
+def test_gains_to_exceed_that_the_study_lacks_are_counted(trained):
+    """Of two gains that it is to exceed the study has one; and of two that it has, one start is at chance on every column."""
+    lacking = ({"run": "cc3m_clip_control", "over": "cc3m_clip"}, {"run": "cc3m_slip_helip", "over": "cc3m_slip"})
+    most = claim(over="cc3m_clip", than=lacking)
+    assert decided(trained, most=most)["most"].note == "beyond 1 of 2 gains"
+    for run in ("cc3m_slip", "cc3m_slip_helip"):
+        trained.runs[run] = trained.run(run.replace("slip", "clip")).model_copy(
+            update={"name": run, "start": "cc3m_slip" if run.endswith("helip") else None}
+        )
+        for seed in SEEDS:
+            for name in SETS:
+                write_metrics(trained, run, seed, name, np.arange(400) < 20, details={"classes": 10})
+    decision = decided(trained, most=most)["most"]
+    assert (decision.verdict, decision.note) == ("reproduced", "beyond 1 of 2 gains")
+    assert decision.stated.effect.left_out == tuple(f"cc3m_slip:{name}" for name in SETS)
+    assert decided(trained, most=claim(over="cc3m_clip", than=lacking[:1]))["most"].note == ""
+
+
+def test_a_published_level_is_judged_by_its_own_trainings(trained):
+    """What differences between refinements of one start scatter says nothing of how pre-trainings do."""
+    measured, columns = Measured(trained, ["table1"]), trained.tables["table1"].columns
+    known = Noise(1.5, 8.0)
+    measured.__dict__["noises"] = {Kind.of(columns): known}
+    refined, start = ("cc3m_clip_helip", "cc3m_clip_control"), ("cc3m_clip", "cc3m_clip")
+    assert [measured.noise(pairs, columns) for pairs in ([refined], [start], [refined, start])] == [known, ALONE, ALONE]
+    above = claim(run="cc3m_clip", over=None, level=20.0)
+    one = compared(measured, above, above.comparisons[0], columns)
+    assert (one.noise, joint_noise(measured, [one])) == (ALONE, ALONE)
+    assert one.make_gain().variance(one.noise)[1] == len(SEEDS) - 1  # degrees of freedom
+    gain = claim()
+    assert compared(measured, gain, gain.comparisons[0], columns).noise == known
 
 
 def test_a_published_level_is_compared_where_sets_are_the_papers(trained):
@@ -370,6 +407,24 @@ def test_one_timing_decides_only_beyond_the_margin(trained):
         assert decided(trained, faster=faster)["faster"].verdict == verdict
 
 
+def test_the_weakest_timing_has_the_sign_of_the_estimate(trained):
+    """Five minutes less and two minutes less: 3.5 on average, and two where it is least."""
+    took = {"cc3m_clip_helip": 6.0, "cc3m_clip_image_mining": 1.0, "cc3m_clip_text_mining": 4.0}
+    for run, each in took.items():
+        folder = Mine(trained, trained.pairs_name(trained.run(run))).folder
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "pairs.json").write_text(json.dumps({"wall_clock_seconds": 60 * each}))
+    first, other = ({"run": f"cc3m_clip_{by}_mining", "over": "cc3m_clip_helip"} for by in ("image", "text"))
+    for margin, sides in ((0.5, (0.0, 1.0)), (2.5, (1.0, 1.0))):
+        faster = claim(measure="mining_minutes", table="table10", also=(other,), margin=margin, **first)
+        seen = mined.minutes(trained, faster, list(faster.comparisons))
+        assert (seen.estimate, str(seen.weakest)) == (-3.5, "cc3m_clip_text_mining over cc3m_clip_helip -2.00")
+        assert (seen.p_for, seen.p_against) == sides
+    slower = claim(measure="mining_minutes", table="table10", run="cc3m_clip_helip", over="cc3m_clip_image_mining", also=(other,))
+    seen = mined.minutes(trained, slower, list(slower.comparisons))
+    assert (str(seen.weakest), seen.p_for, seen.p_against) == ("cc3m_clip_helip over cc3m_clip_image_mining +5.00", 1.0, 0.0)
+
+
 @pytest.mark.parametrize(
     ("name", "values", "relative"),
     [
@@ -476,10 +531,63 @@ def test_unknown_names_in_claims_are_refused_on_loading(project, tmp_path, field
         Study("smoke", experiments)
 
 
+OTHER = ({"run": "cc3m_clip_cleaned", "over": "cc3m_clip_control"},)
+
+
+@pytest.mark.parametrize(
+    ("fields", "sentence"),
+    [
+        ({"also": OTHER, "than": OTHER}, "than and level are asked of one comparison: leave out also, or write a claim for each"),
+        ({"also": OTHER, "over": None, "level": 20.0}, "than and level are asked of one comparison"),
+        ({"also": OTHER, "together": "mean", "consistent": True}, "count the columns of every comparison: leave out together"),
+        ({"also": OTHER, "together": "mean", "at_least": 2}, "count the columns of every comparison: leave out together"),
+        ({"also": OTHER, "together": "mean", "measure": "pair_overlap"}, "together: mean is asked of accuracy"),
+        ({"measure": "attribute_overlap", "consistent": True}, "are asked of accuracy, and the measure is attribute_overlap"),
+        ({"measure": "pair_overlap", "at_least": 1}, "are asked of accuracy, and the measure is pair_overlap"),
+        ({"measure": "epochs", "than": OTHER}, "are asked of accuracy, and the measure is epochs"),
+        ({"measure": "mining_minutes", "columns": ("imagenet",)}, "are asked of accuracy, and the measure is mining_minutes"),
+        ({"measure": "mining_minutes", "expect": "equal"}, "expect equal is asked of accuracy and overlaps"),
+        ({"targets": "intricate"}, "targets are those of overlaps, and the measure is accuracy: leave them out"),
+        ({"gauge": OTHER[0]}, "gauge measures the margin of not_lower and equal: leave it out"),
+    ],
+)
+def test_a_claim_says_nothing_that_its_test_ignores(fields, sentence):
+    with pytest.raises(ValidationError, match=sentence):
+        claim(**fields)
+
+
+def test_runs_are_compared_on_the_trainings_that_both_have(trained):
+    """One has trainings 0 to 5, the other 4, 5 and 9: two pairs. Another has 7 and 9, and none."""
+    helip = trained.run("cc3m_clip_helip")
+    trained.runs["cc3m_clip_helip"] = helip.model_copy(update={"seeds": ("4", "5", "9")})
+    trained.runs["cc3m_clip_cleaned"] = trained.run("cc3m_clip_cleaned").model_copy(update={"seeds": ("7", "9")})
+    for run, seeds in (("cc3m_clip_helip", "9"), ("cc3m_clip_cleaned", "79")):
+        for seed in seeds:
+            for name in SETS:
+                write_metrics(trained, run, seed, name, np.arange(400) < 300)
+    decisions = decided(trained, some=claim(), none=claim(run="cc3m_clip_cleaned"))
+    seen = decisions["some"].stated.effect
+    assert (decisions["some"].verdict, seen.n_seeds, seen.estimate) == ("reproduced", 2, pytest.approx(10.0))
+    assert decisions["none"].verdict == "not run"
+    assert decisions["none"].note == "cc3m_clip_cleaned and cc3m_clip_control share no seed: theirs are 7, 9 and 0, 1, 2, 3, 4, 5"
+
+
+def test_a_metric_without_hits_is_named_as_what_is_missing(trained):
+    path = metrics_file(trained, "cc3m_clip_helip", "0", "cifar10", "zeroshot")
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"per_item": {}}))
+    decision = decided(trained, gain=claim())["gain"]
+    assert decision.note == "a metric of cc3m_clip_helip or cc3m_clip_control has no hits per item"
+
+
 def test_seeds_are_paired_and_grouped_by_what_they_are_draws_of():
     assert paired_seeds(["0", "1"], ["0", "1"]) == (["0", "1"], ["0", "1"])
     assert paired_seeds(["0r0", "0r1", "1r0"], ["0", "1"]) == (["0r0", "0r1", "1r0"], ["0", "0", "1"])
     assert paired_seeds(["0"], ["0r0", "0r1"]) == (["0", "0"], ["0r0", "0r1"])
     assert paired_seeds(["0"], ["1"]) is None
+    assert paired_seeds(["0", "1", "2"], ["0", "1"]) == (["0", "1"], ["0", "1"])
+    assert paired_seeds(["0", "1"], ["1", "2"]) == (["1"], ["1"])
+    assert paired_seeds(["0r0", "0r1", "2r0"], ["0", "1"]) == (["0r0", "0r1"], ["0", "0"])
+    assert paired_seeds(["0", "1"], ["0r0", "0r1", "2r0"]) == (["0", "0"], ["0r0", "0r1"])
+    assert paired_seeds(["0r0"], ["0r1"]) is None  # refinements of one checkpoint, which neither stands for
     assert independent(["0r0", "0r1", "1r0"]) == ["0", "0", "1"]
     assert independent(["0r0", "0r1", "0r2"]) == ["0r0", "0r1", "0r2"]  # one published checkpoint: its refinements are what varies

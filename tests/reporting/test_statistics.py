@@ -10,6 +10,7 @@ from helip.errors import HelipError
 from helip.evaluation.run import packed
 from helip.reporting.chance import chance_level
 from helip.reporting.correction import benjamini_hochberg, holm
+from helip.reporting.counts import Counted, partial_conjunction
 from helip.reporting.measured import Measured, Metrics, per_image, raised
 from helip.reporting.statistics import Estimate, Gain, Noise, Paired, Spread, chance, gain, interval, spread, training_noise
 from helip.stages import metrics_file
@@ -309,6 +310,74 @@ def test_intervals_hold_when_the_noise_is_estimated(starts):
     assert 0.94 <= covered / n <= 0.96
 
 
+def few_trainings(trainings, share, noise, worlds=1500):
+    """Gains of nothing, whose trainings scatter as the study's noise says and whose items vary `share` times as much."""
+    rng = np.random.default_rng(trainings)
+    weights_RS = rng.multinomial(trainings, np.full(trainings, 1 / trainings), 2000) / trainings
+    for variance in noise.factor * noise.freedom / rng.chisquare(noise.freedom, worlds):
+        x_S, items = rng.normal(0, variance**0.5, trainings), share * noise.factor / trainings
+        by_items = rng.normal(0, items**0.5)
+        draws = by_items + weights_RS @ x_S + rng.normal(0, (items + 1 / trainings) ** 0.5, 2000)
+        yield Gain(x_S.mean() + by_items, (Spread(x_S.var(ddof=1), 1.0, trainings),), items, draws)
+
+
+@pytest.mark.parametrize("share", [0.0, 0.3])
+@pytest.mark.parametrize("trainings", [2, 3])
+def test_intervals_of_few_trainings_hold_95_percent(trainings, share):
+    """1,500 comparisons of two and of three trainings that scatter much more than their items. The standard error is 0.56 %. An interval
+    leaves 0 out wherever p says so, and seldom elsewhere: p is the larger of two."""
+    noise = Noise(100.0, 8.0)
+    gains = list(few_trainings(trainings, share, noise))
+    left_out = np.array([not low <= 0 <= high for low, high in (g.interval(noise) for g in gains)])
+    shown = np.array([min(g.p(0.0, above, noise) for above in (True, False)) <= 0.025 for g in gains])
+    assert 0.94 <= 1 - left_out.mean() <= 0.965
+    assert not (shown & ~left_out).any()
+    assert (left_out & ~shown).mean() <= 0.01
+
+
+def test_intervals_of_four_trainings_are_the_bootstrap_s():
+    """Two of each of two starts, or four of one: the draws' own quantiles, which are not symmetric about the value."""
+    draws = np.random.default_rng(0).exponential(1.0, 10_000)
+    two, four = Spread(2.0, 1.0, 2), Spread(2.0, 1.0, 4)
+    for trainings in ((two, two), (four,)):
+        one = gained(1.0, *trainings, draws=draws)
+        low, high = one.interval()
+        assert high - 1.0 > 1.5 * (1.0 - low)
+        assert one.interval() != one.student_interval()
+    assert gained(1.0, two, draws=draws).interval() == gained(1.0, two).student_interval()
+
+
+def test_partial_conjunction_by_hand():
+    """At least two of .01 .02 .2 are so: the second smallest, twice."""
+    assert [partial_conjunction([0.2, 0.01, 0.02], least) for least in range(5)] == pytest.approx([0.0, 0.03, 0.04, 0.2, 1.0])
+
+
+def columns_of(rng, trainings, freedom, gain_C, n=60):
+    """A comparison on columns of n items with these gains, whose trainings scatter 7 times as far as independent errors on them would."""
+    own_C1 = rng.normal(0, 1, (len(gain_C), trainings, 1)) * (6 * freedom / rng.chisquare(freedom, (len(gain_C), 1, 1))) ** 0.5
+    d_CSn = gain_C[:, None, None] + (own_C1 + rng.normal(0, n**0.5, (len(gain_C), trainings, n))) / 1000
+    return Paired(tuple((f"set{c}", d_Sn) for c, d_Sn in enumerate(d_CSn)), tuple(map(str, range(trainings))))
+
+
+@pytest.mark.parametrize(("trainings", "noise"), [(2, Noise(7.0, 8.0)), (3, Noise())])
+@pytest.mark.parametrize("higher", [0, 2])
+def test_a_count_of_columns_is_held_to_its_level(trainings, noise, higher):
+    """Three columns, of which `higher` are clearly higher and the others nothing, in 200 worlds: one more is claimed. The standard error is
+    1.5 %. The bootstrap alone is too sure of it."""
+    rng, worlds, gain_C = np.random.default_rng(11), 200, np.where(np.arange(3) < higher, 0.5, 0.0)
+    counted = [Counted([columns_of(rng, trainings, 8.0, gain_C)], [noise] * 3) for _ in range(worlds)]
+    assert np.mean([c.p_fewer(higher + 1) <= 0.05 for c in counted]) <= 0.05 + 2 * 0.015
+    assert np.mean([((c.draws_RC > 0).sum(1) <= higher).mean() <= 0.05 for c in counted]) > 0.1
+
+
+def test_that_fewer_columns_are_higher_is_the_mirror():
+    """That at least two of three are higher, of the differences turned round: that two are lower, so that no two are higher."""
+    one = columns_of(np.random.default_rng(12), 3, 8.0, np.array([0.004, 0.002, -0.001]))
+    turned = Paired(tuple((name, -d_Sn) for name, d_Sn in one.columns), one.clusters)
+    for least in (1, 2, 3):
+        assert Counted([turned]).p_as_many(4 - least) == Counted([one]).p_fewer(least)
+
+
 @pytest.mark.parametrize("wobble", [0.0, 0.2])
 def test_intervals_hold_the_truth_as_often_as_they_say(wobble):
     """Two arms that are the same, three trainings each, on 200 items of each of two sets; a training is better or worse on both by
@@ -380,3 +449,40 @@ def test_a_planted_gain_has_its_size_and_falls_on_the_same_items():
     assert raised(hits, -0.2, "run cifar10").sum(1).tolist() == [-2.0, -2.0]
     assert raised(hits, 0.9, "run cifar10").sum(1).tolist() == [6.0, 5.0]  # there are no more misses
     assert np.array_equal(raised(hits, 0.3, "run cifar10"), added)
+
+
+def test_a_planted_gain_turns_the_misses_of_unlike_images():
+    """Two captions and four: an image has 2/3 or 4/3 of a hit at most. Of six captions three are hits; the three misses are 50 points."""
+    together = [2, 4]
+    hits = per_image(np.array([[True, False, True, True, False, False]])[0], together)[None]
+    most = per_image(np.ones(6, bool), together)
+    assert most.tolist() == pytest.approx([2 / 3, 4 / 3])
+    assert (hits + raised(hits, 0.9, "run coco", most)).tolist() == [pytest.approx(most)]
+    assert raised(hits, 0.2, "run coco", most).mean() == pytest.approx(0.2)
+
+
+def test_a_gain_is_planted_among_captions_of_unlike_images(measured):
+    """Twelve captions of four images: four of them are hits in one run, and three in the other. Planted are 50 points."""
+    for run, right in (("cc3m_clip_helip", 4), ("cc3m_clip_control", 3)):
+        for seed in ("0", "1"):
+            path = metrics_file(measured, run, seed, "imagenet", "zeroshot")
+            content = json.loads(path.read_text()) | {"metrics": {"acc1": 100 * right / 12}}
+            content["per_item"] = {"acc1": packed(torch.arange(12) < right, together=[5, 1, 2, 4])}
+            path.write_text(json.dumps(content))
+    columns = [Column(key="imagenet", label="ImageNet", set="imagenet", metric="zeroshot.acc1")]
+    files, runs = Measured(measured, []), ("cc3m_clip_helip", "cc3m_clip_control")
+    [(_, d_Sn)] = files.difference(*runs, columns).paired.columns
+    [(_, planted_Sn)] = files.planted(*runs, columns, [50.0]).columns
+    assert planted_Sn.mean() == pytest.approx(0.5)
+    assert (planted_Sn >= d_Sn - 1e-6).all()
+    least = np.array([3.0, 0.0, 0.0, 0.0]) / 3  # the control's hits: of an average of three captions an image
+    assert (planted_Sn + least <= np.array([5, 1, 2, 4]) / 3 + 1e-6).all()
+
+
+@pytest.mark.parametrize("key", [f"run{n} coco" for n in range(4)])
+def test_a_planted_gain_lowers_no_item(key):
+    """An image of many captions, all hits, is above 1 and has no miss to turn, whatever is known of what items may have."""
+    hits = np.array([[4 / 3, 0.0, 2 / 3, 1.0], [1.0, 1 / 3, 4 / 3, 0.0]])
+    assert (raised(hits, 0.3, key) >= 0).all()
+    assert (raised(hits, -0.3, key) <= 0).all()
+    assert raised(hits, 0.3, key).mean(1) == pytest.approx(0.3)

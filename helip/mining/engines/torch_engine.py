@@ -73,12 +73,16 @@ def mine_panel(operands: list[Operand], criterion: Criterion, rows: np.ndarray, 
 def whole_sums() -> Iterator[None]:
     """Makes torch sum float16 products in float32 throughout, and multiply float32 in float32: the margins count on both."""
     matmul = torch.backends.cuda.matmul
-    before = matmul.allow_fp16_reduced_precision_reduction, matmul.allow_tf32
-    matmul.allow_fp16_reduced_precision_reduction, matmul.allow_tf32 = False, False
+    # A program that set fp32_precision may not read allow_tf32 any more; torch before 2.9 has allow_tf32 alone.
+    switch, whole = ("fp32_precision", "ieee") if hasattr(matmul, "fp32_precision") else ("allow_tf32", False)
+    before = matmul.allow_fp16_reduced_precision_reduction, getattr(matmul, switch)
+    matmul.allow_fp16_reduced_precision_reduction = False
+    setattr(matmul, switch, whole)
     try:
         yield
     finally:
-        matmul.allow_fp16_reduced_precision_reduction, matmul.allow_tf32 = before
+        matmul.allow_fp16_reduced_precision_reduction = before[0]
+        setattr(matmul, switch, before[1])
 
 
 def _survivors(operands: list[Operand], criterion: Criterion, panel: list[torch.Tensor], block: list[torch.Tensor], floor: torch.Tensor

@@ -185,11 +185,13 @@ class TrainConfig(ConfigModel):
 
 
 class EarlyStopping(ConfigModel):
-    """This ends a training when its loss on a held-out share of the corpus no longer falls (section 4.1)."""
+    """This ends a training when its recall at 1 on a held-out share of the corpus no longer rises (section 4.1: "no performance gain")."""
 
     patience: int = Field(5, gt=0, description="validations without a gain after which training stops (section 4.1: 5 epochs)")
     every: int = Field(gt=0, description="steps between validations; the start and the last step are validated too")
-    held_out: float = Field(0.02, gt=0, lt=1, description="share of the corpus that is validated on and never trained on")
+    held_out: float = Field(
+        0.02, gt=0, lt=1, description="share of the corpus that is validated on and never trained on, nor are known copies of it"
+    )
     corpus: str | None = Field(
         None,
         description="validate on this corpus of the study instead, or on this folder of `helip corpus`: a start has seen its own corpus",

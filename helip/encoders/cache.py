@@ -17,6 +17,7 @@ from helip.progress import progress
 
 AT_MEAN = 1e-6  # share of the mean's norm that rounding leaves of a feature which is that mean
 BLOCK = 4096  # rows between two resume points; captions are sorted by length within one
+SHOWN = 80  # characters of a caption, in a message
 
 
 class Corpus(Protocol):
@@ -59,7 +60,7 @@ def encode(
     inputs, row_N = _distinct(encoder, corpus)
     partial = PartialFeatures(out.parent / f".{out.name}.{digest(identity)}.partial", (len(inputs), encoder.dim), "float32")
     for rows_BD in _blocks(encoder, inputs, partial.done, batch_size, workers):
-        _refuse_unusable(rows_BD, partial.done, encoder)
+        _refuse_unusable(rows_BD, partial.done, inputs)
         partial.write(rows_BD)
     with atomic_folder(out) as folder:
         _write(folder / "features.npy", partial.rows_ND, row_N, dtype, declaration.centre, raw)
@@ -126,12 +127,19 @@ def _blocks(encoder: Encoder, inputs: _Images | list[str], done: int, batch_size
             start, filled = start + filled, 0
 
 
-def _refuse_unusable(rows_BD: np.ndarray, first: int, encoder: Encoder) -> None:
+def _refuse_unusable(rows_BD: np.ndarray, first: int, inputs: _Images | list[str]) -> None:
+    """A caption is named by its words: its number here is one among distinct captions, and no pair's."""
     bad = np.flatnonzero(~np.isfinite(rows_BD).all(1) | ~rows_BD.any(1))
     if len(bad):
-        which = f"{encoder.modality} {first + bad[0]} and {len(bad) - 1} more of its block"
+        row = int(first + bad[0])
+        one = f"the caption {_short(inputs[row])!r}" if isinstance(inputs, list) else f"image {row}"
+        which = f"{one} and {len(bad) - 1} more of its block"
         remedy = "get its weights again, or give it another precision (--precision bf16 or fp32) where half is too little for it"
         raise HelipError(f"the encoder gave NaN, infinity or nothing but zeros for {which}; {remedy}")
+
+
+def _short(caption: str) -> str:
+    return caption if len(caption) <= SHOWN else f"{caption[:SHOWN]}..."
 
 
 def _write(path: Path, raw_UD: np.ndarray, row_N: np.ndarray, dtype: str, centre: bool, raw: bool) -> None:

@@ -26,10 +26,11 @@ def join(declaration: ConfigModel, members: list[Features], corpus_digest: str, 
                 joined_ND[at : at + len(block_BD)] = block_BD
                 at += len(block_BD)
         joined_ND.flush()
+        stands_for = file_digest(folder / "features.npy")
         same = {key: first.metadata[key] for key in ("dim", "dtype", "modality", "logits", "centred", "weights_digest", "preprocessing")}
         sources = {str(n): file_digest(member.path) for n, member in enumerate(members)}
         distinct = sum(member.metadata["distinct"] for member in members)
-        more = {"rows": rows, "corpus_digest": corpus_digest, "distinct": distinct}
+        more = {"rows": rows, "corpus_digest": corpus_digest, "distinct": distinct, "features_digest": stands_for}
         write_json(folder / "features.json", provenance(declaration, sources, **same, **more))
     return rows
 
@@ -55,6 +56,8 @@ def join_raw(members: list[Features], arrays: list[np.ndarray], order_N: np.ndar
         np.save(folder / "features.npy", joined_ND if order_N is None else joined_ND[order_N])
         sources = [file_digest(member.path) for member in members]
         more = {"rows": len(joined_ND), "corpus_digest": corpus_digest, "joined_from": sources}
+        more |= {"distinct": sum(member.metadata["distinct"] for member in members)}
+        more["features_digest"] = file_digest(folder / "features.npy")  # not that of the first member
         write_json(folder / "features.json", first.metadata | more)
 
 

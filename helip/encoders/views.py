@@ -40,7 +40,9 @@ def _crop_and_flip(images_BCHW: Tensor, generator: torch.Generator) -> Tensor:
 
 
 def _recolour(view_BCHW: Tensor, generator: torch.Generator) -> Tensor:
-    """Brightness, saturation, hue and grey are linear in RGB: one 3 x 3 matrix for each view; contrast then stretches about its mean."""
+    """Saturation, hue and grey are linear in RGB and keep greys: one 3 x 3 matrix for each view. Contrast stretches about the view's mean.
+    Brightness multiplies from black on, which is -1 here.
+    """
     n = len(view_BCHW)
     jittered = torch.rand(n, generator=generator) < JITTERED
     grey = torch.rand(n, generator=generator) < GREYED
@@ -55,7 +57,8 @@ def _recolour(view_BCHW: Tensor, generator: torch.Generator) -> Tensor:
     pixels_BCP = view_BCHW.flatten(2)
     recoloured_BCP = torch.bmm(matrix_B33, pixels_BCP)
     luma_mean_B11 = (LUMA @ pixels_BCP).mean(-1)[:, None, None] * brightness[:, None, None]
-    return (recoloured_BCP + (1 - contrast)[:, None, None] * luma_mean_B11).view_as(view_BCHW)
+    from_black_B11 = (brightness - 1)[:, None, None]
+    return (recoloured_BCP + (1 - contrast)[:, None, None] * luma_mean_B11 + from_black_B11).view_as(view_BCHW)
 
 
 def _turn_hue(angle_B: Tensor) -> Tensor:

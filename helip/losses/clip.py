@@ -5,6 +5,7 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from helip.losses.checks import check_scale, check_unit_norm
+from helip.losses.precision import single_precision
 
 
 def info_nce(logits_BB: Tensor, excluded_BB: Tensor | None = None) -> Tensor:
@@ -39,4 +40,5 @@ def clip_loss(image_features_BD: Tensor, text_features_CD: Tensor, logit_scale: 
     """
     check_unit_norm(image_features_BD, text_features_CD)
     check_scale(logit_scale)
-    return symmetric_info_nce(logit_scale * image_features_BD @ text_features_CD.T)
+    with single_precision(image_features_BD, text_features_CD) as (image_BD, text_CD):
+        return symmetric_info_nce(logit_scale * image_BD @ text_CD.T)

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from helip.losses.checks import check_positions, check_scale, check_unit_norm
 from helip.losses.clip import symmetric_info_nce
+from helip.losses.precision import single_precision
 
 Positions = Tensor | np.ndarray  # int64 row positions in the batch, as a tensor or as the sampler gives them
 
@@ -62,7 +63,8 @@ def hard_negative_margin_loss(
     Seeds and hard pairs are as in `margin_of`.
     """
     check_unit_norm(image_features_BD, text_features_BD)
-    return margin_of(image_features_BD @ text_features_BD.T, seeds_S, hard_SP, symmetric)
+    with single_precision(image_features_BD, text_features_BD) as (image_BD, text_BD):
+        return margin_of(image_BD @ text_BD.T, seeds_S, hard_SP, symmetric)
 
 
 def helip_loss(
@@ -83,7 +85,8 @@ def helip_loss(
     """
     check_unit_norm(image_features_BD, text_features_BD)
     check_scale(logit_scale)
-    similarity_BB = image_features_BD @ text_features_BD.T
-    logits_BB = logit_scale * similarity_BB
-    margin = margin_of(logits_BB if margin_on == "logits" else similarity_BB, seeds_S, hard_SP, symmetric)
-    return symmetric_info_nce(logits_BB) + gamma * margin
+    with single_precision(image_features_BD, text_features_BD) as (image_BD, text_BD):
+        similarity_BB = image_BD @ text_BD.T
+        logits_BB = logit_scale * similarity_BB
+        margin = margin_of(logits_BB if margin_on == "logits" else similarity_BB, seeds_S, hard_SP, symmetric)
+        return symmetric_info_nce(logits_BB) + gamma * margin

@@ -12,6 +12,7 @@ from helip.losses.checks import check_scale, check_unit_norm
 from helip.losses.clip import symmetric_info_nce
 from helip.losses.hnml import margin_of
 from helip.losses.masks import equal_mask
+from helip.losses.precision import single_precision
 
 
 class HelipLoss(nn.Module):
@@ -52,8 +53,8 @@ class HelipLoss(nn.Module):
         """Returns the loss as a scalar, or with `output_dict` its parts, whose sum it is.
 
         The features are unit norm [b, D], this process's rows; `logit_scale` is the multiplier, not its logarithm. `plan` is the
-        BatchPlan of the whole batch, as `HardPairSampler.plan` gives it. HelipError is raised for features that are not unit norm, for a
-        scale that is not one number, and for positions outside the batch.
+        BatchPlan of the whole batch, as `HardPairSampler.plan` gives it. The loss is computed in float32 or better, under autocast too.
+        HelipError is raised for features that are not unit norm, for a scale that is not one number, and for positions outside the batch.
         """
         check_unit_norm(image_features, text_features)
         check_scale(logit_scale)
@@ -64,14 +65,15 @@ class HelipLoss(nn.Module):
                 raise HelipError("role negatives: captions beside the batch are gathered from no other process; take role batch")
             image_features, text_features = (torch.cat(all_gather(rows)) for rows in (image_features, text_features))  # type: ignore[no-untyped-call]  # of torch
         _check_rows(len(image_features), len(text_features), plan)
-        similarity_BB = image_features @ text_features.T
-        logits_BB = logit_scale * similarity_BB + (0 if logit_bias is None else logit_bias)
-        equal_BB = equal_mask(plan, similarity_BB)
-        parts = {"contrastive_loss": symmetric_info_nce(logits_BB, equal_BB, None if equal_BB is None else equal_BB.T)}
-        if plan is not None and self.gamma:
-            margin_BB = logits_BB if self.margin_on == "logits" else similarity_BB
-            parts["margin_loss"] = self.gamma * margin_of(margin_BB, plan.seeds, plan.hard, self.symmetric, equal_BB)
-        return parts if output_dict else sum(parts.values())
+        with single_precision(image_features, text_features) as (image_BD, text_BD):
+            similarity_BB = image_BD @ text_BD.T
+            logits_BB = logit_scale * similarity_BB + (0 if logit_bias is None else logit_bias)
+            equal_BB = equal_mask(plan, similarity_BB)
+            parts = {"contrastive_loss": symmetric_info_nce(logits_BB, equal_BB, None if equal_BB is None else equal_BB.T)}
+            if plan is not None and self.gamma:
+                margin_BB = logits_BB if self.margin_on == "logits" else similarity_BB
+                parts["margin_loss"] = self.gamma * margin_of(margin_BB, plan.seeds, plan.hard, self.symmetric, equal_BB)
+            return parts if output_dict else sum(parts.values())
 
 
 def _check_rows(images: int, texts: int, plan: Any) -> None:

@@ -19,6 +19,7 @@ class TrainEncoder(Stage):
     path = "encoders/{corpus}/{encoder}"
     files = ("model.safetensors", "encoder.json")
     takes_gpu = True
+    revision = 2
 
     def config(self) -> SelfSupervisedEncoder:
         declared = self.study.encoder(self.encoder)

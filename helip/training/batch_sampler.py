@@ -37,9 +37,9 @@ class HardPairSampler(BatchSampler):
         return len(self._plans) - self._start
 
     def __iter__(self) -> Iterator[list[int]]:
-        for step in range(self._start, len(self._plans)):
+        start, self._start = self._start, 0  # of this iteration alone, though it be left early
+        for step in range(start, len(self._plans)):
             yield self.plan(step).ids[self._rows].tolist()
-        self._start = 0
 
     def set_epoch(self, epoch: int) -> None:
         """Chooses the epoch that is drawn next, counted from 0; without it every epoch has the same batches."""

@@ -76,6 +76,12 @@ class Duplicates:
         joined = coo_array((np.ones(len(pair), np.int8), (pair, nodes)), shape=(size, size))
         return np.asarray(connected_components(joined, directed=False)[1][: len(self)], np.int64)
 
+    def equal_to(self, mask_N: np.ndarray) -> np.ndarray:
+        """Returns which pairs are in a mask, bool [N], or equal to one that is, bool [N]. A chain of equals does not count here."""
+        wanted = np.unique(self.labels[mask_N])
+        equal_N: np.ndarray = mask_N | np.any(np.isin(self.labels, wanted[wanted >= 0]), axis=1)
+        return equal_N
+
     def positions(self, ids_B: np.ndarray, captions_BP: np.ndarray) -> np.ndarray:
         """Returns [E, 2] int64: rows r and columns c != r of a batch's similarities whose pairs are equal, in order.
 

@@ -9,11 +9,13 @@ from helip.config import Refinement, TrainConfig
 from helip.errors import HelipError
 
 BLOCK = re.compile(r"(?:^|\.)(?:resblocks|blocks|layers|layer|stages|stage)\.?(\d+)\.")
+STEM = re.compile(r"(?:^|\.)(?:conv\d|bn\d)(?:\.|$)")  # of a stem where it comes before the blocks: an EfficientNet's bn2 comes after them
 BEFORE = re.compile(
-    r"(?:^|\.)(?:conv\d|bn\d|stem|patch_embed|class_embedding|cls_token|reg_token|pos_embed|positional_embedding|token_embedding|embeddings"
+    r"(?:^|\.)(?:stem|patch_embed|class_embedding|cls_token|reg_token|pos_embed|positional_embedding|token_embedding|embeddings"
     r"|ln_pre|norm_pre|conv_stem)(?:\.|$)"
 )
 UNFROZEN = ("image_blocks.", "text_blocks.")  # of a model on frozen trunks
+HEADS = ("image_head.", "text_head.")  # of such a model too; they come after its unfrozen blocks
 TOWERS = {
     "image": ("visual.", "image_head.", "image_blocks."),
     "text": ("text.", "text_head.", "text_blocks.", "transformer.", "token_embedding.", "ln_final."),
@@ -24,7 +26,7 @@ TEXT_ALONE = ("positional_embedding", "text_projection")  # parameters of CLIP i
 @dataclass(frozen=True)
 class Place:
     """A parameter's tower (None: the logit scale and what else belongs to none), and its depth: 0 before the first block, blocks + 1 after
-    the last."""
+    the last. A head's layers with weights are blocks."""
 
     tower: str | None
     depth: int
@@ -34,17 +36,31 @@ class Place:
 def places(model: nn.Module) -> dict[str, Place]:
     """Returns the place of each parameter of a model in open_clip's layout, or of one on frozen trunks, by its name."""
     towers = {name: _tower(name) for name, _ in model.named_parameters()}
-    numbers = {name: int(match[1]) for name in towers if (match := BLOCK.search(name))}
     result: dict[str, Place] = {}
     for tower in (None, *TOWERS):
         members = [name for name, of in towers.items() if of == tower]
-        first = min((numbers[name] for name in members if name in numbers), default=0)  # a ResNet's layers begin at 1
-        blocks = max((numbers[name] - first + 1 for name in members if name in numbers), default=0)
-        for name in members:
-            before = BEFORE.search(name) and "attnpool" not in name and "attn_pool" not in name
-            within = numbers[name] - first + 1 if name in numbers else 0 if before else blocks + 1
-            result[name] = Place(tower, within, blocks)
+        depths = _depths(members)
+        blocks = max((depths[name] for name in members if BLOCK.search(name)), default=0)
+        result |= {name: Place(tower, depths.get(name, blocks + 1), blocks) for name in members}
     return result
+
+
+def _depths(members: list[str]) -> dict[str, int]:
+    """The depths of a tower's parameters, in the order that the tower has them, but of those after its last block.
+
+    Blocks are counted, whatever their numbers: a ResNet's layers begin at 1, and a head's are 0 and 3. What follows the last unfrozen
+    block of a trunk goes with it, since a head comes after.
+    """
+    numbers = {name: (name.startswith(HEADS), int(match[1])) for name in members if (match := BLOCK.search(name))}
+    rank = {number: n for n, number in enumerate(sorted(set(numbers.values())), 1)}
+    depths = {name: rank[number] for name, number in numbers.items()}
+    for i, name in enumerate(members):
+        stem = STEM.search(name) and not any(earlier in numbers for earlier in members[:i])
+        if name not in numbers and (stem or BEFORE.search(name)) and "attnpool" not in name and "attn_pool" not in name:
+            depths[name] = 0
+        elif name not in numbers and name.startswith(UNFROZEN):
+            depths[name] = sum(not head for head, _ in rank)
+    return depths
 
 
 def _tower(name: str) -> str | None:
@@ -56,7 +72,7 @@ def _tower(name: str) -> str | None:
 def freeze(model: nn.Module, recipe: TrainConfig) -> None:
     """Freezes the first blocks of the towers, or all of one, as a refinement says, and what lies before those blocks with them.
 
-    HelipError where a share is less than a block.
+    HelipError where a share is less than a block, and where nothing of both towers is left to train.
     """
     if not isinstance(recipe, Refinement):
         return
@@ -72,6 +88,9 @@ def freeze(model: nn.Module, recipe: TrainConfig) -> None:
         for name, place in members.items():
             if share and place.depth <= frozen:
                 parameters[name].requires_grad_(False)
+    if any(shares.values()) and not any(parameters[name].requires_grad for name, place in places(model).items() if place.tower):
+        which = " and ".join(f"freeze_{tower} {share:g}" for tower, share in shares.items() if share)
+        raise HelipError(f"{which}: nothing of the towers is left to train; lower one")
 
 
 def still(model: nn.Module) -> None:

@@ -73,7 +73,9 @@ class Trainer:
         self.job, self.world, self.steps, self.step = job, world, total_steps(recipe, len(job.corpus)), 0
         self.curve, self.draws, self.seconds = MetricsLog(job.follow if world.leads else None), "", 0.0
         self.watch = Watch(job, world, self.steps, self.curve)
-        self.sampler = sampler_of(recipe, len(job.corpus), job.seed, job.pairs, self.watch.drawable, job.soft, self._duplicates())
+        duplicates = self._duplicates()
+        drawable = self.watch.drawable(duplicates)
+        self.sampler = sampler_of(recipe, len(job.corpus), job.seed, job.pairs, drawable, job.soft, duplicates)
 
         layout = torch.channels_last if world.device.type == "cuda" else torch.contiguous_format  # no gain on a CPU
         self.model = job.clip.model.to(world.device, memory_format=layout)
@@ -94,6 +96,11 @@ class Trainer:
             raise HelipError(f"{self.job.name}: the model's trunks are frozen, and it is trained on their cached features: give them")
         if features is not None:
             check(features, self.job.recipe, len(self.job.corpus))
+            if self.job.validation is not None:
+                raise HelipError(
+                    f"{self.job.name}: its features are of the training corpus, and validation is another one: leave validation out, and a "
+                    "share of the corpus is held out"
+                )
 
     def _duplicates(self) -> Duplicates | None:
         """Those of the corpus where the recipe asks for them: the first process finds them, the others read what it wrote."""
@@ -240,7 +247,8 @@ class Trainer:
 
     def export(self) -> None:
         """Writes the trained model, its metrics and its metadata to the job's output folder."""
-        if self.watch.best and self.watch.best.step == 0:
+        fell = self.watch.retained and self.watch.retained.fell  # then what was retained is exported, not the best
+        if self.watch.best and self.watch.best.step == 0 and not fell:
             self.watch.warn("no validation was better than the start's: what is exported is the start, as it was")
         if wrong := self.curve.verdict(self.job.recipe.batch_size):
             self.watch.warn(wrong)

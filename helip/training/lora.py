@@ -34,7 +34,8 @@ class LowRank(nn.Module):
 
 
 def add(model: nn.Module, rank: int) -> int:
-    """Freezes a model but for its logit scale, gives every matrix of the towers' blocks an update of that rank, and returns how many.
+    """Freezes a model but for its logit scale and bias, gives every matrix of the towers' blocks an update of that rank, and returns how
+    many.
 
     The updates are drawn from torch's global generator. A matrix that was frozen before gets none. HelipError where there is no matrix, or
     none so large.
@@ -51,7 +52,7 @@ def add(model: nn.Module, rank: int) -> int:
     if rank > least:
         raise HelipError(f"lora {rank}: the smallest matrix has rank {least}; give a smaller rank")
     for name, parameter in model.named_parameters():
-        parameter.requires_grad_(name == "logit_scale")
+        parameter.requires_grad_(name in ("logit_scale", "logit_bias"))
     for module, field, weight in chosen:
         parametrize.register_parametrization(module, field, LowRank(weight, rank))
     return len(chosen)

@@ -10,6 +10,7 @@ in anyone's training loop.
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from fractions import Fraction
 from typing import Literal, Protocol
 
 import numpy as np
@@ -94,8 +95,12 @@ def held_out_mask(size: int, share: float) -> np.ndarray:
 
 
 def seed_count(batch_size: int, seed_fraction: float, p: int) -> int:
-    """Returns S such that S = seed_fraction of the base samples and base + S p = batch_size, rounded down."""
-    return int(seed_fraction * batch_size / (1 + seed_fraction * p))
+    """Returns S such that S = seed_fraction of the base samples and base + S p = batch_size, rounded down.
+
+    The share is taken as it is written: 0.15 is 3 / 20, of which a product of floats may fall just short.
+    """
+    share = Fraction(str(seed_fraction))
+    return int(share * int(batch_size) / (1 + share * int(p)))
 
 
 class Sampler:

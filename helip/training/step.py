@@ -117,7 +117,8 @@ class TrainStep:
                     # Logit scale and heads have their gradient already, but DistributedDataParallel sends what the last backward reaches.
                     shared = [p for p in (self.model.logit_scale, *self.objective.parameters()) if p.requires_grad]
                     ends, pulled = ends + shared, pulled + [torch.zeros_like(p) for p in shared]
-                torch.autograd.backward(ends, pulled)
+                with self._recomputing():
+                    torch.autograd.backward(ends, pulled)
         return result
 
     def _encode(self, batch: Inputs, piece: int = 0, direct: bool = False) -> Features:
@@ -131,11 +132,16 @@ class TrainStep:
         gathered = {name: self._world.gather(rows) for name, rows in features.items()}
         with self._autocast():
             loss, parts = self.objective.loss(gathered, self.model.logit_scale.exp(), plan)
-        self.scaler.scale(loss).backward()
+        with self._recomputing():
+            self.scaler.scale(loss).backward()
         return {name: rows.detach() for name, rows in gathered.items()}, loss.detach(), parts
 
     def _autocast(self) -> contextlib.AbstractContextManager:
         return torch.autocast(self._world.device.type, self._dtype, enabled=self._dtype is not None)
+
+    def _recomputing(self) -> contextlib.AbstractContextManager:
+        """A backward pass. With checkpoints it runs blocks again, whose batch statistics were counted in the forward pass."""
+        return _still_statistics(self._towers) if self._recipe.checkpoint_gradients else contextlib.nullcontext()
 
     def _unreduced(self) -> contextlib.AbstractContextManager:
         return self._towers.no_sync() if isinstance(self._towers, DistributedDataParallel) else contextlib.nullcontext()
@@ -143,7 +149,7 @@ class TrainStep:
 
 @contextlib.contextmanager
 def _still_statistics(module: nn.Module) -> Iterator[None]:
-    """Batch normalisation that does not count the rows of the first of two passes over them."""
+    """Batch normalisation that does not count the rows of one of two passes over them."""
     norms = [m for m in module.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
     momenta = [m.momentum for m in norms]
     counters = [m.num_batches_tracked for m in norms if m.num_batches_tracked is not None]  # SyncBatchNorm insists on having one

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from helip.config import Refinement, Retention
 from helip.training.curve import MetricsLog
 from helip.training.distributed import DistributedContext
+from helip.training.duplicates import Duplicates
 from helip.training.job import TrainJob
 from helip.training.retention import Retained
 from helip.training.sampler import held_out_mask
@@ -32,11 +33,18 @@ class Watch:
         self.warnings: list[str] = []
         self._held_out = held_out_mask(len(job.corpus), self.stopping.held_out) if self.stopping and not job.validation else None
 
-    @property
-    def drawable(self) -> np.ndarray:
-        """Which pairs may be trained on, bool [N]: those that are selected and not held out for validation."""
+    def drawable(self, duplicates: Duplicates | None = None) -> np.ndarray:
+        """Returns which pairs may be trained on, bool [N]: the selected ones, but those held out for validation and equals of these.
+
+        `duplicates` are those of the corpus, where they are known. A warning counts the pairs that leave as equals: they may be many.
+        """
         keep = np.ones(len(self.job.corpus), bool) if self.job.keep is None else self.job.keep
-        return keep if self._held_out is None else keep & ~self._held_out
+        if self._held_out is None:
+            return keep
+        out = self._held_out if duplicates is None else duplicates.equal_to(self._held_out)
+        if equals := int((keep & out & ~self._held_out).sum()):
+            self.warn(f"{equals} pairs have the image or a caption of a held-out pair, and are not trained on either")
+        return keep & ~out
 
     @property
     def validated(self) -> np.ndarray:

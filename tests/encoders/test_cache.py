@@ -1,6 +1,7 @@
 """Feature caches: the right row for each pair, each caption once, resumable, refused when unusable."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -127,9 +128,21 @@ def test_a_damaged_half_is_begun_again(discs, tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("spoil", [float("nan"), float("inf"), 0.0])
 def test_an_encoder_that_gives_nonsense_is_refused(discs, tmp_path, spoil):
-    with pytest.raises(HelipError, match="NaN, infinity or nothing but zeros for text 0"):
+    with pytest.raises(HelipError, match="NaN, infinity or nothing but zeros for the caption 'a disc ' and 6 more of its block"):
         cache.encode(TEXT, Lengths(spoil=spoil).encoder, discs(10), tmp_path / "f")
     assert not (tmp_path / "f").exists()
+    encoder = image_encoder()
+    spoilt = replace(encoder, embed=lambda images: encoder.embed(images) * spoil)
+    with pytest.raises(HelipError, match="for image 0 and 9 more"):
+        cache.encode(IMAGE, spoilt, discs(10), tmp_path / "f")
+
+
+def test_a_caption_is_named_by_its_words(tmp_path, discs):
+    corpus, long = discs(10), "a very long caption " * 20
+    corpus.caption = lambda i: long if i == 7 else "short"
+    embed = lambda captions: torch.tensor([[0.0 if c == long else 1.0] for c in captions])  # noqa: E731
+    with pytest.raises(HelipError, match=r"for the caption '(a very long caption ){4}\.\.\.' and 0 more"):
+        cache.encode(TEXT, Encoder("text", 1, "w", "none", embed), corpus, tmp_path / "f")
 
 
 def test_an_empty_corpus_is_refused(discs, tmp_path):

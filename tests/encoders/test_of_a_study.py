@@ -8,8 +8,10 @@ from helip import encoders
 from helip.config import RunEncoder, SentenceEncoder
 from helip.encoders.cache import encode
 from helip.encoders.features import Features
-from helip.encoders.union import join
+from helip.encoders.rearranged import rearrange
+from helip.encoders.union import join, join_raw
 from helip.errors import HelipError
+from helip.io import file_digest
 from helip.stages import BuildCorpus, Encode, TrainEncoder, model_of
 from helip.study import Study
 
@@ -97,6 +99,26 @@ def test_joined_features_are_those_of_the_union_encoded_at_once(trained, discs, 
     joined, whole = Features.open(tmp_path / "joined", "both"), Features.open(tmp_path / "both", "both")
     np.testing.assert_allclose(joined.array, whole.array, atol=1e-3)
     assert joined.metadata["weights_digest"] == whole.metadata["weights_digest"]
+
+
+def test_features_made_of_others_say_which_file_they_are(trained, discs, tmp_path):
+    declaration, folder = trained
+    plain = declaration.model_copy(update={"centre": False})
+    encoder, parts = encoders.load(declaration, folder), []
+    for name, size in (("first", 6), ("second", 4)):
+        encode(plain, encoder, discs(size, digest=name), tmp_path / name, raw=True)
+        parts.append(Features.open(tmp_path / name))
+    join_raw(parts, [one.array for one in parts], None, "both", tmp_path / "raw")
+    join_raw(parts, [one.array for one in parts], np.arange(10)[::-1], "both", tmp_path / "turned")
+    join(plain, parts, "both", tmp_path / "joined")
+    rearrange(parts[0], np.arange(3), "some", tmp_path / "some")
+    digests = set()
+    for name in ("first", "second", "raw", "turned", "joined", "some"):
+        made = Features.open(tmp_path / name)
+        assert made.metadata["features_digest"] == file_digest(made.path)
+        digests.add(made.metadata["features_digest"])
+    assert len(digests) == 5  # of the raw union and the joined one the files are equal
+    assert Features.open(tmp_path / "raw").metadata["distinct"] == 10
 
 
 def test_members_with_other_weights_are_not_joined(trained, discs, tmp_path):

@@ -53,6 +53,34 @@ def test_a_small_crop_enlarges(images, still, monkeypatch):
     assert whole > 0.4  # a crop a quarter wide misses the edge in about two thirds of the places
 
 
+@pytest.mark.parametrize("value", [0, 51, 128, 204, 255])
+def test_brightness_multiplies_from_black_on(still, monkeypatch, value):
+    for name, change in {"JITTERED": 1.1, "CONTRAST": 0.0, "SATURATION": 0.0, "HUE": 0.0}.items():
+        monkeypatch.setattr(views, name, change)
+    constant = torch.full((64, 3, 8, 8), value, dtype=torch.uint8)
+    seen = (view(constant) + 1) / 2
+    assert seen.flatten(1).std(1).max() < 1e-3
+    factor = seen.mean((1, 2, 3)) / (value / 255) if value else 1 + seen.mean((1, 2, 3))
+    assert factor.min() > 0.6 - 1e-3 and factor.max() < 1.4 + 1e-3
+    assert factor.std() > 0.15 if value else factor.sub(1).abs().max() < 1e-3
+
+
+def test_a_jittered_view_is_the_steps_one_by_one(images, still, monkeypatch):
+    """Brightness, saturation, hue and contrast on pixels in [0, 1], as appendix A has them."""
+    monkeypatch.setattr(views, "JITTERED", 1.1)
+    generator = torch.Generator().manual_seed(0)
+    for low, high in (views.CROP_AREA, (1, 1), (0, 1), (-1, 1), (-1, 1)):
+        views._uniform(16, low, high, generator)  # of crop and flip
+    torch.rand(16, generator=generator), torch.rand(16, generator=generator)
+    b, c, s = (views._uniform(16, 0.6, 1.4, generator)[:, None, None, None] for _ in range(3))
+    turn = views._turn_hue(views._uniform(16, -views.HUE, views.HUE, generator) * 2 * torch.pi)
+    luma = lambda x: (views.LUMA[:, None, None] * x).sum(1, keepdim=True)  # noqa: E731
+    x = b * images.float() / 255
+    x = s * torch.einsum("bij,bjhw->bihw", turn, x) + (1 - s) * luma(x)
+    x = c * x + (1 - c) * luma(b * images.float() / 255).mean((2, 3), keepdim=True)
+    torch.testing.assert_close((view(images) + 1) / 2, x, atol=2e-3, rtol=0)
+
+
 def test_turning_the_hue_keeps_greys_and_luma():
     matrix = views._turn_hue(torch.tensor([0.3, -0.6]))
     grey = torch.ones(3)

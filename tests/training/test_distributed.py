@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 from forks import processes, quiet
+from test_step import EFFICIENTNET
 from timm.layers import BatchNormAct2d
 from toys import ToyCorpus, ToyPairs, declaration, job, refinement
 
@@ -90,6 +91,26 @@ def test_gradients_agree(tmp_path, settings):
         a, b = one["gradient"][name], two["gradient"][name]
         assert (a - b).norm() <= 1e-5 * a.norm(), name  # rounding, which SLIP's batch normalisation amplifies
     assert abs(one["loss"] - two["loss"]) <= 1e-6 * one["loss"]
+
+
+def batch_statistics(folder: Path, world: DistributedContext, **settings) -> dict:
+    """What normalisation counted in a step of a tower that is run again in the backward pass, and the gradient."""
+    models_of = folder / f"of-{world.rank}"
+    clip = models.new(declaration(EFFICIENTNET), ToyCorpus(), models_of / "tokenizer", seed=0)
+    one = Trainer(job(folder, refinement(**settings), clip=clip), world)
+    one.model.double()
+    batch, inputs = next(one.batches())
+    inputs["images"] = [x.double() for x in inputs["images"]]
+    one.stepper.gradient(inputs, batch)
+    grown = {name: p.grad.clone() for name, p in one.model.visual.named_parameters()}
+    return grown | {name: x.clone() for name, x in one.model.visual.named_buffers()}
+
+
+@pytest.mark.parametrize("accumulate", [1, 2])
+def test_checkpoints_count_statistics_once_in_processes(tmp_path, accumulate):
+    plain, again = (run(tmp_path / str(on), batch_statistics, 2, accumulate=accumulate, checkpoint_gradients=on) for on in (False, True))
+    assert all(torch.allclose(x, again[name], rtol=1e-9, atol=1e-12) for name, x in plain.items())
+    assert plain["trunk.bn1.num_batches_tracked"] == accumulate
 
 
 def test_a_refinement_goes_alike_and_draws_the_same_pairs(tmp_path):

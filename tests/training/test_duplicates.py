@@ -6,17 +6,18 @@ import torch
 from pydantic import ValidationError
 from toys import ToyCorpus, ToyPairs, job, refinement
 
-from helip.config import FalseNegatives, Refinement
+from helip.config import EarlyStopping, FalseNegatives, Refinement
 from helip.errors import HelipError
 from helip.losses.clip import symmetric_info_nce
 from helip.losses.glofnd import updated_thresholds
 from helip.losses.hnml import margin_of
+from helip.losses.simclr import simclr_loss
 from helip.training.distributed import DistributedContext
 from helip.training.duplicates import Duplicates, cached
 from helip.training.loop import Trainer, train
 from helip.training.objectives.false_negatives import GlobalFalseNegatives
 from helip.training.preparation import prepare
-from helip.training.sampler import BatchPlan, Sampler
+from helip.training.sampler import BatchPlan, Sampler, held_out_mask
 
 NO_CAPTIONS = np.zeros((4, 0), np.int64)
 
@@ -84,6 +85,54 @@ def test_the_loss_leaves_out_what_the_plan_names(tmp_path):
     loss, _ = one.objective.loss(features, scale, batch)
     assert float(loss) == pytest.approx(float(symmetric_info_nce(scale * similarity, mask, mask.T)), rel=1e-6)
     assert float(loss) < float(symmetric_info_nce(scale * similarity))
+
+
+@pytest.mark.parametrize("false_negatives", [None, {"glofnd": 0.5, "rate": 1.0}])
+def test_slip_masks_equal_pairs_in_both_softmaxes(tmp_path, false_negatives):
+    objective = {"name": "slip", "head": (8, 4)}
+    recipe = refinement(duplicates="mask", gamma=0.0, objective=objective, false_negatives=false_negatives)
+    one = Trainer(job(tmp_path, recipe, Copies()), DistributedContext())
+    batch, inputs = next(one.batches())
+    features = one.objective.project(one.stepper._encode(inputs))
+    equal = torch.zeros(12, 12, dtype=torch.bool)
+    equal[tuple(torch.from_numpy(batch.equal).T)] = True
+    views = features["view_1"], features["view_2"]
+    parts = one.stepper.gradient(inputs, batch)[2]
+    assert parts["simclr"].item() == pytest.approx(simclr_loss(*views, 0.1, equal).item(), rel=1e-5)
+    assert equal.any() and parts["simclr"].item() < simclr_loss(*views, 0.1).item() - 1e-3
+
+
+def test_what_equals_a_held_out_pair_is_not_drawn(tmp_path, caplog):
+    stopping = EarlyStopping(every=4, held_out=0.1)
+    drawn, held, told = {}, None, []
+    for mode in ("ignore", "mask", "separate"):
+        recipe = refinement(arm="control", duplicates=mode, early_stopping=stopping, batch_size=6)
+        one = Trainer(job(tmp_path / mode, recipe, Copies()), DistributedContext())
+        held = one.watch.validated
+        drawn[mode] = {i for step in range(200) for i in one.sampler(step).ids.tolist()}
+        told.append(" ".join(one.watch.warnings))
+    images, captions = {i % 30 for i in held}, {i for i in held if i % 40 == 0}
+    equal = {i for i in range(120) if i % 30 in images or (captions and i % 40 == 0)}
+    assert len(held) == 12 and drawn["ignore"] == set(range(120)) - set(held.tolist())
+    assert drawn["mask"] == drawn["separate"] == set(range(120)) - equal and len(equal) > 24
+    sentence = f"{len(equal) - 12} pairs have the image or a caption of a held-out pair"
+    assert [sentence in one for one in told] == [False, True, True]
+
+
+def test_a_chain_of_equals_is_not_equal():
+    copies = Duplicates.from_values("abbcd", [["x"], ["x"], ["y"], ["y"], ["z"]])  # 0 and 1 by caption, 1 and 2 by image, 2 and 3
+    mask = np.array([True, False, False, False, False])
+    assert copies.equal_to(mask).tolist() == [True, True, False, False, False]
+    assert len(set(copies.groups[:4])) == 1
+    assert copies.equal_to(~mask).tolist() == [True] * 5 and not copies.equal_to(mask & ~mask).any()
+
+
+@pytest.mark.parametrize("settings", [{}, {"early_stopping": EarlyStopping(every=4, held_out=0.1)}, {"duplicates": "mask"}])
+def test_batches_are_as_before_where_nothing_is_known(tmp_path, settings):
+    one = Trainer(job(tmp_path, refinement(**settings), Copies()), DistributedContext())
+    keep = ~held_out_mask(120, 0.1) if "early_stopping" in settings else None
+    plain = Sampler(120, 12, 0, ToyPairs(120), keep=keep)
+    assert all((one.sampler(step).ids == plain(step).ids).all() for step in range(20))
 
 
 def test_separated_pairs_never_meet():

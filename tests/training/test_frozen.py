@@ -392,6 +392,9 @@ def test_missing_or_foreign_features_are_refused(home, tmp_path):
             TrainJob(one.recipe, one.clip, other, 0, "", tmp_path / "s", tmp_path / "m", pairs=ToyPairs(60), features=one.features),
             DistributedContext(),
         )
+    both = dataclasses.replace(one, validation=ToyCorpus(30))
+    with pytest.raises(HelipError, match="its features are of the training corpus, and validation is another one: leave validation out"):
+        Trainer(both, DistributedContext())
     with pytest.raises(HelipError, match="features of another corpus .*; encode the views and captions again for"):
         frozen.open_features(home / "cache", np.ones(120, int), "other")
     with pytest.raises(HelipError, match="holds features of 120 captions and the corpus has 60"):

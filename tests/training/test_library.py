@@ -117,6 +117,16 @@ def test_processes_share_the_rows_and_a_resumed_epoch_goes_on(pairs):
         helip.HardPairSampler(pairs, 12, rank=3, world_size=3)
 
 
+@pytest.mark.parametrize("taken", [1, 2])
+def test_a_resumed_epoch_left_early_shortens_no_other(pairs, taken):
+    sampler, whole = helip.HardPairSampler(pairs, 12), len(helip.HardPairSampler(pairs, 12))
+    sampler.start_at(3)
+    resumed = iter(sampler)
+    assert [next(resumed) for _ in range(taken)] == [sampler.plan(3 + step).ids.tolist() for step in range(taken)]
+    sampler.set_epoch(1)
+    assert len(sampler) == whole and list(sampler) == [sampler.plan(step).ids.tolist() for step in range(whole)]
+
+
 def test_a_plan_is_found_by_its_ids(pairs):
     sampler = helip.HardPairSampler(pairs, 12, rank=1, world_size=3)
     for epoch in (0, 2):
@@ -142,6 +152,26 @@ def test_the_loss_has_open_clips_signature(pairs):
     assert float(logits) == pytest.approx(
         float(helip_loss(image, text, scale, plan.seeds, plan.hard, gamma=0.5, margin_on="logits")), rel=1e-6
     )
+
+
+@pytest.mark.parametrize("kind", [torch.float16, torch.bfloat16])
+def test_losses_are_in_single_precision_under_autocast(pairs, kind):
+    image, text, scale = unit(0, 12), unit(1, 12), torch.tensor(20.0)
+    plan = helip.HardPairSampler(pairs, 12).plan(0)
+    losses = (
+        lambda a, b: helip.HelipLoss()(a, b, scale, plan=plan, output_dict=True)["margin_loss"],
+        lambda a, b: helip.HelipLoss(symmetric=True, margin_on="logits")(a, b, scale, plan=plan),
+        lambda a, b: helip_loss(a, b, scale, plan.seeds, plan.hard),
+        lambda a, b: helip.hard_negative_margin_loss(a, b, plan.seeds, plan.hard),
+        lambda a, b: clip_loss(a, b, scale),
+    )
+    for loss in losses:
+        with torch.autocast("cpu", kind):
+            low = loss(image, text)
+        assert low.dtype == torch.float32 and torch.equal(low, loss(image, text))
+        rounded = [x.to(kind) for x in (image, text)]
+        assert torch.equal(loss(*rounded), loss(*(x.float() for x in rounded)))
+        assert loss(image.double(), text.double()).dtype == torch.float64
 
 
 def test_the_loss_masks_what_the_plan_calls_equal(pairs):

@@ -4,20 +4,24 @@ import csv
 import math
 
 import numpy as np
+import open_clip
 import pytest
 import torch
 from pydantic import ValidationError
 from safetensors.torch import load_file
-from tiny_objectives import tiny
+from test_step import EFFICIENTNET
+from tiny_objectives import TEXT, tiny
 from toys import RESNET, ToyCorpus, declaration, job, refinement
 
-from helip.config import Refinement, Retention, TrainConfig
+from helip.config import EarlyStopping, Refinement, Retention, TrainConfig
 from helip.errors import HelipError
 from helip.losses.distillation import distillation
 from helip.losses.hnml import helip_loss
+from helip.models import frozen
 from helip.models import loading as models
+from helip.models.frozen import KEY, FrozenClip
 from helip.models.loading import open_start
-from helip.training import lora
+from helip.training import lora, watching
 from helip.training.distributed import DistributedContext
 from helip.training.layers import freeze, places, rates
 from helip.training.loop import Trainer, train
@@ -53,6 +57,68 @@ def test_every_parameter_has_a_tower_and_a_depth(tower):
         assert result["visual.transformer.resblocks.1.mlp.c_fc.weight"].depth == 2
     if tower == "resnet":
         assert result["visual.layer1.0.conv1.weight"].depth == 1 and result["visual.attnpool.positional_embedding"].depth == 5
+
+
+def on_trunks(tower: str = "image", **more) -> FrozenClip:
+    """Heads on frozen trunks, of which none is opened."""
+    trunks = {f"{side}_trunk": {"dim": 6, "weights": "00", "encoder": {}} for side in ("image", "text")}
+    return FrozenClip({"embed_dim": 4, KEY: {"hidden": 5, "dropout": 0.0, **trunks, **more}})
+
+
+class Cut(torch.nn.Module):
+    """The last two blocks of a trunk, numbered as they were, and what follows them."""
+
+    width = 6
+
+    def __init__(self):
+        super().__init__()
+        self.blocks = torch.nn.ModuleDict({"3": torch.nn.Linear(6, 6), "4": torch.nn.Linear(6, 6)})
+        self.conv_head, self.bn2 = torch.nn.Linear(6, 6), torch.nn.LayerNorm(6)
+
+
+def test_what_follows_the_last_block_of_a_tower_is_deepest():
+    model = open_clip.CLIP(embed_dim=16, vision_cfg=EFFICIENTNET, text_cfg=TEXT)
+    result = {name.removeprefix("visual.trunk."): place for name, place in places(model).items()}
+    last = result["conv_head.weight"].depth
+    assert last == result["blocks.0.0.conv.weight"].blocks + 1 == 6
+    assert result["bn2.weight"].depth == result["bn2.bias"].depth == result["visual.head.proj.weight"].depth == last
+    assert result["conv_stem.weight"].depth == result["bn1.weight"].depth == 0
+    freeze(model, settings(freeze_image=0.4))
+    free = {name.removeprefix("visual.trunk.")[:8] for name, p in model.named_parameters() if p.requires_grad}
+    assert {"bn2.bias", "bn2.weig", "blocks.2", "blocks.4"} <= free and not {"bn1.weig", "blocks.0", "blocks.1"} & free
+
+
+def test_a_head_has_as_many_blocks_as_layers_with_weights():
+    model = on_trunks()
+    result = places(model)
+    assert [result[f"image_head.layers.{n}.weight"].depth for n in (0, 3)] == [1, 2]
+    assert {place.blocks for place in result.values() if place.tower} == {2}
+    freeze(model, settings(freeze_image=0.5, freeze_text=0.5))
+    free = {name for name, p in model.named_parameters() if p.requires_grad}
+    assert free == {"logit_scale", *(f"{side}_head.layers.3.{what}" for side in ("image", "text") for what in ("weight", "bias"))}
+    factors, named = rates(on := on_trunks(), settings(layer_decay=0.1)), dict(on.named_parameters())
+    of = [factors.get(id(named[f"text_head.layers.{n}.weight"]), 1.0) for n in (0, 3)]
+    assert of == [pytest.approx(0.01), pytest.approx(0.1)]
+
+
+def test_heads_come_after_the_blocks_of_their_trunks(monkeypatch):
+    monkeypatch.setattr(frozen, "last_blocks", lambda config, side: Cut())
+    model = on_trunks(unfrozen_blocks=2, context_length=4)
+    depths = {name: place.depth for name, place in places(model).items() if place.tower == "image"}
+    order = ("image_blocks.blocks.3", "image_blocks.blocks.4", "image_head.layers.0", "image_head.layers.3")
+    assert [depths[f"{name}.weight"] for name in order] == [1, 2, 3, 4]
+    assert depths["image_blocks.conv_head.weight"] == depths["image_blocks.bn2.weight"] == 2  # go with the trunk's last block
+    freeze(model, settings(freeze_image=0.5))
+    free = {name for name, p in model.named_parameters() if p.requires_grad and name.startswith("image_")}
+    assert free == {f"image_head.layers.{n}.{what}" for n in (0, 3) for what in ("weight", "bias")}
+
+
+@pytest.mark.parametrize("shares", [(0.9, 0.9), (0.9, 1.0)])
+def test_a_freeze_that_leaves_no_tower_is_refused(shares):
+    with pytest.raises(HelipError, match=r"freeze_image 0.9 and freeze_text .*: nothing of the towers is left to train; lower one"):
+        freeze(on_trunks(), settings(freeze_image=shares[0], freeze_text=shares[1]))
+    freeze(one := on_trunks(), settings(freeze_image=shares[0]))
+    assert {name.split(".")[0] for name, p in one.named_parameters() if p.requires_grad} == {"text_head", "logit_scale"}
 
 
 def test_frozen_blocks_are_the_first_and_what_lies_before():
@@ -198,6 +264,17 @@ def test_a_fall_of_retention_ends_the_training(tmp_path):
     assert len(seen) == 3 and all(torch.equal(w, seen[1][n]) for n, w in exported.items())  # of step 2, before the fall
     text = (tmp_path / "model" / "train.json").read_text()
     assert '"retained_step": 2' in text and "retention fell more than 3 points: exported is step 2" in text
+
+
+def test_what_was_retained_is_not_called_the_start(tmp_path, monkeypatch):
+    recalls, scores = iter([0.5, 0.4, 0.3]), iter([50.0, 49.0, 40.0])
+    monkeypatch.setattr(watching, "held_out_recall", lambda *_: next(recalls))
+    watched = refinement(
+        steps=8, retention=Retention(set="anything", every=2, stop=3.0), early_stopping=EarlyStopping(every=2, held_out=0.1)
+    )
+    assert train(job(tmp_path, watched, retention_score=lambda model: next(scores)), DistributedContext()) == 0
+    text = (tmp_path / "model" / "train.json").read_text()
+    assert '"retained_step": 2' in text and '"best_step": 0' in text and "what is exported is the start" not in text
 
 
 def test_the_margin_is_of_cosines_or_of_logits():

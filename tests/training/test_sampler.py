@@ -61,6 +61,20 @@ def test_any_batch_is_whole_and_without_repeats(size, batch_size, p, share, k, s
     assert same(batch, Sampler(size, batch_size, seed, pairs, arm, share, p, role=role)(step))  # of (seed, step) alone
 
 
+@pytest.mark.parametrize("share", [0.15, np.float32(0.15), np.float64(0.15)])
+def test_a_share_that_fits_exactly_is_not_rounded_down(share):
+    assert seed_count(128, share, 4) == 12  # 80 base samples, 0.15 of them 12, 12 x 4 hard pairs
+    assert seed_count(100, 0.29, 0) == 29
+
+
+@given(batch_size=st.integers(2, 4096), hundredths=st.integers(0, 100), p=st.integers(0, 8))
+def test_anchors_are_the_largest_share_that_fits(batch_size, hundredths, p):
+    # S = f (B - S p): the largest S with 100 S <= 100 f (B - S p)
+    count = seed_count(batch_size, hundredths / 100, p)
+    assert 100 * count <= hundredths * (batch_size - count * p)
+    assert 100 * (count + 1) > hundredths * (batch_size - (count + 1) * p)
+
+
 def test_order_of_asking_changes_nothing():
     sampler, other = (Sampler(50, 8, 0, ToyPairs(50)) for _ in range(2))
     forwards = [sampler(s) for s in range(30)]

@@ -85,8 +85,16 @@ def test_a_refinement_keeps_scale_and_bias_and_opens_again(tmp_path):
     weights = load_file(tmp_path / "model/open_clip_model.safetensors")
     assert weights["logit_scale"].exp().item() == pytest.approx(SCALE, rel=1e-2)  # not cut at CLIP's 100
     assert weights["logit_bias"].item() == pytest.approx(BIAS, rel=1e-2)
-    assert weights["logit_bias"].item() != BIAS
+    assert weights["logit_bias"] != torch.tensor(BIAS)
     assert models.open_start(tmp_path / "model").model.logit_bias.item() == weights["logit_bias"].item()
+
+
+def test_low_rank_updates_train_scale_and_bias(tmp_path):
+    recipe = refinement(objective=SIGLIP, steps=3, learning_rate=1e-4, lora=2)
+    assert train(job(tmp_path, recipe, clip=sigmoid_clip(tmp_path)), DistributedContext()) == 0
+    model = models.open_start(tmp_path / "model").model
+    assert model.logit_bias.item() == pytest.approx(BIAS, rel=1e-2)
+    assert model.logit_bias != torch.tensor(BIAS) and model.logit_scale != torch.tensor(math.log(SCALE))
 
 
 def settings(kind, **more):

@@ -4,6 +4,7 @@ import copy
 
 import pytest
 import torch
+from timm.layers import convert_sync_batchnorm
 from toys import RESNET, ToyCorpus, declaration, job, refinement
 
 from helip.losses.clip import symmetric_info_nce
@@ -11,6 +12,8 @@ from helip.losses.hnml import margin_of
 from helip.models import loading as models
 from helip.training.distributed import DistributedContext
 from helip.training.loop import Trainer
+
+EFFICIENTNET = {"timm_model_name": "test_efficientnet", "timm_pool": "avg", "timm_proj": "linear", "image_size": 32}
 
 
 def training(folder, vision=None, double=True, **settings) -> Trainer:
@@ -74,6 +77,23 @@ def test_accumulation_counts_batch_statistics_once(tmp_path, synchronised):
     assert norm.num_batches_tracked == 2
     assert norm.momentum == 0.1
     assert torch.allclose(norm.running_mean, by_hand.visual.bn1.running_mean)
+
+
+@pytest.mark.parametrize("synchronised", [False, True], ids=["one GPU", "several GPUs"])
+@pytest.mark.parametrize("accumulate", [1, 3])
+def test_checkpointing_counts_batch_statistics_once(tmp_path, accumulate, synchronised):
+    ends = []
+    for checkpoints in (False, True):
+        one = training(tmp_path, EFFICIENTNET, accumulate=accumulate, checkpoint_gradients=checkpoints)
+        if synchronised:
+            convert_sync_batchnorm(one.model)
+        grown, _ = gradient(one)
+        ends.append((grown, {name: x.clone() for name, x in one.model.visual.named_buffers()}))
+        assert all(x == accumulate for name, x in ends[-1][1].items() if name.endswith("num_batches_tracked"))
+        assert {m.momentum for m in one.model.modules() if isinstance(m, torch.nn.modules.batchnorm._BatchNorm)} == {0.1}
+    (whole, plain), (checkpointed, statistics) = ends
+    assert torch.allclose(whole, checkpointed, rtol=1e-9, atol=1e-12)
+    assert all(torch.allclose(x, statistics[name], rtol=1e-9) for name, x in plain.items()) and len(plain) > 10
 
 
 def test_checkpointing_changes_nothing(tmp_path):

@@ -122,8 +122,9 @@ def features_of(folder: Path, corpus: Corpus, declaration: FrozenModel, seed: in
 
 
 def rearrange_features(declaration: FrozenModel, of: Corpus, features: Path, corpus: Corpus, folder: Path) -> None:
-    """Writes into `folder` what `encode_corpus` would for a corpus with swapped captions or a subset, from the `features` of the corpus
-    that it was made of: nothing is encoded again. HelipError is raised where those are broken or of another corpus.
+    """Writes into `folder` the features of a corpus with swapped captions or of a subset, from the `features` of the corpus that it is
+    made of: nothing is encoded again. They are what `encode_corpus` would write, but that a subset has the crops that its pairs have in
+    that corpus. HelipError is raised where the features are broken or of another corpus.
     """
     (image_N, text_N), base = origin_of(corpus.folder), features_of(features, of, declaration)
     assert text_N is not None  # as the corpus was made of another

@@ -59,6 +59,7 @@ class ObjectiveModule(nn.Module):
         super().__init__()
         self.gamma, self.symmetric_margin, self.margin_on, self.distill = gamma, symmetric_margin, margin_on, distill
         self.false_negatives: GlobalFalseNegatives | None = None
+        self._equal: Tensor | None = None
         self._excluded: tuple[Tensor | None, Tensor | None] = (None, None)
 
     def encode(self, model: ClipNetwork, batch: dict[str, Any]) -> Features:
@@ -90,7 +91,7 @@ class ObjectiveModule(nn.Module):
                 present_BP = torch.as_tensor(plan.captions, device=text_CD.device) >= 0
                 text_CD = torch.cat([text_CD, features["caption_features"][present_BP]])
             similarity_BC = features["image_features"] @ text_CD.T
-            equal_BC = equal_mask(plan, similarity_BC)
+            self._equal = equal_BC = equal_mask(plan, similarity_BC)
             self._excluded = (equal_BC, None if equal_BC is None else equal_BC[:, : len(equal_BC)].T)
             masked = {}
             if plan is not None and self.false_negatives is not None:

@@ -72,9 +72,9 @@ class Slip(ObjectiveModule):
         return features | {f"view_{i}": normalize(self.head(features[f"backbone_{i}"]), dim=1) for i in (1, 2)}
 
     def contrast(self, features: Features, similarity_BB: Tensor, logit_scale: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
-        """Returns CLIP plus the weighted SimCLR loss, and both parts by name."""
+        """Returns CLIP plus the weighted SimCLR loss, and both parts by name. Equal pairs are no negatives in either softmax."""
         parts = {
             "clip": self.info_nce(logit_scale * similarity_BB),
-            "simclr": simclr_loss(features["view_1"], features["view_2"], self.declaration.simclr_temperature),
+            "simclr": simclr_loss(features["view_1"], features["view_2"], self.declaration.simclr_temperature, self._equal),
         }
         return parts["clip"] + self.declaration.simclr_weight * parts["simclr"], parts

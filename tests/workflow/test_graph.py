@@ -7,7 +7,7 @@ import pytest
 import yaml
 from snakemake_executor_plugin_submitit.ledger import Ledger
 
-from helip.stages import Mine, behind
+from helip.stages import Interpolate, Mine, behind
 from helip.study import Study
 
 
@@ -85,18 +85,32 @@ def test_beside_a_snakemake_on_slurm_no_other_starts(workspace):
     assert workspace.snakemake(target)
 
 
+def finished(workspace, one) -> str:
+    """Has Snakemake believe that an artefact and all behind it are made; returns its first file."""
+    for second, path in enumerate(path for each in behind([one]) for path in each.outputs):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+        os.utime(path, (1e9 + second, 1e9 + second))
+    target = str(one.output.relative_to(workspace.folder))
+    workspace.snakemake("--touch", "--forceall", "--", target)
+    return target
+
+
+def test_a_finished_interpolation_is_looked_at_in_silence(workspace):
+    """Its files are those of a training too, as far as Snakemake can see: the rule that does not make them is asked, and says nothing."""
+    study = Study("miniature", workspace.folder / "experiments", workspace.folder / "results")
+    target = finished(workspace, Interpolate(study, "cc12m_clip_helip_interpolated", "0"))
+    done = workspace.snakemake("-n", "--quiet", "rules", "--", target)
+    assert "Exception" not in done.stdout and "is an interpolation" not in done.stdout
+
+
 @pytest.mark.parametrize(
     "resources", [{"encode": {"gpu": 1}, "mine": {"gpu": 1}}, {"mine": {"pairs_per_shard": 50}}, {"encode": {"mem_mb": 9000}}]
 )
 def test_other_resources_make_nothing_again(workspace, resources):
     """Whether a job waits for the check of all data, or for shards, changes nothing in what it makes."""
-    pairs = Mine(Study("smoke", workspace.folder / "experiments", workspace.folder / "results"), "cc3m.hpm.dino_vits8.sentence")
-    for second, path in enumerate(path for one in behind([pairs]) for path in one.outputs):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.touch()
-        os.utime(path, (1e9 + second, 1e9 + second))
-    target = str(pairs.output.relative_to(workspace.folder))
-    workspace.snakemake("--touch", "--forceall", "--", target)
+    study = Study("smoke", workspace.folder / "experiments", workspace.folder / "results")
+    target = finished(workspace, Mine(study, "cc3m.hpm.dino_vits8.sentence"))
     file = workspace.folder / "experiments/studies/smoke.yaml"
     file.write_text(yaml.safe_dump(yaml.safe_load(file.read_text()) | {"resources": resources}))
     assert workspace.planned(target) == {}

@@ -1,10 +1,11 @@
 """The tables of the page of photographs, from the CSV files beside it: what `make flickr8k` wrote into results/flickr8k."""
 
 import csv
+import functools
 from pathlib import Path
 
 FOLDER = Path(__file__).parents[1] / "docs" / "results" / "photographs"
-CONTRASTS = FOLDER / "contrasts.csv"
+CONTRASTS, AGAIN = FOLDER / "contrasts.csv", FOLDER / "again.csv"  # of the study, and of its repetition from other starts
 KINDS = {
     "foreign15": "15 % foreign",
     "near15": "15 %, half near",
@@ -28,9 +29,9 @@ COLUMNS = {"text to image R@1": "t2i_r1", "image to text R@1": "i2t_r1", "CIFAR-
 ASKED = ("HELIP", "neighbour agreement", "helip_plus 2: ridge", "bound: true removal of the swapped", "HELIP on ridge")  # by a contrast
 
 
-def photographs() -> str:
+def photographs(file: Path = CONTRASTS) -> str:
     """Returns the primary contrasts of the study flickr8k: gains in points with 95 % intervals over trainings and test items."""
-    rows = contrasts()
+    rows = contrasts(file)
     lines = [f"| Captions swapped | {' | '.join(KINDS.values())} |", "| --- |" + " --- |" * len(KINDS)]
     for metric, name in PRIMARY.items():
         lines.append(f"| **{metric}**, points over plain continued training |" + " |" * len(KINDS))
@@ -90,13 +91,14 @@ TABLES = {
     "photographs_foreign15": foreign_arms,
     "photographs_everywhere": everywhere,
     "photographs_unfrozen": unfrozen,
+    "photographs_again": functools.partial(photographs, AGAIN),
 }
 
 
-def contrasts() -> dict[tuple[str, str], dict[str, str]]:
-    """Returns the rows of contrasts.csv by contrast and metric."""
-    with open(CONTRASTS, newline="") as file:
-        return {(row["contrast"], row["metric"]): row for row in csv.DictReader(file)}
+def contrasts(file: Path = CONTRASTS) -> dict[tuple[str, str], dict[str, str]]:
+    """Returns the rows of contrasts by contrast and metric."""
+    with open(file, newline="") as table:
+        return {(row["contrast"], row["metric"]): row for row in csv.DictReader(table)}
 
 
 def points(row: dict[str, str], effect: str, interval: str) -> str:

@@ -8,6 +8,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from helip.gpus import NOT_AN_ID
+
 LEAST_DISK_GB = 20  # a study's features and checkpoints; the paper's shards need far more
 LEAST_MEMORY_GB = 4
 
@@ -72,7 +74,6 @@ def built_for(torch) -> list[str]:
 
 
 ALLOTTED = ("SLURM_STEP_GPUS", "SLURM_JOB_GPUS", "CUDA_VISIBLE_DEVICES", "ROCR_VISIBLE_DEVICES", "GPU_DEVICE_ORDINAL")
-NOT_AN_ID = ("", "-1", "none", "void", "NoDevFiles")  # what stands in such a variable where a job has no GPU
 
 
 def allotted_gpus(environ: Mapping[str, str] = os.environ) -> tuple[str, list[str]]:

@@ -12,6 +12,8 @@ from pathlib import Path
 
 from helip.errors import HelipError
 
+NOT_AN_ID = ("", "-1", "none", "void", "NoDevFiles")  # what stands in such a variable where a job has no GPU
+
 
 def gpu_ids(environ: Mapping[str, str] = os.environ, devices: Path = Path("/dev")) -> list[str]:
     """Returns the ids that jobs may take: those of $HELIP_GPUS (0,1,2 or UUIDs), else of $CUDA_VISIBLE_DEVICES, else of /dev/nvidia0, 1,
@@ -19,7 +21,7 @@ def gpu_ids(environ: Mapping[str, str] = os.environ, devices: Path = Path("/dev"
     """
     for name in ("HELIP_GPUS", "CUDA_VISIBLE_DEVICES"):
         if name in environ:
-            return [word.strip() for word in environ[name].split(",") if word.strip()]
+            return [word.strip() for word in environ[name].split(",") if word.strip() not in NOT_AN_ID]
     return [str(i) for i in sorted(int(p.name[6:]) for p in devices.glob("nvidia[0-9]*") if p.name[6:].isdigit())]
 
 
@@ -27,7 +29,10 @@ def _folder() -> Path:
     """/tmp whatever $TMPDIR says: the same for all that share the ids (in a Slurm job they are its own). Refused when another user's."""
     job = os.environ.get("SLURM_JOB_ID")
     folder = Path(os.environ.get("HELIP_LEASES", f"/tmp/helip-gpus-{os.getuid()}{f'-{job}' if job else ''}"))
-    folder.mkdir(mode=0o700, exist_ok=True)
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise HelipError(f"{folder}: cannot be made ({error.strerror}); set HELIP_LEASES to a folder of your own") from None
     if folder.is_symlink() or folder.stat().st_uid != os.getuid():
         raise HelipError(f"{folder}: belongs to another user; set HELIP_LEASES to a folder of your own")
     return folder

@@ -64,6 +64,8 @@ def _run(command: list[str], environ: Mapping[str, str]) -> None:
         os.execvpe(command[0], command, dict(environ))
     except FileNotFoundError:
         raise HelipError(f"{command[0]}: no such command; install it or correct the rule") from None
+    except OSError as error:
+        raise HelipError(f"{command[0]}: cannot be run ({error.strerror}); correct the rule") from None
 
 
 def launch(command: list[str], gpus: int, worker: bool = False, environ: Mapping[str, str] = os.environ) -> None:

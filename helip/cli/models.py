@@ -202,7 +202,9 @@ class Export(Command):
 class Push(Command):
     """The repository is made where it is not there yet. train.json and import.json, which name your machine and its paths, stay here."""
 
-    folder: Annotated[Path, ARGUMENT] = Field(description="the folder of a model, made by `helip refine` or `helip export`")
+    folder: Annotated[Path, ARGUMENT] = Field(
+        description="OUT/best_model or OUT/exports of `helip refine`, or the folder of `helip export`"
+    )
     repository: Annotated[str, ARGUMENT] = Field(description="ORG/NAME on the Hugging Face hub, where you may write (`hf auth login`)")
     private: bool = Field(False, description="a new repository is seen by you and your organisation alone")
 

@@ -38,17 +38,27 @@ def _first(repository: str, names: Iterable[str]) -> Path | None:
     return None
 
 
+def _is_model(folder: Path) -> bool:
+    return any((folder / name).is_file() for name in MODELS)
+
+
+def _holds_models_alone(folder: Path) -> bool:
+    inner = [path for path in folder.glob("*") if path.is_dir()]
+    return bool(inner) and all(map(_is_model, inner))
+
+
 def push(folder: Path, repository: str, private: bool = False) -> str:
     """Sends a model's folder to ORG/NAME, which is made where it is not there yet, and returns its address.
 
-    train.json and import.json stay here: they name the machine and its paths. Raises HelipError for a folder without a model, and where
-    the hub refuses.
+    train.json and import.json stay here: they name the machine and its paths. Raises HelipError for a folder that is neither a model nor
+    models alone, as the whole of a refinement with its pairs is, and where the hub refuses.
     """
     import huggingface_hub
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError
 
-    if not any(next(folder.rglob(name), None) for name in MODELS):
-        raise HelipError(f"{folder}: holds no {' or '.join(MODELS)}; give the folder of `helip refine` or `helip export`")
+    if not _is_model(folder) and not _holds_models_alone(folder):
+        which = "OUT/best_model or OUT/exports of `helip refine`, or the folder of `helip export`"
+        raise HelipError(f"{folder}: is no model ({', '.join(MODELS)}) and no folder of models alone; give {which}")
     hub = huggingface_hub.HfApi()
     try:
         url = hub.create_repo(repository, private=private, exist_ok=True)

@@ -41,14 +41,18 @@ def suited(start: StartFacts, pairs: int, device: str, freeze: bool = False) -> 
     else:
         rate, epochs, weight_decay = 1e-4, 3.0, 0.1
     values: dict[str, Any] = {
-        "batch_size": batch, "learning_rate": rate, "epochs": epochs, "weight_decay": weight_decay,
-        "warmup_steps": max(1, round(0.05 * epochs * pairs / batch)), "clip_norm": 1.0, "save_every": 200,
+        "batch_size": batch, "learning_rate": rate, "epochs": epochs, "weight_decay": weight_decay, "clip_norm": 1.0, "save_every": 200,
     }  # fmt: skip
     if only_heads:
         values["augmentation"] = {"crop_scale": [1.0, 1.0], "flip": 0.5}
     if device != "cpu" and not only_heads:
         values["precision"] = _precision()
     return values
+
+
+def warmup_of(steps: int) -> int:
+    """Returns the steps of warm-up that suit a training of so many: 5 %, at least one, and fewer than all."""
+    return min(max(1, round(0.05 * steps)), steps - 1)
 
 
 def _precision() -> str:

@@ -17,7 +17,7 @@ from helip.errors import HelipError
 from helip.io import digest, read_json, write_json
 from helip.models.layout import Format
 from helip.own import planning, running
-from helip.own.arms import ARMS
+from helip.own.arms import ARMS, warmup_of
 from helip.own.files import NAME, plain, study_file, text_of, write
 from helip.own.fitting import steps_in
 from helip.own.sources import amount_of, corpus_of, counted
@@ -71,7 +71,7 @@ def refine(request: Request, way: Way) -> None:
         _check_exports(_study(way.out), way)
         jobs = 0
         if way.minutes is not None and not read_json(way.out / RECORD).get("steps"):
-            jobs = _fit(way, begun, lock)
+            jobs = _fit(request, way, begun, lock)
         jobs += running.build(way.out, [PAGE], way.machine.cores, way.profile, lock)
         _finish(way.out, jobs, time.monotonic() - begun)
         if way.export:
@@ -157,7 +157,7 @@ def _declare(request: Request, way: Way) -> None:
     study = declare(request, start, way.machine)
     fitted = {"steps": asked.steps} if asked.steps else {}
     if asked.steps:
-        _set_steps(study, asked.steps)
+        _set_steps(study, asked.steps, request)
     with tempfile.TemporaryDirectory(prefix="helip-refine-") as place:
         _tried(study, Path(place), way)
     if asked.record:  # or the file would count as edited where this ends before the record is written
@@ -216,7 +216,7 @@ def _room(lines: list[planning.Line], free: int, way: Way, start: StartFacts) ->
 # ---------------------------------------------------------------- a budget of time
 
 
-def _fit(way: Way, begun: float, lock: int) -> int:
+def _fit(request: Request, way: Way, begun: float, lock: int) -> int:
     """Builds everything that the trainings need, measures their first steps, and writes into the study how many steps fit.
 
     Returns how many jobs ran.
@@ -231,16 +231,20 @@ def _fit(way: Way, begun: float, lock: int) -> int:
     rest = _evaluations(study, way, declared)
     left = 60 * way.minutes - (time.monotonic() - begun) - rest
     steps = steps_in(left, study, None if way.machine.gpus else "cpu")
-    _set_steps(declared, steps)
+    _set_steps(declared, steps, request)
     text = write(way.out, declared, running.project_root())
     write_json(way.out / RECORD, record | {"steps": steps, "study": digest(text)})
     print(f"--minutes {way.minutes:g}: {steps} steps of each training fit ({left / 60:.1f} minutes are left for them)", file=sys.stderr)
     return jobs
 
 
-def _set_steps(study: dict[str, Any], steps: int) -> None:
+def _set_steps(study: dict[str, Any], steps: int, request: Request) -> None:
+    """Sets the length of the trainings, and their warm-up where none was given. HelipError for a given one that is not shorter."""
+    given = request.refinement.get("warmup_steps")
+    if given is not None and given >= steps:
+        raise HelipError(f"--warmup-steps {given}: {steps} steps fit into --minutes; lower it, or give more minutes")
     study["refinement"].pop("epochs", None)
-    study["refinement"] |= {"steps": steps, "warmup_steps": max(1, steps // 20)}
+    study["refinement"] |= {"steps": steps} | ({"warmup_steps": warmup_of(steps)} if given is None else {})
 
 
 def _evaluations(study: Study, way: Way, declared: dict[str, Any]) -> float:

@@ -5,7 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from helip.data.locations import BETWEEN
-from helip.own.arms import ARMS, check_arms, mining_of, suited
+from helip.errors import HelipError
+from helip.own.arms import ARMS, check_arms, mining_of, suited, warmup_of
 from helip.own.sources import amount_of, corpus_of, evaluation_sets
 from helip.own.start import StartFacts
 
@@ -61,7 +62,7 @@ def declare(request: Request, start: StartFacts, machine: Machine) -> dict[str, 
         "models": {"clip": models},
         "encoders": {**trunks, **_encoders(request)},
         "pretraining": {"imported": IMPORTED},
-        "refinement": _merged(suited(start, pairs, machine.device, bool(request.freeze)), request.refinement),
+        "refinement": _merged(suited(start, pairs, machine.device, bool(request.freeze)), request.refinement, pairs),
         "mining": {**mining_of(pairs), "image_encoder": "mining_image", "text_encoder": "mining_text", **request.mine},
         "selection": {"score": "s_clip_loss", "keep": 0.9, **request.select},
         "evaluation": {
@@ -87,13 +88,20 @@ def _short(place: str) -> str:
     return "/".join(path.parts[-2:]) if path.is_absolute() else place
 
 
-def _merged(usual: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:
-    """Given options over the usual ones; a length that is given replaces the usual one."""
+def _merged(usual: dict[str, Any], given: dict[str, Any], pairs: int) -> dict[str, Any]:
+    """Given options over the usual ones; a length that is given replaces the usual one, and the warm-up suits what comes of both.
+
+    HelipError for a warm-up that is given and is not shorter than the training.
+    """
     masked = (given.get("objective") or {}).get("name", "clip") in ("clip", "slip", "cyclip")
     usual = usual | {"duplicates": "mask" if masked else "separate"}  # equal images and captions are no negatives of each other
     if "steps" in given:
         usual = {name: value for name, value in usual.items() if name != "epochs"}
-    return usual | given
+    merged = usual | given
+    steps = merged.get("steps") or max(1, round(merged["epochs"] * pairs / merged["batch_size"]))
+    if given.get("warmup_steps", 0) >= steps:
+        raise HelipError(f"--warmup-steps {given['warmup_steps']}: all of a training is about {steps} steps; lower it or train longer")
+    return {"warmup_steps": warmup_of(steps), **merged}
 
 
 def _model(start: StartFacts, request: Request) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -15,8 +15,9 @@ from helip.study import Study
 # results/<study>/<folder> -> what its jobs do; models are imported, trained or interpolated
 STAGES = {
     "corpora": "build a corpus", "evaluation": "build an evaluation set", "encoders": "train an encoder", "features": "encode",
-    "pairs": "mine", "pair_shards": "mine a shard", "selections": "select", "filtered": "filter pairs", "models": "train",
-    "metrics": "evaluate", "fingerprints": "fingerprint", "contamination.json": "count contamination",
+    "trunks": "encode views", "pairs": "mine", "pair_shards": "mine a shard", "selections": "select", "filtered": "filter pairs",
+    "models": "train", "sweeps": "sweep weights", "metrics": "evaluate", "judged": "judge pairs", "fingerprints": "fingerprint",
+    "contamination.json": "count contamination",
 }  # fmt: skip
 
 

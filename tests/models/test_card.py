@@ -112,4 +112,21 @@ def test_push_refuses_what_it_cannot_send(folder, tmp_path, monkeypatch, capsys)
     assert "REPOSITORY: 'a/b/c' is not of the form ORG/NAME" in capsys.readouterr().err
     (tmp_path / "empty").mkdir()
     assert main(["push", str(tmp_path / "empty"), "org/name"]) == 2
-    assert "empty: holds no open_clip_config.json or config.json or towers.json" in capsys.readouterr().err
+    assert "empty: is no model (open_clip_config.json, config.json, towers.json) and no folder of models alone" in capsys.readouterr().err
+
+
+def test_push_never_sends_the_pairs_of_a_refinement(folder, tmp_path, monkeypatch, capsys):
+    """OUT holds best_model beside the user's images and captions."""
+    hub, out = Hub(), tmp_path / "mine"
+    monkeypatch.setattr(huggingface_hub, "HfApi", lambda: hub)
+    pairs = out / "results/own/corpora/whole/shards/00000.tar"
+    pairs.parent.mkdir(parents=True)
+    pairs.write_text("images")
+    (out / "refine.json").write_text("{}")
+    (out / "best_model").symlink_to(folder)
+    assert main(["push", str(out), "org/name"]) == 2 and not hub.made
+    assert "no folder of models alone; give OUT/best_model or OUT/exports of `helip refine`" in capsys.readouterr().err
+    (tmp_path / "exports").mkdir()
+    folder.rename(tmp_path / "exports" / "open_clip")
+    assert main(["push", str(tmp_path / "exports"), "org/name"]) == 0
+    assert "open_clip/open_clip_model.safetensors" in hub.sent["org/name"]

@@ -12,6 +12,7 @@ from helip.errors import HelipError
 from helip.own import planning
 from helip.own.arms import check_arms, mining_of, suited
 from helip.own.files import NAME, write
+from helip.own.refine import _set_steps
 from helip.own.sources import Amount, absolute, absolute_set, amount_of, corpus_of, evaluation_sets
 from helip.own.start import StartFacts
 from helip.own.study import Machine, Request, declare, name_of
@@ -71,7 +72,40 @@ def test_options_go_over_what_suits_the_start(shards, tmp_path, project):
 def test_settings_suit_the_start(start, rate, epochs):
     values = suited(start, 100_000, "cpu")
     assert (values["learning_rate"], values["epochs"], values["batch_size"]) == (rate, epochs, 256)
-    assert values["warmup_steps"] == round(0.05 * epochs * 100_000 / 256)
+
+
+@pytest.mark.parametrize(
+    ("given", "steps", "warmup"),
+    [
+        ({}, 90, 4),
+        ({"epochs": 30.0}, 900, 45),
+        ({"batch_size": 48}, 30, 2),
+        ({"steps": 50}, 50, 2),
+        ({"epochs": 0.1}, 3, 1),
+        ({"steps": 1}, 1, 0),
+        ({"steps": 50, "warmup_steps": 9}, 50, 9),
+    ],
+)
+def test_a_twentieth_of_the_steps_is_warm_up(shards, tmp_path, project, given, steps, warmup):
+    study = study_of(shards, tmp_path, project, refinement=given)
+    assert planning.steps_of(study, "control", 480) == steps and study.runs["control"].recipe.warmup_steps == warmup
+
+
+def test_a_warm_up_longer_than_the_training_is_refused(shards):
+    request = Request(model="local-dir:/start", data=str(shards), arms=("helip",), refinement={"steps": 9, "warmup_steps": 9})
+    with pytest.raises(HelipError, match="--warmup-steps 9: all of a training is about 9 steps; lower it or train longer"):
+        declare(request, SMALL, Machine(2, 0))
+
+
+def test_a_given_warm_up_stays_beside_minutes():
+    study = {"refinement": {"epochs": 3.0, "warmup_steps": 9}}
+    request = Request("m", "d", (), refinement={"warmup_steps": 9})
+    _set_steps(study, 100, request)
+    assert study["refinement"] == {"steps": 100, "warmup_steps": 9}
+    with pytest.raises(HelipError, match="--warmup-steps 9: 9 steps fit into --minutes; lower it, or give more minutes"):
+        _set_steps(study, 9, request)
+    _set_steps(study, 100, Request("m", "d", ()))
+    assert study["refinement"] == {"steps": 100, "warmup_steps": 5}
 
 
 def test_a_large_corpus_is_mined_in_drawn_pools():

@@ -13,7 +13,7 @@ from workflows import until
 
 from helip.errors import HelipError
 from helip.gpus import gpu_ids, lease
-from helip.launch import first_host, rendezvous, srun, worker_line
+from helip.launch import _run, first_host, rendezvous, srun, worker_line
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -58,7 +58,24 @@ def test_gpu_ids_come_from_the_first_that_says(tmp_path):
     assert gpu_ids({}, tmp_path) == ["0", "1", "10"]
     assert gpu_ids({"CUDA_VISIBLE_DEVICES": "2,GPU-5a"}, tmp_path) == ["2", "GPU-5a"]
     assert gpu_ids({"CUDA_VISIBLE_DEVICES": "2", "HELIP_GPUS": "3, 4"}, tmp_path) == ["3", "4"]
-    assert gpu_ids({"CUDA_VISIBLE_DEVICES": ""}, tmp_path) == []
+    for none in ("", "-1", "NoDevFiles"):
+        assert gpu_ids({"CUDA_VISIBLE_DEVICES": none}, tmp_path) == []
+
+
+def test_a_folder_for_leases_is_made_or_named(tmp_path, monkeypatch):
+    monkeypatch.setenv("HELIP_LEASES", str(tmp_path / "no" / "such" / "parent"))
+    with lease(1, ["0"]) as ids:
+        assert ids == ["0"]
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("HELIP_LEASES", str(tmp_path / "file"))
+    with pytest.raises(HelipError, match=r"file: cannot be made \(File exists\); set HELIP_LEASES"), lease(1, ["0"]):
+        pass
+
+
+def test_a_command_that_cannot_be_run_is_named(tmp_path):
+    (tmp_path / "script").write_text("")
+    with pytest.raises(HelipError, match=r"script: cannot be run \(Permission denied\); correct the rule"):
+        _run([str(tmp_path / "script")], {})
 
 
 def test_lease_gives_each_its_own_and_too_many_are_refused(tmp_path, monkeypatch):

@@ -125,6 +125,15 @@ class DownloadedCorpus(ConfigModel):
             raise ValueError("hash names the algorithm of hash_column: give both or neither")
         return self
 
+    @model_validator(mode="after")
+    def _mirror_is_taken_as_it_is(self) -> Self:
+        idle = [name for name in ("sample", "hash_column", "hash", "min_recovered") if getattr(self, name)]
+        if self.mirror and idle:
+            have, them = ("have", "them") if len(idle) > 1 else ("has", "it")
+            why = f"{have} no effect beside mirror, whose shards are taken as they are"
+            raise ValueError(f"{', '.join(idle)} {why}: leave {them} out, or leave out mirror")
+        return self
+
     @property
     def source(self) -> dict[str, Any]:
         """Returns the fields that decide which bytes are fetched: a changed limit or label fetches nothing again."""

@@ -73,13 +73,13 @@ class SelfSupervisedEncoder(ConfigModel):
     library: Literal["simclr"] = "simclr"
     modality: Literal["image"] = "image"  # what it encodes
     corpus: Name | None = None  # the corpus of the study that it is trained on, to serve them all; None: on each corpus its own
-    width: int = 32  # channels of its first layer
-    dim: int = 128  # of the features
+    width: int = Field(32, gt=0)  # channels of its first layer
+    dim: int = Field(128, gt=0)  # of the features
     image_size: int = Field(32, ge=16)  # pixels a side that images are resized to
     epochs: float = Field(4, gt=0)  # passes over the corpus
     batch_size: int = Field(256, gt=1)  # images in a step, two views of each
-    learning_rate: float = 1e-3  # the highest; warm-up, then a cosine
-    temperature: float = 0.2  # of the NT-Xent loss
+    learning_rate: float = Field(1e-3, gt=0)  # the highest; warm-up, then a cosine
+    temperature: float = Field(0.2, gt=0)  # of the NT-Xent loss
     seed: Seed = 0  # random seed of weights, batches and views
     centre: bool = True  # uncentred SimCLR cosines have a median of about 0.7: tau would mean nothing
 

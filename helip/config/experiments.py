@@ -26,6 +26,8 @@ class Interpolation(ConfigModel):
     def _given_or_found(self) -> Self:
         if (self.weight is None) == (self.validation is None) or not self.weights:
             raise ValueError("interpolate has either a weight, or a validation set and the weights to try on it")
+        if self.weight is not None and "weights" in self.model_fields_set:
+            raise ValueError("weights are tried on a validation set, and weight is given: leave one of them out")
         return self
 
 

@@ -197,6 +197,12 @@ class EarlyStopping(ConfigModel):
         description="validate on this corpus of the study instead, or on this folder of `helip corpus`: a start has seen its own corpus",
     )
 
+    @model_validator(mode="after")
+    def _one_validation(self) -> Self:
+        if self.corpus is not None and "held_out" in self.model_fields_set:
+            raise ValueError("held_out has no effect beside corpus, which is validated on in its place: leave one of them out")
+        return self
+
 
 class Retention(ConfigModel):
     """This is a small set evaluated at step 0 and every n steps, so that forgetting is seen while it happens. Only `stop` decides by it."""

@@ -1,7 +1,6 @@
-"""Perceptual hashes: 16 bytes an image, the same after resizing and recompression but for a few bits."""
+"""Perceptual hashes: 16 bytes an image as training sees it, the same after resizing and recompression but for a few bits."""
 
 import functools
-import io
 from pathlib import Path
 
 import numpy as np
@@ -9,12 +8,14 @@ from PIL import Image
 from scipy.fft import dctn
 
 from helip.data.corpus import Corpus
+from helip.data.images import decode_small
 from helip.data.parallel import each
 from helip.io import atomic_folder, new_array, provenance, write_json
 
 # Two hashes that err in different ways: flat and gradient images have nearly equal `dct`, and few also equal `gradient`.
 FINGERPRINT = np.dtype([("dct", "<u8"), ("gradient", "<u8")])
 BLOCK = 256  # images a worker hashes at a time
+SIDE = 64  # pixels a side that suffice of a JPEG
 
 
 def fingerprint(image: Image.Image) -> tuple[int, int]:
@@ -34,10 +35,11 @@ def _packed(bits_64: np.ndarray) -> int:
 
 
 def of_bytes(data: bytes) -> tuple[int, int]:
-    """Returns the hashes of an encoded image that is known to decode; a JPEG is decoded at its smallest scale of at least 64 pixels."""
-    image = Image.open(io.BytesIO(data))
-    image.draft("L", (64, 64))
-    return fingerprint(image)
+    """Returns the hashes of an encoded image: upright, and its transparent pixels white, as training sees it. Raises BadSample.
+
+    A JPEG is decoded at its smallest scale of at least SIDE pixels.
+    """
+    return fingerprint(decode_small(data, SIDE))
 
 
 # ---------------------------------------------------------------- of a corpus

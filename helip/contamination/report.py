@@ -1,20 +1,24 @@
 """Counts of near-duplicates for every evaluation set and corpus of a study."""
 
 import csv
+import io
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
-from helip.contamination.fingerprints import FINGERPRINT, fingerprint
+from helip.contamination.fingerprints import FINGERPRINT, fingerprint, of_bytes
 from helip.contamination.matching import DCT_BITS, GRADIENT_BITS, near_duplicates
+from helip.data.images import BadSample, as_decoded
+from helip.data.tars import samples
 from helip.errors import HelipError
 from helip.evaluation.sets import EvaluationSet
 from helip.io import atomic_file, load_array, provenance, read_json, write_json
 from helip.progress import progress
 
 COLUMNS = ("set", "item", "corpus", "sample", "distance")
+IMAGES = ("webp", "png", "jpg", "jpeg")  # what CLIP benchmark decodes; of several, it takes the first of these
 
 
 def contamination(
@@ -60,12 +64,37 @@ def _of_corpus(corpus: str, folder: Path, manifest: Path) -> np.ndarray:
 
 
 def of_set(data: EvaluationSet) -> np.ndarray:
-    """Returns the fingerprints of the test images, in the order that CLIP benchmark gives them."""
-    hashes = [fingerprint(image) for image in progress(_images(data), None, f"fingerprints of {data.name}", "images")]
+    """Returns the fingerprints of the test images, in the order that CLIP benchmark gives them. They are hashed as training would see
+    them, and those that training would refuse as evaluation does.
+    """
+    hashes = list(progress(_hashes(data), None, f"fingerprints of {data.name}", "images"))
     return np.array(hashes, FINGERPRINT)
 
 
-def _images(data: EvaluationSet) -> Iterator[Image.Image]:
+def _hashes(data: EvaluationSet) -> Iterator[tuple[int, int]]:
     opened = data.open(None, data.test_split)
-    for item in opened if data.is_wds else (opened[i] for i in range(len(opened))):
-        yield item[0]
+    yield from map(_of_encoded, _encoded(data)) if data.is_wds else (_of_opened(opened[i][0]) for i in range(len(opened)))
+
+
+def _encoded(data: EvaluationSet) -> Iterator[bytes]:
+    """The image files of a set in wds layout: CLIP benchmark would hand them out without transparency and cut to 8 bits."""
+    folder = data.root / data.test_split
+    for shard in range(int((folder / "nshards.txt").read_text())):
+        for _, files in samples(folder / f"{shard}.tar", frozenset(IMAGES)):
+            images = {f.extension: f.data for f in files if f.data is not None}
+            if kind := next((kind for kind in IMAGES if kind in images), None):
+                yield images[kind]
+
+
+def _of_encoded(data: bytes) -> tuple[int, int]:
+    try:
+        return of_bytes(data)
+    except BadSample:
+        return fingerprint(Image.open(io.BytesIO(data)))
+
+
+def _of_opened(image: Image.Image) -> tuple[int, int]:
+    try:
+        return fingerprint(as_decoded(image))
+    except BadSample:
+        return fingerprint(image)

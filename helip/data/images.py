@@ -41,7 +41,17 @@ def decode(data: bytes) -> Image.Image:
     CMYK, palette and grey images are converted. The EXIF orientation is applied. Transparent pixels are laid on white. 16-bit integers
     are scaled by the range of their type, and floats from 0..1.
     """
-    return _loaded(data, draft=False)[0]
+    return _loaded(data)[0]
+
+
+def decode_small(data: bytes, side: int) -> Image.Image:
+    """Returns what `decode` does, but a JPEG at its smallest scale at which both sides have `side` pixels. Raises BadSample."""
+    return _loaded(data, side)[0]
+
+
+def as_decoded(image: Image.Image) -> Image.Image:
+    """Returns an image that was opened elsewhere, as `decode` would have it. Raises BadSample for float values outside 0..1."""
+    return _upright(_rgb(image), _orientation(image))
 
 
 def verify(data: bytes) -> str:
@@ -49,11 +59,12 @@ def verify(data: bytes) -> str:
 
     A JPEG is decoded at 1/8 scale: all its data are read, most of the arithmetic is not done.
     """
-    kind = _loaded(data, draft=True)[1]
+    kind = _loaded(data, side=1)[1]
     return {"JPEG": "jpg", "MPO": "jpg"}.get(kind, kind.lower())
 
 
-def _loaded(data: bytes, draft: bool) -> tuple[Image.Image, str]:
+def _loaded(data: bytes, side: int | None = None) -> tuple[Image.Image, str]:
+    """The image, and Pillow's name of its format. side: pixels a side that suffice of a JPEG."""
     if not data:
         raise BadSample("empty image", "zero bytes")
     try:
@@ -61,11 +72,9 @@ def _loaded(data: bytes, draft: bool) -> tuple[Image.Image, str]:
         kind = file.format
         assert kind is not None  # an opened file has one
         _check_header(file)
-        if draft:
-            file.draft("RGB", (1, 1))
-        image = _rgb(file)
-        if not draft:
-            image = _upright(image, _orientation(file))
+        if side is not None:
+            file.draft("RGB", (side, side))
+        image = as_decoded(file)
     except BadSample:
         raise
     except UnidentifiedImageError:

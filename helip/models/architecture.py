@@ -5,15 +5,18 @@ import difflib
 from typing import Any, TypeAlias
 
 import open_clip
+import timm
 import torch
 from open_clip.transform import PreprocessCfg
 from open_clip.transformer import text_global_pool
+from timm.layers import GELU, GELUTanh
 from torch import nn
 from torch.nn.functional import normalize as normalise
 
 from helip.errors import HelipError
 
 SIZES = ("embed_dim", "image_size", "patch_size", "width", "layers", "heads", "head_width", "context_length", "vocab_size")
+GELUS = (nn.GELU, GELU, GELUTanh)  # torch's, whose form is a setting, and timm's two
 # Whichever a model_cfg is built as; FrozenClip stands in for them.
 ClipNetwork: TypeAlias = "open_clip.CLIP | open_clip.CustomTextCLIP | open_clip.CoCa"
 
@@ -68,24 +71,52 @@ def build(config: dict[str, Any]) -> ClipNetwork:
     try:
         if custom:
             model = (open_clip.CoCa if "multimodal_cfg" in config else open_clip.CustomTextCLIP)(**config)
-            _tanh_in_trunk(model, config["vision_cfg"])
+            _gelu_in_trunk(model, config["vision_cfg"])
             return model
         return ShortCaptionClip(**config)
     except (TypeError, ValueError, RuntimeError, AssertionError, ArithmeticError) as error:
         raise HelipError(f"the model's config is not open_clip's: {error}; it has embed_dim, vision_cfg and text_cfg") from None
 
 
-def is_tanh_of_timm(vision_cfg: dict[str, Any]) -> bool:
-    """Returns whether a timm image tower has GELU's tanh form: open_clip, which passes timm no act_kwargs, builds the plain one."""
-    return "timm_model_name" in vision_cfg and vision_cfg.get("act_kwargs") == {"approximate": "tanh"}
+def gelu_of(trunk: nn.Module) -> str | None:
+    """Returns the form of GELU that a timm trunk has: tanh, none (the plain one), or None where it has no GELU or both forms."""
+    gelus = [module for module in trunk.modules() if isinstance(module, GELUS)]
+    forms = {"tanh" if isinstance(gelu, GELUTanh) else getattr(gelu, "approximate", "none") for gelu in gelus}
+    return forms.pop() if len(forms) == 1 else None
 
 
-def _tanh_in_trunk(model: ClipNetwork, vision_cfg: dict[str, Any]) -> None:
+def timms_gelu(vision_cfg: dict[str, Any]) -> str | None:
+    """Returns the form of GELU with which timm itself builds the image tower of a vision_cfg. It differs between the sizes of a family."""
+    pool: dict[str, Any] = {"global_pool": "map"} if vision_cfg.get("timm_pool") == "map" else {}
+    with torch.device("meta"):
+        return gelu_of(timm.create_model(vision_cfg["timm_model_name"], pretrained=False, num_classes=0, **pool))
+
+
+def asked_gelu(vision_cfg: dict[str, Any]) -> str | None:
+    """Returns the form of GELU that a vision_cfg asks of its timm tower, or None where it leaves timm its own."""
+    if "timm_model_name" not in vision_cfg:
+        return None
+    return next((form for form in ("none", "tanh") if vision_cfg.get("act_kwargs") == {"approximate": form}), None)
+
+
+def other_gelu(vision_cfg: dict[str, Any]) -> str | None:
+    """Returns the form of GELU that a vision_cfg asks of its timm tower where timm's own is another one, else None.
+
+    open_clip, which passes timm no act_kwargs, builds timm's own.
+    """
+    asked = asked_gelu(vision_cfg)
+    return asked if asked is not None and asked != timms_gelu(vision_cfg) else None
+
+
+def _gelu_in_trunk(model: ClipNetwork, vision_cfg: dict[str, Any]) -> None:
     """Gives a timm image tower the form of GELU that its vision_cfg asks for, as a SiglipModel has it."""
-    if is_tanh_of_timm(vision_cfg):
-        for module in model.visual.trunk.modules():
-            if isinstance(module, nn.GELU):
-                module.approximate = "tanh"
+    asked = asked_gelu(vision_cfg)
+    if asked is None or gelu_of(model.visual.trunk) == asked:
+        return
+    for module in list(model.visual.trunk.modules()):
+        for name, child in module.named_children():
+            if isinstance(child, GELUS):
+                setattr(module, name, nn.GELU(approximate=asked))
 
 
 def check_parts(config: dict[str, Any], where: str) -> None:

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from helip.io import atomic_folder, write_json
 from helip.models import tokenizer
-from helip.models.architecture import is_tanh_of_timm
+from helip.models.architecture import other_gelu
 from helip.models.layout import CONFIG, CURVE, METADATA, WEIGHTS, save_weights
 from helip.models.loading import Clip
 
@@ -36,8 +36,11 @@ def write_model(folder: Path, clip: Clip, weights: dict[str, Tensor]) -> None:
     """Writes what open_clip reads, and nothing else, into a folder that is there: weights, config and tokenizer files."""
     save_weights(save_file, {name: w.detach().cpu().contiguous() for name, w in weights.items()}, folder / WEIGHTS)
     size = clip.image_size[0] if clip.image_size[0] == clip.image_size[1] else clip.image_size
-    if is_tanh_of_timm(clip.config["vision_cfg"]):
-        log.warning("the image tower has GELU's tanh form: helip and an export for transformers keep it, open_clip gives other features")
+    if form := other_gelu(clip.config["vision_cfg"]):
+        name = "tanh" if form == "tanh" else "plain"
+        log.warning(
+            "the image tower has GELU's %s form: helip and an export for transformers keep it, open_clip gives other features", name
+        )
     configs = {"model_cfg": clip.config, "preprocess_cfg": clip.preprocess | {"size": size}}
     (folder / CONFIG).write_text(json.dumps(configs, indent=1) + "\n")
     if clip.tokenizer_folder is not None:

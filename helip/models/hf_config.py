@@ -18,6 +18,7 @@ ACTIVATIONS: dict[str, tuple[bool, Config | None]] = {  # hidden_act -> quick_ge
 }
 LEGACY_END = 2  # of eos_token_id: transformers then pools at the highest id, as open_clip does
 RESAMPLE = {2: "bilinear", 3: "bicubic"}  # Pillow's numbers
+ALWAYS = ("do_resize", "do_rescale")  # steps of an image processor that open_clip cannot leave out
 VISION = {"layers", "width", "head_width", "mlp_ratio", "patch_size", "image_size", "act_kwargs", "norm_kwargs"}
 TEXT = {"context_length", "vocab_size", "width", "heads", "layers", "mlp_ratio", "act_kwargs", "norm_kwargs", "eos_id", "pad_id"}
 TOKENIZER = {"hf_tokenizer_name", "tokenizer_mode", "tokenizer_kwargs", "hf_model_pretrained"}  # of no layer
@@ -67,17 +68,54 @@ def mlp_ratio(tower: Config) -> float:
 
 
 def preprocess_of(preprocessor: Config) -> Config:
-    """Returns the preprocess_cfg of a preprocessor_config.json, without the size; open_clip's defaults stand for what it leaves out."""
+    """Returns the preprocess_cfg of a preprocessor_config.json, without the size; open_clip's defaults stand for what it leaves out.
+
+    Images that are not normalised have mean 0 and std 1. `no_counterpart` names what is lost.
+    """
     options: Config = {}
     for ours, theirs in (("mean", "image_mean"), ("std", "image_std")):
         if theirs in preprocessor:
             options[ours] = preprocessor[theirs]
+    if preprocessor.get("do_normalize") is False:
+        options |= {"mean": [0.0, 0.0, 0.0], "std": [1.0, 1.0, 1.0]}
     if preprocessor.get("resample") in RESAMPLE:
         options["interpolation"] = RESAMPLE[preprocessor["resample"]]
-    size = preprocessor.get("size")
-    if isinstance(size, dict) and "height" in size and not preprocessor.get("do_center_crop", False):
+    if _squashes(preprocessor):
         options["resize_mode"] = "squash"
     return options
+
+
+def no_counterpart(preprocessor: Config, image_size: int) -> list[str]:
+    """Returns the settings of a preprocessor_config.json that open_clip's transform has no counterpart of, each with its value.
+
+    open_clip resizes and crops to one size, the model's own, so it has no resize to 256 before a crop to 224.
+    """
+    lost = {name for name in ALWAYS if preprocessor.get(name) is False}
+    if preprocessor.get("resample") not in (None, *RESAMPLE):
+        lost.add("resample")
+    if abs((preprocessor.get("rescale_factor") or 1 / 255) - 1 / 255) > 1e-6:
+        lost.add("rescale_factor")
+    size, crops = preprocessor.get("size"), preprocessor.get("do_center_crop")
+    squashes = _squashes(preprocessor)
+    if size is not None and _sides(size) != {image_size}:
+        lost.add("size")
+    if crops is False and size is not None and not squashes:
+        lost.add("do_center_crop")
+    if (crops or (crops is None and not squashes)) and _sides(preprocessor.get("crop_size") or image_size) != {image_size}:
+        lost.add("crop_size")
+    return [f"{name} {preprocessor[name]}" for name in sorted(lost)]
+
+
+def _squashes(preprocessor: Config) -> bool:
+    """Whether an image processor resizes to a height and a width, which keeps no ratio."""
+    size = preprocessor.get("size")
+    return isinstance(size, dict) and size.get("height") is not None
+
+
+def _sides(size: Any) -> set[Any]:
+    """The lengths that a size of an image processor gives: a number, its shortest edge, or height and width."""
+    lengths = size.values() if isinstance(size, dict) else size if isinstance(size, list) else [size]
+    return {length for length in lengths if length is not None}
 
 
 def to_transformers(model_cfg: Config, ends: tuple[int, int], logit_scale: float, where: str) -> Config:

@@ -43,7 +43,7 @@ def config_of(folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
     model_cfg = hf_config.to_open_clip(config, where)
     if not _has_clips_words(folder, model_cfg["text_cfg"]["vocab_size"]):
         model_cfg["text_cfg"]["hf_tokenizer_name"] = NAME
-    return model_cfg, hf_config.preprocess_of(_preprocessor(folder, {}))
+    return model_cfg, _preprocess_of(folder, {}, model_cfg)
 
 
 def _siglip_of(folder: Path, config: dict[str, Any], where: str) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -51,7 +51,18 @@ def _siglip_of(folder: Path, config: dict[str, Any], where: str) -> tuple[dict[s
     if not any((folder / name).is_file() for name in ("tokenizer.json", "spiece.model")):
         raise HelipError(f"{folder}: has no tokenizer.json or spiece.model; copy the tokenizer's files into it")
     model_cfg["text_cfg"]["hf_tokenizer_name"] = NAME
-    return model_cfg, hf_config.preprocess_of(_preprocessor(folder, hf_siglip.PREPROCESSING))
+    side = model_cfg["vision_cfg"]["image_size"]
+    return model_cfg, _preprocess_of(folder, hf_siglip.PREPROCESSING | {"size": {"height": side, "width": side}}, model_cfg)
+
+
+def _preprocess_of(folder: Path, usual: dict[str, Any], model_cfg: dict[str, Any]) -> dict[str, Any]:
+    """The preprocess_cfg of a folder's image processor; a line names the settings that open_clip has no counterpart of."""
+    settings, side = _preprocessor(folder, usual), model_cfg["vision_cfg"]["image_size"]
+    options = hf_config.preprocess_of(settings)
+    if lost := hf_config.no_counterpart(settings, side):
+        how = f"{options.get('resize_mode', 'shortest')}, {options.get('interpolation', 'bicubic')}"
+        log.warning("%s: open_clip has no counterpart of %s; images are resized to %s (%s)", folder, ", ".join(lost), side, how)
+    return options
 
 
 def _preprocessor(folder: Path, usual: dict[str, Any]) -> dict[str, Any]:

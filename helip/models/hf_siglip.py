@@ -8,10 +8,12 @@ import re
 import torch
 
 from helip.errors import HelipError
+from helip.models.architecture import timms_gelu
 from helip.models.hf_config import ACTIVATIONS, Config, mlp_ratio, with_defaults
 from helip.models.hf_weights import ATTENTION, IN_A_LAYER, replaced
 from helip.models.weights import Weights
 
+PLAIN = {"approximate": "none"}  # act_kwargs of the plain GELU; a config names it where timm's own form is the tanh one
 KIND = "siglip"  # model_type of a SiglipModel
 FAMILIES = {  # patch size, width, layers, heads and inner width of the image tower -> timm's name without the image size
     (32, 768, 12, 12, 3072): "vit_base_patch32_siglip",
@@ -56,10 +58,13 @@ def to_open_clip(config: Config, where: str) -> Config:
         raise HelipError(f"{where}: its image tower is not timm's (layer_norm_eps 1e-06, with a pooling head): open_clip cannot build it")
     width = text["projection_size"] or text["hidden_size"]
     image, words = (ACTIVATIONS[tower["hidden_act"]][1] for tower in (vision, text))
+    form = (image or PLAIN)["approximate"]
     vision_cfg = {
         "image_size": vision["image_size"], "timm_model_name": _timm_name(vision, where), "timm_model_pretrained": False,
-        "timm_pool": "map", "timm_proj": "none", **({"act_kwargs": image} if image else {}),
+        "timm_pool": "map", "timm_proj": "none",
     }  # fmt: skip
+    if form != timms_gelu(vision_cfg):
+        vision_cfg["act_kwargs"] = {"approximate": form}
     text_cfg = {
         "context_length": text["max_position_embeddings"], "vocab_size": text["vocab_size"], "width": text["hidden_size"],
         "heads": text["num_attention_heads"], "layers": text["num_hidden_layers"],
@@ -97,7 +102,7 @@ def to_transformers(model_cfg: Config, where: str) -> Config:
         "architectures": ["SiglipModel"], "model_type": KIND,
         "vision_config": {
             "model_type": "siglip_vision_model", "image_size": vision["image_size"], **dict(zip(SIZES, sizes, strict=True)),
-            "hidden_act": _act(vision.get("act_kwargs"), where),
+            "hidden_act": _act_of_images(vision, where),
         },
         "text_config": common | {
             "model_type": "siglip_text_model", "vocab_size": text["vocab_size"], "max_position_embeddings": text["context_length"],
@@ -105,6 +110,12 @@ def to_transformers(model_cfg: Config, where: str) -> Config:
             "layer_norm_eps": (text["norm_kwargs"] or {}).get("eps", 1e-5), "projection_size": model_cfg["embed_dim"],
         },
     }  # fmt: skip
+
+
+def _act_of_images(vision: Config, where: str) -> str:
+    """The hidden_act of an image tower: what its act_kwargs ask for, or timm's own, which the config does not say."""
+    act_kwargs = vision.get("act_kwargs") or {"approximate": timms_gelu(vision)}
+    return _act(None if act_kwargs == PLAIN else act_kwargs, where)
 
 
 def _act(act_kwargs: Config | None, where: str) -> str:

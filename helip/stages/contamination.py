@@ -16,6 +16,7 @@ class Fingerprint(Stage):
     corpus: str
 
     name = "fingerprint"
+    revision = 2
     path = "fingerprints/{corpus}"
     files = ("fingerprints.npy", "fingerprints.json")
     heeds = ("workers",)

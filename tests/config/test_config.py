@@ -3,7 +3,17 @@
 import pytest
 from pydantic import ValidationError
 
-from helip.config import GeneratedCorpus, GeneratedSet, MiningSpec, Refinement, Selection, SelfSupervisedEncoder, TrainConfig
+from helip.config import (
+    EarlyStopping,
+    GeneratedCorpus,
+    GeneratedSet,
+    Interpolation,
+    MiningSpec,
+    Refinement,
+    Selection,
+    SelfSupervisedEncoder,
+    TrainConfig,
+)
 
 RECIPE = {"steps": 4, "batch_size": 8, "learning_rate": 1e-3}
 
@@ -42,3 +52,25 @@ def test_a_negative_seed(kind, field, needs):
     kind.model_validate(needs | {field: 0})
     with pytest.raises(ValidationError, match=field):
         kind.model_validate(needs | {field: -1})
+
+
+@pytest.mark.parametrize(
+    ("field", "value"), [("width", 0), ("width", -3), ("dim", 0), ("learning_rate", 0), ("learning_rate", -1), ("temperature", 0)]
+)
+def test_an_encoder_that_cannot_be_trained(field, value):
+    with pytest.raises(ValidationError, match=field):
+        SelfSupervisedEncoder.model_validate({field: value})
+
+
+def test_weights_to_try_beside_a_weight_are_refused():
+    with pytest.raises(ValidationError, match="weights are tried on a validation set, and weight is given: leave one of them out"):
+        Interpolation(run="helip", weight=0.5, weights=(0.1,))
+    assert Interpolation(run="helip", validation="coco", weights=(0.1,)).weights == (0.1,)
+    assert Interpolation(run="helip", weight=0.5).weight == 0.5
+
+
+def test_a_held_out_share_beside_a_corpus_is_refused():
+    with pytest.raises(ValidationError, match="held_out has no effect beside corpus, which is validated on in its place: leave one of"):
+        EarlyStopping(every=2, corpus="other", held_out=0.1)
+    assert EarlyStopping(every=2, corpus=None, held_out=0.1).held_out == 0.1
+    assert EarlyStopping(every=2, corpus="other").corpus == "other"

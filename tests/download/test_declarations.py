@@ -44,11 +44,21 @@ def put(kind: str, name: str, **more):
         (put("published", "cc3m_clip"), "give one of url, path and model"),
         (put("published", "cc3m_clip", url="http://x/a.pt", sha256="abc"), "sha256"),
         (put("corpora", "cc12m", hash="md5"), "hash names the algorithm of hash_column"),
+        (put("corpora", "cc12m", mirror="http://x/{0..1}.tar", sample=9), "sample has no effect beside mirror"),
+        (put("corpora", "cc12m", mirror="http://x/{0..1}.tar", min_recovered=0.5), "min_recovered has no effect beside mirror"),
+        (
+            put("corpora", "cc12m", mirror="http://x/{0..1}.tar", hash="md5", hash_column="md5"),
+            "hash_column, hash have no effect beside mirror, whose shards are taken as they are: leave them out, or leave out mirror",
+        ),
     ],
 )
 def test_refused_with_a_sentence(study, change, says):
     with pytest.raises(HelipError, match=says):
         study(change)
+
+
+def test_a_mirror_may_say_that_any_share_is_enough(study):
+    study(put("corpora", "cc12m", mirror="http://x/{0..1}.tar", min_recovered=0, sample=None))
 
 
 def test_a_limit_changes_the_corpus_but_not_what_is_fetched(study):

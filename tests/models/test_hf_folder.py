@@ -12,7 +12,7 @@ import torch
 from huggingface_hub.errors import EntryNotFoundError
 from safetensors.torch import load_file, save_file
 from toys import ToyCorpus
-from transformers import CLIPConfig, CLIPModel
+from transformers import CLIPConfig, CLIPImageProcessor, CLIPModel
 
 from helip import encoders
 from helip.config import OpenClipEncoder
@@ -94,6 +94,41 @@ def test_its_preprocessing_is_kept(tmp_path):
     expected = {"mean": [0.1, 0.2, 0.3], "std": [0.4, 0.5, 0.6], "interpolation": "bilinear", "resize_mode": "squash"}
     assert opened.preprocess == expected
     assert opened.transform()(ToyCorpus().image(0)).shape == (3, 32, 32)
+
+
+@pytest.mark.parametrize(
+    ("settings", "preprocess", "lost"),
+    [
+        ({"do_normalize": False}, {"mean": [0.0, 0.0, 0.0], "std": [1.0, 1.0, 1.0]}, None),
+        ({"resample": 0}, {"interpolation": "bicubic"}, "resample 0"),
+        ({"resample": 2, "rescale_factor": 1 / 255, "do_center_crop": True}, {"interpolation": "bilinear"}, None),
+        ({"size": {"shortest_edge": 32}, "crop_size": {"height": 32, "width": 32}}, {"resize_mode": "shortest"}, None),
+        ({"size": {"shortest_edge": 32}, "crop_size": None, "resample": None}, {}, None),
+        ({"size": 32, "crop_size": 32}, {"resize_mode": "shortest"}, None),
+        ({"size": {"height": 32, "width": 32}, "do_center_crop": True}, {"resize_mode": "squash"}, None),
+        ({"size": {"shortest_edge": 36}, "crop_size": 32}, {"resize_mode": "shortest"}, "size {'shortest_edge': 36}"),
+        ({"size": [36, 36], "crop_size": 30}, {}, "crop_size 30, size [36, 36]"),
+        ({"size": 32, "do_center_crop": False}, {}, "do_center_crop False"),
+        ({"do_resize": False, "do_rescale": False, "rescale_factor": 1}, {}, "do_rescale False, do_resize False, rescale_factor 1"),
+    ],
+)
+def test_preprocessing_that_open_clip_lacks_is_named(settings, preprocess, lost, tmp_path, caplog):
+    clip_model().save_pretrained(tmp_path)
+    (tmp_path / "preprocessor_config.json").write_text(json.dumps(settings))
+    opened = create(parse(str(tmp_path)))
+    assert preprocess.items() <= opened.preprocess.items()
+    lines = [record.getMessage() for record in caplog.records if "image" in record.getMessage()]
+    how = f"images are resized to 32 (shortest, {opened.preprocess['interpolation']})"
+    assert lines == ([f"{tmp_path}: open_clip has no counterpart of {lost}; {how}"] if lost else [])
+
+
+def test_images_without_normalisation_are_transformers(tmp_path):
+    clip_model().save_pretrained(tmp_path)
+    processor = CLIPImageProcessor(size={"shortest_edge": 32}, crop_size=32, do_normalize=False)
+    processor.save_pretrained(tmp_path)
+    image = ToyCorpus(side=32).image(0)
+    theirs = processor(image, return_tensors="pt")["pixel_values"][0]
+    assert torch.allclose(create(parse(str(tmp_path))).transform()(image), theirs, atol=1e-6)
 
 
 def test_a_vocabulary_of_its_own(tmp_path):

@@ -18,6 +18,7 @@ from transformers import AutoModel, AutoProcessor, PreTrainedTokenizerFast, Sigl
 from helip.config import SiglipObjective
 from helip.errors import HelipError
 from helip.models import hf_siglip, tokenizer
+from helip.models.architecture import build
 from helip.models.formats import write_formats
 from helip.models.hf_config import mlp_ratio
 from helip.models.loading import open_start
@@ -28,18 +29,27 @@ from helip.training.validation import transform_of
 CAPTIONS = ["a red square", "It's a photo of 12 Green_squares, isn't it?", ""]
 TINY = (8, 16, 2, 2, 48)
 MAKE = timm.create_model
+TRUNKS = [name for family in hf_siglip.FAMILIES.values() for name in timm.list_models(f"{family}_*") if name[len(family) + 1 :].isdigit()]
+ACTS = {"none": "gelu", "tanh": "gelu_pytorch_tanh"}  # GELU's form -> hidden_act
 
 
 @pytest.fixture
-def tower(monkeypatch):
+def own_gelu():
+    """The form of GELU with which timm builds the tiny tower."""
+    return "none"
+
+
+@pytest.fixture
+def tower(own_gelu, monkeypatch):
     """A SigLIP tower of a few thousand weights, as if timm had it."""
+    act = {"none": None, "tanh": "gelu_tanh"}[own_gelu]
 
     def create(name, **settings):
         if name != "vit_tiny_patch8_siglip_32":
             return MAKE(name, **settings)
         assert (settings["num_classes"], settings["global_pool"]) == (0, "map")
         sizes = {"patch_size": 8, "embed_dim": 16, "depth": 2, "num_heads": 2, "mlp_ratio": 3}
-        return VisionTransformer(img_size=32, class_token=False, global_pool="map", num_classes=0, **sizes)
+        return VisionTransformer(img_size=32, class_token=False, global_pool="map", num_classes=0, act_layer=act, **sizes)
 
     monkeypatch.setitem(hf_siglip.FAMILIES, TINY, "vit_tiny_patch8_siglip")
     monkeypatch.setattr(timm, "create_model", create)
@@ -68,6 +78,7 @@ def own_features(clip, images, captions):
     return clip.model.encode_image(images, normalize=True), clip.model.encode_text(clip.tokenize(captions), normalize=True)
 
 
+@pytest.mark.parametrize("own_gelu", ["none", "tanh"])
 @pytest.mark.parametrize("act", ["gelu_pytorch_tanh", "gelu"])
 def test_features_are_transformers_own(act, tower, tmp_path):
     theirs = siglip_folder(tmp_path / "start", act)
@@ -81,11 +92,13 @@ def test_features_are_transformers_own(act, tower, tmp_path):
     assert clip.preprocess["mean"] == [0.4, 0.5, 0.6] and clip.preprocess["resize_mode"] == "squash"
 
 
+@pytest.mark.parametrize("own_gelu", ["none", "tanh"])
 @pytest.mark.parametrize("act", ["gelu_pytorch_tanh", "gelu"])
-def test_the_way_to_transformers_and_back(act, tower, tmp_path, caplog):
+def test_the_way_to_transformers_and_back(act, own_gelu, tower, tmp_path, caplog):
     theirs = siglip_folder(tmp_path / "start", act)
     write_formats(str(tmp_path / "start"), tmp_path / "out", ("transformers", "open_clip"))
-    assert ("GELU's tanh form: helip and an export for transformers keep it" in caplog.text) == (act != "gelu")
+    warned = f"GELU's {'plain' if act == 'gelu' else 'tanh'} form: helip and an export for transformers keep it"
+    assert ("GELU's" in caplog.text) == (warned in caplog.text) == (act != ACTS[own_gelu])
     weights = load_file(tmp_path / "out/transformers/model.safetensors")
     assert weights.keys() == theirs.state_dict().keys()
     assert all(torch.equal(w, weights[name]) for name, w in theirs.state_dict().items())
@@ -104,8 +117,9 @@ def test_the_way_to_transformers_and_back(act, tower, tmp_path, caplog):
     assert all(torch.equal(one, other) for one, other in zip(again, own, strict=True))
 
 
-def test_open_clip_itself_opens_one_with_the_plain_gelu(tower, tmp_path):
-    siglip_folder(tmp_path / "start", "gelu")
+@pytest.mark.parametrize("own_gelu", ["none", "tanh"])
+def test_open_clip_itself_opens_one_with_timms_gelu(own_gelu, tower, tmp_path):
+    siglip_folder(tmp_path / "start", ACTS[own_gelu])
     write_formats(str(tmp_path / "start"), tmp_path / "out", ("open_clip",))
     folder, start = f"local-dir:{tmp_path / 'out/open_clip'}", open_start(tmp_path / "start")
     model, _, _ = open_clip.create_model_and_transforms(folder)
@@ -126,6 +140,46 @@ def test_its_folder_is_refined_by_the_sigmoid_loss(tower, tmp_path):
     assert after.keys() == before.keys()
     for name in ("logit_bias", "visual.trunk.attn_pool.latent", "visual.trunk.blocks.0.attn.qkv.weight", "text.text_projection.bias"):
         assert not torch.equal(after[name], before[name])
+
+
+def form_of(trunk):
+    """The form of GELU that all of a trunk's activations compute."""
+    x = torch.linspace(-3, 3, 100)
+    values = [module(x) for module in trunk.modules() if "GELU" in type(module).__name__]
+    return next(form for form in ACTS if all(torch.equal(y, torch.nn.functional.gelu(x, approximate=form)) for y in values))
+
+
+@pytest.mark.parametrize("name", TRUNKS)
+def test_the_activation_is_that_of_timms_trunk(name, monkeypatch):
+    monkeypatch.setattr(timm, "create_model", lambda name, **settings: MAKE(name, depth=1, **settings))
+    vision = {"image_size": int(name.rpartition("_")[2]), "timm_model_name": name, "timm_pool": "map", "timm_proj": "none"}
+    text = {"width": 16, "heads": 2, "layers": 1, "vocab_size": 8, "pool_type": "last", "no_causal_mask": True, "proj_bias": True}
+    config = {"embed_dim": 16, "init_logit_bias": -10, "custom_text": True, "vision_cfg": vision, "text_cfg": text}
+    with torch.device("meta"):
+        own = timm.create_model(name, num_classes=0)
+    theirs = hf_siglip.to_transformers(config, "it")
+    assert theirs["vision_config"]["hidden_act"] == ACTS[form_of(own)]
+    for form, act in ACTS.items():
+        theirs["vision_config"]["hidden_act"] = act
+        ours = hf_siglip.to_open_clip(theirs, "it")
+        assert ours["vision_cfg"].get("act_kwargs") == (None if form == form_of(own) else {"approximate": form})
+        assert hf_siglip.to_transformers(ours, "it")["vision_config"]["hidden_act"] == act
+        with torch.device("meta"):
+            model = build(ours)
+        assert form_of(model.visual.trunk) == form
+
+
+@pytest.mark.parametrize(
+    ("name", "act"),
+    [
+        ("ViT-B-32-SigLIP2-256", "gelu_pytorch_tanh"),
+        ("ViT-L-16-SigLIP2-512", "gelu_pytorch_tanh"),
+        ("ViT-SO400M-16-SigLIP2-384", "gelu_pytorch_tanh"),
+        ("ViT-B-16-SigLIP2", "gelu"),
+    ],
+)
+def test_an_export_keeps_the_gelu_of_open_clips_config(name, act):
+    assert hf_siglip.to_transformers(open_clip.get_model_config(name), name)["vision_config"]["hidden_act"] == act
 
 
 @pytest.mark.parametrize(("sizes", "family"), hf_siglip.FAMILIES.items())

@@ -11,7 +11,7 @@ from helip.training.validation import held_out_recall
 
 def test_validation_is_on_the_corpus_that_is_given(tmp_path):
     other = ToyCorpus(30, 20)
-    recipe = refinement(arm="control", early_stopping=EarlyStopping(every=2, corpus="other", held_out=0.25))
+    recipe = refinement(arm="control", early_stopping=EarlyStopping(every=2, corpus="other"))
     one = Trainer(job(tmp_path, recipe, validation=other), DistributedContext())
     drawn = np.concatenate([one.sampler(step).ids for step in range(10)])
     assert set(drawn.tolist()) == set(range(120))  # a pass over the corpus draws all of it: none is held out

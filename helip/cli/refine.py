@@ -167,13 +167,14 @@ def _until_stopped(command: str, out: Path, work: Callable[[], None]) -> int:
 
 
 def _checked(options: dict[str, Any]) -> dict[str, Any]:
-    """The options of a recipe, each of which must be right whatever the others are."""
+    """The options of a recipe, as values and not as they were typed. Each must be right whatever the others are."""
     from helip.config.reading import validate_options
 
     check_stopping(options)
     length = {} if {"epochs", "steps"} & options.keys() else {"epochs": 1.0}
-    validate_options(Refinement, {"batch_size": 2, "learning_rate": 1.0, **length, **options}, nameless="steps")
-    return options
+    recipe = validate_options(Refinement, {"batch_size": 2, "learning_rate": 1.0, **length, **options}, nameless="steps")
+    values = recipe.model_dump(mode="json", exclude_unset=True)
+    return {name: values[name] for name in options}
 
 
 class Demo(Command):

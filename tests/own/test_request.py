@@ -5,7 +5,8 @@ import dataclasses
 import pytest
 
 from helip.cli import main
-from helip.cli.refine import Refine, _encoder
+from helip.cli.command import parse
+from helip.cli.refine import Refine, _checked, _encoder
 from helip.config import GeneratedCorpus
 from helip.data.build import build_corpus
 from helip.errors import HelipError
@@ -95,6 +96,16 @@ def test_a_warm_up_longer_than_the_training_is_refused(shards):
     request = Request(model="local-dir:/start", data=str(shards), arms=("helip",), refinement={"steps": 9, "warmup_steps": 9})
     with pytest.raises(HelipError, match="--warmup-steps 9: all of a training is about 9 steps; lower it or train longer"):
         declare(request, SMALL, Machine(2, 0))
+
+
+def test_options_that_were_typed_are_values(shards):
+    typed = ["--epochs", "2", "--warmup-steps", "3", "--learning-rate", "1e-3", "--early-stopping-every", "5", "--duplicates", "ignore"]
+    line = ["--model", "m", "--data", str(shards), "--out", "o", *typed]
+    given = _checked(parse("refine", "refine", Refine, line).refinement)
+    early = {"every": 5}
+    assert given == {"epochs": 2.0, "warmup_steps": 3, "learning_rate": 0.001, "early_stopping": early, "duplicates": "ignore"}
+    request = Request(model="local-dir:/start", data=str(shards), arms=("helip",), refinement=given)
+    assert declare(request, SMALL, Machine(2, 0))["refinement"]["warmup_steps"] == 3
 
 
 def test_a_given_warm_up_stays_beside_minutes():

@@ -25,7 +25,7 @@ WRONG = {
     "train --corpus folder --model folder --out o --recipe bad.yaml": "bad.yaml: not readable as YAML",
     "train --corpus folder --model folder --out o --recipe empty.yaml": "empty.yaml: batch_size: is missing (and 1 more)",
     "pack-set birds folder --out o": "NAME: 'birds' is none of cub, sun397, caltech101",
-    "push gone a/b": "gone: holds no open_clip_config.json",
+    "push gone a/b": "gone: is no model (open_clip_config.json",
     "run smoke train x": "there is no study 'smoke'; no study is there: go to the project's folder",
     "ui --store file": "file: is no store of MLflow",
     "ui --store folder": "folder: is no store of MLflow",

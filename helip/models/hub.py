@@ -43,8 +43,11 @@ def _is_model(folder: Path) -> bool:
 
 
 def _holds_models_alone(folder: Path) -> bool:
-    inner = [path for path in folder.glob("*") if path.is_dir()]
-    return bool(inner) and all(map(_is_model, inner))
+    """Whether a folder holds one model or more, and beside them nothing but what is said of them."""
+    models, others = [], []
+    for path in folder.glob("*"):
+        (models if _is_model(path) else others).append(path.name)
+    return bool(models) and {*others} <= {METADATA, ORIGIN, "README.md"}
 
 
 def push(folder: Path, repository: str, private: bool = False) -> str:

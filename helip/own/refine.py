@@ -47,11 +47,11 @@ def dry_run(request: Request, way: Way) -> str:
     Raises HelipError as `refine` does before its first job.
     """
     _check_folder(way.out)
-    kept = _asked(request, way).kept
+    study_stays = _asked(request, way).study_stays
     start = look_at(request.model, way.machine.device)
     with tempfile.TemporaryDirectory(prefix="helip-refine-") as place:
         study = declare(request, start, way.machine)
-        loaded = _study(way.out) if kept else _tried(study, Path(place), way)
+        loaded = _study(way.out) if study_stays else _tried(study, Path(place), way)
         _check_exports(loaded, way)
         sizes = _sizes(study, request, way)
         lines = planning.plan(loaded, start, sizes, way.machine.cores)
@@ -97,11 +97,10 @@ def _study(out: Path) -> Study:
 
 @dataclass(frozen=True)
 class _Asked:
-    """What is asked for as RECORD holds it, what RECORD holds, and whether the study that is there is kept for it."""
+    """What is asked for as RECORD holds it, and whether the study that is there stays as it is for it."""
 
     facts: dict[str, Any]
-    record: dict[str, Any]
-    kept: bool
+    study_stays: bool
     steps: int | None  # that were fitted into --minutes for the same request
 
 
@@ -121,8 +120,8 @@ def _asked(request: Request, way: Way) -> _Asked:
         other = record.get("machine") not in (None, facts["machine"])
         as_it_is = "it is taken as it is, whatever --gpus and --memory-mb say" if other else "it is taken as it is"
         print(f"{file}: was edited; {as_it_is}", file=sys.stderr)
-    kept = edited or (written == record.get("study") and {name: record.get(name) for name in facts} == facts)
-    return _Asked(facts, record, kept, record.get("steps") if same else None)
+    study_stays = edited or (written == record.get("study") and {name: record.get(name) for name in facts} == facts)
+    return _Asked(facts, study_stays, record.get("steps") if same else None)
 
 
 def _data(request: Request, way: Way, record: dict[str, Any]) -> dict[str, int] | None:
@@ -151,7 +150,7 @@ def _tried(study: dict[str, Any], place: Path, way: Way) -> Study:
 def _declare(request: Request, way: Way) -> None:
     """Writes the study, or takes the one that is there: a file edited by hand is never written over."""
     asked = _asked(request, way)
-    if asked.kept:
+    if asked.study_stays:
         return
     start = look_at(request.model, way.machine.device)
     study = declare(request, start, way.machine)
@@ -160,12 +159,17 @@ def _declare(request: Request, way: Way) -> None:
         _set_steps(study, asked.steps, request)
     with tempfile.TemporaryDirectory(prefix="helip-refine-") as place:
         _tried(study, Path(place), way)
-    if asked.record:  # or the file would count as edited where this ends before the record is written
-        write_json(way.out / RECORD, asked.record | {"pending": digest(text_of(study))})
-    text = write(way.out, study, running.project_root())
-    write_json(way.out / RECORD, {**asked.facts, **fitted, "study": digest(text)})
+    _write(way.out, study, asked.facts | fitted)
     for line in _described(request, _study(way.out), start, _sizes(study, request, way)):
         print(line, file=sys.stderr, flush=True)
+
+
+def _write(out: Path, study: dict[str, Any], facts: dict[str, Any]) -> None:
+    """Writes the study and the record of it. Killed between the two, it leaves no file that counts as edited."""
+    if (out / RECORD).is_file():
+        write_json(out / RECORD, read_json(out / RECORD) | {"pending": digest(text_of(study))})
+    text = write(out, study, running.project_root())
+    write_json(out / RECORD, facts | {"study": digest(text)})
 
 
 def _sizes(study: dict[str, Any], request: Request, way: Way) -> planning.Sizes:
@@ -232,8 +236,7 @@ def _fit(request: Request, way: Way, begun: float, lock: int) -> int:
     left = 60 * way.minutes - (time.monotonic() - begun) - rest
     steps = steps_in(left, study, None if way.machine.gpus else "cpu")
     _set_steps(declared, steps, request)
-    text = write(way.out, declared, running.project_root())
-    write_json(way.out / RECORD, record | {"steps": steps, "study": digest(text)})
+    _write(way.out, declared, record | {"steps": steps})
     print(f"--minutes {way.minutes:g}: {steps} steps of each training fit ({left / 60:.1f} minutes are left for them)", file=sys.stderr)
     return jobs
 

@@ -58,7 +58,8 @@ def test_refused_with_a_sentence(study, change, says):
 
 
 def test_a_mirror_may_say_that_any_share_is_enough(study):
-    study(put("corpora", "cc12m", mirror="http://x/{0..1}.tar", min_recovered=0, sample=None))
+    declared = study(put("corpora", "cc12m", mirror="http://x/{0..1}.tar", min_recovered=0, sample=None)).corpus("cc12m")
+    assert (declared.mirror, declared.min_recovered) == ("http://x/{0..1}.tar", 0)
 
 
 def test_a_limit_changes_the_corpus_but_not_what_is_fetched(study):

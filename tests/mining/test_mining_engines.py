@@ -192,8 +192,11 @@ def test_a_named_gpu_is_current_while_it_mines(features, monkeypatch, device, en
 
 
 def test_approximate_mining_leaves_the_gpu_alone(features, monkeypatch):
-    monkeypatch.setattr(torch.cuda, "device", lambda one: pytest.fail(f"{one} was made current"))
-    mine(*(x[:300] for x in features), MiningSpec(k=3, ivf_candidates=50), device="cuda:1")
+    some, spec, current = [x[:300] for x in features], MiningSpec(k=3, ivf_candidates=50), []
+    monkeypatch.setattr(torch.cuda, "device", current.append)
+    on_gpu, on_cpu = mine(*some, spec, device="cuda:1"), mine(*some, spec, device="cpu")
+    assert current == []
+    assert all(np.array_equal(on_gpu.hard(i), on_cpu.hard(i)) for i in range(300))
 
 
 @pytest.mark.skipif(not hasattr(torch.backends.cuda.matmul, "fp32_precision"), reason="this torch has the older switch alone")

@@ -130,3 +130,5 @@ def test_push_never_sends_the_pairs_of_a_refinement(folder, tmp_path, monkeypatc
     folder.rename(tmp_path / "exports" / "open_clip")
     assert main(["push", str(tmp_path / "exports"), "org/name"]) == 0
     assert "open_clip/open_clip_model.safetensors" in hub.sent["org/name"]
+    (tmp_path / "exports" / "pairs.tar").write_text("images")
+    assert main(["push", str(tmp_path / "exports"), "org/other"]) == 2 and "org/other" not in hub.sent

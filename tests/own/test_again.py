@@ -12,6 +12,7 @@ from helip.errors import HelipError
 from helip.io import read_json, write_json
 from helip.own import refine
 from helip.own.demo import demo
+from helip.own.files import write
 from helip.own.refine import RECORD, Way, dry_run
 from helip.own.start import StartFacts
 from helip.own.study import Machine, Request
@@ -70,6 +71,23 @@ def test_a_kill_before_the_record_is_no_edit(photos, tmp_path, monkeypatch):
         declared((asked(photos, refinement={"epochs": 2.0}), way))
     monkeypatch.setattr(refine, "write_json", write_json)
     assert declared((asked(photos), way)) == before
+
+
+def test_a_kill_while_steps_are_fitted_is_no_edit(photos, tmp_path, monkeypatch):
+    way = Way(tmp_path / "out", Machine(2, 0), minutes=9.0)
+    study = declared((asked(photos), way))
+
+    def killed(out, content, root):
+        write(out, content, root)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(refine, "write", killed)
+    refine._set_steps(study, 7, asked(photos))
+    with pytest.raises(KeyboardInterrupt):
+        refine._write(way.out, study, read_json(way.out / RECORD) | {"steps": 7})
+    monkeypatch.setattr(refine, "write", write)
+    assert "steps" not in declared((asked(photos), way))["refinement"]  # they are fitted again
+    assert "pending" not in read_json(way.out / RECORD)
 
 
 def test_what_jobs_may_use_is_applied_the_second_time(photos, tmp_path, capsys):

@@ -44,10 +44,9 @@ def _is_model(folder: Path) -> bool:
 
 def _holds_models_alone(folder: Path) -> bool:
     """Whether a folder holds one model or more, and beside them nothing but what is said of them."""
-    models, others = [], []
-    for path in folder.glob("*"):
-        (models if _is_model(path) else others).append(path.name)
-    return bool(models) and {*others} <= {METADATA, ORIGIN, "README.md"}
+    inner = [*folder.glob("*")]
+    others = {path.name for path in inner if not _is_model(path)}
+    return len(others) < len(inner) and others <= {METADATA, ORIGIN, "README.md"}
 
 
 def push(folder: Path, repository: str, private: bool = False) -> str:

@@ -34,6 +34,15 @@ class Memory(threading.Thread):
             time.sleep(0.01)
 
 
+def keep_bytecode(*modules: str) -> None:
+    """Has Python keep what it compiles, as it does by default, and compiles the modules in a process of its own, uncounted.
+
+    Otherwise each process would compile torch again, or the first would for all: seconds that no user pays twice.
+    """
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+    subprocess.run([sys.executable, "-c", f"import {', '.join(modules)}"], check=True, stderr=subprocess.DEVNULL)
+
+
 def add_options(parser: argparse.ArgumentParser, methods: Sequence[str]) -> None:
     """Adds the options of the features, of the file of results, and of the process that measures one method."""
     parser.add_argument("--image-features", type=Path, help="instead of generated features; give both")

@@ -171,6 +171,7 @@ def main() -> None:
         arguments = [Path(places[0]), Path(places[1]), a.sets, a.probes, Path(places[2])]
         ours(*arguments) if which == "ours" else theirs(*arguments, a.one_by_one)
         return
+    _measuring.keep_bytecode("clip_benchmark.cli", "helip.evaluation.run", "sklearn.linear_model")
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
         photos = photographs(Path(os.environ.get("HELIP_DATA", "none")))

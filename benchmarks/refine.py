@@ -23,6 +23,7 @@ from pathlib import Path
 
 import _measuring
 
+from helip import warm
 from helip.data.tars import samples, write
 
 PATCHES = {
@@ -137,6 +138,7 @@ def main() -> None:
     data = Path(os.environ.get("HELIP_DATA", "none"))
     if not (data / "flickr8k" / "pairs").is_dir():
         raise SystemExit("HELIP_DATA: set it to a folder with flickr8k/pairs and cifar10 (docs/howto/your_data.md)")
+    _measuring.keep_bytecode("open_clip_train.main", "clip_benchmark.cli", *warm.IMPORTED)
     with tempfile.TemporaryDirectory() as place:
         folder, recalls, seconds = Path(place), {}, {}
         write_start(folder / "start")

@@ -1,5 +1,6 @@
 """open_clip's architectures: configs by name, and models built from a config with random weights."""
 
+import contextlib
 import copy
 import difflib
 from typing import Any, TypeAlias
@@ -10,13 +11,19 @@ import torch
 from open_clip.transform import PreprocessCfg
 from open_clip.transformer import text_global_pool
 from timm.layers import GELU, GELUTanh
-from torch import nn
+from torch import Tensor, nn
+from torch.nn import init
 from torch.nn.functional import normalize as normalise
+from torch.overrides import TorchFunctionMode
 
 from helip.errors import HelipError
 
 SIZES = ("embed_dim", "image_size", "patch_size", "width", "layers", "heads", "head_width", "context_length", "vocab_size")
 GELUS = (nn.GELU, GELU, GELUTanh)  # torch's, whose form is a setting, and timm's two
+DRAWN_IN_PLACE = {
+    Tensor.normal_, Tensor.uniform_, Tensor.erfinv_, init.normal_, init.uniform_, init.trunc_normal_, init.xavier_normal_,
+    init.xavier_uniform_, init.kaiming_normal_, init.kaiming_uniform_, init.orthogonal_,
+}  # fmt: skip
 # Whichever a model_cfg is built as; FrozenClip stands in for them.
 ClipNetwork: TypeAlias = "open_clip.CLIP | open_clip.CustomTextCLIP | open_clip.CoCa"
 
@@ -58,12 +65,27 @@ def shortened(tokens_BL: torch.Tensor, model: ClipNetwork) -> torch.Tensor:
     return up_to_the_longest(tokens_BL) if getattr(model, "takes_short_captions", False) else tokens_BL
 
 
-def build(config: dict[str, Any]) -> ClipNetwork:
-    """Returns a randomly initialised model of an open_clip model_cfg, of the class that open_clip itself would make, or ShortCaptionClip
-    for CLIP.
+class _Undrawn(TorchFunctionMode):
+    """Within, random initial values are not drawn: parameters hold whatever was in memory, in a moment in place of a second."""
 
-    Raises HelipError where open_clip has no model of such a config.
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: dict[str, Any] | None = None) -> Any:
+        kwargs = kwargs or {}
+        if func in DRAWN_IN_PLACE:
+            return args[0] if args else kwargs["tensor"]
+        return func(*args, **kwargs)
+
+
+def build(config: dict[str, Any], drawn: bool = True) -> ClipNetwork:
+    """Returns a model of an open_clip model_cfg, of the class that open_clip itself would make, or ShortCaptionClip for CLIP.
+
+    drawn: initialised at random; False for a model all of whose weights are loaded next, and hold nothing until then. Raises HelipError
+    where open_clip has no model of such a config.
     """
+    with contextlib.nullcontext() if drawn else _Undrawn():
+        return _built(config)
+
+
+def _built(config: dict[str, Any]) -> ClipNetwork:
     config = copy.deepcopy(config)
     config["vision_cfg"]["timm_model_pretrained"] = False
     config["text_cfg"]["hf_model_pretrained"] = False

@@ -108,7 +108,7 @@ def _made(config: dict[str, Any], preprocess: dict[str, Any], weights: Weights |
     if isinstance(weights, dict) and "logit_bias" in weights and config.get("init_logit_bias") is None:
         config = copy.deepcopy(config) | {"init_logit_bias": float(weights["logit_bias"].mean())}  # trained by open_clip_train --siglip
     check_preprocess(preprocess, where)
-    model = build(config)
+    model = build(config, drawn=not isinstance(weights, dict))  # `fit` refuses weights that do not fill all of it
     _check_timm(model, config, where)
     if isinstance(weights, Path):
         load_big_vision_weights(model, str(weights))

@@ -88,6 +88,26 @@ def test_the_seed_decides_the_weights(tmp_path, vision):
     assert not torch.equal(made[0]["token_embedding.weight"], made[2]["token_embedding.weight"])
 
 
+TIMM = {"image_size": 32, "timm_model_name": "resnet10t", "timm_pool": "avg", "timm_proj": "linear"}
+
+
+@pytest.mark.parametrize("vision", [RESNET, VIT, TIMM])
+def test_only_weights_that_are_loaded_are_left_undrawn(tmp_path, vision):
+    config = declaration(vision).config | {"text_cfg": TEXT | {"vocab_size": 49408}, "custom_text": vision is TIMM}
+    given = models.build(config).state_dict()
+    save_file(given, tmp_path / models.WEIGHTS)
+    (tmp_path / models.CONFIG).write_text(json.dumps({"model_cfg": config, "preprocess_cfg": {}}))
+    reference = models.ModelRef(f"local-dir:{tmp_path}")
+    torch.use_deterministic_algorithms(True)  # new memory that nobody wrote to then holds NaN
+    try:
+        opened, drawn = models.create(reference).model, models.create(reference, weights=False).model
+    finally:
+        torch.use_deterministic_algorithms(False)
+    assert all(torch.equal(w, given[name]) for name, w in opened.state_dict().items())
+    assert not any(w.isnan().any() for model in (opened, drawn) for w in (*model.parameters(), *model.state_dict().values()))
+    assert not all(torch.equal(w, given[name]) for name, w in drawn.state_dict().items())
+
+
 def test_timm_towers_are_built_without_a_network(tmp_path):
     config = declaration({"image_size": 32, "timm_model_name": "resnet10t", "timm_pool": "", "timm_proj": "linear"}).config
     config["vision_cfg"]["timm_pool"] = "avg"

@@ -134,7 +134,9 @@ class Selection(ConfigModel):
     )
     spread: float = Field(1.0, ge=0, description="soft: a pair weighs exp(spread x its standardised score); 0 draws all alike")
     penalty: float = Field(0.15, ge=0, description="soft: by which a pair's exponent falls each time it is drawn in an epoch")
-    repeats: int | None = Field(None, gt=0, description="soft: times that a pair is drawn in an epoch, at most; none: the penalty alone")
+    repeats: int | None = Field(
+        None, gt=0, description="soft: times that a pair is a base sample in an epoch, at most; none: the penalty alone"
+    )
 
     @property
     def scores(self) -> dict[str, float]:

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
-from helip.losses.checks import check_scale, check_unit_norm
+from helip.losses.checks import check_features, check_scale
 from helip.losses.precision import single_precision
 
 
@@ -38,7 +38,7 @@ def clip_loss(image_features_BD: Tensor, text_features_CD: Tensor, logit_scale: 
     The features are unit norm, and row i of one belongs to row i of the other. Texts beyond the B-th are negatives of every image and
     have no image themselves: see `symmetric_info_nce`.
     """
-    check_unit_norm(image_features_BD, text_features_CD)
+    check_features(image_features_BD, text_features_CD)
     check_scale(logit_scale)
     with single_precision(image_features_BD, text_features_CD) as (image_BD, text_CD):
         return symmetric_info_nce(logit_scale * image_BD @ text_CD.T)

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from helip.losses.checks import check_positions, check_scale, check_unit_norm
+from helip.losses.checks import check_features, check_margin, check_positions, check_scale
 from helip.losses.clip import symmetric_info_nce
 from helip.losses.precision import single_precision
 
@@ -37,16 +37,16 @@ def margin_of(
 
     The matrix has images in rows and texts in columns, of cosines or of logits. `seeds_S` are row positions of the seeds.
     `hard_SP` are positions of each seed's hard pairs, -1 where it has fewer than P. `excluded_BB`, bool, are no negatives. HelipError for
-    positions outside the batch, such as ids of the corpus.
+    positions outside the batch, such as ids of the corpus, and for a seed among its own hard pairs.
 
     A seed with no hard pair adds zero. Without seeds the loss is zero and still has a gradient. `symmetric` takes the mean of the loss
     image to text and the loss text to image. Image to text, there may be more columns than rows: these are captions without their images,
-    as hard pairs or as further negatives.
+    as hard pairs, which `symmetric` does not take, or as further negatives.
     """
     seeds_S, hard_SP = (torch.as_tensor(positions, device=similarity_BB.device) for positions in (seeds_S, hard_SP))
+    check_positions(seeds_S, hard_SP, similarity_BB.shape, symmetric)
     if hard_SP.numel() == 0:
         return similarity_BB.sum() * 0
-    check_positions(seeds_S, hard_SP, similarity_BB.shape)
     excluded = None if excluded_BB is None else excluded_BB[seeds_S]
     loss = _one_way(similarity_BB[seeds_S], seeds_S, hard_SP, excluded)
     if not symmetric:
@@ -62,7 +62,7 @@ def hard_negative_margin_loss(
 
     Seeds and hard pairs are as in `margin_of`.
     """
-    check_unit_norm(image_features_BD, text_features_BD)
+    check_features(image_features_BD, text_features_BD)
     with single_precision(image_features_BD, text_features_BD) as (image_BD, text_BD):
         return margin_of(image_BD @ text_BD.T, seeds_S, hard_SP, symmetric)
 
@@ -83,8 +83,9 @@ def helip_loss(
     `margin_of`. `margin_on` logits takes the margin over the matrix that CLIP's loss has, cosines times the logit scale (one reading of
     section 3.3).
     """
-    check_unit_norm(image_features_BD, text_features_BD)
+    check_features(image_features_BD, text_features_BD)
     check_scale(logit_scale)
+    check_margin(gamma, symmetric, margin_on)
     with single_precision(image_features_BD, text_features_BD) as (image_BD, text_BD):
         similarity_BB = image_BD @ text_BD.T
         logits_BB = logit_scale * similarity_BB

@@ -2,16 +2,15 @@
 
 from typing import Any, Literal
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.distributed.nn.functional import all_gather
 
 from helip.errors import HelipError
-from helip.losses.checks import check_scale, check_unit_norm
+from helip.losses.checks import check_features, check_margin, check_scale
 from helip.losses.clip import symmetric_info_nce
 from helip.losses.hnml import margin_of
-from helip.losses.masks import equal_mask
+from helip.losses.masks import equal_masks
 from helip.losses.precision import single_precision
 
 
@@ -31,12 +30,7 @@ class HelipLoss(nn.Module):
         world_size: int = 1,
     ):
         super().__init__()
-        if not isinstance(gamma, int | float | np.floating) or not 0 <= gamma < float("inf"):
-            raise HelipError(f"gamma = {gamma!r}: expected a weight of at least 0")
-        if margin_on not in ("cosines", "logits"):
-            raise HelipError(f"margin_on = {margin_on!r}: expected cosines or logits")
-        if not isinstance(symmetric, bool):
-            raise HelipError(f"symmetric = {symmetric!r}: expected True or False")
+        check_margin(gamma, symmetric, margin_on)
         if not isinstance(world_size, int) or world_size < 1:
             raise HelipError(f"world_size = {world_size!r}: expected the number of processes, at least 1")
         self.gamma, self.symmetric, self.margin_on, self.world_size = gamma, symmetric, margin_on, world_size
@@ -52,11 +46,12 @@ class HelipLoss(nn.Module):
     ) -> Any:
         """Returns the loss as a scalar, or with `output_dict` its parts, whose sum it is.
 
-        The features are unit norm [b, D], this process's rows; `logit_scale` is the multiplier, not its logarithm. `plan` is the
-        BatchPlan of the whole batch, as `HardPairSampler.plan` gives it. The loss is computed in float32 or better, under autocast too.
-        HelipError is raised for features that are not unit norm, for a scale that is not one number, and for positions outside the batch.
+        The features are unit norm [b, D], this process's rows; `logit_scale` is the multiplier, not its logarithm. `logit_bias`, which
+        open_clip's losses take, changes nothing: a softmax and a margin do not see what all logits have in common. `plan` is the BatchPlan
+        of the whole batch, as `HardPairSampler.plan` gives it. The loss is computed in float32 or better, under autocast too. HelipError is
+        raised for features that are not unit norm, for a scale that is not one number, and for positions outside the batch.
         """
-        check_unit_norm(image_features, text_features)
+        check_features(image_features, text_features)
         check_scale(logit_scale)
         if plan is not None and not (hasattr(plan, "seeds") and hasattr(plan, "hard")):
             raise HelipError(f"plan: expected a BatchPlan, got {type(plan).__name__}; give sampler.plan(step)")
@@ -66,13 +61,12 @@ class HelipLoss(nn.Module):
             image_features, text_features = (torch.cat(all_gather(rows)) for rows in (image_features, text_features))  # type: ignore[no-untyped-call]  # of torch
         _check_rows(len(image_features), len(text_features), plan)
         with single_precision(image_features, text_features) as (image_BD, text_BD):
-            similarity_BB = image_BD @ text_BD.T
-            logits_BB = logit_scale * similarity_BB + (0 if logit_bias is None else logit_bias)
-            equal_BB = equal_mask(plan, similarity_BB)
-            parts = {"contrastive_loss": symmetric_info_nce(logits_BB, equal_BB, None if equal_BB is None else equal_BB.T)}
+            similarity_BC = image_BD @ text_BD.T
+            logits_BC, equal = logit_scale * similarity_BC, equal_masks(plan, similarity_BC)
+            parts = {"contrastive_loss": symmetric_info_nce(logits_BC, *equal)}
             if plan is not None and self.gamma:
-                margin_BB = logits_BB if self.margin_on == "logits" else similarity_BB
-                parts["margin_loss"] = self.gamma * margin_of(margin_BB, plan.seeds, plan.hard, self.symmetric, equal_BB)
+                margin_BC = logits_BC if self.margin_on == "logits" else similarity_BC
+                parts["margin_loss"] = self.gamma * margin_of(margin_BC, plan.seeds, plan.hard, self.symmetric, equal[0])
             return parts if output_dict else sum(parts.values())
 
 

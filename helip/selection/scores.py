@@ -93,9 +93,7 @@ def _scores_of_batch(image_BD: torch.Tensor, text_BD: torch.Tensor, tau: float) 
 
 
 def norm_sim(features_ND: np.ndarray, target_TD: np.ndarray, p: str = "2", device: str = "cpu") -> np.ndarray:
-    """Returns
-
-    [f(x_i) . f(t)]_t ||_p, float32 [N], over the target images t: how near a pair's image lies to what is asked of it.
+    """Returns the norms || [f(x_i) . f(t)]_t ||_p over the target images t, float32 [N]: how near a pair's image lies to what is asked.
 
     `p` is "2" or "inf". HelipError where widths differ or there is no target.
     """

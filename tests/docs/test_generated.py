@@ -202,6 +202,21 @@ def test_the_index_says_of_the_miniature_what_its_page_says(project):
         "and true ones on truly clean data {true hard pairs on top of truly clean data}.",
     ):
         assert re.sub(r"\{(.*?)\}", lambda name: gains[name[1]], words) in index
+    rule, helip = (_gains_of(matrix, name) for name in ("cleaned by the paper's rule", "HELIP"))
+    assert len(rule) == 7 and sum(r > h for r, h in zip(rule[1:], helip[1:], strict=True)) == 5  # the first is over corpora
+    first = page.partition("\n## Table 1. ")[2].partition("\n## ")[0]
+    starts = set(re.findall(r"^\| ([^|*]+), cleaned \|", first, re.MULTILINE))
+    rule, helip = ([sum(_gains_of(first, name + end)) / 3 for name in sorted(starts)] for end in (", cleaned", "-HELIP"))
+    assert len(starts) == 7 and sum(r > h for r, h in zip(rule, helip, strict=True)) == 6
+    assert f"+{sum(rule) / 7:.2f} over the same seven starts, and more than HELIP on six of them" in index
+    assert f"{sum(helip) / 7:+.2f}" == headline[1]
+    assert f"The margin loss adds {re.search(r'the margin loss on top of hard pairs on 6 corpora ([^]]+.)', page)[1]}." in index
+
+
+def _gains_of(text, row):
+    """The estimates of a row of differences, in points."""
+    line = re.search(rf"^\| {re.escape(row)} \|(.*)$", text, re.MULTILINE)[1].replace("−", "-")
+    return [float(number) for number in re.findall(r"([+-]\d+\.\d+) \[", line)]
 
 
 def test_what_the_second_world_page_says_is_what_was_measured():

@@ -143,8 +143,7 @@ def test_the_loss_has_open_clips_signature(pairs):
     plan = helip.HardPairSampler(pairs, 12).plan(0)
     theirs, ours = open_clip.loss.ClipLoss(), helip.HelipLoss()
     assert float(ours(image, text, scale)) == pytest.approx(float(theirs(image, text, scale)), rel=1e-6)
-    biased = [float(loss(image, text, scale, logit_bias=torch.tensor(-3.0))) for loss in (ours, theirs)]
-    assert biased[0] == pytest.approx(biased[1], rel=1e-6)
+    assert float(ours(image, text, scale, torch.tensor(-3.0))) == pytest.approx(float(theirs(image, text, scale, -3.0)), rel=1e-6)
     parts = ours(image, text, scale, output_dict=True, plan=plan)
     assert set(parts) == {"contrastive_loss", "margin_loss"}
     assert float(sum(parts.values())) == pytest.approx(float(helip_loss(image, text, scale, plan.seeds, plan.hard)), rel=1e-6)
@@ -152,6 +151,22 @@ def test_the_loss_has_open_clips_signature(pairs):
     assert float(logits) == pytest.approx(
         float(helip_loss(image, text, scale, plan.seeds, plan.hard, gamma=0.5, margin_on="logits")), rel=1e-6
     )
+
+
+def test_equal_pairs_and_captions_beside_the_batch_in_one_loss(pairs):
+    words = [f"caption {i // 8}" for i in range(80)]  # eight pairs of each caption
+    sampler = helip.HardPairSampler(pairs, 12, role="negatives", duplicates=Duplicates.from_values(range(80), [[one] for one in words]))
+    plan = sampler.plan(0)
+    images, texts = plan.ids, np.concatenate([plan.ids, plan.captions[plan.captions >= 0]])
+    assert len(texts) > len(images)
+    equal = np.array([[i != j and words[i] == words[j] for j in texts] for i in images])
+    assert equal[:, :12].any() and equal[:, 12:].any()
+    image, text = unit(0, 80)[images], unit(1, 80)[texts]
+    logits = (20 * image @ text.T).masked_fill(torch.from_numpy(equal), -torch.inf)
+    both = [torch.nn.functional.cross_entropy(s, torch.arange(12)) for s in (logits, logits[:, :12].T)]
+    assert float(helip.HelipLoss(gamma=0)(image, text, 20.0, plan=plan)) == pytest.approx(float(sum(both)) / 2, rel=1e-5)
+    with pytest.raises(HelipError, match="symmetric: captions beside the batch"):
+        helip.HelipLoss(symmetric=True)(image, text, 20.0, plan=plan)
 
 
 @pytest.mark.parametrize("kind", [torch.float16, torch.bfloat16])
@@ -221,8 +236,32 @@ def test_more_hard_pairs_than_any_list_holds_are_refused(pairs):
         (unit(0), [7], [[1]], "seeds: 7 to 7 are no positions in a batch of 6"),
         (unit(0), [0], [[4711]], "hard: 4711 to 4711 are no positions in a batch of 6"),
         (unit(0), [0, 1], [[1]], "hard: expected .S, P., a row for each of the 2 seeds"),
+        (unit(0), [0, 1], [], "hard: expected .S, P., a row for each of the 2 seeds"),
+        (unit(0), [[0]], [[1]], "hard: expected .S, P., a row for each of the 1 seeds .S."),
+        (unit(0), [0], [[1.0]], "hard: expected rows of the batch as int64, got float64"),
+        (unit(0), [3], [[3]], "hard: a seed is its own hard pair"),
+        (unit(0, dim=2), [0], [[1]], "features: of images 2 wide and of texts 5"),
+        (torch.cat([unit(0), unit(2)]), [0], [[1]], "features: 12 rows of images and 6 of texts"),
     ],
 )
 def test_what_a_loss_cannot_take(image, seeds, hard, words):
     with pytest.raises(HelipError, match=words):
         helip_loss(image, unit(1), 10.0, np.array(seeds), np.array(hard))
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [({"gamma": -1}, "gamma = -1"), ({"gamma": True}, "gamma"), ({"margin_on": "logit"}, "margin_on"), ({"symmetric": 1}, "symmetric")],
+)
+def test_what_the_margin_cannot_be(given, words):
+    with pytest.raises(HelipError, match=words):
+        helip_loss(unit(0), unit(1), 10.0, [0], [[1]], **given)
+    with pytest.raises(HelipError, match=words):
+        helip.HelipLoss(**given)
+
+
+def test_captions_beside_the_batch_have_no_symmetric_margin():
+    texts = torch.cat([unit(1), unit(2)])  # six pairs, six captions beside them
+    assert helip_loss(unit(0), texts, 10.0, [0], [[8]]) > 0
+    with pytest.raises(HelipError, match="symmetric: captions beside the batch"):
+        helip_loss(unit(0), texts, 10.0, [0], [[8]], symmetric=True)

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from helip.losses.clip import symmetric_info_nce
 from helip.losses.distillation import distillation
 from helip.losses.hnml import margin_of
-from helip.losses.masks import equal_mask
+from helip.losses.masks import equal_masks
 from helip.models.loading import ClipNetwork
 from helip.training.objectives.false_negatives import GlobalFalseNegatives
 
@@ -91,8 +91,8 @@ class ObjectiveModule(nn.Module):
                 present_BP = torch.as_tensor(plan.captions, device=text_CD.device) >= 0
                 text_CD = torch.cat([text_CD, features["caption_features"][present_BP]])
             similarity_BC = features["image_features"] @ text_CD.T
-            self._equal = equal_BC = equal_mask(plan, similarity_BC)
-            self._excluded = (equal_BC, None if equal_BC is None else equal_BC[:, : len(equal_BC)].T)
+            self._excluded = equal_masks(plan, similarity_BC)
+            self._equal = equal_BC = self._excluded[0]
             masked = {}
             if plan is not None and self.false_negatives is not None:
                 self._excluded = self.false_negatives.masks(similarity_BC, plan, *self._excluded)

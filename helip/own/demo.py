@@ -11,6 +11,7 @@ from helip.own.sources import absolute
 from helip.own.study import Machine, Request
 
 PAIRS, START_PAIRS, WRONG = 1500, 2000, 0.15  # pairs of the demo, of its start, and the share whose caption is another picture's
+KEEP = 1 - WRONG  # of the pairs, by selection
 STEPS = 250  # of the start
 ARCHITECTURE = {
     "embed_dim": 64,
@@ -28,9 +29,12 @@ def demo(out: Path, cores: int) -> None:
     if out.is_dir() and any(out.glob("[!.]*")) and not (out / "pairs" / "manifest.json").is_file():
         raise HelipError(f"--out {out}: holds other files; name a folder that is not there, or one that `helip demo` made")
     pairs, start = make_pairs(out / "pairs", PAIRS, seed=1), make_start(out)
-    print(f"the same as: helip refine --model {start} --data {pairs} --out {out / 'mine'}", flush=True)
+    print(f"the same as: helip refine --model {start} --data {pairs} --out {out / 'mine'} --keep {KEEP:g} --gpus 0", flush=True)
     request = Request(
-        model=f"local-dir:{start.resolve()}", data=absolute(str(pairs)), arms=("control", "selected", "helip"), select={"keep": 0.85}
+        model=f"local-dir:{start.resolve()}",
+        data=absolute(str(pairs)),
+        arms=("control", "selected", "helip"),
+        select={"score": "s_clip_loss", "keep": KEEP},
     )
     refine(request, Way(out / "mine", Machine(cores, 0)))
 

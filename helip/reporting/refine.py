@@ -115,7 +115,7 @@ def _sentences(study: Study, measured: Measured, rows: Sequence[ModelRow], best:
     if best.run == "start":
         return [*lines, "Nothing beat the start on validation: keep the start."]
     over = [(best.over_start, "the start"), (best.over_control, "plain continued training")]
-    gained = " and ".join(f"{one.text} over {name}" for one, name in over if one is not None)
+    gained = " and ".join(one.over(name) for one, name in over if one is not None)
     weights = {row.run: row.best for row in _sweeps(study)}.get(best.run, ())
     at = f" (weight {' and '.join(f'{weight:g}' for weight in dict.fromkeys(weights))})" if weights else ""
     lines.append(f"Best on validation: {best.label}{at}. On the test pairs it is at R@1 {best.both:.1f}, {gained}.")
@@ -147,7 +147,7 @@ def _lost(study: Study, measured: Measured, best: ModelRow) -> list[str]:
     for row in _sets(study, measured):
         for label, value, moved in row.values:
             if label == best.label and moved is not None:
-                lines.append(f"On {row.name} ({row.metric}) it is at {value:.1f}: {moved.text} against the start.")
+                lines.append(f"On {row.name} ({row.metric}) it is at {value:.1f}: {moved.over('the start')}.")
     return lines
 
 

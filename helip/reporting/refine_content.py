@@ -17,8 +17,14 @@ class Change:
 
     @property
     def text(self) -> str:
-        """The difference as pages print it: +1.4 [+0.6, +2.1]."""
+        """The difference as pages print it: +1.4 [+0.6, +2.1], or in words that there is none on any image."""
+        if not self.is_informative:
+            return "same on every image"
         return f"{signed(self.value, 1)} [{signed(self.low, 1)}, {signed(self.high, 1)}]"
+
+    def over(self, name: str) -> str:
+        """Returns the difference in a sentence, to what is called `name`."""
+        return f"{self.text} {'over' if self.is_informative else 'as'} {name}"
 
     @property
     def verdict(self) -> str:

@@ -1,11 +1,11 @@
 """What a difference between two runs is worth: the paired bootstrap over trainings and test items behind every interval, and Student's t
 that must agree with it.
 
-A bootstrap over three trainings cannot tell how far trainings scatter; many comparisons of a study together can. Trainings that differ
-in their seed alone scatter about as much as independent errors on the test items would make them (arXiv 2304.01910), and every
-comparison knows that expectation well. The factor above it, and how unlike comparisons are in it, is estimated from all of them: the
-moderated t-statistic of Smyth (Statistical Applications in Genetics and Molecular Biology, 2004), with the fewest prior degrees of
-freedom that the study does not contradict.
+A bootstrap over three trainings cannot tell how far trainings scatter; many comparisons together can, those of one table or of all.
+Trainings that differ in their seed alone scatter about as much as independent errors on the test items would make them (arXiv 2304.01910),
+and every comparison knows that expectation well. The factor above it, and how unlike comparisons are in it, is estimated from all of them:
+the moderated t-statistic of Smyth (Statistical Applications in Genetics and Molecular Biology, 2004), with the fewest prior degrees of
+freedom that they do not contradict.
 """
 
 from collections.abc import Iterable, Sequence

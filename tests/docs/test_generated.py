@@ -213,6 +213,13 @@ def test_the_index_says_of_the_miniature_what_its_page_says(project):
     assert f"The margin loss adds {re.search(r'the margin loss on top of hard pairs on 6 corpora ([^]]+.)', page)[1]}." in index
 
 
+def test_the_ledger_says_how_far_the_miniatures_trainings_scatter(project):
+    page = (project / "docs" / "results" / "miniature" / "README.md").read_text()
+    factors = dict(re.findall(r"[:,] (probe|retrieval|zeroshot) (\d\.\d\d) \(", page))
+    words = "scatter {zeroshot} times as much as independent errors on the items make them (arXiv 2304.01910), retrieval {retrieval} times"
+    assert f"{words} and probes {{probe}} times".format(**factors) in (project / "docs/explanation/discrepancies.md").read_text()
+
+
 def _gains_of(text, row):
     """The estimates of a row of differences, in points."""
     line = re.search(rf"^\| {re.escape(row)} \|(.*)$", text, re.MULTILINE)[1].replace("−", "-")

@@ -1,6 +1,7 @@
 """The same command again, with the same words or others: what is kept, what is made anew, and what is refused before anything is lost."""
 
 import dataclasses
+import re
 import shutil
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import pytest
 import yaml
 from archives import noisy
 
+from helip.cli import main
 from helip.errors import HelipError
 from helip.io import read_json, write_json
 from helip.own import refine
@@ -177,13 +179,19 @@ def test_the_demo_keeps_a_folder_of_somebody_elses(tmp_path):
     assert [path.name for path in tmp_path.rglob("*") if path.is_file()] == ["mine.txt"]
 
 
-def test_the_demos_own_folder_is_gone_on_with(tmp_path, monkeypatch):
+def test_the_demos_own_folder_is_gone_on_with(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr("helip.own.demo.make_start", lambda out: out / "start")
     monkeypatch.setattr("helip.own.demo.make_pairs", lambda folder, size, seed: folder / "shards")
     asked = []
     monkeypatch.setattr("helip.own.demo.refine", lambda request, way: asked.append(request))
     (tmp_path / "pairs").mkdir()
     (tmp_path / "pairs" / "manifest.json").write_text("{}")
-    (tmp_path / "start.state").mkdir()
+    for name in ("start.state", "start", "pairs/shards"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "start" / "open_clip_config.json").write_text("{}")
     demo(tmp_path, 1)
     assert Path(asked[0].data) == tmp_path / "pairs" / "shards"
+    line = re.search(r"the same as: helip (.*)", capsys.readouterr().out)[1]
+    monkeypatch.setattr("helip.own.refine.refine", lambda request, way: asked.append(request))
+    assert main([*line.split(), "--cores", "1"]) == 0
+    assert asked[1] == asked[0]

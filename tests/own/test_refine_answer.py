@@ -135,6 +135,8 @@ def test_captions_of_an_image_are_queries_each(study, project, tmp_path):
     assert (row.right, row.lost, row.won) == (4, 1, 1)
     change = refine.change(measured, "control", "start", refine.columns_of(one, "test"))
     assert change.value == 0 and not change.is_informative  # image by image, nothing changed
+    assert (change.text, change.over("the start")) == ("same on every image", "same on every image as the start")
+    assert Change(1.0, 0.5, 1.5).over("the start") == "+1.0 [+0.5, +1.5] over the start"
 
 
 def test_a_named_set_has_a_row_and_a_sentence(study, project, tmp_path):

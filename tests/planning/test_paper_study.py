@@ -90,10 +90,18 @@ def test_resnets_are_refined_with_their_own_betas(paper):
             assert (run.recipe.betas, run.recipe.eps) == (start.betas, start.eps), run.name
 
 
-def test_image_and_text_mining_have_no_threshold(paper):
-    for name in ("cc3m_clip_image_mining", "cc3m_clip_text_mining"):
-        run = paper.run(name)
-        assert (run.pairs.tau_image, run.pairs.tau_text, run.recipe.drop_noise, run.recipe.gamma) == (None, None, False, 0.0)
+@pytest.mark.parametrize("study", ["paper", "miniature", "flickr8k"])
+def test_image_and_text_mining_have_no_threshold(project, study):
+    runs = [
+        run
+        for run in Study(study, project / "experiments").runs.values()
+        if run.pairs is not None and run.pairs.method in ("image", "text")
+    ]
+    assert runs
+    for run in runs:
+        assert run.pairs.outliers is None
+        assert (run.pairs.tau_image, run.pairs.tau_text, run.recipe.drop_noise) == (None, None, False)
+        assert run.recipe.gamma == 0 or study != "paper"
 
 
 def test_rows_by_share_differ_from_the_papers_in_tau_alone(paper):

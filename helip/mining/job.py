@@ -20,6 +20,7 @@ if TYPE_CHECKING:  # it imports torch
     from helip.mining.thresholds import Thresholds
 
 MANY = 0.5  # share of outliers that is worth a warning
+FAR = 0.02  # a share of outliers from the one that was asked for
 SHARES = (0.05, 0.15, 0.3)  # of outliers, whose tau the warning says
 COPY = 0.9999  # score from which a hard pair is a copy of its target
 THUMBNAIL = (192, 192)  # pixels: five hundred photographs in full would make a page that no browser likes
@@ -117,11 +118,17 @@ class MineJob:
             print(f"warning: {self.out}: {what}", file=sys.stderr)
 
     def warn(self, pairs: PairSet) -> None:
-        """Prints a warning of most targets being outliers, with the tau that would leave out fewer, and one of copies in the lists."""
+        """Prints warnings: most targets are outliers, with the tau that would leave out fewer; another share of them than was asked for,
+        since equal cosines have no tau between them; and copies in the lists.
+        """
         outliers, copies = pairs.outlier_share, int((pairs.scores_flat >= COPY).sum()) if self.features else 0
         messages = []
         if outliers > MANY and self.features:
             messages.append(f"{outliers:.1%} of the targets are outliers (fewer than k = {pairs.spec.k} hard pairs){self._of_tau(pairs)}")
+        asked = pairs.spec.outliers
+        if asked is not None and abs(outliers - asked) > FAR:
+            equal = f"so many have equal cosines that no tau lies between them: max_similarity {COPY} leaves copies out"
+            messages.append(f"{outliers:.1%} of the targets are outliers, where {asked:.1%} were asked for; {equal}")
         if copies:
             share = f"{copies} of {len(pairs.ids)} hard pairs are copies of their target (score {COPY} or more)"
             messages.append(f"{share}: max_similarity {COPY} leaves them out")

@@ -166,6 +166,16 @@ def test_copies_among_the_hard_pairs_are_a_warning(files, features, capsys):
     assert "1000 of 1000 hard pairs are copies of their target (score 0.9999 or more): max_similarity 0.9999" in capsys.readouterr().err
 
 
+def test_a_share_that_no_tau_gives_is_a_warning(files, features, capsys):
+    assert main(ask(files, "--outliers", "0.15")) == 0
+    assert "were asked for" not in capsys.readouterr().err
+    for name, x in zip(("image", "text"), features, strict=True):
+        np.save(files / f"{name}.npy", np.tile(x[:20], (10, 1)))  # each pair ten times, and k is 5
+    assert main(ask(files, "--outliers", "0.5")) == 0
+    share = PairSet.open(files / "pairs").outlier_share
+    assert f"{share:.1%} of the targets are outliers, where 50.0% were asked for; so many have equal cosines" in capsys.readouterr().err
+
+
 def described(files, **more) -> None:
     for name in ("image", "text"):
         facts = {"corpus_digest": "c", "modality": name, "features_digest": file_digest(files / f"{name}.npy")} | more

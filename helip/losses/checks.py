@@ -44,9 +44,11 @@ def check_margin(gamma: float, symmetric: bool, margin_on: str) -> None:
 
 
 def check_scale(logit_scale: Tensor | float) -> None:
-    """Raises HelipError for a logit scale that is not one number above 0. That of a tensor is not asked for, which would stall a GPU."""
+    """Raises HelipError for a logit scale that is not one number above 0. A tensor on a GPU is not read, which would stall it."""
     if isinstance(logit_scale, Tensor) and logit_scale.numel() == 1:
-        return
+        if logit_scale.device.type != "cpu":
+            return
+        logit_scale = float(logit_scale.detach())
     if isinstance(logit_scale, bool) or not isinstance(logit_scale, int | float | np.floating) or not 0 < logit_scale < float("inf"):
         shape = f"a tensor {list(logit_scale.shape)}" if isinstance(logit_scale, Tensor) else repr(logit_scale)
         raise HelipError(f"logit_scale: expected one number above 0, got {shape}; give model.logit_scale.exp()")

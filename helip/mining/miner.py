@@ -23,6 +23,7 @@ from helip.mining.pairs import PairSet, scratch, shard_rows
 from helip.mining.thresholds import Thresholds, resolved
 from helip.progress import Progress
 
+CORES = os.cpu_count() or 1
 WORKING = 24 << 20  # bytes that chunks under way and the matrix library take whatever the corpus is
 UNITS = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
 
@@ -46,8 +47,8 @@ def mine(
     others are neither targets nor candidates and their features are not looked at, so that the result is that of a corpus of the kept
     pairs, ids being those of all N.
     memory: what mining may allocate, beyond the interpreter and its libraries; working arrays that do not fit
-    lie in $TMPDIR. workers: threads. device: None for the CPU, or a torch device. The result is the same bits whatever memory,
-    workers, device and shards are.
+    lie in $TMPDIR. workers: threads, at most one for each core. device: None for the CPU, or a torch device. The result is the same bits
+    whatever memory, workers, device and shards are.
 
     With `outliers` the tau that it stands for is found first (helip/mining/thresholds.py), the same for every shard; it is in `metadata`.
 
@@ -61,7 +62,7 @@ def mine(
     if spec.method in ("random", "truth"):
         raise HelipError(f"method '{spec.method}' reads no features: helip/mining/references.py makes such pairs")
     keep = keep.cpu().numpy() if isinstance(keep, torch.Tensor) else keep
-    criterion, budget, workers = Criterion.of(spec), parse_memory(memory), workers or os.cpu_count() or 1
+    criterion, budget, workers = Criterion.of(spec), parse_memory(memory), min(workers or CORES, CORES)
     used = _device(None if spec.ivf_candidates is not None else device)  # a faiss index is searched on the CPU
     with torch.inference_mode(), _threads(workers), _current(used):
         features = _features(image_features, text_features, keep, criterion, used)

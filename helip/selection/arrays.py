@@ -43,6 +43,11 @@ def select(
     known = {"clip_score": scores.clip_score, "s_clip_loss": scores.s_clip_loss, "agreement": agreement.agreement, "ridge": ridge.ridge}
     if unknown := [name for name in weights if name not in known]:
         raise HelipError(f"score '{unknown[0]}': is none of {', '.join(known)}; give one of them, or several with weights")
+    for name, weight in weights.items():
+        if isinstance(weight, bool) or not isinstance(weight, int | float | np.number) or not 0 < weight < np.inf:
+            raise HelipError(f"score '{name}': weight {weight!r}: give a number above 0, or leave the score out")
+    if model_features is not None and (not isinstance(model_features, tuple | list) or len(model_features) != 2):
+        raise HelipError("model_features: expected two, of the images and of the captions by one CLIP model")
     if len(weights) > 1 and settings:
         raise HelipError(f"{min(settings)}: settings are of one score, and a mixture has several; score them apart, and mix their ranks")
     if model_features is not None and not set(weights) & set(OF_A_MODEL):

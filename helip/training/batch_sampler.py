@@ -25,6 +25,8 @@ class HardPairSampler(BatchSampler):
     """
 
     def __init__(self, pairs: HardPairs, batch_size: int, *, seed: int = 0, rank: int = 0, world_size: int = 1, **settings: Any):
+        for name, value in (("rank", rank), ("world_size", world_size)):
+            check_counted(name, value)
         if not 0 <= rank < world_size:
             raise HelipError(f"rank = {rank}: expected one of the world's {world_size} processes, counted from 0")
         check_pairs(pairs)
@@ -54,7 +56,13 @@ class HardPairSampler(BatchSampler):
         self._start = int(step)
 
     def plan(self, step: int) -> BatchPlan:
-        """Returns the plan of a step of this epoch, counted from 0: what `HelipLoss` and the margin loss ask for."""
+        """Returns the plan of a step of this epoch, counted from 0: what `HelipLoss` and the margin loss ask for.
+
+        HelipError is raised for a step beyond it, such as one that a trainer counts through all epochs.
+        """
+        check_counted("step", step)
+        if step >= len(self._plans):
+            raise HelipError(f"step = {step}: an epoch has {len(self._plans)} steps, counted from 0; set_epoch chooses the epoch")
         return self._plans(self._epoch * len(self._plans) + step)
 
     def plan_of(self, ids: Any) -> BatchPlan:

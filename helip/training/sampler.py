@@ -144,6 +144,9 @@ class Sampler:
             check_pairs(pairs)
         keep = as_array(keep)
         check_arguments(size, batch_size, seed, arm, role, p, seed_fraction, keep, drop_noise=drop_noise, separate=separate)
+        for name, value, kind in (("soft", soft, Soft), ("duplicates", duplicates, Duplicates)):
+            if value is not None and not isinstance(value, kind):
+                raise HelipError(f"{name}: expected a {kind.__name__} or None, got {type(value).__name__}")
         if arm != "control" and pairs is None:
             raise HelipError(f"arm '{arm}' needs a pair set: mine one, or train the arm 'control'")
         if pairs is not None and len(pairs) != size:

@@ -229,6 +229,29 @@ def test_more_hard_pairs_than_any_list_holds_are_refused(pairs):
         helip.Sampler(80, 12, 0, pairs)(-1)
 
 
+def test_a_step_that_counts_through_all_epochs_is_refused(pairs):
+    sampler = helip.HardPairSampler(pairs, 12)
+    sampler.set_epoch(1)
+    for step in (len(sampler), -1, 1.0):
+        with pytest.raises(HelipError, match=f"step = {step}"):
+            sampler.plan(step)
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({"rank": "0"}, "rank = '0'"),
+        ({"world_size": 2.0}, "world_size = 2.0"),
+        ({"rank": 1}, "rank = 1: expected one of the world's 1"),
+        ({"soft": 3}, "soft: expected a Soft or None, got int"),
+        ({"duplicates": []}, "duplicates: expected a Duplicates or None, got list"),
+    ],
+)
+def test_what_the_batch_sampler_cannot_take(pairs, given, words):
+    with pytest.raises(HelipError, match=words):
+        helip.HardPairSampler(pairs, 12, **given)
+
+
 @pytest.mark.parametrize(
     ("image", "seeds", "hard", "words"),
     [
@@ -251,7 +274,13 @@ def test_what_a_loss_cannot_take(image, seeds, hard, words):
 
 @pytest.mark.parametrize(
     ("given", "words"),
-    [({"gamma": -1}, "gamma = -1"), ({"gamma": True}, "gamma"), ({"margin_on": "logit"}, "margin_on"), ({"symmetric": 1}, "symmetric")],
+    [
+        ({"gamma": float("nan")}, "gamma = nan"),
+        ({"gamma": -1}, "gamma = -1"),
+        ({"gamma": True}, "gamma"),
+        ({"margin_on": "logit"}, "margin_on"),
+        ({"symmetric": 1}, "symmetric"),
+    ],
 )
 def test_what_the_margin_cannot_be(given, words):
     with pytest.raises(HelipError, match=words):

@@ -41,6 +41,11 @@ def test_what_cannot_be_mined(given, settings, sentence):
         helip.mine(*given, **{"workers": 1, **settings})
 
 
+def test_a_million_threads_are_as_many_as_there_are_cores(pairs):
+    again = helip.mine(IMAGE, TEXT, SPEC, workers=10**6)
+    assert (again.ids == pairs.ids).all() and (again.scores_flat == pairs.scores_flat).all()
+
+
 @pytest.mark.parametrize("i", [slice(0, 3), 1.0, [1, 2]])
 def test_a_target_is_an_integer(pairs, i):
     with pytest.raises(TypeError, match="cannot be interpreted as an integer"):
@@ -59,6 +64,9 @@ def test_a_target_is_an_integer(pairs, i):
         ("s_clip_loss", {"seed": -1}, "seed = -1: Input should be greater than or equal to 0"),
         ("agreement", {"k": 0}, "k = 0: Input should be greater than 0"),
         ("agreement", {"model_features": (IMAGE, TEXT)}, "model_features: score agreement looks at none"),
+        ("clip_score", {"model_features": (IMAGE,)}, "model_features: expected two"),
+        ({"agreement": 0}, {}, "score 'agreement': weight 0: give a number above 0"),
+        ({"agreement": "1", "ridge": 1}, {}, "score 'agreement': weight '1'"),
         ("clip_score", {"keep": "0.5"}, r"cannot keep a share of 0\.5"),
     ],
 )
@@ -143,6 +151,7 @@ def test_what_a_loss_cannot_take(pairs):
         ((unit().numpy(), unit(), 10.0), "features: expected torch tensors"),
         ((unit(), unit(), torch.ones(8)), r"logit_scale: expected one number above 0, got a tensor \[8\]"),
         ((unit(), unit(), -1.0), r"logit_scale: expected one number above 0, got -1\.0"),
+        ((unit(), unit(), torch.tensor(-1.0)), r"logit_scale: expected one number above 0, got -1\.0"),
         ((unit(4), unit(8), 10.0), "4 rows of images and 8 of texts, and no plan"),
         ((unit(4), unit(4), 10.0, None, False, plan), "4 of texts, and the plan of a batch of 8;"),
         ((unit(8), unit(8), 10.0, None, False, beside), f"a batch of 8 with {extra} captions beside it"),

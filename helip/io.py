@@ -16,7 +16,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -258,13 +258,6 @@ def new_array(path: Path | str, dtype: Any, shape: tuple[int, ...]) -> "np.memma
         file.flush()
         reserve(file.fileno(), size)
     return np.lib.format.open_memmap(path, "r+")  # type: ignore[no-any-return,no-untyped-call]
-
-
-def require_columns(path: Path, columns: Collection[str], present: list[str], remedy: str) -> None:
-    """Raises HelipError, which ends in `remedy`, where a table's columns that are `present` lack one of `columns`."""
-    for column in columns:
-        if column not in present:
-            raise HelipError(f"{path}: has no column '{column}'; it has {', '.join(present) or 'none'}: {remedy}")
 
 
 @functools.cache

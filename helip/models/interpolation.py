@@ -13,11 +13,10 @@ from safetensors.numpy import load_file, save_file
 
 from helip.errors import HelipError
 from helip.io import atomic_folder, file_digest, provenance, read_json, write_json
-from helip.models.layout import CONFIG, CURVE, EMPTY_CURVE, METADATA, TOKENIZER, WEIGHTS, save_weights
+from helip.models.layout import CONFIG, CURVE, EMPTY_CURVE, METADATA, SCALARS, TOKENIZER, WEIGHTS, save_weights
 from helip.models.reference import parse
 
 Weights = dict[str, np.ndarray]
-SCALARS = ("logit_scale", "logit_bias")  # of shape [] or [1], which say the same
 
 
 def interpolated(start: Weights, refined: Weights, weight: float) -> Weights:

@@ -17,6 +17,7 @@ OTHER_WEIGHTS = (  # as open_clip looks for them, and one name of ours
 CURVE, METADATA = "curve.csv", "train.json"
 ORIGIN = "import.json"  # of what was imported or exported: where it came from
 TOKENIZER = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "vocab.txt", "vocab.json", "merges.txt", "spiece.model")
+SCALARS = ("logit_scale", "logit_bias")  # weights of shape [] or [1], which say the same
 EMPTY_CURVE = "step,loss\n"  # of a model that took no step here
 
 

@@ -16,13 +16,13 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from helip.errors import HelipError
+from helip.models.layout import SCALARS
 
 Weights = dict[str, Tensor]
 ALLOWED: list[Any] = [argparse.Namespace]  # a training's command line; nothing but tensors, plain values and this is opened
 AVERAGES = ("state_dict_ema", "ema_state_dict", "model_ema", "ema")  # of the weights, which is what a training means to be used
 PLACES = ("state_dict", "model_state_dict", "model")
 WRAPPERS = ("module.", "_orig_mod.", "model.")  # of data-parallel training, of torch.compile, of Lightning
-SCALARS = ("logit_scale", "logit_bias")  # of shape [] or [1], which say the same
 IMAGE_POSITIONS = "visual.positional_embedding"
 UNUSED = "text_decoder."  # of a captioning model: it takes no part here, and open_clip leaves some of it unset
 LARGEST_SCALE = 80  # of logit_scale, a logarithm: beyond, float32 has no room for its exponential
@@ -139,10 +139,11 @@ def _refuse_unlike(own: dict[str, torch.Size], state: Weights, where: str) -> No
     file = {name: w.shape for name, w in state.items()}
     unlike = [name for name in {**own, **file} if own.get(name) != file.get(name)]
     if unlike:
-        first = f"{unlike[0]} is {_shape(file.get(unlike[0]))} in the file and {_shape(own.get(unlike[0]))} in the model"
+        first = f"{unlike[0]} is {shape_text(file.get(unlike[0]))} in the file and {shape_text(own.get(unlike[0]))} in the model"
         more = f", and {len(unlike) - 1} more differ" if len(unlike) > 1 else ""
         raise HelipError(f"{where}: its weights do not load ({first}{more}); the file is of another model, or the config of another size")
 
 
-def _shape(shape: torch.Size | None) -> str:
+def shape_text(shape: torch.Size | None) -> str:
+    """Returns a tensor's shape as messages name it; None is a tensor that is not there."""
     return "absent" if shape is None else "x".join(map(str, shape)) or "a number"

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from helip.config import Column, PrimaryContrast
 from helip.reporting.correction import benjamini_hochberg, holm
 from helip.reporting.measured import Difference, Measured
-from helip.reporting.statistics import NOTHING, Estimate, Interval, Paired, estimate
+from helip.reporting.statistics import NOTHING, Estimate, Interval, estimate, exceeding
 from helip.study import Study
 
 HOW = (
@@ -97,7 +97,7 @@ def _tested(row: ContrastRow, ours: list[Difference], beyond: list[Difference], 
     paired = [d.paired for d in (*ours, *beyond) if d.paired is not None]
     if len(paired) < len(ours) + len(beyond):
         return replace(row, note="the metric has no hits per item")
-    mean = estimate(paired if not beyond else _exceeding(paired[: len(ours)], paired[len(ours) :]))
+    mean = estimate(paired if not beyond else exceeding(paired[: len(ours)], paired[len(ours) :]))
     row = replace(row, n_seeds=mean.n_trainings, n_items=min(d_Sn.shape[1] for p in paired for _, d_Sn in p.columns))
     if meaningless:
         return replace(row, note="the study declares its numbers meaningless: nothing is tested")
@@ -108,16 +108,6 @@ def _tested(row: ContrastRow, ours: list[Difference], beyond: list[Difference], 
     both, alone = mean.student_interval(), over_trainings(mean)
     p = min(1.0, 2 * min(mean.student_p(0.0, above) for above in (True, False)))
     return replace(row, ci_low=both.low, ci_high=both.high, seeds_ci_low=alone.low, seeds_ci_high=alone.high, p=p)
-
-
-def _exceeding(ours: list[Paired], beyond: list[Paired]) -> list[Paired]:
-    """Comparisons whose mean is that of `ours` minus that of `beyond`: each is scaled by how many there are for each of its side."""
-    count = len(ours) + len(beyond)
-    return [_times(p, count / len(ours)) for p in ours] + [_times(p, -count / len(beyond)) for p in beyond]
-
-
-def _times(paired: Paired, factor: float) -> Paired:
-    return replace(paired, columns=tuple((name, factor * d_Sn) for name, d_Sn in paired.columns))
 
 
 def over_trainings(mean: Estimate) -> Interval:

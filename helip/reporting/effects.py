@@ -11,7 +11,7 @@ from helip.config import Claim, Column, Comparison
 from helip.reporting.chance import above_chance
 from helip.reporting.counts import Counted
 from helip.reporting.measured import Measured
-from helip.reporting.statistics import NOTHING, Gain, Interval, Noise, Paired, gain
+from helip.reporting.statistics import NOTHING, Gain, Interval, Noise, Paired, exceeding, gain
 from helip.study import Study, paired_seeds
 
 
@@ -176,12 +176,8 @@ def _noises(measured: Measured, one: Compared) -> list[Noise]:
 
 
 def _exceeding(ours: Sequence[Compared], other: Compared) -> tuple[Gain, Noise]:
-    """A gain minus another gain: twice the mean of the one and the other turned round."""
-    return gain([_times(ours[0].paired, 2), _times(other.paired, -2)]), ours[0].noise
-
-
-def _times(paired: Paired, factor: int) -> Paired:
-    return replace(paired, columns=tuple((name, factor * d_Sn) for name, d_Sn in paired.columns))
+    """A gain minus another gain; it is asked of one comparison."""
+    return gain(exceeding([c.paired for c in ours], [other.paired])), ours[0].noise
 
 
 def _p_values(claim: Claim, gains: list[tuple[Gain, Noise]]) -> tuple[float, float]:

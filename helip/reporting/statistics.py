@@ -9,7 +9,7 @@ freedom that they do not contradict.
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -39,6 +39,16 @@ class Paired:
     columns: tuple[tuple[str, np.ndarray], ...]
     clusters: tuple[str, ...]
     start: str = ""
+
+
+def exceeding(ours: Sequence[Paired], beyond: Sequence[Paired]) -> list[Paired]:
+    """Returns comparisons whose mean is that of `ours` minus that of `beyond`: each is scaled by how many there are for one of its side."""
+    count = len(ours) + len(beyond)
+    return [_times(p, count / len(ours)) for p in ours] + [_times(p, -count / len(beyond)) for p in beyond]
+
+
+def _times(paired: Paired, factor: float) -> Paired:
+    return replace(paired, columns=tuple((name, factor * d_Sn) for name, d_Sn in paired.columns))
 
 
 @dataclass(frozen=True)

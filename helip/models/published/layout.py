@@ -9,6 +9,7 @@ from open_clip.constants import IMAGENET_MEAN, IMAGENET_STD
 from torch import Tensor
 
 from helip.errors import HelipError
+from helip.models.weights import shape_text
 
 # Both repositories normalise with ImageNet's numbers and resize bilinearly. DeCLIP's own evaluation resizes to 256 and crops 224 of it,
 # which a preprocess_cfg cannot say: open_clip resizes to 224.
@@ -51,9 +52,5 @@ def check(published: Published, where: str) -> None:
     given = {name: w.shape for name, w in published.weights.items()}
     for name in sorted(expected.keys() | given.keys()):
         if expected.get(name) != given.get(name):
-            difference = f"is {_shape_text(given.get(name))} in the file and {_shape_text(expected.get(name))} in the model"
+            difference = f"is {shape_text(given.get(name))} in the file and {shape_text(expected.get(name))} in the model"
             raise HelipError(f"{where}: {name} {difference}; this is no {published.layout} checkpoint that can be imported")
-
-
-def _shape_text(shape: torch.Size | None) -> str:
-    return "absent" if shape is None else "x".join(map(str, shape)) or "a number"

@@ -1,4 +1,4 @@
-"""CyCLIP: CLIP plus in-modal and cross-modal cyclic consistency (arXiv 2205.14459, section 3).
+"""What CyCLIP adds to CLIP: in-modal and cross-modal cyclic consistency, each with its weight (arXiv 2205.14459, section 3).
 
     in-modal     1/B sum_jk (<I_j, I_k> - <T_j, T_k>)^2
     cross-modal  1/B sum_jk (<I_j, T_k> - <I_k, T_j>)^2
@@ -7,8 +7,6 @@ The paper and its code (`.square().mean() * batch_size`) divide the double sum b
 """
 
 from torch import Tensor
-
-from helip.losses.clip import symmetric_info_nce
 
 
 def in_modal_loss(image_features_BD: Tensor, text_features_BD: Tensor) -> Tensor:
@@ -26,19 +24,3 @@ def cross_modal_loss(similarity_BB: Tensor) -> Tensor:
     The sum over all pairs is divided by B.
     """
     return (similarity_BB - similarity_BB.T).square().sum() / len(similarity_BB)
-
-
-def cyclip_loss(
-    image_features_BD: Tensor,
-    text_features_BD: Tensor,
-    logit_scale: Tensor | float,
-    in_modal: float = 0.25,
-    cross_modal: float = 0.25,
-) -> Tensor:
-    """Returns CLIP plus the two weighted consistencies as a scalar (arXiv 2205.14459, section 3).
-
-    The features [B, D] are unit norm; `in_modal` and `cross_modal` are the weights.
-    """
-    similarity_BB = image_features_BD @ text_features_BD.T
-    contrast = symmetric_info_nce(logit_scale * similarity_BB)
-    return contrast + in_modal * in_modal_loss(image_features_BD, text_features_BD) + cross_modal * cross_modal_loss(similarity_BB)

@@ -54,19 +54,12 @@ def simsiam_loss(predicted_1: Tensor, projected_1: Tensor, predicted_2: Tensor, 
     return -(first + second) / 2
 
 
-def masked_language_loss(logits_NV: Tensor, words_N: Tensor) -> Tensor:
-    """Returns the cross-entropy of the hidden words, mean over all N of them, as a scalar (arXiv 1810.04805, arXiv 2110.05208).
-
-    The logits are [N, V] and the words [N] token ids. The loss is zero when no word is masked.
-    """
-    return cross_entropy(logits_NV, words_N, reduction="sum") / max(len(words_N), 1)
-
-
 def masked_word_losses(logits_NV: Tensor, words_N: Tensor, masked_BL: Tensor) -> tuple[Tensor, Tensor]:
-    """Returns the masked language loss sample by sample: the summed cross-entropy [B] and the number of masked words [B] int64.
+    """Returns the masked language loss sample by sample (arXiv 1810.04805): the summed cross-entropy [B] of a sample's hidden words, and
+    their number [B] int64.
 
-    It serves batches that are encoded in pieces. The N words are those where `masked_BL` is true, row by row. Sum over sum, over any cut
-    of a batch, is `masked_language_loss`.
+    The logits are [N, V] and the words [N] token ids, those where `masked_BL` is true, row by row. Batches are encoded in pieces: sum over
+    sum, over any cut of a batch, is the mean over all N.
     """
     each_N = cross_entropy(logits_NV, words_N, reduction="none")
     counts_B = masked_BL.sum(1)

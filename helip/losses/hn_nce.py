@@ -25,16 +25,7 @@ def _one_way(logits_BB: Tensor, alpha: float, beta: float) -> Tensor:
 def hn_nce_of(logits_BB: Tensor, alpha: float, beta: float) -> Tensor:
     """Returns HN-NCE over logits [B, B] that are already there, half of each direction, as a scalar (arXiv 2301.02280).
 
-    The logits are cosines times the logit scale and B is at least 2.
+    The logits are cosines times the logit scale and B is at least 2. `alpha` weighs the positive in the denominator and `beta` sharpens
+    the weights of the negatives; alpha 1 and beta 0 give InfoNCE.
     """
     return (_one_way(logits_BB, alpha, beta) + _one_way(logits_BB.T, alpha, beta)) / 2
-
-
-def hn_nce_loss(
-    image_features_BD: Tensor, text_features_BD: Tensor, logit_scale: Tensor | float, alpha: float = 1.0, beta: float = 0.25
-) -> Tensor:
-    """Returns the HN-NCE of a batch of at least two pairs with unit-norm features, as a scalar (arXiv 2301.02280).
-
-    `alpha` weighs the positive in the denominator and `beta` sharpens the weights of the negatives; alpha 1 and beta 0 give InfoNCE.
-    """
-    return hn_nce_of(logit_scale * image_features_BD @ text_features_BD.T, alpha, beta)

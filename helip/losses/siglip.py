@@ -16,8 +16,3 @@ def sigmoid_of(logits_BB: Tensor) -> Tensor:
     """
     belongs_BB = torch.eye(*logits_BB.shape, dtype=torch.bool, device=logits_BB.device)
     return -logsigmoid(torch.where(belongs_BB, logits_BB, -logits_BB)).sum() / len(logits_BB)
-
-
-def siglip_loss(image_features_BD: Tensor, text_features_BD: Tensor, logit_scale: Tensor | float, logit_bias: Tensor | float) -> Tensor:
-    """Returns the sigmoid loss of a batch of pairs with unit-norm features [B, D], as a scalar (arXiv 2303.15343)."""
-    return sigmoid_of(logit_scale * image_features_BD @ text_features_BD.T + logit_bias)

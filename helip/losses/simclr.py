@@ -1,10 +1,8 @@
-"""SimCLR's NT-Xent between two views of the same images (arXiv 2002.05709), and SLIP, which adds it to CLIP (arXiv 2112.12750)."""
+"""SimCLR's NT-Xent between two views of the same images (arXiv 2002.05709), which SLIP adds to CLIP (arXiv 2112.12750)."""
 
 import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy
-
-from helip.losses.clip import clip_loss
 
 
 def simclr_loss(first_BD: Tensor, second_BD: Tensor, temperature: float = 0.1, excluded_BB: Tensor | None = None) -> Tensor:
@@ -22,20 +20,3 @@ def simclr_loss(first_BD: Tensor, second_BD: Tensor, temperature: float = 0.1, e
     logits_NN = logits_NN.masked_fill(left_out_NN, -torch.inf)
     partner_N = torch.arange(len(views_ND), device=views_ND.device).roll(len(first_BD))
     return cross_entropy(logits_NN, partner_N)
-
-
-def slip_loss(
-    image_features_BD: Tensor,
-    text_features_BD: Tensor,
-    logit_scale: Tensor | float,
-    first_view_BE: Tensor,
-    second_view_BE: Tensor,
-    simclr_weight: float = 1.0,
-    temperature: float = 0.1,
-) -> Tensor:
-    """Returns CLIP of the pairs plus SimCLR of two other views of the images, as a scalar (arXiv 2112.12750, section 3).
-
-    The views are outputs of a head, [B, E]. Everything is unit norm.
-    """
-    contrast = clip_loss(image_features_BD, text_features_BD, logit_scale)
-    return contrast + simclr_weight * simclr_loss(first_view_BE, second_view_BE, temperature)

@@ -13,7 +13,7 @@ from toys import ToyCorpus, declaration, job, refinement
 from helip.config import Model, Refinement, TrainConfig
 from helip.errors import HelipError
 from helip.losses.hnml import margin_of
-from helip.losses.siglip import siglip_loss
+from helip.losses.siglip import sigmoid_of
 from helip.models import loading as models
 from helip.training.distributed import DistributedContext
 from helip.training.loop import Trainer, train
@@ -40,7 +40,7 @@ def test_its_loss_is_the_sigmoid_and_the_margin(tmp_path):
     inputs["images"] = [x.double() for x in inputs["images"]]
     features, loss, parts = one.stepper.gradient(inputs, plan)
     image, text = features["image_features"], features["text_features"]
-    own = siglip_loss(image, text, SCALE, BIAS)
+    own = sigmoid_of(SCALE * image @ text.T + BIAS)
     margin = margin_of(image @ text.T, plan.seeds, plan.hard)
     assert parts["siglip"].item() == pytest.approx(own.item(), rel=1e-6)
     assert parts["margin"].item() == pytest.approx(margin.item(), rel=1e-6) and margin > 0
@@ -53,7 +53,7 @@ def test_the_bias_has_its_gradient_once(tmp_path):
     inputs["images"] = [x.double() for x in inputs["images"]]
     features, _, _ = one.stepper.gradient(inputs, plan)
     bias = torch.tensor(BIAS, dtype=torch.float64, requires_grad=True)
-    siglip_loss(features["image_features"], features["text_features"], SCALE, bias).backward()
+    sigmoid_of(SCALE * features["image_features"] @ features["text_features"].T + bias).backward()
     assert one.model.logit_bias.grad.item() == pytest.approx(bias.grad.item(), rel=1e-5)
 
 

@@ -38,7 +38,7 @@ def nothing_is_fetched(monkeypatch):
     monkeypatch.setattr(opening, "read", lambda file: {})
     monkeypatch.setattr(opening, "fit", lambda model, weights, where: None)
 
-    def on_meta(config):
+    def on_meta(config, drawn=True):
         small = json.loads(json.dumps(config))  # the activations of one narrow layer are those of all
         small["text_cfg"] |= {"layers": 1, "width": 64, "heads": 1}
         layers = 1 if isinstance(small["vision_cfg"].get("layers"), int) else [1, 1, 1, 1]

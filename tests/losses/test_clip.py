@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from helip.losses import clip_loss
+from helip.losses.clip import info_nce
 
 
 def slow_clip(image, text, scale):
@@ -40,6 +41,13 @@ def test_further_captions_by_hand():
     image = torch.eye(3)
     text = torch.tensor([[1.0, 0.0, 0.0], [0.6, 0.8, 0.0], [0.0, 0.0, 1.0], [1.0, 0.0, 0.0], [0.0, 0.6, 0.8]])
     assert clip_loss(image, text, 1.0).item() == pytest.approx((1.15022 + 0.64060) / 2, abs=1e-5)
+
+
+def test_a_rows_own_column_is_never_left_out():
+    # Row 0 leaves out column 2, row 1 leaves out all: ln(e + e^0.6) - 1 = 0.51302;  0;  ln(1 + 1 + e) - 1 = 0.55144
+    logits = torch.tensor([[1.0, 0.6, 0.0], [0.0, 0.8, 0.0], [0.0, 0.0, 1.0]])
+    excluded = torch.tensor([[True, False, True], [True, True, True], [False, False, False]])
+    assert info_nce(logits, excluded).item() == pytest.approx((0.51302 + 0.55144) / 3, abs=1e-5)
 
 
 def test_equal_features_cost_the_logarithm_of_the_batch():

@@ -91,6 +91,13 @@ def test_skipped_ranks_are_the_first_of_the_lists(features):
         mine(*features, MiningSpec(k=298, skip_first=2))
 
 
+def test_skipped_ranks_are_none_of_the_share():
+    """A target needs k hard pairs behind those that are skipped: 15 % of 600 lack them, with skipped ranks as without."""
+    features = world(600, seed=3)
+    for skip_first in (0, 5):
+        assert abs(mine(*features, MiningSpec(k=5, skip_first=skip_first, outliers=0.15)).noise.sum() - 90) <= 1
+
+
 @pytest.mark.parametrize(
     ("given", "words"),
     [

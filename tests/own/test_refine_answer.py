@@ -118,6 +118,20 @@ def test_what_was_forgotten_is_counted_by_hand(page):
     assert rows["continued training (control)"] == (160, 0, 0)
 
 
+def test_what_several_trainings_lost_is_their_mean(study, project, tmp_path):
+    """Of the start's first 80 of 200, three trainings have 75, 70 and 60, and 3, 6 and 9 others: 11.67 lost and 6 won, both ways."""
+    request = Request(model="local-dir:/my/start", data=str(study.root.parents[1] / "corpus/shards"), arms=("control",), seeds=3)
+    write(tmp_path, declare(request, SMALL, Machine(1, 0)), project)
+    several = Study(NAME, tmp_path / "experiments", tmp_path / "results")
+    put(several, "start", "test", range(80), several.run("start").seeds[0])
+    seeds = several.run("control").seeds
+    for run in ("control", "control_mixed"):
+        for seed, lost, won in zip(seeds, (5, 10, 20), (3, 6, 9), strict=True):
+            put(several, run, "test", [*range(80 - lost), *range(100, 100 + won)], seed)
+    row = refine._forgotten(several, Measured(several, []))[0]
+    assert (row.right, row.lost, row.won) == pytest.approx((160, 2 * 35 / 3, 12))
+
+
 def test_captions_of_an_image_are_queries_each(study, project, tmp_path):
     """Two images of three captions and of one. The start has the first two right, the model the last two: one query is lost and one won,
     though the first image has as many right as before."""

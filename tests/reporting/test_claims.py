@@ -1,6 +1,7 @@
 import csv
 import json
 import shutil
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -10,9 +11,11 @@ from wide import write_metrics
 
 from helip.config import Claim
 from helip.errors import HelipError
-from helip.reporting import mined
+from helip.reporting import claims, mined
+from helip.reporting.chance import above_chance
 from helip.reporting.claims import decide, question_key
-from helip.reporting.effects import compared, joint_noise
+from helip.reporting.controls import PositiveControl
+from helip.reporting.effects import _p_values, compared, joint_noise, one_sided
 from helip.reporting.measured import Kind, Measured
 from helip.reporting.pages import write_claims
 from helip.reporting.statistics import ALONE, Noise
@@ -121,6 +124,47 @@ def test_true_removal_is_a_positive_control(trained):
     assert (decision.verdict, decision.stated.positive_control.kind) == ("not reproduced", "true removal of mismatches")
 
 
+@pytest.mark.parametrize(("others", "verdict"), [(0, "not reproduced"), (1, "not reproduced"), (2, "cannot tell")])
+def test_a_positive_control_is_as_strict_as_its_family(trained, monkeypatch, others, verdict):
+    """Its p of 0.02 is 5 % or less alone and of two questions (0.04), and not of three (0.06)."""
+    monkeypatch.setattr(claims, "positive_control", lambda *_: PositiveControl("a control", 0.02))
+    level(trained, "cc3m_clip_helip", (60, 64))
+    more = {f"other{i}": claim(run="cc3m_clip_cleaned", over="cc3m_clip", margin=0.1 + i / 10) for i in range(others)}
+    decision = decided(trained, gain=claim(), **more)["gain"]
+    assert (decision.verdict, decision.stated.positive_control.p) == (verdict, 0.02)
+    assert decision.stated.p_contrary.holm <= 0.05
+
+
+def by_bound(p_values):
+    """p(bound, above) as `one_sided` asks it."""
+    return lambda bound, above: p_values[bound, above]
+
+
+def test_one_side_of_a_claim_by_hand():
+    p = by_bound({(0.0, True): 0.01, (0.5, False): 0.6, (-0.5, True): 0.02, (0.5, True): 0.03, (-0.5, False): 0.7})
+    sides = {
+        expect: (one_sided(claim(expect=expect, margin=0.5), p, True), one_sided(claim(expect=expect, margin=0.5), p, False))
+        for expect in ("higher", "not_lower", "equal")
+    }
+    assert sides["higher"] == (0.01, 0.6)
+    assert sides["not_lower"] == (0.02, 0.7)
+    assert sides["equal"] == (0.6, 0.06)  # both bounds must hold; of two that may be broken the smaller counts twice
+
+
+def test_outside_of_a_margin_is_at_most_certain():
+    p = by_bound({(0.5, True): 0.8, (-0.5, False): 0.7})
+    assert one_sided(claim(expect="equal", margin=0.5), p, False) == 1.0
+
+
+def test_all_comparisons_must_be_so_and_any_may_not_by_hand():
+    """Three gains, each with its p-values of "above 0" and "below the margin". Of three contraries the smallest counts three times."""
+    gains = [((0.01, 0.9), 1), ((0.04, 0.02), 2), ((0.03, 0.5), 3)]
+    given = [(SimpleNamespace(p=lambda bound, above, noise, of=of: of[0 if above else 1] + 0 * noise), noise) for of, noise in gains]
+    assert _p_values(claim(margin=0.5), given) == pytest.approx((0.04, 0.06))
+    assert _p_values(claim(margin=0.5), given[:1]) == pytest.approx((0.01, 0.9))
+    assert _p_values(claim(margin=0.5), [given[0], given[2]]) == pytest.approx((0.03, 1.0))  # twice 0.5
+
+
 def test_a_meaningless_study_gives_no_verdict(trained):
     trained.declaration = trained.declaration.model_copy(update={"meaningless": True})
     decision = decided(trained, gain=claim())["gain"]
@@ -141,6 +185,16 @@ def test_a_column_at_chance_is_left_out_and_named(trained):
     assert (decision.verdict, seen.estimate, decision.control.effect.estimate) == ("reproduced", pytest.approx(12.0), pytest.approx(10.0))
     alone = decided(trained, gain=claim(over="cc3m_clip", columns=("cifar10",)))["gain"]
     assert (alone.verdict, alone.note) == ("cannot tell", "the start is at chance on every column")
+
+
+def test_three_times_chance_is_above_it(trained):
+    """Of four classes chance is 25 %: 300 of 400 are three times as many, 299 are not."""
+    for name, right in zip(SETS, (300, 299, 300), strict=True):
+        for seed in SEEDS:
+            write_metrics(trained, "cc3m_clip", seed, name, np.arange(400) < right, details={"classes": 4})
+    measured, columns = Measured(trained, ["table1"]), trained.tables["table1"].columns
+    left = above_chance(measured, "cc3m_clip_helip", [c for c in columns if c.set in SETS])
+    assert sorted(c.set for c in left) == ["cifar100", "imagenet"]
 
 
 def test_a_number_of_columns_is_counted(trained):

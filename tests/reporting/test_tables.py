@@ -10,6 +10,7 @@ from wide import wide_study, write_metrics
 
 from helip.config import Contrast, Table
 from helip.errors import HelipError
+from helip.reporting.cells import Cell
 from helip.reporting.pages import finished, write_report, write_table
 from helip.stages import BuildCorpus, MakeTable, Mine, metrics_file
 
@@ -174,6 +175,14 @@ def test_no_level_of_an_analogue_is_compared_and_gains_are(measured):
     assert "| CLIP-HELIP | 28.75 ± 1.77 |" in text and "(paper +0.82)" in text
     assert "19.86" not in text and "19.86" not in (measured.root / "table1.tex").read_text()
     assert "no level can be compared" in text
+
+
+@pytest.mark.parametrize(
+    ("delta", "p", "tone"), [(1.0, 0.05, "up"), (-1.0, 0.05, "down"), (1.0, 0.051, "quiet"), (-1.0, 0.4, "quiet"), (None, None, "quiet")]
+)
+def test_a_difference_is_coloured_at_5_percent(delta, p, tone):
+    of = ("CC3M", "", None, "CLIP-HELIP", "cc3m_clip_helip", "helip", "imagenet", "zeroshot.acc1", 30.0, 1.0, 3, None)
+    assert Cell(*of, "cc3m_clip_control", delta, -3.0, 3.0, p).tone == tone
 
 
 def test_a_table_begins_with_what_it_shows(measured):

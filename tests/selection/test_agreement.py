@@ -113,6 +113,15 @@ def test_an_approximate_search_says_its_recall():
     assert nearest_rows.recall == pytest.approx(recall, abs=0.05) and recall > 0.8
 
 
+def test_the_recall_of_a_shard_is_that_of_its_rows():
+    """Few inverted lists are looked into, so that some neighbours are missed."""
+    image = corpus(1200)[0]
+    truth, shards = nearest("image", image, 5), [nearest("image", image, 5, approximate=True, shard=(i, 3)) for i in range(3)]
+    for one in shards:
+        recall = np.mean([np.isin(truth.ids[one.first + row], ids).mean() for row, ids in enumerate(one.ids)])
+        assert len(one) == 400 and one.recall == pytest.approx(recall)  # all rows of a shard are looked at: at most 500
+
+
 def test_centred_features_have_no_mean_and_keep_their_precision(monkeypatch):
     image = corpus()[0] + 5
     monkeypatch.setattr(near, "BLOCK_BYTES", 9000)
@@ -135,6 +144,17 @@ def test_ridge_leaves_each_pair_out_of_its_own_prediction(hubness):
     assert ridge(image, text, strength=0.5, k=7, hubness=hubness) == pytest.approx(
         (np.array(places(terms[:, 0])) + np.array(places(terms[:, 1]))) / 2, abs=1e-6
     )
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_ridge_refuses_features_that_are_all_equal(seed):
+    """Rounding leaves them a variance that is nothing, above 0 or below it."""
+    _, text, _ = corpus(60)
+    image = np.tile(np.random.default_rng(seed).standard_normal((1, 40)).astype(np.float32), (60, 1))
+    with pytest.raises(HelipError, match="the image features of all 60 pairs are equal, so they predict nothing"):
+        ridge(image, text, k=7)
+    with pytest.raises(HelipError, match="the text features of all 60 pairs are equal"):
+        ridge(text, image, k=7)
 
 
 def test_shards_of_ridge_have_the_rows_of_the_whole(monkeypatch):

@@ -168,6 +168,12 @@ def test_thresholds_find_the_quantile_of_an_anchors_negatives():
     assert updated_thresholds(threshold, torch.ones(2, 3), none, 0.1, 0.5).equal(threshold)
 
 
+def test_thresholds_stay_within_cosines():
+    """A step of 1: from 0.95 with its only negative above, up by 0.9 to 1; from -0.95 with none above, down by 0.1 to -1."""
+    threshold, similarity = torch.tensor([0.95, -0.95]), torch.tensor([[0.99], [-0.99]])
+    assert updated_thresholds(threshold, similarity, torch.ones(2, 1, dtype=torch.bool), 0.1, 1.0).tolist() == [1, -1]
+
+
 def test_what_lies_above_a_threshold_is_left_out_by_hand():
     module = GlobalFalseNegatives(FalseNegatives(glofnd=0.5, rate=0.1), 10)
     module.thresholds[0, [3, 7]] = torch.tensor([0.4, 0.9])

@@ -132,13 +132,22 @@ def package_findings() -> Iterator[Finding]:
 def room_findings(results: Path) -> Iterator[Finding]:
     """Yields findings on disk where results go, shared memory (loader processes pass batches through it), and memory that is free."""
     for subject, folder, least in (("disk for results", results, LEAST_DISK_GB), ("/dev/shm", Path("/dev/shm"), 1)):
-        here = next(p for p in (folder, *folder.absolute().parents) if p.exists())
-        free = shutil.disk_usage(here).free / 2**30
-        more = f", or make {results} a link to a larger disk" if folder is results else ""
-        remedy = "" if free >= least else f"free at least {least} GiB there{more}"
-        yield Finding(subject, f"{free:.0f} GiB free at {here}", remedy)
+        yield room_finding(subject, folder, least, f", or make {results} a link to a larger disk" if folder is results else "")
     available = memory_gb()
     yield Finding("memory", f"{available:.0f} GiB free", "" if available >= LEAST_MEMORY_GB else f"free at least {LEAST_MEMORY_GB} GiB")
+
+
+def room_finding(subject: str, folder: Path, least: float, more: str = "") -> Finding:
+    """Returns the finding on the disk that a folder is on, or will be: a link without an end and a place without leave to write are
+    problems. least: GiB. more: what else helps against a full disk."""
+    above = [folder, *folder.absolute().parents]
+    if (broken := next((place for place in above if place.is_symlink() and not place.exists()), None)) is not None:
+        return Finding(subject, f"{broken} leads to {broken.resolve()}, which is not there", "mount that disk, or correct the link")
+    here = next(place for place in above if place.exists())
+    if not os.access(here, os.W_OK | os.X_OK):
+        return Finding(subject, f"{here} cannot be written to", f"give yourself the right to write there{more}")
+    free = shutil.disk_usage(here).free / 2**30
+    return Finding(subject, f"{free:.0f} GiB free at {here}", "" if free >= least else f"free at least {least} GiB there{more}")
 
 
 def memory_gb(meminfo: Path = Path("/proc/meminfo")) -> float:

@@ -150,3 +150,25 @@ def test_exit_code_says_whether_there_is_a_problem(monkeypatch, tmp_path, capsys
 def test_launcher_and_leases_start_without_torch():
     code = "import sys, helip.launch, helip.gpus, helip.cli.graph; assert 'torch' not in sys.modules and 'numpy' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], env=dict(os.environ), check=True)
+
+
+def disk(results: Path) -> doctor.Finding:
+    return next(finding for finding in doctor.room_findings(results) if finding.subject == "disk for results")
+
+
+def test_results_that_cannot_be_written_are_a_problem(monkeypatch, tmp_path):
+    monkeypatch.setattr(doctor.os, "access", lambda place, mode: Path(place) != tmp_path)  # root may write anywhere
+    finding = disk(tmp_path / "results")
+    assert (finding.ok, finding.result) == (False, f"{tmp_path} cannot be written to")
+
+
+@pytest.mark.parametrize("inside", ["results", "disk/results"])
+def test_a_link_to_a_disk_that_is_not_mounted_is_a_problem(monkeypatch, tmp_path, inside):
+    """Nothing can be made behind it, whatever room the disk has on which the link itself lies."""
+    link = tmp_path / inside.partition("/")[0]
+    link.symlink_to(tmp_path / "nowhere/disk")
+    monkeypatch.setattr(doctor, "LEAST_DISK_GB", 0)
+    finding = disk(tmp_path / inside)
+    assert not finding.ok and finding.result == f"{link} leads to {tmp_path / 'nowhere/disk'}, which is not there"
+    (tmp_path / "nowhere/disk").mkdir(parents=True)
+    assert disk(tmp_path / inside).ok

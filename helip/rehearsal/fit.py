@@ -10,7 +10,7 @@ from helip.stages import Mine, MineShard, Probe, Train
 
 # [B, B] float32 matrices of the gathered batch that the loss and its gradient hold at once in each process. Counted, not measured: no
 # rehearsed batch is large enough to see them.
-SIMILARITIES = {"clip": 6, "hn_nce": 9, "cyclip": 12, "cloob": 12, "slip": 18, "declip": 24}
+SIMILARITIES = {"clip": 6, "siglip": 7, "hn_nce": 9, "cyclip": 12, "cloob": 12, "slip": 18, "declip": 24}
 USABLE = 0.92  # of a GPU's memory: the CUDA context and what its allocator cannot use take the rest
 
 

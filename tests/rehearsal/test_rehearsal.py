@@ -6,11 +6,13 @@ import shutil
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
+from typing import get_args
 
 import pytest
 import torch
 import yaml
 
+from helip.config.training import Objective
 from helip.errors import HelipError
 from helip.planning import artefacts, measured, plan_text, summary
 from helip.planning.jobs import cost_of
@@ -118,6 +120,11 @@ def test_a_batch_that_does_not_fit_is_found(paper, each_mb, problem):
     assert bool(measured.problems) is problem
     if problem:
         assert "set checkpoint_gradients" in measured.failure
+
+
+def test_the_matrices_of_every_objective_are_counted():
+    union, _ = get_args(Objective)
+    assert SIMILARITIES.keys() == {one.model_fields["name"].default for one in get_args(union)}
 
 
 def test_what_a_step_keeps_at_once_is_counted():

@@ -346,3 +346,12 @@ def test_reporting_never_imports_torch():
 
     code = "import sys, helip.reporting.pages, helip.reporting.tracking.importing; print('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "False"
+
+
+@pytest.mark.parametrize("folder", ["x#1", "50%41"])
+def test_a_store_may_lie_in_a_folder_of_any_name(store, tmp_path, folder):
+    (tmp_path / "odd" / folder).mkdir(parents=True)
+    moved = shutil.copy(store, tmp_path / "odd" / folder / "mlflow.db")
+    check_store(moved)
+    assert known_in_file(moved, "smoke").keys() == known_in_file(store, "smoke").keys() != set()
+    assert links(moved, "127.0.0.1", 5000, "") and [path.name for path in (tmp_path / "odd").iterdir()] == [folder]

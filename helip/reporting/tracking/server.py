@@ -12,7 +12,7 @@ from contextlib import closing
 from pathlib import Path
 
 from helip.errors import HelipError
-from helip.reporting.tracking.store import experiments_in_file, explained
+from helip.reporting.tracking.store import experiments_in_file, explained, reading
 
 LOCAL = ("localhost", "127.0.0.1", "[::1]")
 QUIET = ("--uvicorn-opts", "--log-level warning")  # no line for each file of a page
@@ -100,7 +100,7 @@ def check_store(store: Path) -> None:
     if not store.exists():
         raise HelipError(f"{store}: nothing is imported yet; run `make table1` or `helip track STUDY` first")
     try:
-        with closing(sqlite3.connect(f"file:{store.resolve()}?mode=ro", uri=True)) as connection:
+        with reading(store) as connection:
             version = connection.execute("SELECT version_num FROM alembic_version").fetchone()[0]
     except (sqlite3.Error, TypeError) as error:
         raise HelipError(f"{store}: is no store of MLflow ({error}); remove it and import again") from None

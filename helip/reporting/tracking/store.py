@@ -35,12 +35,17 @@ class Known(dict[str, tuple[str, str]]):
     """The runs that stand in a store: key -> (id, digest of what it shows; empty for one that a job writes live)."""
 
 
+def reading(store: Path) -> closing[sqlite3.Connection]:
+    """Opens a sqlite store for reading alone, in a folder of any name; sqlite3.Error where that cannot be."""
+    return closing(sqlite3.connect(f"{store.resolve().as_uri()}?mode=ro", uri=True))
+
+
 def known_in_file(store: Path, experiment: str) -> Known:
     """Returns the runs of an experiment in a sqlite store, without importing MLflow; none where the store is absent or not understood."""
     if not store.exists():
         return Known()
     try:
-        with closing(sqlite3.connect(f"file:{store.resolve()}?mode=ro", uri=True)) as connection:
+        with reading(store) as connection:
             rows = connection.execute(QUERY, (KEY, CONTENT, experiment)).fetchall()
     except sqlite3.Error:
         return Known()
@@ -49,7 +54,7 @@ def known_in_file(store: Path, experiment: str) -> Known:
 
 def experiments_in_file(store: Path) -> dict[str, str]:
     """Returns study -> id of its experiment in a sqlite store, without importing MLflow; sqlite3.Error where the store cannot be read."""
-    with closing(sqlite3.connect(f"file:{store.resolve()}?mode=ro", uri=True)) as connection:
+    with reading(store) as connection:
         return {name: str(experiment) for name, experiment in connection.execute(EXPERIMENTS, (KEY,))}
 
 

@@ -348,6 +348,22 @@ def test_reporting_never_imports_torch():
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "False"
 
 
+def test_runs_that_the_study_no_longer_has_are_removed(store, trained):
+    old = Stored(store).runs
+    renamed = trained.runs.pop("cc3m_clip_cleaned")
+    trained.runs["cc3m_clip_tidied"] = renamed.model_copy(update={"name": "cc3m_clip_tidied"})
+    shutil.copytree(
+        model_of(trained, "cc3m_clip_tidied", "0").folder.parent.with_name("cc3m_clip_cleaned"),
+        model_of(trained, "cc3m_clip_tidied", "0").folder.parent,
+    )
+    trained.runs["cc3m_clip_helip"] = trained.runs["cc3m_clip_helip"].model_copy(update={"seeds": ("0",)})
+    import_study(trained, store)
+    new = Stored(store).runs
+    gone = {"smoke/cc3m_clip_cleaned", "smoke/cc3m_clip_cleaned/seed0", "smoke/cc3m_clip_cleaned/seed1", "smoke/cc3m_clip_helip/seed1"}
+    assert old.keys() - new.keys() == gone
+    assert {run.data.tags.get("mlflow.parentRunId") for run in new.values()} - {None} <= {run.info.run_id for run in new.values()}
+
+
 @pytest.mark.parametrize("folder", ["x#1", "50%41"])
 def test_a_store_may_lie_in_a_folder_of_any_name(store, tmp_path, folder):
     (tmp_path / "odd" / folder).mkdir(parents=True)

@@ -82,6 +82,7 @@ class Import:
     def run(self) -> dict[str, int]:
         """Writes what has changed, and returns the counts of trainings."""
         counts, done = {"imported": 0, "unchanged": 0}, self.trainings.done()
+        self._retire()
         seeds: dict[str, list[str]] = {}
         for run, seed in done:
             seeds.setdefault(run, []).append(seed)
@@ -92,6 +93,16 @@ class Import:
         if done:
             self._write_study(done)
         return counts
+
+    def _retire(self) -> None:
+        """Removes the runs of what the study no longer has: of a run that has another name now, and of a seed that was left out."""
+        runs = self.study.runs.values()
+        kept = {key_of(self.study), *(key_of(self.study, r.name, seed) for r in runs for seed in (None, *r.seeds))}
+        if self.known.keys() - kept:
+            with explained(self.uri):
+                tracked = self.tracked
+                for key in self.known.keys() - kept:
+                    tracked.remove(key, self.known)
 
     def _write(self, key: str, digest: str, make: Callable[[], RunContent], parent: str | None = None, in_place: bool = False) -> bool:
         """Whether a run had to be written."""

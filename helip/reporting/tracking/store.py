@@ -103,7 +103,7 @@ class Tracked:
         """Writes a run in place of the one of its key, and returns its id. It is marked as whole at the end, so that a broken import
         is made again."""
         if content.key in known:
-            self._remove(known[content.key][0])
+            self.remove(content.key, known)
         tags = {"mlflow.parentRunId": parent} if parent else {}
         made = self.client.create_run(self.experiment, content.begun or None, {**tags, KEY: content.key}, content.name)
         known[content.key] = (made.info.run_id, digest)
@@ -155,7 +155,9 @@ class Tracked:
             elif path.stat().st_size <= SMALL:
                 self.client.log_artifact(run_id, str(path), name.rpartition("/")[0] or None)
 
-    def _remove(self, run_id: str) -> None:
+    def remove(self, key: str, known: Known) -> None:
+        """Removes a run and its files; MLflow can restore the run."""
+        run_id, _ = known.pop(key)
         self.client.delete_run(run_id)
         if (folder := self._folder(run_id)) is not None:
             shutil.rmtree(folder, ignore_errors=True)

@@ -75,7 +75,7 @@ def plan_text(study: Study, planned: Sequence[Stage], devices: int | None = None
     """
     lines, question = summary(study, planned), study.report.question.table
     added = summary(study, added_by(study, question, planned)) if whole and question in study.tables else []
-    return "\n".join([*_assumed(lines), "", text(study, lines, added, question), "", *_wall_clock(study, planned, devices)])
+    return "\n".join([*_assumed(lines), "", text(study, lines, added, question), "", *_wall_clock(lines, planned, devices)])
 
 
 def _assumed(lines: list[Line]) -> list[str]:
@@ -92,9 +92,9 @@ def _assumed(lines: list[Line]) -> list[str]:
     return [f"An estimate: {len(assumed)} of the {len(origins)} costs behind it are assumed, not measured: {', '.join(assumed)}."]
 
 
-def _wall_clock(study: Study, planned: Sequence[Stage], devices: int | None) -> Iterator[str]:
-    """How long what is left takes."""
-    if not study.declaration.costs:
+def _wall_clock(lines: list[Line], planned: Sequence[Stage], devices: int | None) -> Iterator[str]:
+    """How long what is left takes; nothing where no cost is known."""
+    if not any(line.origins for line in lines):
         return
     gpus = any(one.resources().gpu for one in planned)
     jobs, unit = jobs_of(planned, gpus), "GPUs" if gpus else "cores"
@@ -144,13 +144,14 @@ def _total(lines: list[Line], label: str = "all") -> tuple[str, ...]:
 
 def _remarks(study: Study, lines: list[Line]) -> list[str]:
     remarks = []
+    origins = dict.fromkeys(f"  {origin}" for line in lines for origin in line.origins)
     for line in lines:
-        if line.unpriced and study.declaration.costs:
+        if line.unpriced and origins:
             why = "no cost is declared, or nobody has said how large their data are"
             remarks.append(f"{line.stage}: {line.unpriced} of {line.jobs} jobs are not in the sums: {why}.")
         if line.longest_hours > line.limit_hours > 0:
             how = "goes on after its time limit" if line.stage == "train" else "would meet its time limit: raise resources"
             remarks.append(f"{line.stage}: the longest job {how} ({line.longest_hours:.1f} of {line.limit_hours:.1f} hours).")
-    origins = dict.fromkeys(f"  {origin}" for line in lines for origin in line.origins)
-    files = " and ".join(str(file) for file in (study.file, costs_file(study)) if file.exists())
+    measured = costs_file(study)
+    files = " and ".join([*([str(study.file)] if study.declaration.costs else []), *([str(measured)] if measured.exists() else [])])
     return ["", *remarks, *([f"Costs, from {files}:", *origins] if origins else [])]

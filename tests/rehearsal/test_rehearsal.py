@@ -221,6 +221,17 @@ def test_the_plan_takes_measured_costs_for_assumed_ones(experiments):
     assert only_disk["train"].gpu_hours == before["train"].gpu_hours and only_disk["train"].disk_gb < before["train"].disk_gb
 
 
+def test_measured_costs_alone_make_a_whole_plan(experiments):
+    """As `helip rehearse` leaves a study that declares none: the wall-clock is there, and what no cost is known of is named."""
+    costs, study = experiments / "studies/smoke.costs.yaml", Study("smoke")
+    costs.write_text(yaml.safe_dump({"train": HERE | {"seconds": 0.5, "start": 36.0, "device": "cpu"}}))
+    page = plan_text(study, artefacts(study, ["table1"]), 4, whole=False)
+    # two starts of 12 steps of 64 and then six refinements of 6, each with 36 s to begin, on 4 cores: 420 s and two turns of 228 s
+    assert "Wall-clock of what is left (no other work on them): 4 cores: 15 min." in page
+    assert "evaluate: 8 of 8 jobs are not in the sums: no cost is declared" in page
+    assert "Costs, from experiments/studies/smoke.costs.yaml:" in page
+
+
 def test_features_of_wide_models_are_priced_as_wide(experiments):
     """A start of ResNet-50 has 1,024 numbers a tower, one of ViT-B/32 512."""
     study = Study("paper")

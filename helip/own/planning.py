@@ -22,6 +22,7 @@ from helip.stages import (
     Sweep,
     Train,
     behind,
+    left_of,
 )  # fmt: skip
 from helip.study import Study
 
@@ -57,11 +58,12 @@ class Line:
 def plan(study: Study, start: StartFacts, sizes: Sizes, cores: int) -> list[Line]:
     """Returns a line for each kind of job, in the order of the work."""
     by_kind: dict[str, list[Stage]] = {}
+    to_make = left_of([Answer(study)])
     for one in behind([Answer(study)]):
         by_kind.setdefault(one.label, []).append(one)
     lines, costs_of = [], _Costs(study, start, sizes, cores)
     for what, all_of_it in by_kind.items():
-        left = [one for one in all_of_it if not one.is_done]
+        left = [one for one in all_of_it if one in to_make]
         costs = [costs_of(one) for one in left]
         lines.append(Line(what, len(all_of_it), len(left), sum(c[0] for c in costs), sum(c[1] for c in costs)))
     return lines

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from helip.io import read_json
 from helip.planning.jobs import hours_of
 from helip.planning.schedule import duration
-from helip.stages import Evaluate, Train, model_of
+from helip.stages import BuildEvaluationSet, Evaluate, Train, model_of
 from helip.study import Study
 
 SHOWN = 4  # runs that are left out for one reason, named unless all are asked for
@@ -21,6 +21,7 @@ class RunLine:
     seeds: int
     trained: int
     evaluated: int
+    outdated: int  # trainings that are there, of other settings than are declared now
     running: bool  # a resume state is there, of a training that is under way or was stopped
     hours: float | None
     measured: bool  # whether the hours were taken, or are the estimate of `helip plan`
@@ -31,8 +32,9 @@ class RunLine:
         """What is there of it, in a word or two."""
         if self.evaluated == self.seeds:
             return "done"
-        if self.trained:
-            return f"{self.trained} trained, {self.evaluated} evaluated"
+        if self.trained or self.outdated:
+            trained = [f"{self.trained} trained, {self.evaluated} evaluated"] if self.trained else []
+            return ", ".join([*trained, *([f"{self.outdated} of other settings"] if self.outdated else [])])
         return "under way" if self.running else "not begun"
 
     @property
@@ -45,14 +47,19 @@ class RunLine:
 
 def runs(study: Study) -> list[RunLine]:
     """Returns the runs that the study can build, in the order of their declaration."""
-    return [_line(study, name) for name in study.runs]
+    current = not any(BuildEvaluationSet(study, set_name).is_outdated for set_name, _ in study.tasks(Evaluate.name))
+    return [_line(study, name, current) for name in study.runs]
 
 
-def _line(study: Study, name: str) -> RunLine:
+def _line(study: Study, name: str, current: bool) -> RunLine:
+    """One run. current: whether the evaluation sets that are there are those that the study declares now."""
     run = study.run(name)
     models = [model_of(study, name, seed) for seed in run.seeds]
-    trained = [one for one in models if (one.folder / "train.json").exists()]
-    evaluated = [seed for seed in run.seeds if all(path.exists() for path in Evaluate(study, name, seed).outputs)]
+    there = [one for one in models if (one.folder / "train.json").exists()]
+    outdated = [one for one in there if one.is_outdated]
+    trained = [one for one in there if one not in outdated]
+    seeds = [one.seed for one in models if one not in outdated] if current else []
+    evaluated = [seed for seed in seeds if all(path.exists() for path in Evaluate(study, name, seed).outputs)]
     running = any(isinstance(one, Train) and one.state.exists() for one in models)
     known = [_measured_hours(one) if one in trained else hours_of(one) for one in models]
     hours = [value for value in known if value is not None]
@@ -63,6 +70,7 @@ def _line(study: Study, name: str) -> RunLine:
         len(models),
         len(trained),
         len(evaluated),
+        len(outdated),
         running,
         total,
         len(trained) == len(models),

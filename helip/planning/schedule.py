@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from helip.planning.jobs import hours_of
-from helip.stages import Stage
+from helip.stages import Stage, left_of
 
 
 @dataclass(frozen=True)
@@ -20,7 +20,8 @@ class Job:
 
 def jobs_of(artefacts: Sequence[Stage], gpus: bool) -> list[Job]:
     """Returns the jobs that are left, those of a study without GPUs counted in cores. A job whose cost nobody declared takes no time."""
-    left = [one for one in artefacts if not one.is_done]
+    to_make = left_of(artefacts)
+    left = [one for one in artefacts if one in to_make]
     places: dict[Path, int] = {one.output: i for i, one in enumerate(left)}
     jobs = []
     for one in left:

@@ -1,12 +1,12 @@
 """Jobs by stage with their hours, disk and memory, as lines of text."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from helip.planning.jobs import added_by, check_costs, cost_key, cost_of, hours_of
 from helip.planning.measured import costs_file
 from helip.planning.schedule import duration, jobs_of, wall_clock
-from helip.stages import STAGES, Stage
+from helip.stages import STAGES, Stage, left_of
 from helip.study import Study
 
 GB = 1e9
@@ -18,7 +18,8 @@ class Line:
 
     stage: str
     jobs: int = 0
-    left: int = 0  # whose artefact is not there yet
+    left: int = 0  # whose artefact is not there yet, or is there of other settings
+    outdated: int = 0  # of those left: there of other settings
     gpus: int = 0  # of one job
     threads: int = 1
     longest_hours: float = 0.0
@@ -31,20 +32,21 @@ class Line:
     origins: dict[str, None] = field(default_factory=dict)  # ordered
 
 
-def summary(study: Study, artefacts: Iterable[Stage]) -> list[Line]:
+def summary(study: Study, artefacts: Collection[Stage]) -> list[Line]:
     """Returns one line a stage, in the order of the work."""
     check_costs(study)
     by_stage: dict[str, Line] = {}
+    left = left_of(artefacts)
     for one in artefacts:
-        _add(by_stage.setdefault(one.label, Line(one.label)), one)
+        _add(by_stage.setdefault(one.label, Line(one.label)), one, one in left)
     names = [stage.name for stage in STAGES]
     order = {name: n for n, name in enumerate(names)} | {"import": names.index("train") - 0.5}
     return sorted(by_stage.values(), key=lambda line: order[line.stage])
 
 
-def _add(line: Line, one: Stage) -> None:
+def _add(line: Line, one: Stage, is_left: bool) -> None:
     asked, work = one.resources(), one.work()
-    line.jobs, line.left = line.jobs + 1, line.left + (not one.is_done)
+    line.jobs, line.left, line.outdated = line.jobs + 1, line.left + is_left, line.outdated + (is_left and one.is_done)
     line.gpus, line.threads = max(line.gpus, asked.gpu), max(line.threads, asked.threads)
     line.memory_gb = max(line.memory_gb, asked.mem_mb / 1000)
     line.limit_hours = max(line.limit_hours, asked.runtime / 60)
@@ -145,6 +147,8 @@ def _total(lines: list[Line], label: str = "all") -> tuple[str, ...]:
 def _remarks(study: Study, lines: list[Line]) -> list[str]:
     remarks = []
     origins = dict.fromkeys(f"  {origin}" for line in lines for origin in line.origins)
+    if outdated := sum(line.outdated for line in lines):
+        remarks.append(f"{outdated} of the jobs left have files of other settings than {study.file} declares now: they are made again.")
     for line in lines:
         if line.unpriced and origins:
             why = "no cost is declared, or nobody has said how large their data are"

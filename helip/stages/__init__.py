@@ -10,7 +10,7 @@ from pathlib import Path
 
 from helip.errors import HelipError, nearest
 from helip.stages.answer import Answer
-from helip.stages.base import How, Stage, Work, behind
+from helip.stages.base import How, Stage, Work, behind, left_of
 from helip.stages.check_data import CheckData
 from helip.stages.contamination import CheckContamination, Fingerprint, contamination_of
 from helip.stages.contrasts import DecideContrasts, contrasts_of
@@ -43,8 +43,8 @@ __all__ = [
     "BY_NAME", "STAGES", "Answer", "BuildCorpus", "BuildEvaluationSet", "CheckContamination", "CheckData", "DecideClaims",
     "DecideContrasts", "DrawFigure", "Encode", "EncodeViews", "Evaluate", "Filter", "Fingerprint", "How", "Interpolate", "JudgePairs",
     "MakeTable", "Mine", "MineShard", "Probe", "Select", "Stage", "Sweep", "Track", "Train", "TrainEncoder", "Work", "WriteReport",
-    "artefact", "behind", "contamination_of", "contrasts_of", "data_check", "drawn_pairs", "make", "metrics_file", "model_of", "pairs_of",
-    "selection_of", "tables_of",
+    "artefact", "behind", "contamination_of", "contrasts_of", "data_check", "drawn_pairs", "left_of", "make", "metrics_file", "model_of",
+    "pairs_of", "selection_of", "tables_of",
 ]  # fmt: skip
 
 

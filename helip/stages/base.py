@@ -5,11 +5,11 @@ import functools
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from helip.config import ConfigModel, Resources
 from helip.errors import HelipError
-from helip.io import digest
+from helip.io import digest, read_json
 from helip.study import Study
 
 WORDS = ("label", "question")
@@ -47,6 +47,7 @@ class Stage(abc.ABC):
     path: ClassVar[str]  # of the folder under results/<study>/, with the key's fields in braces
     takes_gpu: ClassVar[bool] = False  # whether a study may give it GPUs
     heeds: ClassVar[tuple[str, ...]] = ()  # the fields of How that its work looks at; others are refused
+    record: ClassVar[tuple[str, ...]] = ()  # where its files keep the digest that they were made with: a JSON file, then the entries to it
 
     @property
     @abc.abstractmethod
@@ -91,8 +92,23 @@ class Stage(abc.ABC):
 
     @property
     def is_done(self) -> bool:
-        """Whether the artefact is there."""
+        """Whether the artefact is there, of whatever settings."""
         return self.output.exists()
+
+    @property
+    def recorded(self) -> str | None:
+        """The digest that its files were made with; None where they are not there, or keep none."""
+        if not self.record or not (file := self.folder / self.record[0]).exists():
+            return None
+        entry: Any = read_json(file)
+        for name in self.record[1:]:
+            entry = entry.get(name) if isinstance(entry, dict) else None
+        return entry if isinstance(entry, str) else None
+
+    @property
+    def is_outdated(self) -> bool:
+        """Whether it is there, and its files keep the digest of other settings than those that are declared."""
+        return (recorded := self.recorded) is not None and recorded != self.digest
 
     @abc.abstractmethod
     def config(self) -> object:
@@ -168,6 +184,20 @@ def behind(roots: Iterable[Stage]) -> list[Stage]:
     for root in roots:
         visit(root)
     return list(ordered)
+
+
+def left_of(artefacts: Iterable[Stage]) -> set[Stage]:
+    """Returns what is yet to be made of artefacts and all behind them: what is not there, and what is there of other settings.
+
+    Files of mined pairs, features, selections and metrics keep no digest: of other settings they are where something behind them is.
+    """
+    left, outdated = set(), set()
+    for one in behind(artefacts):
+        if one.is_outdated or any(need in outdated for need in one.needs()):
+            outdated.add(one)
+        if one in outdated or not one.is_done:
+            left.add(one)
+    return left
 
 
 @functools.cache

@@ -19,6 +19,7 @@ class CheckData(Stage):
     name = "check_data"
     path = ""
     files = ("data.json",)
+    record = ("data.json", "inputs", "data_digest")
 
     def config(self) -> object:
         declared = self.study.declaration

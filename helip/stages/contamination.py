@@ -19,6 +19,7 @@ class Fingerprint(Stage):
     revision = 2
     path = "fingerprints/{corpus}"
     files = ("fingerprints.npy", "fingerprints.json")
+    record = ("fingerprints.json", "inputs", "fingerprint_digest")
     heeds = ("workers",)
 
     def config(self) -> None:
@@ -49,6 +50,7 @@ class CheckContamination(Stage):
     name = "contamination"
     path = ""
     files = ("contamination.json", "contamination.csv")
+    record = ("contamination.json", "inputs", "contamination_digest")
 
     def config(self) -> None:
         return None

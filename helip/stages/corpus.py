@@ -20,6 +20,7 @@ class BuildCorpus(Stage):
     name = "corpus"
     path = "corpora/{corpus}"
     files = ("manifest.json", "index.npy", "captions.bin")
+    record = ("manifest.json", "inputs", "corpus_digest")
     heeds = ("workers",)
 
     def config(self) -> Declaration:

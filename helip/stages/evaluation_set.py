@@ -17,6 +17,7 @@ class BuildEvaluationSet(Stage):
     name = "evaluation_set"
     path = "evaluation/{set}"
     files = ("evaluation.json",)
+    record = ("evaluation.json", "inputs", "evaluation_digest")
 
     def config(self) -> EvaluationSet:
         return self.study.evaluation_set(self.set)

@@ -21,6 +21,7 @@ class Filter(Stage):
     name = "filter"
     path = "filtered/{run}/seed{seed}/{pairs}"
     files = Mine.files
+    record = ("pairs.json", "digest")
     takes_gpu = True
     heeds = ("workers", "device")
 

@@ -19,6 +19,7 @@ class Sweep(Stage):
     name = "sweep"
     path = "sweeps/{run}/seed{seed}"
     files = ("sweep.json",)
+    record = ("sweep.json", "inputs", "sweep_digest")
     takes_gpu = True
     heeds = ("device",)
 

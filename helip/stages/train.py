@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 HEADS = 2  # raised when the code changes what heads on frozen trunks are: other models stay
 MODEL_FILES = ("open_clip_model.safetensors", "open_clip_config.json", "curve.csv", "train.json")
+RECORD = ("train.json", "digest")
 
 
 @dataclass(frozen=True)
@@ -36,6 +37,7 @@ class Train(Stage):
     revision = 2
     path = "models/{run}/seed{seed}"
     files = MODEL_FILES
+    record = RECORD
     takes_gpu = True
     heeds = ("workers", "device")
 
@@ -223,6 +225,7 @@ class Interpolate(Stage):
     name = "interpolate"
     path = Train.path
     files = MODEL_FILES
+    record = RECORD
 
     @property
     def title(self) -> str:

@@ -1,5 +1,6 @@
 """`helip plan`: the same jobs as Snakemake counts, and hours that can be worked out by hand."""
 
+import functools
 import re
 import shutil
 import subprocess
@@ -11,9 +12,10 @@ import pytest
 import yaml
 
 from helip.errors import HelipError
+from helip.io import write_json
 from helip.planning import artefacts, summary, text
 from helip.planning.jobs import cost_of
-from helip.stages import BuildCorpus, Mine, contamination_of
+from helip.stages import BuildCorpus, How, Mine, artefact, contamination_of
 from helip.study import Study
 
 
@@ -114,6 +116,35 @@ def test_what_is_there_is_not_left_and_its_true_size_counts(experiments, tmp_pat
     after = BuildCorpus(bound, "cc3m").work().units
     assert (before, after) == (3318333, 2905954)
     assert lines["corpus"].left == lines["corpus"].jobs - 1
+
+
+def test_what_is_there_of_other_settings_is_left(experiments, tmp_path):
+    """So is all that is made from it; what else is there is not."""
+    bound = study(experiments, "smoke", tmp_path / "results")
+    planned = artefacts(bound, ["table1"])
+    for one in planned:
+        for path in one.outputs:
+            write_json(path, {})
+        if one.record:
+            file, *entries = one.record
+            recorded = functools.reduce(lambda value, name: {name: value}, reversed(entries), one.digest)
+            write_json(one.folder / file, {"size": 600} | recorded)
+    assert not any(line.left for line in summary(bound, planned))
+    edit(experiments, "smoke", lambda c: c["pretraining"]["clip"].update(learning_rate=0.009))
+    later = study(experiments, "smoke", tmp_path / "results")
+    lines = {line.stage: line for line in summary(later, artefacts(later, ["table1"]))}
+    assert {stage: line.left for stage, line in lines.items() if line.left} == {"train": 8, "evaluate": 8, "table": 1}
+    assert f"17 of the jobs left have files of other settings than {later.file} declares now" in text(later, [*lines.values()])
+
+
+@pytest.mark.parametrize(
+    ("stage", "key"),
+    [("corpus", ["cc3m"]), ("evaluation_set", ["imagenet"])],
+)
+def test_a_stage_keeps_its_digest_where_it_is_looked_for(experiments, tmp_path, stage, key):
+    one = artefact(study(experiments, "smoke", tmp_path / "results"), stage, key)
+    one.make(How())
+    assert one.recorded == one.digest and not one.is_outdated
 
 
 def test_only_real_images_are_checked_for_contamination(experiments):

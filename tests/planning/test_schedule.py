@@ -5,10 +5,11 @@ import re
 
 import pytest
 
+from helip.io import write_json
 from helip.planning import artefacts, plan_text, runs, runs_text
 from helip.planning.jobs import added_by
 from helip.planning.schedule import Job, duration, wall_clock
-from helip.stages import Evaluate, model_of
+from helip.stages import BuildEvaluationSet, Evaluate, model_of
 from helip.study import Study
 
 
@@ -82,6 +83,21 @@ def test_runs_have_their_state_cost_and_tables(smoke):
     assert "160 of 191 runs are left out" in page and "  encoder t5: cc3m_clip_helip_t5" in page
     assert "  corpus cc12m: cc12m_clip, cc12m_clip_control, cc12m_clip_cleaned, cc12m_clip_helip and 23 more" in page
     assert "cc12m_clip_helip_interpolated" not in page and "cc12m_clip_helip_interpolated" in runs_text(smoke, every_name=True)
+
+
+def test_a_run_of_other_settings_is_not_done(smoke):
+    for one in (model_of(smoke, run, seed) for run in ("cc3m_clip", "cc3m_clip_helip") for seed in ("0", "1")):
+        write_json(one.folder / "train.json", {"digest": one.digest})
+        for path in Evaluate(smoke, one.run, one.seed).outputs:
+            write_json(path, {})
+    assert {line.run: line.state for line in runs(smoke)}["cc3m_clip"] == "done"
+    file = model_of(smoke, "cc3m_clip", "1").folder / "train.json"
+    write_json(file, {"digest": "of another learning rate"})
+    by_name = {line.run: line for line in runs(smoke)}
+    assert by_name["cc3m_clip"].state == "1 trained, 1 evaluated, 1 of other settings" and not by_name["cc3m_clip"].measured
+    evaluated = BuildEvaluationSet(smoke, "imagenet").output
+    write_json(evaluated, {"inputs": {"evaluation_digest": "of another set"}})
+    assert {line.run: line.state for line in runs(smoke)}["cc3m_clip_helip"] == "2 trained, 0 evaluated"
 
 
 def test_without_costs_a_sum_is_unknown_and_not_zero(project):

@@ -6,6 +6,9 @@ import shutil
 
 import pytest
 
+from helip.planning import artefacts, summary
+from helip.study import Study
+
 ARMS = {"CLIP": "start", "CLIP, control": "control", "CLIP, cleaned": "cleaned", "CLIP-HELIP": "helip"}
 
 
@@ -19,6 +22,12 @@ def copy(workspace, folder):
     twin = object.__new__(type(workspace))
     twin.folder = folder
     return twin
+
+
+def left(workspace) -> dict[str, int]:
+    """Jobs by stage that `helip plan` counts as left."""
+    study = Study("smoke", workspace.folder / "experiments", workspace.folder / "results")
+    return {line.stage: line.left for line in summary(study, artefacts(study, ["table1"])) if line.left}
 
 
 def test_table1_has_the_four_arms_on_three_sets(smoke):
@@ -38,6 +47,7 @@ def test_every_number_is_in_a_metrics_file(smoke):
 
 def test_a_second_run_schedules_nothing(smoke):
     assert smoke.planned("results/smoke/table1.csv", "results/smoke/tracking/table1.json") == {}
+    assert left(smoke) == {}
 
 
 def test_the_test_run_of_the_catalog_is_the_smoke_study(workspace, project):
@@ -73,6 +83,7 @@ def test_a_changed_gamma_trains_helip_alone(smoke, tmp_path):
     runs = changed.folder / "experiments/paper/runs.yaml"
     runs.write_text(runs.read_text().replace("refine: {arm: helip}, question", "refine: {arm: helip, gamma: 0.5}, question"))
     assert changed.planned("results/smoke/table1.csv") == {"train": 2, "evaluate_smoke": 2, "table": 1}
+    assert left(changed) == {"train": 2, "evaluate": 2, "table": 1}
 
 
 def test_training_again_gives_the_same_numbers_bit_for_bit(smoke, tmp_path):

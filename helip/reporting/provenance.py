@@ -78,6 +78,7 @@ class RunDigest:
     digest: str
     commit: str | None  # None: not trained
     written: str = ""
+    outdated: bool = False  # trained with other settings than are declared now, which the digest then stands for
 
 
 @dataclass(frozen=True)
@@ -87,6 +88,7 @@ class CorpusDigest:
     corpus: str
     declaration: str
     content: str | None  # None: not built
+    outdated: bool = False  # built of another declaration than today's, which the digest then stands for
 
 
 @dataclass(frozen=True)
@@ -181,21 +183,21 @@ def provenance_of(study: Study) -> Provenance:
     now = provenance(None)
     versions = {"Python": now["python"], **now["versions"]}
     runs = tuple(_run_digest(study, r.name, seed) for r in study.runs.values() for seed in r.seeds)
-    corpora = tuple(CorpusDigest(name, BuildCorpus(study, name).digest, _content(study, name)) for name in study.declaration.corpora)
+    corpora = tuple(_corpus_digest(BuildCorpus(study, name)) for name in study.declaration.corpora)
     return Provenance(now["written"][:10], now["commit"] or "unknown", study.declaration.seeds, versions, runs, corpora)
 
 
 def _run_digest(study: Study, run: str, seed: str) -> RunDigest:
-    file, digest = model_of(study, run, seed).folder / "train.json", model_of(study, run, seed).digest
-    if not file.exists():
-        return RunDigest(run, seed, digest, None)
-    metadata = read_json(file)
-    return RunDigest(run, seed, digest, metadata.get("commit") or "unknown", metadata.get("written", "")[:10])
+    model = model_of(study, run, seed)
+    if not (file := model.folder / "train.json").exists():
+        return RunDigest(run, seed, model.digest, None)
+    metadata, digest = read_json(file), model.recorded or model.digest
+    return RunDigest(run, seed, digest, metadata.get("commit") or "unknown", metadata.get("written", "")[:10], model.is_outdated)
 
 
-def _content(study: Study, corpus: str) -> str | None:
-    file = BuildCorpus(study, corpus).output
-    return read_json(file).get("digest", "")[:16] if file.exists() else None
+def _corpus_digest(one: BuildCorpus) -> CorpusDigest:
+    content = read_json(one.output).get("digest", "")[:16] if one.is_done else None
+    return CorpusDigest(one.corpus, one.recorded or one.digest, content, one.is_outdated)
 
 
 def contamination(study: Study) -> Contamination | None:

@@ -11,6 +11,7 @@ import pytest
 from wide import write_metrics
 
 from helip.errors import HelipError
+from helip.reporting.provenance import provenance_of
 from helip.reporting.tracking import server as tracking_server
 from helip.reporting.tracking.importing import import_everywhere, import_study
 from helip.reporting.tracking.runs import label
@@ -40,7 +41,7 @@ def trained(measured):
 
 def train(study, run: str, seed: str) -> None:
     folder = model_of(study, run, seed).folder
-    folder.mkdir(parents=True)
+    folder.mkdir(parents=True, exist_ok=True)
     facts = {"commit": "abc-dirty", "host": "here", "written": "2026-11-01T10:00:30+00:00", "wall_clock_seconds": 12.0}
     facts |= {"job": {"begun": "2026-11-01T10:00:00+00:00"}, "recovered_share": 0.63}
     warnings = ["step 4: retention fell", "captions cut"] if study.run(run).arm == "helip" else []
@@ -346,6 +347,29 @@ def test_reporting_never_imports_torch():
 
     code = "import sys, helip.reporting.pages, helip.reporting.tracking.importing; print('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "False"
+
+
+def test_a_model_of_other_settings_shows_its_own(store, trained):
+    """The study says 0.009 today and nothing was trained again: what is shown is what train.json keeps, and the runs say so."""
+    for seed in ("0", "1"):
+        file = model_of(trained, "cc3m_clip", seed).folder / "train.json"
+        file.write_text(json.dumps(json.loads(file.read_text()) | {"digest": "0123456789abcdef"}))
+    before = trained.run("cc3m_clip").recipe.learning_rate
+    changed_recipe(trained, "cc3m_clip", learning_rate=0.009)
+    import_study(trained, store)
+    shown = Stored(store).runs
+    for key in ("smoke/cc3m_clip", "smoke/cc3m_clip/seed0"):
+        assert float(shown[key].data.params["learning_rate"]) == before != 0.009
+        assert shown[key].info.run_name.endswith("start · cc3m_clip, of other settings") and "corpus" not in shown[key].data.params
+        assert f"trained with other settings than {trained.file} declares now" in shown[key].data.tags["mlflow.note.content"]
+    assert shown["smoke/cc3m_clip/seed0"].data.tags["helip.digest"] == "0123456789abcdef"
+    digests = {(run.run, run.seed): run for run in provenance_of(trained).runs}
+    assert (digests["cc3m_clip", "0"].digest, digests["cc3m_clip", "0"].outdated) == ("0123456789abcdef", True)
+    for seed in ("0", "1"):
+        train(trained, "cc3m_clip", seed)
+    import_study(trained, store)
+    again = Stored(store).runs["smoke/cc3m_clip"]
+    assert (again.data.params["learning_rate"], again.info.run_name) == ("0.009", "start · cc3m_clip")
 
 
 def test_runs_that_the_study_no_longer_has_are_removed(store, trained):

@@ -123,9 +123,10 @@ class Import:
         """Writes the parent of a run's seeds, and returns its id, which stays while the run's settings do."""
         key = key_of(self.study, run)
         declared = "\n".join(model_of(self.study, run, seed).digest for seed in self.study.run(run).seeds)
+        outdated = [seed for seed in seeds if self.trainings.is_outdated(run, seed)]
         files = [path for seed in seeds for path in self.trainings.files(run, seed)]
         last = ["every row is measured"] if self.study.control_of(run) and self.trainings.is_whole else []
-        digest = f"{digest_of([], SCHEMA, declared)[:16]}-{digest_of(files, SCHEMA, self.study.run(run).question, *last)}"
+        digest = f"{digest_of([], SCHEMA, declared, *outdated)[:16]}-{digest_of(files, SCHEMA, self.study.run(run).question, *last)}"
         same = self.known.get(key, ("", ""))[1].partition("-")[0] == digest.partition("-")[0]
         self._write(key, digest, lambda: summaries.of_seeds(self.trainings, run, seeds), in_place=same)
         return self.known[key][0]
@@ -133,7 +134,8 @@ class Import:
     def _write_training(self, run: str, seed: str, parent: str) -> bool:
         start = self.study.run(run).start
         lineage = self.known.get(key_of(self.study, start, start_seed(seed)), ("", ""))[0] if start else ""
-        words = (SCHEMA, self.study.run(run).question, model_of(self.study, run, seed).digest, parent, lineage)
+        words = [SCHEMA, self.study.run(run).question, model_of(self.study, run, seed).digest, parent, lineage]
+        words += ["outdated"] if self.trainings.is_outdated(run, seed) else []
         digest = digest_of(self.trainings.files(run, seed), *words)
         return self._write(key_of(self.study, run, seed), digest, lambda: self.trainings.training(run, seed), parent)
 

@@ -91,7 +91,17 @@ def settings(study: Study, run: ResolvedRun) -> dict[str, Any]:
         parts |= {f"selection.{k}": v for k, v in flat(run.select.model_dump(mode="json"))}
     if run.interpolate is not None:
         parts["interpolate.weight"] = run.interpolate.weight
-    return {k: v for k, v in parts.items() if v is not None and not ConfigModel.excluded_from_digest & {*k.split(".")}}
+    return deciding(parts)
+
+
+def deciding(settings: dict[str, Any]) -> dict[str, Any]:
+    """Returns the settings that a digest stands for: those that are set and decide the result."""
+    return {k: v for k, v in settings.items() if v is not None and not ConfigModel.excluded_from_digest & {*k.split(".")}}
+
+
+def marked(name: str, outdated: bool) -> str:
+    """Returns the name of a run, which says where its model is of other settings than the study declares now."""
+    return f"{name}, of other settings" if outdated else name
 
 
 def flat(value: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:

@@ -7,8 +7,8 @@ from pathlib import Path
 from helip.io import read_json
 from helip.reporting.measured import independent, paired_seeds
 from helip.reporting.provenance import interval_of_job
-from helip.reporting.tracking.runs import ARMS, Point, RunContent, key_of, label, milliseconds, rounded, settings
-from helip.reporting.tracking.trainings import AVERAGE, Trainings
+from helip.reporting.tracking.runs import ARMS, Point, RunContent, key_of, label, marked, milliseconds, rounded
+from helip.reporting.tracking.trainings import AVERAGE, OUTDATED, Trainings
 from helip.stages import model_of
 from helip.study import Study
 
@@ -22,16 +22,21 @@ def of_seeds(trainings: Trainings, run: str, seeds: list[str]) -> RunContent:
     begun, ended = _span(study, ((run, seed) for seed in seeds))
     values = {name: rounded(value) for name, value in _over_seeds(trainings, run, seeds).items()}
     over = study.control_of(run)
-    tags = {"helip.arm": resolved.arm, "helip.corpus": resolved.corpus, "helip.seeds": f"{len(seeds)} of {len(resolved.seeds)}"}
-    tags |= _source(study) | ({"helip.control": over} if over else {})
+    outdated = [seed for seed in seeds if trainings.is_outdated(run, seed)]
+    tags = {"helip.arm": resolved.arm, "helip.seeds": f"{len(seeds)} of {len(resolved.seeds)}"} | _source(study)
+    tags |= ({} if outdated else {"helip.corpus": resolved.corpus}) | ({"helip.control": over} if over else {})
     note = [resolved.question or ARMS[resolved.arm], f"{len(seeds)} of {len(resolved.seeds)} seeds are trained."]
+    note += [OUTDATED.format(f"{len(outdated)} of them were trained", study.file)] if outdated else []
     gain = trainings.gain(run)
     if f"{gain}_low" in values:
         low, high = (f"{values[f'{gain}_{end}']:+.2f}" for end in ("low", "high"))
         note.append(f"Gain over {over}: {values[gain]:+.2f} points, 95 % interval [{low}, {high}].")
     points = tuple(Point(name, value, 0, ended) for name, value in values.items())
-    params = {k: str(v) for k, v in settings(study, resolved).items()}
-    return RunContent(key_of(study, run), label(resolved), "seeds", begun, ended, "\n\n".join(note), tags, params, points)
+    first, *others = (trainings.settings(run, seed) for seed in seeds)
+    params = {k: str(v) for k, v in first.items() if all(k in other and other[k] == v for other in others)}
+    return RunContent(
+        key_of(study, run), marked(label(resolved), bool(outdated)), "seeds", begun, ended, "\n\n".join(note), tags, params, points
+    )
 
 
 def _over_seeds(trainings: Trainings, run: str, seeds: list[str]) -> dict[str, float]:

@@ -15,9 +15,11 @@ from helip.reporting.tracking.runs import (
     DatasetUse,
     Point,
     RunContent,
+    deciding,
     flat,
     key_of,
     label,
+    marked,
     milliseconds,
     rounded,
     settings,
@@ -26,6 +28,7 @@ from helip.stages import BuildCorpus, BuildEvaluationSet, drawn_pairs, metrics_f
 from helip.study import Study, seed_number, start_seed
 from helip.study.resolve import ResolvedRun
 
+OUTDATED = "{} with other settings than {} declares now."
 AVERAGE, GAIN, OVER_START = "average_zeroshot", "gain_over_control", "gain_over_start"
 # Of each set, and how it ends the name; other metrics stand in the metrics files, which are artifacts. MLflow shows metrics by the alphabet
 # and those with a slash in their names above all others: "on" and "train" come after the summary, and no name has a slash.
@@ -94,14 +97,25 @@ class Trainings:
         begun, ended = map(milliseconds, interval_of_job(train))
         curve = tuple(_curve(folder / "curve.csv", begun, ended))
         sets = [Point(name, rounded(value), 0, ended) for name, value in self.numbers(run, seed).items()]
-        shares = {name: str(rounded(share)) for name, share in self._shares(run, seed).items()}
+        outdated = self.is_outdated(run, seed)
         declared = flat(train["declaration"]) if run in study.declaration.published or resolved.interpolate else ()
-        params = settings(study, resolved) | dict(declared) | {"seed": seed_number(seed)} | shares
+        shares = {} if outdated else {name: rounded(share) for name, share in self._shares(run, seed).items()}
+        params = self.settings(run, seed) | dict(declared) | {"seed": seed_number(seed)} | shares
         return RunContent(
-            key_of(study, run, seed), f"s{seed} {label(resolved)}", "training", begun, ended, self._note(resolved, train),
-            self._tags(resolved, seed, train), {k: str(v) for k, v in params.items()}, (*sets, *curve), tuple(self._datasets(run, seed)),
-            self._artifacts(run, seed),
+            key_of(study, run, seed), marked(f"s{seed} {label(resolved)}", outdated), "training", begun, ended,
+            self._note(resolved, train, outdated), self._tags(resolved, seed, train, outdated), {k: str(v) for k, v in params.items()},
+            (*sets, *curve), tuple(self._datasets(run, seed, outdated)), self._artifacts(run, seed, outdated),
         )  # fmt: skip
+
+    def is_outdated(self, run: str, seed: str) -> bool:
+        """Whether a training was made with other settings than the study declares now."""
+        return model_of(self.study, run, seed).is_outdated
+
+    def settings(self, run: str, seed: str) -> dict[str, Any]:
+        """Returns what a training is, resolved; of other settings than are declared now, only what its train.json keeps: its recipe."""
+        if not self.is_outdated(run, seed):
+            return settings(self.study, self.study.run(run))
+        return deciding(dict(flat(read_json(model_of(self.study, run, seed).folder / "train.json")["declaration"])))
 
     def numbers(self, run: str, seed: str) -> dict[str, float]:
         """Returns the summary of a training, then its main metrics by set; the metrics files that are there."""
@@ -132,25 +146,20 @@ class Trainings:
             shares["selection.share_dropped"] = 1 - selected["kept"] / selected["size"]
         return shares
 
-    def _note(self, run: ResolvedRun, train: dict[str, Any]) -> str:
+    def _note(self, run: ResolvedRun, train: dict[str, Any], outdated: bool) -> str:
         """What MLflow shows as the description, in Markdown; {start} is filled in by the store with a link to the start's run."""
-        parts = [run.question or ARMS[run.arm]]
-        if run.start is not None:
+        parts = [run.question or ARMS[run.arm], *([OUTDATED.format("It was trained", self.study.file)] if outdated else [])]
+        if run.start is not None and not outdated:
             parts.append("Started from {start}.")
         if warnings := "\n".join(train.get("warnings", [])):
             parts.append(f"Warnings:\n\n{warnings[:5000]}")
         return "\n\n".join(parts)
 
-    def _tags(self, run: ResolvedRun, seed: str, train: dict[str, Any]) -> dict[str, str]:
+    def _tags(self, run: ResolvedRun, seed: str, train: dict[str, Any], outdated: bool) -> dict[str, str]:
         commit, study = str(train.get("commit") or ""), self.study
-        tags = {"corpus": run.corpus, "model": run.model, "arm": run.arm, "folder": str(model_of(study, run.name, seed).folder)}
+        tags = {"arm": run.arm, "folder": str(model_of(study, run.name, seed).folder)}
         tags |= {name: str(train.get(name, "")) for name in ("host", "machine", "digest")}
-        if run.start:
-            tags["start"] = key_of(study, run.start, start_seed(seed))
-        if run.pairs is not None:
-            tags["pairs"] = study.pairs_name(run)
-        if run.select is not None:
-            tags["selection"] = study.selection_name(run.name)
+        tags |= {"settings": "other than are declared now"} if outdated else self._declared(run, seed)
         if (share := train.get("recovered_share")) is not None:
             tags["recovered_share"] = f"{share:.4f}"
         if warnings := "\n".join(train.get("warnings", [])):
@@ -163,21 +172,32 @@ class Trainings:
         }
         return {f"helip.{name}": value for name, value in tags.items()} | source
 
-    def _datasets(self, run: str, seed: str) -> Iterator[DatasetUse]:
+    def _declared(self, run: ResolvedRun, seed: str) -> dict[str, str]:
+        """The tags of what the study declares of a training."""
+        tags = {"corpus": run.corpus, "model": run.model}
+        if run.start:
+            tags["start"] = key_of(self.study, run.start, start_seed(seed))
+        if run.pairs is not None:
+            tags["pairs"] = self.study.pairs_name(run)
+        if run.select is not None:
+            tags["selection"] = self.study.selection_name(run.name)
+        return tags
+
+    def _datasets(self, run: str, seed: str, outdated: bool) -> Iterator[DatasetUse]:
         corpus = self.study.run(run).corpus
         manifest = BuildCorpus(self.study, corpus).output
-        if manifest.exists():
+        if manifest.exists() and not outdated:
             content = read_json(manifest)
             yield DatasetUse(corpus, content.get("digest", ""), str(manifest.parent), content.get("size"), "training")
         for path in self.metrics_files(run, seed):
             one, folder = read_json(path), BuildEvaluationSet(self.study, read_json(path)["set"]).folder
             yield DatasetUse(one["set"], one.get("digests", {}).get("images", ""), str(folder), one.get("n"), "evaluation")
 
-    def _artifacts(self, run: str, seed: str) -> dict[str, Path]:
+    def _artifacts(self, run: str, seed: str, outdated: bool) -> dict[str, Path]:
         folder, resolved = model_of(self.study, run, seed).folder, self.study.run(run)
         files = {f"model/{path.name}": path for path in sorted(folder.iterdir()) if path.is_file()}
         files |= {f"metrics/{path.name}": path for path in self.metrics_files(run, seed)}
-        if resolved.pairs is not None:
+        if resolved.pairs is not None and not outdated:
             files["pairs/audit.html"] = pairs_of(self.study, run).folder / "audit.html"
             files["pairs/pairs.json"] = drawn_pairs(self.study, run, seed).output
         files["train.log"] = self.study.root / "logs" / "train" / f"{run}.seed{seed}.log"

@@ -10,11 +10,10 @@ from pydantic import Field
 
 from helip.cli.command import MODEL, Command, Model, OptionsOf, Shown, Threads
 from helip.cli.models import FORMATS, Formats, check_stopping
-from helip.config import Refinement, Selection, TableCorpus
+from helip.config import OF_HARD_PAIRS, Refinement, Selection, TableCorpus
 from helip.errors import HelipError
 
 GONE = "`helip train` trains once on a corpus folder, with the options that `helip refine` had"
-OF_HARD_PAIRS = ("seed_fraction", "p", "role", "gamma", "margin_on", "symmetric_margin", "drop_noise")
 ENCODERS = ("image_encoder", "text_encoder")  # that hard pairs are mined by, and agreement and ridge score by
 OF_A_RECIPE = ("arm", "retention")
 

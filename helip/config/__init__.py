@@ -52,6 +52,7 @@ from helip.config.experiments import (
 from helip.config.mining import MiningSpec, Pairs, Selection
 from helip.config.selection import LemonSettings
 from helip.config.training import (
+    OF_HARD_PAIRS,
     AnyModel,
     Augmentation,
     ClipObjective,
@@ -74,6 +75,7 @@ from helip.config.training import (
 )
 
 __all__ = [
+    "OF_HARD_PAIRS",
     "AccuracyBySize",
     "AnyModel",
     "Augmentation",

@@ -223,6 +223,10 @@ class FalseNegatives(ConfigModel):
     warmup: int = Field(0, ge=0, description="steps in which thresholds are learnt and nothing is masked yet")
 
 
+# Fields of Refinement that only an arm with hard pairs looks at.
+OF_HARD_PAIRS = ("seed_fraction", "p", "role", "gamma", "margin_on", "symmetric_margin", "drop_noise")
+
+
 class Refinement(TrainConfig):
     """This is continued training of a pre-trained model (section 3.3). Arms share every setting but where the batch comes from."""
 

@@ -19,7 +19,7 @@ class MakeTable(Stage):
     table: str
 
     name = "table"
-    revision = 4
+    revision = 5
     path = ""
     files = ("{table}.csv", "{table}.md", "{table}.tex")
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from helip.config import (
+    OF_HARD_PAIRS,
     AnyModel,
     Claim,
     Corpus,
@@ -18,6 +19,7 @@ from helip.config import (
     MismatchedCorpus,
     Name,
     Pairs,
+    Refinement,
     ReportConfig,
     Resources,
     Selection,
@@ -59,6 +61,12 @@ def total(parts: Iterable[Number | None]) -> Number | None:
 
 def _as_long(a: TrainConfig, b: TrainConfig) -> bool:
     return (a.steps, a.epochs, a.batch_size) == (b.steps, b.epochs, b.batch_size)
+
+
+def _unlike(a: TrainConfig, b: TrainConfig) -> int:
+    """In how many settings two recipes differ, apart from what makes the arm and from what changes no result."""
+    left_out = {"arm", *OF_HARD_PAIRS, *TrainConfig.excluded_from_digest}
+    return sum(getattr(a, name, None) != getattr(b, name, None) for name in Refinement.model_fields.keys() - left_out)
 
 
 def _made_of(corpus: Corpus) -> tuple[str, ...]:
@@ -244,14 +252,18 @@ class Study:
         return [(n, {"classification": "zeroshot", "retrieval": "retrieval"}[s.task]) for n, s in sets]
 
     def control_of(self, run: str) -> str | None:
-        """Returns the run that a run is measured against: the plain control of the same start, model, steps and batch; of a control, its
-        start."""
+        """Returns the run that a run is measured against: of the plain controls of the same start, model, steps and batch, the one whose
+        recipe is most like its own; of a control, the one most like the study's refinement; of that control, its start."""
         r = self.run(run)
         if r.start is None:
             return None
         same = [c for c in self.runs.values() if (c.start, c.model) == (r.start, r.model)]
-        controls = [c.name for c in same if c.is_plain_control and _as_long(c.recipe, r.recipe)]
-        return r.start if run in controls[:1] or not controls else controls[0]
+        controls = [c for c in same if c.is_plain_control and _as_long(c.recipe, r.recipe)]
+        controls.sort(key=lambda c: _unlike(c.recipe, self.declaration.refinement))  # of those that are as like, the first of these
+        if not r.is_plain_control and controls:
+            return min(controls, key=lambda c: _unlike(c.recipe, r.recipe)).name
+        usual = controls[0].name if controls else run
+        return r.start if run == usual else usual
 
     def _first_rows(self, table: Table) -> Table:
         """The rows of what the study names first: `first/table1` is what `make table1` builds."""

@@ -182,7 +182,7 @@ class FilterPairs(Command):
     pairs: Path = Field(description="a pair set made by `helip mine`")
     model: Model = Field(description=f"the model you will refine: {MODEL}")
     out: Path = Field(description="the folder to make")
-    margin: float = Field(0.0, description="cosine: a caption this much worse than the true one is still taken for a match")
+    margin: Cosine = Field(0.0, description="cosine: a caption this much worse than the true one is still taken for a match")
     relative_margin: float = Field(0.0, ge=0, lt=1, description="share of the true one's score that a caption may be worse by, likewise")
     batch_size: Threads = Field(64, description="samples encoded together")
     workers: Workers | None = Field(None, description=DECODERS)

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from helip.config.base import ConfigModel, Name, Share
+from helip.config.base import ConfigModel, Cosine, Name, Seeds, Share
 from helip.config.contrasts import PrimaryContrast
 from helip.config.corpora import Corpus, MismatchedCorpus, SubsetCorpus, UnionCorpus
 from helip.config.encoders import Encoder
@@ -43,9 +43,9 @@ class Run(ConfigModel):
     refine: dict[str, Any] | None = None  # what differs from the study's refinement
     pairs: dict[str, Any] | None = None  # what differs from the study's mining
     select: dict[str, Any] | None = None  # what differs from the study's selection; {} takes it as it is
-    false_negative_margin: float | None = None  # leaves out hard pairs that the start checkpoint takes for matches, within this cosine
+    false_negative_margin: Cosine | None = None  # leaves out hard pairs that the start checkpoint takes for matches, within this cosine
     interpolate: Interpolation | None = None  # instead of a training: another run and its start, in one model
-    seeds: tuple[int, ...] | None = None  # training seeds; none: the study's
+    seeds: Seeds | None = None  # training seeds; none: the study's
     repeats: int = Field(1, gt=0)  # refinements of each start checkpoint, with different batches
     tables: dict[Name, str] = {}  # rows beyond those of tables.yaml: table name -> label
 
@@ -105,7 +105,7 @@ class StudyConfig(ConfigModel):
     """A study binds the names of the paper's runs to corpora, models, encoders, recipes and evaluation sets (experiments/studies)."""
 
     question: str  # what the study is there to answer
-    seeds: tuple[int, ...] = Field(min_length=1)  # training seeds: so many independent pre-trainings of each run
+    seeds: Seeds = Field(min_length=1)  # training seeds: so many independent pre-trainings of each run
     corpora: dict[Name, Corpus]  # what each corpus of the paper stands for
     models: dict[Name, AnyModel]  # what each architecture stands for
     encoders: dict[Name, Encoder]  # for mining and for scores

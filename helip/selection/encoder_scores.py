@@ -9,7 +9,7 @@ from helip.data.corpus import Corpus
 from helip.data.locations import resolve_path
 from helip.encoders.features import Features
 from helip.errors import HelipError
-from helip.io import file_digest
+from helip.io import file_digest, read_json
 from helip.mining.features import load
 from helip.selection import neighbour_parts
 from helip.selection.agreement import combined
@@ -32,7 +32,7 @@ def score_by_encoders(job: "Job", shard: tuple[int, int] = (0, 1)) -> Scored | N
     places = job.features or {m: resolve_path(p) for m, p in (("image", spec.image_features), ("text", spec.text_features)) if p}
     arrays, sources = {}, {}
     for modality, place in places.items():
-        arrays[modality], sources[f"{modality}_features"] = open_features(Path(place), job.corpus)
+        arrays[modality], sources[f"{modality}_features"] = open_features(Path(place), job.corpus, modality)
     match spec.score:
         case "agreement":
             folder = job.partial(*([spec.approximate] if spec.approximate else []), spec.k, sources)
@@ -59,11 +59,17 @@ def _recall(result: list[float | None]) -> dict[str, float]:
     return {"neighbour_recall": min(measured)} if measured else {}
 
 
-def open_features(place: Path, corpus: Corpus) -> tuple[np.ndarray, str]:
-    """(features [N, D], a digest) of a folder that `helip encode` wrote for this corpus, or of an .npy file of as many rows."""
+def open_features(place: Path, corpus: Corpus, modality: str) -> tuple[np.ndarray, str]:
+    """(features [N, D], a digest) of a folder that `helip encode` wrote for this corpus, or of an .npy file of as many rows.
+
+    HelipError for features of another corpus, and of the other modality where a JSON beside them says so.
+    """
+    beside = place / "features.json" if place.is_dir() else place.with_suffix(".json")
+    metadata = read_json(beside) if beside.is_file() else {}
+    if (recorded := metadata.get("modality", modality)) != modality:
+        raise HelipError(f"{place}: holds {recorded} features, and is given as {modality} features; give the {modality} encoder's")
     if place.is_dir():
-        features = Features.open(place, corpus.digest)
-        return features.array, features.metadata["weights_digest"]
+        return Features.open(place, corpus.digest).array, metadata["weights_digest"]
     array = load(place)
     if array.ndim != 2 or len(array) != len(corpus):
         raise HelipError(

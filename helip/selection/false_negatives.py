@@ -22,7 +22,7 @@ def filter_pairs(
 
     margin, relative_margin: see drop_false_negatives. cache: the folder for the model's features of the corpus, shared with `helip select`.
     facts: more entries of pairs.json. device: as torch names it. batch_size, workers: of the encoder, and processes that decode images.
-    Raises HelipError where the pairs are of another corpus or are one shard.
+    Raises HelipError where the pairs are of another corpus or are one shard, and where no hard pair would be left.
     """
     from helip.selection.features import joint_features
 
@@ -31,6 +31,8 @@ def filter_pairs(
         joint_features(model.name, model.pretrained, modality, corpus, cache, device, batch_size, workers) for modality in ("image", "text")
     )
     after = drop_false_negatives(before, image.array, text.array, margin, relative_margin)
+    if len(before.ids) and not len(after.ids):
+        raise HelipError(f"{pairs}: a margin of {margin:g} takes all {len(before.ids)} hard pairs for matches; lower it")
     inputs = {**before.metadata.get("inputs", {}), "image_tower": image_tower.weights, "text_tower": text_tower.weights}
     inherited: dict[str, Any] = {name: before.metadata[name] for name in ("encoders", "recovered_share") if name in before.metadata}
     facts = {**(facts or {}), "relative_margin": relative_margin} if relative_margin else facts

@@ -78,6 +78,17 @@ def test_features_of_another_corpus_by_helip_encode_are_refused(job, files, tmp_
         scored(job(score="agreement", **{**places, "image_features": str(folder)}))
 
 
+def test_features_of_the_other_modality_are_refused(job, files, tmp_path):
+    from helip.io import write_json
+
+    _, places = files
+    write_json(tmp_path / "image.json", {"modality": "text"})
+    with pytest.raises(HelipError, match=r"image.npy: holds text features, and is given as image features; give the image encoder's"):
+        scored(job(score="ridge", **places))
+    write_json(tmp_path / "image.json", {"modality": "image"})
+    assert len(scored(job(score="ridge", **places))[0]) == 48
+
+
 def test_what_is_missing_or_has_no_shards_is_said(job, files):
     from helip.selection.job import run
 

@@ -74,3 +74,16 @@ def test_a_relative_margin_and_why_pairs_were_left_out(three):
         after = drop_false_negatives(pairs, image, text, relative_margin=relative)
         assert len(after.ids) == 4 - (caption | fits).sum()
         assert after.metadata["left_out"] == {"caption_fits_image": caption.sum(), "image_fits_caption": (fits & ~caption).sum()}
+
+
+def test_a_filter_that_leaves_no_pair_is_refused(job, model_folder, tmp_path):
+    from helip.models.reference import parse
+
+    corpus = job().corpus
+    pair_set([[(i + 1) % 48] for i in range(48)]).save(tmp_path / "pairs", corpus_digest=corpus.digest)
+    how = (corpus, tmp_path / "pairs", parse(str(model_folder)), tmp_path / "features")
+    with pytest.raises(HelipError, match="pairs: a margin of 1 takes all 48 hard pairs for matches; lower it"):
+        false_negatives.filter_pairs(*how, 1.0, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+    before, after = false_negatives.filter_pairs(*how, -1.0, tmp_path / "out")
+    assert len(before.ids) == len(after.ids) == 48

@@ -14,11 +14,11 @@ NAME = FieldInfo.from_annotation(Name).metadata[0].pattern
 
 
 def sentence(error: ValidationError, kind: Any) -> str:
-    """Returns the entry that is wrong and what is wrong with it; `kind` is the type that it should have been."""
+    """Returns the entry that is wrong, if it is not all of it, and what is wrong; `kind` is the type that it should have been."""
     one = error.errors()[0]
-    entry = " -> ".join(str(part) for part in _entry(one["loc"], kind)) or "the file"
+    entry = " -> ".join(str(part) for part in _entry(one["loc"], kind))
     more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
-    return f"{entry}: {what_is_wrong(one, kind)}{more}"
+    return f"{f'{entry}: ' if entry else ''}{what_is_wrong(one, kind)}{more}"
 
 
 def _entry(loc: tuple[Any, ...], kind: Any) -> list[Any]:

@@ -53,10 +53,15 @@ def added_by(study: Study, table: str, planned: Iterable[Stage]) -> list[Stage]:
 
 
 def check_costs(study: Study) -> None:
-    """Refuses a cost that no artefact would look up, which is a misspelling."""
-    known = {stage.name for stage in STAGES} | {*OTHER_COSTS}
-    for key in (*study.declaration.costs, *measured_costs(study)):
+    """Refuses a cost that no artefact would look up, which is a misspelling: of a stage, or of what the stage is of."""
+    known, declared = {stage.name for stage in STAGES} | {*OTHER_COSTS}, study.declaration
+    for key in (*declared.costs, *measured_costs(study)):
         if (stage := key.partition(".")[0]) not in known:
             raise HelipError(
                 f"{study.file}: costs -> {key}: there is no such stage{nearest(stage, known)}; they are {', '.join(sorted(known))}"
             )
+    kinds, objectives = ({c.kind for c in declared.corpora.values()}, {r.recipe.objective.name for r in study.runs.values()})
+    bound = {*study.declared, *declared.models, *declared.encoders, *declared.corpora, *declared.evaluation, *kinds, *objectives}
+    for key in declared.costs:
+        if unknown := next((name for name in key.split(".")[1:] if name not in bound), None):
+            raise HelipError(f"{study.file}: costs -> {key}: the study has no '{unknown}'{nearest(unknown, bound)}; no job would cost that")

@@ -14,6 +14,8 @@ from snakemake_interface_executor_plugins.executors.base import SubmittedJobInfo
 from snakemake_interface_executor_plugins.executors.remote import RemoteExecutor
 from snakemake_interface_executor_plugins.jobs import JobExecutorInterface
 
+from helip.errors import nearest
+
 from . import reasons
 from .job import ShellJob
 from .ledger import Ledger
@@ -32,7 +34,7 @@ from .queue import (
 )
 from .recovery import Recovery
 from .request import SubmissionError, job_name, leaving_out
-from .site import read_site
+from .site import SITE, read_site
 from .submission import new_folder, paths_of, submit
 
 
@@ -48,6 +50,9 @@ class Executor(RemoteExecutor):
         # profiles/default gives a bare run this machine's cores; jobs that run elsewhere must not be cut to them.
         self.workflow.global_resources["_cores"] = sys.maxsize
         self.site = read_site(settings.site)
+        rules = [rule.name for rule in self.workflow.rules]
+        for name in self.site.unused(rules):
+            self.logger.warning(f"{settings.site or SITE}: rules -> {name}: this workflow has no such rule{nearest(name, rules)}")
         self.logdir = Path(settings.logdir or ".snakemake/submitit").resolve()
         self.logdir.mkdir(parents=True, exist_ok=True)
         self.ledger = Ledger(self.logdir)

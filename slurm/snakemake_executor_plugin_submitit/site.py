@@ -4,6 +4,7 @@
 rule or a profile says in resources of the same names.
 """
 
+from collections.abc import Iterable
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -11,6 +12,8 @@ from snakemake_interface_common.exceptions import WorkflowError
 
 from helip.config.reading import read_yaml
 from helip.errors import HelipError
+
+SITE = Path("slurm/site.yaml")  # where it usually lies
 
 
 class Wish(BaseModel):
@@ -58,13 +61,18 @@ class Site(BaseModel):
                 wish = self.rules[name].over(wish)
         return wish
 
+    def unused(self, rules: Iterable[str]) -> list[str]:
+        """Returns the rules that the site speaks of and that a workflow of these rules does not have: misspelt, most likely."""
+        known = list(rules)
+        return [name for name in self.rules if not any(rule == name or rule.startswith(f"{name}_") for rule in known)]
+
 
 def read_site(path: Path | None) -> Site:
     """Reads the site file, or the one in its usual place, which may be missing: the site then asks for nothing.
 
     WorkflowError in one sentence is raised for a named file that is missing and for one that does not fit.
     """
-    file = path or Path("slurm/site.yaml")
+    file = path or SITE
     if path is None and not file.exists():
         return Site()
     try:

@@ -106,6 +106,20 @@ def test_a_misspelt_stage_or_an_unknown_table_is_a_sentence(experiments):
         artefacts(bound, ["table99"])
 
 
+@pytest.mark.parametrize(
+    ("key", "words"), [("train.rn500", "no 'rn500'; did you mean 'rn50'?"), ("train.rn50.clipp", "no 'clipp'; did you")]
+)
+def test_a_cost_of_nothing_in_the_study_is_a_sentence(experiments, key, words):
+    costs = {"train.rn50.clip": {"seconds": 1, "origin": "x"}, "encode.bert": {"seconds": 1, "origin": "x"}}
+    edit(experiments, "smoke", lambda c: c.update(costs=costs))
+    bound = study(experiments, "smoke")
+    summary(bound, artefacts(bound))
+    edit(experiments, "smoke", lambda c: c["costs"].update({key: {"seconds": 1, "origin": "x"}}))
+    bound = study(experiments, "smoke")
+    with pytest.raises(HelipError, match=re.escape(f"costs -> {key}: the study has {words}")):
+        summary(bound, artefacts(bound))
+
+
 def test_what_is_there_is_not_left_and_its_true_size_counts(experiments, tmp_path):
     from helip.io import write_json
 

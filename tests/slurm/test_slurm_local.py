@@ -50,6 +50,14 @@ def test_cores_of_the_login_node_do_not_limit_job_threads(workflow):
     assert flow.read("threads.out").split() == ["6", "6"]
 
 
+def test_a_rule_of_the_site_that_is_not_there_is_a_warning(workflow):
+    flow = workflow("events.smk")
+    (flow.folder / "slurm").mkdir()
+    (flow.folder / "slurm/site.yaml").write_text("rules:\n  thread: {runtime: 7}\n")
+    assert flow.run("threads.out", *LOCAL) == 0, flow.printed
+    assert "slurm/site.yaml: rules -> thread: this workflow has no such rule; did you mean 'threads'?" in flow.printed
+
+
 def test_killed_job_leaves_nothing_running_and_is_reported(workflow):
     flow = workflow("events.smk").start("lost.out", *LOCAL)
     until((flow.folder / "lost.state").exists, 600, "the job to run")

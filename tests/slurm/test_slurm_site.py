@@ -53,7 +53,7 @@ def test_extra_flags_of_all_layers_are_joined():
         ("default: {partitoin: x}", "default -> partitoin: unknown key"),
         ("rules: {train: {runtime: soon}}", "rules -> train -> runtime: Input should be a valid integer"),
         ("gpu: [1", "not readable as YAML"),
-        ("- 1", "the file: Input should be a valid dictionary"),
+        ("- 1", "site.yaml: Input should be a valid dictionary"),
     ],
 )
 def test_wrong_site_file_is_one_sentence(tmp_path, text, problem):
@@ -64,6 +64,11 @@ def test_wrong_site_file_is_one_sentence(tmp_path, text, problem):
     assert str(caught.value).startswith(f"{file}: ")
     assert problem in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_rules_that_no_workflow_has_are_named():
+    ours = site(rules={"evaluate": {"runtime": 5}, "trian": {"runtime": 7}, "mine_shard": {"runtime": 8}})
+    assert ours.unused(["evaluate_smoke", "train", "mine", "mine_shard"]) == ["trian"]
 
 
 def test_named_site_file_must_exist_and_the_usual_one_need_not(tmp_path, monkeypatch):

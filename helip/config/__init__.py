@@ -29,7 +29,7 @@ from helip.config.encoders import (
     TorchvisionEncoder,
     TrunkEncoder,
 )
-from helip.config.evaluation import BenchmarkSet, EvaluationSet, Expected, GeneratedSet, HeldOutSet, WdsSet
+from helip.config.evaluation import METRICS, RECALLS, BenchmarkSet, EvaluationSet, Expected, GeneratedSet, HeldOutSet, WdsSet
 from helip.config.experiments import (
     AccuracyBySize,
     Column,
@@ -75,7 +75,9 @@ from helip.config.training import (
 )
 
 __all__ = [
+    "METRICS",
     "OF_HARD_PAIRS",
+    "RECALLS",
     "AccuracyBySize",
     "AnyModel",
     "Augmentation",

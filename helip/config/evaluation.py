@@ -6,6 +6,17 @@ from pydantic import Field
 
 from helip.config.base import ConfigModel, Name, Seed, WorldKind
 
+RECALLS = (1, 5, 10)  # k of retrieval's recall at k
+METRICS = {  # task -> what its files say, for columns of tables and metrics of contrasts; of models, of pair sets, of mining jobs
+    "zeroshot": ("acc1", "acc5", "mean_per_class_recall"),
+    "probe": ("acc1", "mean_per_class_recall"),
+    "retrieval": tuple(f"{side}_recall_at_{k}" for side in ("image", "text") for k in RECALLS),
+    "judge": (
+        "targets", "hard_pairs", "outlier_share", "auc", "precision", "recall", "megabytes", "similarity", "likely_matches", "recalled",
+    ),
+    "mine": ("minutes",),
+}  # fmt: skip
+
 
 class GeneratedSet(ConfigModel):
     """This set is an analogue of one of the paper's sets in the generated world, written in CLIP benchmark's wds layout."""

@@ -8,12 +8,12 @@ from dataclasses import dataclass, field
 
 import torch
 
+from helip.config import RECALLS
 from helip.errors import HelipError
 from helip.evaluation.extraction import Extractor
 from helip.evaluation.sets import EvaluationSet
 from helip.io import digest
 
-RECALLS = (1, 5, 10)
 BATCH = 256
 
 

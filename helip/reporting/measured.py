@@ -38,7 +38,9 @@ class Metrics:
             return float(self.content["metrics"][name])
         except KeyError:
             has = ", ".join(sorted(self.content.get("metrics", {}))) or "none"
-            raise HelipError(f"{self.path}: has no metric '{name}' (it has {has}); correct the column in tables.yaml") from None
+            raise HelipError(
+                f"{self.path}: has no metric '{name}' (it has {has}); correct the column or the contrast that names it"
+            ) from None
 
     def queries(self, name: str) -> np.ndarray | None:
         """Returns bool [q], one for each query; None where the file counts no items."""

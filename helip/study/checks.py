@@ -1,15 +1,16 @@
 """What study, runs, tables and claims say of each other must exist: each mistake is one sentence."""
 
-from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from helip.config import (
-    AccuracyBySize,
-    Claim,
     FrozenModel,
+    GeneratedCorpus,
+    GeneratedSet,
     HeldOutSet,
+    Pairs,
     RunEncoder,
+    Selection,
     SelfSupervisedEncoder,
     SubsetCorpus,
     TrainPartCorpus,
@@ -19,21 +20,25 @@ from helip.config import (
 )
 from helip.errors import HelipError, nearest
 from helip.study.contrasts import check_contrasts
-from helip.study.published import check_margin
+from helip.study.resolve import RunResolver, sides_of
+from helip.study.tables import check_tables
 
 if TYPE_CHECKING:
     from helip.study.study import Study
 
 
-def check(study: "Study", folder: Path) -> None:
+def check(study: "Study", resolver: RunResolver, folder: Path) -> None:
     """Checks the names that a study, its tables and its claims use. HelipError names file, entry and remedy.
 
     folder: experiments/paper, where tables and claims stand.
     """
     _check_parts(study)
-    _check_tables(study, folder)
+    _check_worlds(study)
+    _check_first(study)
+    check_tables(study, resolver, folder)
     _check_published(study)
     _check_encoders(study)
+    _check_modalities(study)
     _check_frozen(study)
     check_contrasts(study)
 
@@ -55,50 +60,24 @@ def _check_parts(study: "Study") -> None:
             )
 
 
-def _no(kind: str, name: str, known: Iterable[str]) -> str:
-    return f"{kind} '{name}', and there is no such {kind}{nearest(name, known)}"
+def _check_worlds(study: "Study") -> None:
+    corpora, sets = study.declaration.corpora.items(), study.declaration.evaluation.items()
+    worlds = {(c.world, c.world_seed, c.concepts): name for name, c in corpora if isinstance(c, GeneratedCorpus)}
+    for name, declared in sets:
+        if worlds and isinstance(declared, GeneratedSet) and (declared.world, declared.world_seed, declared.concepts) not in worlds:
+            (world, seed, concepts), corpus = next(iter(worlds.items()))
+            theirs = f"world {world}, world_seed {seed} and concepts {concepts}, as {corpus} has them"
+            raise HelipError(f"{study.file}: evaluation -> {name}: is of another world than every generated corpus; give it {theirs}")
 
 
-def _check_tables(study: "Study", folder: Path) -> None:
-    for name, table in study.tables.items():
-        for row in table.rows:
-            if row.run not in study.declared:
-                raise HelipError(f"{folder / 'tables.yaml'}: {name}: row '{row.label}' names {_no('run', row.run, study.declared)}")
-    for run in study.runs.values():
-        for table_name in run.tables:
-            if table_name not in study.tables:
-                raise HelipError(f"{study.runs_file}: {run.name}: tables names {_no('table', table_name, study.tables)}")
-    for name, claim in study.claims.items():
-        _check_claim(study, f"{folder / 'claims.yaml'}: {name}", claim)
-    _check_report(study, folder / "report.yaml")
-
-
-def _check_report(study: "Study", file: Path) -> None:
-    question = study.report.question
-    if question.table not in study.tables:
-        raise HelipError(f"{file}: question: names {_no('table', question.table, study.tables)}")
-    if question.claim not in study.claims:
-        raise HelipError(f"{file}: question: names {_no('claim', question.claim, study.claims)}")
-    for name, figure in study.report.figures.items():
-        if isinstance(figure, AccuracyBySize) and figure.table not in study.tables:
-            raise HelipError(f"{file}: {name}: names {_no('table', figure.table, study.tables)}")
-
-
-def _check_claim(study: "Study", where: str, claim: Claim) -> None:
-    gauge = (claim.gauge,) if claim.gauge else ()
-    for key in (run for pair in (*claim.comparisons, *claim.than, *gauge) for run in (pair.run, pair.over)):
-        if key not in study.declared:
-            raise HelipError(f"{where}: names {_no('run', key, study.declared)}")
-    for name in claim.presumes:
-        if name not in study.claims:
-            raise HelipError(f"{where}: presumes {_no('claim', name, study.claims)}")
-    if claim.table not in study.tables:
-        raise HelipError(f"{where}: names {_no('table', claim.table, study.tables)}")
-    known = {column.key for column in study.tables[claim.table].columns}
-    for key in claim.columns:
-        if key not in known:
-            raise HelipError(f"{where}: names column '{key}', and {claim.table} has {', '.join(sorted(known))}")
-    check_margin(study.tables, where, claim)
+def _check_first(study: "Study") -> None:
+    for name in study.declaration.first:
+        where = f"{study.file}: first: names run '{name}'"
+        if name not in study.runs:
+            why = "which the study leaves out" if name in study.declared else "and there is no such run"
+            raise HelipError(f"{where}, {why}{nearest(name, study.runs)}")
+        if start := study.runs[name].start:
+            raise HelipError(f"{where}, which is a refinement; name the pre-training that it starts from, {start}")
 
 
 def _check_published(study: "Study") -> None:
@@ -116,6 +95,21 @@ def _check_encoders(study: "Study") -> None:
             raise HelipError(f"{study.file}: encoders -> {name}: run names {which}, which is no pre-training that the study binds")
         if isinstance(encoder, SelfSupervisedEncoder) and encoder.corpus not in (None, *study.declaration.corpora):
             raise HelipError(f"{study.file}: encoders -> {name}: corpus names '{encoder.corpus}', and the study binds no such corpus")
+
+
+def _check_modalities(study: "Study") -> None:
+    """Encoders that mine or that select: one for images, one for texts."""
+    for run in study.runs.values():
+        asked: list[tuple[str, tuple[str, ...], Pairs | Selection]] = []
+        asked += [("pairs", sides_of(run.pairs), run.pairs)] if run.pairs else []
+        asked += [("select", ("image", "text"), run.select)] if run.select else []
+        for entry, sides, spec in asked:
+            for side in sides:
+                name = getattr(spec, f"{side}_encoder")
+                declared = study.declaration.encoders.get(name)
+                if declared is not None and declared.modality != side:
+                    where = f"{study.file}: {run.name}: {entry}: {side}_encoder names '{name}'"
+                    raise HelipError(f"{where}, which is an encoder of {declared.modality}s; name one whose modality is {side}")
 
 
 def _check_frozen(study: "Study") -> None:

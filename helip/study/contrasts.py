@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 from helip.config import PrimaryContrast
 from helip.errors import HelipError, nearest
 from helip.study.seeds import paired_seeds
+from helip.study.tables import check_metric
 
 if TYPE_CHECKING:
     from helip.study.study import Study
@@ -35,7 +36,8 @@ def _check_runs(study: "Study", where: str, contrast: PrimaryContrast) -> None:
 def _check_metrics(study: "Study", where: str, contrast: PrimaryContrast) -> None:
     known = {*study.tasks("evaluate"), *study.tasks("probe")}
     for metric in contrast.metrics:
-        set_name, task, _ = metric.split(".")
+        set_name, task, name = metric.split(".")
         if (set_name, task) not in known:
             choices = ", ".join(sorted(".".join(entry) for entry in known)) or "none"
             raise HelipError(f"{where}: names metric '{metric}', and the study evaluates {choices}")
+        check_metric(where, f"{task}.{name}")

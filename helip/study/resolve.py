@@ -11,7 +11,14 @@ from helip.config.reading import read_yaml, validate
 from helip.errors import HelipError, nearest
 
 # A kind of name of runs.yaml -> the entry of a study that binds it, and one of the kind in a sentence.
-BOUND_IN = {"corpora": "corpora", "models": "models", "objectives": "pretraining", "encoders": "encoders"}
+BOUND_IN = {
+    "corpora": "corpora",
+    "models": "models",
+    "objectives": "pretraining",
+    "encoders": "encoders",
+    "sets": "evaluation",
+    "runs": "runs",
+}
 SINGULAR = {"corpora": "corpus", "models": "model", "objectives": "objective", "encoders": "encoder"}
 
 
@@ -22,6 +29,8 @@ class Names(ConfigModel):
     models: dict[Name, str]
     objectives: dict[Name, str]
     encoders: dict[Name, str]
+    sets: dict[Name, str] = {}  # that columns of tables.yaml name
+    runs: dict[Name, str] = {}  # that tables.yaml and report.yaml name, and that studies declare
 
 
 class Runs(ConfigModel):
@@ -83,17 +92,19 @@ class ResolvedRun(ConfigModel):
         return self.arm == "control" and recipe.objective.name == "clip" and self.select is None and self.interpolate is None
 
 
-def encoders_of(pairs: Pairs) -> tuple[str, ...]:
-    """Returns the encoders whose features a mining job reads: single-modality methods read one, references none."""
+def sides_of(pairs: Pairs) -> tuple[str, ...]:
+    """Returns the modalities that a mining job compares: single-modality methods one, references none."""
     match pairs.method:
-        case "image":
-            return (pairs.image_encoder,)
-        case "text":
-            return (pairs.text_encoder,)
+        case "image" | "text" as alone:
+            return (alone,)
         case "random" | "truth":
             return ()
-        case _:
-            return (pairs.image_encoder, pairs.text_encoder)
+    return ("image", "text")
+
+
+def encoders_of(pairs: Pairs) -> tuple[str, ...]:
+    """Returns the encoders whose features a mining job reads."""
+    return tuple(getattr(pairs, f"{side}_encoder") for side in sides_of(pairs))
 
 
 def merge(under: Any, over: Any) -> Any:
@@ -119,6 +130,10 @@ class RunResolver:
         """Returns the runs that the study binds everything for, by name. HelipError for an entry that is wrong."""
         return {name: run for name in self.declared if (run := self._bind(name)) is not None}
 
+    def _where(self, name: str) -> str:
+        """The file and the entry of a run, for the beginning of a sentence: the study's where that has one."""
+        return f"{self.study_file}: runs -> {name}" if name in self.study.runs else f"{self.file}: {name}"
+
     def _inherit(self, name: str, chain: tuple[str, ...] = ()) -> dict[str, Any]:
         self._follow("base", name, chain)
         entry = self.declared[name].model_dump(exclude_unset=True)
@@ -131,27 +146,29 @@ class RunResolver:
 
     def _follow(self, key: str, name: str, chain: tuple[str, ...]) -> None:
         if name in chain:
-            raise HelipError(f"{self.file}: {chain[0]}: {key} goes round in a circle: {' -> '.join((*chain, name))}")
+            raise HelipError(f"{self._where(chain[0])}: {key} goes round in a circle: {' -> '.join((*chain, name))}")
         if name not in self.declared:
-            raise HelipError(f"{self.file}: {chain[-1]}: {key} names '{name}', and there is no such run{nearest(name, self.declared)}")
+            raise HelipError(f"{self._where(chain[-1])}: {key} names '{name}', and there is no such run{nearest(name, self.declared)}")
 
     def _bind(self, name: str, chain: tuple[str, ...] = ()) -> ResolvedRun | None:
         """The run with its settings resolved; None when the study does not bind all it needs."""
         self._follow("start", name, chain)
-        run = Run.model_validate(self._inherit(name))
+        run = validate(Run, self._inherit(name), self._where(name))
         if run.interpolate:
             return self._interpolation(name, run, run.interpolate, chain)
         start = self._bind(run.start, (*chain, name)) if run.start else None
         if (run.refine is None) == (run.objective is None) or (run.refine is None) != (run.start is None):
-            raise HelipError(f"{self.file}: {name}: a run has either an objective (pre-training) or a start and a refine (refinement)")
+            raise HelipError(f"{self._where(name)}: a run has either an objective (pre-training) or a start and a refine (refinement)")
         if run.start and start is None:
             self.left_out[name] = self.left_out[run.start]
             return None
         corpus, model = run.corpus or (start and start.corpus), run.model or (start and start.model)
         if not corpus or not model:
-            raise HelipError(f"{self.file}: {name}: needs a corpus and a model")
+            raise HelipError(f"{self._where(name)}: needs a corpus and a model")
         refinement = self._refinement(name, run) if run.refine is not None else None
-        pairs = self._pairs(name, run) if refinement and refinement.arm != "control" else None
+        draws = refinement is not None and refinement.arm != "control"
+        pairs = self._pairs(name, run) if draws or run.pairs is not None else None  # a wrong entry is one in a control too
+        pairs = pairs if draws else None
         if lacking := self._lacking(name, corpus, model, run.objective, pairs):
             self.left_out[name] = lacking
             return None
@@ -178,30 +195,30 @@ class RunResolver:
             self.left_out[name] = self.left_out[mixed.run]
             return None
         if refined.start is None or refined.interpolate:
-            raise HelipError(f"{self.file}: {name}: interpolate names '{refined.name}', which is no refinement that has a start")
+            raise HelipError(f"{self._where(name)}: interpolate names '{refined.name}', which is no refinement that has a start")
         return refined.model_copy(update={"name": name, "question": run.question, "tables": run.tables, "interpolate": mixed})
 
     def _margin(self, name: str, run: Run, recipe: Refinement | None) -> float | None:
         if run.false_negative_margin is not None and (recipe is None or recipe.arm != "helip"):
-            raise HelipError(f"{self.file}: {name}: false_negative_margin leaves out hard pairs, and only the arm helip draws any")
+            raise HelipError(f"{self._where(name)}: false_negative_margin leaves out hard pairs, and only the arm helip draws any")
         return run.false_negative_margin
 
     def _refinement(self, name: str, run: Run) -> Refinement:
         usual = self.study.refinement.model_dump(exclude_unset=True)
-        return validate(Refinement, merge(usual, run.refine), f"{self.file}: {name} -> refine")
+        return validate(Refinement, merge(usual, run.refine), f"{self._where(name)} -> refine")
 
     def _pairs(self, name: str, run: Run) -> Pairs:
         usual, own = self.study.mining.model_dump(exclude_unset=True), run.pairs or {}
         taus, share = {"tau_image", "tau_text"}, {"outliers"}
         if (own.keys() & share) or (own.keys() & taus and usual.get("outliers") is not None):  # one takes the other's place
             usual = {field: value for field, value in usual.items() if field not in taus | share}
-        return validate(Pairs, merge(usual, own), f"{self.file}: {name} -> pairs")
+        return validate(Pairs, merge(usual, own), f"{self._where(name)} -> pairs")
 
     def _selection(self, name: str, run: Run) -> Selection:
         if run.start is None:
-            raise HelipError(f"{self.file}: {name}: select scores pairs with the start checkpoint, and a pre-training has none")
+            raise HelipError(f"{self._where(name)}: select scores pairs with the start checkpoint, and a pre-training has none")
         usual = self.study.selection.model_dump(exclude_unset=True)
-        return validate(Selection, merge(usual, run.select), f"{self.file}: {name} -> select")
+        return validate(Selection, merge(usual, run.select), f"{self._where(name)} -> select")
 
     def _seeds(self, run: Run) -> tuple[str, ...]:
         seeds = [str(s) for s in run.seeds or self.study.seeds]
@@ -217,13 +234,15 @@ class RunResolver:
         wanted += [("encoders", e, self.study.encoders) for e in encoders_of(pairs)] if pairs else []
         lacking = [(kind, asked) for kind, asked, bound in wanted if asked not in bound]
         for kind, asked in lacking:
-            if asked not in getattr(self.names, kind) and asked not in self._bound_elsewhere(kind):
-                known = nearest(asked, {*getattr(self.names, kind), *getattr(self.study, BOUND_IN[kind])})
-                where = f"bind it under {BOUND_IN[kind]} of a study in {self.study_file.parent}"
-                raise HelipError(
-                    f"{self.file}: {name}: '{asked}' is none of the {kind} that any study knows{known}; correct it, or {where}"
-                )
+            self.check_known(kind, asked, self._where(name))
         return tuple(f"{SINGULAR[kind]} {asked}" for kind, asked in lacking)
+
+    def check_known(self, kind: str, asked: str, where: str) -> None:
+        """Raises a HelipError, which begins with `where`, for a name that neither runs.yaml nor any study knows."""
+        here = {*getattr(self.names, kind), *getattr(self.study, BOUND_IN[kind]), *(self.declared if kind == "runs" else ())}
+        if asked not in here and asked not in self._bound_elsewhere(kind):
+            remedy = f"correct it, or bind it under {BOUND_IN[kind]} of a study in {self.study_file.parent}"
+            raise HelipError(f"{where}: '{asked}' is none of the {kind} that any study knows{nearest(asked, here)}; {remedy}")
 
     def _bound_elsewhere(self, kind: str) -> set[str]:
         """The names that other studies bind: what one study alone brings, an ablation's encoder say, needs no entry in `names`."""

@@ -98,9 +98,9 @@ class Study:
         self.report: ReportConfig = read_yaml(self.report_file, ReportConfig)
         self.root = results / name
         self.runs_file = experiments / "paper" / "runs.yaml"
-        binding = RunResolver(self.declaration, self.file, self.runs_file)
-        self.declared, self.runs, self.left_out = set(binding.declared), binding.runs(), binding.left_out
-        check(self, experiments / "paper")
+        resolver = RunResolver(self.declaration, self.file, self.runs_file)
+        self.declared, self.runs, self.left_out = set(resolver.declared), resolver.runs(), resolver.left_out
+        check(self, resolver, experiments / "paper")
         self.claims = {n: with_margin(self.tables, claim) for n, claim in self.claims.items()}
         self.tables |= {f"first/{n}": t for n, table in self.tables.items() if (t := self._first_rows(table)).rows}
 

@@ -5,6 +5,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
+from helip.config import METRICS
 from helip.errors import HelipError
 from helip.evaluation import metrics
 from helip.evaluation.extraction import SetFeatures
@@ -41,6 +42,7 @@ def test_image_recall_counts_any_caption_text_recall_each():
     result = metrics.retrieval(made, made_set())
     assert result.metrics["image_recall_at_1"] == pytest.approx(200 / 3)
     assert result.metrics["text_recall_at_1"] == 100
+    assert {*result.metrics} == {*METRICS["retrieval"]}
     assert result.hits["image_recall_at_1"].tolist() == [True, False, True]
     assert result.hits["text_recall_at_1"].tolist() == [True, True]
     assert result.metrics["image_recall_at_10"] == 100  # of two images, one is always among ten
@@ -67,6 +69,7 @@ def test_zeroshot_averages_prompts_as_unit_vectors():
     assert result.metrics["acc1"] == pytest.approx(200 / 3)
     assert result.metrics["mean_per_class_recall"] == pytest.approx((50 + 100) / 2)
     assert "acc5" not in result.metrics  # two classes: five guesses say nothing
+    assert {*result.metrics, "acc5"} == {*METRICS["zeroshot"]}
 
 
 def test_an_image_without_captions_is_refused():

@@ -133,6 +133,50 @@ def test_control_of_a_refinement_is_plain_and_of_a_control_start(project):
     assert (of("cc3m_clip_control"), of("cc3m_clip")) == ("cc3m_clip", None)
 
 
+def fast(experiments, *order) -> Study:
+    """Smoke with two runs of another learning rate, in this order."""
+    rate = {"learning_rate": 5e-3}
+    runs = {"control_fast": {"base": "cc3m_clip_control", "refine": rate}, "helip_fast": {"base": "cc3m_clip_helip", "refine": rate}}
+    return added(experiments, **{name: runs[name] for name in order})
+
+
+@pytest.mark.parametrize("order", [("control_fast", "helip_fast"), ("helip_fast", "control_fast")])
+def test_a_control_of_the_same_settings_is_the_reference(experiments, order):
+    of = fast(experiments, *order).control_of
+    assert of("helip_fast") == "control_fast" and of("control_fast") == "cc3m_clip_control"
+    assert of("cc3m_clip_helip") == of("cc3m_clip_hn_nce") == "cc3m_clip_control"
+
+
+def test_a_control_of_another_rate_may_stand_first(experiments):
+    def first(content):
+        rate = {"base": "cc3m_clip_control", "refine": {"learning_rate": 5e-3}}
+        content["runs"] = {"a_control": rate, **content["runs"]}
+
+    edit(experiments / "paper/runs.yaml", first)
+    of = smoke(experiments).control_of
+    assert of("cc3m_clip_helip") == of("cc3m_clip_hn_nce") == of("a_control") == "cc3m_clip_control"
+    assert of("cc3m_clip_control") == "cc3m_clip"
+
+
+def test_few_trained_weights_are_measured_against_as_few(project):
+    of = Study("questions", project / "experiments").control_of
+    assert of("foreign15_a_helip_last") == of("foreign15_a_ridge_last") == "foreign15_a_control_last"
+    assert of("foreign15_b_truth_lora") == "foreign15_b_control_lora"
+    assert of("foreign15_a_ridge_glofnd") == of("foreign15_a_control_last") == of("foreign15_a_control_lora") == "foreign15_a_control"
+
+
+def test_a_name_of_another_study_is_no_mistake(experiments):
+    (experiments / "studies/mine.yaml").write_text((experiments / "studies/smoke.yaml").read_text())
+    declared = {"kind": "generated", "task": "classification", "items": 9}
+    edit(experiments / "studies/mine.yaml", lambda c: c["evaluation"].update(mine=declared))
+    edit(experiments / "studies/mine.yaml", lambda c: c.setdefault("runs", {}).update(my_run={"base": "cc3m_clip_control"}))
+    column = {"key": "mine", "label": "Mine", "set": "mine", "metric": "zeroshot.acc1"}
+    contrast = {"label": "x", "run": "my_run", "over": "cc3m_clip_control"}
+    edit(experiments / "paper/tables.yaml", lambda c: c["table1"]["columns"].append(column))
+    edit(experiments / "paper/tables.yaml", lambda c: c["table1"].update(contrasts=[contrast]))
+    assert smoke(experiments).tables["table1"].columns[-1].set == "mine"
+
+
 WRONG = {
     "a misspelt key": ("studies/smoke.yaml", lambda c: c["mining"].update(taau=1), "mining -> taau: unknown key"),
     "tau out of range": ("studies/smoke.yaml", lambda c: c["mining"].update(tau_image=1.5), "mining -> tau_image"),
@@ -176,6 +220,115 @@ WRONG = {
         "tables names table 'table99', and there is no such table; did you mean 'table9'",
     ),
     "a claim about nobody": ("paper/claims.yaml", lambda c: c["clip_cc3m_zero_shot"].update(run="nobody"), "names run 'nobody'"),
+    "a column of an unknown set": (
+        "paper/tables.yaml",
+        lambda c: c["table1"]["columns"][0].update(set="imagnet"),
+        "column 'imagenet': 'imagnet' is none of the sets that any study knows; did you mean 'imagenet'",
+    ),
+    "a column of an unknown task": (
+        "paper/tables.yaml",
+        lambda c: c["table1"]["columns"][0].update(metric="zero_shot.acc1"),
+        "column 'imagenet': names metric 'zero_shot.acc1', and there is no such metric; did you mean 'zeroshot.acc1'",
+    ),
+    "a column of an unknown metric": (
+        "paper/tables.yaml",
+        lambda c: c["table1"]["columns"][0].update(metric="zeroshot.acc11"),
+        "names metric 'zeroshot.acc11', and there is no such metric; did you mean 'zeroshot.acc1'",
+    ),
+    "a column of another task than its set": (
+        "paper/tables.yaml",
+        lambda c: c["table1"]["columns"][0].update(set="flickr30k"),
+        "metric zeroshot.acc1 is of zeroshot, and",
+    ),
+    "a printed number of no column": (
+        "paper/tables.yaml",
+        lambda c: c["table1"]["rows"][0]["published"].update(imagnet=1.0),
+        "row 'CyCLIP': published names column 'imagnet', and there is no such column; did you mean 'imagenet'",
+    ),
+    "a contrast of nobody": (
+        "paper/tables.yaml",
+        lambda c: c["table1"].update(contrasts=[{"label": "x", "run": "cc3m_clip_helipp", "over": "cc3m_clip_control"}]),
+        "contrast 'x': 'cc3m_clip_helipp' is none of the runs that any study knows; did you mean 'cc3m_clip_helip'",
+    ),
+    "two rows of one label": (
+        "paper/tables.yaml",
+        lambda c: c["table1"]["rows"][5].update(label="CLIP, cleaned"),
+        "'CLIP, cleaned' is the label of both 'cc3m_clip_cleaned' and 'cc3m_clip_helip' on CC3M: give one of them another label",
+    ),
+    "two rows of one run": (
+        "paper/tables.yaml",
+        lambda c: c["table1"]["rows"].append({"corpus": "CC3M", "label": "again", "run": "cc3m_clip_helip"}),
+        "table1: has two rows of run 'cc3m_clip_helip'",
+    ),
+    "a question asked of nobody": (
+        "paper/report.yaml",
+        lambda c: c["question"].update(asked_once="helip_pluss"),
+        "asked_once: 'helip_pluss' is none of the runs that any study knows; did you mean 'helip_plus'",
+    ),
+    "the size of an unknown corpus": (
+        "paper/report.yaml",
+        lambda c: c["figures"]["figure4"]["sizes"].update(CC3m=3e6),
+        "figure4: sizes names corpus 'CC3m', and there is no such corpus; did you mean 'CC3M'? in figure4",
+    ),
+    "a set of another world": (
+        "studies/smoke.yaml",
+        lambda c: c["evaluation"]["cifar10"].update(world_seed=1),
+        "cifar10: is of another world than every generated corpus; give it world first, world_seed 0 and concepts 2500, as cc3m has",
+    ),
+    "an unknown first run": (
+        "studies/smoke.yaml",
+        lambda c: c.update(first=["cc3m_clp"]),
+        "first: names run 'cc3m_clp', and there is no such run; did you mean 'cc3m_clip'",
+    ),
+    "a refinement first": (
+        "studies/smoke.yaml",
+        lambda c: c.update(first=["cc3m_clip_helip"]),
+        "first: names run 'cc3m_clip_helip', which is a refinement; name the pre-training that it starts from, cc3m_clip",
+    ),
+    "pairs of a control": (
+        "paper/runs.yaml",
+        lambda c: c["runs"]["cc3m_clip_control"].update(pairs={"imge_encoder": 3}),
+        "cc3m_clip_control -> pairs: imge_encoder: unknown key",
+    ),
+    "a contrast of an unknown metric": (
+        "studies/smoke.yaml",
+        lambda c: c.update(
+            contrasts={
+                "x": {
+                    "question": "?",
+                    "run": "cc3m_clip_helip",
+                    "against": "cc3m_clip_control",
+                    "metrics": ["cifar10.zeroshot.acc11"],
+                }
+            }
+        ),
+        "contrasts -> x: names metric 'zeroshot.acc11', and there is no such metric; did you mean 'zeroshot.acc1'",
+    ),
+    "one seed twice": ("studies/smoke.yaml", lambda c: c.update(seeds=[0, 0]), "seeds: seed 0 is given twice"),
+    "one seed twice in a run": ("paper/runs.yaml", lambda c: c["runs"]["cc3m_clip"].update(seeds=[1, 1]), "seed 1 is given twice"),
+    "a negative seed": ("studies/smoke.yaml", lambda c: c.update(seeds=[-1]), "seeds -> "),
+    "images mined by a text encoder": (
+        "studies/smoke.yaml",
+        lambda c: c["mining"].update(image_encoder="sentence"),
+        "pairs: image_encoder names 'sentence', which is an encoder of texts; name one whose modality is image",
+    ),
+    "pairs selected by two text encoders": (
+        "studies/smoke.yaml",
+        lambda c: c.update(
+            runs={"a": {"base": "cc3m_clip_control", "select": {"score": "ridge", "image_encoder": "sentence", "text_encoder": "sentence"}}}
+        ),
+        "a: select: image_encoder names 'sentence', which is an encoder of texts; name one whose modality is image",
+    ),
+    "a margin that is no cosine": (
+        "studies/smoke.yaml",
+        lambda c: c.update(runs={"a": {"base": "cc3m_clip_helip", "false_negative_margin": 50}}),
+        "runs -> a: false_negative_margin: Input should be less than or equal to 1",
+    ),
+    "an interpolation as a base": (
+        "studies/smoke.yaml",
+        lambda c: c.update(runs={"a": {"base": "cc3m_clip_helip_interpolated", "seeds": [0]}}),
+        "runs -> a: interpolate takes everything from the run it names: remove seeds",
+    ),
     "both epochs and steps": ("studies/smoke.yaml", lambda c: c["pretraining"]["clip"].update(epochs=2), "either epochs or steps"),
 }
 

@@ -213,7 +213,7 @@ def test_the_index_says_of_the_miniature_what_its_page_says(project):
     assert f"The margin loss adds {re.search(r'the margin loss on top of hard pairs on 6 corpora ([^]]+.)', page)[1]}." in index
 
 
-def test_the_ledger_says_how_far_the_miniatures_trainings_scatter(project):
+def test_the_ledger_says_how_far_miniature_trainings_scatter(project):
     page = (project / "docs" / "results" / "miniature" / "README.md").read_text()
     factors = dict(re.findall(r"[:,] (probe|retrieval|zeroshot) (\d\.\d\d) \(", page))
     words = "scatter {zeroshot} times as much as independent errors on the items make them (arXiv 2304.01910), retrieval {retrieval} times"

@@ -1,5 +1,6 @@
 """Rows of parquet files: paths to images, or the images themselves as the Hugging Face Hub stores them."""
 
+import itertools
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,21 +16,19 @@ ROWS = 256  # read at once: they may hold their images
 def read_parquet(tables: list[Path], declaration: TableCorpus) -> tuple[dict[str, Any], Iterator[Row]]:
     """Returns how the files are read (columns, where the images are) and their rows, one file behind the other.
 
-    An image is a path, its bytes, or a struct {bytes, path}; a caption is a text or a list of texts. Raises HelipError where a file is
-    broken or lacks a column.
+    An image is a path, its bytes, or a struct {bytes, path}: the first rows show where the images are. A caption is a text or a list of
+    texts. Raises HelipError where a file is broken or lacks a column.
     """
-    import pyarrow
-
-    schema = _file(tables[0]).schema_arrow
-    columns = pick(tables[0], schema.names, declaration.image_column, declaration.caption_column)
-    kind = schema.field(columns.image).type
-    inside = pyarrow.types.is_struct(kind) or pyarrow.types.is_binary(kind) or pyarrow.types.is_large_binary(kind)
+    columns = pick(tables[0], _file(tables[0]).schema_arrow.names, declaration.image_column, declaration.caption_column)
+    rows = _rows(tables, columns.image, columns.caption)
+    first = list(itertools.islice(rows, ROWS))
+    inside = any(isinstance(row.image, bytes) for row in first) and not any(isinstance(row.image, str) for row in first)
     reading = {
         "format": f"parquet with {'images' if inside else 'paths'}",
         "image_column": columns.image,
         "caption_column": columns.caption,
     }
-    return reading, _rows(tables, columns.image, columns.caption)
+    return reading, itertools.chain(first, rows)
 
 
 def count_rows(tables: list[Path]) -> int:

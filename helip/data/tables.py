@@ -36,10 +36,10 @@ def pack_table(declaration: TableCorpus, folder: Path) -> tuple[list[Path], Left
     raised where the table is missing, broken or lacks a column.
     """
     tables = table_files(declaration.path)
-    reading, _ = _read(tables, declaration)
+    reading, rows = _read(tables, declaration)
     places = Places(tables[0], _root(declaration))
-    inside = reading["format"] == "parquet with images"  # then no name says that two rows have one image
-    rows = _read(tables, declaration)[1] if inside else merged(lambda: _read(tables, declaration)[1])
+    if reading["format"] != "parquet with images":  # those have no name that says that two rows have one
+        rows = merged(lambda: _read(tables, declaration)[1])
     rows = iter(progress(rows, None, "packing", "images"))
     shards, left_out = pack(map(places.located, rows), folder, declaration.samples_per_shard)
     return shards, left_out, reading | places.reading

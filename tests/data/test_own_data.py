@@ -13,7 +13,10 @@ from helip.config import FolderCorpus, ShardCorpus, TableCorpus
 from helip.data.build import build_corpus
 from helip.data.corpus import Corpus
 from helip.data.detection import described, detect
+from helip.data.rows import captions_of
+from helip.data.tables import count_images
 from helip.errors import HelipError
+from helip.own.sources import Amount, amount_of, corpus_of
 
 CAPTIONS = ["a dog, running", "two cats; one ball", "a red | blue flag"]
 
@@ -238,6 +241,29 @@ def test_the_hubs_parquet(tmp_path, images, kind):
     corpus = built(tmp_path, place, **given)
     assert read(corpus) == [(images[i], [CAPTIONS[i], f"again {i}"]) for i in range(3)]
     assert corpus.manifest["reading"]["format"] == ("parquet with paths" if kind == "paths" else "parquet with images")
+
+
+def test_rows_that_name_one_image_in_the_hubs_struct_are_one(tmp_path, images, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    cells = [{"bytes": None, "path": f"images/{i}.jpg"} for i in range(3) for _ in range(2)]
+    (tmp_path / "lists").mkdir()
+    pq.write_table(pa.table({"image": cells, "caption": [f"caption {n}" for n in range(6)]}), tmp_path / "lists" / "t.parquet")
+    declared = corpus_of("lists/t.parquet", {})
+    assert declared["image_root"] == str(tmp_path)
+    assert amount_of(declared) == Amount(images=3, captions=2.0)
+    monkeypatch.chdir("/")
+    corpus = build_corpus(TableCorpus.model_validate(declared), tmp_path / "corpus")
+    assert read(corpus) == [(images[i], [f"caption {2 * i}", f"caption {2 * i + 1}"]) for i in range(3)]
+
+
+@pytest.mark.parametrize("kind", [pa.binary(), pa.large_binary(), pa.binary_view(), pa.binary(4), pa.dictionary(pa.int32(), pa.binary())])
+def test_images_are_bytes_whatever_their_type(tmp_path, images, kind):
+    data = pa.array(images if kind != pa.binary(4) else [b"aaaa", b"bbbb", b"cccc"])
+    table = pa.table({"image": data.dictionary_encode() if pa.types.is_dictionary(kind) else data.cast(kind), "caption": CAPTIONS})
+    pq.write_table(table, tmp_path / "t.parquet")
+    assert count_images(TableCorpus(path=str(tmp_path / "t.parquet"))) == (3, 3)
+    if kind != pa.binary(4):
+        assert read(built(tmp_path, tmp_path / "t.parquet")) == [(image, [c]) for image, c in zip(images, CAPTIONS, strict=True)]
 
 
 # ---------------------------------------------------------------- shards

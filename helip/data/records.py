@@ -46,12 +46,9 @@ def _row(place: str, record: dict[str, Any], columns: Columns) -> Row:
 
 
 def _is_mapping(values: list[Any]) -> bool:
-    """Whether these are captions; one that is null is a missing one."""
-    return any(map(_is_caption, values)) and all(value is None or _is_caption(value) for value in values)
-
-
-def _is_caption(value: Any) -> bool:
-    return isinstance(value, str) or (isinstance(value, list) and bool(value) and all(isinstance(one, str) for one in value))
+    """Whether these are captions, or lists of them: one at least is, and none is a record. What else stands there is a missing one."""
+    each = [one for value in values for one in (value if isinstance(value, list) else [value])]
+    return any(isinstance(one, str) for one in each) and not any(isinstance(one, dict | list) for one in each)
 
 
 def _whole(table: Path) -> Any:

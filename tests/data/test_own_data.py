@@ -225,6 +225,17 @@ def test_a_broken_json_names_its_place(tmp_path, name, content, sentence):
         built(tmp_path, tmp_path / name)
 
 
+@pytest.mark.parametrize("values", [["a", []], ["a", None], ["a", 7], [["a", None], ["b", 7]], [["a"], []], [["a"], None], [["a"], [None]]])
+def test_a_mapping_of_json_loses_what_lacks_a_caption(tmp_path, images, values):
+    """As the same data as lines of JSON do."""
+    pairs = [(f"images/{i}.jpg", value) for i, value in enumerate(values)]
+    (tmp_path / "a.json").write_text(json.dumps(dict(pairs)))
+    (tmp_path / "b.jsonl").write_text("\n".join(json.dumps({"image": image, "caption": value}) for image, value in pairs))
+    one, other = (build_corpus(detect(str(tmp_path / n), {"max_quarantined": 0.9}), tmp_path / n[0]) for n in ("a.json", "b.jsonl"))
+    assert read(one) == read(other) and one.captions(0) == ["a"]
+    assert one.manifest["quarantined"] == other.manifest["quarantined"] != {}
+
+
 @pytest.mark.parametrize("kind", ["struct", "bytes", "paths"])
 def test_the_hubs_parquet(tmp_path, images, kind):
     cells = {

@@ -9,10 +9,11 @@ from typing import Any
 
 from helip.config import TableCorpus
 from helip.data.columns import Columns, pick, usual
-from helip.data.rows import Row, image_of
+from helip.data.rows import Row, captions_of, image_of
 from helip.errors import HelipError
 
 SEPARATORS = ("\t", ",", ";", "|")
+PADDED = (",", ";", "\t")  # behind these a space may stand before a quote; behind Flickr30k's | a quote is a character
 MARKS = ((codecs.BOM_UTF8, "utf-8-sig"), (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"))
 
 
@@ -44,7 +45,7 @@ def _encoding(table: Path, declared: str) -> str:
         raise HelipError(f"{table}: '{declared}' is no encoding; write for example utf-8, latin-1 or cp1252") from None
     with open(table, "rb") as file:
         start = file.read(4)
-    return next((name for mark, name in MARKS if start.startswith(mark)), declared)
+    return next((name for mark, name in MARKS if start.startswith(mark)), codecs.lookup(declared).name)
 
 
 def _open(table: Path, encoding: str) -> Any:
@@ -53,7 +54,9 @@ def _open(table: Path, encoding: str) -> Any:
 
 def _reader(lines: Any, separator: str, quoted: bool) -> Any:
     csv.field_size_limit(1 << 24)
-    return csv.reader(lines, delimiter=separator, strict=True, quoting=csv.QUOTE_MINIMAL if quoted else csv.QUOTE_NONE)
+    if not quoted:
+        return csv.reader(lines, delimiter=separator, strict=True, quoting=csv.QUOTE_NONE)
+    return csv.reader(lines, delimiter=separator, strict=True, skipinitialspace=separator in PADDED)
 
 
 def _header(table: Path, declaration: TableCorpus, encoding: str) -> tuple[str, list[str]]:
@@ -98,7 +101,7 @@ def _rows(table: Path, declaration: TableCorpus, encoding: str, separator: str, 
                 )
             if cells:
                 cells += [None] * (len(header) - len(cells))
-                yield Row(f"line {line}", image_of(cells[image]), [cells[caption]])
+                yield Row(f"line {line}", image_of(cells[image]), captions_of(cells[caption]))
 
 
 def _undecodable(table: Path, encoding: str, error: UnicodeError) -> HelipError:

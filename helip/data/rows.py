@@ -1,8 +1,15 @@
 """What every reader of tables and folders yields: an image with its captions, and where it stands."""
 
+import ast
+import contextlib
+import json
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+# A quoted text of a list as Python prints it, and the space up to the next one where no comma stands between, as numpy prints it.
+QUOTED = re.compile(r"""('(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*")(\s+(?=['"]))?""", re.DOTALL)
 
 
 @dataclass
@@ -16,14 +23,34 @@ class Row:
 
 
 def captions_of(value: Any) -> list[Any]:
-    """Returns the captions of a cell: a text, a list of texts, or a list of records that hold one (COCO's and Karpathy's files)."""
+    """Returns the captions of a cell: a text, a list of texts, or a list of records that hold one (COCO's and Karpathy's files).
+
+    A text that spells such a list is that list: a table of text has no other way to hold one.
+    """
     if hasattr(value, "tolist"):
         value = value.tolist()
     if isinstance(value, dict):
         return [next((value[name] for name in ("caption", "raw", "text", "sentence") if name in value), None)]
     if isinstance(value, list | tuple):
         return [caption for one in value for caption in captions_of(one)] or [None]
-    return [value]
+    listed = _listed(value) if isinstance(value, str) and value.lstrip().startswith("[") else None
+    return [value] if listed is None else captions_of(listed)
+
+
+def _listed(text: str) -> list[Any] | None:
+    """The list that a text spells in JSON, or as Python or numpy prints it; None where it is no list of texts or records."""
+    for read in (json.loads, _printed):
+        with contextlib.suppress(ValueError, SyntaxError, TypeError, RecursionError, MemoryError):
+            value = read(text)
+            if isinstance(value, list) and all(one is None or isinstance(one, str | dict) for one in value):
+                return value
+    return None
+
+
+def _printed(text: str) -> Any:
+    """A value as Python prints it. Texts without a comma between them would become one, and a lone surrogate is no source."""
+    with_commas = QUOTED.sub(lambda match: f"{match[1]}," if match[2] else match[1], text)
+    return ast.literal_eval(with_commas.strip().encode("ascii", "backslashreplace").decode())
 
 
 def image_of(value: Any) -> str | bytes | None:

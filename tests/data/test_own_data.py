@@ -1,5 +1,6 @@
 """A user's own data in every usual form: detected, said, and read to the same pairs."""
 
+import csv
 import json
 
 import numpy as np
@@ -102,10 +103,10 @@ def test_any_separator_and_the_usual_columns(tmp_path, images, separator, names)
 def test_flickr30k_as_it_is_published(tmp_path, images):
     """One of its rows lacks a separator: that caption is left out and listed, its image stays."""
     rows = ["image_name| comment_number| comment", "0.jpg| 0| A dog , running .", "0.jpg| 1| A brown dog .", "1.jpg| 0| Two cats .",
-            "0.jpg| 4   A dog runs .", "2.jpg| 0| A flag ."]  # fmt: skip
+            "0.jpg| 4   A dog runs .", "2.jpg| 0| \"A\" flag ."]  # fmt: skip
     (tmp_path / "results.csv").write_text("\n".join(rows) + "\n")
     corpus = built(tmp_path, tmp_path, max_quarantined=0.5)
-    assert read(corpus) == [(images[0], ["A dog , running .", "A brown dog ."]), (images[1], ["Two cats ."]), (images[2], ["A flag ."])]
+    assert read(corpus) == [(images[0], ["A dog , running .", "A brown dog ."]), (images[1], ["Two cats ."]), (images[2], ['"A" flag .'])]
     assert corpus.manifest["quarantined"] == {"one of several captions: no caption": 1}
     assert corpus.manifest["reading"]["image_root"] == str(tmp_path / "images")
 
@@ -122,7 +123,7 @@ def test_rows_of_one_image_are_one_pair_with_its_captions(tmp_path, images):
 @pytest.mark.parametrize(
     ("rows", "sentence"),
     [
-        (["images/0.jpg,a dog, a cat"], r"t\.csv: line 2 has 3 cells and the header 2 \('images/0.jpg,a dog, a cat'\); quote the cell"),
+        (["images/0.jpg,a dog, a cat"], r"t\.csv: line 2 has 3 cells and the header 2 \('images/0.jpg,a dog,a cat'\); quote the cell"),
         (["images/0.jpg,fine", 'images/1.jpg,"open', *["images/2.jpg,c"] * 18], r"t\.csv: line 3: unexpected end of data; close its quote"),
         (['images/0.jpg,"a "big" dog"'], r"t\.csv: line 2: ',' expected after '\"'; close its quote, or give quoted: false"),
     ],
@@ -147,6 +148,53 @@ def test_encodings(tmp_path, images, encoding):
     if given:
         with pytest.raises(HelipError, match=r"1 caption is not UTF-8.*name the table's encoding \(--encoding\), for example latin-1"):
             build_corpus(detect(str(tmp_path / "t.csv")), tmp_path / "other")
+
+
+@pytest.mark.parametrize("given", [{}, {"encoding": "UTF-8"}, {"encoding": "utf8"}, {"encoding": "utf_8_sig"}])
+def test_utf8_is_utf8_however_it_is_spelt(tmp_path, images, given):
+    (tmp_path / "t.csv").write_bytes(b"image,caption\nimages/0.jpg,caf\xe9\nimages/1.jpg,fine\n")
+    corpus = built(tmp_path, tmp_path / "t.csv", max_quarantined=0.5, **given)
+    assert read(corpus) == [(images[1], ["fine"])]
+    assert corpus.manifest["quarantined"] == {"caption is not UTF-8": 1}
+
+
+@pytest.mark.parametrize(
+    "cell",
+    [
+        '["a dog", "it\'s a [big] dog, \u00e9"]',
+        "['a dog', \"it's a [big] dog, \u00e9\"]",
+        "['a dog'\n \"it's a [big] dog, \u00e9\"]",  # of numpy
+        """[{'raw': 'a dog', 'tokens': ['a', 'dog']}, {'raw': "it's a [big] dog, \u00e9"}]""",
+    ],
+)
+def test_a_list_in_a_cell_of_text_is_several_captions(tmp_path, images, cell):
+    with open(tmp_path / "t.csv", "w", newline="", encoding="utf-8") as file:
+        csv.writer(file).writerows([("image", "raw"), ("images/0.jpg", cell)])
+    assert read(built(tmp_path, tmp_path / "t.csv")) == [(images[0], ["a dog", "it's a [big] dog, \u00e9"])]
+
+
+@pytest.mark.parametrize("text", ["[sic] a dog", "[a dog]", "[1, 2]", "['a' dog]", "[" * 50_000, "[{[]: 1}]"])
+def test_a_bracket_alone_makes_no_list(text):
+    assert captions_of(text) == [text]
+
+
+def test_a_bad_byte_in_a_list_costs_that_caption(tmp_path, images):
+    (tmp_path / "t.csv").write_bytes(b"image,caption\nimages/0.jpg,\"['caf\xe9', 'fine']\"\nimages/1.jpg,[]\n")
+    corpus = built(tmp_path, tmp_path / "t.csv", max_quarantined=1.0)
+    assert read(corpus) == [(images[0], ["fine"])]
+    assert corpus.manifest["quarantined"] == {"one of several captions: caption is not UTF-8": 1, "no caption": 1}
+
+
+@pytest.mark.parametrize("separator", [",", ";", "\t"])
+def test_a_space_may_stand_before_a_quote(tmp_path, images, separator):
+    rows = [("image", "caption"), ('"images/0.jpg"', '"a dog, a cat; a hat"'), ("images/1.jpg", "plain")]
+    (tmp_path / "t.csv").write_text("\n".join(f"{separator} ".join(row) for row in rows))
+    assert read(built(tmp_path, tmp_path / "t.csv")) == [(images[0], ["a dog, a cat; a hat"]), (images[1], ["plain"])]
+
+
+def test_a_space_can_be_the_separator(tmp_path, images):
+    (tmp_path / "t.txt").write_text('image caption\nimages/0.jpg "a dog"\n')
+    assert read(built(tmp_path, tmp_path / "t.txt", separator=" ")) == [(images[0], ["a dog"])]
 
 
 @pytest.mark.parametrize("text", ["nan", "None", "NULL", "<NA>", "a\0b"])

@@ -14,7 +14,10 @@ from helip.errors import HelipError
 
 SEPARATORS = ("\t", ",", ";", "|")
 PADDED = (",", ";", "\t")  # behind these a space may stand before a quote; behind Flickr30k's | a quote is a character
-MARKS = ((codecs.BOM_UTF8, "utf-8-sig"), (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"))
+MARKS = (  # UTF-32's before UTF-16's, which it begins with
+    (codecs.BOM_UTF8, "utf-8-sig"), (codecs.BOM_UTF32_LE, "utf-32"), (codecs.BOM_UTF32_BE, "utf-32"),
+    (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"),
+)  # fmt: skip
 
 
 def read_delimited(table: Path, declaration: TableCorpus) -> tuple[dict[str, Any], Iterator[Row]]:
@@ -41,7 +44,7 @@ def shows_columns(table: Path) -> bool:
 def _encoding(table: Path, declared: str) -> str:
     try:
         io.TextIOWrapper(io.BytesIO(), encoding=declared)
-    except LookupError:
+    except (LookupError, ValueError):
         raise HelipError(f"{table}: '{declared}' is no encoding; write for example utf-8, latin-1 or cp1252") from None
     with open(table, "rb") as file:
         start = file.read(4)
@@ -66,6 +69,9 @@ def _header(table: Path, declaration: TableCorpus, encoding: str) -> tuple[str, 
             line = next((line for line in file if line.strip()), "")
     except UnicodeError as error:
         raise _undecodable(table, encoding, error) from None
+    if "\0" in line:
+        which = "as UTF-16 without a byte-order mark does; name its encoding (--encoding), for example utf-16-le"
+        raise HelipError(f"{table}: its first line holds NULs, {which}")
     by: dict[str, list[str]] = {}
     for separator in (declaration.separator,) if declaration.separator else SEPARATORS:
         try:

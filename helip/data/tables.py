@@ -153,11 +153,14 @@ class Places:
         self.reading: dict[str, Any] = {}
 
     def located(self, row: Row) -> Row:
-        """Returns the row with an absolute path in place of a relative one. Raises HelipError for an address on the web."""
+        """Returns the row with an absolute path in place of a relative one. Raises HelipError for an address."""
         if not isinstance(row.image, str) or not row.image:
             return row
-        if row.image.startswith(("http://", "https://")):
-            remedy = "declare a corpus of kind `downloaded`, which fetches them"
+        scheme, mark, _ = row.image.partition("://")
+        if mark and scheme.isalnum():
+            remedy = "write the path of a file on a disk of this machine"
+            if scheme.lower() in ("http", "https"):
+                remedy = "declare a corpus of kind `downloaded`, which fetches them"
             raise HelipError(f"{self._table}: {row.place}: '{row.image}' is an address and no file; {remedy}")
         path = Path(row.image)
         return replace(row, image=path if path.is_absolute() else self._start(path) / path, name=row.image)

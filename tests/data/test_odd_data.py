@@ -114,6 +114,11 @@ def test_a_folder_that_cannot_be_read_is_named(tmp_path, monkeypatch):
     [
         ("image,caption,caption\nimages/0.jpg,a,b\n", "has 2 columns 'caption'"),
         ("image,caption\nhttp://x/y.jpg,a\n", r"t\.csv: line 2: 'http://x/y\.jpg' is an address"),
+        ("image,caption\nHTTPS://x/y.jpg,a\n", r"t\.csv: line 2: 'HTTPS://x/y\.jpg' is an address and no file; declare a corpus of kind"),
+        (
+            "image,caption\ns3://x/y.jpg,a\n",
+            r"t\.csv: line 2: 's3://x/y\.jpg' is an address and no file; write the path of a file on a disk",
+        ),
     ],
 )
 def test_a_table_that_could_be_read_two_ways_is_refused(tmp_path, images, content, sentence):
@@ -136,10 +141,22 @@ def test_a_tab_is_written_as_shells_can(tmp_path, images, separator):
     assert table(tmp_path, "t.csv", "image\tcaption\nimages/0.jpg\ta, b\n", separator=separator).captions(0) == ["a, b"]
 
 
-@pytest.mark.parametrize("encoding", ["hex", "rot13", "nonesuch"])
+@pytest.mark.parametrize("encoding", ["hex", "rot13", "nonesuch", "utf\0-8"])
 def test_a_codec_that_is_no_encoding_is_refused(tmp_path, images, encoding):
     with pytest.raises(HelipError, match=f"'{encoding}' is no encoding"):
         table(tmp_path, "t.csv", "image,caption\nimages/0.jpg,a\n", encoding=encoding)
+
+
+def test_utf32_is_told_from_utf16(tmp_path, images):
+    content = "image,caption\nimages/0.jpg,caf\u00e9\n".encode("utf-32")
+    assert table(tmp_path, "t.csv", content, encoding="utf-32").captions(0) == ["caf\u00e9"]
+
+
+def test_utf16_without_its_mark_is_named(tmp_path, images):
+    content = "image,caption\nimages/0.jpg,caf\u00e9\n".encode("utf-16-le")
+    with pytest.raises(HelipError, match=r"t\.csv: its first line holds NULs, .*for example utf-16-le"):
+        table(tmp_path, "t.csv", content)
+    assert table(tmp_path, "t.csv", content, encoding="utf-16-le").captions(0) == ["caf\u00e9"]
 
 
 def test_a_root_that_is_not_there_is_named(tmp_path, images):

@@ -10,7 +10,7 @@ from helip.config import Corpus as Declaration
 from helip.data.corpus import Corpus
 from helip.data.groups import equal
 from helip.data.index import CUT, IndexWriter, Left
-from helip.data.locations import BETWEEN, resolve_path, resolve_paths
+from helip.data.locations import BETWEEN, resolve_path, resolve_paths, within
 from helip.data.parallel import each
 from helip.data.shards import PACKED, index_shard
 from helip.errors import HelipError
@@ -52,7 +52,7 @@ def shard_files(declared: str, obtain: str = "") -> list[Path]:
     """
     files: list[Path] = []
     for path in resolve_paths(declared, obtain):
-        files += (sorted(path.glob("*.tar")) or sorted(path.rglob("*.tar"))) if path.is_dir() else [path]
+        files += (within(path, "*.tar") or within(path, "**/*.tar")) if path.is_dir() else [path]
     if not files:
         remedy = obtain or f"put the WebDataset shards there or correct the path '{declared}'"
         raise HelipError(f"{resolve_path(declared.split(BETWEEN)[0])}: holds no .tar shards; {remedy}")

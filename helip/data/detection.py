@@ -12,7 +12,7 @@ from helip.config.reading import validate_options
 from helip.data.columns import CAPTIONS
 from helip.data.delimited import shows_columns
 from helip.data.folders import grouped
-from helip.data.locations import resolve_paths
+from helip.data.locations import resolve_paths, within
 from helip.data.rows import captions_of
 from helip.data.shards import IMAGES
 from helip.data.tables import FORMS
@@ -56,10 +56,10 @@ def _kind(path: str, places: list[Path]) -> tuple[type[Own], dict[str, Any]]:
         return TableCorpus, {}
     if ends != {""}:
         raise HelipError(f"{path}: is {', '.join(sorted(one.name for one in places)[:5])}, and of no one kind that is read; {REMEDY}")
-    if tars := [tar for one in places for tar in sorted(one.glob("*.tar"))]:
+    if tars := [tar for one in places for tar in within(one, "*.tar")]:
         _refuse_compressed(path, places)
         return ShardCorpus, {"captions": _captions_in(_archived(tars))}
-    if len(places) > 1 and all(any(one.glob("*.parquet")) for one in places):
+    if len(places) > 1 and all(within(one, "*.parquet") for one in places):
         return TableCorpus, {}
     if len(places) > 1:
         raise HelipError(f"{path}: names {len(places)} folders; name one, or {REMEDY}")
@@ -72,9 +72,9 @@ def _folder(place: Path) -> tuple[type[Own], dict[str, Any]]:
     first = list(itertools.islice(_pairs(place), FIRST))
     if first:
         return FolderCorpus, {"captions": _captions_in(first, "lines")}
-    if tars := sorted(place.rglob("*.tar")):
+    if tars := within(place, "**/*.tar"):
         return ShardCorpus, {"captions": _captions_in(_archived(tars))}
-    if any(place.rglob("*.parquet")):
+    if within(place, "**/*.parquet"):
         return TableCorpus, {}
     tables = [one for one in sorted(place.iterdir()) if one.is_file() and _is_table(one)]
     if len(tables) == 1:

@@ -55,6 +55,13 @@ def resolve_paths(declared: str, obtain: str = "") -> list[Path]:
     return places
 
 
+def within(folder: Path, pattern: str) -> list[Path]:
+    """Returns the files of a folder that match a pattern, by name. What begins with a dot, as the files that macOS and downloads leave,
+    is none of the user's, nor is what lies in such a folder.
+    """
+    return sorted(path for path in folder.glob(pattern) if not any(part.startswith(".") for part in path.relative_to(folder).parts))
+
+
 def _expanded(path: Path, declared: str, obtain: str) -> list[Path]:
     remedy = obtain or f"put it there or correct the path '{declared}'"
     try:

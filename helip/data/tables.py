@@ -13,7 +13,7 @@ from helip.config import TableCorpus
 from helip.data.delimited import read_delimited
 from helip.data.groups import hash64, repeats
 from helip.data.index import Left
-from helip.data.locations import resolve_path, resolve_paths
+from helip.data.locations import resolve_path, resolve_paths, within
 from helip.data.packing import pack
 from helip.data.parquet import count_rows, read_parquet
 from helip.data.records import read_records
@@ -54,7 +54,7 @@ def _root(declaration: TableCorpus) -> Path | None:
 
 def table_files(declared: str) -> list[Path]:
     """Returns the files of a table: one file, or several parquet files. Raises HelipError where there are none, or of several forms."""
-    files = [file for path in resolve_paths(declared) for file in (sorted(path.rglob("*.parquet")) if path.is_dir() else [path])]
+    files = [file for path in resolve_paths(declared) for file in (within(path, "**/*.parquet") if path.is_dir() else [path])]
     if not files:
         raise HelipError(f"{declared}: holds no .parquet files; name the table itself, {', '.join(FORMS)}")
     if (form := files[0].suffix.lower()) not in FORMS:

@@ -284,6 +284,17 @@ def test_bytes_in_parquet_that_are_no_utf8_cost_their_text(tmp_path, images, sev
 # ---------------------------------------------------------------- names
 
 
+def test_files_that_begin_with_a_dot_are_nobodys(tmp_path, images):
+    """macOS leaves `._0.tar` beside a shard; it came first, and showed no captions."""
+    tar_of(tmp_path / "in" / "0.tar", [("a.jpg", noisy()), ("a.json", b'{"captions": ["a"]}')])
+    (tmp_path / "in" / "._0.tar").write_bytes(b"no archive")
+    assert build_corpus(detect(str(tmp_path / "in")), tmp_path / "shards").captions(0) == ["a"]
+    for name in ("t", ".t", ".cache/t"):
+        (tmp_path / "tables" / name).parent.mkdir(parents=True, exist_ok=True)
+        pq.write_table(pa.table({"image": [noisy()], "caption": ["a"]}), tmp_path / "tables" / f"{name}.parquet")
+    assert len(build_corpus(detect(str(tmp_path / "tables")), tmp_path / "packed")) == 1
+
+
 def test_a_glob_may_name_one_folder(tmp_path):
     for folder in ("pairs_a", "other"):
         (tmp_path / folder).mkdir()

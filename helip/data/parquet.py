@@ -53,15 +53,27 @@ def _rows(tables: list[Path], image: str, caption: str) -> Iterator[Row]:
 
 
 def _cells(column: Any) -> list[Any]:
-    """A column's values. Bytes that are not UTF-8 become lone surrogates, or stay bytes in a list, so that they cost their text alone."""
+    """A column's values. Bytes that are not UTF-8 become lone surrogates in every text, so that they cost that text alone."""
     import pyarrow
+    import pyarrow.compute
+    from pyarrow import types
 
-    texts = (pyarrow.string(), pyarrow.large_string())
-    if column.type in texts:
+    if types.is_dictionary(column.type):
+        column = column.dictionary_decode()
+    kind = column.type
+    if types.is_string(kind) or types.is_large_string(kind) or types.is_string_view(kind):
         values = column.cast(pyarrow.large_binary()).to_pylist()
         return [None if value is None else value.decode("utf-8", "surrogateescape") for value in values]
-    if pyarrow.types.is_list(column.type) and column.type.value_type in texts:
-        column = column.cast(pyarrow.list_(pyarrow.large_binary()))
+    if types.is_struct(kind):
+        rows = zip(*map(_cells, column.flatten()), strict=True)
+        names = [field.name for field in kind]
+        return [
+            dict(zip(names, row, strict=True)) if there else None for row, there in zip(rows, column.is_valid().to_pylist(), strict=True)
+        ]
+    if types.is_list(kind) or types.is_large_list(kind) or types.is_fixed_size_list(kind):
+        values = iter(_cells(column.flatten()))
+        lengths = pyarrow.compute.list_value_length(column).to_pylist()
+        return [None if length is None else list(itertools.islice(values, length)) for length in lengths]
     return list(column.to_pylist())
 
 

@@ -13,6 +13,7 @@ from helip.data.rows import Row, captions_of, image_of
 from helip.errors import HelipError
 
 SHAPE = 'write {"image": ..., "caption": ...}'
+LOOKS = 100  # records whose names are the columns: one may lack some
 Records = Iterator[tuple[str, dict[str, Any]]]  # (place, record)
 
 
@@ -30,12 +31,13 @@ def read_records(table: Path, declaration: TableCorpus) -> tuple[dict[str, Any],
 
 
 def _tabular(form: str, table: Path, records: Records, declaration: TableCorpus) -> tuple[dict[str, Any], Iterator[Row]]:
-    first = next(records, None)
-    if first is None:
+    first = list(itertools.islice(records, LOOKS))
+    if not first:
         raise HelipError(f"{table}: holds no record; it should hold images and captions")
-    columns = pick(table, list(first[1]), declaration.image_column, declaration.caption_column)
+    names = list(dict.fromkeys(name for _, record in first for name in record))
+    columns = pick(table, names, declaration.image_column, declaration.caption_column)
     reading = {"format": form, "image_column": columns.image, "caption_column": columns.caption}
-    return reading, (_row(place, record, columns) for place, record in itertools.chain([first], records))
+    return reading, (_row(place, record, columns) for place, record in itertools.chain(first, records))
 
 
 def _row(place: str, record: dict[str, Any], columns: Columns) -> Row:

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-# A quoted text of a list as Python prints it, and the space up to the next one where no comma stands between, as numpy prints it.
-QUOTED = re.compile(r"""('(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*")(\s+(?=['"]))?""", re.DOTALL)
+# A text of a list as Python prints it, or a missing one, and the space up to the next where no comma stands between, as numpy prints it.
+ONE = re.compile(r"""('(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*"|\b(?:nan|None)\b)(\s+(?=['"nN]))?""", re.DOTALL)
 
 
 @dataclass
@@ -27,30 +27,33 @@ def captions_of(value: Any) -> list[Any]:
 
     A text that spells such a list is that list: a table of text has no other way to hold one.
     """
+    return _flat(_spelt(value) if isinstance(value, str) and value.lstrip().startswith("[") else value)
+
+
+def _flat(value: Any) -> list[Any]:
     if hasattr(value, "tolist"):
         value = value.tolist()
     if isinstance(value, dict):
         return [next((value[name] for name in ("caption", "raw", "text", "sentence") if name in value), None)]
     if isinstance(value, list | tuple):
-        return [caption for one in value for caption in captions_of(one)] or [None]
-    listed = _listed(value) if isinstance(value, str) and value.lstrip().startswith("[") else None
-    return [value] if listed is None else captions_of(listed)
+        return [caption for one in value for caption in _flat(one)] or [None]
+    return [value]
 
 
-def _listed(text: str) -> list[Any] | None:
-    """The list that a text spells in JSON, or as Python or numpy prints it; None where it is no list of texts or records."""
+def _spelt(text: str) -> Any:
+    """The list of texts or records that a text spells in JSON, or as Python or numpy prints it; the text itself where it spells none."""
     for read in (json.loads, _printed):
         with contextlib.suppress(ValueError, SyntaxError, TypeError, RecursionError, MemoryError):
             value = read(text)
             if isinstance(value, list) and all(one is None or isinstance(one, str | dict) for one in value):
                 return value
-    return None
+    return text
 
 
 def _printed(text: str) -> Any:
-    """A value as Python prints it. Texts without a comma between them would become one, and a lone surrogate is no source."""
-    with_commas = QUOTED.sub(lambda match: f"{match[1]}," if match[2] else match[1], text)
-    return ast.literal_eval(with_commas.strip().encode("ascii", "backslashreplace").decode())
+    """A value as Python prints it. Python would join texts without a comma between them; nan and a lone surrogate are no source to it."""
+    source = ONE.sub(lambda match: ("None" if match[1] == "nan" else match[1]) + ("," if match[2] else ""), text)
+    return ast.literal_eval(source.strip().encode("ascii", "backslashreplace").decode())
 
 
 def image_of(value: Any) -> str | bytes | None:

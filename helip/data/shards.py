@@ -11,6 +11,7 @@ import numpy as np
 
 from helip.data.groups import hash64
 from helip.data.images import BadSample, verify
+from helip.data.rows import captions_of
 from helip.data.tars import BrokenArchive, File, samples
 
 BETWEEN = "\0"  # what stands between the captions of an image; no caption holds it
@@ -143,15 +144,15 @@ def texts_of(files: list[File], captions: str) -> list[Any]:
 
 
 def _of_record(data: bytes | None, key: str) -> list[Any]:
-    """The captions under a key of a .json file: a string, or a list of strings."""
+    """The captions under a key of a .json file, read as a table's cell is."""
     if data is None:
         raise BadSample("no caption", "no .json file")
     try:
         value = _at(json.loads(data), key)
     except (ValueError, RecursionError) as error:
         raise BadSample("no caption", f"its .json is no JSON ({type(error).__name__})") from None
-    values = [value] if isinstance(value, str) else value
-    if not isinstance(values, list) or not any(isinstance(one, str) for one in values):
+    values = captions_of(value)
+    if not any(isinstance(one, str) for one in values):
         raise BadSample("no caption", f"'{key}' of its .json is neither a text nor a list of texts")
     return values
 

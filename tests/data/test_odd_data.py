@@ -270,15 +270,51 @@ def test_a_name_that_stands_twice_in_json_is_refused(tmp_path, images, name):
         table(tmp_path, name, content)
 
 
-@pytest.mark.parametrize("several", [False, True])
-def test_bytes_in_parquet_that_are_no_utf8_cost_their_text(tmp_path, images, several):
-    texts = pa.array([b"fine", b"caf\xe9"], pa.binary()).view(pa.string())
-    if several:
-        texts = pa.ListArray.from_arrays(pa.array([0, 1, 2], pa.int32()), texts)
+TEXTS = pa.array([b"fine", b"caf\xe9"], pa.binary()).view(pa.string())
+EACH = pa.array([0, 1, 2], pa.int32())  # where the list of each text starts
+
+
+@pytest.mark.parametrize(
+    "texts",
+    [
+        TEXTS,
+        TEXTS.cast(pa.string_view()),
+        pa.DictionaryArray.from_arrays(pa.array([0, 1], pa.int32()), TEXTS),
+        pa.ListArray.from_arrays(EACH, TEXTS),
+        pa.LargeListArray.from_arrays(EACH.cast(pa.int64()), TEXTS),
+        pa.ListArray.from_arrays(EACH, pa.StructArray.from_arrays([TEXTS], ["raw"])),
+    ],
+    ids=lambda texts: str(texts.type),
+)
+def test_bytes_in_parquet_that_are_no_utf8_cost_their_text(tmp_path, images, texts):
     pq.write_table(pa.table({"image": images[:2], "caption": texts}), tmp_path / "t.parquet")
     corpus = build_corpus(TableCorpus(path=str(tmp_path / "t.parquet"), max_quarantined=0.5), tmp_path / "corpus")
     assert [corpus.captions(i) for i in range(len(corpus))] == [["fine"]]
     assert corpus.manifest["quarantined"] == {"caption is not UTF-8": 1}
+
+
+def test_nothing_of_a_column_of_lists_slips(tmp_path, images):
+    """A null list holds no value, and a null record is no caption."""
+    cells = [[{"raw": "a"}, None, {"raw": "b"}], None, [{"raw": None}], [{"raw": "c"}]]
+    pq.write_table(pa.table({"image": images, "sentences": cells}).slice(1), tmp_path / "t.parquet")
+    corpus = build_corpus(TableCorpus(path=str(tmp_path / "t.parquet"), max_quarantined=0.9), tmp_path / "corpus")
+    assert [(corpus.name(i), corpus.captions(i)) for i in range(len(corpus))] == [(images[3], ["c"])]
+    pq.write_table(pa.table({"image": images, "sentences": cells}), tmp_path / "t.parquet")
+    corpus = build_corpus(TableCorpus(path=str(tmp_path / "t.parquet"), max_quarantined=0.9), tmp_path / "other")
+    assert [corpus.captions(i) for i in range(len(corpus))] == [["a", "b"], ["c"]]
+    assert corpus.manifest["quarantined"] == {"no caption": 2, "one of several captions: no caption": 1}
+
+
+def test_a_first_record_that_lacks_a_name_costs_itself_alone(tmp_path, images):
+    corpus = table(tmp_path, "t.jsonl", '{"image": "images/0.jpg"}\n{"image": "images/1.jpg", "caption": "b"}\n')
+    assert corpus.captions(0) == ["b"] and corpus.manifest["quarantined"] == {"no caption": 1}
+
+
+def test_records_of_captions_in_a_shard_are_read_as_a_tables(tmp_path):
+    texts = [{"captions": [{"caption": "a"}, {"caption": "b"}]}, {"captions": "['c', nan, 'd']"}]
+    files = [file for i, text in enumerate(texts) for file in ((f"{i}.jpg", noisy(seed=i)), (f"{i}.json", json.dumps(text).encode()))]
+    corpus = indexed(tmp_path, files, captions="json.captions")
+    assert [corpus.captions(i) for i in range(2)] == [["a", "b"], ["c", "d"]]
 
 
 # ---------------------------------------------------------------- names

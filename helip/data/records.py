@@ -123,7 +123,7 @@ def _coco(table: Path, content: dict[str, Any]) -> Iterator[Row]:
         for n, annotation in enumerate(content["annotations"]):
             if annotation["image_id"] not in rows:
                 raise HelipError(f"{table}: annotations, entry {n}: there is no image {annotation['image_id']!r}; mend that entry")
-            rows[annotation["image_id"]].captions.append(annotation["caption"])
+            rows[annotation["image_id"]].captions.extend(captions_of(annotation["caption"]))
     except (KeyError, TypeError) as error:
         raise HelipError(
             f"{table}: is no COCO captions file: its images or annotations are not COCO's ({error}); name the right file"

@@ -220,6 +220,13 @@ def test_an_id_that_two_of_cocos_images_have_is_named(tmp_path, images):
         table(tmp_path, "t.json", json.dumps(twice))
 
 
+def test_a_list_in_an_annotation_is_several_captions(tmp_path, images):
+    annotations = [{"image_id": 1, "caption": ["a", "b"]}, {"image_id": 1, "caption": "c"}, {"image_id": 1, "caption": None}]
+    corpus = table(tmp_path, "t.json", json.dumps(COCO | {"annotations": annotations}))
+    assert corpus.captions(0) == ["a", "b", "c"]
+    assert corpus.manifest["quarantined"] == {"one of several captions: no caption": 1}
+
+
 def test_captions_that_spark_wrote_as_bytes_are_texts(tmp_path, images):
     pq.write_table(pa.table({"image": images, "caption": [b"a", "\u00e9".encode(), b"c", None]}), tmp_path / "t.parquet")
     corpus = build_corpus(TableCorpus(path=str(tmp_path / "t.parquet"), max_quarantined=1.0), tmp_path / "corpus")

@@ -13,7 +13,7 @@ from wide import write_metrics
 from helip.errors import HelipError
 from helip.reporting.provenance import provenance_of
 from helip.reporting.tracking import server as tracking_server
-from helip.reporting.tracking.importing import import_everywhere, import_study
+from helip.reporting.tracking.importing import import_everywhere, import_study, import_to_server
 from helip.reporting.tracking.runs import label
 from helip.reporting.tracking.server import check_port, check_store, command, links
 from helip.reporting.tracking.store import known_in_file, link_file
@@ -381,6 +381,8 @@ def test_runs_that_the_study_no_longer_has_are_removed(store, trained):
         model_of(trained, "cc3m_clip_tidied", "0").folder.parent,
     )
     trained.runs["cc3m_clip_helip"] = trained.runs["cc3m_clip_helip"].model_copy(update={"seeds": ("0",)})
+    import_to_server(trained, f"sqlite:///{store}")
+    assert old.keys() <= Stored(store).runs.keys()  # a colleague's study may have them
     import_study(trained, store)
     new = Stored(store).runs
     gone = {"smoke/cc3m_clip_cleaned", "smoke/cc3m_clip_cleaned/seed0", "smoke/cc3m_clip_cleaned/seed1", "smoke/cc3m_clip_helip/seed1"}

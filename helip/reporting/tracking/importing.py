@@ -33,11 +33,13 @@ def import_study(study: Study, store: Path) -> dict[str, int]:
     with open(store.with_suffix(".lock"), "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         artifacts, uri = store.parent / f"{store.stem}-artifacts", f"sqlite:///{store.resolve()}"
-        return Import(study, lambda: Tracked(study, uri, artifacts), known_in_file(store, study.name), uri).run()
+        return Import(study, lambda: Tracked(study, uri, artifacts), known_in_file(store, study.name), uri).run(retire=True)
 
 
 def import_to_server(study: Study, uri: str) -> dict[str, int]:
-    """Imports every finished training of a study into an MLflow server, as `import_study` does. HelipError where it does not answer."""
+    """Imports every finished training of a study into an MLflow server, as `import_study` does, but for one thing: runs that this study
+    does not have stay, since a colleague's may have them. HelipError where it does not answer.
+    """
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "20")
     tracked = Tracked(study, uri, None)
@@ -79,10 +81,11 @@ class Import:
                 self.known = self._tracked.known()
         return self._tracked
 
-    def run(self) -> dict[str, int]:
-        """Writes what has changed, and returns the counts of trainings."""
+    def run(self, retire: bool = False) -> dict[str, int]:
+        """Writes what has changed, and returns the counts of trainings. retire: remove what the study no longer has."""
         counts, done = {"imported": 0, "unchanged": 0}, self.trainings.done()
-        self._retire()
+        if retire:
+            self._retire()
         seeds: dict[str, list[str]] = {}
         for run, seed in done:
             seeds.setdefault(run, []).append(seed)

@@ -169,7 +169,9 @@ class RunResolver:
         draws = refinement is not None and refinement.arm != "control"
         pairs = self._pairs(name, run) if draws or run.pairs is not None else None  # a wrong entry is one in a control too
         pairs = pairs if draws else None
-        if lacking := self._lacking(name, corpus, model, run.objective, pairs):
+        select = self._selection(name, run) if run.select is not None else None
+        encoders = [*(encoders_of(pairs) if pairs else ()), *([select.image_encoder, select.text_encoder] if select else ())]
+        if lacking := self._lacking(name, corpus, model, run.objective, [*dict.fromkeys(filter(None, encoders))]):
             self.left_out[name] = lacking
             return None
         recipe = refinement if run.objective is None else self.study.pretraining[run.objective]
@@ -182,7 +184,7 @@ class RunResolver:
             start=run.start,
             recipe=recipe,
             pairs=pairs,
-            select=self._selection(name, run) if run.select is not None else None,
+            select=select,
             false_negative_margin=self._margin(name, run, refinement),
             seeds=self._seeds(run),
             tables=run.tables,
@@ -224,14 +226,14 @@ class RunResolver:
         seeds = [str(s) for s in run.seeds or self.study.seeds]
         return tuple(f"{s}r{r}" for s in seeds for r in range(run.repeats)) if run.repeats > 1 else tuple(seeds)
 
-    def _lacking(self, name: str, corpus: str, model: str, objective: str | None, pairs: Pairs | None) -> tuple[str, ...]:
+    def _lacking(self, name: str, corpus: str, model: str, objective: str | None, encoders: list[str]) -> tuple[str, ...]:
         """What of a run the study does not bind, each with its kind. HelipError for a name that nothing knows."""
         wanted: list[tuple[str, str, Mapping[str, object]]] = [
             ("corpora", corpus, self.study.corpora),
             ("models", model, self.study.models),
         ]
         wanted += [("objectives", objective, self.study.pretraining)] if objective else []
-        wanted += [("encoders", e, self.study.encoders) for e in encoders_of(pairs)] if pairs else []
+        wanted += [("encoders", encoder, self.study.encoders) for encoder in encoders]
         lacking = [(kind, asked) for kind, asked, bound in wanted if asked not in bound]
         for kind, asked in lacking:
             self.check_known(kind, asked, self._where(name))

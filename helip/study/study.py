@@ -2,6 +2,7 @@
 
 import functools
 import os
+import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TypeVar
@@ -91,6 +92,8 @@ class Study:
             known = names(experiments)
             those = f"the studies are {', '.join(known)}" if known else "no study is there: go to the project's folder"
             raise HelipError(f"{self.file}: there is no study '{name}'; {those}")
+        if not re.fullmatch(r"[a-z0-9_]+", name):  # as the rules have it
+            raise HelipError(f"{self.file}: a study is named by small letters, digits and _, as its results folder is; rename the file")
         self.declaration: StudyConfig = read_yaml(self.file, StudyConfig)
         self.tables: dict[str, Table] = read_yaml(experiments / "paper" / "tables.yaml", dict[Name, Table])
         self.claims: dict[str, Claim] = read_yaml(experiments / "paper" / "claims.yaml", dict[Name, Claim])

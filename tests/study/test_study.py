@@ -452,3 +452,22 @@ def test_an_encoder_of_one_study_needs_no_third_entry(experiments):
         f"1 of {len(other.declared)} runs are left out of study miniature, which does not bind: encoder dinov9. "
         "`helip runs miniature` lists them."
     )
+
+
+def test_a_run_that_selects_by_an_unbound_encoder_is_left_out(experiments):
+    """As one whose pairs do: runs.yaml knows the encoder, and this study does not bind it."""
+    new = {"base": "cc3m_clip_control", "select": {"score": "ridge", "image_encoder": "swag_vitb16", "text_encoder": "sentence"}}
+    edit(experiments / "paper/runs.yaml", lambda c: c["runs"].update(new=new))
+    study = smoke(experiments)
+    assert study.left_out["new"] == ("encoder swag_vitb16",) and "new" not in study.runs
+    new["select"]["image_encoder"] = "swg_vitb16"
+    edit(experiments / "paper/runs.yaml", lambda c: c["runs"].update(new=new))
+    with pytest.raises(HelipError, match="new: 'swg_vitb16' is none of the encoders that any study knows; did you mean 'swag_vitb16'"):
+        smoke(experiments)
+
+
+@pytest.mark.parametrize("name", ["my-study", "Mine"])
+def test_a_study_that_no_rule_would_find_is_refused(experiments, name):
+    shutil.copy(experiments / "studies/smoke.yaml", experiments / f"studies/{name}.yaml")
+    with pytest.raises(HelipError, match=rf"{name}.yaml: a study is named by small letters, digits and _.*; rename the file"):
+        Study(name, experiments)

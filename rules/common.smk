@@ -142,6 +142,11 @@ def digest_of(stage):
     return of_job(stage, lambda one: one.digest)
 
 
+def shown_of(stage):
+    """What is shown where it is there, and not waited for: another file there makes it again."""
+    return of_job(stage, lambda one: one.shown)
+
+
 def threads_of(stage):
     return of_job(stage, lambda one: one.resources().threads)
 

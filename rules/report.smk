@@ -45,6 +45,7 @@ rule figure:
         log_of(DrawFigure),
     params:
         digest=digest_of(DrawFigure),
+        shown=shown_of(DrawFigure),
     shell:
         command(DrawFigure)
 
@@ -58,6 +59,7 @@ rule claims:
         log_of(DecideClaims),
     params:
         digest=digest_of(DecideClaims),
+        shown=shown_of(DecideClaims),
     shell:
         command(DecideClaims)
 
@@ -84,6 +86,7 @@ rule report:
         log_of(WriteReport),
     params:
         digest=digest_of(WriteReport),
+        shown=shown_of(WriteReport),
     shell:
         command(WriteReport)
 

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 from helip.config import ConfigModel, Resources
 from helip.errors import HelipError
-from helip.io import digest, read_json
+from helip.io import digest, file_digest, read_json
 from helip.study import Study
 
 WORDS = ("label", "question")
@@ -130,6 +130,15 @@ class Stage(abc.ABC):
     def digest(self) -> str:
         """What the artefact stands for: its stage and revision, its declaration, and the digests of everything it is made from."""
         return _digest_of(self)
+
+    def looks_at(self) -> Iterable[Path]:
+        """Returns files that it shows where they are there, and does not wait for."""
+        return ()
+
+    @property
+    def shown(self) -> list[tuple[str, str]]:
+        """(file, digest) of what it shows and does not wait for. Not part of its own digest: such a file may come at any moment."""
+        return [(str(path), file_digest(path)) for path in self.looks_at() if path.exists()]
 
     def resources(self) -> Resources:
         """Returns what its job asks of the scheduler."""

@@ -5,7 +5,6 @@ from pathlib import Path
 
 from helip.config import AccuracyBySize, Figure, MiningQuality, Pairs, PairSheet
 from helip.errors import HelipError
-from helip.io import file_digest
 from helip.stages.base import How, Stage, words
 from helip.stages.corpus import BuildCorpus
 from helip.stages.mine import Mine, pairs_of
@@ -45,10 +44,12 @@ class DrawFigure(Stage):
                 return bool(quality_pairs(self.study))
 
     def config(self) -> object:
-        """Returns what is drawn beyond the files that are waited for: a figure of quality shows further pair sets where they were made."""
-        shown = shown_if_there(self.study) if isinstance(self.declared, MiningQuality) else []
         printed = words(self.study.tables.get(self.declared.table)) if isinstance(self.declared, AccuracyBySize) else []
-        return [self.declared, self.study.tables.get(self.figure), [str(path) for path in self.inputs()], shown, printed]
+        return [self.declared, self.study.tables.get(self.figure), [str(path) for path in self.inputs()], printed]
+
+    def looks_at(self) -> list[Path]:
+        """Returns what is drawn beyond the files that are waited for: a figure of quality shows further pair sets where they were made."""
+        return shown_if_there(self.study) if isinstance(self.declared, MiningQuality) else []
 
     def needs(self) -> list[Stage]:
         match self.declared:
@@ -131,9 +132,8 @@ def selection_files(study: Study) -> list[Path]:
     return [path for path in dict.fromkeys(selections) if path.exists()]
 
 
-def shown_if_there(study: Study) -> list[tuple[str, str]]:
-    """Returns (file, digest) of what a figure of quality and the report show where it was made and do not wait for."""
-    asked = [path for path in (MakeTable(study, question(study)).output,) if path.exists()]
+def shown_if_there(study: Study) -> list[Path]:
+    """Returns the files that a figure of quality and the report show where they were made and do not wait for."""
     needed = quality_pairs(study)
     extra = [pairs.output for pairs in measurable_pairs(study) if pairs not in needed]
-    return [(str(path), file_digest(path)) for path in (*asked, *extra, *selection_files(study))]
+    return [MakeTable(study, question(study)).output, *extra, *selection_files(study)]

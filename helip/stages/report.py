@@ -7,7 +7,9 @@ from helip.io import write_json
 from helip.stages.base import How, Stage, words
 from helip.stages.contamination import contamination_of
 from helip.stages.contrasts import contrasts_of
+from helip.stages.evaluate import Evaluate, Probe
 from helip.stages.figure import figures_of, shown_if_there
+from helip.stages.mine import Mine
 from helip.stages.table import MakeTable, tables_of
 from helip.study import Study
 
@@ -30,6 +32,17 @@ class DecideClaims(Stage):
         declared, tables = self.study.declaration, self.study.tables
         columns = [table.columns for table in tables.values()]  # a verdict that lacks some names them
         return [self.study.claims, tables, declared.analogues, declared.meaningless, words(columns)]
+
+    def looks_at(self) -> list[Path]:
+        """Returns what the positive control of a verdict tries: the generator's own hard pairs, and the runs that leave out exactly the
+        mismatched pairs, with what those are measured against.
+        """
+        study = self.study
+        pairs = [Mine(study, name).output for name, (_, spec) in study.pairs.items() if spec.method == "truth"]
+        removals = [run.name for run in study.runs.values() if run.select is not None and run.select.score == "truth"]
+        runs = dict.fromkeys([*removals, *filter(None, map(study.control_of, removals))])
+        kinds = [kind for kind in (Evaluate, Probe) if study.tasks(kind.name)]
+        return pairs + [path for run in runs for seed in study.run(run).seeds for kind in kinds for path in kind(study, run, seed).outputs]
 
     def needs(self) -> list[Stage]:
         """Returns everything that a claim could rest on: nothing is made for a claim alone that no table or figure shows."""
@@ -56,7 +69,11 @@ class WriteReport(Stage):
     files = ("report.html",)
 
     def config(self) -> object:
-        return [self.study.declaration.question, [str(path) for path in self.inputs()], shown_if_there(self.study)]
+        asked = self.study.report.question
+        return [self.study.declaration.question, asked, [str(path) for path in self.inputs()]]
+
+    def looks_at(self) -> list[Path]:
+        return shown_if_there(self.study)
 
     def needs(self) -> list[Stage]:
         return [
@@ -87,8 +104,9 @@ class Track(Stage):
     path = "tracking"
     files = ("{table}.json",)
 
-    def config(self) -> None:
-        return None
+    def config(self) -> object:
+        """Returns the words that the runs show beyond their numbers."""
+        return [self.study.declaration.question, [[run.name, run.question] for run in self.study.runs.values()]]
 
     def needs(self) -> list[Stage]:
         return MakeTable(self.study, self.table).needs()

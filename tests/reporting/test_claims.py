@@ -19,7 +19,7 @@ from helip.reporting.effects import _p_values, compared, joint_noise, one_sided
 from helip.reporting.measured import Kind, Measured
 from helip.reporting.pages import write_claims
 from helip.reporting.statistics import ALONE, Noise
-from helip.stages import BuildCorpus, Mine, metrics_file, model_of
+from helip.stages import BuildCorpus, DecideClaims, Mine, metrics_file, model_of
 from helip.study import Study, independent, paired_seeds
 from helip.study.published import published
 
@@ -120,8 +120,25 @@ def test_true_removal_is_a_positive_control(trained):
     trained.runs["removal"] = removal.model_copy(update={"name": "removal", "select": truth, "seeds": SEEDS})
     level(trained, "removal", (140, 144))
     level(trained, "cc3m_clip_helip", (60, 64))
+    before = DecideClaims(trained).shown
     decision = decided(trained, gain=claim())["gain"]
     assert (decision.verdict, decision.stated.positive_control.kind) == ("not reproduced", "true removal of mismatches")
+    level(trained, "removal", (60, 64))
+    assert before != DecideClaims(trained).shown  # Snakemake decides the claims again
+    runs = ("removal", "cc3m_clip_control")
+    assert {path for path, _ in before} == {
+        str(metrics_file(trained, run, seed, name, "zeroshot")) for run in runs for seed in SEEDS for name in SETS
+    }
+
+
+def test_true_pairs_that_come_later_decide_claims_again(study):
+    corpus, spec = next(iter(study.pairs.values()))
+    study.pairs["true"] = (corpus, spec.model_copy(update={"method": "truth"}))
+    assert DecideClaims(study).shown == []
+    truth = Mine(study, "true").output
+    truth.parent.mkdir(parents=True)
+    truth.write_text("{}")
+    assert [path for path, _ in DecideClaims(study).shown] == [str(truth)]
 
 
 @pytest.mark.parametrize(("others", "verdict"), [(0, "not reproduced"), (1, "not reproduced"), (2, "cannot tell")])

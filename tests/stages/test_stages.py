@@ -9,7 +9,22 @@ import yaml
 
 from helip.errors import HelipError
 from helip.planning import artefacts
-from helip.stages import BY_NAME, STAGES, Evaluate, How, MakeTable, Mine, MineShard, Select, WriteReport, artefact, behind, make
+from helip.stages import (
+    BY_NAME,
+    STAGES,
+    Evaluate,
+    How,
+    MakeTable,
+    Mine,
+    MineShard,
+    Select,
+    Stage,
+    Track,
+    WriteReport,
+    artefact,
+    behind,
+    make,
+)
 from helip.stages.base import _digest_of
 from helip.study import Study
 
@@ -37,6 +52,8 @@ def test_a_stage_has_a_rule_of_at_most_ten_lines(rules, stage):
     directives = rules[stage.__name__]
     assert {"input", "output", "log", "params"} <= set(directives) and len(directives) + 1 <= 10
     assert f"needs({stage.__name__})" in directives["input"]
+    assert f"digest_of({stage.__name__})" in directives["params"]
+    assert (f"shown_of({stage.__name__})" in directives["params"]) == (stage.looks_at is not Stage.looks_at)
 
 
 @pytest.mark.parametrize("stage", STAGES)
@@ -68,11 +85,15 @@ def relabel(one: dict) -> None:
 
 
 TABLES, MINIATURE, SECOND = "paper/tables.yaml", "studies/miniature.yaml", "studies/miniature2.yaml"
+REPORT, RUNS = "paper/report.yaml", "paper/runs.yaml"
 RENAMED = {
     "column": ("miniature", TABLES, lambda c: relabel(c["table1"]["columns"][0]), {"table", "claims", "report"}),
     "contrast": ("miniature", TABLES, lambda c: relabel(c["table11"]["contrasts"][0]["matrix"]["entries"][0]), {"table"}),
     "corpus": ("miniature", MINIATURE, lambda c: relabel(c["corpora"]["cc3m"]), {"table", "report"}),
     "question": ("miniature2", SECOND, lambda c: c["contrasts"]["helip"].update(question="Does it?"), {"contrasts", "report"}),
+    "claim of the question": ("smoke", REPORT, lambda c: c["question"].update(claim="abstract_two_epochs"), {"report"}),
+    "run of the question": ("smoke", REPORT, lambda c: c["question"].update(asked_once="cc3m_clip_helip"), {"report"}),
+    "run": ("smoke", RUNS, lambda c: c["runs"]["cc3m_clip"].update(question="Does it?"), {"track"}),
 }
 
 
@@ -83,14 +104,14 @@ def test_another_word_makes_what_prints_it_again(project, tmp_path, what):
 
     def digests() -> dict[tuple[str, str], str]:
         study = Study(name, tmp_path / "experiments", tmp_path / "results")
-        every = behind([WriteReport(study), *(MakeTable(study, table) for table in study.tables)])
+        every = behind([WriteReport(study), Track(study, "table1"), *(MakeTable(study, table) for table in study.tables)])
         return {(one.name, str(one.output)): one.digest for one in every}
 
     before, content = digests(), yaml.safe_load((tmp_path / "experiments" / file).read_text())
     rename(content)
     (tmp_path / "experiments" / file).write_text(yaml.safe_dump(content, sort_keys=False))
     changed = {stage for (stage, path), digest in digests().items() if digest != before[stage, path]}
-    assert expected <= changed <= {"table", "figure", "claims", "contrasts", "report"}
+    assert expected <= changed <= {"table", "figure", "claims", "contrasts", "report", "track"}
 
 
 def test_a_missing_input_is_named_with_how_to_make_it(study):

@@ -2,6 +2,7 @@
 # here: the graph must build in a moment.
 import fcntl
 import functools
+import os
 import shlex
 import sys
 from pathlib import Path
@@ -166,7 +167,10 @@ def gpus_of_a_node():
 
 
 def command(stage):
-    """The command of a rule: `helip run STUDY STAGE KEY...`, with GPUs of its own where it takes any."""
+    """The command of a rule: `helip run STUDY STAGE KEY...`, with GPUs of its own where it takes any. It is told the digest of when
+    snakemake began, and refuses a study that was edited since. A submitted job reads the study anew, so the plugin hands it down.
+    """
     launch = "python -m helip.launch --gpus {resources.gpu} " if stage.takes_gpu else ""
     key = "".join(f" {{wildcards.{name}}}" for name in stage.key_fields())
-    return f"{launch}helip run {{wildcards.study}} {stage.name}{key} &>> {{log}}"
+    digest = "$HELIP_DIGESTS" if os.environ.get("HELIP_DIGESTS") else "{params.digest}"
+    return f"{launch}helip run {{wildcards.study}} {stage.name}{key} --digest {digest} &>> {{log}}"

@@ -5,6 +5,7 @@ from typing import Annotated
 from pydantic import Field
 
 from helip.cli.command import ARGUMENT, DEVICE, Command, Workers
+from helip.errors import HelipError
 
 
 class Run(Command):
@@ -17,10 +18,17 @@ class Run(Command):
     )
     workers: Workers | None = Field(None, description="processes or threads; by default what the study declares for the stage")
     device: str | None = Field(None, description=DEVICE)
+    digest: tuple[str, ...] = Field(
+        (), description="what the artefact stood for when snakemake began: made of other settings it is refused; by default not asked"
+    )
 
     def run(self) -> int | None:
         """Runs the stage."""
         from helip import stages, study
 
         one = stages.artefact(study.load(self.study), self.stage, self.key)
+        if self.digest and one.digest not in self.digest:
+            raise HelipError(
+                f"{one.study.file}: the settings of {one.name} {one.title} changed after snakemake began; start snakemake again"
+            )
         return stages.make(one, stages.How(self.workers, self.device))

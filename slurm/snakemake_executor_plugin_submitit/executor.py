@@ -1,6 +1,7 @@
 """The Snakemake executor: submits what is ready, asks about all of it at once, and tells Snakemake how each job ended."""
 
 import asyncio
+import shlex
 import shutil
 import sys
 import time
@@ -18,7 +19,7 @@ from helip.errors import nearest
 
 from . import reasons
 from .job import ShellJob
-from .ledger import Ledger
+from .ledger import Ledger, parts_of
 from .planning import Submission, plan
 from .queue import (
     ALIVE,
@@ -70,6 +71,11 @@ class Executor(RemoteExecutor):
     def cores(self) -> int | str:
         """Returns what the Snakemake inside a job may use: the job's own threads."""
         return self._threads or super().cores
+
+    def get_job_exec_prefix(self, job: JobExecutorInterface) -> str:
+        """Returns what hands a job the digests in its params: the Snakemake inside it reads the study anew, which may have changed."""
+        digests = [str(digest) for part in parts_of(job) if (digest := part.params.get("digest"))]
+        return f"export HELIP_DIGESTS={shlex.quote(' '.join(digests))}" if digests else ""
 
     def run_job(self, job: JobExecutorInterface) -> None:
         """Submits one job."""

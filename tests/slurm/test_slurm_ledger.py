@@ -6,6 +6,8 @@ from types import SimpleNamespace
 
 import pytest
 from snakemake.io import IOFile, flag
+from snakemake.iocontainers import Params
+from snakemake_executor_plugin_submitit.executor import Executor
 from snakemake_executor_plugin_submitit.ledger import Ledger, Record, blank_record, identified, newer_than
 from snakemake_executor_plugin_submitit.recovery import Recovery
 from snakemake_interface_common.exceptions import WorkflowError
@@ -105,3 +107,11 @@ def test_what_only_comes_first_is_no_part_of_the_work():
     """Rules leave such an input out once the job is done, which ran all the same."""
     plain, waiting = graph_job("corpus"), graph_job("corpus", flag("data.json", "order_only"))
     assert blank_record(plain) == blank_record(waiting) != blank_record(graph_job("corpus", "pairs"))
+
+
+def test_a_job_is_told_the_digests_of_all_its_parts():
+    """The Snakemake inside it reads the study anew; a part without a digest in its params has none to be told."""
+    parts = [SimpleNamespace(params=Params(fromdict=params)) for params in ({"digest": "a1"}, {"processes": 2}, {"digest": "b2"})]
+    group = SimpleNamespace(is_group=lambda: True, jobs=parts)
+    assert Executor.get_job_exec_prefix(None, group) == "export HELIP_DIGESTS='a1 b2'"
+    assert Executor.get_job_exec_prefix(None, SimpleNamespace(is_group=lambda: False, params=Params(fromdict={}))) == ""

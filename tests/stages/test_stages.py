@@ -7,6 +7,7 @@ import shutil
 import pytest
 import yaml
 
+from helip.cli.run import Run
 from helip.errors import HelipError
 from helip.planning import artefacts
 from helip.stages import (
@@ -26,7 +27,7 @@ from helip.stages import (
     make,
 )
 from helip.stages.base import _digest_of
-from helip.study import Study
+from helip.study import Study, load
 
 
 @pytest.fixture
@@ -137,6 +138,22 @@ def test_a_missing_input_is_named_with_how_to_make_it(study):
 def test_a_key_that_the_study_does_not_know_is_refused(study, stage, key, sentence):
     with pytest.raises(HelipError, match=re.escape(sentence)):
         artefact(study, stage, key)
+
+
+@pytest.mark.parametrize(
+    ("told", "sentence"),
+    [
+        (lambda one: (), "is not there, and mine"),
+        (lambda one: ("0123456789abcdef", one.digest), "is not there, and mine"),  # of a group of jobs
+        (lambda one: ("0123456789abcdef",), "the settings of mine .* changed after snakemake began; start snakemake again"),
+    ],
+)
+def test_what_snakemake_did_not_ask_for_is_not_made(project, tmp_path, monkeypatch, told, sentence):
+    monkeypatch.chdir(project)
+    monkeypatch.setenv("HELIP_RESULTS", str(tmp_path))
+    key = "cc3m.hpm.dino_vits8.sentence"
+    with pytest.raises(HelipError, match=sentence):
+        Run(study="smoke", stage="mine", key=(key,), digest=told(Mine(load("smoke"), key))).run()
 
 
 @pytest.mark.parametrize(

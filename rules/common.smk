@@ -94,16 +94,23 @@ def of_job(stage, answer):
 
 
 def is_finished(one):
-    """Whether all files of an artefact are there, made as it is declared today. A shard is finished with the pair set that it is of."""
+    """Whether all files of an artefact are there, made as it is declared today. A shard is finished with the pair set that it is of.
+    Where Snakemake notes nothing (.snakemake was removed, or the files are a copy) it would take any for today's: HelipError if not.
+    """
     whole = one.whole if isinstance(one, MineShard) else one
     if not all(path.exists() for path in whole.outputs):
         return False
     try:
-        today = repr(whole.digest)
+        today = whole.digest
     except HelipError:  # an interpolation, which the rule `train` does not make
         return False
-    recorded = [workflow.persistence.params(IOFile(path)) for path in whole.outputs]
-    return all(params is None or today in params for params in recorded)
+    noted = [workflow.persistence.params(IOFile(path)) for path in whole.outputs]
+    if None in noted and whole.is_outdated:
+        raise HelipError(
+            f"{whole.output}: was made with other settings than {whole.study.file} has today (digest {whole.recorded}, not {today}), and"
+            " .snakemake, by which a change is usually seen, has no note of it; undo the change, or remove this file to make it again"
+        )
+    return all(params is None or repr(today) in params for params in noted)
 
 
 def checked(one):

@@ -288,6 +288,13 @@ class Refinement(TrainConfig):
             raise ValueError("freeze_image and freeze_text are both 1: nothing is left to train")
         return self
 
+    @model_validator(mode="after")
+    def _rates_are_of_what_is_trained(self) -> Self:
+        for tower, share, rate in (("image", self.freeze_image, self.image_rate), ("text", self.freeze_text, self.text_rate)):
+            if share == 1 and rate != 1:
+                raise ValueError(f"{tower}_rate {rate:g} has no effect beside freeze_{tower} 1, which trains none of that tower: leave one out")
+        return self
+
 
 def cached_views(
     views: int, crop_scale: tuple[float, float] | None, augmentation: Augmentation, every_second_mirrored: bool = True

@@ -131,6 +131,9 @@ def test_frozen_blocks_are_the_first_and_what_lies_before():
         freeze(tiny(), settings(freeze_image=0.1))
     with pytest.raises(ValidationError, match="nothing is left to train"):
         settings(freeze_image=1, freeze_text=1)
+    with pytest.raises(ValueError, match="image_rate 0.1 has no effect beside freeze_image 1, which trains none of that tower"):
+        settings(freeze_image=1, image_rate=0.1)
+    assert settings(freeze_image=1, text_rate=0.1).text_rate == 0.1 and settings(freeze_text=0.5, text_rate=0.1)
 
 
 @pytest.mark.parametrize("accumulate", [1, 2])

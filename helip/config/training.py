@@ -292,7 +292,8 @@ class Refinement(TrainConfig):
     def _rates_are_of_what_is_trained(self) -> Self:
         for tower, share, rate in (("image", self.freeze_image, self.image_rate), ("text", self.freeze_text, self.text_rate)):
             if share == 1 and rate != 1:
-                raise ValueError(f"{tower}_rate {rate:g} has no effect beside freeze_{tower} 1, which trains none of that tower: leave one out")
+                why = f"has no effect beside freeze_{tower} 1, which trains none of that tower"
+                raise ValueError(f"{tower}_rate {rate:g} {why}: leave one out")
         return self
 
 

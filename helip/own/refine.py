@@ -11,7 +11,7 @@ from typing import Any
 
 import yaml
 
-from helip.config import FrozenModel
+from helip.config import FrozenModel, Refinement, TrainConfig
 from helip.data.parts import FEWEST
 from helip.errors import HelipError
 from helip.io import digest, read_json, write_json
@@ -21,10 +21,11 @@ from helip.own.arms import ARMS, warmup_of
 from helip.own.files import NAME, plain, study_file, text_of, write
 from helip.own.fitting import steps_in
 from helip.own.sources import amount_of, corpus_of, counted
-from helip.own.start import StartFacts, digest_of, look_at
+from helip.own.start import StartFacts, check_trainable, digest_of, look_at
 from helip.own.study import Machine, Request, declare, name_of
 from helip.stages import Answer, Train
 from helip.study import Study
+from helip.study.resolve import ResolvedRun
 
 RECORD = "refine.json"  # of a folder that `helip refine` made: what was asked for
 PAGE, BEST = "report.html", "best_model"
@@ -51,7 +52,7 @@ def dry_run(request: Request, way: Way) -> str:
     start = look_at(request.model, way.machine.device)
     with tempfile.TemporaryDirectory(prefix="helip-refine-") as place:
         study = declare(request, start, way.machine)
-        loaded = _study(way.out) if study_stays else _tried(study, Path(place), way)
+        loaded = _study(way.out) if study_stays else _tried(study, Path(place), way, start)
         _check_exports(loaded, way)
         sizes = _sizes(study, request, way)
         lines = planning.plan(loaded, start, sizes, way.machine.cores)
@@ -141,10 +142,17 @@ def _data(request: Request, way: Way, record: dict[str, Any]) -> dict[str, int] 
     return now
 
 
-def _tried(study: dict[str, Any], place: Path, way: Way) -> Study:
-    """The study as it will be, from a folder that is not the user's. HelipError for what does not fit together."""
+def _tried(study: dict[str, Any], place: Path, way: Way, start: StartFacts) -> Study:
+    """The study as it will be, from a folder that is not the user's. HelipError for what does not fit together, or not to the start."""
     write(place, study, running.project_root())
-    return Study(NAME, place / "experiments", way.out / "results")
+    tried = Study(NAME, place / "experiments", way.out / "results")
+    for run in _arms(tried):
+        check_trainable(start, tried.model(run.model), run.recipe, max(1, way.machine.gpus))
+    return tried
+
+
+def _arms(study: Study) -> list[ResolvedRun]:
+    return [run for run in study.runs.values() if run.name in ARMS]
 
 
 def _declare(request: Request, way: Way) -> None:
@@ -158,7 +166,7 @@ def _declare(request: Request, way: Way) -> None:
     if asked.steps:
         _set_steps(study, asked.steps, request)
     with tempfile.TemporaryDirectory(prefix="helip-refine-") as place:
-        _tried(study, Path(place), way)
+        _tried(study, Path(place), way, start)
     _write(way.out, study, asked.facts | fitted)
     for line in _described(request, _study(way.out), start, _sizes(study, request, way)):
         print(line, file=sys.stderr, flush=True)
@@ -180,11 +188,10 @@ def _sizes(study: dict[str, Any], request: Request, way: Way) -> planning.Sizes:
 
 
 def _described(request: Request, study: Study, start: StartFacts, sizes: planning.Sizes) -> list[str]:
-    arms = [run for run in study.runs.values() if run.name in ARMS]
+    arms = _arms(study)
     recipe = arms[0].recipe
     steps = planning.steps_of(study, arms[0].name, sizes.pairs)
-    towers = "heads on both towers, which stay as they are," if request.freeze else "both towers"
-    kind = "heads on frozen trunks" if start.is_frozen else towers
+    size = f"{start.parameters / 1e6:.1f} million parameters, images of {start.image_size} pixels"
     images, held_out, data = sizes.pairs + 2 * sizes.held_out, sizes.held_out, name_of(request.data)
     warnings = []
     if held_out < FEWEST:
@@ -196,12 +203,24 @@ def _described(request: Request, study: Study, start: StartFacts, sizes: plannin
         )
     told = f", {sizes.captions:.1f} captions each" if sizes.captions > 1 else ""
     return [
-        f"start: {request.model}, {start.parameters / 1e6:.1f} million parameters, images of {start.image_size} pixels; {kind} are trained",
+        f"start: {request.model}, {size}; {_trained(request, start, recipe)}",
         f"data: about {images} images of {data}{told}; about {held_out} are held out for validation and {held_out} for test",
         f"arms: {', '.join(f'{run.name} ({ARMS[run.name][0]})' for run in arms)}; {len(arms[0].seeds)} training(s) of each",
         f"training: about {steps} steps of {recipe.batch_size} pairs, learning rate {recipe.learning_rate:g}, {recipe.precision}",
         *warnings,
     ]
+
+
+def _trained(request: Request, start: StartFacts, recipe: TrainConfig) -> str:
+    """What of the model is trained, by the shares of its towers that are frozen."""
+    assert isinstance(recipe, Refinement)  # as every arm's is
+    sides = [side for side, share in (("image", recipe.freeze_image), ("text", recipe.freeze_text)) if share < 1]
+    heads, both = start.is_frozen or bool(request.freeze), len(sides) > 1
+    what = f"{'both' if both else f'the {sides[0]}'} tower{'s' * both}"
+    if heads:
+        on = "frozen trunks" if start.is_frozen else "both towers, which stay as they are,"
+        what = f"heads on {on}" if both else f"the {sides[0]} head on {on}"
+    return f"{what} {'are' if both else 'is'} trained"
 
 
 def _room(lines: list[planning.Line], free: int, way: Way, start: StartFacts) -> list[str]:
@@ -227,7 +246,7 @@ def _fit(request: Request, way: Way, begun: float, lock: int) -> int:
     """
     assert way.minutes is not None  # the caller asked
     study = _study(way.out)
-    trainings = [Train(study, run.name, seed) for run in study.runs.values() if run.name in ARMS for seed in run.seeds]
+    trainings = [Train(study, run.name, seed) for run in _arms(study) for seed in run.seeds]
     targets = sorted({os.path.relpath(path, way.out) for one in trainings for path in one.inputs()})
     jobs = running.build(way.out, targets, way.machine.cores, way.profile, lock)
     declared = yaml.safe_load(study_file(way.out).read_text())

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from helip.config import AnyModel, FrozenModel, TrainConfig
 from helip.io import file_digest
 from helip.models.layout import weights_file
 from helip.models.reference import parse
@@ -66,6 +67,33 @@ def look_at(reference: str, device: str) -> StartFacts:
         weights_bytes=sum(w.numel() * w.element_size() for w in clip.model.state_dict().values()),
         measured_on=measured_on,
     )  # fmt: skip
+
+
+def check_trainable(start: StartFacts, declared: AnyModel, recipe: TrainConfig, processes: int) -> None:
+    """Raises HelipError, as the training itself would, where a start cannot be trained by a recipe.
+
+    declared: the study's model, which is the start, or heads on the start's towers. Weights play no part in it: none are loaded.
+    """
+    from helip.models.architecture import build
+    from helip.models.frozen import FrozenClip
+    from helip.training.distributed import check_divides
+    from helip.training.layers import rates
+    from helip.training.objectives import made_trainable
+
+    check_divides(recipe.batch_size, processes, recipe.accumulate)
+    if isinstance(declared, FrozenModel):
+        model = FrozenClip(start.config if start.is_frozen else _heads(declared))
+    else:
+        model = build(start.config, drawn=False)
+    made_trainable(model, recipe)
+    rates(model, recipe)
+
+
+def _heads(declared: FrozenModel) -> dict[str, Any]:
+    """The model_cfg of residual heads on the towers of a start, but for which towers these are."""
+    tower = {"dim": declared.embed_dim, "weights": ""}
+    parts = {"hidden": declared.hidden, "dropout": declared.dropout, "head": declared.head, "image_trunk": tower, "text_trunk": tower}
+    return {"embed_dim": declared.embed_dim, "frozen": parts}
 
 
 def _seconds(clip: Any, device: str, frozen: bool) -> tuple[float, float, float]:

@@ -4,11 +4,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from helip.config import EarlyStopping
 from helip.data.locations import BETWEEN
 from helip.errors import HelipError
 from helip.own.arms import ARMS, check_arms, mining_of, suited, warmup_of
 from helip.own.sources import amount_of, corpus_of, evaluation_sets
 from helip.own.start import StartFacts
+from helip.training.sampler import held_out_count
 
 # The start is fetched, so these are never used; a run has an objective or a start.
 IMPORTED = {"epochs": 1, "batch_size": 2, "learning_rate": 1.0, "augmentation": {"crop_scale": [1.0, 1.0]}}
@@ -54,6 +56,8 @@ def declare(request: Request, start: StartFacts, machine: Machine) -> dict[str, 
     pairs = round(amount_of(whole).images * (1 - 2 * request.held_out))
     arms = check_arms(request.arms)
     models, trunks = _model(start, request)
+    mining = {**mining_of(pairs), "image_encoder": "mining_image", "text_encoder": "mining_text", **request.mine}
+    _check_sizes(request.refinement, mining["k"], pairs)
     sets = evaluation_sets((*request.evaluate, *([request.retention] if request.retention else [])), "--evaluate or --retention")
     return {
         "question": f"What do selection and hard pairs add to {_short(request.model)} on {_short(name_of(request.data))}?",
@@ -63,7 +67,7 @@ def declare(request: Request, start: StartFacts, machine: Machine) -> dict[str, 
         "encoders": {**trunks, **_encoders(request)},
         "pretraining": {"imported": IMPORTED},
         "refinement": _merged(suited(start, pairs, machine.device, bool(request.freeze)), request.refinement, pairs),
-        "mining": {**mining_of(pairs), "image_encoder": "mining_image", "text_encoder": "mining_text", **request.mine},
+        "mining": mining,
         "selection": {"score": "s_clip_loss", "keep": 0.9, **request.select},
         "evaluation": {
             "test": {"kind": "held_out", "of": "train", "part": "test"},
@@ -86,6 +90,15 @@ def _short(place: str) -> str:
     """The end of a path, or a name as it is."""
     path = Path(place.removeprefix("local-dir:"))
     return "/".join(path.parts[-2:]) if path.is_absolute() else place
+
+
+def _check_sizes(given: dict[str, Any], k: int, pairs: int) -> None:
+    """Refuses more hard pairs than are mined for a pair, and a validation of less than two pairs. given: fields of the recipe."""
+    if given.get("p", 1) > k:
+        raise HelipError(f"--p {given['p']}: a pair has {k} hard pairs at most (mining: k, for about {pairs} pairs of training); lower it")
+    stopping = EarlyStopping.model_validate(given["early_stopping"]) if given.get("early_stopping") else None
+    if stopping and stopping.corpus is None:
+        held_out_count(pairs, stopping.held_out)
 
 
 def _merged(usual: dict[str, Any], given: dict[str, Any], pairs: int) -> dict[str, Any]:

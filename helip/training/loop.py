@@ -31,8 +31,7 @@ from helip.training.distributed import DistributedContext, check_divides
 from helip.training.duplicates import Duplicates
 from helip.training.frozen import RowsToDevice, TrunkDataset, check
 from helip.training.job import TrainJob, duplicates_of, sampler_of
-from helip.training.layers import freeze
-from helip.training.objectives import build_objective
+from helip.training.objectives import made_trainable
 from helip.training.optimisation import check_finite, learning_rate, optimiser, total_steps
 from helip.training.sampler import BatchPlan
 from helip.training.state import REQUEUE
@@ -82,10 +81,7 @@ class Trainer:
         torch.manual_seed(job.seed + 1)  # the heads'; the model had the seed itself
         self._check_features()
         start = copy.deepcopy(self.model).eval().requires_grad_(False) if refinement and refinement.distill else None
-        freeze(self.model, recipe)
-        if refinement and refinement.lora:
-            lora.add(self.model, refinement.lora)
-        self.objective = build_objective(recipe, self.model, len(job.corpus)).to(world.device)
+        self.objective = made_trainable(self.model, recipe, len(job.corpus)).to(world.device)
         self.stepper = TrainStep(self.model, self.objective, optimiser([self.model, self.objective], recipe), recipe, world, start)
         self._moments = refinement.moments if refinement else 0
         self._resume()

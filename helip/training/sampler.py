@@ -81,16 +81,22 @@ def random_stream(seed: int, purpose: int, index: int) -> np.random.Generator:
     return np.random.Generator(np.random.Philox(key=seed, counter=[0, 0, index, purpose]))
 
 
-def held_out_mask(size: int, share: float) -> np.ndarray:
-    """Returns the share of a corpus kept for validation, [N] bool; it is the same in every run on that corpus.
-
-    HelipError is raised where the share is less than two pairs: one is told from no other.
-    """
-    mask, count = np.zeros(size, bool), round(share * size)
+def held_out_count(size: int, share: float) -> int:
+    """Returns how many pairs of a corpus are kept for validation. HelipError where they are less than two: one is told from no other."""
+    count = round(share * size)
     if count < 2:
         pairs = "one pair, which is told from no other" if count else "no pair at all"
         raise HelipError(f"early_stopping: held_out {share:g} of {size} pairs is {pairs}: raise it")
-    mask[random_stream(0, HELD_OUT, size).permutation(size)[:count]] = True
+    return count
+
+
+def held_out_mask(size: int, share: float) -> np.ndarray:
+    """Returns the share of a corpus kept for validation, [N] bool; it is the same in every run on that corpus.
+
+    HelipError is raised as by `held_out_count`.
+    """
+    mask = np.zeros(size, bool)
+    mask[random_stream(0, HELD_OUT, size).permutation(size)[: held_out_count(size, share)]] = True
     return mask
 
 

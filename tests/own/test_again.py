@@ -121,6 +121,52 @@ def test_a_dry_run_is_of_the_options_that_it_has(photos, tmp_path):
     assert "about 9 steps of 16 pairs" in dry_run(asked(photos), way)
 
 
+@pytest.mark.parametrize(
+    ("refinement", "words"),
+    [
+        ({"objective": {"name": "siglip"}, "duplicates": "separate"}, "this one has no logit_bias: start from a SigLIP"),
+        ({"lora": 64}, "lora 64: the smallest matrix has rank 32; give a smaller rank"),
+        ({"trunk_rate": 0.1}, "trunk_rate 0.1: the model has no unfrozen blocks of a trunk; leave it out"),
+        ({"freeze_image": 0.1}, "freeze_image 0.1: is no block of the image tower's 2"),
+        ({"batch_size": 16, "accumulate": 3}, "batch_size 16 does not divide into 1 processes x 3 micro-batches"),
+        ({"p": 20}, r"--p 20: a pair has 5 hard pairs at most \(mining: k, for about 48 pairs of training\); lower it"),
+        ({"early_stopping": {"every": 5, "held_out": 0.01}}, "early_stopping: held_out 0.01 of 48 pairs is no pair at all: raise it"),
+    ],
+)
+def test_what_a_start_cannot_take_is_said_first(refinement, words, photos, tmp_path, monkeypatch):
+    narrow = {"width": 32, "layers": 2}
+    config = CONFIG | {"vision_cfg": narrow | {"image_size": 32, "head_width": 32}, "text_cfg": narrow | {"heads": 2}}
+    monkeypatch.setattr(refine, "look_at", lambda *_: dataclasses.replace(START, config=config))
+    way = Way(tmp_path / "out", Machine(2, 0))
+    for refused in (dry_run, refine.refine):
+        with pytest.raises(HelipError, match=words):
+            refused(asked(photos, refinement=refinement), way)
+    assert not (way.out / RECORD).exists()
+
+
+@pytest.mark.parametrize(
+    ("refinement", "words"), [({"trunk_rate": 0.1}, "no unfrozen blocks"), ({"lora": 17}, "smallest matrix has rank 16")]
+)
+def test_what_heads_cannot_take_is_said_first(refinement, words, photos, tmp_path):
+    with pytest.raises(HelipError, match=words):
+        dry_run(asked(photos, freeze=FROZEN, refinement=refinement), Way(tmp_path / "out", Machine(2, 0)))
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({}, "both towers are trained"),
+        ({"refinement": {"freeze_image": 1.0}}, "the text tower is trained"),
+        ({"refinement": {"freeze_text": 1.0}}, "the image tower is trained"),
+        ({"refinement": {"freeze_text": 0.5}}, "both towers are trained"),
+        ({"freeze": FROZEN}, "heads on both towers, which stay as they are, are trained"),
+        ({"freeze": FROZEN, "refinement": {"freeze_text": 1.0}}, "the image head on both towers, which stay as they are, is trained"),
+    ],
+)
+def test_a_plan_names_what_is_trained(options, words, photos, tmp_path):
+    assert f"images of 32 pixels; {words}\n" in dry_run(asked(photos, **options), Way(tmp_path / "out", Machine(2, 0)))
+
+
 def test_data_that_changed_are_no_more_the_same(photos, tmp_path):
     way = Way(tmp_path / "out", Machine(2, 0))
     declared((asked(photos), way))

@@ -18,13 +18,26 @@ from helip.config import (
 )
 from helip.models.frozen import FrozenClip
 from helip.models.loading import ClipNetwork
+from helip.training import lora
+from helip.training.layers import freeze
 from helip.training.objectives.base import Features, ObjectiveModule, Plan, View
 from helip.training.objectives.contrastive import Slip, TwoTower
 from helip.training.objectives.declip import Declip, DeclipOfHeads
 from helip.training.objectives.false_negatives import GlobalFalseNegatives
 from helip.training.objectives.siglip import Siglip, check_bias
 
-__all__ = ["Features", "ObjectiveModule", "Plan", "View", "build_objective"]
+__all__ = ["Features", "ObjectiveModule", "Plan", "View", "build_objective", "made_trainable"]
+
+
+def made_trainable(model: ClipNetwork, recipe: TrainConfig, corpus_size: int = 0) -> ObjectiveModule:
+    """Freezes what a recipe freezes of a model, adds its low-rank updates, and returns its objective, as `build_objective` does.
+
+    HelipError is raised where the model cannot be trained by the recipe.
+    """
+    freeze(model, recipe)
+    if isinstance(recipe, Refinement) and recipe.lora:
+        lora.add(model, recipe.lora)
+    return build_objective(recipe, model, corpus_size)
 
 
 def build_objective(recipe: TrainConfig, model: ClipNetwork, corpus_size: int = 0) -> ObjectiveModule:

@@ -135,6 +135,8 @@ def _data(request: Request, way: Way, record: dict[str, Any]) -> dict[str, int] 
         if manifest.is_file():
             return before
         raise
+    if before is not None and not before["bytes"]:
+        before = before | {"bytes": now["bytes"]}  # earlier versions recorded 0 for a folder
     if before not in (None, now):
         held = ", ".join(f"{before[name]} {name} then and {now[name]} now" for name in now if before[name] != now[name])
         remedy = f"name another --out, or delete {manifest.parent}, and all is made of the new ones"

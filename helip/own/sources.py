@@ -4,6 +4,7 @@ import contextlib
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -57,13 +58,22 @@ def _parts(named: str) -> tuple[str, str, str]:
 
 
 def counted(declared: dict[str, Any]) -> dict[str, int]:
-    """Returns how many files the data of a declaration are, and their bytes: of a folder, how many samples and 0. It tells whether they
-    changed, without reading them. Raises HelipError where they are not there.
+    """Returns how many files the data of a declaration are, and their bytes: of a folder, how many samples. It tells whether they changed,
+    without reading them. Raises HelipError where they are not there.
     """
     if declared["kind"] == "folder":
-        return {"files": sum(1 for place in resolve_paths(declared["path"]) for _ in grouped(place)), "bytes": 0}
+        sizes = [sum(map(_size, chain(*files.values()))) for place in resolve_paths(declared["path"]) for _, files in grouped(place)]
+        return {"files": len(sizes), "bytes": sum(sizes)}
     files = table_files(declared["path"]) if declared["kind"] == "table" else shard_files(declared["path"])
     return {"files": len(files), "bytes": sum(file.stat().st_size for file in files)}
+
+
+def _size(file: Path) -> int:
+    """Bytes of a file; 0 for a link that leads nowhere, which packing leaves out and counts."""
+    try:
+        return file.stat().st_size
+    except OSError:
+        return 0
 
 
 @dataclass(frozen=True)

@@ -175,11 +175,29 @@ def test_data_that_changed_are_no_more_the_same(photos, tmp_path):
     manifest.write_text("{}")
     declared((asked(photos), way))
     add(photos, 60)
-    with pytest.raises(HelipError, match=r"photos: changed since .*out was made \(60 files then and 61 now\); name another --out"):
+    with pytest.raises(HelipError, match=r"photos: changed since .*out was made \(60 files then and 61 now, .*\); name another --out"):
         declared((asked(photos), way))
     shutil.rmtree(manifest.parent)  # as the sentence says
     declared((asked(photos), way))
     assert read_json(way.out / RECORD)["data"]["files"] == 61
+
+
+def test_captions_of_a_folder_that_changed_are_seen(photos, tmp_path):
+    way = Way(tmp_path / "out", Machine(2, 0))
+    (photos / "60.txt").symlink_to("nowhere")  # a sample without an image, of no bytes
+    declared((asked(photos), way))
+    manifest = way.out / "results/own/corpora/whole/manifest.json"
+    manifest.parent.mkdir(parents=True)
+    manifest.write_text("{}")
+    before = read_json(way.out / RECORD)["data"]
+    assert before == {"files": 61, "bytes": sum(file.stat().st_size for file in photos.glob("*") if file.exists())}
+    for n in range(10):
+        (photos / f"{n}.txt").write_text("another caption")
+    with pytest.raises(HelipError, match=f"changed since .* \\({before['bytes']} bytes then and {before['bytes'] + 60} now\\)"):
+        declared((asked(photos), way))
+    write_json(way.out / RECORD, read_json(way.out / RECORD) | {"data": before | {"bytes": 0}})  # as earlier versions recorded it
+    declared((asked(photos), way))
+    assert read_json(way.out / RECORD)["data"] == {"files": 61, "bytes": before["bytes"] + 60}
 
 
 def test_packed_data_may_be_deleted(photos, tmp_path):

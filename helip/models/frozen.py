@@ -249,6 +249,11 @@ def declared_trunk(written: dict[str, Any]) -> Encoder:
     return declared
 
 
+def only_here(where: str) -> HelipError:
+    """Returns the sentence for who would have a model on frozen trunks opened elsewhere."""
+    return HelipError(f"{where}: its trunks are frozen encoders of other libraries, and only helip opens it; use its folder as it is")
+
+
 def check_config(config: dict[str, Any], where: str) -> None:
     """Refuses a model_cfg that does not say what the trunks and heads are."""
     parts = config[KEY]

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from helip.errors import HelipError
+from helip.io import read_json
 from helip.models.layout import CONFIG, METADATA, ONNX_CONFIG, ORIGIN, PREPROCESSOR, PROCESSOR, TOKENIZER, TRANSFORMERS_CONFIG
 from helip.models.reference import HUB, ModelRef
 
@@ -53,14 +54,20 @@ def push(folder: Path, repository: str, private: bool = False) -> str:
     """Sends a model's folder to ORG/NAME, which is made where it is not there yet, and returns its address.
 
     train.json and import.json stay here: they name the machine and its paths. Raises HelipError for a folder that is neither a model nor
-    models alone, as the whole of a refinement with its pairs is, and where the hub refuses.
+    models alone, as the whole of a refinement with its pairs is; for heads on frozen trunks, which name these by where they lie here; and
+    where the hub refuses.
     """
     import huggingface_hub
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError
 
+    from helip.models.frozen import KEY, only_here  # it imports torch
+
     if not _is_model(folder) and not _holds_models_alone(folder):
         which = "OUT/best_model or OUT/exports of `helip refine`, or the folder of `helip export`"
         raise HelipError(f"{folder}: is no model ({', '.join(MODELS)}) and no folder of models alone; give {which}")
+    for config in (folder / CONFIG, *sorted(folder.glob(f"*/{CONFIG}"))):
+        if config.is_file() and KEY in read_json(config).get("model_cfg", {}):
+            raise only_here(str(config.parent))
     hub = huggingface_hub.HfApi()
     try:
         url = hub.create_repo(repository, private=private, exist_ok=True)

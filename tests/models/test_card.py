@@ -8,6 +8,7 @@ import yaml
 from huggingface_hub.errors import HFValidationError
 
 from helip.cli import main
+from helip.io import write_json
 from helip.models.card import CardFacts, Measured, model_card
 
 FACTS = CardFacts(
@@ -113,6 +114,19 @@ def test_push_refuses_what_it_cannot_send(folder, tmp_path, monkeypatch, capsys)
     (tmp_path / "empty").mkdir()
     assert main(["push", str(tmp_path / "empty"), "org/name"]) == 2
     assert "empty: is no model (open_clip_config.json, config.json, towers.json) and no folder of models alone" in capsys.readouterr().err
+
+
+def test_push_keeps_heads_on_frozen_trunks_here(folder, monkeypatch, capsys):
+    """Their config names the trunks by this machine's paths."""
+    hub = Hub()
+    monkeypatch.setattr(huggingface_hub, "HfApi", lambda: hub)
+    trunk = {"encoder": {"library": "open_clip", "model": "local-dir:/home/me/start"}}
+    write_json(folder / "open_clip_config.json", {"model_cfg": {"frozen": {"image_trunk": trunk, "text_trunk": trunk}}})
+    (folder / "train.json").unlink()
+    for sent in (folder, folder.parent):
+        assert main(["push", str(sent), "org/name"]) == 2
+        assert f"{folder}: its trunks are frozen encoders of other libraries, and only helip opens it" in capsys.readouterr().err
+    assert not hub.made
 
 
 def test_push_never_sends_the_pairs_of_a_refinement(folder, tmp_path, monkeypatch, capsys):

@@ -8,7 +8,7 @@ from helip.config import FrozenModel, TrainConfig
 from helip.errors import HelipError
 from helip.io import read_json
 from helip.models.card import CardFacts, Measured, model_card
-from helip.models.formats import write_formats
+from helip.models.formats import told, write_formats
 from helip.models.layout import Format
 from helip.models.onnx_export import NEEDED
 from helip.models.reference import parse
@@ -28,10 +28,11 @@ def check(study: Study, formats: tuple[Format, ...]) -> None:
         raise HelipError(f"--export: {NEEDED}")
 
 
-def export(out: Path, study: Study, request: Request, formats: tuple[Format, ...]) -> Path:
-    """Writes the model that is best on validation into OUT/exports, a sub-folder with a card for each form, and returns that folder.
+def export(out: Path, study: Study, request: Request, formats: tuple[Format, ...]) -> list[str]:
+    """Writes the model that is best on validation into OUT/exports, a sub-folder with a card for each form, and returns a line on each.
 
-    Raises HelipError where the model has no counterpart in one of the forms; the answer is there all the same.
+    A form that holds that model stays as it is. Raises HelipError where the model has no counterpart in one of the forms; the answer is
+    there all the same.
     """
     answer = read_json(Answer(study).folder / "answer.json")
     recipe, name = study.runs["control"].recipe, out.absolute().name
@@ -39,8 +40,8 @@ def export(out: Path, study: Study, request: Request, formats: tuple[Format, ...
     def card(form: Format) -> str:
         return model_card(facts(name, answer, request, recipe, form))
 
-    write_formats(f"local-dir:{study.root / answer['best']['model']}", out / FOLDER, formats, card)
-    return out / FOLDER
+    written = write_formats(f"local-dir:{study.root / answer['best']['model']}", out / FOLDER, formats, card)
+    return [told(out / FOLDER, written, form) for form in formats]
 
 
 def facts(name: str, answer: dict[str, Any], request: Request, recipe: TrainConfig, form: Format) -> CardFacts:

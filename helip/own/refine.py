@@ -309,9 +309,8 @@ def _check_exports(study: Study, way: Way) -> None:
 
 
 def _export(request: Request, way: Way) -> None:
-    from helip.own.exports import export  # it imports torch
+    from helip.own.exports import FOLDER, export  # it imports torch
 
-    folder = export(way.out, _study(way.out), request, way.export)
-    for form in way.export:
-        print(f"{folder / form}: the model for {form}, with its card")
-    print(f"next: helip push {folder / way.export[0]} ORG/NAME")
+    for line in export(way.out, _study(way.out), request, way.export):
+        print(line)
+    print(f"next: helip push {way.out / FOLDER / way.export[0]} ORG/NAME")

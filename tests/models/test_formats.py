@@ -10,7 +10,7 @@ import open_clip
 import pytest
 import torch
 from PIL import Image
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from toys import RESNET, TEXT, VIT, ToyCorpus
 from transformers import CLIPModel, CLIPProcessor
 
@@ -149,7 +149,7 @@ def test_what_transformers_lacks_is_named(config, words, tmp_path):
     folder = start(tmp_path / "start", **config)
     with pytest.raises(HelipError, match=words):
         write_formats(str(folder), tmp_path / "out", ("open_clip", "transformers"))
-    assert not (tmp_path / "out").exists()  # not the half that would have worked
+    assert not any((tmp_path / "out").iterdir())  # not the half that would have worked
 
 
 def test_onnx_without_its_package_names_the_extra(tmp_path, monkeypatch, capsys):
@@ -163,11 +163,30 @@ def test_onnx_without_its_package_names_the_extra(tmp_path, monkeypatch, capsys)
     assert capsys.readouterr().err == "helip export: format onnx needs the package onnx: pip install 'helip[export]'\n"
 
 
+def test_a_form_stays_until_its_model_is_another(tmp_path, capsys):
+    folder, out = start(tmp_path / "start"), tmp_path / "out"
+    assert main(["export", str(folder), str(out), "--format", "open_clip,transformers"]) == 0
+    (out / "open_clip/README.md").write_text("mine")
+    before = (out / "transformers/model.safetensors").stat().st_ino
+    capsys.readouterr()
+    assert main(["export", str(folder), str(out)]) == 0
+    told = f"{out}/open_clip: holds the model for open_clip already and stays as it is; delete it to have it written again\n"
+    assert capsys.readouterr().out.startswith(told)
+    assert (out / "open_clip/README.md").read_text() == "mine"
+    assert (out / "transformers/model.safetensors").stat().st_ino == before
+    weights = load_file(folder / "open_clip_model.safetensors")
+    save_file(weights | {"logit_scale": weights["logit_scale"] + 1}, folder / "open_clip_model.safetensors")
+    assert main(["export", str(folder), str(out)]) == 0
+    assert capsys.readouterr().out.startswith(f"{out}/open_clip: the model for open_clip\n")
+    assert load_file(out / "open_clip/open_clip_model.safetensors")["logit_scale"] == weights["logit_scale"] + 1
+    assert not (out / "open_clip/README.md").exists() and (out / "transformers/model.safetensors").stat().st_ino == before
+
+
 def test_the_command_keeps_other_folders(tmp_path, capsys):
     folder = start(tmp_path / "start")
     assert main(["export", str(folder), str(folder)]) == 2
     assert "has no import.json, so it holds something else" in capsys.readouterr().err
     assert main(["export", str(folder), str(tmp_path / "out")]) == 0
-    assert main(["export", str(folder), str(tmp_path / "out"), "--format", "open_clip,transformers"]) == 0  # an earlier one is replaced
+    assert main(["export", str(folder), str(tmp_path / "out"), "--format", "open_clip,transformers"]) == 0
     assert {p.name for p in (tmp_path / "out").iterdir()} == {"import.json", "open_clip", "transformers"}
     assert main(["export", str(folder), str(tmp_path / "out"), "--format", "torchscript"]) == 2

@@ -273,8 +273,9 @@ def test_the_best_model_is_exported_with_a_card_of_the_answer(study, page, tmp_p
     models_export.export(model, clip, clip.model.state_dict(), lambda path: path.write_text("step,loss\n"), {})
     request = Request(model="hf-hub:org/start", data="photos", arms=("selected", "helip"))
     recipe = study.runs["control"].recipe
-    folder = exports.export(tmp_path / "mine", study, request, ("transformers", "open_clip"))
-    card, other = ((folder / form / "README.md").read_text() for form in ("transformers", "open_clip"))
+    folder, forms = tmp_path / "mine/exports", ("transformers", "open_clip")
+    assert exports.export(tmp_path / "mine", study, request, forms) == [f"{folder / form}: the model for {form}" for form in forms]
+    card, other = ((folder / form / "README.md").read_text() for form in forms)
     assert "library_name: transformers" in card and "library_name: open_clip" in other and "import open_clip" not in card
     assert sorted(p.name for p in folder.iterdir()) == ["import.json", "open_clip", "transformers"]
     assert f"# mine\n\n{page.sentences[0]}\n\n{page.sentences[1]}" in card and "base_model: org/start" in card

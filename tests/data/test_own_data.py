@@ -118,6 +118,7 @@ def test_rows_of_one_image_are_one_pair_with_its_captions(tmp_path, images):
         corpus = build_corpus(detect(str(tmp_path / f"{name}.csv")), tmp_path / name)
         assert read(corpus) == [(images[i], [f"caption {i + 3 * n}" for n in range(5)]) for i in range(3)]
         assert (len(corpus), corpus.manifest["captions"]) == (3, 15)
+        assert [corpus.name(i) for i in range(3)] == [f"images/{i}.jpg" for i in range(3)]
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ from PIL import Image
 
 from helip.config import HeldOutSet, ShardCorpus, TrainPartCorpus
 from helip.data.build import build_corpus
+from helip.data.groups import hash64
 from helip.data.parts import cut, held_out, train_part
 from helip.data.tars import write
 from helip.errors import HelipError
@@ -92,6 +93,35 @@ def test_components_by_hand():
     part_N = cut(image_N, image_N, caption_N, keys, TrainPartCorpus(of="whole", held_out=0.4, most=20))
     assert part_N[:3].tolist() == [0, 0, 0]
     assert np.bincount(part_N).tolist() == [63 - 40, 20, 20]
+
+
+def test_captions_in_other_spelling_are_equal(tmp_path):
+    """Of 160 images 60 share their words with another one, in capitals and with more spaces: none of them is held out."""
+    alike = [(100 + i, ("the words of {}", "The  Words  of {}")[i % 2].format(i // 2)) for i in range(60)]
+    corpus = corpus_of(tmp_path / "spelt", [(i, f"picture {i}") for i in range(100)] + alike)
+    part = train_part(DECLARED.model_copy(update={"held_out": 0.15}), corpus, tmp_path / "train")
+    assert part.manifest["held_out"] == {"validation": 24, "test": 24}
+    assert set(told(part, range(len(part)))) >= {caption for _, caption in alike}
+
+
+def test_both_parts_are_as_large_where_few_may_be_held_out():
+    """Of 100 images 50 have a caption of their own: 25 for each part, though 40 are asked for."""
+    caption_N = np.concatenate([np.arange(50) // 2, np.arange(50, 100)])
+    keys = [str(i).encode() for i in range(100)]
+    part_N = cut(np.arange(100), np.arange(100), caption_N, keys, TrainPartCorpus(of="whole", held_out=0.4))
+    assert np.bincount(part_N).tolist() == [50, 25, 25] and not part_N[:50].any()
+
+
+def test_nothing_left_to_train_on_is_refused():
+    one_N, keys = np.arange(60), [str(i).encode() for i in range(60)]
+    with pytest.raises(HelipError, match="60 distinct images, 60 of them with a caption of their own, are too few"):
+        cut(one_N, one_N, one_N, keys, TrainPartCorpus(of="whole", held_out=0.5))
+
+
+def test_what_is_trained_on_keeps_its_hashes(whole, part):
+    ids = np.flatnonzero(np.load(part.folder / "parts.npy") == 0)
+    assert np.array_equal(part.hashes(), whole.hashes()[ids])
+    assert part.hashes()[-1, 0] == hash64(part.image_bytes(len(part) - 1))
 
 
 def test_too_few_images_are_refused(tmp_path):

@@ -5,6 +5,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from archives import indexed, noisy, pairs
+from PIL import Image
 
 from helip.data import preflight as preflight_module
 from helip.data.preflight import preflight
@@ -49,6 +50,43 @@ def test_cut_captions_are_a_warning(tmp_path):
     assert "100% of the first 4 captions fill the context of 4 tokens" in seen.warnings[0]
 
 
+class Given:
+    """A corpus of these captions, whose images are as wide and high as is said."""
+
+    folder = "here"
+
+    def __init__(self, captions, sides=None):
+        self.caption = captions.__getitem__
+        self.sides = sides or [(8 + i, 9) for i in range(len(captions))]
+
+    def __len__(self):
+        return len(self.sides)
+
+    def image(self, i):
+        return Image.new("RGB", self.sides[i])
+
+
+def test_the_shorter_side_is_measured():
+    assert preflight(Given(["a", "b", "c"], [(30, 50), (60, 40), (90, 20)])).median_side == 30
+
+
+def test_two_in_ten_cut_captions_are_a_warning_and_one_is_none():
+    short, long = [f"caption {'x' * i}" for i in range(10)], [f"a caption of four {'x' * (i + 1)}" for i in range(10)]
+    for cut in (1, 2):
+        seen = preflight(Given([*long[:cut], *short[cut:]]), lambda c: words(c, 7))  # five words, start and end
+        assert (seen.full_share, seen.most_tokens, bool(seen.warnings)) == (cut / 10, 7, cut == 2)
+
+
+def test_what_is_half_of_the_samples_is_not_most_of_them():
+    assert preflight(Given(["same", "same", "a", "b"])).distinct_captions == 3
+    assert preflight(Given(["same", "same"])).distinct_captions == 1  # of two samples nothing can be told
+    with pytest.raises(HelipError, match="3 of its first 5 samples have the same caption"):
+        preflight(Given(["same", "same", "same", "a", "b"]))
+    assert preflight(Given(["", " ", "a", "b"]), words).samples == 4
+    with pytest.raises(HelipError, match="3 of its first 5 captions have no tokens"):
+        preflight(Given(["", " ", "  ", "a", "b"]), words)
+
+
 def test_one_caption_or_image_everywhere_is_refused(tmp_path):
     same_caption = [f if f[0].endswith("jpg") else (f[0], b"image.jpg") for f in pairs(4)]
     with pytest.raises(HelipError, match=r"4 of its first 4 samples have the same caption \('image\.jpg'\)"):
@@ -60,8 +98,9 @@ def test_one_caption_or_image_everywhere_is_refused(tmp_path):
 
 def test_a_wrong_tokenizer_is_refused(tmp_path):
     corpus = indexed(tmp_path, pairs(3))
-    with pytest.raises(HelipError, match="gives id 10, and the model embeds 5"):
-        preflight(corpus, words, vocabulary=5)
+    with pytest.raises(HelipError, match="gives id 10, and the model embeds 10"):
+        preflight(corpus, words, vocabulary=10)
+    assert preflight(corpus, words, vocabulary=11).samples == 3
     with pytest.raises(HelipError, match=r"gives float64 of shape \(3, 8\)"):
         preflight(corpus, lambda c: words(c).astype(float))
     with pytest.raises(HelipError, match="3 of its first 3 captions have no tokens"):

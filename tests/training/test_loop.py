@@ -6,11 +6,12 @@ import logging
 import numpy as np
 import pytest
 import torch
-from toys import ToyCorpus, ToyPairs, job, recipe, refinement
+from toys import RESNET, ToyCorpus, ToyPairs, declaration, job, recipe, refinement
 
 from helip.config import EarlyStopping, Retention
 from helip.errors import HelipError
 from helip.io import read_json
+from helip.models import loading as models
 from helip.models.loading import open_start
 from helip.training import loop, watching
 from helip.training.curve import MetricsLog
@@ -139,6 +140,14 @@ def test_recall_by_hand(tmp_path):
     one.clip.model.encode_text = lambda tokens, normalize: texts
     # images 0, 1 and 3 find their captions, 2 finds caption 1; captions 0 and 3 find their images, 1 finds image 2 and 2 image 3
     assert held_out_recall(one.clip, one.corpus, np.arange(4), torch.device("cpu")) == 5 / 8
+
+
+def test_validation_counts_no_batch_statistics(tmp_path):
+    clip = models.new(declaration(RESNET), ToyCorpus(), tmp_path / "tokenizer", seed=0)
+    before = {name: x.clone() for name, x in clip.model.train().named_buffers()}
+    held_out_recall(clip, ToyCorpus(), np.arange(4), torch.device("cpu"))
+    assert any(name.endswith("running_mean") for name in before)
+    assert all(torch.equal(x, before[name]) for name, x in clip.model.named_buffers())
 
 
 def test_retention_is_measured_from_step_0_and_a_fall_reported(tmp_path, caplog):

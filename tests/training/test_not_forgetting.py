@@ -26,6 +26,8 @@ from helip.training.distributed import DistributedContext
 from helip.training.layers import freeze, places, rates
 from helip.training.loop import Trainer, train
 from helip.training.optimisation import optimiser
+from helip.training.retention import Retained
+from helip.training.validation import Best
 
 
 def settings(**given) -> Refinement:
@@ -252,6 +254,21 @@ def test_warmed_moments_change_no_weight(tmp_path):
     assert all(state["exp_avg"].abs().sum() > 0 for state in states if state["exp_avg"].ndim > 1)
     later = [one.sampler(step).ids for step in range(one.steps, one.steps + 3)]
     assert not any(np.array_equal(one.sampler(step).ids, ids) for step in range(3) for ids in later)
+
+
+def test_what_is_retained_by_hand():
+    """Two points below the first are allowed: 48 of 50 is kept, 47.9 is not, whatever came between."""
+    model, one = torch.nn.Linear(1, 1), Retained(Retention(set="x", every=1, stop=2.0))
+    for step, (score, kept, fell) in enumerate([(50.0, 0, False), (55.0, 1, False), (48.0, 2, False), (47.9, 2, True)]):
+        one.see(model, score, step)
+        assert (one.first, one.step, one.fell) == (50.0, kept, fell)
+
+
+def test_of_equal_validations_the_earlier_is_kept():
+    model, one = torch.nn.Linear(1, 1), Best(EarlyStopping(patience=2, every=1))
+    for step, (score, best, exhausted) in enumerate([(0.3, 0, False), (0.5, 1, False), (0.5, 1, False), (0.4, 1, True)]):
+        one.see(model, score, step)
+        assert (one.step, one.exhausted) == (best, exhausted)
 
 
 def test_a_fall_of_retention_ends_the_training(tmp_path):

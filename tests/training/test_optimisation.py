@@ -24,6 +24,10 @@ def test_epochs_count_samples_not_base_samples():
         assert total_steps(refinement(steps=None, epochs=2.5, batch_size=10, arm=arm), 1000) == 250
 
 
+def test_a_part_of_a_batch_is_one_step():
+    assert total_steps(recipe(steps=None, epochs=0.001, batch_size=10, warmup_steps=0), 1000) == 1
+
+
 def test_warm_up_longer_than_the_run_is_refused():
     with pytest.raises(HelipError, match="warmup_steps 8 is not shorter than the run's 8 steps"):
         total_steps(recipe(steps=8, warmup_steps=8), 1000)
@@ -40,11 +44,12 @@ def test_decay_on_matrices_only():
     assert len(matrices["params"]) + len(others["params"]) == len(list(model.parameters()))
 
 
-def test_logit_scale_stays_below_100():
+@pytest.mark.parametrize(("logarithm", "scale"), [(9.0, 100), (2.0, math.exp(2)), (-0.5, 1)])
+def test_logit_scale_stays_between_1_and_100(logarithm, scale):
     model = nn.Module()
-    model.logit_scale = nn.Parameter(torch.tensor(9.0))
+    model.logit_scale = nn.Parameter(torch.tensor(logarithm))
     clamp_logit_scale(model)
-    assert model.logit_scale.exp().item() == pytest.approx(100, rel=1e-6)
+    assert model.logit_scale.exp().item() == pytest.approx(scale, rel=1e-6)
 
 
 def test_moving_average_by_hand():

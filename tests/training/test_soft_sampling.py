@@ -23,6 +23,21 @@ def test_pairs_are_drawn_in_proportion_to_their_weights():
     assert drawn / drawn.sum() == pytest.approx(np.array([1, 2, 4]) / 7, abs=0.015)
 
 
+class OneHardPair(toys.ToyPairs):
+    """Pair 0 is the hard pair of all others: it fills one row of a batch, and the further ones go to more base samples."""
+
+    def hard(self, i: int) -> np.ndarray:
+        return np.zeros(int(i > 0), np.int32)
+
+
+def test_rows_that_hard_pairs_spare_are_drawn_by_weight_too():
+    logits = np.log(np.repeat([1.0, 2.0, 4.0], 100))
+    sampler = Sampler(300, 8, 0, OneHardPair(300), soft=Soft(logits, penalty=0.0))
+    filled = [batch.ids[4 + (0 not in batch.ids[:4]) :] for batch in map(sampler, range(2000))]  # behind 4 base samples and pair 0
+    drawn = np.bincount(np.concatenate(filled) // 100)
+    assert drawn.sum() > 5000 and drawn / drawn.sum() == pytest.approx(np.array([1, 2, 4]) / 7, abs=0.025)
+
+
 def test_equal_scores_without_repetition_are_an_epoch():
     soft = Soft(np.zeros(60), penalty=0.0, repeats=1)
     assert (counts(Sampler(60, 6, 3, arm="control", soft=soft), range(10, 20)) == 1).all()

@@ -5,7 +5,7 @@ import copy
 import pytest
 import torch
 from timm.layers import convert_sync_batchnorm
-from toys import RESNET, ToyCorpus, declaration, job, refinement
+from toys import RESNET, VIT, ToyCorpus, declaration, job, refinement
 
 from helip.losses.clip import symmetric_info_nce
 from helip.losses.hnml import margin_of
@@ -142,6 +142,33 @@ def test_clipping_bounds_the_gradient(tmp_path):
         trainer.stepper(inputs, batch, 0.1)
     norm, whole = (torch.cat([p.grad.flatten() for p in t.model.parameters()]).norm().item() for t in (one, unclipped))
     assert norm == pytest.approx(1e-3 * whole / (whole + 1e-6), rel=1e-5)  # torch adds 1e-6 to the norm it divides by
+
+
+def test_clipping_is_of_the_unscaled_gradient(tmp_path):
+    """AdamW's first moment is 0.1 of the gradient that it takes, whose norm is the bound and not the bound over the loss's scale."""
+    one = training(tmp_path, double=False, clip_norm=1e-3, precision="fp16")
+    one.stepper.scaler.load_state_dict(one.stepper.scaler.state_dict() | {"scale": 2.0**10})
+    batch, inputs = next(one.batches())
+    one.stepper(inputs, batch, 0.1)
+    moments = [state["exp_avg"].flatten() for state in one.stepper.optimiser.state.values()]
+    assert torch.cat(moments).norm().item() == pytest.approx(0.1 * 1e-3, rel=0.01)
+
+
+@pytest.mark.parametrize("accumulate", [1, 3])
+def test_dropout_is_drawn_from_the_seed_of_the_step(tmp_path, accumulate):
+    one = training(tmp_path, VIT | {"patch_dropout": 0.5}, double=False, accumulate=accumulate)
+    batch, inputs = next(one.batches())
+    losses = [one.stepper(inputs, batch, 0.0, seed)[0].item() for seed in (1, 2, 1)]
+    assert losses[0] == losses[2] != losses[1]
+
+
+def test_a_step_keeps_the_logit_scale_within_its_bounds(tmp_path):
+    one = training(tmp_path, double=False)
+    batch, inputs = next(one.batches())
+    for beyond, bound in ((9.0, 100), (-1.0, 1)):
+        one.model.logit_scale.data.fill_(beyond)
+        one.stepper(inputs, batch, 0.0)
+        assert one.model.logit_scale.exp().item() == pytest.approx(bound, rel=1e-6)
 
 
 def test_the_margin_is_part_of_the_gradient(tmp_path):

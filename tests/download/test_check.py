@@ -124,7 +124,7 @@ def test_a_missing_file_is_reported_and_no_shell_fetches_it(study, tmp_path, mon
     monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}{os.pathsep}{os.environ['PATH']}")
     (study.mine / "set").mkdir()
     declared = {"kind": "clip_benchmark", "task": "retrieval", "name": name, "root": "$MINE/set"}
-    state, detail = states(study(lambda c: c["evaluation"].update(cifar10=declared)))["set cifar10"]
+    state, detail = states(study(lambda c: c["evaluation"].update(mscoco=declared)))["set mscoco"]
     assert state == "missing" and f"{study.mine / 'set'}" in detail
     assert not (tmp_path / "ran").exists()
 
@@ -202,7 +202,7 @@ def make_features(folder, *more: str) -> None:
     for second, name in enumerate(made):
         path = folder / "results/smoke" / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.touch()
+        path.write_text("{}")
         os.utime(path, (1e9 + second, 1e9 + second))
 
 

@@ -15,8 +15,9 @@ from torch.nn.functional import pad
 from helip.config import Encoder as EncoderConfig
 from helip.config import SentenceEncoder, TimmEncoder
 from helip.encoders import sentence_encoder, timm_encoder
-from helip.encoders.encoder import Encoder, feature_width, frozen, gpu_dtype, in_words, inference, weights_digest
+from helip.encoders.encoder import Encoder, feature_width, frozen, gpu_dtype, in_words, inference
 from helip.errors import HelipError
+from helip.models.digests import weights_digest
 
 PIECES = 4  # that a batch of captions is cut into by their lengths: less padding
 

@@ -5,8 +5,9 @@ from pathlib import Path
 import torch
 
 from helip.config import OpenClipEncoder
-from helip.encoders.encoder import Encoder, feature_width, frozen, in_words, inference, weights_digest
+from helip.encoders.encoder import Encoder, feature_width, frozen, in_words, inference
 from helip.models.architecture import shortened
+from helip.models.digests import weights_digest
 from helip.models.frozen import FrozenClip
 from helip.models.loading import create, tokenizer_of
 from helip.models.reference import ModelRef, parse

@@ -1,6 +1,5 @@
 """What every encoder is, whatever library it comes from."""
 
-import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal, TypeVar
@@ -28,15 +27,6 @@ class Encoder:
     prepare: Callable[[Image.Image], torch.Tensor] | None = None
     logits: bool = False  # a classifier's output: class labels speak through it
     logit_scale: float | None = None  # of a CLIP's tower: 1 / temperature, what its cosines are multiplied by
-
-
-def weights_digest(module: torch.nn.Module) -> str:
-    """Returns the sha256 over the names, types and bytes of a module's parameters and buffers."""
-    seen = hashlib.sha256()
-    for name, tensor in sorted(module.state_dict().items()):
-        seen.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
-        seen.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy())
-    return seen.hexdigest()
 
 
 def frozen(module: Module, device: str) -> Module:

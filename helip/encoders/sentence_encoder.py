@@ -8,8 +8,9 @@ from typing import Any
 import torch
 
 from helip.config import SentenceEncoder
-from helip.encoders.encoder import Encoder, gpu_dtype, weights_digest
+from helip.encoders.encoder import Encoder, gpu_dtype
 from helip.errors import HelipError
+from helip.models.digests import weights_digest
 from helip.models.network import reason
 
 

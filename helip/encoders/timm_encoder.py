@@ -12,8 +12,9 @@ from safetensors.torch import load_file
 from torch import nn
 
 from helip.config import TimmEncoder
-from helip.encoders.encoder import Encoder, feature_width, frozen, in_words, inference, weights_digest
+from helip.encoders.encoder import Encoder, feature_width, frozen, in_words, inference
 from helip.errors import HelipError
+from helip.models.digests import weights_digest
 from helip.models.network import reason
 
 

@@ -5,8 +5,9 @@ from torch import nn
 from torchvision import models
 
 from helip.config import TorchvisionEncoder
-from helip.encoders.encoder import Encoder, feature_width, frozen, in_words, inference, weights_digest
+from helip.encoders.encoder import Encoder, feature_width, frozen, in_words, inference
 from helip.errors import HelipError
+from helip.models.digests import weights_digest
 from helip.models.network import reason
 
 

@@ -8,10 +8,11 @@ from pathlib import Path
 import torch
 from PIL import Image
 
-from helip.encoders.encoder import frozen, in_words, weights_digest
+from helip.encoders.encoder import frozen, in_words
 from helip.errors import HelipError
 from helip.io import digest, file_digest
 from helip.models.architecture import shortened
+from helip.models.digests import weights_digest
 from helip.models.frozen import FrozenClip, Trunks
 from helip.models.hf_folder import is_hf_folder
 from helip.models.hub import located

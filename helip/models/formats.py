@@ -1,18 +1,16 @@
 """A model in the forms in which it is used elsewhere: open_clip, transformers and ONNX."""
 
 import contextlib
-import pkgutil
 from collections.abc import Callable
 from pathlib import Path
 
 from helip.io import atomic_folder, digest, provenance, read_json, write_json
 from helip.models import hf_export, onnx_export
+from helip.models.digests import weights_digest
 from helip.models.export import write_model
 from helip.models.frozen import FrozenClip, only_here
 from helip.models.layout import CARD, ORIGIN, Format
 from helip.models.loading import open_start
-
-DIGEST = "helip.encoders.encoder:weights_digest"  # by a string: encoders stand above models
 
 
 def write_formats(model: str, out: Path, formats: tuple[Format, ...], card: Callable[[Format], str] | None = None) -> tuple[Format, ...]:
@@ -27,7 +25,7 @@ def write_formats(model: str, out: Path, formats: tuple[Format, ...], card: Call
         raise only_here(model)
     clip.model.eval()
     weights = dict(clip.model.state_dict())
-    inputs = {"model": model, "weights": digest([pkgutil.resolve_name(DIGEST)(clip.model), clip.config, clip.preprocess])}
+    inputs = {"model": model, "weights": digest([weights_digest(clip.model), clip.config, clip.preprocess])}
     written = tuple(form for form in dict.fromkeys(formats) if _holds(out / form) != inputs["weights"])
     with contextlib.ExitStack() as whole:  # all forms or none
         for form in written:

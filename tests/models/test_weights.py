@@ -17,6 +17,7 @@ from helip.config import OpenClipEncoder
 from helip.errors import HelipError
 from helip.evaluation import model as evaluation
 from helip.models.architecture import build
+from helip.models.digests import weights_digest
 from helip.models.interpolation import write
 from helip.models.loading import create, open_start
 from helip.models.reference import parse
@@ -159,7 +160,7 @@ def test_every_command_resizes_as_open_clip_does(config, line, tmp_path, caplog)
     load_checkpoint(theirs, str(folder / "open_clip_model.safetensors"))
     right = theirs.state_dict()
     encoder = encoders.load(OpenClipEncoder(modality="text", model=str(folder)))  # encode, select
-    assert encoder.weights == encoders.encoder.weights_digest(theirs)
+    assert encoder.weights == weights_digest(theirs)
     for opened in (open_start(folder).model, evaluation.load(str(folder), "cpu").network):  # refine; evaluate, probe
         assert all(torch.equal(w, right[name]) for name, w in opened.state_dict().items())
     refined = folder_of(tmp_path / "refined", right, config)

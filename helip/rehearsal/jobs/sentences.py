@@ -6,8 +6,9 @@ from typing import Any
 import torch
 
 from helip.config import SentenceEncoder
-from helip.encoders.encoder import Encoder, frozen, weights_digest
+from helip.encoders.encoder import Encoder, frozen
 from helip.errors import HelipError
+from helip.models.digests import weights_digest
 
 TOKENS_A_WORD = 1.3  # of a word-piece vocabulary on English captions, roughly
 

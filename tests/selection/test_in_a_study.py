@@ -53,10 +53,10 @@ def test_a_checkpoint_that_is_not_there_is_named(study, capsys):
 def test_a_mixture_has_a_name_that_is_a_folder(project, tmp_path, monkeypatch):
     shutil.copytree(project / "experiments", tmp_path / "experiments")
     runs = tmp_path / "experiments" / "paper" / "runs.yaml"
-    mixed = "score: {clip_score: 1, agreement: 0.5}, image_encoder: a, text_encoder: b, lemon: {k: 7}"
+    mixed = "score: {clip_score: 1, agreement: 0.5}, image_encoder: resnet50, text_encoder: bert, lemon: {k: 7}"
     runs.write_text(runs.read_text() + f"\n  mixed: {{start: cc3m_clip, refine: {{arm: control}}, select: {{{mixed}}}}}\n")
     monkeypatch.chdir(tmp_path)
     name = load("smoke").selection_name("mixed")
     start, lemon, end = name.partition(".lemon")
     assert start == "clip_score-agreement0.5.keep0.9"
-    assert lemon and end.endswith(".image_encodera.text_encoderb") and set(name) <= set("abcdefghijklmnopqrstuvwxyz0123456789_.-")
+    assert lemon and end.endswith(".image_encoderresnet50.text_encoderbert") and set(name) <= set("abcdefghijklmnopqrstuvwxyz0123456789_.-")

@@ -53,7 +53,8 @@ def held(folder: Path, run: str, seconds: float = 1800) -> tuple[int, str]:
     for process in Path("/proc").glob("[0-9]*"):
         with suppress(OSError):
             words = (process / "cmdline").read_bytes().decode().split("\0")[:-1]
-            if words[-4:] == ["smoke", "train", run, "0"] and (process / "cwd").resolve() == folder:
+            asked = words[words.index("run") :] if "run" in words else []
+            if asked[:6] == ["run", "smoke", "train", run, "0", "--digest"] and (process / "cwd").resolve() == folder:
                 os.kill(int(process.name), signal.SIGSTOP)
                 environ = dict(line.split("=", 1) for line in (process / "environ").read_bytes().decode().split("\0") if "=" in line)
                 array, place = environ.get("SLURM_ARRAY_JOB_ID"), environ.get("SLURM_ARRAY_TASK_ID")

@@ -215,7 +215,7 @@ def test_encoders_are_written_on_the_command_line():
 
 
 def test_weights_digests_tell_weights_apart():
-    from helip.encoders.encoder import weights_digest
+    from helip.models.digests import weights_digest
 
     torch.manual_seed(0)
     layer = torch.nn.BatchNorm1d(3)

@@ -193,10 +193,10 @@ class Export(Command):
 
         given = parse(self.model)
         check_replaceable(self.out, ORIGIN, given.folder, given.file)
-        from helip.models.formats import told, write_formats
+        from helip.models.formats import line_on, write_formats
 
         written = write_formats(self.model, self.out, self.format)
-        done(*(told(self.out, written, form) for form in self.format), then=f"helip push {self.out / self.format[0]} ORG/NAME")
+        done(*(line_on(self.out, written, form) for form in self.format), then=f"helip push {self.out / self.format[0]} ORG/NAME")
 
 
 class Push(Command):

@@ -51,7 +51,7 @@ def _holds(folder: Path) -> str | None:
     return read_json(origin).get("inputs", {}).get("weights") if origin.is_file() else None
 
 
-def told(folder: Path, written: tuple[Format, ...], form: Format) -> str:
+def line_on(folder: Path, written: tuple[Format, ...], form: Format) -> str:
     """Returns the line on a form that was asked for."""
     if form in written:
         return f"{folder / form}: the model for {form}"

@@ -8,7 +8,7 @@ from helip.config import FrozenModel, TrainConfig
 from helip.errors import HelipError
 from helip.io import read_json
 from helip.models.card import CardFacts, Measured, model_card
-from helip.models.formats import told, write_formats
+from helip.models.formats import line_on, write_formats
 from helip.models.layout import Format
 from helip.models.onnx_export import NEEDED
 from helip.models.reference import parse
@@ -41,7 +41,7 @@ def export(out: Path, study: Study, request: Request, formats: tuple[Format, ...
         return model_card(facts(name, answer, request, recipe, form))
 
     written = write_formats(f"local-dir:{study.root / answer['best']['model']}", out / FOLDER, formats, card)
-    return [told(out / FOLDER, written, form) for form in formats]
+    return [line_on(out / FOLDER, written, form) for form in formats]
 
 
 def facts(name: str, answer: dict[str, Any], request: Request, recipe: TrainConfig, form: Format) -> CardFacts:

@@ -100,11 +100,11 @@ class Import:
     def _retire(self) -> None:
         """Removes the runs of what the study no longer has: of a run that has another name now, and of a seed that was left out."""
         runs = self.study.runs.values()
-        kept = {key_of(self.study), *(key_of(self.study, r.name, seed) for r in runs for seed in (None, *r.seeds))}
-        if self.known.keys() - kept:
+        own_keys = {key_of(self.study), *(key_of(self.study, r.name, seed) for r in runs for seed in (None, *r.seeds))}
+        if self.known.keys() - own_keys:
             with explained(self.uri):
                 tracked = self.tracked
-                for key in self.known.keys() - kept:
+                for key in self.known.keys() - own_keys:
                     tracked.remove(key, self.known)
 
     def _write(self, key: str, digest: str, make: Callable[[], RunContent], parent: str | None = None, in_place: bool = False) -> bool:
